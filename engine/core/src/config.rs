@@ -1,0 +1,166 @@
+//! Settings: every limit and timer, with unit, default and the reason for it.
+
+use core::time::Duration;
+
+/// What the engine may use and how long it waits. Worst-case memory of TCP is
+/// `tcp_limit * (rx_buffer + tx_buffer + 2 KiB)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Largest IP packet toward the device, octets; 576 to 65,535. Default 1,500.
+    pub mtu: usize,
+    /// Most TCP flows at a time, pending dials included. Default 128.
+    pub tcp_limit: usize,
+    /// Most UDP flows at a time. Default 128.
+    pub udp_limit: usize,
+    /// The only source of randomness: initial sequence numbers (RFC 6528) and the demux hash. A host
+    /// draws it anew at every start; tests fix it. Default 1.
+    pub seed: u64,
+    /// Octets of the receive ring of a TCP flow (device to dialer); 1 to 65,535, because smoltcp 0.14
+    /// mishandles its first window above. `None`: 16 KiB or four segments, what is more.
+    pub rx_buffer: Option<usize>,
+    /// Octets of the transmit ring of a TCP flow (dialer to device). `None`: as `rx_buffer`.
+    pub tx_buffer: Option<usize>,
+    /// Whether addresses that no device can mean are let in (loopback and reserved ones). Default `Drop`.
+    pub martians: Martians,
+    /// What a device sees when no flow can be admitted. Default `Drop`: it tries again.
+    pub admission_refusal: Refusal,
+    /// How long a dial may take before it counts as timed out. Default 75 s, as long as BSD's connect.
+    pub dial_timeout: Duration,
+    /// How long the device may take to complete a handshake. Default 4 min (RFC 5382 REQ-5: transitory).
+    pub handshake_timeout: Duration,
+    /// Idle limit of an established TCP flow. Default 2 h 4 min (RFC 5382 REQ-5).
+    pub tcp_idle: Duration,
+    /// Idle limit of a TCP flow with one side closed. Default 4 min (RFC 5382 REQ-5: transitory).
+    pub tcp_half_closed: Duration,
+    /// How long a flow that the remote reset may take to deliver what came before. Default 10 s.
+    pub linger: Duration,
+    /// How long bytes may stay unacknowledged before the flow is given up (RFC 9293 section 3.8.3: R2 of at
+    /// least 100 s). Default 120 s.
+    pub retransmission_limit: Duration,
+    /// Idle limit of a UDP flow (RFC 4787 REQ-5: at least 2 min, 5 min advised). Default 5 min.
+    pub udp_idle: Duration,
+    /// Idle limit of a UDP flow to port 53 (RFC 4787 REQ-5 allows less for well-known ports). Default 30 s.
+    pub dns_idle: Duration,
+    /// Octets that a UDP flow may keep while its dial is pending or its remote blocked. Default 64 KiB.
+    pub udp_queue: usize,
+    /// Frames that may wait for the device before datagrams from remotes are dropped. Default 4,096.
+    pub output_limit: usize,
+    /// What a change of path does to open flows. Default `Keep`.
+    pub path_policy: PathPolicy,
+    /// How long a closed tuple is remembered, to answer late segments. Default 10 s.
+    pub tombstone: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            mtu: 1500,
+            tcp_limit: 128,
+            udp_limit: 128,
+            seed: 1,
+            rx_buffer: None,
+            tx_buffer: None,
+            martians: Martians::Drop,
+            admission_refusal: Refusal::Drop,
+            dial_timeout: Duration::from_secs(75),
+            handshake_timeout: Duration::from_secs(240),
+            tcp_idle: Duration::from_secs(7440),
+            tcp_half_closed: Duration::from_secs(240),
+            linger: Duration::from_secs(10),
+            retransmission_limit: Duration::from_secs(120),
+            udp_idle: Duration::from_secs(300),
+            dns_idle: Duration::from_secs(30),
+            udp_queue: 65_536,
+            output_limit: 4096,
+            path_policy: PathPolicy::Keep,
+            tombstone: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Config {
+    /// Octets of the receive ring in force.
+    #[must_use]
+    pub fn rx_ring(&self) -> usize {
+        self.rx_buffer.unwrap_or_else(|| self.default_ring())
+    }
+
+    /// Octets of the transmit ring in force.
+    #[must_use]
+    pub fn tx_ring(&self) -> usize {
+        self.tx_buffer.unwrap_or_else(|| self.default_ring())
+    }
+
+    fn default_ring(&self) -> usize {
+        (4 * self.mtu.saturating_sub(40)).clamp(16_384, MAX_RX)
+    }
+
+    /// Checks what cannot be.
+    ///
+    /// # Errors
+    /// The first field out of its bounds.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if !(576..=65_535).contains(&self.mtu) {
+            return Err(ConfigError::Mtu(self.mtu));
+        }
+        if !(1..=MAX_RX).contains(&self.rx_ring()) {
+            return Err(ConfigError::RxBuffer(self.rx_ring()));
+        }
+        if !(1..=1 << 24).contains(&self.tx_ring()) {
+            return Err(ConfigError::TxBuffer(self.tx_ring()));
+        }
+        if self.output_limit < 64 {
+            return Err(ConfigError::OutputLimit(self.output_limit));
+        }
+        Ok(())
+    }
+}
+
+/// At 65,536 octets and more a peer can make smoltcp 0.14 panic in the gap before the first window update.
+const MAX_RX: usize = 65_535;
+
+/// Whether loopback and reserved addresses are let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Martians {
+    /// They are dropped with a reason.
+    Drop,
+    /// They are ordinary addresses: for captures of a loopback interface.
+    Admit,
+}
+
+/// What a device sees of a refused admission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nothing; it retransmits its SYN and may be lucky.
+    Drop,
+    /// A reset at once; for UDP an ICMP error (administratively prohibited).
+    Reset,
+}
+
+/// What a change of path does to open flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathPolicy {
+    /// Nothing; the dialer says which connections died.
+    Keep,
+    /// Every flow is closed, TCP with a reset, so that apps reconnect at once.
+    Close,
+}
+
+/// A setting out of its bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// See [`Config::mtu`].
+    #[error("mtu {0} is not within 576 to 65,535 octets")]
+    Mtu(usize),
+    /// See [`Config::rx_buffer`].
+    #[error("rx_buffer {0} is not within 1 to 65,535 octets")]
+    RxBuffer(usize),
+    /// See [`Config::tx_buffer`].
+    #[error("tx_buffer {0} is not within 1 octet to 16 MiB")]
+    TxBuffer(usize),
+    /// See [`Config::output_limit`].
+    #[error("output_limit {0} is below one batch of 64 frames")]
+    OutputLimit(usize),
+}

@@ -1,0 +1,66 @@
+//! Why a frame went nowhere. Closed list: one doc line, one label, one counter each.
+
+macro_rules! drop_reasons {
+    ($($(#[$doc:meta])+ $name:ident = $label:literal,)+) => {
+        /// Why the engine did not act on a frame.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum DropReason { $($(#[$doc])+ $name,)+ }
+
+        impl DropReason {
+            /// Every reason, in the order of their counters.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// Stable name in counters and reports.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$name => $label,)+ }
+            }
+        }
+    };
+}
+
+drop_reasons! {
+    /// Not an IPv4 or IPv6 packet, or its lengths contradict each other.
+    MalformedIp = "malformed_ip",
+    /// The IPv4 header checksum is wrong (RFC 1122 section 3.2.1.2).
+    BadIpChecksum = "bad_ip_checksum",
+    /// The TCP or UDP header is cut short or contradicts itself.
+    MalformedTransport = "malformed_transport",
+    /// The TCP or UDP checksum is wrong.
+    BadTransportChecksum = "bad_transport_checksum",
+    /// An IPv6 UDP datagram without a checksum (RFC 8200 section 8.1).
+    MissingChecksum = "missing_checksum",
+    /// A source that no device can have: unspecified, loopback, multicast, broadcast, reserved.
+    MartianSource = "martian_source",
+    /// A destination that is no host: unspecified, loopback, reserved.
+    MartianDestination = "martian_destination",
+    /// A multicast or broadcast destination: not a flow.
+    Multicast = "multicast",
+    /// Port zero on either side.
+    ZeroPort = "zero_port",
+    /// A protocol that the engine does not terminate.
+    UnknownProtocol = "unknown_protocol",
+    /// An ICMP message that asks for no answer here.
+    Icmp = "icmp",
+    /// A fragment that contradicts others of its datagram, or for which there is no room.
+    FragmentRefused = "fragment_refused",
+    /// A TCP segment with flags that contradict each other (SYN or FIN with RST, SYN with FIN).
+    ContradictoryFlags = "contradictory_flags",
+    /// A segment for a flow whose dial is pending, other than SYN and RST.
+    Unsynchronised = "unsynchronised",
+    /// A reset that does not stand exactly at the next expected octet (RFC 5961 section 3).
+    ResetOutOfPlace = "reset_out_of_place",
+    /// A segment that acknowledges what was never sent (RFC 9293 section 3.10.7.4).
+    AckOfUnsent = "ack_of_unsent",
+    /// A reset for a tuple without a flow.
+    ResetWithoutFlow = "reset_without_flow",
+    /// No room for another flow, by count or by bytes.
+    Admission = "admission",
+    /// A datagram for a UDP flow whose queue toward the dialer is full.
+    QueueFull = "queue_full",
+    /// Output waits that the device has not taken: the answer was not built.
+    OutputFull = "output_full",
+    /// The engine is stopped.
+    Stopped = "stopped",
+}

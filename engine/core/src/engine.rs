@@ -1,0 +1,272 @@
+//! The engine: one `&mut self`, inputs with their time, outputs until none is left.
+
+mod expiry;
+mod frames;
+mod icmp;
+mod pump;
+mod remote;
+mod segment;
+
+use std::collections::VecDeque;
+
+use crate::batch::FrameBatch;
+
+use crate::config::{Config, ConfigError, PathPolicy};
+use crate::counters::Counters;
+use crate::datagrams::{DatagramArena, DatagramRange};
+use crate::dns::DnsRecord;
+use crate::drop_reason::DropReason;
+use crate::fragment::Identifications;
+use crate::icmp::{Errors, RateLimit};
+use crate::key::{FlowKey, PackedKey, Proto};
+use crate::output::{By, Close, How, Misuse, Output};
+use crate::reassembly::{Limits, Reassembly};
+use crate::table::{Flow, FlowId, FlowTable, Kind};
+use crate::tcp::Phase;
+use crate::tcp::stack::Stack;
+use crate::tcp::tombstone::{Tombstone, Tombstones};
+use crate::time::Micros;
+use crate::timer::{Deadline, Timers};
+
+/// Frames in one [`Output::Frames`].
+const BATCH: usize = 64;
+
+/// A packet-tunnel engine without IO. See the crate's page for the contract.
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    counters: Counters,
+    stack: Stack,
+    flows: FlowTable,
+    tombstones: Tombstones,
+    reassembly: Reassembly,
+    timers: Timers,
+    /// Flows that may have something to emit or to hand over, in the order in which they became so.
+    dirty: VecDeque<u32>,
+    events: VecDeque<Event>,
+    datagrams: DatagramArena,
+    out: FrameBatch,
+    identifications: Identifications,
+    errors: Errors,
+    /// A frame rebuilt on its way to smoltcp.
+    scratch: Vec<u8>,
+    /// Octets lent by the last `Output::Data`: they leave the ring at the next call.
+    lent: Option<(FlowId, usize)>,
+    stopped: bool,
+}
+
+/// Outputs that wait; `Data` and `Frames` are made when asked for.
+#[derive(Debug)]
+enum Event {
+    Dial {
+        flow: FlowId,
+        key: FlowKey,
+    },
+    Datagram {
+        flow: FlowId,
+        range: DatagramRange,
+    },
+    HalfClose {
+        flow: FlowId,
+    },
+    Resume {
+        flow: FlowId,
+        space: usize,
+    },
+    Close {
+        flow: FlowId,
+        key: FlowKey,
+        close: Close,
+    },
+    Dns {
+        flow: FlowId,
+        record: DnsRecord,
+    },
+}
+
+impl Engine {
+    /// An engine without flows.
+    ///
+    /// # Errors
+    /// A setting out of its bounds.
+    pub fn new(config: Config) -> Result<Self, ConfigError> {
+        config.check()?;
+        Ok(Self {
+            counters: Counters::default(),
+            stack: Stack::new(config.mtu, config.rx_ring(), config.tx_ring()),
+            flows: FlowTable::new(config.seed),
+            tombstones: Tombstones::new(config.seed, config.tcp_limit.saturating_mul(2)),
+            reassembly: Reassembly::new(Limits::default()),
+            timers: Timers::default(),
+            dirty: VecDeque::new(),
+            events: VecDeque::new(),
+            datagrams: DatagramArena::default(),
+            out: FrameBatch::default(),
+            identifications: Identifications::new(1),
+            errors: Errors::new(RateLimit::default()),
+            scratch: Vec::new(),
+            lent: None,
+            stopped: false,
+            config,
+        })
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Everything counted so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let mut counters = self.counters.clone();
+        counters.tcp_flows = self.flows.count(Proto::Tcp) as u64;
+        counters.udp_flows = self.flows.count(Proto::Udp) as u64;
+        counters
+    }
+
+    /// The next thing to act upon, or `None` when all is said. Call it after every input until then.
+    pub fn poll_output(&mut self, now: Micros) -> Option<Output<'_>> {
+        self.settle(now);
+        if self.events.is_empty() {
+            // Every pass takes a flow off the list; a flow comes back only with an event, a frame or bytes to lend.
+            while self.out.len() < BATCH && self.events.is_empty() {
+                let Some(slot) = self.dirty.pop_front() else {
+                    break;
+                };
+                if let Some((flow, count)) = self.pump(now, slot) {
+                    self.lent = Some((flow, count));
+                    break;
+                }
+            }
+        }
+        if let Some(event) = self.events.pop_front() {
+            // Bytes about to be lent wait for their turn behind the event.
+            if let Some((flow, _)) = self.lent.take() {
+                self.mark_dirty(flow.slot);
+            }
+            return Some(self.event_output(event));
+        }
+        if let Some((flow, count)) = self.lent {
+            let Some(Kind::Tcp(tcp)) = self.flows.get(flow).map(|flow| &mut flow.kind) else {
+                return None;
+            };
+            let Phase::Live(live) = &mut tcp.phase else {
+                return None;
+            };
+            let bytes = live.socket.peek();
+            return Some(Output::Data {
+                flow,
+                bytes: bytes.get(..count).unwrap_or(bytes),
+            });
+        }
+        if !self.out.is_empty() {
+            let frames = self.out.take(BATCH);
+            self.counters.frames_out += frames.len() as u64;
+            self.counters.bytes_out += frames.bytes() as u64;
+            return Some(Output::Frames(frames));
+        }
+        None
+    }
+
+    fn event_output(&mut self, event: Event) -> Output<'_> {
+        match event {
+            Event::Dial { flow, key } => Output::Dial { flow, key },
+            Event::Datagram { flow, range } => {
+                self.counters.upstream_datagrams += 1;
+                Output::Datagram {
+                    flow,
+                    payload: self.datagrams.take(range),
+                }
+            }
+            Event::HalfClose { flow } => Output::HalfClose { flow },
+            Event::Resume { flow, space } => Output::Resume { flow, space },
+            Event::Close { flow, key, close } => Output::Close { flow, key, close },
+            Event::Dns { flow, record } => Output::Dns { flow, record },
+        }
+    }
+
+    /// When to call [`Engine::handle_timeout`], for what, and for which flow. `None`: not before the next input.
+    pub fn poll_timeout(&mut self) -> Option<Deadline> {
+        let flow = self.first_flow_deadline();
+        let reassembly = self.reassembly_deadline();
+        match (flow, reassembly) {
+            (Some(a), Some(b)) => Some(if b.at < a.at { b } else { a }),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// The network path changed (Wi-Fi to cellular, a new tunnel address): acts as [`Config::path_policy`] says.
+    pub fn path_changed(&mut self, now: Micros) {
+        self.settle(now);
+        if self.config.path_policy == PathPolicy::Close {
+            self.close_all(How::Path);
+        }
+    }
+
+    /// Closes every flow, TCP with a reset, and drops every frame from now on.
+    pub fn stop(&mut self, now: Micros) {
+        self.settle(now);
+        self.close_all(How::Stopped);
+        self.reassembly = Reassembly::idle();
+        self.stopped = true;
+    }
+
+    fn close_all(&mut self, how: How) {
+        for slot in self.flows.occupied() {
+            self.abort(
+                slot,
+                Close {
+                    by: By::Engine,
+                    how,
+                },
+            );
+        }
+    }
+
+    fn mark_dirty(&mut self, slot: u32) {
+        if let Some(flow) = self.flows.at(slot)
+            && !flow.dirty
+        {
+            flow.dirty = true;
+            self.dirty.push_back(slot);
+        }
+    }
+
+    /// Ends a flow: out of the table, one close to the host.
+    fn finish(&mut self, slot: u32, close: Close) -> Option<Flow> {
+        let flow = self.flows.remove(slot)?;
+        self.timers.disarm(slot, flow.armed);
+        self.events.push_back(Event::Close {
+            flow: flow.id,
+            key: flow.key.unpack(),
+            close,
+        });
+        Some(flow)
+    }
+
+    fn drop_frame(&mut self, reason: DropReason) {
+        self.counters.count_drop(reason);
+    }
+
+    fn flow_of(&mut self, id: FlowId) -> Result<&mut Flow, Misuse> {
+        self.flows.get(id).ok_or(Misuse::StaleFlow)
+    }
+
+    /// Remembers a closed tuple for late segments.
+    fn bury(&mut self, now: Micros, flow: &Flow) {
+        if let Kind::Tcp(tcp) = &flow.kind
+            && let Phase::Live(live) = &tcp.phase
+        {
+            let key: PackedKey = flow.key;
+            let stone = Tombstone {
+                next_out: live.emitted,
+                next_in: live.expected(),
+                time_wait: live.first_end == Some(By::Remote),
+                until: now.plus(self.config.tombstone),
+            };
+            self.tombstones.insert(key, stone);
+        }
+    }
+}

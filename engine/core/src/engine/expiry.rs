@@ -1,0 +1,203 @@
+//! Deadlines: armed lazily, looked at again when they come due, each expiry a close with its reason.
+
+use core::time::Duration;
+
+use crate::engine::Engine;
+use crate::output::{By, Close, DialResult, How, RemoteEnd};
+use crate::table::{Flow, FlowId, Kind};
+use crate::tcp::Phase;
+use crate::tcp::stack::State;
+use crate::time::Micros;
+use crate::timer::{Deadline, TimerName};
+
+/// How long after its turn a flow is looked at again, at the earliest.
+const TICK: Duration = Duration::from_millis(1);
+
+impl Engine {
+    /// Acts upon every deadline that has come. Safe to call early; a clock that jumped by hours expires each
+    /// flow once.
+    pub fn handle_timeout(&mut self, now: Micros) {
+        self.settle(now);
+        self.expire_fragments(now);
+        // Each flow due is looked at once: afterwards it is dirty, closed, or armed for later.
+        let mut due = Vec::new();
+        while let Some((at, slot)) = self.timers.first() {
+            if at > now {
+                break;
+            }
+            self.timers.disarm(slot, Some(at));
+            if let Some(flow) = self.flows.at(slot) {
+                flow.armed = None;
+                due.push(slot);
+            }
+        }
+        for slot in due {
+            self.expire(now, slot);
+        }
+    }
+
+    fn expire(&mut self, now: Micros, slot: u32) {
+        let Some((at, timer)) = self.flow_deadline(now, slot) else {
+            return;
+        };
+        if at > now {
+            self.arm(now, slot);
+            return;
+        }
+        let close = |how| Close {
+            by: By::Engine,
+            how,
+        };
+        match timer {
+            TimerName::Transmit => self.mark_dirty(slot),
+            TimerName::Dial => {
+                let tcp = self
+                    .flows
+                    .peek(slot)
+                    .is_some_and(|flow| matches!(flow.kind, Kind::Tcp(_)));
+                if tcp {
+                    self.counters.tcp_dial_fail += 1;
+                } else {
+                    self.counters.udp_dial_fail += 1;
+                }
+                self.abort(slot, close(How::Dial(DialResult::TimedOut)));
+            }
+            TimerName::Handshake => {
+                self.counters.tcp_handshake_timeout += 1;
+                self.abort(slot, close(How::Handshake));
+            }
+            TimerName::RetransmissionLimit => {
+                self.counters.tcp_abandoned += 1;
+                self.abort(slot, close(How::Abandoned));
+            }
+            TimerName::Linger => {
+                let how = self.lingering(slot);
+                self.abort(
+                    slot,
+                    Close {
+                        by: By::Remote,
+                        how,
+                    },
+                );
+            }
+            TimerName::Idle | TimerName::HalfClosed => {
+                let tcp = self
+                    .flows
+                    .peek(slot)
+                    .is_some_and(|flow| matches!(flow.kind, Kind::Tcp(_)));
+                if tcp {
+                    self.counters.tcp_idle_timeout += 1;
+                } else {
+                    self.counters.udp_idle_timeout += 1;
+                }
+                self.abort(
+                    slot,
+                    close(if timer == TimerName::Idle {
+                        How::Idle
+                    } else {
+                        How::HalfClosed
+                    }),
+                );
+            }
+            TimerName::Reassembly => {}
+        }
+    }
+
+    /// How the remote of a flow broke off.
+    fn lingering(&self, slot: u32) -> How {
+        let Some(Kind::Tcp(tcp)) = self.flows.peek(slot).map(|flow| &flow.kind) else {
+            return How::Reset;
+        };
+        match &tcp.phase {
+            Phase::Live(live) if live.remote_end == Some(RemoteEnd::Error) => How::Error,
+            _ => How::Reset,
+        }
+    }
+
+    /// Puts the flow's next deadline into the queue, if it is earlier than what stands there.
+    pub(super) fn arm(&mut self, now: Micros, slot: u32) {
+        // What smoltcp wants at once was done in the flow's turn: a tick later, so that nothing spins.
+        let at = self
+            .flow_deadline(now, slot)
+            .map(|(at, _)| at.max(now.plus(TICK)));
+        if let Some(flow) = self.flows.at(slot) {
+            flow.armed = self.timers.arm(slot, flow.armed, at);
+        }
+    }
+
+    /// The earliest true deadline of any flow. Entries found to be early are moved on the way.
+    pub(super) fn first_flow_deadline(&mut self) -> Option<Deadline> {
+        while let Some((armed, slot)) = self.timers.first() {
+            let Some((at, timer)) = self.flow_deadline(armed, slot) else {
+                self.timers.disarm(slot, Some(armed));
+                if let Some(flow) = self.flows.at(slot) {
+                    flow.armed = None;
+                }
+                continue;
+            };
+            if at <= armed {
+                let flow = self.flows.peek(slot).map(|flow| flow.id);
+                return Some(Deadline {
+                    at: armed,
+                    timer,
+                    flow,
+                });
+            }
+            self.timers.disarm(slot, Some(armed));
+            if let Some(flow) = self.flows.at(slot) {
+                flow.armed = self.timers.arm(slot, None, Some(at));
+            }
+        }
+        None
+    }
+
+    /// When and why a flow must be looked at again, as things stand.
+    fn flow_deadline(&mut self, now: Micros, slot: u32) -> Option<(Micros, TimerName)> {
+        let Self {
+            flows,
+            config,
+            stack,
+            ..
+        } = self;
+        let flow: &Flow = flows.peek(slot)?;
+        match &flow.kind {
+            Kind::Udp(udp) if !udp.connected => {
+                Some((udp.opened.plus(config.dial_timeout), TimerName::Dial))
+            }
+            Kind::Udp(udp) => {
+                let dns = flow.key.unpack().server.port() == 53;
+                let limit = if dns {
+                    config.dns_idle
+                } else {
+                    config.udp_idle
+                };
+                Some((udp.last_activity.plus(limit), TimerName::Idle))
+            }
+            Kind::Tcp(tcp) => match &tcp.phase {
+                Phase::Dialing(held) => {
+                    Some((held.since.plus(config.dial_timeout), TimerName::Dial))
+                }
+                Phase::Live(live) => {
+                    let own = live.own_deadline(config);
+                    // In TIME-WAIT smoltcp only counts down; the flow waits for its dialer.
+                    if live.socket.state() == State::TimeWait {
+                        return Some(own);
+                    }
+                    match stack.poll_at(now, &live.socket) {
+                        Some(at) if at < own.0 => Some((at.max(now), TimerName::Transmit)),
+                        _ => Some(own),
+                    }
+                }
+            },
+        }
+    }
+
+    pub(super) fn reassembly_deadline(&self) -> Option<Deadline> {
+        let at = self.reassembly.next_deadline()?;
+        Some(Deadline {
+            at,
+            timer: TimerName::Reassembly,
+            flow: None::<FlowId>,
+        })
+    }
+}

@@ -1,0 +1,288 @@
+//! A dirty flow's turn: emit under a budget, notice what changed, lend bytes, end what has ended.
+
+use crate::batch::FrameBatch;
+use crate::build::{self, TcpControl};
+use crate::engine::{BATCH, Engine, Event};
+use crate::key::PackedKey;
+use crate::output::{By, Close, How, RemoteEnd};
+use crate::table::{FlowId, Kind};
+use crate::tcp::stack::{Stack, State};
+use crate::tcp::{Live, Phase};
+use crate::time::Micros;
+
+/// What a turn decided, once the borrow of the flow is over.
+enum Verdict {
+    /// Nothing more for now.
+    Rest,
+    /// The output batch is full: another turn after it was taken.
+    Again,
+    /// Octets for the dialer.
+    Lend(usize),
+    /// The flow ended in order; its tuple is remembered.
+    Bury(Close),
+    /// The flow ended, and the device has said so itself.
+    Finish(Close),
+    /// The flow ended, and the device must be told.
+    Abort(Close),
+}
+
+impl Engine {
+    /// Takes the lent bytes off their ring, now that the host has had them.
+    pub(super) fn settle(&mut self, now: Micros) {
+        let Some((id, count)) = self.lent.take() else {
+            return;
+        };
+        self.took(now, id, count);
+    }
+
+    pub(super) fn took(&mut self, now: Micros, id: FlowId, count: usize) {
+        let Some(flow) = self.flows.get(id) else {
+            return;
+        };
+        let Kind::Tcp(tcp) = &mut flow.kind else {
+            return;
+        };
+        let Phase::Live(live) = &mut tcp.phase else {
+            return;
+        };
+        live.socket.consume(count);
+        live.relayed = live.relayed.wrapping_add(u32::try_from(count).unwrap_or(0));
+        live.last_activity = now;
+        if count > 0 {
+            live.budget_used = 0;
+        }
+        self.counters.upstream_bytes += count as u64;
+        self.mark_dirty(id.slot);
+    }
+
+    /// Gives `slot` its turn; says how many bytes of which flow are to be lent.
+    pub(super) fn pump(&mut self, now: Micros, slot: u32) -> Option<(FlowId, usize)> {
+        let flow = self.flows.at(slot)?;
+        flow.dirty = false;
+        let id = flow.id;
+        if matches!(flow.kind, Kind::Udp(_)) {
+            self.release_datagrams(id);
+            return None;
+        }
+        match self.turn(now, slot)? {
+            Verdict::Rest => self.arm(now, slot),
+            Verdict::Again => self.mark_dirty(slot),
+            Verdict::Lend(count) => {
+                self.arm(now, slot);
+                return Some((id, count));
+            }
+            Verdict::Bury(close) => {
+                if let Some(flow) = self.finish(slot, close) {
+                    self.bury(now, &flow);
+                }
+            }
+            Verdict::Finish(close) => {
+                self.finish(slot, close);
+            }
+            Verdict::Abort(close) => self.abort(slot, close),
+        }
+        None
+    }
+
+    fn turn(&mut self, now: Micros, slot: u32) -> Option<Verdict> {
+        let flow = self.flows.at(slot)?;
+        let id = flow.id;
+        let key = flow.key;
+        let Kind::Tcp(tcp) = &mut flow.kind else {
+            return None;
+        };
+        let blocked = tcp.blocked;
+        let Phase::Live(live) = &mut tcp.phase else {
+            return Some(Verdict::Rest);
+        };
+        if !blocked && live.socket.unread() > 0 {
+            // Lend before emitting, so that one acknowledgement says it all, window included.
+            let count = live.socket.peek().len();
+            return Some(Verdict::Lend(count));
+        }
+        let mut nudged = false;
+        // Each pass either ends the turn or has changed the socket's state: four states at the most, and one nudge.
+        for _ in 0..5 {
+            while !live.reset {
+                if self.out.len() >= BATCH {
+                    return Some(Verdict::Again);
+                }
+                if live.budget_at != now {
+                    (live.budget_at, live.budget_used) = (now, 0);
+                }
+                if live.budget_used > live.budget() {
+                    self.counters.guard_hits += 1;
+                    return Some(Verdict::Abort(Close {
+                        by: By::Engine,
+                        how: How::Guard,
+                    }));
+                }
+                // The ring of a flow in TIME-WAIT must not be cleared while the dialer still reads from it.
+                if live.socket.state() == State::TimeWait
+                    && !live.expected().is_after(live.acknowledged)
+                {
+                    break;
+                }
+                let Some(sent) = self.stack.egress(now, &mut live.socket, &mut self.out) else {
+                    break;
+                };
+                live.budget_used += 1;
+                if live.note_emitted(now, sent) {
+                    self.counters.tcp_retransmissions += 1;
+                }
+            }
+            match edges(live) {
+                Edge::None if !nudged && stalled(&mut self.stack, now, live) => {
+                    nudged = true;
+                    self.counters.guard_hits += 1;
+                    nudge(&mut self.stack, now, live, &key);
+                }
+                Edge::None => break,
+                Edge::HalfClose => self.events.push_back(Event::HalfClose { flow: id }),
+                Edge::Changed => {}
+                Edge::End(verdict) => return Some(verdict),
+            }
+        }
+        if live.starved
+            && live.remote_end.is_none()
+            && live.handshake_done()
+            && live.socket.send_space() * 2 >= live.socket.send_capacity()
+        {
+            live.starved = false;
+            self.events.push_back(Event::Resume {
+                flow: id,
+                space: live.socket.send_space(),
+            });
+        }
+        Some(Verdict::Rest)
+    }
+
+    /// Ends a flow and tells the device with a reset that stands beyond all that was ever emitted.
+    pub(super) fn abort(&mut self, slot: u32, close: Close) {
+        let Some(flow) = self.finish(slot, close) else {
+            return;
+        };
+        let Kind::Tcp(tcp) = &flow.kind else { return };
+        let key = flow.key.unpack();
+        match &tcp.phase {
+            Phase::Dialing(held) => self.refuse(&key, held.isn),
+            Phase::Live(live) => {
+                let (sequence, acknowledgement) = (live.emitted.0, live.expected().0);
+                self.control(
+                    &key,
+                    TcpControl::ResetAck {
+                        sequence,
+                        acknowledgement,
+                    },
+                );
+            }
+        }
+    }
+}
+
+/// Whether text waits and smoltcp has no timer left that would ever send it: a retransmission timer that fired
+/// under a closed window, or one that a zero-window probe replaced, is not armed again.
+fn stalled(stack: &mut Stack, now: Micros, live: &Live) -> bool {
+    live.handshake_done()
+        && !live.reset
+        && live.socket.send_queue() > 0
+        && stack.poll_at(now, &live.socket).is_none()
+}
+
+/// Lets smoltcp see the device's last acknowledgement again, so that it arms a timer: under a closed window once,
+/// else until it takes them for duplicates. The first two differ in their window, which starts the count afresh.
+fn nudge(stack: &mut Stack, now: Micros, live: &mut Live, key: &PackedKey) {
+    let key = key.unpack();
+    let window = live.device_window;
+    let windows: &[u16] = if window == 0 {
+        &[0]
+    } else {
+        &[window ^ 1, window, window, window, window]
+    };
+    let mut nowhere = FrameBatch::new();
+    for window in windows {
+        let control = TcpControl::Ack {
+            sequence: live.expected().0,
+            acknowledgement: live.acked.0,
+            window: *window,
+        };
+        let mut frames = FrameBatch::new();
+        // The only failure is a tuple of two families, which no packet has.
+        if build::tcp_control(&mut frames, key.client, key.server, control).is_err() {
+            return;
+        }
+        for frame in &frames {
+            stack.ingress(now, &mut live.socket, frame, &mut nowhere);
+        }
+    }
+}
+
+enum Edge {
+    None,
+    /// The state moved on: emit again.
+    Changed,
+    HalfClose,
+    End(Verdict),
+}
+
+/// What the socket's state asks for next.
+fn edges(live: &mut Live) -> Edge {
+    let state = live.socket.state();
+    if live.reset {
+        // Bytes that came before the reset were lent first, unless the dialer takes none.
+        return Edge::End(Verdict::Finish(Close {
+            by: By::Device,
+            how: How::Reset,
+        }));
+    }
+    let drained = live.socket.unread() == 0;
+    if live.device_closed() && drained && !live.fin_relayed {
+        live.fin_relayed = true;
+        live.first_end.get_or_insert(By::Device);
+        // A close that follows at once says it as well.
+        if !matches!(state, State::TimeWait | State::Closed) {
+            return Edge::HalfClose;
+        }
+    }
+    match live.remote_end {
+        // smoltcp loses the SYN-ACK if it is closed before the handshake is done: the FIN follows once every byte
+        // has left. In LAST-ACK it is deaf to window updates: the window must have room for a repetition by then.
+        Some(RemoteEnd::Eof)
+            if live.all_emitted()
+                && (state == State::Established
+                    || (state == State::CloseWait && live.window_holds_all())) =>
+        {
+            live.socket.tcp_mut().close();
+            return Edge::Changed;
+        }
+        Some(RemoteEnd::Reset) if live.all_emitted() => {
+            return Edge::End(Verdict::Abort(Close {
+                by: By::Remote,
+                how: How::Reset,
+            }));
+        }
+        Some(RemoteEnd::Error) if live.all_emitted() => {
+            return Edge::End(Verdict::Abort(Close {
+                by: By::Remote,
+                how: How::Error,
+            }));
+        }
+        _ => {}
+    }
+    let first = live.first_end.unwrap_or(By::Engine);
+    match state {
+        State::TimeWait if live.fin_relayed => Edge::End(Verdict::Bury(Close {
+            by: first,
+            how: How::Fin,
+        })),
+        State::Closed if live.fin_relayed => Edge::End(Verdict::Bury(Close {
+            by: first,
+            how: How::Fin,
+        })),
+        State::Closed if drained => Edge::End(Verdict::Finish(Close {
+            by: By::Engine,
+            how: How::Guard,
+        })),
+        _ => Edge::None,
+    }
+}

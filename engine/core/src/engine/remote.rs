@@ -1,0 +1,205 @@
+//! Inputs from the dialer: bytes, datagrams, readiness, endings.
+
+use crate::build;
+use crate::dns;
+use crate::engine::{Engine, Event};
+use crate::key::Proto;
+use crate::output::{By, Close, How, Misuse, RemoteEnd};
+use crate::table::{FlowId, Kind};
+use crate::tcp::{Live, Phase};
+use crate::time::Micros;
+
+impl Engine {
+    /// Bytes of the far side's stream. Says how many were taken; the rest is to be offered again after
+    /// [`Output::Resume`](crate::Output::Resume).
+    ///
+    /// # Errors
+    /// The flow has ended, is UDP, is not connected yet, or its far side has ended before.
+    pub fn remote_data(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<usize, Misuse> {
+        self.settle(now);
+        let live = self.live(flow)?;
+        if live.remote_end.is_some() {
+            return Err(Misuse::AfterEnd);
+        }
+        let taken = live.socket.send(data);
+        live.enqueued = live
+            .enqueued
+            .wrapping_add(u32::try_from(taken).unwrap_or(0));
+        live.starved |= taken < data.len();
+        if taken > 0 {
+            live.last_activity = now;
+            live.budget_used = 0;
+        }
+        let stream = live.dns.take();
+        self.counters.downstream_bytes += taken as u64;
+        self.counters.tcp_backpressure_refused += (data.len() - taken) as u64;
+        if let Some(mut stream) = stream {
+            stream.push(data.get(..taken).unwrap_or(&[]), |message| {
+                self.read_dns(flow, message);
+            });
+            self.live(flow)?.dns = Some(stream);
+        }
+        self.mark_dirty(flow.slot);
+        Ok(taken)
+    }
+
+    /// One datagram from the far side. Says whether it was taken; it is dropped and counted if too much waits
+    /// for the device already.
+    ///
+    /// # Errors
+    /// The flow has ended, is TCP, or is not connected yet.
+    pub fn remote_datagram(
+        &mut self,
+        now: Micros,
+        flow: FlowId,
+        payload: &[u8],
+    ) -> Result<bool, Misuse> {
+        self.settle(now);
+        let place = self.flow_of(flow)?;
+        let key = place.key.unpack();
+        let Kind::Udp(udp) = &mut place.kind else {
+            return Err(Misuse::WrongProtocol);
+        };
+        if !udp.connected {
+            return Err(Misuse::NotConnected);
+        }
+        udp.last_activity = now;
+        if self.out.len() >= self.config.output_limit
+            || build::udp(
+                &mut self.out,
+                &mut self.identifications,
+                key.server,
+                key.client,
+                payload,
+                self.config.mtu,
+            )
+            .is_err()
+        {
+            self.counters.udp_backpressure_drops += 1;
+            return Ok(false);
+        }
+        self.counters.downstream_datagrams += 1;
+        self.counters.downstream_bytes += payload.len() as u64;
+        if key.server.port() == 53 {
+            self.read_dns(flow, payload);
+        }
+        Ok(true)
+    }
+
+    fn read_dns(&mut self, flow: FlowId, message: &[u8]) {
+        match dns::read_answer(message) {
+            Ok(Some(record)) => {
+                self.counters.dns_answers += 1;
+                self.events.push_back(Event::Dns { flow, record });
+            }
+            Ok(None) => {}
+            Err(dns::Unreadable) => self.counters.dns_malformed += 1,
+        }
+    }
+
+    /// The dialer can take no more bytes of this flow until [`Engine::remote_writable`].
+    ///
+    /// # Errors
+    /// The flow has ended.
+    pub fn remote_blocked(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse> {
+        self.settle(now);
+        self.set_blocked(flow, true)
+    }
+
+    /// The dialer can take bytes of this flow again.
+    ///
+    /// # Errors
+    /// The flow has ended.
+    pub fn remote_writable(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse> {
+        self.settle(now);
+        self.set_blocked(flow, false)?;
+        self.mark_dirty(flow.slot);
+        Ok(())
+    }
+
+    fn set_blocked(&mut self, flow: FlowId, blocked: bool) -> Result<(), Misuse> {
+        match &mut self.flow_of(flow)?.kind {
+            Kind::Tcp(tcp) => tcp.blocked = blocked,
+            Kind::Udp(udp) => udp.blocked = blocked,
+        }
+        Ok(())
+    }
+
+    /// Of the bytes lent by the last [`Output::Data`](crate::Output::Data) the dialer took only `count`. The rest
+    /// stays in the ring, and the flow counts as blocked until [`Engine::remote_writable`].
+    ///
+    /// # Errors
+    /// Nothing is lent on this flow, or less than `count` was.
+    pub fn remote_took(&mut self, now: Micros, flow: FlowId, count: usize) -> Result<(), Misuse> {
+        let Some((lent, most)) = self.lent else {
+            return Err(Misuse::StaleFlow);
+        };
+        if lent != flow {
+            return Err(Misuse::StaleFlow);
+        }
+        if count > most {
+            return Err(Misuse::TookTooMuch);
+        }
+        self.lent = None;
+        self.took(now, flow, count);
+        if count < most {
+            self.set_blocked(flow, true)?;
+        }
+        Ok(())
+    }
+
+    /// The far side of a flow has ended. What it sent before still reaches the device.
+    ///
+    /// # Errors
+    /// The flow has ended, is not connected yet, or its far side has ended before.
+    pub fn remote_closed(
+        &mut self,
+        now: Micros,
+        flow: FlowId,
+        end: RemoteEnd,
+    ) -> Result<(), Misuse> {
+        self.settle(now);
+        if self.flow_of(flow)?.kind.proto() == Proto::Udp {
+            let how = match end {
+                RemoteEnd::Eof => How::Fin,
+                RemoteEnd::Reset => How::Reset,
+                RemoteEnd::Error => How::Error,
+            };
+            self.finish(
+                flow.slot,
+                Close {
+                    by: By::Remote,
+                    how,
+                },
+            );
+            return Ok(());
+        }
+        let live = self.live(flow)?;
+        // After an EOF the connection can still break.
+        match (live.remote_end, end) {
+            (None, _) | (Some(RemoteEnd::Eof), RemoteEnd::Reset | RemoteEnd::Error) => {}
+            _ => return Err(Misuse::AfterEnd),
+        }
+        live.remote_end = Some(end);
+        if end == RemoteEnd::Eof {
+            live.first_end.get_or_insert(By::Remote);
+        }
+        live.ended_at = Some(now);
+        live.last_activity = now;
+        if end == RemoteEnd::Reset {
+            self.counters.tcp_reset_by_remote += 1;
+        }
+        self.mark_dirty(flow.slot);
+        Ok(())
+    }
+
+    fn live(&mut self, flow: FlowId) -> Result<&mut Live, Misuse> {
+        match &mut self.flow_of(flow)?.kind {
+            Kind::Udp(_) => Err(Misuse::WrongProtocol),
+            Kind::Tcp(tcp) => match &mut tcp.phase {
+                Phase::Dialing(_) => Err(Misuse::NotConnected),
+                Phase::Live(live) => Ok(live),
+            },
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! TCP segments from the device: what smoltcp must not see is answered here, the rest goes to the flow's socket.
+
+use std::net::SocketAddr;
+
+use crate::build::{self, TcpControl};
+use crate::config::Refusal;
+use crate::drop_reason::DropReason;
+use crate::engine::{Engine, Event};
+use crate::key::{FlowKey, PackedKey, Proto};
+use crate::output::{By, Close, DialResult, How, Misuse};
+use crate::packet::{IpPacket, Segment};
+use crate::plain::{self, Plain};
+use crate::seq::Seq;
+use crate::table::{FlowId, Kind};
+use crate::tcp::stack::State;
+use crate::tcp::{HeldSyn, Live, Phase, Placement, TcpFlow, isn};
+use crate::time::Micros;
+
+impl Engine {
+    pub(super) fn segment(
+        &mut self,
+        now: Micros,
+        ip: &IpPacket<'_>,
+        segment: &Segment<'_>,
+    ) -> Result<(), DropReason> {
+        let key = FlowKey {
+            proto: Proto::Tcp,
+            client: SocketAddr::new(ip.source, segment.source_port),
+            server: SocketAddr::new(ip.destination, segment.destination_port),
+        };
+        let packed = PackedKey::from(&key);
+        let Some(slot) = self.flows.find(&packed) else {
+            return self.segment_without_flow(now, ip, segment, key, packed);
+        };
+        let Some(flow) = self.flows.at(slot) else {
+            return Ok(());
+        };
+        let Kind::Tcp(tcp) = &mut flow.kind else {
+            return Ok(());
+        };
+        match &mut tcp.phase {
+            Phase::Dialing(held) => {
+                if segment.rst {
+                    // The device gave up: its reset stands right after the SYN (RFC 9293 section 3.10.7.3).
+                    if segment.seq == held.isn.plus(1) || segment.seq == held.isn {
+                        self.counters.tcp_reset_by_device += 1;
+                        self.finish(
+                            slot,
+                            Close {
+                                by: By::Device,
+                                how: How::Reset,
+                            },
+                        );
+                        return Ok(());
+                    }
+                    return Err(DropReason::ResetOutOfPlace);
+                }
+                if !segment.syn || segment.ack.is_some() {
+                    return Err(DropReason::Unsynchronised);
+                }
+                if segment.seq != held.isn {
+                    // The device began anew while the dial ran: that dial is for nobody.
+                    self.finish(
+                        slot,
+                        Close {
+                            by: By::Device,
+                            how: How::Reset,
+                        },
+                    );
+                    return self.open_tcp(now, ip, segment, key, packed);
+                }
+                held.frame = plain_syn(ip, segment);
+                Ok(())
+            }
+            Phase::Live(_) => self.live_segment(now, slot, ip, segment, &key),
+        }
+    }
+
+    fn live_segment(
+        &mut self,
+        now: Micros,
+        slot: u32,
+        ip: &IpPacket<'_>,
+        segment: &Segment<'_>,
+        key: &FlowKey,
+    ) -> Result<(), DropReason> {
+        let Some(flow) = self.flows.at(slot) else {
+            return Ok(());
+        };
+        let Kind::Tcp(tcp) = &mut flow.kind else {
+            return Ok(());
+        };
+        let Phase::Live(live) = &mut tcp.phase else {
+            return Ok(());
+        };
+        if segment.rst {
+            match live.reset_placement(segment) {
+                Placement::Exact => {
+                    // smoltcp does not see it: it would pass over one that carries text into a closed window.
+                    live.reset = true;
+                    self.counters.tcp_reset_by_device += 1;
+                    self.mark_dirty(slot);
+                    return Ok(());
+                }
+                Placement::InWindow => {
+                    self.challenge(slot, key);
+                    return Err(DropReason::ResetOutOfPlace);
+                }
+                Placement::Outside => return Err(DropReason::ResetOutOfPlace),
+            }
+        } else if segment.syn {
+            let repeated = segment.ack.is_none() && segment.seq == live.device_isn;
+            if repeated && !live.handshake_done() {
+                // smoltcp repeats its SYN-ACK by its own timer; the copy tells nothing new.
+                return Ok(());
+            }
+            // RFC 5961 section 4: never believed, always challenged.
+            self.challenge(slot, key);
+            return Ok(());
+        } else if let Some(ack) = segment.ack {
+            if live.handshake_done() && ack.is_after(live.emitted) {
+                // RFC 9293 section 3.10.7.4; smoltcp would take unsent bytes for delivered.
+                self.challenge(slot, key);
+                return Err(DropReason::AckOfUnsent);
+            }
+            if live.only_fin_is_out() && live.is_bare_duplicate(segment, ack) {
+                // Three of them would disarm smoltcp's timer for good: there is no text to send again.
+                live.last_activity = now;
+                return Ok(());
+            }
+            live.note_ack(now, ack, segment.window);
+        } else {
+            return Err(DropReason::Unsynchronised);
+        }
+        live.last_activity = now;
+        live.budget_used = 0;
+        let repair = live.repair(segment);
+        let frame = if repair.is_some() || ip.extended || !plain::options_are_sound(segment.options)
+        {
+            // smoltcp cannot skip extension headers, and drops a segment for one bad option.
+            self.counters.guard_hits += u64::from(repair.is_some());
+            plain::write(
+                &mut self.scratch,
+                ip,
+                repair.unwrap_or_else(|| Plain::whole(segment)),
+            );
+            self.scratch.as_slice()
+        } else {
+            ip.frame
+        };
+        if let Some(sent) = self
+            .stack
+            .ingress(now, &mut live.socket, frame, &mut self.out)
+        {
+            live.note_emitted(now, sent);
+        }
+        if live.socket.state() == State::Listen {
+            live.reset = true;
+        }
+        if live.device_closed() {
+            live.first_end.get_or_insert(By::Device);
+        }
+        self.mark_dirty(slot);
+        Ok(())
+    }
+
+    /// An acknowledgement that asks the device to prove that it means it (RFC 5961).
+    fn challenge(&mut self, slot: u32, key: &FlowKey) {
+        let Some(flow) = self.flows.at(slot) else {
+            return;
+        };
+        let Kind::Tcp(tcp) = &flow.kind else { return };
+        let Phase::Live(live) = &tcp.phase else {
+            return;
+        };
+        let window = live.edge.minus(live.acknowledged).clamp(0, 65_535);
+        let control = TcpControl::Ack {
+            sequence: live.emitted.0,
+            acknowledgement: live.expected().0,
+            window: u16::try_from(window).unwrap_or(0),
+        };
+        self.counters.tcp_challenge_acks += 1;
+        self.control(key, control);
+    }
+
+    fn segment_without_flow(
+        &mut self,
+        now: Micros,
+        ip: &IpPacket<'_>,
+        segment: &Segment<'_>,
+        key: FlowKey,
+        packed: PackedKey,
+    ) -> Result<(), DropReason> {
+        let stone = self.tombstones.find(now, &packed);
+        if segment.rst {
+            if stone.is_some_and(|stone| stone.next_in == segment.seq) {
+                // The answer of a device in SYN-SENT to the challenge below: its next SYN is welcome.
+                self.tombstones.remove(&packed);
+            }
+            return Err(DropReason::ResetWithoutFlow);
+        }
+        if segment.syn && segment.ack.is_none() {
+            // RFC 9293 section 3.6.1: a SYN beyond the old sequence reopens the tuple.
+            if let Some(stone) = stone {
+                let old = !segment.seq.is_after(stone.next_in) && segment.seq != stone.next_in;
+                if stone.time_wait && old {
+                    self.control(&key, stone.answer());
+                    self.counters.tcp_challenge_acks += 1;
+                    return Ok(());
+                }
+                self.tombstones.remove(&packed);
+            }
+            return self.open_tcp(now, ip, segment, key, packed);
+        }
+        if self.out.len() >= self.config.output_limit {
+            return Err(DropReason::OutputFull);
+        }
+        if let Some(stone) = stone {
+            if segment.sequence_len() > 0 {
+                self.control(&key, stone.answer());
+            }
+            return Ok(());
+        }
+        let asked = build::Segment {
+            source: key.client,
+            destination: key.server,
+            sequence: segment.seq.0,
+            acknowledgement: segment.ack.map(|ack| ack.0),
+            len: segment.sequence_len(),
+            reset: segment.rst,
+        };
+        if build::reset_for(&mut self.out, &asked) {
+            self.counters.resets_without_flow += 1;
+        }
+        Ok(())
+    }
+
+    fn open_tcp(
+        &mut self,
+        now: Micros,
+        ip: &IpPacket<'_>,
+        segment: &Segment<'_>,
+        key: FlowKey,
+        packed: PackedKey,
+    ) -> Result<(), DropReason> {
+        if self.flows.count(Proto::Tcp) >= self.config.tcp_limit {
+            self.counters.tcp_admission_fail += 1;
+            if self.config.admission_refusal == Refusal::Reset {
+                self.refuse(&key, segment.seq);
+            }
+            return Err(DropReason::Admission);
+        }
+        let default_mss = if ip.is_v6() { 1220 } else { 536 };
+        let held = HeldSyn {
+            frame: plain_syn(ip, segment),
+            isn: segment.seq,
+            // RFC 9293 section 3.7.1: without the option the default stands.
+            mss: segment.mss.filter(|mss| *mss > 0).unwrap_or(default_mss),
+            window_scale: segment.window_scale.unwrap_or(0),
+            since: now,
+        };
+        let id = self.flows.insert(
+            packed,
+            Kind::Tcp(Box::new(TcpFlow {
+                phase: Phase::Dialing(held),
+                blocked: false,
+            })),
+        );
+        self.counters.tcp_dials += 1;
+        self.events.push_back(Event::Dial { flow: id, key });
+        self.arm(now, id.slot);
+        Ok(())
+    }
+
+    /// The reset a closed port answers a SYN with (RFC 9293 section 3.10.7.1).
+    pub(super) fn refuse(&mut self, key: &FlowKey, isn: Seq) {
+        self.control(
+            key,
+            TcpControl::ResetAck {
+                sequence: 0,
+                acknowledgement: isn.plus(1).0,
+            },
+        );
+    }
+
+    /// Sends a segment of the engine's own from the server's end.
+    pub(super) fn control(&mut self, key: &FlowKey, control: TcpControl) {
+        // The only failure is a tuple of two families, which no packet has.
+        let sent = build::tcp_control(&mut self.out, key.server, key.client, control);
+        debug_assert!(sent.is_ok(), "a flow key of two address families");
+    }
+
+    pub(super) fn tcp_dialed(
+        &mut self,
+        now: Micros,
+        id: FlowId,
+        result: DialResult,
+    ) -> Result<(), Misuse> {
+        let (mtu, seed) = (self.config.mtu, self.config.seed);
+        let flow = self.flows.get(id).ok_or(Misuse::StaleFlow)?;
+        let (packed, key) = (flow.key, flow.key.unpack());
+        let Kind::Tcp(tcp) = &mut flow.kind else {
+            return Err(Misuse::WrongProtocol);
+        };
+        let Phase::Dialing(held) = &tcp.phase else {
+            return Err(Misuse::DialAnswered);
+        };
+        if result != DialResult::Connected {
+            self.counters.tcp_dial_fail += 1;
+            let isn = held.isn;
+            self.refuse(&key, isn);
+            self.finish(
+                id.slot,
+                Close {
+                    by: By::Remote,
+                    how: How::Dial(result),
+                },
+            );
+            return Ok(());
+        }
+        let isn = isn::isn_for(seed, &packed, now);
+        match self.stack.open(now, &held.frame, key.server, isn) {
+            Some(socket) => {
+                let mut live = Live::new(now, socket, held, isn, mtu, key.server.is_ipv6());
+                if key.server.port() == 53 {
+                    live.dns = Some(Box::default());
+                }
+                tcp.phase = Phase::Live(live);
+                self.mark_dirty(id.slot);
+            }
+            None => {
+                // smoltcp refuses the SYN (an option it cannot parse): nothing can be built on it.
+                self.counters.guard_hits += 1;
+                let isn = held.isn;
+                self.refuse(&key, isn);
+                self.finish(
+                    id.slot,
+                    Close {
+                        by: By::Engine,
+                        how: How::Guard,
+                    },
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The SYN as smoltcp shall see it later: no payload, no extension headers.
+fn plain_syn(ip: &IpPacket<'_>, segment: &Segment<'_>) -> Vec<u8> {
+    let mut frame = Vec::new();
+    plain::write(
+        &mut frame,
+        ip,
+        Plain {
+            header_len: segment.header_len,
+            payload: false,
+            without_fin: false,
+            ack: None,
+        },
+    );
+    frame
+}

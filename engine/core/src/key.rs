@@ -1,0 +1,133 @@
+//! Which flow a packet belongs to.
+
+use core::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// The transport protocols the engine terminates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Proto {
+    /// TCP (RFC 9293).
+    Tcp,
+    /// UDP (RFC 768).
+    Udp,
+}
+
+impl fmt::Display for Proto {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+/// The five-tuple of a flow, seen from the device: `client` is the device's end.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FlowKey {
+    /// Transport protocol.
+    pub proto: Proto,
+    /// The device's address and port.
+    pub client: SocketAddr,
+    /// The address and port the device asked for.
+    pub server: SocketAddr,
+}
+
+impl fmt::Display for FlowKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} > {}", self.proto, self.client, self.server)
+    }
+}
+
+impl fmt::Debug for FlowKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A [`FlowKey`] in five words: cheap to hash and to compare on every packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PackedKey([u64; 5]);
+
+impl PackedKey {
+    /// The public form.
+    pub(crate) fn unpack(&self) -> FlowKey {
+        let [client_high, client_low, server_high, server_low, rest] = self.0;
+        let v6 = rest >> 40 & 1 == 1;
+        let address = |high: u64, low: u64| {
+            let bits = u128::from(high) << 64 | u128::from(low);
+            if v6 {
+                IpAddr::V6(Ipv6Addr::from_bits(bits))
+            } else {
+                IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(bits).unwrap_or(0)))
+            }
+        };
+        let [.., p0, p1, p2, p3] = rest.to_be_bytes();
+        FlowKey {
+            proto: if rest >> 32 & 0xff == 17 {
+                Proto::Udp
+            } else {
+                Proto::Tcp
+            },
+            client: SocketAddr::new(
+                address(client_high, client_low),
+                u16::from_be_bytes([p0, p1]),
+            ),
+            server: SocketAddr::new(
+                address(server_high, server_low),
+                u16::from_be_bytes([p2, p3]),
+            ),
+        }
+    }
+}
+
+impl From<&FlowKey> for PackedKey {
+    fn from(key: &FlowKey) -> Self {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "each half of 128 bits goes to its own word"
+        )]
+        let words = |address: IpAddr| match address {
+            IpAddr::V4(a) => (0, u64::from(a.to_bits())),
+            IpAddr::V6(a) => ((a.to_bits() >> 64) as u64, a.to_bits() as u64),
+        };
+        let (client_high, client_low) = words(key.client.ip());
+        let (server_high, server_low) = words(key.server.ip());
+        let proto: u64 = match key.proto {
+            Proto::Tcp => 6,
+            Proto::Udp => 17,
+        };
+        let ports = u64::from(key.client.port()) << 16 | u64::from(key.server.port());
+        let rest = u64::from(key.client.is_ipv6()) << 40 | proto << 32 | ports;
+        Self([client_high, client_low, server_high, server_low, rest])
+    }
+}
+
+impl core::hash::Hash for PackedKey {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        for word in self.0 {
+            state.write_u64(word);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_keys_unpack_to_what_they_were() {
+        for (proto, client, server) in [
+            (Proto::Tcp, "10.0.0.2:40000", "93.184.216.34:80"),
+            (Proto::Udp, "[2001:db8::1]:65535", "[2001:db8::2]:53"),
+            (Proto::Udp, "[::1]:1", "[::2]:2"),
+            (Proto::Tcp, "0.0.0.1:1", "0.0.0.2:2"),
+        ] {
+            let key = FlowKey {
+                proto,
+                client: client.parse().expect("address"),
+                server: server.parse().expect("address"),
+            };
+            assert_eq!(PackedKey::from(&key).unpack(), key);
+        }
+    }
+}

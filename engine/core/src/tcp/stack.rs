@@ -1,0 +1,317 @@
+//! The one place that names smoltcp: one shared `Interface`, one `SocketSet` of one per flow.
+//!
+//! `poll_ingress_single` and `poll_egress` scan the set they are given; a set of one makes the scan a
+//! constant. `Interface::poll` is never called: a peer can make one socket emit for ever.
+
+use core::fmt;
+use std::net::SocketAddr;
+
+use smoltcp::iface::{self, Interface, SocketHandle, SocketSet};
+use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::socket::tcp;
+use smoltcp::time::Instant;
+use smoltcp::wire::HardwareAddress;
+
+use crate::batch::FrameBatch;
+use crate::seq::Seq;
+use crate::tcp::isn;
+use crate::time::Micros;
+
+pub(crate) use smoltcp::socket::tcp::State;
+
+/// smoltcp's part that all flows share.
+pub(crate) struct Stack {
+    iface: Interface,
+    mtu: usize,
+    rx_ring: usize,
+    tx_ring: usize,
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stack")
+            .field("mtu", &self.mtu)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One flow's socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    set: SocketSet<'static>,
+    handle: SocketHandle,
+}
+
+/// What smoltcp put on the wire in one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Emitted {
+    pub(crate) seq: Seq,
+    pub(crate) ack: Seq,
+    pub(crate) window: u16,
+    pub(crate) payload: u32,
+    pub(crate) syn: bool,
+    pub(crate) fin: bool,
+    pub(crate) rst: bool,
+}
+
+impl Stack {
+    pub(crate) fn new(mtu: usize, rx_ring: usize, tx_ring: usize) -> Self {
+        Self {
+            iface: interface(mtu, 0),
+            mtu,
+            rx_ring,
+            tx_ring,
+        }
+    }
+
+    /// Opens a socket on `server` and lets it see `syn`, so that its ISN is `isn`. `None` if smoltcp does
+    /// not take the SYN.
+    pub(crate) fn open(
+        &self,
+        now: Micros,
+        syn: &[u8],
+        server: SocketAddr,
+        isn: Seq,
+    ) -> Option<Socket> {
+        let mut socket = tcp::Socket::new(
+            tcp::SocketBuffer::new(vec![0; self.rx_ring]),
+            tcp::SocketBuffer::new(vec![0; self.tx_ring]),
+        );
+        socket.set_ack_delay(None);
+        socket.set_nagle_enabled(false);
+        socket.listen((server.ip(), server.port())).ok()?;
+        let mut set = SocketSet::new(Vec::with_capacity(1));
+        let handle = set.add(socket);
+        // smoltcp draws the ISN from the interface that sees the SYN: this one exists for that draw.
+        let mut once = interface(self.mtu, isn::seed_for(isn));
+        let mut nowhere = FrameBatch::default();
+        let mut port = Port {
+            rx: Some(syn),
+            out: &mut nowhere,
+            mtu: self.mtu,
+            emitted: None,
+        };
+        once.poll_ingress_single(instant(now), &mut port, &mut set);
+        let socket = Socket { set, handle };
+        (socket.state() == State::SynReceived).then_some(socket)
+    }
+
+    /// Feeds one frame; at most one answer goes to `out`.
+    pub(crate) fn ingress(
+        &mut self,
+        now: Micros,
+        socket: &mut Socket,
+        frame: &[u8],
+        out: &mut FrameBatch,
+    ) -> Option<Emitted> {
+        let mut port = Port {
+            rx: Some(frame),
+            out,
+            mtu: self.mtu,
+            emitted: None,
+        };
+        self.iface
+            .poll_ingress_single(instant(now), &mut port, &mut socket.set);
+        port.emitted
+    }
+
+    /// Lets the socket send one segment, if it has any to send.
+    pub(crate) fn egress(
+        &mut self,
+        now: Micros,
+        socket: &mut Socket,
+        out: &mut FrameBatch,
+    ) -> Option<Emitted> {
+        let mut port = Port {
+            rx: None,
+            out,
+            mtu: self.mtu,
+            emitted: None,
+        };
+        self.iface
+            .poll_egress(instant(now), &mut port, &mut socket.set);
+        port.emitted
+    }
+
+    /// When the socket wants [`Stack::egress`] again.
+    pub(crate) fn poll_at(&mut self, now: Micros, socket: &Socket) -> Option<Micros> {
+        let at = self.iface.poll_at(instant(now), &socket.set)?;
+        Some(Micros(u64::try_from(at.total_micros()).unwrap_or(0)))
+    }
+}
+
+impl Socket {
+    fn tcp(&self) -> &tcp::Socket<'static> {
+        self.set.get(self.handle)
+    }
+
+    pub(crate) fn tcp_mut(&mut self) -> &mut tcp::Socket<'static> {
+        self.set.get_mut(self.handle)
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.tcp().state()
+    }
+
+    /// Octets received in order that the dialer has not taken.
+    pub(crate) fn unread(&self) -> usize {
+        self.tcp().recv_queue()
+    }
+
+    /// Octets that the transmit ring still has room for.
+    pub(crate) fn send_space(&self) -> usize {
+        self.tcp().send_capacity() - self.tcp().send_queue()
+    }
+
+    pub(crate) fn send_capacity(&self) -> usize {
+        self.tcp().send_capacity()
+    }
+
+    pub(crate) fn send_queue(&self) -> usize {
+        self.tcp().send_queue()
+    }
+
+    /// The next received octets, as far as they lie in one piece.
+    pub(crate) fn peek(&mut self) -> &[u8] {
+        self.tcp_mut().peek(usize::MAX).unwrap_or(&[])
+    }
+
+    /// Takes `count` octets off the receive ring.
+    pub(crate) fn consume(&mut self, count: usize) {
+        // An error means there is nothing to take, which `peek` has said before.
+        let _ = self.tcp_mut().recv(|held| (count.min(held.len()), ()));
+    }
+
+    /// Puts octets into the transmit ring; says how many fitted.
+    pub(crate) fn send(&mut self, data: &[u8]) -> usize {
+        self.tcp_mut().send_slice(data).unwrap_or(0)
+    }
+}
+
+fn instant(now: Micros) -> Instant {
+    // Half of the range is left for smoltcp to add its delays to.
+    Instant::from_micros(i64::try_from(now.0).unwrap_or(i64::MAX).min(i64::MAX / 2))
+}
+
+fn interface(mtu: usize, seed: u64) -> Interface {
+    let mut config = iface::Config::new(HardwareAddress::Ip);
+    config.random_seed = seed;
+    let mut nowhere = FrameBatch::default();
+    let mut port = Port {
+        rx: None,
+        out: &mut nowhere,
+        mtu,
+        emitted: None,
+    };
+    let mut iface = Interface::new(config, &mut port, Instant::ZERO);
+    iface.set_any_ip(true);
+    iface
+}
+
+/// A network card of one call: at most one frame in, frames out into the batch.
+struct Port<'a> {
+    rx: Option<&'a [u8]>,
+    out: &'a mut FrameBatch,
+    mtu: usize,
+    emitted: Option<Emitted>,
+}
+
+impl Device for Port<'_> {
+    type RxToken<'t>
+        = Incoming<'t>
+    where
+        Self: 't;
+    type TxToken<'t>
+        = Outgoing<'t>
+    where
+        Self: 't;
+
+    fn receive(&mut self, _: Instant) -> Option<(Incoming<'_>, Outgoing<'_>)> {
+        let frame = self.rx.take()?;
+        Some((
+            Incoming(frame),
+            Outgoing {
+                out: self.out,
+                emitted: &mut self.emitted,
+            },
+        ))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Outgoing<'_>> {
+        Some(Outgoing {
+            out: self.out,
+            emitted: &mut self.emitted,
+        })
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ip;
+        capabilities.max_transmission_unit = self.mtu;
+        // Received checksums were verified at the edge, where a failure has a reason and a counter.
+        capabilities.checksum.ipv4 = Checksum::Tx;
+        capabilities.checksum.tcp = Checksum::Tx;
+        capabilities
+    }
+}
+
+struct Incoming<'a>(&'a [u8]);
+
+impl RxToken for Incoming<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(self.0)
+    }
+}
+
+struct Outgoing<'a> {
+    out: &'a mut FrameBatch,
+    emitted: &'a mut Option<Emitted>,
+}
+
+impl TxToken for Outgoing<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let Self { out, emitted } = self;
+        out.push_with(len, |frame| {
+            let result = f(frame);
+            *emitted = read_back(frame);
+            result
+        })
+    }
+}
+
+/// The fields of a segment smoltcp has written: plain headers, no extension.
+fn read_back(frame: &[u8]) -> Option<Emitted> {
+    let header = if frame.first()? >> 4 == 6 { 40 } else { 20 };
+    let tcp = frame.get(header..)?;
+    let [
+        _,
+        _,
+        _,
+        _,
+        s0,
+        s1,
+        s2,
+        s3,
+        a0,
+        a1,
+        a2,
+        a3,
+        offset,
+        flags,
+        w0,
+        w1,
+        ..,
+    ] = *tcp
+    else {
+        return None;
+    };
+    Some(Emitted {
+        seq: Seq(u32::from_be_bytes([s0, s1, s2, s3])),
+        ack: Seq(u32::from_be_bytes([a0, a1, a2, a3])),
+        window: u16::from_be_bytes([w0, w1]),
+        payload: u32::try_from(tcp.len().checked_sub(usize::from(offset >> 4) * 4)?).ok()?,
+        syn: flags & 2 != 0,
+        fin: flags & 1 != 0,
+        rst: flags & 4 != 0,
+    })
+}

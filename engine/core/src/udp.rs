@@ -1,0 +1,65 @@
+//! A UDP flow: a mapping with a dial, a bounded queue and an idle timer. No smoltcp here.
+
+use std::collections::VecDeque;
+
+use crate::time::Micros;
+
+/// Octets of a packet that an ICMPv6 error can quote (RFC 4443 section 2.4 (c)).
+const QUOTED: usize = 1280 - 48;
+
+/// One mapping of a device's port to a destination.
+#[derive(Debug)]
+pub(crate) struct UdpFlow {
+    pub(crate) connected: bool,
+    /// The dialer cannot take datagrams for now.
+    pub(crate) blocked: bool,
+    pub(crate) opened: Micros,
+    pub(crate) last_activity: Micros,
+    /// The frame that opened the flow, as far as an ICMP error quotes it, until the dial is answered.
+    pub(crate) opening: Box<[u8]>,
+    queue: VecDeque<Vec<u8>>,
+    queued: usize,
+}
+
+impl UdpFlow {
+    pub(crate) fn new(now: Micros, frame: &[u8]) -> Self {
+        let opening = frame.get(..QUOTED).unwrap_or(frame).into();
+        Self {
+            connected: false,
+            blocked: false,
+            opened: now,
+            last_activity: now,
+            opening,
+            queue: VecDeque::new(),
+            queued: 0,
+        }
+    }
+
+    /// Whether a datagram may pass at once.
+    pub(crate) fn is_open(&self) -> bool {
+        self.connected && !self.blocked && self.queue.is_empty()
+    }
+
+    /// Keeps a copy until the dialer can take it; `false` if `limit` octets are held already.
+    pub(crate) fn hold(&mut self, payload: &[u8], limit: usize) -> bool {
+        // An empty datagram costs something too, or a flood of them would be free.
+        let cost = payload.len() + 64;
+        // One datagram always fits: no limit makes the largest ones undeliverable.
+        if self.queued > 0 && self.queued + cost > limit {
+            return false;
+        }
+        self.queued += cost;
+        self.queue.push_back(payload.to_vec());
+        true
+    }
+
+    /// The next held datagram, if the dialer takes any.
+    pub(crate) fn release(&mut self) -> Option<Vec<u8>> {
+        if !self.connected || self.blocked {
+            return None;
+        }
+        let payload = self.queue.pop_front()?;
+        self.queued -= payload.len() + 64;
+        Some(payload)
+    }
+}

@@ -1,0 +1,23 @@
+//! What the engine promises, one fact per test.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod admission;
+mod backpressure;
+mod challenges;
+mod determinism;
+mod dns;
+mod endings;
+mod fragments;
+mod half_close;
+mod handles;
+mod handshake;
+mod icmp;
+mod isn;
+mod malformed;
+mod smoltcp_guards;
+mod streams;
+mod timers;
+mod tombstones;
+mod udp;

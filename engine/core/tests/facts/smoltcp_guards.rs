@@ -1,0 +1,172 @@
+//! What smoltcp 0.14 gets wrong must not reach a device.
+
+use core::time::Duration;
+
+use engine::{Config, ConfigError, Engine, RemoteEnd};
+
+use crate::support::{Bench, Device, Family, closes, stream, tcp};
+
+#[test]
+fn a_receive_ring_that_a_peer_could_overrun_is_refused() {
+    let mut config = Config::default();
+    config.rx_buffer = Some(65_536);
+    assert!(matches!(
+        Engine::new(config.clone()),
+        Err(ConfigError::RxBuffer(65_536))
+    ));
+    config.rx_buffer = Some(65_535);
+    assert!(Engine::new(config).is_ok());
+}
+
+#[test]
+fn text_beyond_the_first_window_does_no_harm() {
+    for window_scale in [0, 7, 14] {
+        let mut bench = Bench::with(|config| config.rx_buffer = Some(65_535));
+        let mut device = Device::new(Family::V4);
+        device.syn_options = vec![2, 4, 5, 120, 1, 3, 3, window_scale];
+        let flow = bench.knock(&mut device);
+        device.hear(&bench.dialed(flow, engine::DialResult::Connected));
+        bench.engine.remote_blocked(bench.now, flow).expect("open");
+        let chunk = [7; 1400];
+        let mut frames: Vec<_> = (0..60).map(|_| device.data(&chunk)).collect();
+        frames.push(device.raw(".", device.next.wrapping_add(60_000), b"", &chunk));
+        bench.feed(frames);
+        assert_eq!(stream(&bench.writable(flow)).len(), 65_535);
+    }
+}
+
+/// A flow whose FIN is acknowledged under a closed window while a probe is armed.
+fn fin_under_closed_window(bench: &mut Bench, family: Family) -> Device {
+    let mut device = Device::new(family);
+    device.window = 1;
+    let flow = bench.connect(&mut device);
+    let (_, seen) = bench.remote(flow, b"ab");
+    device.hear(&seen);
+    device.window = 0;
+    bench.feed([device.ack()]);
+    let seen = bench.wait(Duration::from_secs(2));
+    device.hear(&seen);
+    assert_eq!(device.heard, b"ab", "the probe carried the second octet");
+    bench.feed([device.ack()]);
+    let seen = bench.end(flow, RemoteEnd::Eof);
+    device.hear(&seen);
+    assert!(device.heard_fin);
+    device
+}
+
+#[test]
+fn a_closed_window_in_fin_wait_2_does_not_make_the_engine_emit_for_ever() {
+    for family in Family::BOTH {
+        let mut bench = Bench::with(|_| {});
+        let mut device = fin_under_closed_window(&mut bench, family);
+        bench.feed([device.ack()]);
+        let seen = bench.wait(Duration::from_secs(120));
+        assert!(tcp(&seen).len() < 10, "{} segments", tcp(&seen).len());
+        assert_eq!(closes(&seen), [""; 0], "the device may still send");
+        assert_eq!(stream(&bench.feed([device.data(b"upload")])), b"upload");
+        assert_eq!(closes(&bench.feed([device.fin()])), ["remote fin"]);
+    }
+}
+
+#[test]
+fn a_device_that_closes_its_window_again_and_again_cannot_make_a_drain_endless() {
+    let mut bench = Bench::with(|_| {});
+    let mut device = Device::new(Family::V4);
+    let flow = bench.connect(&mut device);
+    let (_, seen) = bench.remote(flow, &[1; 100]);
+    device.hear(&seen);
+    let last = device.expected;
+    bench.end(flow, RemoteEnd::Eof);
+    for window in [0, 1, 0, 7, 0] {
+        device.window = window;
+        for expected in [last.wrapping_sub(50), last, last.wrapping_add(1)] {
+            device.expected = expected;
+            bench.feed([device.ack()]);
+            bench.wait(Duration::from_secs(3));
+        }
+    }
+}
+
+/// REPORT row 8: a retransmission timer that fires under a closed window leaves no timer behind.
+#[test]
+fn text_under_a_window_that_shrank_to_zero_is_probed() {
+    for family in Family::BOTH {
+        let mut bench = Bench::with(|_| {});
+        let mut device = Device::new(family);
+        let flow = bench.connect(&mut device);
+        let (_, lost) = bench.remote(flow, b"abc");
+        assert_eq!(tcp(&lost).len(), 1);
+        device.window = 0;
+        bench.feed([device.ack()]);
+        let mut probes = 0;
+        for _ in 0..300 {
+            let seen = bench.wait(Duration::from_secs(1));
+            assert_eq!(closes(&seen), [""; 0]);
+            let before = device.heard.len();
+            device.hear(&seen);
+            assert!(device.heard.len() - before <= 1, "never more than a probe");
+            if !tcp(&seen).is_empty() {
+                probes += 1;
+                device.expected = device
+                    .expected
+                    .wrapping_sub((device.heard.len() - before) as u32);
+                device.heard.truncate(before);
+                bench.feed([device.ack()]);
+            }
+        }
+        assert!(probes > 3, "{probes} probes");
+        device.window = 1000;
+        let mut seen = bench.feed([device.ack()]);
+        seen.extend(bench.wait(Duration::from_secs(61)));
+        device.hear(&seen);
+        assert_eq!(device.heard, b"abc");
+    }
+}
+
+/// REPORT row 9: a partial acknowledgement with a closed window, then an open one.
+#[test]
+fn text_in_flight_when_the_window_closed_is_sent_again() {
+    for family in Family::BOTH {
+        let mut bench = Bench::with(|_| {});
+        let mut device = Device::new(family);
+        let flow = bench.connect(&mut device);
+        let (_, seen) = bench.remote(flow, &[7; 4200]);
+        let first = tcp(&seen)[0].clone();
+        // Only the first of three segments arrives; its acknowledgement closes the window.
+        device.take(&first);
+        device.window = 0;
+        bench.feed([device.ack()]);
+        device.window = 10_000;
+        let mut seen = bench.feed([device.ack()]);
+        seen.extend(bench.wait(Duration::from_secs(10)));
+        for _ in 0..5 {
+            let before = device.heard.len();
+            device.hear(&seen);
+            // A repeated acknowledgement would help smoltcp out of it.
+            seen = if device.heard.len() > before {
+                bench.feed([device.ack()])
+            } else {
+                Vec::new()
+            };
+            seen.extend(bench.wait(Duration::from_secs(2)));
+        }
+        assert_eq!(device.heard.len(), 4200);
+    }
+}
+
+/// REPORT row 10: three duplicate acknowledgements while only the FIN is out.
+#[test]
+fn duplicate_acknowledgements_do_not_stop_the_fin_from_being_sent_again() {
+    for family in Family::BOTH {
+        let mut bench = Bench::with(|_| {});
+        let mut device = Device::new(family);
+        let flow = bench.connect(&mut device);
+        let lost = bench.end(flow, RemoteEnd::Eof);
+        assert!(tcp(&lost)[0].has('F'));
+        bench.feed(vec![device.ack(); 5]);
+        let seen = bench.wait(Duration::from_secs(10));
+        assert!(tcp(&seen).iter().filter(|segment| segment.has('F')).count() >= 2);
+        device.hear(&seen);
+        assert!(device.heard_fin);
+    }
+}

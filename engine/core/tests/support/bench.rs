@@ -1,0 +1,279 @@
+//! An engine on a bench: inputs with their time, every output read and kept, every drain bounded.
+
+use core::time::Duration;
+
+use engine::{
+    Close, Config, DialResult, DnsRecord, Engine, FlowId, FlowKey, Micros, Output, RemoteEnd,
+};
+
+use super::{Device, Packet, Tcp};
+
+/// One output, owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// A frame and how many came in the same batch.
+    Frame(Packet),
+    Dial(FlowId, FlowKey),
+    Data(FlowId, Vec<u8>),
+    Datagram(FlowId, Vec<u8>),
+    HalfClose(FlowId),
+    Resume(FlowId, usize),
+    Close(FlowId, Close),
+    Dns(FlowId, DnsRecord),
+}
+
+/// More outputs than any drain of these tests can have.
+const DRAIN: usize = 20_000;
+
+/// The engine, its time, and every byte it ever put out.
+pub(crate) struct Bench {
+    pub(crate) engine: Engine,
+    pub(crate) now: Micros,
+    /// How many bytes of each `Data` the dialer takes; `None`: all.
+    pub(crate) takes: Option<usize>,
+    /// Frames as emitted, for comparisons byte by byte.
+    pub(crate) wire: Vec<Vec<u8>>,
+    /// The sizes of all batches.
+    pub(crate) batches: Vec<usize>,
+}
+
+impl Bench {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            engine: Engine::new(config).expect("a sound configuration"),
+            now: Micros::from_secs(1000),
+            takes: None,
+            wire: Vec::new(),
+            batches: Vec::new(),
+        }
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        change(&mut config);
+        Self::new(config)
+    }
+
+    /// Hands in a batch of frames and drains.
+    pub(crate) fn feed<F: AsRef<[u8]>>(
+        &mut self,
+        frames: impl IntoIterator<Item = F>,
+    ) -> Vec<Seen> {
+        let frames: Vec<F> = frames.into_iter().collect();
+        self.engine
+            .handle_frames(self.now, frames.iter().map(AsRef::as_ref));
+        self.drain()
+    }
+
+    /// Everything the engine has to say.
+    pub(crate) fn drain(&mut self) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        for _ in 0..DRAIN {
+            let Some(output) = self.engine.poll_output(self.now) else {
+                self.check_deadline();
+                return seen;
+            };
+            match output {
+                Output::Frames(frames) => {
+                    assert!(
+                        (1..=64).contains(&frames.len()),
+                        "a batch of {}",
+                        frames.len()
+                    );
+                    self.batches.push(frames.len());
+                    for frame in &mut frames.iter() {
+                        self.wire.push(frame.to_vec());
+                        seen.push(Seen::Frame(Packet::read(frame)));
+                    }
+                }
+                Output::Dial { flow, key } => seen.push(Seen::Dial(flow, key)),
+                Output::Data { flow, bytes } => {
+                    assert!(!bytes.is_empty(), "empty data");
+                    let take = self.takes.unwrap_or(bytes.len()).min(bytes.len());
+                    let short = take < bytes.len();
+                    if take > 0 {
+                        seen.push(Seen::Data(flow, bytes[..take].to_vec()));
+                    }
+                    if short {
+                        self.engine
+                            .remote_took(self.now, flow, take)
+                            .expect("just lent");
+                    }
+                }
+                Output::Datagram { flow, payload } => {
+                    seen.push(Seen::Datagram(flow, payload.to_vec()));
+                }
+                Output::HalfClose { flow } => seen.push(Seen::HalfClose(flow)),
+                Output::Resume { flow, space } => seen.push(Seen::Resume(flow, space)),
+                Output::Close { flow, close, .. } => seen.push(Seen::Close(flow, close)),
+                Output::Dns { flow, record } => seen.push(Seen::Dns(flow, record)),
+                other => panic!("an output that no test knows: {other:?}"),
+            }
+        }
+        panic!(
+            "the drain did not end; last: {:?}",
+            &seen[seen.len() - 20..]
+        );
+    }
+
+    /// After a drain nothing may be due at once: a host that honours the deadline would spin.
+    fn check_deadline(&mut self) {
+        if let Some(deadline) = self.engine.poll_timeout() {
+            assert!(
+                deadline.at > self.now,
+                "{deadline:?} is due right after a drain at {:?}",
+                self.now
+            );
+        }
+    }
+
+    /// Lets time pass, honouring every deadline on the way.
+    pub(crate) fn wait(&mut self, time: Duration) -> Vec<Seen> {
+        let until = self.now.plus(time);
+        let mut seen = Vec::new();
+        for _ in 0..DRAIN {
+            match self.engine.poll_timeout() {
+                Some(deadline) if deadline.at <= until => {
+                    self.now = self.now.max(deadline.at);
+                    self.engine.handle_timeout(self.now);
+                    seen.extend(self.drain());
+                }
+                _ => {
+                    self.now = until;
+                    return seen;
+                }
+            }
+        }
+        panic!(
+            "the deadlines did not end: {:?}",
+            self.engine.poll_timeout()
+        );
+    }
+
+    pub(crate) fn dialed(&mut self, flow: FlowId, result: DialResult) -> Vec<Seen> {
+        self.engine
+            .dial_result(self.now, flow, result)
+            .expect("a pending dial");
+        self.drain()
+    }
+
+    /// Offers bytes of the far side; says how many were taken.
+    pub(crate) fn remote(&mut self, flow: FlowId, bytes: &[u8]) -> (usize, Vec<Seen>) {
+        let taken = self
+            .engine
+            .remote_data(self.now, flow, bytes)
+            .expect("an open flow");
+        (taken, self.drain())
+    }
+
+    pub(crate) fn end(&mut self, flow: FlowId, end: RemoteEnd) -> Vec<Seen> {
+        self.engine
+            .remote_closed(self.now, flow, end)
+            .expect("an open flow");
+        self.drain()
+    }
+
+    pub(crate) fn datagram(&mut self, flow: FlowId, payload: &[u8]) -> Vec<Seen> {
+        let taken = self
+            .engine
+            .remote_datagram(self.now, flow, payload)
+            .expect("an open flow");
+        assert!(taken, "the datagram was taken");
+        self.drain()
+    }
+
+    pub(crate) fn writable(&mut self, flow: FlowId) -> Vec<Seen> {
+        self.engine
+            .remote_writable(self.now, flow)
+            .expect("an open flow");
+        self.drain()
+    }
+
+    /// Sends the device's SYN; the flow that was asked for.
+    pub(crate) fn knock(&mut self, device: &mut Device) -> FlowId {
+        let seen = self.feed([device.syn()]);
+        let dials = dials(&seen);
+        assert_eq!(dials.len(), 1, "one dial for one SYN: {seen:?}");
+        assert_eq!(packets(&seen), [], "nothing is answered before the dial is");
+        dials[0].0
+    }
+
+    /// Brings a flow up to ESTABLISHED.
+    pub(crate) fn connect(&mut self, device: &mut Device) -> FlowId {
+        let flow = self.knock(device);
+        let seen = self.dialed(flow, DialResult::Connected);
+        device.hear(&seen);
+        assert_eq!(device.heard_syn, 1, "a SYN-ACK: {seen:?}");
+        assert_eq!(self.feed([device.ack()]), []);
+        flow
+    }
+
+    pub(crate) fn counter(&self, name: &str) -> u64 {
+        self.engine
+            .counters()
+            .get(name)
+            .expect("a counter of that name")
+    }
+}
+
+/// All dial requests.
+pub(crate) fn dials(seen: &[Seen]) -> Vec<(FlowId, FlowKey)> {
+    seen.iter()
+        .filter_map(|seen| match seen {
+            Seen::Dial(flow, key) => Some((*flow, *key)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// All frames.
+pub(crate) fn packets(seen: &[Seen]) -> Vec<Packet> {
+    seen.iter()
+        .filter_map(|seen| match seen {
+            Seen::Frame(packet) => Some(packet.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// All TCP segments.
+pub(crate) fn tcp(seen: &[Seen]) -> Vec<Tcp> {
+    packets(seen)
+        .into_iter()
+        .filter_map(|packet| match packet {
+            Packet::Tcp(tcp) => Some(tcp),
+            _ => None,
+        })
+        .collect()
+}
+
+/// All closes, as `by how`.
+pub(crate) fn closes(seen: &[Seen]) -> Vec<String> {
+    seen.iter()
+        .filter_map(|seen| match seen {
+            Seen::Close(_, close) => Some(format!("{} {}", close.by, close.how.label())),
+            _ => None,
+        })
+        .collect()
+}
+
+/// All bytes of the device's stream.
+pub(crate) fn stream(seen: &[Seen]) -> Vec<u8> {
+    seen.iter()
+        .filter_map(|seen| match seen {
+            Seen::Data(_, bytes) => Some(bytes.as_slice()),
+            _ => None,
+        })
+        .collect::<Vec<_>>()
+        .concat()
+}
+
+/// All datagrams from the device.
+pub(crate) fn datagrams(seen: &[Seen]) -> Vec<Vec<u8>> {
+    seen.iter()
+        .filter_map(|seen| match seen {
+            Seen::Datagram(_, payload) => Some(payload.clone()),
+            _ => None,
+        })
+        .collect()
+}

@@ -1,0 +1,371 @@
+//! Reads captures: whatever a device, a router or an analyser wrote, as a stream of IP packets.
+//!
+//! ```text
+//! file -> gzip? -> window of 1 MiB -> pcap | pcapng -> link header -> CapturedPacket
+//! ```
+//!
+//! The format is told by content, never by the file's name. Memory does not grow with the file, nor with what a record
+//! claims. A damaged file gives every packet before the damage, then one error that says where it is.
+//!
+//! Both formats are parsed here rather than by the pcap-file crate, because a replay tool meets files that are broken
+//! but readable. That crate refuses a packet whose captured length exceeds its original length and an interface whose
+//! name is not UTF-8; it gives no byte offset for damage in classic files and reports a block larger than its buffer as
+//! the end of the file. The tests use it as an independent writer.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    fs::File,
+    io::{self, BufReader, Read},
+    ops::Range,
+    path::Path,
+};
+
+mod byte_order;
+mod error;
+mod gzip;
+mod link;
+mod pcap;
+mod pcapng;
+pub(crate) mod problem;
+mod source;
+
+pub use error::{CaptureError, DamageReason, GzipDamage};
+pub use link::{IpBytes, SkipReason};
+
+use error::Stop;
+use gzip::GzipReader;
+use pcap::Pcap;
+use pcapng::Pcapng;
+use source::Source;
+
+/// A capture being read, one record at a time.
+pub struct CaptureReader {
+    name: String,
+    source: Source,
+    format: Format,
+    gzip: bool,
+    frames: u64,
+    packets: u64,
+    packet_comments: u64,
+    link_types: BTreeSet<u16>,
+    finished: bool,
+}
+
+impl CaptureReader {
+    /// Opens a capture file: pcap, pcapng, or gzip of either.
+    ///
+    /// # Errors
+    /// Every [`CaptureError`]: the file is missing, a directory, unreadable, empty, not a capture, or damaged already
+    /// in its first header.
+    pub fn open(path: &Path) -> Result<Self, CaptureError> {
+        let name = path.display().to_string();
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => CaptureError::NotFound { path: name.clone() },
+            io::ErrorKind::IsADirectory => CaptureError::IsDirectory { path: name.clone() },
+            _ => CaptureError::Io {
+                path: name.clone(),
+                source,
+            },
+        };
+        if path.metadata().map_err(failed)?.is_dir() {
+            return Err(CaptureError::IsDirectory { path: name });
+        }
+        let file = File::open(path).map_err(failed)?;
+        Self::from_read(&name, file)
+    }
+
+    /// Reads a capture from any stream, such as standard input; `name` is what messages call it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), except for what only a path can be.
+    pub fn from_read(name: &str, reader: impl Read + 'static) -> Result<Self, CaptureError> {
+        let mut source = Source::new(Box::new(reader));
+        let gzip = source.peek(2) == gzip::MAGIC;
+        if gzip {
+            let members = GzipReader::new(BufReader::with_capacity(GZIP_INPUT, source.into_read()));
+            source = Source::new(Box::new(members));
+        }
+        let format = Format::open(&mut source, name)?;
+        Ok(Self {
+            name: name.into(),
+            source,
+            format,
+            gzip,
+            frames: 0,
+            packets: 0,
+            packet_comments: 0,
+            link_types: BTreeSet::new(),
+            finished: false,
+        })
+    }
+
+    /// Returns the next packet, or `None` at the clean end.
+    ///
+    /// Records that are no packets are passed over.
+    ///
+    /// # Errors
+    /// [`CaptureError::Damaged`] or [`CaptureError::Io`], after every packet before it; then only `None` follows.
+    pub fn next_packet(&mut self) -> Result<Option<CapturedPacket<'_>>, CaptureError> {
+        while let Some(item) = self.advance()? {
+            if let Item::Packet(frame) = item {
+                return Ok(Some(self.packet(frame)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the next packet or custom block, or `None` at the clean end.
+    ///
+    /// # Errors
+    /// As [`next_packet`](Self::next_packet).
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, CaptureError> {
+        while let Some(item) = self.advance()? {
+            match item {
+                Item::Packet(frame) => return Ok(Some(Record::Packet(self.packet(frame)))),
+                Item::Custom { enterprise, data } => {
+                    let data = self.source.taken(data);
+                    return Ok(Some(Record::Custom(CustomBlock {
+                        number: self.frames,
+                        enterprise,
+                        data,
+                    })));
+                }
+                Item::OtherFrame => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Says what is known of the capture so far; complete once `next_packet` has returned `None` or an error.
+    pub fn info(&self) -> CaptureInfo {
+        let (format, interfaces, file_comments, comments, skipped_blocks) = match &self.format {
+            Format::Pcap(pcap) => {
+                let only = Interface {
+                    link_type: pcap.link(),
+                    name: None,
+                };
+                (pcap.format(), vec![only], Vec::new(), 0, BTreeMap::new())
+            }
+            Format::Pcapng(ng) => (
+                ng.format(),
+                ng.interfaces(),
+                ng.file_comments(),
+                ng.comment_count(),
+                ng.skipped_blocks(),
+            ),
+        };
+        CaptureInfo {
+            format,
+            gzip: self.gzip,
+            packets: self.packets,
+            link_types: self.link_types.iter().copied().collect(),
+            interfaces,
+            file_comments,
+            comments: comments.saturating_add(self.packet_comments),
+            skipped_blocks,
+        }
+    }
+
+    fn advance(&mut self) -> Result<Option<Item>, CaptureError> {
+        if self.finished {
+            return Ok(None);
+        }
+        let next = match &mut self.format {
+            Format::Pcap(pcap) => pcap
+                .advance(&mut self.source)
+                .map(|frame| frame.map(Item::Packet)),
+            Format::Pcapng(ng) => ng.advance(&mut self.source),
+        };
+        match next {
+            Ok(Some(item)) => {
+                self.frames = self.frames.saturating_add(1);
+                Ok(Some(item))
+            }
+            Ok(None) => {
+                self.finished = true;
+                Ok(None)
+            }
+            Err(stop) => {
+                self.finished = true;
+                Err(located(&self.name, self.frames, stop))
+            }
+        }
+    }
+
+    fn packet(&mut self, frame: Frame) -> CapturedPacket<'_> {
+        let Frame {
+            time_ns,
+            interface,
+            link,
+            original_len,
+            data,
+            comment,
+        } = frame;
+        self.packets = self.packets.saturating_add(1);
+        self.packet_comments = self
+            .packet_comments
+            .saturating_add(u64::from(comment.is_some()));
+        self.link_types.insert(link);
+        let content = link::ip_packet(link, self.source.taken(data), original_len);
+        CapturedPacket {
+            number: self.frames,
+            time_ns,
+            interface,
+            content,
+            comment,
+        }
+    }
+}
+
+impl fmt::Debug for CaptureReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CaptureReader")
+            .field("name", &self.name)
+            .field("frames", &self.frames)
+            .field("offset", &self.source.offset())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One record of a capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Record<'a> {
+    /// A captured frame.
+    Packet(CapturedPacket<'a>),
+    /// A pcapng custom block, in which a recorder keeps what no frame shows.
+    Custom(CustomBlock<'a>),
+}
+
+/// A captured frame and the IP packet in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CapturedPacket<'a> {
+    /// Frame number from 1, as Wireshark counts: custom blocks and journal entries are frames too.
+    pub number: u64,
+    /// Time since the Unix epoch in nanoseconds, saturating; the interface's offset is applied. A simple packet block
+    /// has no time: it gets that of the packet before it, or 0.
+    pub time_ns: i64,
+    /// The interface it came from, counted from 0 over all sections.
+    pub interface: u32,
+    /// The IP packet, or why there is none.
+    pub content: Result<IpBytes<'a>, SkipReason>,
+    /// The comments on this packet, one a line.
+    pub comment: Option<String>,
+}
+
+/// A pcapng custom block (draft-ietf-opsawg-pcapng section 4.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CustomBlock<'a> {
+    /// Frame number from 1, in one count with the packets.
+    pub number: u64,
+    /// The private enterprise number of whoever defines the data.
+    pub enterprise: u32,
+    /// The data, with the options and padding that only its owner can tell apart.
+    pub data: &'a [u8],
+}
+
+/// What is known of a capture beside its packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CaptureInfo {
+    /// Format, version, byte order and time resolution: "pcap 2.4, little endian, usec".
+    pub format: String,
+    /// Whether the file is gzip of that.
+    pub gzip: bool,
+    /// Packets given so far.
+    pub packets: u64,
+    /// Link types of the packets given so far, ascending.
+    pub link_types: Vec<u16>,
+    /// The interfaces described so far, over all sections.
+    pub interfaces: Vec<Interface>,
+    /// Comments on the file's sections, at most 16.
+    pub file_comments: Vec<String>,
+    /// How many sections, interfaces and packets have been commented on.
+    pub comments: u64,
+    /// How many blocks were passed over, by block type; custom blocks count here too.
+    pub skipped_blocks: BTreeMap<u32, u64>,
+}
+
+/// An interface that frames were captured at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Link type number.
+    pub link_type: u16,
+    /// Its name, where the capture gives one.
+    pub name: Option<String>,
+}
+
+/// A record, with its bytes as a place in the source.
+#[derive(Debug)]
+enum Item {
+    Packet(Frame),
+    Custom {
+        enterprise: u32,
+        data: Range<usize>,
+    },
+    /// A block that is no packet but has a frame number.
+    OtherFrame,
+}
+
+/// A packet's record, before its link header is looked at.
+#[derive(Debug)]
+struct Frame {
+    time_ns: i64,
+    interface: u32,
+    link: u16,
+    original_len: usize,
+    data: Range<usize>,
+    comment: Option<String>,
+}
+
+enum Format {
+    Pcap(Pcap),
+    Pcapng(Pcapng),
+}
+
+impl Format {
+    fn open(source: &mut Source, path: &str) -> Result<Self, CaptureError> {
+        let first = source.peek(8).to_vec();
+        let opened = if let Some(kind) = pcap::recognise(&first) {
+            Pcap::open(source, kind).map(Self::Pcap)
+        } else if pcapng::recognise(&first) {
+            Pcapng::open(source).map(Self::Pcapng)
+        } else if let Some(stop) = source.failure(0) {
+            Err(stop)
+        } else if first.is_empty() {
+            return Err(CaptureError::Empty { path: path.into() });
+        } else {
+            return Err(CaptureError::NotACapture {
+                path: path.into(),
+                first,
+            });
+        };
+        opened.map_err(|stop| located(path, 0, stop))
+    }
+}
+
+fn located(path: &str, after_packet: u64, stop: Stop) -> CaptureError {
+    let path = path.into();
+    match stop {
+        Stop::Damaged { offset, reason } => CaptureError::Damaged {
+            path,
+            offset,
+            after_packet,
+            reason,
+        },
+        Stop::Io(source) => CaptureError::Io { path, source },
+    }
+}
+
+/// The longest frame that is read, in bytes: what libpcap and Wireshark allow on any network link, four times the
+/// largest IP packet.
+const MAX_CAPTURED: u32 = 262_144;
+
+/// Compressed bytes read at a time.
+const GZIP_INPUT: usize = 64 << 10;
+
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,341 @@
+//! The block format: sections, each with its own byte order and interfaces, and packets that refer to them.
+//!
+//! Packets are enhanced, simple and obsolete packet blocks. Other blocks are passed over and counted, of any length;
+//! custom blocks are also handed out. Options that are malformed end their list, no more: the packet before them is
+//! good. Layout: draft-ietf-opsawg-pcapng; section numbers below are its own.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
+
+use super::{
+    Frame, Interface, Item, MAX_CAPTURED,
+    byte_order::ByteOrder,
+    error::{DamageReason, Stop},
+    source::Source,
+};
+
+mod block;
+mod options;
+mod time;
+
+use block::{
+    Block, CUSTOM, CUSTOM_NOT_COPIED, ENHANCED_PACKET, INTERFACE_DESCRIPTION, OBSOLETE_PACKET,
+    SECTION_HEADER, SIMPLE_PACKET,
+};
+use options::Options;
+use time::Clock;
+
+/// State of a pcapng file while it is read.
+#[derive(Debug)]
+pub(crate) struct Pcapng {
+    order: ByteOrder,
+    orders: BTreeSet<ByteOrder>,
+    interfaces: Vec<Described>,
+    /// Index into `interfaces` of the current section's first.
+    section_start: usize,
+    last_time_ns: i64,
+    file_comments: Vec<String>,
+    comments: u64,
+    skipped: BTreeMap<u32, u64>,
+}
+
+/// What an interface description block says.
+#[derive(Debug)]
+struct Described {
+    link: u16,
+    snap_len: u32,
+    name: Option<String>,
+    clock: Clock,
+}
+
+/// Whether a file begins as a pcapng does.
+pub(crate) fn recognise(first: &[u8]) -> bool {
+    ByteOrder::Big.u32(first, 0) == Some(SECTION_HEADER)
+}
+
+impl Pcapng {
+    /// Reads the first section header; its type is known to be there.
+    pub(crate) fn open(source: &mut Source) -> Result<Self, Stop> {
+        let mut new = Self {
+            order: ByteOrder::Little,
+            orders: BTreeSet::new(),
+            interfaces: Vec::new(),
+            section_start: 0,
+            last_time_ns: 0,
+            file_comments: Vec::new(),
+            comments: 0,
+            skipped: BTreeMap::new(),
+        };
+        new.block(source)?;
+        Ok(new)
+    }
+
+    /// Reads blocks up to the next one that is a frame; `None` at the end of the file.
+    pub(crate) fn advance(&mut self, source: &mut Source) -> Result<Option<Item>, Stop> {
+        loop {
+            let offset = source.offset();
+            if source.peek(1).is_empty() {
+                return source.failure(offset).map_or(Ok(None), Err);
+            }
+            if let Some(item) = self.block(source)? {
+                return Ok(Some(item));
+            }
+        }
+    }
+
+    /// Says in one line what kind of file it is.
+    pub(crate) fn format(&self) -> String {
+        let orders: Vec<_> = self.orders.iter().map(|order| order.name()).collect();
+        let mut resolutions: Vec<_> = self
+            .interfaces
+            .iter()
+            .filter_map(|each| each.clock.resolution())
+            .collect();
+        resolutions.sort_unstable();
+        resolutions.dedup();
+        let resolutions: Vec<_> = resolutions.into_iter().map(time::resolution_name).collect();
+        let resolution = if resolutions.is_empty() {
+            "default 10^-6".into()
+        } else {
+            resolutions.join(",")
+        };
+        format!("pcapng, {} endian, tsresol {resolution}", orders.join("+"))
+    }
+
+    /// Returns the interfaces described so far.
+    pub(crate) fn interfaces(&self) -> Vec<Interface> {
+        self.interfaces
+            .iter()
+            .map(|each| Interface {
+                link_type: each.link,
+                name: each.name.clone(),
+            })
+            .collect()
+    }
+
+    /// Returns the comments on sections.
+    pub(crate) fn file_comments(&self) -> Vec<String> {
+        self.file_comments.clone()
+    }
+
+    /// Returns how many sections and interfaces have been commented on.
+    pub(crate) fn comment_count(&self) -> u64 {
+        self.comments
+    }
+
+    /// Returns how many blocks were passed over, by type.
+    pub(crate) fn skipped_blocks(&self) -> BTreeMap<u32, u64> {
+        self.skipped.clone()
+    }
+
+    /// Reads one block; `None` if it is no frame.
+    fn block(&mut self, source: &mut Source) -> Result<Option<Item>, Stop> {
+        let Block {
+            kind,
+            order,
+            offset,
+            body,
+        } = block::next(source, self.order)?;
+        let Some(range) = body else {
+            self.count_skipped(kind);
+            return Ok(block::is_numbered(kind).then_some(Item::OtherFrame));
+        };
+        let start = range.start;
+        self.body(order, kind, source.taken(range), start)
+            .map_err(|reason| Stop::Damaged { offset, reason })
+    }
+
+    /// Reads a whole block's body, which begins at `start` in the source.
+    fn body(
+        &mut self,
+        order: ByteOrder,
+        kind: u32,
+        body: &[u8],
+        start: usize,
+    ) -> Result<Option<Item>, DamageReason> {
+        match kind {
+            SECTION_HEADER => self.section_header(order, body).map(|()| None),
+            INTERFACE_DESCRIPTION => self.interface_description(body).map(|()| None),
+            ENHANCED_PACKET => self.enhanced_packet(body, start).map(Some),
+            OBSOLETE_PACKET => self.obsolete_packet(body, start).map(Some),
+            SIMPLE_PACKET => self.simple_packet(body, start).map(Some),
+            CUSTOM | CUSTOM_NOT_COPIED => {
+                self.count_skipped(kind);
+                let enterprise = self.order.u32(body, 0).unwrap_or_default();
+                let data = start.saturating_add(4)..start.saturating_add(body.len());
+                Ok(Some(Item::Custom { enterprise, data }))
+            }
+            other => {
+                self.count_skipped(other);
+                Ok(block::is_numbered(other).then_some(Item::OtherFrame))
+            }
+        }
+    }
+
+    /// Section 4.1: magic, major, minor, section length, options.
+    fn section_header(&mut self, order: ByteOrder, body: &[u8]) -> Result<(), DamageReason> {
+        let major = order.u16(body, 4).unwrap_or_default();
+        let minor = order.u16(body, 6).unwrap_or_default();
+        // 1.2 is what some writers called 1.0; readers are told to take it as such.
+        if major != 1 || !matches!(minor, 0 | 2) {
+            return Err(DamageReason::Version { major, minor });
+        }
+        self.order = order;
+        self.orders.insert(order);
+        self.section_start = self.interfaces.len();
+        let comments = Options::of(order, body, 16).comments();
+        if let Some(comment) = comments {
+            self.comments = self.comments.saturating_add(1);
+            if self.file_comments.len() < MAX_FILE_COMMENTS {
+                self.file_comments.push(comment);
+            }
+        }
+        Ok(())
+    }
+
+    /// Section 4.2: link type, reserved, snap length, options.
+    fn interface_description(&mut self, body: &[u8]) -> Result<(), DamageReason> {
+        if self.interfaces.len() >= MAX_INTERFACES as usize {
+            return Err(DamageReason::TooManyInterfaces {
+                limit: MAX_INTERFACES,
+            });
+        }
+        let link = self.order.u16(body, 0).unwrap_or_default();
+        let snap_len = self.order.u32(body, 4).unwrap_or_default();
+        let mut described = Described {
+            link,
+            snap_len,
+            name: None,
+            clock: Clock::default(),
+        };
+        for (code, value) in Options::of(self.order, body, 8) {
+            match code {
+                IF_NAME => described.name = Some(options::text(value)),
+                IF_TSRESOL => described.clock.set_resolution(value),
+                IF_TSOFFSET => described.clock.set_offset(self.order.i64(value, 0)),
+                options::COMMENT => self.comments = self.comments.saturating_add(1),
+                _ => {}
+            }
+        }
+        self.interfaces.push(described);
+        Ok(())
+    }
+
+    /// Section 4.3: interface, time, captured length, original length, data, options.
+    fn enhanced_packet(&mut self, body: &[u8], start: usize) -> Result<Item, DamageReason> {
+        self.packet(body, start, self.order.u32(body, 0).unwrap_or_default())
+    }
+
+    /// Appendix A: as an enhanced packet, but the interface shares its place with a drop count.
+    fn obsolete_packet(&mut self, body: &[u8], start: usize) -> Result<Item, DamageReason> {
+        self.packet(
+            body,
+            start,
+            self.order.u16(body, 0).unwrap_or_default().into(),
+        )
+    }
+
+    fn packet(&mut self, body: &[u8], start: usize, interface: u32) -> Result<Item, DamageReason> {
+        let word = |at| self.order.u32(body, at).unwrap_or_default();
+        let (interface, described) = self.interface(interface)?;
+        let time_ns = described
+            .clock
+            .nanoseconds(u64::from(word(4)) << 32 | u64::from(word(8)));
+        let link = described.link;
+        let data = data_range(body, PACKET_FIELDS, word(12), start)?;
+        let original_len = word(16) as usize;
+        let padded = PACKET_FIELDS.saturating_add(data.len().next_multiple_of(4));
+        let comment = Options::of(self.order, body, padded).comments();
+        self.last_time_ns = time_ns;
+        Ok(Item::Packet(Frame {
+            time_ns,
+            interface,
+            link,
+            original_len,
+            data,
+            comment,
+        }))
+    }
+
+    /// Section 4.4: original length, data. It belongs to the section's first interface and has no time.
+    fn simple_packet(&self, body: &[u8], start: usize) -> Result<Item, DamageReason> {
+        let original = self.order.u32(body, 0).unwrap_or_default();
+        let (interface, described) = self.interface(0)?;
+        let captured = match described.snap_len {
+            0 => original,
+            limit => original.min(limit),
+        };
+        Ok(Item::Packet(Frame {
+            time_ns: self.last_time_ns,
+            interface,
+            link: described.link,
+            original_len: original as usize,
+            data: data_range(body, 4, captured, start)?,
+            comment: None,
+        }))
+    }
+
+    /// Finds a section's interface and its index over all sections.
+    fn interface(&self, interface: u32) -> Result<(u32, &Described), DamageReason> {
+        let section = self
+            .interfaces
+            .get(self.section_start..)
+            .unwrap_or_default();
+        let described = section.len() as u32;
+        let found = section.get(interface as usize);
+        let found = found.ok_or(DamageReason::UnknownInterface {
+            interface,
+            described,
+        })?;
+        Ok(((self.section_start as u32).saturating_add(interface), found))
+    }
+
+    fn count_skipped(&mut self, kind: u32) {
+        // Only a hostile file has more types than this; their sum is of no use to anybody.
+        if self.skipped.len() < MAX_BLOCK_TYPES || self.skipped.contains_key(&kind) {
+            let count = self.skipped.entry(kind).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+}
+
+/// Places a packet's data within the source.
+fn data_range(
+    body: &[u8],
+    at: usize,
+    captured: u32,
+    start: usize,
+) -> Result<Range<usize>, DamageReason> {
+    if captured > MAX_CAPTURED {
+        return Err(DamageReason::PacketTooLong {
+            claimed: captured,
+            limit: MAX_CAPTURED,
+        });
+    }
+    let room = body.len().saturating_sub(at);
+    if captured as usize > room {
+        return Err(DamageReason::PacketOutsideBlock {
+            claimed: captured,
+            room: room as u32,
+        });
+    }
+    let begin = start.saturating_add(at);
+    Ok(begin..begin.saturating_add(captured as usize))
+}
+
+/// Options of an interface description (section 4.2).
+const IF_NAME: u16 = 2;
+const IF_TSRESOL: u16 = 9;
+const IF_TSOFFSET: u16 = 14;
+
+/// Fixed fields of a packet block before its data.
+const PACKET_FIELDS: usize = 20;
+
+/// Enough for merged captures of every host of a large network; keeps a file of nothing but interfaces cheap.
+const MAX_INTERFACES: u32 = 65_536;
+/// Comments are up to 64 KiB each.
+const MAX_FILE_COMMENTS: usize = 16;
+/// The registry has about twenty.
+const MAX_BLOCK_TYPES: usize = 256;

@@ -1,0 +1,204 @@
+//! A window of fixed size over a byte stream, which knows where in the stream it stands.
+//!
+//! Readers *peek* at what they need, *take* it once it is known to be sound, and look at what they took until the next
+//! peek. Whatever a file claims, no more than [`CAPACITY`] bytes are ever held.
+
+use std::{
+    io::{self, Cursor, Read},
+    ops::Range,
+};
+
+use super::error::{DamageReason, GzipDamage, Stop};
+
+/// Bytes held at most: the largest packet (256 KiB) with the most generous options still fits, and one read call moves
+/// enough to make its cost vanish.
+pub(crate) const CAPACITY: usize = 1 << 20;
+
+/// Buffered input with a position.
+pub(crate) struct Source {
+    reader: Box<dyn Read>,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Stream offset of `start`.
+    offset: u64,
+    ended: bool,
+    /// The read error that ended the stream; reported only when the bytes before it are used up.
+    failure: Option<io::Error>,
+}
+
+impl Source {
+    /// Wraps a stream that stands at its first byte.
+    pub(crate) fn new(reader: Box<dyn Read>) -> Self {
+        Self {
+            reader,
+            buffer: vec![0; CAPACITY],
+            start: 0,
+            end: 0,
+            offset: 0,
+            ended: false,
+            failure: None,
+        }
+    }
+
+    /// Returns the next `wanted` bytes without taking them; fewer only where the stream ends or `wanted` exceeds
+    /// [`CAPACITY`].
+    pub(crate) fn peek(&mut self, wanted: usize) -> &[u8] {
+        let wanted = wanted.min(CAPACITY);
+        if self.available() < wanted {
+            self.fill(wanted);
+        }
+        let end = self.end.min(self.start.saturating_add(wanted));
+        self.buffer.get(self.start..end).unwrap_or_default()
+    }
+
+    /// Takes up to `length` bytes that were peeked at; the range can be looked at until the next peek or skip.
+    pub(crate) fn take(&mut self, length: usize) -> Range<usize> {
+        let length = length.min(self.available());
+        let taken = self.start..self.start.saturating_add(length);
+        self.start = taken.end;
+        self.offset = self.offset.saturating_add(length as u64);
+        taken
+    }
+
+    /// Returns bytes taken before.
+    pub(crate) fn taken(&self, range: Range<usize>) -> &[u8] {
+        self.buffer.get(range).unwrap_or_default()
+    }
+
+    /// Passes over `length` bytes however many they are, and returns how many there were.
+    pub(crate) fn skip(&mut self, length: u64) -> u64 {
+        let mut left = length;
+        while left > 0 {
+            let step = usize::try_from(left).unwrap_or(CAPACITY).min(CAPACITY);
+            let got = self.peek(step).len();
+            self.take(got);
+            left = left.saturating_sub(got as u64);
+            if got < step {
+                break;
+            }
+        }
+        length.saturating_sub(left)
+    }
+
+    /// Gives the stream back, from the first byte not taken on.
+    ///
+    /// A read error is not lost by this: one is only met when the bytes before it were too few to peek at.
+    pub(crate) fn into_read(mut self) -> impl Read + 'static {
+        self.buffer.truncate(self.end);
+        let mut rest = Cursor::new(self.buffer);
+        rest.set_position(self.start as u64);
+        rest.chain(self.reader)
+    }
+
+    /// Returns the position in the stream, in bytes.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Says why the stream ended inside the record that began at `offset`, or `None` for an end without a failure.
+    pub(crate) fn failure(&mut self, offset: u64) -> Option<Stop> {
+        let error = self.failure.take()?;
+        match error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<GzipDamage>())
+        {
+            Some(damage) => Some(Stop::Damaged {
+                offset,
+                reason: DamageReason::Gzip(*damage),
+            }),
+            None => Some(Stop::Io(error)),
+        }
+    }
+
+    /// Says why only `got` of `wanted` bytes of the record at `offset` could be read.
+    pub(crate) fn cut_short(
+        &mut self,
+        offset: u64,
+        what: &'static str,
+        wanted: u64,
+        got: u64,
+    ) -> Stop {
+        let reason = DamageReason::CutShort {
+            what,
+            missing: wanted.saturating_sub(got),
+        };
+        self.failure(offset)
+            .unwrap_or(Stop::Damaged { offset, reason })
+    }
+
+    fn available(&self) -> usize {
+        self.end.saturating_sub(self.start)
+    }
+
+    fn fill(&mut self, wanted: usize) {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end = self.available();
+            self.start = 0;
+        }
+        while self.end < wanted && !self.ended {
+            let space = self.buffer.get_mut(self.end..).unwrap_or_default();
+            match self.reader.read(space) {
+                Ok(0) => self.ended = true,
+                Ok(count) => self.end = self.end.saturating_add(count).min(CAPACITY),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.ended = true;
+                    self.failure = Some(error);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives one byte a call, as a slow pipe does, then fails.
+    struct Trickle(u8);
+
+    impl Read for Trickle {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let Some(first) = buffer.first_mut() else {
+                return Ok(0);
+            };
+            if self.0 == 10 {
+                return Err(io::Error::other("cable pulled"));
+            }
+            *first = self.0;
+            self.0 += 1;
+            Ok(1)
+        }
+    }
+
+    #[test]
+    fn bytes_before_a_read_error_are_still_given() {
+        let mut source = Source::new(Box::new(Trickle(0)));
+        assert_eq!(source.peek(4), [0, 1, 2, 3]);
+        let taken = source.take(4);
+        assert_eq!(source.taken(taken), [0, 1, 2, 3]);
+        assert_eq!(source.peek(100), [4, 5, 6, 7, 8, 9]);
+        assert_eq!(source.offset(), 4);
+        assert!(
+            matches!(source.cut_short(4, "packet", 100, 6), Stop::Io(error) if error.to_string() == "cable pulled")
+        );
+    }
+
+    #[test]
+    fn skipping_passes_over_more_than_the_window_holds() {
+        let length = CAPACITY as u64 * 3 + 5;
+        let mut source = Source::new(Box::new(io::repeat(7).take(length)));
+        assert_eq!(source.skip(length - 1), length - 1);
+        assert_eq!(source.offset(), length - 1);
+        assert_eq!(source.skip(u64::MAX), 1);
+    }
+
+    #[test]
+    fn a_peek_beyond_the_capacity_does_not_grow_the_window() {
+        let mut source = Source::new(Box::new(io::repeat(7)));
+        assert_eq!(source.peek(usize::MAX).len(), CAPACITY);
+        assert_eq!(source.buffer.capacity(), CAPACITY);
+    }
+}

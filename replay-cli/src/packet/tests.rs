@@ -1,0 +1,361 @@
+use std::net::SocketAddr;
+
+use super::build::{
+    TcpSpec, fragments, icmp_echo, icmp_unreachable, tcp, udp, with_extension_headers,
+};
+use super::*;
+
+fn ends(v6: bool) -> (SocketAddr, SocketAddr) {
+    let text = if v6 {
+        ["[fd00::2]:40000", "[2001:db8::1]:80"]
+    } else {
+        ["10.0.0.2:40000", "192.0.2.1:80"]
+    };
+    (text[0].parse().unwrap(), text[1].parse().unwrap())
+}
+
+fn segment(v6: bool, options: &[u8], payload: &[u8]) -> Vec<u8> {
+    let (source, destination) = ends(v6);
+    tcp(&TcpSpec {
+        sequence: Seq(100),
+        acknowledgement: Seq(200),
+        flags: Flags::ACK.with(Flags::PSH),
+        window: 512,
+        options,
+        payload,
+        identification: 7,
+        ..TcpSpec::new(source, destination)
+    })
+}
+
+const SACK_AND_TIMES: &[u8] = &[
+    1, 1, 8, 10, 0, 0, 0, 5, 0, 0, 0, 6, 1, 1, 5, 10, 0, 0, 1, 0, 0, 0, 2, 0,
+];
+
+#[test]
+fn tcp_fields_come_back_from_a_built_segment() {
+    for v6 in [false, true] {
+        let bytes = segment(v6, SACK_AND_TIMES, b"hello");
+        let packet = Packet::whole(&bytes).unwrap();
+        let tcp = packet.tcp().unwrap();
+        assert_eq!(packet.ports(), Some((40000, 80)));
+        assert_eq!(
+            (tcp.sequence, tcp.acknowledgement, tcp.window),
+            (Seq(100), Seq(200), 512)
+        );
+        assert_eq!(tcp.flags.to_string(), "P.");
+        assert_eq!(tcp.options.timestamps, Some((5, 6)));
+        assert_eq!(tcp.options.sack(), [(Seq(256), Seq(512))]);
+        assert_eq!((tcp.payload, tcp.payload_len), (&b"hello"[..], 5));
+        assert_eq!(packet.bytes.get(tcp.payload_offset..), Some(&b"hello"[..]));
+        assert_eq!(packet.checksums().transport, Checksum::Valid);
+        assert_eq!(
+            packet.checksums().ip,
+            if v6 {
+                Checksum::Absent
+            } else {
+                Checksum::Valid
+            }
+        );
+    }
+}
+
+#[test]
+fn zero_ip_length_means_the_original_length() {
+    for v6 in [false, true] {
+        let mut bytes = segment(v6, &[], &[7; 100]);
+        let length_at = if v6 { 4 } else { 2 };
+        bytes[length_at..length_at + 2].fill(0);
+        let whole = bytes.len();
+        let packet = Packet::parse(&bytes[..whole - 40], whole).unwrap();
+        assert_eq!((packet.total_len, packet.declared_len), (whole, 0));
+        assert_eq!(packet.tcp().unwrap().payload_len, 100);
+        assert_eq!(packet.tcp().unwrap().payload.len(), 60);
+        assert!(packet.is_cut());
+    }
+}
+
+#[test]
+fn link_layer_padding_is_no_payload() {
+    let mut bytes = segment(false, &[], b"");
+    bytes.extend([0; 6]);
+    let packet = Packet::whole(&bytes).unwrap();
+    assert_eq!(packet.tcp().unwrap().payload, b"");
+    assert_eq!(packet.bytes.len(), 40);
+    assert_eq!(packet.checksums().transport, Checksum::Valid);
+}
+
+#[test]
+fn a_cut_header_is_cut_and_its_checksum_uncheckable() {
+    let bytes = segment(false, SACK_AND_TIMES, b"hello");
+    for length in 20..64 {
+        let packet = Packet::parse(&bytes[..length], bytes.len()).unwrap();
+        assert_eq!(packet.transport, Transport::Cut, "{length} bytes");
+        assert_eq!(packet.checksums().transport, Checksum::Uncheckable);
+    }
+    assert!(
+        Packet::parse(&bytes[..64], bytes.len())
+            .unwrap()
+            .tcp()
+            .is_some()
+    );
+}
+
+#[test]
+fn a_flipped_bit_makes_its_checksum_invalid() {
+    let mut bytes = segment(false, &[], b"hello");
+    *bytes.last_mut().unwrap() ^= 1;
+    let checksums = Packet::whole(&bytes).unwrap().checksums();
+    assert_eq!(
+        checksums,
+        Checksums {
+            ip: Checksum::Valid,
+            transport: Checksum::Invalid
+        }
+    );
+    bytes[8] ^= 1;
+    assert_eq!(
+        Packet::whole(&bytes).unwrap().checksums().ip,
+        Checksum::Invalid
+    );
+    patch::repair_checksums(&mut bytes);
+    let checksums = Packet::whole(&bytes).unwrap().checksums();
+    assert_eq!(
+        checksums,
+        Checksums {
+            ip: Checksum::Valid,
+            transport: Checksum::Valid
+        }
+    );
+}
+
+#[test]
+fn udp_checksum_zero_is_absent_over_v4_and_invalid_over_v6() {
+    for (v6, expected) in [(false, Checksum::Absent), (true, Checksum::Invalid)] {
+        let (source, destination) = ends(v6);
+        let mut bytes = udp(source, destination, b"abc");
+        assert_eq!(
+            Packet::whole(&bytes).unwrap().checksums().transport,
+            Checksum::Valid
+        );
+        let at = Packet::whole(&bytes).unwrap().transport_offset;
+        bytes[at + 6..at + 8].fill(0);
+        assert_eq!(
+            Packet::whole(&bytes).unwrap().checksums().transport,
+            expected
+        );
+    }
+}
+
+#[test]
+fn an_all_zero_echo_reply_has_a_valid_checksum() {
+    let (source, destination) = ends(false);
+    let bytes = icmp_echo(source.ip(), destination.ip(), true, 0, 0, &[]);
+    let packet = Packet::whole(&bytes).unwrap();
+    assert_eq!(packet.checksums().transport, Checksum::Valid);
+    assert!(matches!(
+        packet.transport,
+        Transport::Icmp(Icmp {
+            kind: 0,
+            code: 0,
+            body_len: 4,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn unreachable_quotes_what_its_rfc_asks() {
+    let (source, destination) = ends(false);
+    let quoted = segment(false, &[], &[1; 2000]);
+    let bytes = icmp_unreachable(destination.ip(), source.ip(), 3, &quoted);
+    assert_eq!(bytes.len(), 20 + 8 + 28);
+    let (source, destination) = ends(true);
+    let quoted = segment(true, &[], &[1; 2000]);
+    let bytes = icmp_unreachable(destination.ip(), source.ip(), 4, &quoted);
+    assert_eq!(bytes.len(), 1280);
+    assert_eq!(
+        Packet::whole(&bytes).unwrap().checksums().transport,
+        Checksum::Valid
+    );
+}
+
+#[test]
+fn fragments_hold_the_payload_and_fit_the_mtu() {
+    for v6 in [false, true] {
+        let (source, destination) = ends(v6);
+        let bytes = udp(source, destination, &[9; 3000]);
+        let pieces = fragments(&bytes, 1280, 77);
+        let mut payload = Vec::new();
+        for (index, piece) in pieces.iter().enumerate() {
+            let packet = Packet::whole(piece).unwrap();
+            let fragment = packet.fragment.unwrap();
+            assert!(piece.len() <= 1280);
+            assert_eq!(packet.transport, Transport::Fragment);
+            assert_eq!(
+                (fragment.identification, fragment.offset as usize),
+                (77, payload.len())
+            );
+            assert_eq!(fragment.more, index + 1 < pieces.len());
+            assert_eq!(
+                (packet.protocol, packet.ports().is_some()),
+                (UDP, index == 0)
+            );
+            assert_ne!(packet.checksums().ip, Checksum::Invalid);
+            payload.extend_from_slice(packet.payload());
+        }
+        assert_eq!(payload, Packet::whole(&bytes).unwrap().payload());
+    }
+}
+
+#[test]
+fn extension_headers_are_walked_to_the_transport() {
+    let bytes = segment(true, &[], b"hello");
+    let headers = [
+        (0, vec![0, 0, 1, 4, 0, 0, 0, 0]),
+        (60, vec![0, 0, 1, 4, 0, 0, 0, 0]),
+    ];
+    let extended = with_extension_headers(&bytes, &headers);
+    let packet = Packet::whole(&extended).unwrap();
+    assert_eq!((packet.protocol, packet.transport_offset), (TCP, 56));
+    assert_eq!(packet.tcp().unwrap().payload, b"hello");
+    assert_eq!(packet.checksums().transport, Checksum::Valid);
+}
+
+#[test]
+fn an_endless_extension_chain_is_refused() {
+    let bytes = segment(true, &[], b"");
+    let header = (60, vec![0, 0, 1, 4, 0, 0, 0, 0]);
+    let eight = with_extension_headers(&bytes, &vec![header.clone(); 8]);
+    assert!(Packet::whole(&eight).unwrap().tcp().is_some());
+    let nine = with_extension_headers(&bytes, &vec![header; 9]);
+    assert_eq!(Packet::whole(&nine), Err(Malformed::ExtensionHeaders));
+}
+
+#[test]
+fn an_atomic_fragment_is_a_whole_packet() {
+    let bytes = segment(true, &[], b"hello");
+    let atomic = with_extension_headers(&bytes, &[(44, vec![0, 0, 0, 0, 0, 0, 0, 9])]);
+    let packet = Packet::whole(&atomic).unwrap();
+    assert_eq!(packet.fragment, None);
+    assert_eq!(packet.tcp().unwrap().payload, b"hello");
+}
+
+#[test]
+fn a_bad_data_offset_is_malformed_not_cut() {
+    for (nibble, bytes_of_header) in [(4u8, 16usize), (15, 60)] {
+        let mut bytes = segment(false, &[], b"hello");
+        bytes[32] = nibble << 4;
+        let packet = Packet::whole(&bytes).unwrap();
+        assert_eq!(
+            packet.transport,
+            Transport::Malformed(Malformed::TcpOffset(bytes_of_header))
+        );
+    }
+}
+
+#[test]
+fn a_bad_option_length_is_flagged_and_ends_the_list() {
+    let options = Options::parse(&[2, 4, 5, 180, 3, 0, 4, 2]);
+    assert_eq!(
+        (options.mss, options.malformed, options.sack_permitted),
+        (Some(1460), true, false)
+    );
+    assert!(Options::parse(&[2, 3, 1]).malformed);
+    assert!(Options::parse(&[8]).malformed);
+    assert!(!Options::parse(&[1, 0, 255]).malformed);
+}
+
+#[test]
+fn sequence_numbers_compare_across_the_wrap() {
+    let (low, high) = (Seq(5), Seq(u32::MAX - 4));
+    assert!(high.before(low) && low.after(high) && !low.before(low));
+    assert_eq!((low.minus(high), high.plus(10)), (10, low));
+}
+
+#[test]
+fn patches_write_the_fields_they_name() {
+    for v6 in [false, true] {
+        let mut bytes = segment(v6, SACK_AND_TIMES, b"hello");
+        assert!(patch::set_tcp_sequence(&mut bytes, Seq(1)));
+        assert!(patch::set_tcp_acknowledgement(&mut bytes, Seq(2)));
+        assert!(patch::set_tcp_flags(&mut bytes, Flags::ACK));
+        assert!(patch::set_tcp_window(&mut bytes, 3));
+        assert!(patch::set_tcp_urgent(&mut bytes, 4));
+        assert!(patch::map_sack_edges(&mut bytes, |edge| edge.plus(1)));
+        assert!(patch::set_timestamps(&mut bytes, 8, 9));
+        assert!(patch::set_ports(&mut bytes, 11, 12));
+        assert!(patch::cut_payload(&mut bytes, 1..3));
+        assert!(patch::repair_checksums(&mut bytes));
+        let packet = Packet::whole(&bytes).unwrap();
+        let tcp = packet.tcp().unwrap();
+        assert_eq!(
+            (tcp.sequence, tcp.acknowledgement, tcp.flags),
+            (Seq(1), Seq(2), Flags::ACK)
+        );
+        assert_eq!(
+            (tcp.window, tcp.urgent, packet.ports()),
+            (3, 4, Some((11, 12)))
+        );
+        assert_eq!(tcp.options.sack(), [(Seq(257), Seq(513))]);
+        assert_eq!(
+            (tcp.options.timestamps, tcp.payload),
+            (Some((8, 9)), &b"el"[..])
+        );
+        assert_eq!(
+            (packet.declared_len, packet.checksums().transport),
+            (bytes.len(), Checksum::Valid)
+        );
+    }
+}
+
+#[test]
+fn a_blanked_option_is_gone_and_the_others_stay() {
+    let mut bytes = segment(false, SACK_AND_TIMES, b"");
+    assert!(patch::blank_tcp_option(&mut bytes, 8));
+    assert!(!patch::blank_tcp_option(&mut bytes, 8));
+    let options = Packet::whole(&bytes).unwrap().tcp().unwrap().options;
+    assert_eq!((options.timestamps, options.sack_count), (None, 1));
+}
+
+#[test]
+fn a_replaced_payload_sets_the_lengths() {
+    for v6 in [false, true] {
+        let (source, destination) = ends(v6);
+        let mut bytes = udp(source, destination, b"abc");
+        assert!(patch::set_payload(&mut bytes, b"longer than before"));
+        patch::repair_checksums(&mut bytes);
+        let packet = Packet::whole(&bytes).unwrap();
+        assert_eq!(packet.udp().unwrap().payload, b"longer than before");
+        assert_eq!(packet.checksums().transport, Checksum::Valid);
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_make_the_decoder_or_a_patch_panic(
+        mut bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..120),
+        version in proptest::sample::select(vec![0x45u8, 0x46, 0x60]),
+        protocol in proptest::sample::select(vec![0u8, 6, 17, 1, 58, 44, 43, 51]),
+        original in 0usize..200,
+    ) {
+        if bytes.len() > 9 {
+            bytes[0] = version;
+            bytes[if version == 0x60 { 6 } else { 9 }] = protocol;
+            bytes[2..6].fill(0);
+        }
+        if let Ok(packet) = Packet::parse(&bytes, original) {
+            let _ = packet.checksums();
+            let _ = packet.ports();
+        }
+        patch::map_sack_edges(&mut bytes, |edge| edge);
+        patch::set_timestamps(&mut bytes, 1, 2);
+        patch::blank_tcp_option(&mut bytes, 8);
+        patch::set_ports(&mut bytes, 1, 2);
+        patch::repair_checksums(&mut bytes);
+        let _ = fragments(&bytes, 60, 1);
+        let _ = with_extension_headers(&bytes, &[(0, vec![0; 8])]);
+        patch::cut_payload(&mut bytes, 2..9);
+        patch::set_payload(&mut bytes, b"x");
+    }
+}

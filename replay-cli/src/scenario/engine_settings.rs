@@ -1,0 +1,83 @@
+//! Engine settings of a scenario; what is absent keeps the engine's default.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::duration::{Micros, Size};
+
+/// Engine settings that differ from the engine's defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EngineSettings {
+    /// The largest IP packet in bytes, both ways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 68, max = 65535))]
+    pub mtu: Option<u32>,
+    /// How many TCP flows may be open at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp_limit: Option<u32>,
+    /// How many UDP flows may be open at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub udp_limit: Option<u32>,
+    /// The seed of all the engine's randomness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// What happens to frames with addresses a device cannot mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub martians: Option<Martians>,
+    /// Whether checksums of incoming frames are verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksums: Option<ChecksumCheck>,
+    /// The receive ring of a TCP flow, at most 65,535 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rx_buffer: Option<Size>,
+    /// The transmit ring of a TCP flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tx_buffer: Option<Size>,
+    /// How long a TCP flow may be silent before it is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp_idle: Option<Micros>,
+    /// How long a UDP flow may be silent before it is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub udp_idle: Option<Micros>,
+    /// How long a UDP flow to port 53 may be silent before it is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns_idle: Option<Micros>,
+    /// How long a handshake may take once the dial has succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handshake_timeout: Option<Micros>,
+    /// How long a dial may stay unanswered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dial_timeout: Option<Micros>,
+    /// How long a half-closed flow may be silent before it is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub half_closed_timeout: Option<Micros>,
+}
+
+/// What happens to frames with addresses a device cannot mean: unspecified, loopback, multicast, broadcast or reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Martians {
+    /// They are dropped with a reason.
+    Drop,
+    /// They are taken like any other, as captures of a loopback interface need.
+    Admit,
+}
+
+/// Whether checksums of incoming frames are verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChecksumCheck {
+    /// Frames with a wrong checksum are dropped.
+    Verify,
+    /// Checksums are not looked at.
+    Ignore,
+}
+
+impl EngineSettings {
+    /// Whether every setting keeps the engine's default.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}

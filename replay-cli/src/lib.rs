@@ -1,9 +1,17 @@
 //! Replays packet captures through the engine in virtual time and holds what comes out against expectations.
 
+pub mod attempt;
 pub mod capture;
+mod check;
+pub mod conversation;
 pub mod diagnostic;
 pub mod duration;
+mod endings;
 pub mod exit_code;
+pub mod heap;
+pub mod import;
 pub mod notation;
+pub mod outcome;
 pub mod packet;
+pub mod runner;
 pub mod scenario;

@@ -1,0 +1,240 @@
+//! `replay try`: a capture imported and replayed in memory, with a verdict per flow.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use crate::conversation::{Conversation, Conversations, Talk};
+use crate::diagnostic::Diagnostic;
+use crate::import::{self, ImportOptions};
+use crate::outcome::Figures;
+use crate::runner::flow::FlowState;
+use crate::runner::script::flow_spec;
+use crate::runner::{self, RunOutput, digest};
+use crate::scenario::{Device, FlowSpec, Protocol};
+
+/// What became of a capture.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Records the file holds, as far as it could be read.
+    pub packets_read: u64,
+    /// Packets that belong to no flow, by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// One entry per flow, in the order of their first packets.
+    pub flows: Vec<FlowAttempt>,
+    /// DNS records the engine reported.
+    pub dns: Vec<DnsSeen>,
+    /// What was set or done for this capture as a whole: one line each.
+    pub notes: Vec<String>,
+    /// Where the file is damaged, if it is.
+    pub damage: Option<Diagnostic>,
+    /// Whether two runs gave the same outputs.
+    pub deterministic: bool,
+    /// Numbers of the run.
+    pub figures: Figures,
+}
+
+/// One flow's verdict.
+#[derive(Clone, Debug)]
+pub struct FlowAttempt {
+    /// Transport.
+    pub protocol: Protocol,
+    /// The device's end.
+    pub client: SocketAddr,
+    /// The far end.
+    pub server: SocketAddr,
+    /// The verdict.
+    pub verdict: FlowVerdict,
+    /// What the dialer got from the engine.
+    pub upstream: StreamSeen,
+    /// What the device got from the engine.
+    pub downstream: StreamSeen,
+    /// How it ended, if it did: by whom, how.
+    pub close: Option<(String, String)>,
+    /// What import and the runner did about it: one line each.
+    pub notes: Vec<String>,
+}
+
+/// Whether a flow replayed as recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FlowVerdict {
+    /// Both streams as recorded.
+    Pass,
+    /// Not as recorded: how.
+    Fail(String),
+    /// It cannot be replayed: why.
+    Unreplayable(String),
+}
+
+/// One direction of a flow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamSeen {
+    /// Octets.
+    pub bytes: u64,
+    /// SHA-256 of them, hex.
+    pub sha256: String,
+    /// Datagrams, of UDP.
+    pub datagrams: u64,
+}
+
+/// A DNS record the engine reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsSeen {
+    /// The name asked for.
+    pub name: String,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Time to live, seconds.
+    pub ttl: u32,
+}
+
+/// Options of [`try_capture`].
+#[derive(Clone, Debug, Default)]
+pub struct TryOptions {
+    /// Who the device is.
+    pub device: Device,
+    /// Whether the engine keeps its default limits instead of ones that fit the capture.
+    pub default_settings: bool,
+}
+
+/// Imports a capture and replays it, twice.
+///
+/// # Errors
+/// The file is missing or is no capture at all. Damage further on is in [`Attempt::damage`].
+pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnostic> {
+    let import = ImportOptions {
+        device: options.device.clone(),
+        default_settings: options.default_settings,
+    };
+    let (import, capture) = import::import(path, &path.display().to_string(), &import)?;
+    let play = || {
+        runner::play_capture(&import.scenario, Path::new("."), &capture, false)
+            .map_err(|(_, problem)| problem)
+    };
+    let first = play()?;
+    let second = play()?;
+    let deterministic = first.digest.difference(&second.digest).is_none();
+    let flows = capture
+        .flows
+        .iter()
+        .enumerate()
+        .map(|(index, flow)| judge(index, flow, &first))
+        .collect();
+    let Conversations {
+        packets_read,
+        skipped,
+        damage,
+        ..
+    } = capture;
+    Ok(Attempt {
+        packets_read,
+        skipped,
+        flows,
+        dns: first.dns.into_iter().map(|(_, record)| record).collect(),
+        notes: import.notes,
+        damage: damage.map(Diagnostic::from),
+        deterministic,
+        figures: first.figures,
+    })
+}
+
+/// Holds what a flow did against what the capture says it did.
+fn judge(index: usize, flow: &Conversation, run: &RunOutput) -> FlowAttempt {
+    let FlowSpec {
+        protocol,
+        client,
+        server,
+        occurrence,
+    } = flow.spec;
+    let mut attempt = FlowAttempt {
+        protocol,
+        client,
+        server,
+        verdict: FlowVerdict::Pass,
+        upstream: StreamSeen::default(),
+        downstream: StreamSeen::default(),
+        close: None,
+        notes: flow.notes.clone(),
+    };
+    if let Some(reason) = &flow.unreplayable {
+        attempt.verdict = FlowVerdict::Unreplayable(reason.clone());
+        return attempt;
+    }
+    let ours = |state: &&FlowState| {
+        let spec = flow_spec(&state.key, state.occurrence);
+        (spec.protocol, spec.client, spec.server) == (protocol, client, server)
+            && (protocol == Protocol::Udp || spec.occurrence == occurrence)
+    };
+    let (mut up, mut down) = (Vec::new(), Vec::new());
+    let mut dialed = false;
+    for state in run.flows.iter().filter(ours) {
+        dialed = true;
+        up.extend_from_slice(&state.upstream);
+        down.extend_from_slice(&state.down.bytes);
+        attempt.upstream.datagrams += state.upstream_datagrams;
+        attempt.downstream.datagrams += state.down.datagrams;
+        attempt.close = state
+            .closed
+            .map(|(_, close)| (close.by.to_string(), close.how.label().to_owned()));
+    }
+    (attempt.upstream.bytes, attempt.upstream.sha256) = (up.len() as u64, digest::sha256(&up));
+    (attempt.downstream.bytes, attempt.downstream.sha256) =
+        (down.len() as u64, digest::sha256(&down));
+    if let Some((synthetic, left_out)) = run.device.get(index) {
+        if *synthetic > 0 {
+            attempt.notes.push(format!(
+                "{synthetic} frame(s) made up as the device would have sent them"
+            ));
+        }
+        if *left_out > 0 {
+            attempt
+                .notes
+                .push(format!("{left_out} recorded retransmission(s) not needed"));
+        }
+    }
+    let name = format!("{protocol} {client} > {server}");
+    let broken = run
+        .failures
+        .iter()
+        .find(|failure| failure.flow.as_deref() == Some(name.as_str()));
+    let problem = if !dialed {
+        Some("the engine never asked for it to be dialed".to_owned())
+    } else if let Some(broken) = broken {
+        Some(broken.what.clone())
+    } else {
+        match &flow.talk {
+            Talk::Udp(udp) => differs("dialer", &up, &udp.device_bytes)
+                .or_else(|| differs("device", &down, &udp.far_bytes))
+                .or_else(|| {
+                    (attempt.upstream.datagrams != udp.device.len() as u64)
+                        .then(|| "datagrams merged or split".to_owned())
+                }),
+            Talk::Tcp(tcp) => {
+                differs("dialer", &up, &tcp.device_stream).or_else(|| match tcp.device_took {
+                    Some(took)
+                        if down.len() as u64 >= took && tcp.far_stream.starts_with(&down) =>
+                    {
+                        None
+                    }
+                    _ => differs("device", &down, &tcp.far_stream),
+                })
+            }
+        }
+    };
+    if let Some(problem) = problem {
+        attempt.verdict = FlowVerdict::Fail(problem);
+    }
+    attempt
+}
+
+fn differs(who: &str, got: &[u8], want: &[u8]) -> Option<String> {
+    if got == want {
+        return None;
+    }
+    let same = got.iter().zip(want).take_while(|(a, b)| a == b).count();
+    Some(format!(
+        "the {who} got {} of {} octets; they agree up to octet {same}",
+        got.len(),
+        want.len()
+    ))
+}

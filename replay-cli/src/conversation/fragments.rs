@@ -1,0 +1,91 @@
+//! Fragmented datagrams of a capture, put together for reading. (What is injected are the fragments themselves.)
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::packet::Packet;
+use crate::packet::build;
+
+/// Datagrams of which a fragment is missing so far.
+#[derive(Debug, Default)]
+pub(crate) struct Fragments {
+    open: BTreeMap<(IpAddr, IpAddr, u8, u32), Pieces>,
+}
+
+#[derive(Debug, Default)]
+struct Pieces {
+    /// Offset to payload.
+    parts: BTreeMap<u32, Vec<u8>>,
+    total: Option<u32>,
+    frames: Vec<usize>,
+    cut: bool,
+}
+
+/// A datagram whose last fragment has come.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    /// The packet without fragmentation.
+    pub(crate) packet: Vec<u8>,
+    /// The store's indices of its fragments, in the order in which they came.
+    pub(crate) frames: Vec<usize>,
+    /// Whether octets of it are missing.
+    pub(crate) cut: bool,
+}
+
+impl Fragments {
+    pub(crate) fn insert(&mut self, packet: &Packet<'_>, frame: usize) -> Option<Whole> {
+        let fragment = packet.fragment?;
+        let key = (
+            packet.source,
+            packet.destination,
+            packet.protocol,
+            fragment.identification,
+        );
+        let pieces = self.open.entry(key).or_default();
+        let len = u32::try_from(packet.total_len.saturating_sub(packet.transport_offset))
+            .unwrap_or(u32::MAX);
+        pieces.frames.push(frame);
+        pieces.cut |= packet.is_cut();
+        if !fragment.more {
+            pieces.total = Some(fragment.offset.saturating_add(len));
+        }
+        let mut payload = packet.payload().to_vec();
+        payload.resize(len as usize, 0);
+        pieces.parts.entry(fragment.offset).or_insert(payload);
+        let total = pieces.total?;
+        let mut datagram = Vec::new();
+        for (offset, part) in &pieces.parts {
+            let have = u32::try_from(datagram.len()).ok()?;
+            if *offset > have {
+                return None;
+            }
+            datagram.extend_from_slice(part.get((have - offset) as usize..).unwrap_or(&[]));
+        }
+        if datagram.len() < total as usize {
+            return None;
+        }
+        datagram.truncate(total as usize);
+        let pieces = self.open.remove(&key)?;
+        let packet = build::ip(
+            packet.source,
+            packet.destination,
+            packet.protocol,
+            packet.ttl,
+            0,
+            &datagram,
+        );
+        Some(Whole {
+            packet,
+            frames: pieces.frames,
+            cut: pieces.cut,
+        })
+    }
+
+    /// Fragments that wait for the rest of their datagram.
+    pub(crate) fn orphans(&self) -> u64 {
+        self.open
+            .values()
+            .map(|pieces| pieces.frames.len() as u64)
+            .sum()
+    }
+}

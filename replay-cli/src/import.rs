@@ -1,0 +1,324 @@
+//! A two-sided capture becomes a runnable scenario.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use crate::conversation::{
+    Conversation, Conversations, FarEventKind, ReadOptions, Talk, TcpConversation, UdpConversation,
+};
+use crate::diagnostic::Diagnostic;
+use crate::duration::Micros;
+use crate::endings;
+use crate::packet::Packet;
+use crate::runner::digest;
+use crate::scenario::{
+    self, Bytes, CaptureSettings, ClosedList, Device, Dial, DialExpectation, EngineSettings,
+    Expected, FlowSpec, Input, Martians, Named, Protocol, Rule, Scenario, Step, StreamExpectation,
+    StreamPair, True, When,
+};
+
+/// A scenario made from a capture, and what was done on the way.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// What was set, inferred or left out: one line each.
+    pub notes: Vec<String>,
+}
+
+/// Options of [`import`].
+#[derive(Clone, Debug, Default)]
+pub struct ImportOptions {
+    /// Who the device is.
+    pub device: Device,
+    /// Whether the engine keeps its default limits instead of ones that fit the capture.
+    pub default_settings: bool,
+}
+
+/// Largest MTU that import sets by itself; larger frames are segmentation offload and are cut.
+const MTU_BOUND: usize = 9216;
+
+/// Reads a capture and derives the scenario that replays it. `reference` is how the scenario names the capture.
+///
+/// # Errors
+/// The file is missing or is no capture at all.
+pub fn import(
+    path: &Path,
+    reference: &str,
+    options: &ImportOptions,
+) -> Result<(Import, Conversations), Diagnostic> {
+    let read = ReadOptions {
+        device: options.device.clone(),
+        ..ReadOptions::default()
+    };
+    let capture = Conversations::read(path, &read).map_err(Diagnostic::from)?;
+    let import = derive(&capture, reference, options);
+    Ok((import, capture))
+}
+
+/// Derives the scenario of a capture that was read.
+#[must_use]
+pub fn derive(capture: &Conversations, reference: &str, options: &ImportOptions) -> Import {
+    let mut notes = Vec::new();
+    note_device(capture, &mut notes);
+    let engine = if options.default_settings {
+        EngineSettings::default()
+    } else {
+        settings(capture, &mut notes)
+    };
+    let mut scenario = Scenario {
+        schema: scenario::SCHEMA,
+        title: format!("imported from {reference}"),
+        engine,
+        input: Input {
+            capture: Some(reference.to_owned()),
+            device: (options.device != Device::Any).then(|| options.device.clone()),
+            settings: options.default_settings.then_some(CaptureSettings::Default),
+            ..Input::default()
+        },
+        kind: None,
+        covers: Vec::new(),
+        flows: Named(Vec::new()),
+        dialer: scenario::DialerScript::default(),
+        faults: Vec::new(),
+        expect: scenario::Expectations::default(),
+    };
+    let mut flows = Vec::new();
+    let mut streams = Vec::new();
+    let mut dials = Vec::new();
+    let mut names = Vec::new();
+    for (index, flow) in capture.flows.iter().enumerate() {
+        if let Some(reason) = &flow.unreplayable {
+            notes.push(format!("{} left out: {reason}", flow.spec));
+            continue;
+        }
+        let name = name_of(&flow.spec, flows.len());
+        notes.extend(flow.notes.iter().map(|note| format!("{name}: {note}")));
+        scenario.dialer.rules.push(rule(flow, &name));
+        dials.push(DialExpectation {
+            flow: name.clone(),
+            at: None,
+        });
+        streams.push((name.clone(), expected_streams(flow)));
+        names.push((name.clone(), index));
+        flows.push((name, flow.spec));
+    }
+    for (reason, count) in &capture.skipped {
+        notes.push(format!("{count} packet(s) skipped: {reason}"));
+    }
+    scenario.flows = Named(flows);
+    scenario.expect.dials = Some(ClosedList {
+        items: dials,
+        others_allowed: false,
+    });
+    scenario.expect.streams = Named(streams);
+    endings::expect(capture, &names, &mut scenario.expect);
+    Import { scenario, notes }
+}
+
+fn name_of(spec: &FlowSpec, index: usize) -> String {
+    format!("{}{}", spec.protocol.as_str(), index + 1)
+}
+
+/// Names the likely device with its evidence, and where the capture was taken, as far as it shows.
+fn note_device(capture: &Conversations, notes: &mut Vec<String>) {
+    let mut openers: Vec<(IpAddr, usize)> = Vec::new();
+    for flow in &capture.flows {
+        let address = flow.spec.client.ip();
+        match openers.iter_mut().find(|(known, _)| *known == address) {
+            Some((_, count)) => *count += 1,
+            None => openers.push((address, 1)),
+        }
+    }
+    if let Some((address, count)) = openers.iter().max_by_key(|(_, count)| *count) {
+        let total = capture.flows.len();
+        notes.push(format!("the device is likely {address}: it opens {count} of {total} flow(s); `--device` overrides"));
+        notes.push(
+            "the far side's frames are taken for the truth: if the capture was made at the tunnel of an engine, they are that engine's own output, and a bug in it would be learned as truth"
+                .to_owned(),
+        );
+    }
+}
+
+/// Engine settings under which the capture can be replayed at all; each is noted.
+fn settings(capture: &Conversations, notes: &mut Vec<String>) -> EngineSettings {
+    let mut settings = EngineSettings::default();
+    let defaults = engine::Config::default();
+    // A flow that ends keeps its place for a while: until the engine's own timers let it go.
+    for (protocol, limit, name) in [
+        (Protocol::Tcp, defaults.tcp_limit, "tcp_limit"),
+        (Protocol::Udp, defaults.udp_limit, "udp_limit"),
+    ] {
+        let linger = 600_000_000;
+        let peak = capture.peak(protocol, linger);
+        if peak > limit {
+            let value = u32::try_from(peak).unwrap_or(u32::MAX);
+            notes.push(format!("{name} set to {peak}, as many flows as the capture has at once (the default is {limit})"));
+            match protocol {
+                Protocol::Tcp => settings.tcp_limit = Some(value),
+                Protocol::Udp | Protocol::Icmp => settings.udp_limit = Some(value),
+            }
+        }
+    }
+    let replayed = || {
+        capture
+            .flows
+            .iter()
+            .filter(|flow| flow.unreplayable.is_none())
+    };
+    if replayed().any(|flow| is_odd(flow.spec.client.ip()) || is_odd(flow.spec.server.ip())) {
+        settings.martians = Some(Martians::Admit);
+        notes.push("martians admitted: the capture has loopback or reserved addresses".to_owned());
+    }
+    let mut largest = 0;
+    let mut beyond = 0_u64;
+    for index in 0..capture.frames.len() {
+        if let Some(frame) = capture.frames.get(index) {
+            let length =
+                Packet::parse(frame.bytes, frame.original_len).map_or(0, |packet| packet.total_len);
+            if length > MTU_BOUND {
+                beyond += 1;
+            } else {
+                largest = largest.max(length);
+            }
+        }
+    }
+    let slowest = replayed()
+        .filter_map(Conversation::tcp)
+        .filter(|tcp| tcp.dial != scenario::DialResult::Never)
+        .map(|tcp| tcp.dial_us)
+        .max()
+        .unwrap_or(0);
+    if u128::from(slowest) >= defaults.dial_timeout.as_micros() {
+        let timeout = Micros(slowest.saturating_add(1_000_000));
+        settings.dial_timeout = Some(timeout);
+        notes.push(format!(
+            "dial_timeout set to {timeout}: a SYN of the capture was answered that late"
+        ));
+    }
+    if beyond > 0 {
+        notes.push(format!(
+            "{beyond} frame(s) above {MTU_BOUND} octets: segmentation offload, cut to the MTU"
+        ));
+    }
+    if largest > defaults.mtu {
+        settings.mtu = u32::try_from(largest).ok();
+        notes.push(format!(
+            "mtu set to {largest}, the largest frame (the default is {})",
+            defaults.mtu
+        ));
+    }
+    settings
+}
+
+/// Whether only `martians: admit` lets this address in.
+fn is_odd(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(a) => a.is_loopback() || a.octets()[0] == 0 || a >= Ipv4Addr::new(240, 0, 0, 0),
+        IpAddr::V6(a) => a.is_loopback(),
+    }
+}
+
+fn rule(flow: &Conversation, name: &str) -> Rule {
+    let when = When {
+        flow: Some(name.to_owned()),
+        ..When::default()
+    };
+    match &flow.talk {
+        Talk::Tcp(tcp) => Rule {
+            when,
+            dial: Dial {
+                result: tcp.dial,
+                after: (tcp.dial_us > 0).then_some(Micros(tcp.dial_us)),
+            },
+            then: if tcp.dial == scenario::DialResult::Connected {
+                tcp_steps(tcp, name)
+            } else {
+                Vec::new()
+            },
+        },
+        Talk::Udp(udp) => Rule {
+            when,
+            dial: Dial::default(),
+            then: udp_steps(udp, name),
+        },
+    }
+}
+
+/// The far side of a connection, step by step: what it had read, how long it took, what it did then.
+fn tcp_steps(tcp: &TcpConversation, name: &str) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut read = 0;
+    let mut read_eof = false;
+    for event in &tcp.far {
+        if event.acked > read {
+            steps.push(Step::Read(event.acked - read));
+            read = event.acked;
+        }
+        if event.fin_acked && !read_eof {
+            steps.push(Step::ReadEof(True));
+            read_eof = true;
+        }
+        if event.wait_us > 0 {
+            steps.push(Step::Wait(Micros(event.wait_us)));
+        }
+        steps.push(match event.kind {
+            FarEventKind::Send { from, to } => Step::Send(Bytes::Capture {
+                flow: name.to_owned(),
+                from,
+                to,
+            }),
+            FarEventKind::Fin => Step::Shutdown(True),
+            FarEventKind::Reset => Step::Reset(True),
+        });
+    }
+    steps
+}
+
+fn udp_steps(udp: &UdpConversation, name: &str) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut read = 0;
+    for datagram in &udp.far {
+        if datagram.after > read {
+            steps.push(Step::Read(datagram.after - read));
+            read = datagram.after;
+        }
+        if datagram.wait_us > 0 {
+            steps.push(Step::Wait(Micros(datagram.wait_us)));
+        }
+        let (from, to) = (datagram.from as u64, datagram.to as u64);
+        steps.push(Step::Send(Bytes::Capture {
+            flow: name.to_owned(),
+            from,
+            to,
+        }));
+    }
+    steps
+}
+
+fn expected_streams(flow: &Conversation) -> StreamPair {
+    let whole = |bytes: &[u8]| StreamExpectation {
+        bytes: Expected::Exact(bytes.len() as u64),
+        sha256: Some(digest::sha256(bytes)),
+    };
+    match &flow.talk {
+        Talk::Udp(udp) => StreamPair {
+            upstream: Some(whole(&udp.device_bytes)),
+            downstream: Some(whole(&udp.far_bytes)),
+        },
+        Talk::Tcp(tcp) => StreamPair {
+            upstream: Some(whole(&tcp.device_stream)),
+            downstream: Some(match tcp.device_took {
+                // What the device had not acknowledged when it reset the connection is not owed to it.
+                Some(took) => StreamExpectation {
+                    bytes: Expected::Range {
+                        min: Some(took),
+                        max: Some(tcp.far_stream.len() as u64),
+                    },
+                    sha256: None,
+                },
+                None => whole(&tcp.far_stream),
+            }),
+        },
+    }
+}

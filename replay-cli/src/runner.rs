@@ -1,0 +1,226 @@
+//! Runs scenarios in virtual time.
+//!
+//! ```text
+//!   device (capture or lines) ──frames──> engine ──dials, bytes──> dialer (script)
+//!            ^                              │                         │
+//!            └────────── frames ────────────┘<──── bytes, ends ───────┘
+//! ```
+//! One step is one input and a full drain. Every run is made twice, and the outputs compared.
+
+use std::path::{Path, PathBuf};
+
+use engine::{Config, Counters, Martians};
+
+use crate::attempt::DnsSeen;
+use crate::conversation::Conversations;
+use crate::diagnostic::Diagnostic;
+use crate::outcome::{Failure, FailureKind, Figures};
+use crate::scenario::{self, EngineSettings, Scenario};
+
+mod captured;
+mod content;
+pub(crate) mod digest;
+mod fault;
+mod file;
+pub(crate) mod flow;
+mod inject;
+mod invariant;
+mod lines;
+pub(crate) mod matcher;
+mod metered;
+mod observe;
+mod receiver;
+pub(crate) mod script;
+mod stall;
+mod twins;
+pub(crate) mod world;
+
+pub use file::run_file;
+
+use captured::{Device, Play};
+use digest::Digest;
+use fault::Faults;
+use flow::FlowState;
+use script::Rules;
+use world::{Emitted, World};
+
+/// Options of [`run_file`].
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// Where captures are, if not found upward from the scenario.
+    pub captures: Option<PathBuf>,
+    /// Whether every emitted and injected packet is kept as a line in the notes.
+    pub trace: bool,
+}
+
+/// Everything a run left behind.
+pub(crate) struct RunOutput {
+    pub(crate) flows: Vec<FlowState>,
+    pub(crate) dns: Vec<(u64, DnsSeen)>,
+    pub(crate) emitted: Vec<Emitted>,
+    /// Broken invariants and stuck inputs.
+    pub(crate) failures: Vec<Failure>,
+    pub(crate) counters: Counters,
+    pub(crate) figures: Figures,
+    pub(crate) digest: Digest,
+    /// Per conversation: synthetic frames, and retransmissions left out.
+    pub(crate) device: Vec<(u64, u64)>,
+    /// Lines of a timeline that were held against the run.
+    pub(crate) line_checks: u64,
+    /// The most heap the engine held, octets; `None` if nobody counts.
+    pub(crate) peak_heap: Option<u64>,
+}
+
+/// The engine's settings for a scenario.
+pub(crate) fn config(settings: &EngineSettings) -> Config {
+    let EngineSettings {
+        mtu,
+        tcp_limit,
+        udp_limit,
+        seed,
+        martians,
+        checksums: _,
+        rx_buffer,
+        tx_buffer,
+        tcp_idle,
+        udp_idle,
+        dns_idle,
+        handshake_timeout,
+        dial_timeout,
+        half_closed_timeout,
+    } = settings;
+    let mut config = Config::default();
+    let size =
+        |value: &crate::duration::Size| usize::try_from(value.as_bytes()).unwrap_or(usize::MAX);
+    let time =
+        |value: &crate::duration::Micros| std::time::Duration::from_micros(value.as_micros());
+    if let Some(mtu) = mtu {
+        config.mtu = *mtu as usize;
+    }
+    if let Some(limit) = tcp_limit {
+        config.tcp_limit = *limit as usize;
+    }
+    if let Some(limit) = udp_limit {
+        config.udp_limit = *limit as usize;
+    }
+    if let Some(seed) = seed {
+        config.seed = *seed;
+    }
+    if let Some(martians) = martians {
+        config.martians = match martians {
+            scenario::Martians::Drop => Martians::Drop,
+            scenario::Martians::Admit => Martians::Admit,
+        };
+    }
+    config.rx_buffer = rx_buffer.as_ref().map(size);
+    config.tx_buffer = tx_buffer.as_ref().map(size);
+    for (field, value) in [
+        (&mut config.tcp_idle, tcp_idle),
+        (&mut config.udp_idle, udp_idle),
+        (&mut config.dns_idle, dns_idle),
+        (&mut config.handshake_timeout, handshake_timeout),
+        (&mut config.dial_timeout, dial_timeout),
+        (&mut config.tcp_half_closed, half_closed_timeout),
+    ] {
+        if let Some(value) = value {
+            *field = time(value);
+        }
+    }
+    config
+}
+
+/// Plays a capture once. An error names the JSON pointer it is about.
+pub(crate) fn play_capture(
+    scenario: &Scenario,
+    folder: &Path,
+    capture: &Conversations,
+    keep_frames: bool,
+) -> Result<RunOutput, (String, Diagnostic)> {
+    let input = &scenario.input;
+    let mut world = world(scenario, folder, Some(capture))?;
+    world.keep_frames = keep_frames;
+    let actions: usize = scenario
+        .dialer
+        .rules
+        .iter()
+        .map(|rule| rule.then.len())
+        .sum();
+    world.step_limit = 10_000 + 50 * (capture.frames.len() + actions + capture.flows.len()) as u64;
+    let play = Play {
+        timing: input.timing.unwrap_or_default(),
+        checksums: input.checksums.unwrap_or_default(),
+        retransmissions: input.retransmissions.unwrap_or_default(),
+        batch: input.batch.map_or(64, |batch| batch as usize).max(1),
+    };
+    let mut device = Device::new(capture, play);
+    device.run(&mut world, input.until.map(|until| until.as_micros()));
+    let (synthetic, left_out) = (device.synthetic, device.left_out);
+    let per_flow = device
+        .flows
+        .iter()
+        .map(|flow| (flow.synthetic, flow.left_out))
+        .collect();
+    let findings = device.findings;
+    let mut output = finish(world);
+    output.failures.extend(findings);
+    output.figures.synthetic = synthetic;
+    output.figures.left_out = left_out;
+    output.device = per_flow;
+    Ok(output)
+}
+
+fn world<'a>(
+    scenario: &Scenario,
+    folder: &Path,
+    capture: Option<&'a Conversations>,
+) -> Result<World<'a>, (String, Diagnostic)> {
+    let rules = Rules::new(scenario, folder, capture)?;
+    World::new(
+        config(&scenario.engine),
+        rules,
+        Faults::new(scenario),
+        capture,
+    )
+    .map_err(|problem| ("/engine".to_owned(), Diagnostic::new(problem.to_string())))
+}
+
+fn finish(mut world: World<'_>) -> RunOutput {
+    if world.livelock {
+        let last = world.last_events().join(", ");
+        world.failures.push(Failure {
+            kind: FailureKind::Livelock,
+            what: format!(
+                "no end after {} steps; the last events: {last}",
+                world.steps
+            ),
+            expected: None,
+            actual: None,
+            flow: None,
+            frame: None,
+            at_us: Some(world.now),
+            place: None,
+            help: None,
+        });
+    }
+    let counters = world.engine.counters();
+    let failures = std::mem::take(&mut world.failures);
+    RunOutput {
+        figures: Figures {
+            virtual_us: world.now,
+            frames_in: world.frames_in,
+            frames_out: world.frames_out,
+            flows: world.flows.len() as u64,
+            steps: world.steps,
+            ..Figures::default()
+        },
+        flows: world.flows,
+        dns: world.dns,
+        emitted: world.emitted,
+        failures,
+        counters,
+        digest: world.digest,
+        device: Vec::new(),
+        line_checks: 0,
+        peak_heap: crate::heap::peak(),
+    }
+}

@@ -1,0 +1,329 @@
+//! One scenario file from disk to outcome.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use engine::FlowKey;
+
+use super::lines::{self, Timeline};
+use super::{RunOptions, RunOutput, config, finish, play_capture, twins, world};
+use crate::check::Check;
+use crate::conversation::{Conversation, Conversations, ReadOptions};
+use crate::diagnostic::Diagnostic;
+use crate::notation::{Action, Line};
+use crate::outcome::{Failure, FailureKind, Figures, ScenarioOutcome, Verdict};
+use crate::packet::Seq;
+use crate::scenario::load::{self, LoadedScenario};
+use crate::scenario::{FlowSpec, Protocol, Scenario, discover};
+
+/// Loads and runs one scenario file: one outcome, or one for each IP family.
+#[must_use]
+pub fn run_file(path: &Path, options: &RunOptions) -> Vec<ScenarioOutcome> {
+    if path.extension().is_some_and(|extension| extension == "pkt") {
+        let verdict = Verdict::Left("packetdrill scripts are not read yet".to_owned());
+        return vec![ScenarioOutcome {
+            verdict,
+            ..invalid(path, Vec::new())
+        }];
+    }
+    let loaded = match load::load(path) {
+        Ok(loaded) => loaded,
+        Err(problems) => return vec![invalid(path, problems)],
+    };
+    match prepare(&loaded, options) {
+        Err(problems) => vec![ScenarioOutcome {
+            title: loaded.scenario.title.clone(),
+            ..invalid(path, problems)
+        }],
+        Ok(prepared) => {
+            let families = &loaded.scenario.input.families;
+            if families.is_empty() {
+                return vec![run_one(&loaded, &loaded.scenario, &prepared, String::new())];
+            }
+            // A twin is told by its name; a scenario of one family needs no telling.
+            let twins = families.len() > 1;
+            let twin = |family: &u8| {
+                let scenario = twins::in_family(&loaded.scenario, *family);
+                let suffix = if twins {
+                    format!(" (ipv{family})")
+                } else {
+                    String::new()
+                };
+                run_one(&loaded, &scenario, &prepared, suffix)
+            };
+            families.iter().map(twin).collect()
+        }
+    }
+}
+
+/// What a scenario needs from other places than its own values.
+struct Prepared {
+    capture: Option<Conversations>,
+    /// `input.frames`, each with its pointer.
+    lines: Vec<(String, Line)>,
+}
+
+fn prepare(loaded: &LoadedScenario, options: &RunOptions) -> Result<Prepared, Vec<Diagnostic>> {
+    let scenario = &loaded.scenario;
+    let mut problems = Vec::new();
+    let mut lines = Vec::new();
+    for (index, text) in scenario.input.frames.iter().enumerate() {
+        let pointer = format!("/input/frames/{index}");
+        match parse(loaded, &pointer, text) {
+            Ok(line) => lines.push((pointer, line)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    for (index, text) in scenario.expect.packets.iter().enumerate() {
+        let pointer = format!("/expect/packets/{index}");
+        match parse(loaded, &pointer, text) {
+            Ok(Line {
+                action: Action::Expect(_),
+                ..
+            }) => {}
+            Ok(_) => problems.push(
+                loaded
+                    .diagnostic(&pointer, format!("`{text}` expects nothing"))
+                    .help("lines of `packets` have `>`; what goes in belongs to `input.frames`"),
+            ),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let capture = match loaded.capture_path(options.captures.as_deref()) {
+        Err(problem) => {
+            problems.push(problem);
+            None
+        }
+        Ok(None) => None,
+        Ok(Some(path)) => match Conversations::read(&path, &read_options(scenario)) {
+            Err(problem) => {
+                problems.push(problem.into());
+                None
+            }
+            Ok(mut capture) => {
+                if let Some(damage) = capture.damage.take() {
+                    problems.push(damage.into());
+                }
+                Some(capture)
+            }
+        },
+    };
+    if let Some(capture) = capture.as_ref().filter(|_| problems.is_empty()) {
+        problems.extend(unknown_flows(loaded, capture));
+    }
+    if problems.is_empty() {
+        Ok(Prepared { capture, lines })
+    } else {
+        Err(problems)
+    }
+}
+
+/// Every flow that a scenario names must be one that its capture can replay.
+fn unknown_flows(loaded: &LoadedScenario, capture: &Conversations) -> Vec<Diagnostic> {
+    let unknown = |(name, spec): (&str, &FlowSpec)| {
+        if spec.protocol == Protocol::Icmp || capture.find(spec).is_some() {
+            return None;
+        }
+        let pointer = format!("/flows/{}", load::escape(name));
+        let tuple = |flow: &&Conversation| {
+            (flow.spec.protocol, flow.spec.client, flow.spec.server)
+                == (spec.protocol, spec.client, spec.server)
+        };
+        let there: Vec<&Conversation> = capture.flows.iter().filter(tuple).collect();
+        let what = match there.iter().find_map(|flow| flow.unreplayable.as_ref()) {
+            Some(reason) => format!("flow `{name}` cannot be replayed: {reason}"),
+            None if there.is_empty() => format!("the capture has no flow {spec}"),
+            None => format!(
+                "the capture uses this tuple {} time(s), not {}",
+                there.len(),
+                spec.occurrence
+            ),
+        };
+        Some(
+            loaded
+                .diagnostic(&pointer, what)
+                .help("`replay inspect` lists the flows of a capture"),
+        )
+    };
+    loaded.scenario.flows.iter().filter_map(unknown).collect()
+}
+
+fn parse(loaded: &LoadedScenario, pointer: &str, text: &str) -> Result<Line, Diagnostic> {
+    let line = Line::parse(text).map_err(|problem| {
+        let what = format!("`{text}`, column {}: {}", problem.column, problem.what);
+        let diagnostic = loaded.diagnostic(pointer, what);
+        match problem.help {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        }
+    })?;
+    let Some((_, segment)) = line.segment() else {
+        return Ok(line);
+    };
+    if !segment.flow.is_empty() && loaded.scenario.flow(&segment.flow).is_none() {
+        let known: Vec<&str> = loaded.scenario.flows.names().collect();
+        let diagnostic = loaded.diagnostic(
+            pointer,
+            format!("`{text}`: there is no flow `{}`", segment.flow),
+        );
+        let near = crate::diagnostic::nearest(&segment.flow, known.iter().copied());
+        return Err(match near {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            None => diagnostic.help(format!(
+                "name it under `flows`; known are: {}",
+                known.join(", ")
+            )),
+        });
+    }
+    Ok(line)
+}
+
+/// How a capture is to be read so that its silences fit the engine's idle limits.
+fn read_options(scenario: &Scenario) -> ReadOptions {
+    let config = config(&scenario.engine);
+    let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).ok();
+    ReadOptions {
+        device: scenario.input.device.clone().unwrap_or_default(),
+        tcp_idle_us: micros(config.tcp_idle),
+        udp_idle_us: micros(config.udp_idle),
+        dns_idle_us: micros(config.dns_idle),
+    }
+}
+
+fn run_one(
+    loaded: &LoadedScenario,
+    scenario: &Scenario,
+    prepared: &Prepared,
+    suffix: String,
+) -> ScenarioOutcome {
+    let isns = lines::isns(scenario);
+    let first = play(loaded, scenario, prepared, &isns);
+    let second = play(loaded, scenario, prepared, &isns);
+    let mut outcome = ScenarioOutcome {
+        name: format!("{}{suffix}", loaded.name),
+        path: loaded.path.clone(),
+        title: scenario.title.clone(),
+        covers: scenario.covers.clone(),
+        verdict: Verdict::Pass,
+        failures: Vec::new(),
+        checks: 0,
+        figures: Figures::default(),
+        notes: Vec::new(),
+    };
+    let (run, other) = match (first, second) {
+        (Ok(first), Ok(second)) => (first, second),
+        (Err(problem), _) | (_, Err(problem)) => {
+            outcome.verdict = Verdict::Invalid(vec![problem]);
+            return outcome;
+        }
+    };
+    outcome.figures = run.figures;
+    // Every frame was held against the invariants.
+    outcome.checks = run.figures.frames_out + run.line_checks + 1;
+    outcome.failures.clone_from(&run.failures);
+    let verdicts = Check {
+        scenario,
+        loaded,
+        run: &run,
+        isns: &isns,
+        verdicts: Default::default(),
+    }
+    .all();
+    outcome.checks += verdicts.checks;
+    outcome.failures.extend(verdicts.failures);
+    outcome
+        .failures
+        .sort_by_key(|failure| failure.at_us.unwrap_or(u64::MAX));
+    if run.figures.synthetic > 0 {
+        outcome.notes.push(format!(
+            "{} frame(s) made up as the device would have sent them",
+            run.figures.synthetic
+        ));
+    }
+    if run.figures.left_out > 0 {
+        outcome.notes.push(format!(
+            "{} recorded retransmission(s) not needed",
+            run.figures.left_out
+        ));
+    }
+    if !outcome.failures.is_empty() {
+        outcome.verdict = Verdict::Fail;
+    }
+    if let Some(index) = run.digest.difference(&other.digest) {
+        outcome.verdict = Verdict::Nondeterministic;
+        let what = format!(
+            "two runs differ from output {index} on; the first gave {} outputs, the second {}",
+            run.digest.words.len(),
+            other.digest.words.len()
+        );
+        outcome.failures.insert(
+            0,
+            lines::failure_at(FailureKind::Nondeterminism, what, None),
+        );
+    }
+    outcome
+}
+
+fn play(
+    loaded: &LoadedScenario,
+    scenario: &Scenario,
+    prepared: &Prepared,
+    isns: &BTreeMap<FlowKey, Seq>,
+) -> Result<RunOutput, Diagnostic> {
+    let place = |(pointer, problem): (String, Diagnostic)| {
+        let Diagnostic { what, help, .. } = problem;
+        let diagnostic = loaded.diagnostic(&pointer, what);
+        match help {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        }
+    };
+    let keep = !scenario.expect.packets.is_empty() || !scenario.expect.never.is_empty();
+    if let Some(capture) = &prepared.capture {
+        return play_capture(scenario, loaded.folder(), capture, keep).map_err(place);
+    }
+    let mut world = world(scenario, loaded.folder(), None).map_err(place)?;
+    world.keep_frames = true;
+    world.step_limit = 100_000 + 1_000 * prepared.lines.len() as u64;
+    let batch = scenario
+        .input
+        .batch
+        .map_or(1, |batch| batch as usize)
+        .max(1);
+    let timeline = Timeline {
+        scenario,
+        lines: &prepared.lines,
+        batch,
+        isns,
+    };
+    let findings = timeline.play(
+        &mut world,
+        scenario.input.until.map(|until| until.as_micros()),
+    );
+    let mut output = finish(world);
+    output.line_checks = findings.checks;
+    output.failures.extend(
+        findings
+            .failures
+            .into_iter()
+            .map(|(pointer, failure)| Failure {
+                place: failure.place.or_else(|| Some(loaded.place(&pointer))),
+                ..failure
+            }),
+    );
+    Ok(output)
+}
+
+fn invalid(path: &Path, problems: Vec<Diagnostic>) -> ScenarioOutcome {
+    ScenarioOutcome {
+        name: discover::scenario_name(path),
+        path: path.to_owned(),
+        title: String::new(),
+        covers: Vec::new(),
+        verdict: Verdict::Invalid(problems),
+        failures: Vec::new(),
+        checks: 0,
+        figures: Figures::default(),
+        notes: Vec::new(),
+    }
+}

@@ -1,0 +1,301 @@
+//! Recorded frames made fit for this run: numbers rebased, windows re-encoded, sizes cut to the MTU, checksums right.
+
+use super::captured::{DeviceFlow, Play};
+use super::flow::FlowState;
+use super::world::World;
+use crate::conversation::{Conversations, DeviceSegment, StoredFrame, TcpConversation};
+use crate::packet::build::{self, TcpSpec};
+use crate::packet::{Checksum, Flags, Packet, Seq, patch};
+use crate::scenario::Checksums;
+
+/// What a segment is built from.
+pub(crate) struct Injection<'a> {
+    pub(crate) world: &'a World<'a>,
+    pub(crate) state: Option<&'a FlowState>,
+    pub(crate) capture: &'a Conversations,
+    pub(crate) conversation: &'a TcpConversation,
+    pub(crate) segment: &'a DeviceSegment,
+    pub(crate) flow: &'a DeviceFlow,
+    pub(crate) play: Play,
+}
+
+/// A frame, and what it stands for.
+#[derive(Debug, Default)]
+pub(crate) struct Built {
+    pub(crate) frame: Option<Vec<u8>>,
+    /// Units of the far side it acknowledges.
+    pub(crate) acked: u64,
+    /// The window it offers.
+    pub(crate) window: Option<u32>,
+    /// Octets of the segment it takes.
+    pub(crate) taken: u64,
+    /// Whether nothing of the segment is left.
+    pub(crate) whole: bool,
+}
+
+/// Octets of `segment` from `offset` that fit one frame.
+pub(crate) fn piece(world: &World<'_>, segment: &DeviceSegment, offset: u64) -> u64 {
+    // 120 octets hold any IP and TCP header with options that tunnels carry.
+    let most = (world.engine.config().mtu as u64)
+        .saturating_sub(120)
+        .max(1);
+    let rest = segment.len.saturating_sub(offset);
+    if rest <= most + 60 { rest } else { most }
+}
+
+impl Injection<'_> {
+    /// Builds the next frame of the segment; without payload if that is `needless`.
+    pub(crate) fn build(&self, needless: bool) -> Built {
+        let Self { segment, flow, .. } = self;
+        let opening = segment.flags.contains(Flags::SYN);
+        let size = if needless {
+            segment.len.saturating_sub(flow.offset)
+        } else {
+            piece(self.world, segment, flow.offset)
+        };
+        let whole = flow.offset + size >= segment.len;
+        let acked = self.acknowledges();
+        let mut built = Built {
+            frame: None,
+            acked: acked.unwrap_or(0),
+            window: None,
+            taken: size,
+            whole,
+        };
+        if !segment.flags.contains(Flags::RST) && !opening {
+            built.window = Some(segment.window);
+        }
+        // RFC 9293 section 3.10.7.4, first: of a segment before RCV.NXT without text, such as a keep-alive, the
+        // engine takes nothing, its acknowledgement neither.
+        let stale = self
+            .state
+            .is_some_and(|state| segment.at < state.down.acked);
+        if stale && segment.len == 0 && !needless && !opening {
+            (built.acked, built.window) = (0, None);
+        }
+        // Of a needless retransmission only its acknowledgement and window count, if they are new.
+        if needless && (opening || (built.acked <= flow.acked && segment.window == flow.window)) {
+            return built;
+        }
+        built.frame = self.frame(needless, size, whole, acked);
+        built
+    }
+
+    /// Units of the far side to acknowledge: as recorded, never what the device does not have.
+    fn acknowledges(&self) -> Option<u64> {
+        let recorded = self.segment.ack?;
+        let Some(state) = self.state else {
+            return Some(recorded);
+        };
+        Some(recorded.min(state.down.contiguous()).max(self.flow.acked))
+    }
+
+    fn frame(&self, needless: bool, size: u64, whole: bool, acked: Option<u64>) -> Option<Vec<u8>> {
+        let Self {
+            segment,
+            conversation,
+            flow,
+            ..
+        } = self;
+        let stored = self.capture.frames.get(segment.frame)?;
+        let packet = Packet::parse(stored.bytes, stored.original_len).ok()?;
+        let tcp = packet.tcp()?;
+        let mut frame = stored.bytes.get(..tcp.payload_offset)?.to_vec();
+        patch::set_lengths(&mut frame);
+        let opening = segment.flags.contains(Flags::SYN);
+        let last = whole && !needless;
+        let mut flags = segment.flags;
+        if !last {
+            flags = flags.without(Flags::FIN).without(Flags::PSH);
+        }
+        patch::set_tcp_flags(&mut frame, flags);
+        if segment.from_syn {
+            // Options of a SYN have no business on data.
+            for kind in [2, 3, 4, 8, 34, 254] {
+                patch::blank_tcp_option(&mut frame, kind);
+            }
+        }
+        let start = segment.at + flow.offset;
+        let answered = self
+            .state
+            .filter(|state| segment.flags.contains(Flags::RST) && state.closed.is_none());
+        let sequence = if let Some(state) = answered {
+            // A reset that answers a segment stands where that segment's acknowledgement does (RFC 9293
+            // section 3.10.7.1): this engine may have acknowledged more than the recorded server had.
+            start.max(state.down.acked)
+        } else if needless {
+            self.state.map_or(start, |state| state.down.device_edge)
+        } else {
+            start
+        };
+        patch::set_tcp_sequence(&mut frame, unit(conversation.device_isn, sequence));
+        if let Some(state) = self.state.filter(|_| !opening) {
+            self.rebase(&mut frame, state, acked);
+        }
+        if !needless && size > 0 && !opening {
+            let from = usize::try_from(start.checked_sub(1)?).ok()?;
+            let to = from + usize::try_from(size).ok()?;
+            patch::set_payload(&mut frame, conversation.device_stream.get(from..to)?);
+        }
+        let spoil = self.play.checksums == Checksums::Keep
+            && packet.checksums().transport == Checksum::Invalid;
+        patch::set_lengths(&mut frame);
+        patch::repair_checksums(&mut frame);
+        if spoil {
+            spoil_checksum(&mut frame);
+        }
+        Some(frame)
+    }
+
+    /// Translates what the device said of the far side into the engine's numbers.
+    fn rebase(&self, frame: &mut [u8], state: &FlowState, acked: Option<u64>) {
+        let Some(isn) = state.engine_isn() else {
+            return;
+        };
+        if let Some(acked) = acked {
+            patch::set_tcp_acknowledgement(frame, unit(isn, acked));
+        }
+        let shift = if state.down.scaled {
+            state.down.device_shift
+        } else {
+            0
+        };
+        patch::set_tcp_window(
+            frame,
+            u16::try_from(self.segment.window >> shift).unwrap_or(u16::MAX),
+        );
+        if !state.down.timestamps {
+            patch::blank_tcp_option(frame, 8);
+        }
+        // A block beyond what the engine has sent would be a lie.
+        let far_isn = self.conversation.far_isn;
+        let mut beyond = !state.down.sack_permitted;
+        patch::map_sack_edges(frame, |edge| {
+            let units = u64::from(edge.0.wrapping_sub(far_isn.0));
+            beyond |= units > state.down.emitted || units <= acked.unwrap_or(0);
+            unit(isn, units)
+        });
+        if beyond {
+            patch::blank_tcp_option(frame, 5);
+        }
+    }
+}
+
+/// A datagram, or a fragment of one, as recorded; in fragments if it is too large for this run's device, as the one
+/// recorded (a loopback interface, segmentation offload) was not.
+pub(crate) fn datagram(stored: &StoredFrame<'_>, checksums: Checksums, mtu: usize) -> Vec<Vec<u8>> {
+    let mut frame = stored.bytes.to_vec();
+    if checksums == Checksums::Repair {
+        patch::repair_checksums(&mut frame);
+    }
+    let fragment = Packet::whole(&frame).is_ok_and(|packet| packet.fragment.is_some());
+    if frame.len() <= mtu || fragment {
+        return vec![frame];
+    }
+    // Datagrams of one flow that are in fragments at once need identifications of their own.
+    let identification = u32::try_from(stored.number & 0xffff).unwrap_or(0);
+    build::fragments(&frame, mtu, identification)
+}
+
+/// A bare acknowledgement as the device would send it now.
+pub(crate) fn acknowledgement(state: &FlowState, acked: u64, window: u32) -> Option<Vec<u8>> {
+    let spec = from_device(state, state.down.device_edge, acked, Flags::ACK, window)?;
+    Some(build::tcp(&spec))
+}
+
+/// A reset as a device sends it that knows nothing of the connection.
+pub(crate) fn reset(state: &FlowState) -> Option<Vec<u8>> {
+    let at = state
+        .down
+        .acked
+        .max(u64::from(state.down.engine_isn.is_none()));
+    let isn = state.down.device_isn?;
+    let mut spec = TcpSpec::new(state.key.client, state.key.server);
+    spec.sequence = unit(isn, at);
+    spec.flags = Flags::RST;
+    Some(build::tcp(&spec))
+}
+
+/// What the engine has not acknowledged of the device's stream up to unit `until`, within its window.
+pub(crate) fn resend(
+    state: &FlowState,
+    conversation: &TcpConversation,
+    until: u64,
+    mtu: usize,
+    acked: u64,
+    window: u32,
+) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    let size = mtu.saturating_sub(60).max(1);
+    let stream = &conversation.device_stream;
+    let end = stream.len() as u64 + 1;
+    let mut at = state.down.acked.max(1);
+    while at < until && frames.len() < 64 {
+        let from = usize::try_from(at - 1).unwrap_or(usize::MAX);
+        let to = from
+            .saturating_add(size)
+            .min(stream.len())
+            .min(usize::try_from(until.min(state.down.room_to).saturating_sub(1)).unwrap_or(0));
+        let Some(payload) = stream.get(from..to) else {
+            break;
+        };
+        let next = at + payload.len() as u64;
+        let fin = next == end && conversation.device_fin && state.down.device_edge > end;
+        if payload.is_empty() && !fin {
+            break;
+        }
+        let flags = if fin {
+            Flags::ACK.with(Flags::FIN)
+        } else {
+            Flags::ACK.with(Flags::PSH)
+        };
+        let Some(mut spec) = from_device(state, at, acked, flags, window) else {
+            break;
+        };
+        spec.payload = payload;
+        frames.push(build::tcp(&spec));
+        at = next + u64::from(fin);
+    }
+    frames
+}
+
+fn from_device(
+    state: &FlowState,
+    at: u64,
+    acked: u64,
+    flags: Flags,
+    window: u32,
+) -> Option<TcpSpec<'static>> {
+    let mut spec = TcpSpec::new(state.key.client, state.key.server);
+    spec.sequence = unit(state.down.device_isn?, at);
+    spec.acknowledgement = unit(state.engine_isn()?, acked);
+    spec.flags = flags;
+    let shift = if state.down.scaled {
+        state.down.device_shift
+    } else {
+        0
+    };
+    spec.window = u16::try_from(window >> shift).unwrap_or(u16::MAX);
+    Some(spec)
+}
+
+/// The sequence number of a unit.
+pub(crate) fn unit(isn: Seq, units: u64) -> Seq {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "sequence numbers are taken modulo 2^32"
+    )]
+    isn.plus(units as u32)
+}
+
+fn spoil_checksum(frame: &mut [u8]) {
+    let Some(at) = Packet::whole(frame)
+        .ok()
+        .map(|packet| packet.transport_offset + 16)
+    else {
+        return;
+    };
+    if let Some(byte) = frame.get_mut(at) {
+        *byte ^= 0x55;
+    }
+}

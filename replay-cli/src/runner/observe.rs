@@ -1,0 +1,223 @@
+//! What the engine put out, acted upon in order: the dialer's end, the device's end, the invariants.
+
+use engine::{Close, DnsRecord, FlowId, FlowKey, Output};
+
+use super::fault::Fate;
+use super::flow::FlowState;
+use super::invariant;
+use super::world::{Emitted, Task, World, flow_key};
+use crate::attempt::DnsSeen;
+use crate::packet::{Packet, Transport};
+
+/// An output, owned.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    Frame(Vec<u8>),
+    Batch(usize),
+    Dial(FlowId, FlowKey),
+    Data(FlowId, Vec<u8>),
+    Datagram(FlowId, Vec<u8>),
+    HalfClose(FlowId),
+    Resume(FlowId),
+    Close(FlowId, Close),
+    Dns(DnsRecord),
+}
+
+impl Seen {
+    pub(crate) fn keep(output: Output<'_>, to: &mut Vec<Self>) {
+        let seen = match output {
+            Output::Frames(batch) => {
+                to.extend(batch.iter().map(|frame| Self::Frame(frame.to_vec())));
+                Self::Batch(batch.len())
+            }
+            Output::Dial { flow, key } => Self::Dial(flow, key),
+            Output::Data { flow, bytes } => Self::Data(flow, bytes.to_vec()),
+            Output::Datagram { flow, payload } => Self::Datagram(flow, payload.to_vec()),
+            Output::HalfClose { flow } => Self::HalfClose(flow),
+            Output::Resume { flow, .. } => Self::Resume(flow),
+            Output::Close { flow, close, .. } => Self::Close(flow, close),
+            Output::Dns { record, .. } => Self::Dns(record),
+            _ => return,
+        };
+        to.push(seen);
+    }
+}
+
+impl World<'_> {
+    pub(crate) fn see(&mut self, seen: Seen) {
+        match seen {
+            Seen::Frame(frame) => self.emitted(frame),
+            Seen::Batch(frames) => {
+                if frames > 64 {
+                    self.broken(
+                        None,
+                        format!("a batch of {frames} frames; at most 64 are allowed"),
+                    );
+                }
+            }
+            Seen::Dial(id, key) => self.dialed(id, key),
+            Seen::Data(id, bytes) => self.with(id, |flow| flow.upstream.extend_from_slice(&bytes)),
+            Seen::Datagram(id, payload) => self.with(id, |flow| {
+                flow.upstream.extend_from_slice(&payload);
+                flow.upstream_datagrams += 1;
+                flow.datagram_lens.push(payload.len());
+            }),
+            Seen::HalfClose(id) => {
+                let now = self.now;
+                self.with(id, |flow| flow.half_closed_by_device = Some(now));
+            }
+            Seen::Resume(id) => self.with(id, |flow| flow.script.refused = false),
+            Seen::Close(id, close) => {
+                let now = self.now;
+                self.with(id, |flow| flow.closed = Some((now, close)));
+                if let Some(flow) = self
+                    .by_id
+                    .remove(&id)
+                    .and_then(|index| self.flows.get(index))
+                    && let Some(problem) = invariant::lost_bytes(flow)
+                {
+                    let key = flow.key;
+                    self.broken(Some(key), problem);
+                }
+            }
+            Seen::Dns(record) => {
+                let DnsRecord {
+                    name,
+                    addresses,
+                    ttl,
+                } = record;
+                self.dns.push((
+                    self.now,
+                    DnsSeen {
+                        name,
+                        addresses,
+                        ttl,
+                    },
+                ));
+            }
+        }
+    }
+
+    /// Acts on an open flow and lets its script and the device look again.
+    fn with(&mut self, id: FlowId, act: impl FnOnce(&mut FlowState)) {
+        let Some(index) = self.by_id.get(&id).copied() else {
+            return self.broken(None, format!("an output for {id:?}, which is not open"));
+        };
+        if let Some(flow) = self.flows.get_mut(index) {
+            act(flow);
+        }
+        self.ready.insert(index);
+        self.touched.insert(index);
+    }
+
+    fn dialed(&mut self, id: FlowId, key: FlowKey) {
+        let index = self.flows.len();
+        let count = self.dial_counts.entry(key).or_default();
+        *count += 1;
+        let mut flow = FlowState::new(id, key, *count, self.now);
+        if let Some((isn, shift)) = self.syns.get(&key) {
+            flow.down.device_isn = Some(*isn);
+            flow.down.device_shift = *shift;
+            flow.down.device_edge = 1;
+        }
+        let (script, delay) = self.rules.choose(&key, *count);
+        flow.script.actions = script;
+        self.flows.push(flow);
+        self.by_id.insert(id, index);
+        self.by_key.insert(key, index);
+        self.touched.insert(index);
+        if let Some(delay) = delay {
+            self.schedule(self.now + delay, Task::Dial(index));
+        }
+    }
+
+    /// A frame has left the engine.
+    fn emitted(&mut self, frame: Vec<u8>) {
+        self.frames_out += 1;
+        let packet = Packet::whole(&frame);
+        let key = packet
+            .as_ref()
+            .ok()
+            .and_then(|packet| flow_key(packet, false));
+        let index = key.and_then(|key| self.by_key.get(&key).copied());
+        let mtu = self.engine.config().mtu;
+        let mut problems = invariant::frame(&frame, mtu);
+        if let (Ok(packet), Some(flow)) =
+            (&packet, index.and_then(|index| self.flows.get_mut(index)))
+            && let Transport::Tcp(tcp) = packet.transport
+        {
+            let at = flow.down.note_emitted(&tcp);
+            problems.extend(invariant::segment(flow, at, &tcp));
+        }
+        for problem in problems {
+            self.broken(key, problem);
+        }
+        let fate = self.faults.output(&frame);
+        if self.keep_frames {
+            self.emitted.push(Emitted {
+                at: self.now,
+                bytes: frame.clone(),
+                flow: index,
+            });
+        }
+        match fate {
+            Fate::Pass => self.deliver(&frame),
+            Fate::Twice => {
+                self.deliver(&frame);
+                self.deliver(&frame);
+            }
+            Fate::Altered(bytes) => self.deliver(&bytes),
+            Fate::Drop => {}
+            Fate::Later(by) => self.hold(false, frame, by),
+        }
+    }
+
+    /// A frame reaches the device.
+    pub(crate) fn deliver(&mut self, frame: &[u8]) {
+        let Ok(packet) = Packet::whole(frame) else {
+            return;
+        };
+        if packet.fragment.is_some() {
+            let Some(whole) = self.fragments.insert(&packet, 0) else {
+                return;
+            };
+            return self.deliver(&whole.packet);
+        }
+        if !packet.checksums().are_sound() {
+            return;
+        }
+        let Some(index) = flow_key(&packet, false).and_then(|key| self.by_key.get(&key).copied())
+        else {
+            return;
+        };
+        let Some(flow) = self.flows.get_mut(index) else {
+            return;
+        };
+        match packet.transport {
+            Transport::Tcp(tcp) => {
+                if let Some(at) = flow.down.unit(tcp.sequence) {
+                    flow.down.receive(at, &tcp);
+                } else if tcp.flags.contains(crate::packet::Flags::RST) {
+                    flow.down.reset = true;
+                }
+            }
+            Transport::Udp(udp) => {
+                flow.down.bytes.extend_from_slice(udp.payload);
+                flow.down.datagrams += 1;
+            }
+            _ => {}
+        }
+        if flow.script.awaits_delivery {
+            self.ready.insert(index);
+        }
+        self.touched.insert(index);
+    }
+
+    /// Records that an invariant does not hold.
+    pub(crate) fn broken(&mut self, key: Option<FlowKey>, what: String) {
+        // One broken rule tends to break on every frame after it.
+        if self.failures.len() < 100 {
+            self.failures.push(invariant::failure(self.now, key, what));
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! The engine, the dialer's end of every flow, and the device's view of what comes out, in one virtual time.
+//!
+//! One step is one input and then a full drain. What the dialer does in answer to an output becomes the next
+//! inputs, at the same instant, in the order of the flows' dials.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use engine::{Config, DialResult, FlowId, FlowKey, Micros, Proto, TimerName};
+
+use super::digest::Digest;
+use super::fault::{Fate, Faults};
+use super::flow::FlowState;
+use super::metered::Metered;
+use super::observe::Seen;
+use super::script::Rules;
+use crate::attempt::DnsSeen;
+use crate::conversation::{Conversations, Fragments};
+use crate::outcome::Failure;
+use crate::packet::{Flags, Packet, Seq, Transport};
+
+/// The engine's clock at virtual time 0: smoltcp needs more than zero.
+const EPOCH_US: u64 = 1_000_000;
+
+/// Events kept to explain a livelock.
+const LAST_EVENTS: usize = 20;
+
+/// Everything but the source of the device's frames.
+pub(crate) struct World<'a> {
+    pub(crate) engine: Metered,
+    pub(crate) now: u64,
+    pub(crate) capture: Option<&'a Conversations>,
+    pub(crate) rules: Rules,
+    pub(crate) flows: Vec<FlowState>,
+    pub(crate) by_id: BTreeMap<FlowId, usize>,
+    /// The newest flow of a tuple.
+    pub(crate) by_key: BTreeMap<FlowKey, usize>,
+    pub(crate) agenda: BTreeSet<(u64, u64, Task)>,
+    order: u64,
+    /// Flows that something happened to since the device looked last.
+    pub(crate) touched: BTreeSet<usize>,
+    /// Flows whose script may go on.
+    pub(crate) ready: BTreeSet<usize>,
+    pub(crate) emitted: Vec<Emitted>,
+    /// Whether emitted frames are kept for expectations.
+    pub(crate) keep_frames: bool,
+    pub(crate) dns: Vec<(u64, DnsSeen)>,
+    pub(crate) failures: Vec<Failure>,
+    pub(crate) digest: Digest,
+    pub(crate) faults: Faults,
+    held_frames: Vec<Option<(bool, Vec<u8>)>>,
+    pub(crate) frames_in: u64,
+    pub(crate) frames_out: u64,
+    pub(crate) steps: u64,
+    pub(crate) step_limit: u64,
+    last_events: Vec<String>,
+    pub(crate) livelock: bool,
+    seen: Vec<Seen>,
+    /// The newest SYN of each tuple: its ISN and window shift.
+    pub(crate) syns: BTreeMap<FlowKey, (Seq, u8)>,
+    pub(crate) dial_counts: BTreeMap<FlowKey, u32>,
+    pub(crate) fragments: Fragments,
+}
+
+/// Something due at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Task {
+    /// A dial is answered.
+    Dial(usize),
+    /// A `wait` is over.
+    Script(usize),
+    /// A delayed frame goes on its way.
+    Frame(usize),
+}
+
+/// A frame the engine emitted.
+#[derive(Clone, Debug)]
+pub(crate) struct Emitted {
+    pub(crate) at: u64,
+    pub(crate) bytes: Vec<u8>,
+    /// The flow it belongs to, if one was dialed on its tuple.
+    pub(crate) flow: Option<usize>,
+}
+
+/// When something happens next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Next {
+    pub(crate) at: u64,
+    /// The engine's timer, if it is the engine that asks.
+    pub(crate) timer: Option<(TimerName, Option<FlowId>)>,
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn new(
+        config: Config,
+        rules: Rules,
+        faults: Faults,
+        capture: Option<&'a Conversations>,
+    ) -> Result<Self, engine::ConfigError> {
+        Ok(Self {
+            engine: Metered::new(config)?,
+            now: 0,
+            capture,
+            rules,
+            flows: Vec::new(),
+            by_id: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+            agenda: BTreeSet::new(),
+            order: 0,
+            touched: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            emitted: Vec::new(),
+            keep_frames: false,
+            dns: Vec::new(),
+            failures: Vec::new(),
+            digest: Digest::default(),
+            faults,
+            held_frames: Vec::new(),
+            frames_in: 0,
+            frames_out: 0,
+            steps: 0,
+            step_limit: u64::MAX,
+            last_events: Vec::new(),
+            livelock: false,
+            seen: Vec::new(),
+            syns: BTreeMap::new(),
+            dial_counts: BTreeMap::new(),
+            fragments: Fragments::default(),
+        })
+    }
+
+    pub(crate) fn clock(&self) -> Micros {
+        Micros(EPOCH_US + self.now)
+    }
+
+    /// Hands frames to the engine and lets everything that follows at this instant happen.
+    pub(crate) fn inject(&mut self, frames: &[Vec<u8>]) {
+        let mut passed: Vec<Vec<u8>> = Vec::with_capacity(frames.len());
+        for frame in frames {
+            // The device has sent it, whatever becomes of it on the way.
+            self.note_injected(frame);
+            match self.faults.input(frame) {
+                Fate::Pass => passed.push(frame.clone()),
+                Fate::Drop => {}
+                Fate::Twice => passed.extend([frame.clone(), frame.clone()]),
+                Fate::Altered(bytes) => passed.push(bytes),
+                Fate::Later(by) => self.hold(true, frame.clone(), by),
+            }
+        }
+        self.frames_in += passed.len() as u64;
+        if !passed.is_empty() {
+            let now = self.clock();
+            self.engine
+                .at_work()
+                .handle_frames(now, passed.iter().map(Vec::as_slice));
+            self.step("frames");
+        }
+        self.settle();
+    }
+
+    pub(crate) fn hold(&mut self, input: bool, frame: Vec<u8>, by: u64) {
+        self.held_frames.push(Some((input, frame)));
+        let index = self.held_frames.len() - 1;
+        self.schedule(self.now + by, Task::Frame(index));
+    }
+
+    /// Learns the device's numbers and window from what goes in.
+    fn note_injected(&mut self, frame: &[u8]) {
+        let Ok(packet) = Packet::whole(frame) else {
+            return;
+        };
+        let Transport::Tcp(tcp) = packet.transport else {
+            return;
+        };
+        if tcp.flags.contains(Flags::SYN) && !tcp.flags.contains(Flags::ACK) {
+            // The flow is made by the dial that follows; it learns the number from here.
+            if let Some(key) = flow_key(&packet, true) {
+                self.syns.insert(
+                    key,
+                    (tcp.sequence, tcp.options.window_scale.unwrap_or(0).min(14)),
+                );
+            }
+            return;
+        }
+        let Some(key) = flow_key(&packet, true) else {
+            return;
+        };
+        let Some(flow) = self
+            .by_key
+            .get(&key)
+            .and_then(|index| self.flows.get_mut(*index))
+        else {
+            return;
+        };
+        if tcp.flags.contains(Flags::RST) || flow.closed.is_some() {
+            return;
+        }
+        let down = &mut flow.down;
+        if let Some(at) = down.device_unit(tcp.sequence) {
+            down.device_edge = down.device_edge.max(at + u64::from(tcp.sequence_len()));
+        }
+        if tcp.flags.contains(Flags::ACK)
+            && let Some(acked) = down.unit(tcp.acknowledgement)
+        {
+            let shift = if down.scaled && !tcp.flags.contains(Flags::SYN) {
+                down.device_shift
+            } else {
+                0
+            };
+            let edge = acked + (u64::from(tcp.window) << shift);
+            down.offered_to = Some(down.offered_to.map_or(edge, |known| known.max(edge)));
+        }
+    }
+
+    /// The path changed.
+    pub(crate) fn path_changed(&mut self) {
+        let now = self.clock();
+        self.engine.at_work().path_changed(now);
+        self.step("path change");
+        self.settle();
+    }
+
+    /// When something happens next without the device's doing.
+    pub(crate) fn next(&mut self) -> Option<Next> {
+        let task = self.agenda.first().map(|(at, _, _)| Next {
+            at: *at,
+            timer: None,
+        });
+        let timer = self.engine.at_work().poll_timeout().map(|deadline| Next {
+            at: deadline.at.0.saturating_sub(EPOCH_US).max(self.now),
+            timer: Some((deadline.timer, deadline.flow)),
+        });
+        match (task, timer) {
+            (Some(task), Some(timer)) => Some(if timer.at < task.at { timer } else { task }),
+            (task, timer) => task.or(timer),
+        }
+    }
+
+    /// Whether the dialer owes something by the clock.
+    pub(crate) fn has_tasks(&self) -> bool {
+        !self.agenda.is_empty()
+    }
+
+    /// Lets `next` happen.
+    pub(crate) fn run(&mut self, next: Next) {
+        self.now = self.now.max(next.at);
+        if next.timer.is_some() {
+            self.wake();
+            return;
+        }
+        let Some((_, _, task)) = self.agenda.pop_first() else {
+            return;
+        };
+        match task {
+            Task::Dial(flow) => self.answer(flow),
+            Task::Script(flow) => {
+                self.ready.insert(flow);
+            }
+            Task::Frame(index) => match self.held_frames.get_mut(index).and_then(Option::take) {
+                Some((true, frame)) => {
+                    self.frames_in += 1;
+                    let now = self.clock();
+                    self.engine.at_work().handle_frames(now, [frame.as_slice()]);
+                    self.step("delayed frame");
+                }
+                Some((false, frame)) => self.deliver(&frame),
+                None => {}
+            },
+        }
+        self.settle();
+    }
+
+    /// Calls the engine at the present time, as after a sleep.
+    pub(crate) fn wake(&mut self) {
+        let now = self.clock();
+        self.engine.at_work().handle_timeout(now);
+        self.step("timeout");
+        self.settle();
+    }
+
+    fn answer(&mut self, index: usize) {
+        let result = self.rules.result(index);
+        let Some(flow) = self.flows.get_mut(index) else {
+            return;
+        };
+        flow.answered = true;
+        let Some(result) = result else { return };
+        flow.connected = result == DialResult::Connected;
+        let (id, now) = (flow.id, Micros(EPOCH_US + self.now));
+        // The device may have given up meanwhile: then the answer is for nobody.
+        let _ = self.engine.at_work().dial_result(now, id, result);
+        self.ready.insert(index);
+        self.step("dial result");
+    }
+
+    pub(crate) fn schedule(&mut self, at: u64, task: Task) {
+        self.order += 1;
+        self.agenda.insert((at, self.order, task));
+    }
+
+    pub(crate) fn step(&mut self, what: &str) {
+        self.steps += 1;
+        self.note_event(|now| format!("{} {what}", seconds(now)));
+        self.drain();
+    }
+
+    fn note_event(&mut self, text: impl FnOnce(u64) -> String) {
+        // Texts cost time; they are wanted only when the bound is near.
+        if self.steps + 100 < self.step_limit {
+            return;
+        }
+        if self.last_events.len() == LAST_EVENTS {
+            self.last_events.remove(0);
+        }
+        self.last_events.push(text(self.now));
+    }
+
+    /// Takes outputs until none is left, then acts upon them in order.
+    fn drain(&mut self) {
+        let now = self.clock();
+        let mut seen = std::mem::take(&mut self.seen);
+        while let Some(output) = self.engine.poll_output(now) {
+            self.digest.output(self.now, &output);
+            Seen::keep(output, &mut seen);
+            if seen.len() > OUTPUTS_MAX {
+                self.livelock = true;
+                break;
+            }
+        }
+        for seen in seen.drain(..) {
+            self.see(seen);
+        }
+        self.seen = seen;
+    }
+
+    /// Lets the dialer react at this instant until it waits for something.
+    fn settle(&mut self) {
+        while let Some(index) = self.ready.pop_first() {
+            if self.steps > self.step_limit || self.livelock {
+                self.livelock = true;
+                return;
+            }
+            self.advance(index);
+        }
+    }
+
+    /// What led to a livelock.
+    pub(crate) fn last_events(&self) -> &[String] {
+        &self.last_events
+    }
+}
+
+/// Outputs of one drain beyond which the engine must be looping.
+const OUTPUTS_MAX: usize = 1_000_000;
+
+/// The tuple of a packet; `from_device` tells which end is the client.
+pub(crate) fn flow_key(packet: &Packet<'_>, from_device: bool) -> Option<FlowKey> {
+    let proto = match packet.protocol {
+        crate::packet::TCP => Proto::Tcp,
+        crate::packet::UDP => Proto::Udp,
+        _ => return None,
+    };
+    let (from, to) = packet.ports()?;
+    let source = SocketAddr::new(packet.source, from);
+    let destination = SocketAddr::new(packet.destination, to);
+    let (client, server) = if from_device {
+        (source, destination)
+    } else {
+        (destination, source)
+    };
+    Some(FlowKey {
+        proto,
+        client,
+        server,
+    })
+}
+
+/// Seconds with six decimals, as reports print virtual time.
+pub(crate) fn seconds(us: u64) -> String {
+    format!("{}.{:06}", us / 1_000_000, us % 1_000_000)
+}

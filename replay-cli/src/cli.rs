@@ -1,0 +1,212 @@
+//! The `replay` command line.
+//!
+//! Results go to standard output, diagnostics and progress to standard error, and the exit code is one of
+//! [`exit_code`]: the worst of what was met. One file for each subcommand.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::diagnostic::Diagnostic;
+use crate::exit_code;
+use crate::term::{ColorChoice, Style, Terminal, draws_progress};
+
+mod arguments;
+mod bug;
+mod import;
+mod inspect;
+mod run;
+mod schema;
+mod try_capture;
+
+pub(crate) use crate::capture::problem::diagnostic_of;
+
+/// Turns captures into tests: replays a device's packets through the engine in virtual time and checks what comes out.
+#[derive(Debug, Parser)]
+#[command(
+    name = "replay",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+#[command(after_help = "`replay --help` has examples and the exit codes.", after_long_help = AFTER_HELP)]
+struct Cli {
+    /// When to colour; NO_COLOR is respected.
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    color: ColorChoice,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run scenarios and hold what comes out against their expectations.
+    Run(run::RunArgs),
+    /// Replay a capture as it stands, with a verdict for each flow.
+    Try(try_capture::TryArgs),
+    /// Make a scenario from a capture.
+    Import(import::ImportArgs),
+    /// Describe a capture: flows, times, and what is wrong with it.
+    Inspect(inspect::InspectArgs),
+    /// Print the JSON Schema of a file format.
+    Schema(schema::SchemaArgs),
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  replay run                                     every scenario of expectations/
+  replay run expectations/tcp --junit junit.xml  one folder, with a report for CI
+  replay try phone.pcapng                        does this capture replay?
+  replay import phone.pcapng -o expectations/field/phone.json
+  replay inspect phone.pcapng                    what is in it, and is it sound?
+
+Exit codes; of several, the worst (in the order 130, 70, 2, 3, 6, 1, 5, 4):
+  0    every expectation was met
+  1    an expectation failed, or a flow did not replay as recorded
+  2    the command line is wrong, or an output file cannot be written
+  3    an input file is missing, unreadable, damaged or invalid
+  4    nothing was selected, so nothing was tested
+  5    drafts wait for review
+  6    two runs of the same input gave different outputs
+  70   a bug in replay or in the engine
+  130  interrupted";
+
+/// Why a command stopped early.
+#[derive(Debug)]
+enum Stop {
+    /// Something is wrong with what the user named, with the exit code that says so.
+    Refused(Vec<Diagnostic>, u8),
+    /// Results could not be written.
+    Output(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl Stop {
+    /// An input file is at fault.
+    fn input(diagnostic: Diagnostic) -> Self {
+        Self::Refused(vec![diagnostic], exit_code::BAD_INPUT)
+    }
+
+    /// What the command line asks for cannot be done.
+    fn usage(diagnostic: Diagnostic) -> Self {
+        Self::Refused(vec![diagnostic], exit_code::USAGE)
+    }
+}
+
+/// Runs the command with its arguments, the program's name first, on the process's own streams.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` come this way too; whoever does not read them needs no message.
+            let _ = error.print();
+            return u8::try_from(error.exit_code())
+                .unwrap_or(exit_code::USAGE)
+                .into();
+        }
+    };
+    let style =
+        |is_terminal| Style::choose(cli.color, is_terminal, |name| std::env::var(name).ok());
+    let mut out = io::BufWriter::new(io::stdout());
+    let mut err = io::stderr();
+    let mut terminal = Terminal::new(&mut out, &mut err);
+    terminal.style = style(io::stdout().is_terminal());
+    terminal.err_style = style(io::stderr().is_terminal());
+    terminal.progress = draws_progress();
+    let code = bug::guard(|| finish(&cli.command, &mut terminal));
+    code.unwrap_or_else(|bug| {
+        let _ = terminal.diagnose(&bug);
+        exit_code::INTERNAL_BUG
+    })
+    .into()
+}
+
+/// Runs one command; results that nobody reads are no failure.
+fn finish(command: &Command, terminal: &mut Terminal<'_>) -> u8 {
+    match execute(command, terminal) {
+        Ok(code) => code,
+        // The reader has seen enough, as `head` does.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit_code::SUCCESS,
+        Err(error) => {
+            let what = format!("results cannot be written: {error}");
+            let _ = terminal.diagnose(&Diagnostic::new(what).help("check where they go to"));
+            exit_code::USAGE
+        }
+    }
+}
+
+/// Runs one command and says what stopped it, if something did.
+fn execute(command: &Command, terminal: &mut Terminal<'_>) -> io::Result<u8> {
+    let done = match command {
+        Command::Run(args) => run::run(args, terminal),
+        Command::Try(args) => try_capture::run(args, terminal),
+        Command::Import(args) => import::run(args, terminal),
+        Command::Inspect(args) => inspect::run(args, terminal),
+        Command::Schema(args) => schema::run(args, terminal),
+    };
+    match done {
+        Ok(code) => {
+            terminal.flush()?;
+            Ok(code)
+        }
+        Err(Stop::Refused(diagnostics, code)) => {
+            for diagnostic in &diagnostics {
+                terminal.diagnose(diagnostic)?;
+            }
+            Ok(code)
+        }
+        Err(Stop::Output(error)) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn short_help_fits_a_screen() {
+        let mut commands = vec![Cli::command()];
+        commands.extend(Cli::command().get_subcommands().cloned());
+        for mut command in commands {
+            let help = command.render_help().to_string();
+            assert!(help.lines().count() <= 40, "{help}");
+            assert!(
+                help.lines().all(|line| line.chars().count() <= 100),
+                "{help}"
+            );
+        }
+    }
+
+    #[test]
+    fn long_help_names_every_exit_code() {
+        let help = Cli::command().render_long_help().to_string();
+        for code in [0, 1, 2, 3, 4, 5, 6, 70, 130] {
+            assert!(
+                help.contains(&format!("\n  {code:<4} ")),
+                "{code} is missing in {help}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_subcommand_has_an_example() {
+        for command in Cli::command().get_subcommands_mut() {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Examples:"), "{help}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Arguments that several subcommands take.
+
+use std::net::IpAddr;
+
+use clap::ValueEnum;
+
+use crate::scenario::Device;
+
+/// What form results have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Text to read.
+    #[default]
+    Human,
+    /// One JSON object, `"schema": 1`.
+    Json,
+}
+
+/// Which settings the engine has for a capture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Settings {
+    /// Limits, MTU and address rules that fit the capture.
+    #[default]
+    Import,
+    /// The engine's defaults.
+    Default,
+}
+
+/// Reads `any`, an address, or addresses with commas between them.
+pub(crate) fn parse_device(text: &str) -> Result<Device, String> {
+    if text == "any" {
+        return Ok(Device::Any);
+    }
+    let address = |word: &str| {
+        let word = word.trim();
+        word.parse::<IpAddr>().map_err(|_| {
+            format!("`{word}` is no IP address; name the device's addresses, or `any`")
+        })
+    };
+    text.split(',')
+        .map(address)
+        .collect::<Result<_, _>>()
+        .map(Device::Addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_any_or_a_list_of_addresses() {
+        assert_eq!(parse_device("any"), Ok(Device::Any));
+        let both = vec!["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()];
+        assert_eq!(
+            parse_device("10.0.0.2,fd00::2"),
+            Ok(Device::Addresses(both))
+        );
+    }
+
+    #[test]
+    fn a_word_that_is_no_address_is_named() {
+        let error = parse_device("10.0.0.2,phone").unwrap_err();
+        assert_eq!(
+            error,
+            "`phone` is no IP address; name the device's addresses, or `any`"
+        );
+    }
+}

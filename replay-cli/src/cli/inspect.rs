@@ -1,0 +1,51 @@
+//! `replay inspect`: what a capture holds, and what is wrong with it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::arguments::Format;
+use super::{Stop, diagnostic_of};
+use crate::exit_code;
+use crate::inspect::{inspect, report};
+use crate::term::Terminal;
+
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct InspectArgs {
+    /// The capture: pcap or pcapng, gzip or not, of any size.
+    capture: PathBuf,
+
+    /// The form of the report.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  replay inspect phone.pcapng
+  replay inspect phone.pcapng --format json
+
+Exit codes:
+  0  the file is sound, whatever is in it
+  3  the file is missing, no capture, or damaged; what stands before the damage is described";
+
+pub(crate) fn run(args: &InspectArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
+    let seen = inspect(&args.capture).map_err(|error| Stop::input(diagnostic_of(&error)))?;
+    let damage = seen.damage.as_ref().map(diagnostic_of);
+    let style = terminal.style;
+    match args.format {
+        Format::Human => report::human(terminal.out(), &args.capture, &seen, style)?,
+        Format::Json => {
+            let value = report::json(&args.capture, &seen, damage.as_ref());
+            writeln!(terminal.out(), "{value:#}")?;
+        }
+    }
+    match damage {
+        Some(damage) => {
+            terminal.diagnose(&damage)?;
+            Ok(exit_code::BAD_INPUT)
+        }
+        None => Ok(exit_code::SUCCESS),
+    }
+}

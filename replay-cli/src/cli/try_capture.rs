@@ -1,0 +1,64 @@
+//! `replay try`: a capture replayed as it stands, with a verdict for each flow.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Stop;
+use super::arguments::{Format, Settings, parse_device};
+use crate::attempt::{TryOptions, try_capture};
+use crate::report::attempt;
+use crate::scenario::Device;
+use crate::term::Terminal;
+
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct TryArgs {
+    /// The capture: pcap or pcapng, gzip or not.
+    capture: PathBuf,
+
+    /// The device's addresses; `any`: the opener of each flow is the device.
+    #[arg(long, value_name = "any|ADDR[,ADDR]", default_value = "any", value_parser = parse_device)]
+    device: Device,
+
+    /// Engine settings that fit the capture, or the engine's defaults.
+    #[arg(long, value_enum, default_value_t)]
+    settings: Settings,
+
+    /// The form of the report.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  replay try phone.pcapng
+  replay try phone.pcapng --device 10.0.0.2 --format json
+
+Exit codes:
+  0  every flow that can be replayed came out as recorded, or there is none
+  1  a flow did not
+  3  the file is missing, no capture, or damaged; what stands before the damage is replayed
+  6  two runs gave different outputs";
+
+pub(crate) fn run(args: &TryArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
+    let options = TryOptions {
+        device: args.device.clone(),
+        default_settings: args.settings == Settings::Default,
+    };
+    let tried = try_capture(&args.capture, &options).map_err(Stop::input)?;
+    let style = terminal.style;
+    match args.format {
+        Format::Human => attempt::human(terminal.out(), &args.capture, &tried, style)?,
+        Format::Json => {
+            writeln!(terminal.out(), "{:#}", attempt::json(&tried))?;
+            if let Some(line) = attempt::nothing_to_replay(&tried) {
+                terminal.say(&line)?;
+            }
+        }
+    }
+    if let Some(damage) = &tried.damage {
+        terminal.diagnose(damage)?;
+    }
+    Ok(attempt::exit_code(&tried))
+}

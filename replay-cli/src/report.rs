@@ -1,0 +1,228 @@
+//! Reports of what a run came to: for people, for programs, for continuous integration.
+//!
+//! Every reporter reads the same [`ScenarioOutcome`]s and adds nothing of its own, so that no two reports disagree.
+
+use std::path::Path;
+
+use crate::exit_code;
+use crate::outcome::{Figures, ScenarioOutcome, Verdict};
+
+pub mod attempt;
+pub mod human;
+pub mod json;
+pub mod junit;
+pub mod table;
+
+/// How many scenarios ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Those whose expectations were all met.
+    pub passed: u64,
+    /// Those with an expectation that was not met.
+    pub failed: u64,
+    /// Those of which two runs differed.
+    pub nondeterministic: u64,
+    /// Those that cannot be used.
+    pub invalid: u64,
+    /// Those left to another command.
+    pub left: u64,
+    /// Files that were selected but not run, because an earlier one failed.
+    pub not_run: u64,
+    /// Runs that ended in a panic; they count as failed too.
+    pub bugs: u64,
+    /// Expectations and invariants checked.
+    pub checks: u64,
+    /// Virtual time of all runs, microseconds.
+    pub virtual_us: u64,
+}
+
+impl Totals {
+    /// Counts one more outcome.
+    pub fn add(&mut self, outcome: &ScenarioOutcome) {
+        let count = match outcome.verdict {
+            Verdict::Pass => &mut self.passed,
+            Verdict::Fail => &mut self.failed,
+            Verdict::Nondeterministic => &mut self.nondeterministic,
+            Verdict::Invalid(_) => &mut self.invalid,
+            Verdict::Left(_) => &mut self.left,
+        };
+        *count = count.saturating_add(1);
+        self.checks = self.checks.saturating_add(outcome.checks);
+        self.virtual_us = self.virtual_us.saturating_add(outcome.figures.virtual_us);
+    }
+
+    /// All scenarios that have an outcome.
+    #[must_use]
+    pub fn scenarios(&self) -> u64 {
+        [self.failed, self.nondeterministic, self.invalid, self.left]
+            .iter()
+            .fold(self.passed, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// The exit code that says the worst of it.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        let tested = self.scenarios() > self.left;
+        [
+            (self.bugs > 0, exit_code::INTERNAL_BUG),
+            (self.invalid > 0, exit_code::BAD_INPUT),
+            (self.nondeterministic > 0, exit_code::NONDETERMINISM),
+            (self.failed > 0, exit_code::EXPECTATION_FAILED),
+            (!tested, exit_code::NOTHING_SELECTED),
+        ]
+        .into_iter()
+        .filter(|(met, _)| *met)
+        .fold(exit_code::SUCCESS, |worst, (_, code)| {
+            exit_code::worst(worst, code)
+        })
+    }
+}
+
+impl<'a> Extend<&'a ScenarioOutcome> for Totals {
+    fn extend<I: IntoIterator<Item = &'a ScenarioOutcome>>(&mut self, outcomes: I) {
+        outcomes.into_iter().for_each(|outcome| self.add(outcome));
+    }
+}
+
+/// The command that runs one scenario again.
+#[must_use]
+pub fn reproduce(scenario: &Path, captures: Option<&Path>) -> String {
+    let captures = captures
+        .map(|folder| format!(" --captures {}", shell_word(&folder.to_string_lossy())))
+        .unwrap_or_default();
+    format!(
+        "replay run {}{captures}",
+        shell_word(&scenario.to_string_lossy())
+    )
+}
+
+/// A word as a shell reads it: quoted where it has to be.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// Microseconds as seconds, exactly: `1.204`.
+pub(crate) fn seconds(micros: u64) -> String {
+    let (whole, rest) = (micros / 1_000_000, micros % 1_000_000);
+    let decimals = format!("{rest:06}");
+    let decimals = decimals.trim_end_matches('0');
+    if decimals.is_empty() {
+        whole.to_string()
+    } else {
+        format!("{whole}.{decimals}")
+    }
+}
+
+/// A count with its noun, which gets an `s` unless there is one of it.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    if count == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{count} {noun}s")
+    }
+}
+
+/// The numbers of a run, as one line.
+pub(crate) fn figures_line(figures: &Figures) -> String {
+    let Figures {
+        virtual_us,
+        frames_in,
+        frames_out,
+        synthetic,
+        left_out,
+        flows,
+        steps,
+    } = figures;
+    let mut line = format!(
+        "{} s of virtual time, {}, {} in, {} out, {}",
+        seconds(*virtual_us),
+        counted(*flows, "flow"),
+        counted(*frames_in, "frame"),
+        counted(*frames_out, "frame"),
+        counted(*steps, "step"),
+    );
+    let extra = [
+        (*synthetic, "frame", "made up as the device would"),
+        (*left_out, "recorded retransmission", "left out"),
+    ];
+    for (count, noun, what) in extra.into_iter().filter(|(count, ..)| *count > 0) {
+        line.push_str(", ");
+        line.push_str(&counted(count, noun));
+        line.push(' ');
+        line.push_str(what);
+    }
+    line
+}
+
+#[cfg(test)]
+mod samples;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_code_is_the_worst_of_the_outcomes() {
+        let some = |f: fn(&mut Totals)| {
+            let mut totals = Totals {
+                passed: 3,
+                failed: 1,
+                ..Totals::default()
+            };
+            f(&mut totals);
+            totals.exit_code()
+        };
+        assert_eq!(some(|_| ()), 1);
+        assert_eq!(some(|totals| totals.nondeterministic = 1), 6);
+        assert_eq!(
+            some(|totals| (totals.nondeterministic, totals.invalid) = (1, 1)),
+            3
+        );
+        assert_eq!(some(|totals| totals.bugs = 1), 70);
+    }
+
+    #[test]
+    fn only_left_scenarios_are_nothing_selected() {
+        assert_eq!(
+            Totals {
+                left: 2,
+                ..Totals::default()
+            }
+            .exit_code(),
+            4
+        );
+        assert_eq!(
+            Totals {
+                left: 2,
+                passed: 1,
+                ..Totals::default()
+            }
+            .exit_code(),
+            0
+        );
+    }
+
+    #[test]
+    fn a_reproduce_line_survives_the_shell() {
+        assert_eq!(
+            reproduce(Path::new("a/b-1.json"), None),
+            "replay run a/b-1.json"
+        );
+        assert_eq!(
+            reproduce(Path::new("my test/it's.json"), Some(Path::new("caps"))),
+            r"replay run 'my test/it'\''s.json' --captures caps"
+        );
+    }
+
+    #[test]
+    fn seconds_are_exact_and_short() {
+        assert_eq!(
+            [0, 42_000, 1_204_000, 7_000_001].map(seconds),
+            ["0", "0.042", "1.204", "7.000001"]
+        );
+    }
+}

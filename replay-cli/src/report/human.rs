@@ -1,0 +1,300 @@
+//! The report people read: one notation for what was expected and what came, the first divergence marked.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Totals, counted, figures_line, reproduce, seconds};
+use crate::diagnostic::Diagnostic;
+use crate::outcome::{Failure, ScenarioOutcome, Verdict};
+use crate::term::{Paint, Style, printable};
+
+/// How a report looks and how much it says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Look<'a> {
+    /// With colour or without.
+    pub style: Style,
+    /// How much is said.
+    pub detail: Detail,
+    /// The folder of captures the command named, for the line that runs a scenario again.
+    pub captures: Option<&'a Path>,
+}
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// Failures only.
+    Failures,
+    /// Failures and the summary.
+    #[default]
+    Summary,
+    /// Every verdict.
+    Verdicts,
+    /// Every verdict with its figures and notes.
+    Notes,
+}
+
+/// Prints one scenario's verdict and all that is wrong with it.
+///
+/// # Errors
+/// Writing failed.
+pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -> io::Result<()> {
+    let ScenarioOutcome {
+        name,
+        path,
+        title,
+        covers: _,
+        verdict,
+        failures,
+        checks,
+        figures,
+        notes,
+    } = outcome;
+    let (word, paint) = word(verdict);
+    let passed = outcome.passed();
+    if passed && look.detail < Detail::Verdicts {
+        return Ok(());
+    }
+    write!(out, "{} {}", look.style.paint(paint, word), printable(name))?;
+    match verdict {
+        Verdict::Left(reason) => writeln!(out, "  ({})", printable(reason))?,
+        _ if title.is_empty() => writeln!(out)?,
+        _ => writeln!(out, "  ({})", printable(title))?,
+    }
+    if let Verdict::Invalid(diagnostics) = verdict {
+        diagnostics
+            .iter()
+            .try_for_each(|problem| diagnostic(out, problem, look.style))?;
+    }
+    for (index, failure) in failures.iter().enumerate() {
+        self::failure(out, failure, path, index == 0, look.style)?;
+    }
+    let shows_notes = look.detail == Detail::Notes || (!passed && look.detail >= Detail::Verdicts);
+    if shows_notes && !matches!(verdict, Verdict::Left(_) | Verdict::Invalid(_)) {
+        let dash = look.style.paint(Paint::Faint, "  -");
+        writeln!(
+            out,
+            "{dash} {}; {}",
+            counted(*checks, "check"),
+            figures_line(figures)
+        )?;
+        for note in notes {
+            writeln!(out, "{dash} {}", printable(note))?;
+        }
+    }
+    if !passed {
+        writeln!(
+            out,
+            "  reproduce: {}",
+            printable(&reproduce(path, look.captures))
+        )?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// Prints one failure: what it is, where it stands, what was expected over what came, what to do next.
+fn failure(
+    out: &mut dyn Write,
+    failure: &Failure,
+    scenario: &Path,
+    first: bool,
+    style: Style,
+) -> io::Result<()> {
+    let Failure {
+        kind,
+        what,
+        expected,
+        actual,
+        flow,
+        frame,
+        at_us,
+        place,
+        help,
+    } = failure;
+    let label = format!("error[{}]", kind.label());
+    let mark = if first { "   <-- first divergence" } else { "" };
+    write!(
+        out,
+        "{}: {}",
+        style.paint(Paint::Bad, &label),
+        printable(what)
+    )?;
+    writeln!(out, "{}", style.paint(Paint::Attention, mark))?;
+    let place = match place {
+        Some(place) => place.to_string(),
+        None => scenario.display().to_string(),
+    };
+    write!(
+        out,
+        "  {} {}",
+        style.paint(Paint::Faint, "-->"),
+        printable(&place)
+    )?;
+    if let Some(flow) = flow.as_deref().filter(|flow| !what.contains(*flow)) {
+        write!(out, "   flow {}", printable(flow))?;
+    }
+    if let Some(frame) = frame {
+        write!(out, "   frame {frame}")?;
+    }
+    if let Some(at) = at_us {
+        write!(out, "   t={}s", seconds(*at))?;
+    }
+    writeln!(out)?;
+    for (word, text) in [("expected", expected), ("actual", actual)] {
+        let Some(text) = text else { continue };
+        let mut label = word;
+        for line in text.lines() {
+            writeln!(
+                out,
+                "   {}  {label:<8}  {}",
+                style.paint(Paint::Faint, "|"),
+                printable(line)
+            )?;
+            label = "";
+        }
+    }
+    if let Some(help) = help {
+        writeln!(
+            out,
+            "   {} help: {}",
+            style.paint(Paint::Faint, "="),
+            printable(help)
+        )?;
+    }
+    Ok(())
+}
+
+fn diagnostic(out: &mut dyn Write, problem: &Diagnostic, style: Style) -> io::Result<()> {
+    let text = problem.to_string();
+    let text = printable(&text);
+    let rest = text.strip_prefix("error:").unwrap_or(&text);
+    writeln!(out, "{}{rest}", style.paint(Paint::Bad, "error:"))
+}
+
+fn word(verdict: &Verdict) -> (&'static str, Paint) {
+    match verdict {
+        Verdict::Pass => ("PASS", Paint::Good),
+        Verdict::Fail => ("FAIL", Paint::Bad),
+        Verdict::Nondeterministic => ("NONDETERMINISTIC", Paint::Bad),
+        Verdict::Invalid(_) => ("INVALID", Paint::Bad),
+        Verdict::Left(_) => ("LEFT", Paint::Faint),
+    }
+}
+
+/// The last line: how many ended how, and how long it took; `wall` is real time.
+#[must_use]
+pub fn summary(totals: &Totals, wall: Duration) -> String {
+    let mut counts = vec![
+        format!("{} passed", totals.passed),
+        format!("{} failed", totals.failed),
+        format!("{} invalid", totals.invalid),
+        format!("{} left to stress", totals.left),
+    ];
+    if totals.nondeterministic > 0 {
+        counts.insert(2, format!("{} nondeterministic", totals.nondeterministic));
+    }
+    if totals.not_run > 0 {
+        counts.push(format!("{} not run", totals.not_run));
+    }
+    format!(
+        "{}: {}; {}; {} s of virtual time in {:.2} s",
+        counted(totals.scenarios(), "scenario"),
+        counts.join(", "),
+        counted(totals.checks, "check"),
+        seconds(totals.virtual_us),
+        wall.as_secs_f64(),
+    )
+}
+
+/// All that is wrong with a scenario, as text without colour.
+#[must_use]
+pub fn plain(outcome: &ScenarioOutcome, captures: Option<&Path>) -> String {
+    let mut text = Vec::new();
+    let look = Look {
+        style: Style::default(),
+        detail: Detail::Failures,
+        captures,
+    };
+    // Writing into memory cannot fail.
+    let _ = self::outcome(&mut text, outcome, look);
+    String::from_utf8_lossy(&text).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    fn shown(outcome: &ScenarioOutcome, detail: Detail) -> String {
+        let mut out = Vec::new();
+        let look = Look {
+            detail,
+            ..Look::default()
+        };
+        super::outcome(&mut out, outcome, look).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_failure_shows_expected_over_actual_and_marks_the_first_divergence() {
+        insta::assert_snapshot!(shown(&samples::failed(), Detail::Summary));
+    }
+
+    #[test]
+    fn a_failing_scenario_in_detail_has_its_figures_and_notes() {
+        insta::assert_snapshot!(shown(&samples::failed(), Detail::Notes));
+    }
+
+    #[test]
+    fn an_invalid_scenario_shows_every_diagnostic() {
+        insta::assert_snapshot!(shown(&samples::invalid(), Detail::Summary));
+    }
+
+    #[test]
+    fn nondeterminism_has_a_word_of_its_own() {
+        insta::assert_snapshot!(shown(&samples::nondeterministic(), Detail::Summary));
+    }
+
+    #[test]
+    fn what_passed_is_shown_on_demand_only() {
+        assert_eq!(shown(&samples::passed(), Detail::Summary), "");
+        insta::assert_snapshot!(shown(&samples::passed(), Detail::Verdicts));
+        insta::assert_snapshot!(shown(&samples::passed(), Detail::Notes));
+        insta::assert_snapshot!(shown(&samples::left(), Detail::Verdicts));
+    }
+
+    #[test]
+    fn the_summary_counts_every_verdict() {
+        let mut totals = Totals {
+            not_run: 2,
+            ..Totals::default()
+        };
+        totals.extend(&samples::all());
+        insta::assert_snapshot!(summary(&totals, Duration::from_millis(1234)));
+    }
+
+    #[test]
+    fn a_title_cannot_steer_the_terminal() {
+        let mut hostile = samples::failed();
+        hostile.title = "\u{1b}[2J".into();
+        hostile.failures[0].actual = Some("\u{7}".into());
+        assert!(!shown(&hostile, Detail::Notes).contains(['\u{1b}', '\u{7}']));
+    }
+
+    #[test]
+    fn colour_changes_no_word() {
+        let mut coloured = Vec::new();
+        let look = Look {
+            style: Style::new(true),
+            ..Look::default()
+        };
+        outcome(&mut coloured, &samples::failed(), look).unwrap();
+        let mut text = String::from_utf8(coloured).unwrap();
+        assert!(text.contains("\u{1b}[1;31m"));
+        for code in ["\u{1b}[1;31m", "\u{1b}[1;33m", "\u{1b}[2m", "\u{1b}[0m"] {
+            text = text.replace(code, "");
+        }
+        assert_eq!(text, shown(&samples::failed(), Detail::Summary));
+    }
+}

@@ -1,0 +1,172 @@
+//! The report programs read: JSON with `"schema": 1`, to which a later version only adds.
+//!
+//! Nothing in it depends on real time or on the machine, so that two reports of the same run are equal byte for byte.
+
+use serde_json::{Value, json};
+
+use super::Totals;
+use crate::diagnostic::{Diagnostic, Place};
+use crate::outcome::{Failure, Figures, ScenarioOutcome, Verdict};
+
+/// The number of the report format.
+pub const SCHEMA: u32 = 1;
+
+/// The report of a run.
+#[must_use]
+pub fn run(outcomes: &[ScenarioOutcome], totals: &Totals) -> Value {
+    let Totals {
+        passed,
+        failed,
+        nondeterministic,
+        invalid,
+        left,
+        not_run,
+        bugs,
+        checks,
+        virtual_us,
+    } = totals;
+    json!({
+        "schema": SCHEMA,
+        "scenarios": outcomes.iter().map(scenario).collect::<Vec<_>>(),
+        "totals": {
+            "scenarios": totals.scenarios(),
+            "passed": passed,
+            "failed": failed,
+            "nondeterministic": nondeterministic,
+            "invalid": invalid,
+            "left": left,
+            "not_run": not_run,
+            "bugs": bugs,
+            "checks": checks,
+            "virtual_us": virtual_us,
+        },
+    })
+}
+
+fn scenario(outcome: &ScenarioOutcome) -> Value {
+    let ScenarioOutcome {
+        name,
+        path,
+        title,
+        covers,
+        verdict,
+        failures,
+        checks,
+        figures,
+        notes,
+    } = outcome;
+    let mut value = json!({
+        "name": name,
+        "path": path.to_string_lossy(),
+        "title": title,
+        "covers": covers,
+        "verdict": word(verdict),
+        "failures": failures.iter().map(failure).collect::<Vec<_>>(),
+        "checks": checks,
+        "figures": self::figures(figures),
+        "notes": notes,
+    });
+    match verdict {
+        Verdict::Invalid(diagnostics) => {
+            value["diagnostics"] = diagnostics.iter().map(diagnostic).collect();
+        }
+        Verdict::Left(reason) => value["reason"] = json!(reason),
+        Verdict::Pass | Verdict::Fail | Verdict::Nondeterministic => {}
+    }
+    value
+}
+
+fn word(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "pass",
+        Verdict::Fail => "fail",
+        Verdict::Nondeterministic => "nondeterministic",
+        Verdict::Invalid(_) => "invalid",
+        Verdict::Left(_) => "left",
+    }
+}
+
+fn failure(failure: &Failure) -> Value {
+    let Failure {
+        kind,
+        what,
+        expected,
+        actual,
+        flow,
+        frame,
+        at_us,
+        place,
+        help,
+    } = failure;
+    json!({
+        "kind": kind.label(),
+        "what": what,
+        "expected": expected,
+        "actual": actual,
+        "flow": flow,
+        "frame": frame,
+        "at_us": at_us,
+        "place": place.as_ref().map(self::place),
+        "help": help,
+    })
+}
+
+/// A diagnostic: where, what, what next.
+pub(crate) fn diagnostic(diagnostic: &Diagnostic) -> Value {
+    let Diagnostic { where_, what, help } = diagnostic;
+    json!({ "place": where_.as_ref().map(place), "what": what, "help": help })
+}
+
+fn place(place: &Place) -> Value {
+    let Place { path, position } = place;
+    json!({
+        "path": path.to_string_lossy(),
+        "line": position.map(|position| position.line),
+        "column": position.map(|position| position.column),
+    })
+}
+
+/// The numbers of a run.
+pub(crate) fn figures(figures: &Figures) -> Value {
+    let Figures {
+        virtual_us,
+        frames_in,
+        frames_out,
+        synthetic,
+        left_out,
+        flows,
+        steps,
+    } = figures;
+    json!({
+        "virtual_us": virtual_us,
+        "frames_in": frames_in,
+        "frames_out": frames_out,
+        "synthetic": synthetic,
+        "left_out": left_out,
+        "flows": flows,
+        "steps": steps,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn every_verdict_has_its_place_in_the_report() {
+        let outcomes = samples::all();
+        let mut totals = Totals::default();
+        totals.extend(&outcomes);
+        insta::assert_snapshot!(format!("{:#}", run(&outcomes, &totals)));
+    }
+
+    #[test]
+    fn a_run_of_nothing_is_still_a_report() {
+        let report = run(&[], &Totals::default());
+        assert_eq!(
+            (&report["schema"], &report["scenarios"]),
+            (&json!(1), &json!([]))
+        );
+    }
+}

@@ -1,0 +1,216 @@
+//! The report continuous integration reads: JUnit XML, a suite for each folder, a case for each scenario.
+//!
+//! Real time is left out: it would differ between two equal runs, and a slow machine is no result. Virtual time is a
+//! property of the case.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::path::Path;
+
+use super::{counted, human, seconds};
+use crate::outcome::{ScenarioOutcome, Verdict};
+
+/// The report of a run; `captures` is the folder the command named, for the line that runs a scenario again.
+#[must_use]
+pub fn report(outcomes: &[ScenarioOutcome], captures: Option<&Path>) -> String {
+    let mut suites: BTreeMap<&str, Vec<&ScenarioOutcome>> = BTreeMap::new();
+    for outcome in outcomes {
+        suites
+            .entry(suite_of(&outcome.name))
+            .or_default()
+            .push(outcome);
+    }
+    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    // Writing into a string cannot fail.
+    let _ = write_suites(&mut xml, outcomes, &suites, captures);
+    xml
+}
+
+fn write_suites(
+    xml: &mut String,
+    outcomes: &[ScenarioOutcome],
+    suites: &BTreeMap<&str, Vec<&ScenarioOutcome>>,
+    captures: Option<&Path>,
+) -> fmt::Result {
+    writeln!(xml, "<testsuites name=\"replay\" {}>", Counts::of(outcomes))?;
+    for (name, cases) in suites {
+        let counts = Counts::of(cases.iter().copied());
+        writeln!(xml, "  <testsuite name=\"{}\" {counts}>", Escaped(name))?;
+        for case in cases {
+            write_case(xml, name, case, captures)?;
+        }
+        writeln!(xml, "  </testsuite>")?;
+    }
+    writeln!(xml, "</testsuites>")
+}
+
+fn write_case(
+    xml: &mut String,
+    suite: &str,
+    outcome: &ScenarioOutcome,
+    captures: Option<&Path>,
+) -> fmt::Result {
+    let file = outcome.path.to_string_lossy();
+    let name = outcome
+        .name
+        .strip_prefix(suite)
+        .unwrap_or(&outcome.name)
+        .trim_start_matches('/');
+    write!(
+        xml,
+        "    <testcase classname=\"{}\" name=\"{}\" file=\"{}\"",
+        Escaped(suite),
+        Escaped(name),
+        Escaped(&file)
+    )?;
+    if let Some(line) = line_of(outcome) {
+        write!(xml, " line=\"{line}\"")?;
+    }
+    writeln!(xml, ">")?;
+    writeln!(xml, "      <properties>")?;
+    let virtual_time = seconds(outcome.figures.virtual_us);
+    writeln!(
+        xml,
+        "        <property name=\"virtual_time_s\" value=\"{virtual_time}\"/>"
+    )?;
+    writeln!(
+        xml,
+        "        <property name=\"checks\" value=\"{}\"/>",
+        outcome.checks
+    )?;
+    writeln!(xml, "      </properties>")?;
+    let text = || human::plain(outcome, captures);
+    match &outcome.verdict {
+        Verdict::Pass => {}
+        Verdict::Fail | Verdict::Nondeterministic => {
+            let (kind, what) = outcome.failures.first().map_or(("failure", ""), |first| {
+                (first.kind.label(), first.what.as_str())
+            });
+            write_problem(xml, "failure", kind, what, &text())?;
+        }
+        Verdict::Invalid(diagnostics) => {
+            let what = match diagnostics.as_slice() {
+                [only] => only.what.clone(),
+                several => counted(several.len() as u64, "problem"),
+            };
+            write_problem(xml, "error", "invalid", &what, &text())?;
+        }
+        Verdict::Left(reason) => {
+            writeln!(xml, "      <skipped message=\"{}\"/>", Escaped(reason))?;
+        }
+    }
+    writeln!(xml, "    </testcase>")
+}
+
+fn write_problem(xml: &mut String, tag: &str, kind: &str, what: &str, text: &str) -> fmt::Result {
+    let (what, text) = (Escaped(what), Escaped(text));
+    writeln!(
+        xml,
+        "      <{tag} type=\"{kind}\" message=\"{what}\">{text}</{tag}>"
+    )
+}
+
+/// The folder of a scenario's name, which is its suite.
+fn suite_of(name: &str) -> &str {
+    name.rsplit_once('/')
+        .map_or("expectations", |(folder, _)| folder)
+}
+
+/// The line of the scenario file that speaks of the first problem.
+fn line_of(outcome: &ScenarioOutcome) -> Option<u32> {
+    let place = match &outcome.verdict {
+        Verdict::Invalid(diagnostics) => diagnostics.first()?.where_.as_ref(),
+        _ => outcome.failures.first()?.place.as_ref(),
+    };
+    place?.position.map(|position| position.line)
+}
+
+/// The attributes that count cases.
+#[derive(Default)]
+struct Counts {
+    tests: u64,
+    failures: u64,
+    errors: u64,
+    skipped: u64,
+}
+
+impl Counts {
+    fn of<'a>(outcomes: impl IntoIterator<Item = &'a ScenarioOutcome>) -> Self {
+        let mut counts = Self::default();
+        for outcome in outcomes {
+            counts.tests += 1;
+            match outcome.verdict {
+                Verdict::Pass => {}
+                Verdict::Fail | Verdict::Nondeterministic => counts.failures += 1,
+                Verdict::Invalid(_) => counts.errors += 1,
+                Verdict::Left(_) => counts.skipped += 1,
+            }
+        }
+        counts
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            tests,
+            failures,
+            errors,
+            skipped,
+        } = self;
+        write!(
+            f,
+            "tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" skipped=\"{skipped}\""
+        )
+    }
+}
+
+/// Text as XML 1.0 holds it, in content and in attributes.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&apos;")?,
+                '\n' | '\t' => f.write_char(character)?,
+                // Characters that XML 1.0 section 2.2 has no way to write, and a carriage return, which it would drop.
+                '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => f.write_char('\u{fffd}')?,
+                other => f.write_char(other)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn a_suite_is_a_folder_and_a_case_a_scenario() {
+        insta::assert_snapshot!(report(&samples::all(), None));
+    }
+
+    #[test]
+    fn text_is_escaped_for_xml() {
+        let text = "<a b=\"c\" d='e'>&\u{0}\r\n\u{fffe}ü</a>";
+        assert_eq!(
+            Escaped(text).to_string(),
+            "&lt;a b=&quot;c&quot; d=&apos;e&apos;&gt;&amp;\u{fffd}\u{fffd}\n\u{fffd}ü&lt;/a&gt;"
+        );
+    }
+
+    #[test]
+    fn a_scenario_without_a_folder_is_in_the_top_suite() {
+        assert_eq!(
+            (suite_of("get"), suite_of("tcp/close/fin")),
+            ("expectations", "tcp/close")
+        );
+    }
+}

@@ -1,0 +1,357 @@
+//! What `try` makes of lawful captures that are out of the ordinary.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+
+use replay::attempt::{Attempt, FlowAttempt, FlowVerdict, TryOptions, try_capture};
+use replay::packet::build::{self, TcpSpec};
+use replay::packet::{Flags, Seq};
+
+const SYN: Flags = Flags::SYN;
+const ACK: Flags = Flags::ACK;
+const SYN_ACK: Flags = Flags(0x12);
+const FIN_ACK: Flags = Flags(0x11);
+const RST_ACK: Flags = Flags(0x14);
+
+#[test]
+fn a_datagram_larger_than_the_mtu_goes_in_as_fragments() {
+    for (device, server) in [
+        ("10.0.0.2:1", "9.9.9.9:2"),
+        ("[2001:db8::1]:1", "[2001:db8::2]:2"),
+    ] {
+        let payload = vec![7; 60_000];
+        let (device, server) = (address(device), address(server));
+        let mut trace = Trace::default();
+        trace.packet(&build::udp(device, server, &payload));
+        trace.packet(&build::udp(server, device, &payload));
+        assert_eq!(octets(passed(&trace.replayed(), 0)), (60_000, 60_000));
+    }
+}
+
+#[test]
+fn data_that_came_with_the_syn_ack_waits_for_the_handshake() {
+    let mut trace = Trace::default();
+    trace.device(SYN, 0, 0, b"");
+    trace.server(SYN_ACK, 0, 1, b"banner");
+    trace.device(ACK, 1, 7, b"");
+    trace.device(ACK, 1, 7, b"hello");
+    trace.server(ACK, 7, 6, b"");
+    assert_eq!(octets(passed(&trace.replayed(), 0)), (5, 6));
+}
+
+#[test]
+fn data_on_a_syn_that_was_answered_at_once_goes_in_before_the_answer_is_acknowledged() {
+    let mut trace = Trace::default();
+    trace.device(SYN, 0, 0, b"question");
+    trace.server(SYN_ACK, 0, 9, b"answer");
+    trace.device(ACK, 9, 7, b"");
+    assert_eq!(octets(passed(&trace.replayed(), 0)), (8, 6));
+}
+
+#[test]
+fn a_reset_that_the_device_talks_past_is_not_its_own() {
+    let mut trace = Trace::open();
+    trace.device(RST_ACK, 1, 1, b"");
+    trace.device(ACK, 1, 1, b"still here");
+    trace.server(ACK, 1, 11, b"so am I");
+    trace.device(ACK, 11, 8, b"");
+    assert_eq!(octets(passed(&trace.replayed(), 0)), (10, 7));
+}
+
+#[test]
+fn a_fin_that_its_sender_talks_past_is_not_the_end() {
+    let mut trace = Trace::open();
+    trace.device(FIN_ACK, 1, 1, b"");
+    trace.server(ACK, 1, 2, b"");
+    trace.server(FIN_ACK, 1, 2, b"");
+    trace.device(ACK, 2, 2, b"");
+    trace.device(ACK, 1, 2, b"question");
+    trace.server(ACK, 1, 9, b"answer");
+    trace.device(FIN_ACK, 9, 7, b"");
+    trace.server(FIN_ACK, 7, 10, b"");
+    trace.device(ACK, 10, 8, b"");
+    let attempt = trace.replayed();
+    let flow = passed(&attempt, 0);
+    assert_eq!(octets(flow), (8, 6));
+    assert!(flow.close.as_ref().is_some_and(|(_, how)| how == "fin"));
+}
+
+#[test]
+fn a_tuple_reused_at_once_with_a_lower_isn_is_two_connections() {
+    let mut trace = Trace::open();
+    trace.device(ACK, 1, 1, b"first");
+    trace.device(FIN_ACK, 6, 1, b"");
+    trace.server(FIN_ACK, 1, 7, b"");
+    trace.device(ACK, 7, 2, b"");
+    trace.isns = (10, 20);
+    trace.device(SYN, 0, 0, b"");
+    trace.server(SYN_ACK, 0, 1, b"");
+    trace.device(ACK, 1, 1, b"second!");
+    trace.server(ACK, 1, 8, b"");
+    let attempt = trace.replayed();
+    assert_eq!(octets(passed(&attempt, 0)), (5, 0));
+    assert_eq!(octets(passed(&attempt, 1)), (7, 0));
+}
+
+#[test]
+fn silences_longer_than_the_engine_waits_in_each_phase_are_cut() {
+    const HOURS: u64 = 9_000_000_000;
+    let mut trace = Trace::default();
+    trace.device(SYN, 0, 0, b"");
+    trace.at_us += HOURS;
+    trace.server(SYN_ACK, 0, 1, b"");
+    trace.at_us += HOURS;
+    trace.device(ACK, 1, 1, b"");
+    trace.at_us += HOURS;
+    trace.device(FIN_ACK, 1, 1, b"");
+    trace.at_us += HOURS;
+    trace.server(ACK, 1, 2, b"late");
+    assert_eq!(octets(passed(&trace.replayed(), 0)), (0, 4));
+}
+
+#[test]
+fn a_syn_answered_after_the_dial_timeout_is_still_answered() {
+    let mut trace = Trace::default();
+    trace.device(SYN, 0, 0, b"");
+    for _ in 0..4 {
+        trace.at_us += 40_000_000;
+        trace.device(SYN, 0, 0, b"");
+    }
+    trace.server(SYN_ACK, 0, 1, b"");
+    trace.device(ACK, 1, 1, b"at last");
+    trace.server(ACK, 1, 8, b"");
+    assert_eq!(octets(passed(&trace.replayed(), 0)), (7, 0));
+}
+
+#[test]
+fn segments_that_overtook_others_by_more_than_the_window_wait_for_them() {
+    const LEN: u32 = 60_000;
+    let stream: Vec<u8> = (0..LEN).map(|at| (at / 7) as u8).collect();
+    let mut pieces: Vec<(u32, &[u8])> = (1..).step_by(1000).zip(stream.chunks(1000)).collect();
+    pieces.reverse();
+    // Once with the acknowledgement that ends the handshake, once with that lost to the capture.
+    for handshake in [true, false] {
+        let mut trace = Trace::default();
+        trace.device(SYN, 0, 0, b"");
+        trace.server(SYN_ACK, 0, 1, b"");
+        if handshake {
+            trace.device(ACK, 1, 1, b"");
+        }
+        for (at, piece) in &pieces {
+            trace.device(ACK, *at, 1, piece);
+        }
+        trace.server(ACK, 1, 1 + LEN, b"");
+        assert_eq!(octets(passed(&trace.replayed(), 0)), (u64::from(LEN), 0));
+    }
+}
+
+#[test]
+fn a_device_that_took_more_than_it_offered_last_had_room_for_it() {
+    let mut trace = Trace::open();
+    trace.server(ACK, 1, 1, &[1; 1000]);
+    trace.server(ACK, 1001, 1, &[2; 1000]);
+    trace.window = 0;
+    trace.device(ACK, 1, 1001, b"");
+    trace.device(ACK, 1, 2001, b"");
+    assert_eq!(octets(passed(&trace.replayed(), 0)), (0, 2000));
+}
+
+#[test]
+fn an_acknowledgement_that_only_a_keep_alive_brought_is_given_again() {
+    let mut trace = Trace::open();
+    trace.device(ACK, 1, 1, b"hello");
+    trace.server(ACK, 1, 6, b"");
+    trace.window = 1000;
+    trace.device(ACK, 6, 1, b"");
+    trace.server(ACK, 1, 6, &[1; 1000]);
+    trace.device(ACK, 5, 1001, b"");
+    trace.server(ACK, 1001, 6, &[2; 1000]);
+    trace.device(ACK, 6, 2001, b"x");
+    trace.server(ACK, 2001, 7, b"");
+    assert_eq!(octets(passed(&trace.replayed(), 0)), (6, 2000));
+}
+
+#[test]
+fn a_recorded_reset_waits_until_the_device_has_what_came_before_it() {
+    let mut trace = Trace::open();
+    trace.window = 500;
+    trace.device(ACK, 1, 1, b"hello");
+    trace.server(ACK, 1, 6, &[1; 500]);
+    trace.server(ACK, 501, 6, &[2; 500]);
+    trace.server(RST_ACK, 1001, 6, b"");
+    assert_eq!(octets(passed(&trace.replayed(), 0)), (5, 1000));
+}
+
+#[test]
+fn data_captured_after_its_acknowledgement_is_not_lost() {
+    let mut trace = Trace::open();
+    trace.device(ACK, 4, 1, b"def");
+    trace.server(ACK, 1, 7, b"");
+    trace.device(ACK, 1, 1, b"abc");
+    trace.server(ACK, 4, 7, b"DEF");
+    trace.device(ACK, 7, 7, b"");
+    trace.server(ACK, 1, 7, b"ABC");
+    let attempt = trace.replayed();
+    let flow = passed(&attempt, 0);
+    assert_eq!(octets(flow), (6, 6));
+    assert!(flow.notes.iter().all(|note| !note.contains("zeros")));
+}
+
+#[test]
+fn a_datagram_cut_by_the_snap_length_says_who_opened_the_flow() {
+    let (device, server) = (address("10.0.0.2:1"), address("9.9.9.9:2"));
+    let mut trace = Trace::default();
+    trace.cut(&build::udp(device, server, b"a long question"), 30);
+    trace.packet(&build::udp(server, device, b"answer"));
+    trace.packet(&build::udp(device, server, b"thanks"));
+    let attempt = trace.replayed();
+    let flow = passed(&attempt, 0);
+    assert_eq!((flow.client, octets(flow)), (device, (6, 6)));
+}
+
+#[test]
+fn a_connection_follows_a_refused_one_whose_retransmissions_were_not_needed() {
+    let mut trace = Trace {
+        step_us: 0,
+        ..Trace::default()
+    };
+    trace.device(SYN, 0, 0, b"");
+    trace.device(SYN, 0, 0, b"");
+    trace.server(RST_ACK, 0, 1, b"");
+    trace.device(SYN, 0, 0, b"");
+    trace.server(SYN_ACK, 0, 1, b"");
+    trace.device(ACK, 1, 1, b"hello");
+    trace.server(ACK, 1, 6, b"");
+    assert_eq!(octets(passed(&trace.replayed(), 1)), (5, 0));
+}
+
+#[test]
+fn a_syn_captured_behind_what_it_led_to_begins_its_connection() {
+    let mut trace = Trace::default();
+    trace.server(SYN_ACK, 0, 1, b"");
+    trace.device(ACK, 1, 1, b"question");
+    trace.server(ACK, 1, 9, b"answer");
+    trace.device(SYN, 0, 0, b"");
+    trace.device(ACK, 9, 7, b"");
+    let attempt = trace.replayed();
+    assert_eq!(attempt.flows.len(), 1);
+    assert_eq!(octets(passed(&attempt, 0)), (8, 6));
+}
+
+#[test]
+fn a_far_side_that_spoke_before_its_syn_opens_a_connection_of_its_own() {
+    let mut trace = Trace::default();
+    trace.device(SYN, 0, 0, b"");
+    trace.server(ACK, 0, 1, b"");
+    trace.server(SYN, 0, 0, b"");
+    trace.device(SYN_ACK, 0, 1, b"");
+    trace.server(ACK, 1, 1, b"from the opener");
+    trace.device(ACK, 1, 16, b"");
+    let attempt = trace.replayed();
+    let flow = passed(&attempt, 1);
+    assert_eq!(flow.client, address("93.184.216.34:443"));
+    assert_eq!(octets(flow), (15, 0));
+}
+
+/// A capture under construction: raw IP packets (link type 101), a step apart, and one TCP connection.
+struct Trace {
+    records: Vec<u8>,
+    at_us: u64,
+    step_us: u64,
+    isns: (u32, u32),
+    window: u16,
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self {
+            records: Vec::new(),
+            at_us: 0,
+            step_us: 1000,
+            isns: (1000, 5000),
+            window: 60_000,
+        }
+    }
+}
+
+impl Trace {
+    /// With the connection open.
+    fn open() -> Self {
+        let mut trace = Self::default();
+        trace.device(SYN, 0, 0, b"");
+        trace.server(SYN_ACK, 0, 1, b"");
+        trace.device(ACK, 1, 1, b"");
+        trace
+    }
+
+    /// A segment of the device; numbers count from the ISNs.
+    fn device(&mut self, flags: Flags, sequence: u32, acknowledgement: u32, payload: &[u8]) {
+        let (isn, far_isn) = self.isns;
+        let mut spec = TcpSpec::new(address("10.0.0.2:40000"), address("93.184.216.34:443"));
+        spec.sequence = Seq(isn.wrapping_add(sequence));
+        spec.acknowledgement = Seq(far_isn.wrapping_add(acknowledgement));
+        self.segment(spec, flags, payload);
+    }
+
+    /// A segment of the server.
+    fn server(&mut self, flags: Flags, sequence: u32, acknowledgement: u32, payload: &[u8]) {
+        let (far_isn, isn) = self.isns;
+        let mut spec = TcpSpec::new(address("93.184.216.34:443"), address("10.0.0.2:40000"));
+        spec.sequence = Seq(isn.wrapping_add(sequence));
+        spec.acknowledgement = Seq(far_isn.wrapping_add(acknowledgement));
+        self.segment(spec, flags, payload);
+    }
+
+    fn segment(&mut self, spec: TcpSpec<'_>, flags: Flags, payload: &[u8]) {
+        self.packet(&build::tcp(&TcpSpec {
+            flags,
+            window: self.window,
+            payload,
+            ..spec
+        }));
+    }
+
+    fn packet(&mut self, bytes: &[u8]) {
+        self.cut(bytes, bytes.len());
+    }
+
+    /// A packet of which the capture holds so many octets.
+    fn cut(&mut self, bytes: &[u8], captured: usize) {
+        self.at_us += self.step_us;
+        let seconds = u32::try_from(self.at_us / 1_000_000).expect("a time that fits");
+        let micros = u32::try_from(self.at_us % 1_000_000).expect("below a million");
+        let length = u32::try_from(bytes.len()).expect("a packet");
+        let bytes = &bytes[..captured];
+        let held = u32::try_from(captured).expect("a packet");
+        for field in [seconds, micros, held, length] {
+            self.records.extend(field.to_le_bytes());
+        }
+        self.records.extend(bytes);
+    }
+
+    /// Replays it with every opener as a device.
+    fn replayed(&self) -> Attempt {
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let header: [u32; 6] = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 262_144, 101];
+        for field in header {
+            file.write_all(&field.to_le_bytes()).expect("written");
+        }
+        file.write_all(&self.records).expect("written");
+        try_capture(file.path(), &TryOptions::default()).expect("a capture")
+    }
+}
+
+/// The flow at `index`, which passed.
+fn passed(attempt: &Attempt, index: usize) -> &FlowAttempt {
+    let flow = attempt.flows.get(index).expect("as many flows");
+    assert_eq!(flow.verdict, FlowVerdict::Pass, "{flow:?}");
+    flow
+}
+
+fn octets(flow: &FlowAttempt) -> (u64, u64) {
+    (flow.upstream.bytes, flow.downstream.bytes)
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}

@@ -1,0 +1,197 @@
+//! The project's own scenarios: they pass, they are stored canonically, and they bite.
+
+use std::path::{Path, PathBuf};
+
+use replay::outcome::{ScenarioOutcome, Verdict};
+use replay::runner::{RunOptions, run_file};
+use replay::scenario::discover::{FoundKind, discover};
+use replay::scenario::{Scenario, load};
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn run(path: &Path) -> Vec<ScenarioOutcome> {
+    run_file(
+        path,
+        &RunOptions {
+            captures: Some(repository().join("captures")),
+            trace: false,
+        },
+    )
+}
+
+fn all() -> Vec<PathBuf> {
+    let found = discover(&[repository().join("expectations")]).expect("the expectations folder");
+    found
+        .found
+        .into_iter()
+        .filter(|found| found.kind == FoundKind::Scenario)
+        .map(|found| found.path)
+        .collect()
+}
+
+/// Runs an altered copy of a scenario; says the kinds of its failures.
+fn altered(name: &str, alter: impl FnOnce(&mut Scenario)) -> Vec<String> {
+    let path = repository()
+        .join("expectations")
+        .join(name)
+        .with_extension("json");
+    let mut scenario = load::load(&path).expect("a sound scenario").scenario;
+    alter(&mut scenario);
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = folder.path().join("altered.json");
+    std::fs::write(&copy, scenario.to_canonical_string()).expect("a file");
+    let outcomes = run(&copy);
+    let kinds = |outcome: &ScenarioOutcome| {
+        outcome
+            .failures
+            .iter()
+            .map(|failure| failure.kind.label().to_owned())
+            .collect::<Vec<_>>()
+    };
+    outcomes.iter().flat_map(kinds).collect()
+}
+
+#[test]
+fn every_scenario_passes() {
+    let paths = all();
+    assert!(paths.len() >= 90, "{} scenarios", paths.len());
+    // What asks for the heap needs the binary's allocator: the command runs those.
+    let needs_binary = |path: &PathBuf| {
+        std::fs::read_to_string(path).is_ok_and(|text| text.contains("\"memory\""))
+    };
+    for path in paths.iter().filter(|path| !needs_binary(path)) {
+        for outcome in run(path) {
+            assert!(
+                matches!(outcome.verdict, Verdict::Pass),
+                "{}: {:?} {:?}",
+                outcome.name,
+                outcome.verdict,
+                outcome.failures
+            );
+        }
+    }
+}
+
+/// `UPDATE_EXPECTATIONS=1` rewrites what is not canonical.
+#[test]
+fn every_scenario_is_stored_canonically() {
+    let mut odd = Vec::new();
+    for path in all() {
+        let loaded = load::load(&path).expect("a sound scenario");
+        let canonical = loaded.scenario.to_canonical_string();
+        if loaded.text != canonical {
+            if std::env::var_os("UPDATE_EXPECTATIONS").is_some() {
+                std::fs::write(&path, canonical).expect("a file");
+            } else {
+                odd.push(path);
+            }
+        }
+    }
+    assert!(
+        odd.is_empty(),
+        "not canonical (UPDATE_EXPECTATIONS=1 rewrites them): {odd:?}"
+    );
+}
+
+#[test]
+fn every_capture_has_an_expectation_or_waits_for_one() {
+    /// Captures of what cannot be replayed so far.
+    const WAITING: &[&str] = &["icmp/echo"];
+    let mut missing = Vec::new();
+    let captures = repository().join("captures");
+    for area in std::fs::read_dir(&captures)
+        .expect("captures")
+        .flatten()
+        .filter(|area| area.path().is_dir())
+    {
+        for file in std::fs::read_dir(area.path()).expect("an area").flatten() {
+            let path = file.path();
+            if path
+                .extension()
+                .is_some_and(|kind| kind == "pcap" || kind == "pcapng")
+            {
+                let name = path
+                    .strip_prefix(&captures)
+                    .expect("below captures")
+                    .with_extension("");
+                let expectation = repository()
+                    .join("expectations")
+                    .join(&name)
+                    .with_extension("json");
+                let waits = WAITING.iter().any(|waiting| Path::new(waiting) == name);
+                if !expectation.exists() && !waits {
+                    missing.push(name);
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn altered_bytes_of_a_capture_are_noticed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let capture = repository().join("captures/http/get.pcapng");
+    let mut bytes = std::fs::read(capture).expect("the capture");
+    let at = bytes
+        .windows(5)
+        .position(|window| window == b"GET /")
+        .expect("the request");
+    bytes[at + 4] = b'?';
+    std::fs::create_dir_all(folder.path().join("captures/http")).expect("a folder");
+    std::fs::write(folder.path().join("captures/http/get.pcapng"), bytes).expect("a file");
+    let options = RunOptions {
+        captures: Some(folder.path().join("captures")),
+        trace: false,
+    };
+    let outcomes = run_file(&repository().join("expectations/http/get.json"), &options);
+    let kinds: Vec<&str> = outcomes
+        .iter()
+        .flat_map(|outcome| &outcome.failures)
+        .map(|failure| failure.kind.label())
+        .collect();
+    assert_eq!(kinds, ["wrong-stream"]);
+}
+
+#[test]
+fn a_dialer_step_that_is_missing_is_noticed() {
+    let kinds = altered("tcp/device_half_closes", |scenario| {
+        scenario.dialer.rules[0]
+            .then
+            .retain(|step| !matches!(step, replay::scenario::Step::Send(_)));
+    });
+    assert!(kinds.contains(&"wrong-stream".to_owned()), "{kinds:?}");
+}
+
+#[test]
+fn a_far_fin_that_is_missing_is_noticed() {
+    let kinds = altered("tcp/remote_half_closes", |scenario| {
+        scenario.dialer.rules[0]
+            .then
+            .retain(|step| !matches!(step, replay::scenario::Step::Shutdown(_)));
+    });
+    assert!(
+        kinds.contains(&"missing-half-close".to_owned()),
+        "{kinds:?}"
+    );
+}
+
+#[test]
+fn a_lost_frame_of_the_device_is_noticed_or_repaired() {
+    // The runner sends it again, as the device would: the stream is whole, the frame counts.
+    let kinds = altered("http/get", |scenario| {
+        scenario.faults.push(replay::scenario::Fault {
+            on: replay::scenario::FaultPoint::Input,
+            flow: None,
+            frame: None,
+            nth: Some(3),
+            rate: None,
+            seed: None,
+            action: replay::scenario::FaultAction::Drop,
+            by: None,
+        });
+    });
+    assert_eq!(kinds, Vec::<String>::new());
+}

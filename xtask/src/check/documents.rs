@@ -1,0 +1,128 @@
+//! Pages: links lead somewhere, programs named exist, examples are files of this repository, output is what comes.
+
+use std::fs;
+use std::path::Path;
+
+use super::console::{self, Example};
+use super::{files_below, shown};
+
+/// Pages whose commands are tried.
+const PAGES: [&str; 4] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/DEBUGGING.md",
+    "ARCHITECTURE.md",
+];
+
+pub(super) fn check(root: &Path) -> Vec<String> {
+    let mut problems = Vec::new();
+    for page in PAGES {
+        let Ok(text) = fs::read_to_string(root.join(page)) else {
+            problems.push(format!("{page} is missing"));
+            continue;
+        };
+        let about = |what: String| format!("{page}: {what}");
+        problems.extend(scenarios(root, &text).into_iter().map(about));
+        let examples = console::examples(&text);
+        problems.extend(
+            examples
+                .iter()
+                .filter_map(|example| program(root, example))
+                .map(about),
+        );
+        match console::run(root, &examples) {
+            Ok(differences) => problems.extend(differences.into_iter().map(about)),
+            Err(problem) => problems.push(about(problem)),
+        }
+    }
+    for page in pages(root) {
+        let text = fs::read_to_string(&page).unwrap_or_default();
+        let folder = page.parent().unwrap_or(root);
+        let broken = links(&text).filter(|link| !folder.join(link).exists());
+        problems.extend(broken.map(|link| format!("{}: no such file: {link}", shown(&page, root))));
+    }
+    problems
+}
+
+/// Every page at the root, in docs/ and beside the captures.
+fn pages(root: &Path) -> Vec<std::path::PathBuf> {
+    let mut pages: Vec<_> = ["docs", "captures"]
+        .iter()
+        .flat_map(|folder| files_below(&root.join(folder)))
+        .collect();
+    let at_root = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+    ];
+    pages.extend(at_root.iter().map(|page| root.join(page)));
+    pages.retain(|page| page.extension().is_some_and(|ending| ending == "md"));
+    pages
+}
+
+/// Targets of relative links, without their fragments.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+        .filter_map(|link| link.split('#').next())
+        .filter(|link| {
+            !link.is_empty() && !link.contains("://") && !link.contains(char::is_whitespace)
+        })
+}
+
+/// A command that is no `replay` must at least be there.
+fn program(root: &Path, example: &Example) -> Option<String> {
+    let words: Vec<&str> = example.command.split_whitespace().collect();
+    let known = match words.as_slice() {
+        ["cargo", "xtask", command, ..] => matches!(*command, "check" | "generate"),
+        [
+            "cargo",
+            "run" | "build" | "test" | "install" | "fmt" | "clippy" | "doc",
+            ..,
+        ]
+        | ["replay" | "git" | "cd" | "cp", ..] => true,
+        [assignment, "cargo", ..] if assignment.contains('=') => true,
+        [script, ..] if script.contains('/') => root.join(script).is_file(),
+        _ => false,
+    };
+    (!known).then(|| {
+        format!(
+            "line {}: unknown command: {}",
+            example.line, example.command
+        )
+    })
+}
+
+/// A JSON block of a page is a scenario of this repository, word for word.
+fn scenarios(root: &Path, text: &str) -> Vec<String> {
+    let files: Vec<String> = files_below(&root.join("expectations"))
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .collect();
+    let blocks = text
+        .split("\n```json\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next());
+    let unknown = blocks.filter(|block| !files.iter().any(|file| file == block));
+    unknown
+        .map(|block| {
+            format!(
+                "a JSON example is not a file under expectations/: {}",
+                block.lines().take(3).collect::<String>()
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_relative_paths_without_fragments() {
+        let text = "[a](b.md#c) [d](https://e.example) [f](#g) [h](../i)";
+        assert_eq!(links(text).collect::<Vec<_>>(), ["b.md", "../i"]);
+    }
+}

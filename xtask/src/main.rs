@@ -1,0 +1,66 @@
+//! `cargo xtask`: what keeps this repository consistent with itself.
+//!
+//! * `check` looks for drift and changes nothing: `.ci/run` calls it.
+//! * `generate` writes what `check` compares: the JSON Schema, and scenario files in their canonical form.
+//! * `replay ARGS` is the `replay` command in this process, so that commands in the documentation can be tried.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+mod check;
+
+/// As in the `replay` binary: scenarios may expect how much heap the engine holds.
+#[global_allocator]
+static HEAP: replay::heap::EngineHeap = replay::heap::EngineHeap;
+
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND
+
+Commands:
+  check      Look for drift: schema, scenario files, captures, documentation
+  generate   Write the schema and put scenario files into their canonical form";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<OsString> = arguments.collect();
+    match (command.to_str(), rest.is_empty()) {
+        (Some("check"), true) => check::all(&root()),
+        (Some("generate"), true) => generate(&root()),
+        (Some("replay"), _) => {
+            replay::heap::installed();
+            replay::cli::main([OsString::from("replay")].into_iter().chain(rest))
+        }
+        (Some("help" | "-h" | "--help"), true) => {
+            println!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The repository's root.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+fn generate(root: &Path) -> ExitCode {
+    let mut failed = false;
+    for file in check::generated::files(root) {
+        let done = file.and_then(|file| file.write());
+        match done {
+            Ok(Some(path)) => println!("written: {}", path.display()),
+            Ok(None) => {}
+            Err(problem) => {
+                eprintln!("{problem}");
+                failed = true;
+            }
+        }
+    }
+    ExitCode::from(u8::from(failed))
+}

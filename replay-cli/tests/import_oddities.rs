@@ -239,6 +239,16 @@ fn a_syn_captured_behind_what_it_led_to_begins_its_connection() {
 }
 
 #[test]
+fn an_octet_waits_only_for_what_its_own_segment_acknowledged() {
+    let mut trace = Trace::open();
+    trace.server(ACK, 6, 3, b"later");
+    trace.device(ACK, 1, 6, b"ok");
+    trace.server(ACK, 1, 1, b"first");
+    trace.device(ACK, 3, 11, b"");
+    assert_eq!(octets(passed(&trace.replayed(), 0)), (2, 10));
+}
+
+#[test]
 fn a_far_side_that_spoke_before_its_syn_opens_a_connection_of_its_own() {
     let mut trace = Trace::default();
     trace.device(SYN, 0, 0, b"");

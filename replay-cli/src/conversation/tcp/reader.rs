@@ -1,6 +1,6 @@
 //! Reads a connection's packets in capture order; `far` has the far side's segments, `summary` the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{DeviceSegment, FarEvent, TcpConversation};
 use crate::conversation::assembly::{Added, Assembly};
@@ -42,6 +42,13 @@ pub(crate) fn read(
         }
     }
     reader.finish(raw, notes)
+}
+
+/// What a side had heard of the other when it sent something.
+#[derive(Clone, Copy, Debug, Default)]
+struct Heard {
+    octets: u64,
+    fin: bool,
 }
 
 /// How long the engine waits in silence, by phase, microseconds.
@@ -89,11 +96,13 @@ struct Reader {
     came: Assembly,
     far: Vec<FarEvent>,
     far_told: u64,
-    far_fins: BTreeSet<u64>,
+    /// Where the far side's FINs stood, and what each had heard.
+    far_fins: BTreeMap<u64, Heard>,
+    /// What the far side had heard when it sent from an octet on, for what is not told yet.
+    heard: BTreeMap<u64, Heard>,
     fin_told: bool,
     far_high: u64,
     acked: u64,
-    fin_acked: bool,
     far_event_at: u64,
     far_rst_at: Option<u64>,
     dial: Option<(DialResult, u64)>,
@@ -173,11 +182,11 @@ impl Reader {
             came: Assembly::default(),
             far: Vec::new(),
             far_told: 0,
-            far_fins: BTreeSet::new(),
+            far_fins: BTreeMap::new(),
+            heard: BTreeMap::new(),
             fin_told: false,
             far_high: 0,
             acked: 0,
-            fin_acked: false,
             far_event_at: 0,
             far_rst_at: None,
             dial: None,
@@ -241,9 +250,6 @@ impl Reader {
             repeated &= self.sent.insert(from, captured, fresh) == Added::Repeated;
             self.last_data_at = now;
             self.note_sent(now);
-            // What was acknowledged past a FIN that the device talks past is no end of its stream.
-            let end = self.sent.highest();
-            self.fin_acked &= self.device_fins.range(end..).next().is_some();
         }
         if flags.contains(Flags::FIN) && !rst {
             let fin = from + fresh;
@@ -259,7 +265,7 @@ impl Reader {
         }
         let ack = self.note_ack(tcp, now);
         let come = self.came.contiguous();
-        let seen = 1 + come + u64::from(self.far_fins.contains(&come));
+        let seen = 1 + come + u64::from(self.far_fins.contains_key(&come));
         let answered = self.far_answered || self.missing_syn_ack;
         self.needs = match ack {
             _ if syn && !flags.contains(Flags::ACK) => 0,
@@ -349,7 +355,7 @@ impl Reader {
             .far_fins
             .range(..offset)
             .next_back()
-            .copied()
+            .map(|(fin, _)| *fin)
             .filter(|_| offset > self.came.highest());
         let octets = fin.unwrap_or(offset);
         // Only what lies before something that did come can be told from a forged number.

@@ -1,6 +1,7 @@
 //! The far side's segments: what came in order becomes an event, with what it had waited for.
 
-use super::{Reader, place};
+use super::{Heard, Reader, place};
+use crate::conversation::assembly::Added;
 use crate::conversation::tcp::{DeviceSegment, FarEvent, FarEventKind};
 use crate::packet::{Flags, Tcp};
 use crate::scenario::DialResult;
@@ -33,6 +34,7 @@ impl Reader {
             self.outside += 1;
             return;
         };
+        let mut heard = Heard::default();
         if flags.contains(Flags::ACK)
             && let Some(acked) = place(tcp.acknowledgement, self.device_isn, self.sent.highest())
             && let Ok(acked) = u64::try_from(acked)
@@ -43,13 +45,16 @@ impl Reader {
                 .next_back()
                 .map(|(fin, _)| *fin)
                 .filter(|_| acked > self.sent.highest());
-            self.fin_acked |= fin.is_some();
             let octets = fin.unwrap_or(acked);
             if octets > self.sent.contiguous() && octets <= self.sent.highest() {
                 self.sent.fill_to(octets);
                 self.note_sent(now);
             }
-            self.acked = self.acked.max(octets.min(self.sent.contiguous()));
+            heard = Heard {
+                octets: octets.min(self.sent.contiguous()),
+                fin: fin.is_some(),
+            };
+            self.acked = self.acked.max(heard.octets);
         }
         let len = tcp.payload_len as u64;
         let (skip, from) = if offset < 0 {
@@ -63,10 +68,13 @@ impl Reader {
                 .payload
                 .get(usize::try_from(skip).unwrap_or(usize::MAX)..)
                 .unwrap_or(&[]);
-            self.came.insert(from, captured, fresh);
+            if self.came.insert(from, captured, fresh) == Added::New {
+                self.heard.entry(from).or_insert(heard);
+            }
             self.far_high = self.far_high.max(1 + from + fresh);
         }
-        if flags.contains(Flags::FIN) && self.far_fins.insert(from + fresh) {
+        if flags.contains(Flags::FIN) {
+            self.far_fins.entry(from + fresh).or_insert(heard);
             self.far_high = self.far_high.max(2 + from + fresh);
         }
         self.tell_far(now);
@@ -82,19 +90,35 @@ impl Reader {
                 self.fin_told = false;
                 self.unacknowledge(1 + self.far_told);
             }
-            self.event(
-                FarEventKind::Send {
-                    from: self.far_told,
-                    to,
-                },
-                now,
-            );
+            // Each piece waits for what its own segment acknowledged: one behind a hole may know more than the one
+            // that fills it.
+            let mut from = self.far_told;
+            while from < to {
+                let end = self.heard.range(from + 1..to).next();
+                let end = end.map_or(to, |(end, _)| *end);
+                let heard = self.heard.range(..=from).next_back();
+                let heard = heard.map_or_else(|| self.last_heard(), |(_, heard)| *heard);
+                self.event(FarEventKind::Send { from, to: end }, now, heard);
+                from = end;
+            }
+            let rest = self.heard.split_off(&to);
+            self.heard = rest;
             self.far_told = to;
         }
-        if self.far_fins.contains(&to) && !self.fin_told {
+        if let Some(heard) = self.far_fins.get(&to).copied()
+            && !self.fin_told
+        {
             self.fin_told = true;
-            self.event(FarEventKind::Fin, now);
+            self.event(FarEventKind::Fin, now, heard);
         }
+    }
+
+    /// What the far side had heard when it did what is told last: so much at least for what no packet shows.
+    fn last_heard(&self) -> Heard {
+        self.far.last().map_or_else(Heard::default, |event| Heard {
+            octets: event.acked,
+            fin: event.fin_acked,
+        })
     }
 
     /// Limits to `units` what the device had acknowledged so far.
@@ -106,20 +130,20 @@ impl Reader {
         }
     }
 
-    pub(super) fn event(&mut self, kind: FarEventKind, now: u64) {
-        let mut cause = self.sent_by(self.acked);
-        if self.fin_acked {
+    fn event(&mut self, kind: FarEventKind, now: u64, heard: Heard) {
+        let mut cause = self.sent_by(heard.octets);
+        if heard.fin {
             cause = cause.max(self.device_fin_at);
         }
-        self.push_event(kind, now, cause);
+        self.push_event(kind, now, cause, heard);
     }
 
-    pub(super) fn push_event(&mut self, kind: FarEventKind, now: u64, cause: u64) {
+    pub(super) fn push_event(&mut self, kind: FarEventKind, now: u64, cause: u64, heard: Heard) {
         let wait_us = now.saturating_sub(cause.max(self.far_event_at));
         self.far.push(FarEvent {
             kind,
-            acked: self.acked,
-            fin_acked: self.fin_acked,
+            acked: heard.octets,
+            fin_acked: heard.fin,
             wait_us,
         });
         self.far_event_at = now;

@@ -1,6 +1,6 @@
 //! The end of a reading: what the connection came to, and what was found on the way.
 
-use super::Reader;
+use super::{Heard, Reader};
 use crate::conversation::demux::RawFlow;
 use crate::conversation::tcp::{FarEventKind, TcpConversation};
 use crate::packet::Flags;
@@ -17,9 +17,12 @@ impl Reader {
             .filter(|at| connected && self.device_rst_at.is_none_or(|device| device > *at))
         {
             self.acked = self.sent.contiguous();
-            self.fin_acked = self.device_fins.contains_key(&self.acked);
+            let heard = Heard {
+                octets: self.acked,
+                fin: self.device_fins.contains_key(&self.acked),
+            };
             let at = at.max(self.last_data_at).max(self.far_event_at);
-            self.push_event(FarEventKind::Reset, at, self.last_data_at);
+            self.push_event(FarEventKind::Reset, at, self.last_data_at, heard);
         }
         let mut dial = self.dial.unwrap_or((
             if connected {

@@ -375,7 +375,7 @@ impl<'a> Device<'a> {
         }
         self.flush(world);
         for index in moved {
-            self.reopen_window(world, index);
+            self.reopen_window(world, index, 1);
             self.look_at_successors(world, index);
         }
     }

@@ -12,19 +12,24 @@ const SYNS_AGAIN: u32 = 6;
 
 impl Device<'_> {
     /// Opens the window to what the head acknowledges, if the recorded one ends before: the device took more than it
-    /// had offered last (it had moved its edge back, or the offer is not in the recording). One octet more it may
-    /// owe to a probe.
-    pub(crate) fn reopen_window(&mut self, world: &mut World<'_>, index: usize) {
+    /// had offered last (it had moved its edge back, or the offer is not in the recording). `probe` octets more it may
+    /// owe to a probe. Says whether it opened.
+    pub(crate) fn reopen_window(
+        &mut self,
+        world: &mut World<'_>,
+        index: usize,
+        probe: u64,
+    ) -> bool {
         let Gate::Cause { needs } = self.gate(world, index) else {
-            return;
+            return false;
         };
         let (Some(state), Some(flow)) = (self.state(world, index), self.flows.get(index)) else {
-            return;
+            return false;
         };
         let have = state.down.contiguous();
         let edge = flow.acked + u64::from(flow.window);
-        if flow.acked == 0 || needs <= edge + 1 || state.closed.is_some() {
-            return;
+        if flow.acked == 0 || needs <= edge + probe || state.closed.is_some() {
+            return false;
         }
         let unit = 1
             << if state.down.scaled {
@@ -36,13 +41,14 @@ impl Device<'_> {
         let window = needs.saturating_sub(have).next_multiple_of(unit).min(most);
         let window = u32::try_from(window).unwrap_or(u32::MAX);
         let Some(frame) = inject::acknowledgement(state, have, window) else {
-            return;
+            return false;
         };
         if let Some(flow) = self.flows.get_mut(index) {
             (flow.acked, flow.window) = (have, window);
         }
         self.note_synthetic(index);
         world.inject(&[frame]);
+        true
     }
 
     /// Acts at once for a flow that can go on only by an acknowledgement the recording does not hold here.
@@ -63,7 +69,7 @@ impl Device<'_> {
             self.resend(world, index);
             return;
         }
-        self.reopen_window(world, index);
+        self.reopen_window(world, index, 1);
         // Only a dialer that was refused room waits for the device and nothing else.
         let refused = |state: &FlowState| state.script.refused && !state.script.is_timed();
         if !self.state(world, index).is_some_and(refused) {
@@ -168,7 +174,10 @@ impl Device<'_> {
         if state.closed.is_some() {
             return false;
         }
-        if self.acknowledge(world, index) || self.resend(world, index) {
+        if self.acknowledge(world, index)
+            || self.resend(world, index)
+            || self.reopen_window(world, index, 0)
+        {
             return true;
         }
         let Some(state) = self.state(world, index) else {

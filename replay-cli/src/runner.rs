@@ -79,7 +79,6 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         udp_limit,
         seed,
         martians,
-        checksums: _,
         rx_buffer,
         tx_buffer,
         tcp_idle,

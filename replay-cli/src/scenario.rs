@@ -32,7 +32,7 @@ pub mod schema;
 pub use bytes::Bytes;
 pub use destination::Destination;
 pub use dialer::{Dial, DialResult, DialerScript, Rule, Step, True, When};
-pub use engine_settings::{ChecksumCheck, EngineSettings, Martians};
+pub use engine_settings::{EngineSettings, Martians};
 pub use expect::{
     CloseExpectation, DialExpectation, DnsExpectation, Expectations, HalfCloseExpectation, How,
     MemoryExpectation, Never, Side, StreamExpectation, StreamPair,

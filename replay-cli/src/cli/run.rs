@@ -47,7 +47,7 @@ pub(crate) struct RunArgs {
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// Print what passed as well; twice: notes and every packet.
+    /// Print what passed as well; twice: figures and notes of every run.
     #[arg(short, long, action = ArgAction::Count)]
     verbose: u8,
 

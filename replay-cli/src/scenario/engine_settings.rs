@@ -25,9 +25,6 @@ pub struct EngineSettings {
     /// What happens to frames with addresses a device cannot mean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub martians: Option<Martians>,
-    /// Whether checksums of incoming frames are verified.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub checksums: Option<ChecksumCheck>,
     /// The receive ring of a TCP flow, at most 65,535 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rx_buffer: Option<Size>,
@@ -62,16 +59,6 @@ pub enum Martians {
     Drop,
     /// They are taken like any other, as captures of a loopback interface need.
     Admit,
-}
-
-/// Whether checksums of incoming frames are verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ChecksumCheck {
-    /// Frames with a wrong checksum are dropped.
-    Verify,
-    /// Checksums are not looked at.
-    Ignore,
 }
 
 impl EngineSettings {

@@ -78,6 +78,7 @@ pub fn derive(capture: &Conversations, reference: &str, options: &ImportOptions)
         },
         kind: None,
         covers: Vec::new(),
+        deviation: None,
         flows: Named(Vec::new()),
         dialer: scenario::DialerScript::default(),
         faults: Vec::new(),

@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod capture;
+pub mod catalogue;
 mod check;
 pub mod cli;
 pub mod conversation;

@@ -1,6 +1,10 @@
 //! What a run came to: the one source of every report.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::diagnostic::{Diagnostic, Place};
+use crate::scenario::Deviation;
 
 /// What became of one scenario.
 #[derive(Clone, Debug)]
@@ -32,6 +36,8 @@ pub enum Verdict {
     Pass,
     /// An expectation or an invariant was not met.
     Fail,
+    /// It failed just as the scenario says it is known to: the reason.
+    Deviation(String),
     /// Two runs gave different outputs.
     Nondeterministic,
     /// The scenario or one of its files cannot be used.
@@ -85,10 +91,16 @@ pub struct Failure {
 macro_rules! kinds {
     ($($(#[$doc:meta])+ $name:ident = $label:literal,)+) => {
         /// The kinds of failures.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+        )]
+        #[serde(rename_all = "kebab-case")]
         pub enum FailureKind { $($(#[$doc])+ $name,)+ }
 
         impl FailureKind {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
             /// Stable label in reports.
             #[must_use]
             pub const fn label(self) -> &'static str {
@@ -145,12 +157,94 @@ kinds! {
     Nondeterminism = "nondeterminism",
     /// An expectation names a flow that never was.
     UnknownFlow = "unknown-flow",
+    /// A scenario that is known to fail passed.
+    UnexpectedPass = "unexpected-pass",
+    /// A scenario that is known to fail failed in another way.
+    WrongDeviation = "wrong-deviation",
+}
+
+impl FailureKind {
+    /// Whether a requirement can be known to fail this way. What must always hold cannot be excused.
+    #[must_use]
+    pub const fn may_deviate(self) -> bool {
+        !matches!(
+            self,
+            Self::Invariant
+                | Self::Livelock
+                | Self::Nondeterminism
+                | Self::UnknownFlow
+                | Self::UnexpectedPass
+                | Self::WrongDeviation
+        )
+    }
 }
 
 impl ScenarioOutcome {
-    /// Whether nothing is wrong with it.
+    /// Whether nothing is wrong with it that is not known and accepted.
     #[must_use]
     pub fn passed(&self) -> bool {
-        matches!(self.verdict, Verdict::Pass | Verdict::Left(_))
+        matches!(
+            self.verdict,
+            Verdict::Pass | Verdict::Deviation(_) | Verdict::Left(_)
+        )
+    }
+
+    /// Holds the failures against what the scenario is known to fail with, and sets the verdict.
+    pub(crate) fn judge(&mut self, deviation: Option<&Deviation>, place: Option<Place>) {
+        let kinds = self.failures.iter().map(|failure| failure.kind);
+        self.verdict = match deviation {
+            None if self.failures.is_empty() => Verdict::Pass,
+            None => Verdict::Fail,
+            Some(deviation) if deviation.is(kinds.clone()) => {
+                Verdict::Deviation(deviation.why.clone())
+            }
+            Some(deviation) => {
+                let list = |kinds: &mut dyn Iterator<Item = FailureKind>| {
+                    let mut labels: Vec<&str> = kinds.map(FailureKind::label).collect();
+                    labels.sort_unstable();
+                    labels.dedup();
+                    labels.join(", ")
+                };
+                let (kind, what, help) = if self.failures.is_empty() {
+                    (
+                        FailureKind::UnexpectedPass,
+                        "the scenario is known to fail, and passed",
+                        "take out `deviation`, and the section of docs/DEVIATIONS.md with it",
+                    )
+                } else {
+                    (
+                        FailureKind::WrongDeviation,
+                        "the scenario is known to fail, but failed in another way",
+                        "mend what is new, or say in `deviation.fails` what is so",
+                    )
+                };
+                let expected = list(&mut deviation.fails.iter().copied());
+                let actual = list(&mut kinds.clone());
+                self.failures.push(Failure {
+                    kind,
+                    what: what.to_owned(),
+                    expected: Some(expected),
+                    actual: (!actual.is_empty()).then_some(actual),
+                    flow: None,
+                    frame: None,
+                    at_us: None,
+                    place,
+                    help: Some(help.to_owned()),
+                });
+                Verdict::Fail
+            }
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_the_words_of_scenario_files() {
+        for kind in FailureKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.label());
+        }
     }
 }

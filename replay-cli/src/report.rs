@@ -20,6 +20,8 @@ pub struct Totals {
     pub passed: u64,
     /// Those with an expectation that was not met.
     pub failed: u64,
+    /// Those that failed just as they are known to.
+    pub deviations: u64,
     /// Those of which two runs differed.
     pub nondeterministic: u64,
     /// Those that cannot be used.
@@ -42,6 +44,7 @@ impl Totals {
         let count = match outcome.verdict {
             Verdict::Pass => &mut self.passed,
             Verdict::Fail => &mut self.failed,
+            Verdict::Deviation(_) => &mut self.deviations,
             Verdict::Nondeterministic => &mut self.nondeterministic,
             Verdict::Invalid(_) => &mut self.invalid,
             Verdict::Left(_) => &mut self.left,
@@ -54,9 +57,15 @@ impl Totals {
     /// All scenarios that have an outcome.
     #[must_use]
     pub fn scenarios(&self) -> u64 {
-        [self.failed, self.nondeterministic, self.invalid, self.left]
-            .iter()
-            .fold(self.passed, |sum, count| sum.saturating_add(*count))
+        [
+            self.failed,
+            self.deviations,
+            self.nondeterministic,
+            self.invalid,
+            self.left,
+        ]
+        .iter()
+        .fold(self.passed, |sum, count| sum.saturating_add(*count))
     }
 
     /// The exit code that says the worst of it.

@@ -15,6 +15,7 @@ pub mod canonical;
 mod check;
 mod decode;
 pub mod destination;
+pub mod deviation;
 pub mod dialer;
 pub mod discover;
 pub mod engine_settings;
@@ -31,6 +32,7 @@ pub mod schema;
 
 pub use bytes::Bytes;
 pub use destination::Destination;
+pub use deviation::Deviation;
 pub use dialer::{Dial, DialResult, DialerScript, Rule, Step, True, When};
 pub use engine_settings::{EngineSettings, Martians};
 pub use expect::{
@@ -58,9 +60,12 @@ pub struct Scenario {
     pub kind: Option<Kind>,
     /// What the scenario shows, as a sentence.
     pub title: String,
-    /// Identifiers of the requirements the scenario covers.
+    /// Identifiers of the requirements the scenario covers: of the conformance catalogue, or names of your own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub covers: Vec<String>,
+    /// How the engine is known to fail the scenario, which states what the requirement asks for all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deviation: Option<Deviation>,
     /// Engine settings that differ from the defaults.
     #[serde(default, skip_serializing_if = "EngineSettings::is_default")]
     pub engine: EngineSettings,

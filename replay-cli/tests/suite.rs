@@ -64,7 +64,7 @@ fn every_scenario_passes() {
     for path in paths.iter().filter(|path| !needs_binary(path)) {
         for outcome in run(path) {
             assert!(
-                matches!(outcome.verdict, Verdict::Pass),
+                matches!(outcome.verdict, Verdict::Pass | Verdict::Deviation(_)),
                 "{}: {:?} {:?}",
                 outcome.name,
                 outcome.verdict,
@@ -194,4 +194,56 @@ fn a_lost_frame_of_the_device_is_noticed_or_repaired() {
         });
     });
     assert_eq!(kinds, Vec::<String>::new());
+}
+
+/// What a scenario that is known to fail comes to: its verdict and the kinds of its failures.
+fn deviating(name: &str, fails: &str, alter: impl FnOnce(&mut Scenario)) -> (Verdict, Vec<String>) {
+    let path = repository()
+        .join("expectations")
+        .join(name)
+        .with_extension("json");
+    let mut scenario = load::load(&path).expect("a sound scenario").scenario;
+    scenario.deviation = Some(replay::scenario::Deviation {
+        fails: serde_json::from_str(fails).expect("kinds"),
+        why: "it is only said to".to_owned(),
+    });
+    scenario.covers = vec!["OWN-1".to_owned()];
+    alter(&mut scenario);
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = folder.path().join("deviating.json");
+    std::fs::write(&copy, scenario.to_canonical_string()).expect("a file");
+    let outcome = run(&copy).remove(0);
+    let kinds = outcome.failures.iter().map(|f| f.kind.label().to_owned());
+    (outcome.verdict.clone(), kinds.collect())
+}
+
+const REFUSED: &str = "engine/handshake/dial_refused_resets_the_device";
+
+/// Expects another number of dials than there are.
+fn wrong_counter(scenario: &mut Scenario) {
+    let other = replay::scenario::Expected::Exact(7);
+    scenario.expect.counters.0 = vec![("tcp_dial_fail".to_owned(), other)];
+}
+
+#[test]
+fn a_scenario_that_fails_as_it_is_known_to_is_a_deviation() {
+    let (verdict, kinds) = deviating(REFUSED, r#"["wrong-counter"]"#, wrong_counter);
+    assert!(matches!(verdict, Verdict::Deviation(why) if why == "it is only said to"));
+    assert_eq!(kinds, ["wrong-counter"]);
+}
+
+#[test]
+fn a_scenario_that_is_known_to_fail_and_passes_is_a_failure() {
+    let (verdict, kinds) = deviating(REFUSED, r#"["wrong-counter"]"#, |_| ());
+    assert!(matches!(verdict, Verdict::Fail));
+    assert_eq!(kinds, ["unexpected-pass"]);
+}
+
+#[test]
+fn a_scenario_that_fails_otherwise_than_it_is_known_to_is_a_failure() {
+    for fails in [r#"["wrong-close"]"#, r#"["wrong-close", "wrong-counter"]"#] {
+        let (verdict, kinds) = deviating(REFUSED, fails, wrong_counter);
+        assert!(matches!(verdict, Verdict::Fail));
+        assert_eq!(kinds, ["wrong-counter", "wrong-deviation"]);
+    }
 }

@@ -6,15 +6,17 @@ use std::{fs, io};
 
 mod captures;
 mod console;
+mod deviations;
 mod documents;
 pub(crate) mod generated;
 
 /// A check's name and what it does.
 type Check = (&'static str, fn(&Path) -> Vec<String>);
 
-const CHECKS: [Check; 3] = [
+const CHECKS: [Check; 4] = [
     ("generated files", generated::check),
     ("captures", captures::check),
+    ("deviations", deviations::check),
     ("documentation", documents::check),
 ];
 

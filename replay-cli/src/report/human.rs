@@ -66,7 +66,17 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
             .iter()
             .try_for_each(|problem| diagnostic(out, problem, look.style))?;
     }
-    for (index, failure) in failures.iter().enumerate() {
+    if let Verdict::Deviation(why) = verdict {
+        writeln!(
+            out,
+            "{} {}",
+            look.style.paint(Paint::Faint, "  known:"),
+            printable(why)
+        )?;
+    }
+    // How a deviation shows is told in its file; the packets are for who asks.
+    let shows_failures = !matches!(verdict, Verdict::Deviation(_)) || look.detail == Detail::Notes;
+    for (index, failure) in failures.iter().enumerate().filter(|_| shows_failures) {
         self::failure(out, failure, path, index == 0, look.style)?;
     }
     let shows_notes = look.detail == Detail::Notes || (!passed && look.detail >= Detail::Verdicts);
@@ -176,6 +186,7 @@ fn word(verdict: &Verdict) -> (&'static str, Paint) {
     match verdict {
         Verdict::Pass => ("PASS", Paint::Good),
         Verdict::Fail => ("FAIL", Paint::Bad),
+        Verdict::Deviation(_) => ("DEVIATION", Paint::Attention),
         Verdict::Nondeterministic => ("NONDETERMINISTIC", Paint::Bad),
         Verdict::Invalid(_) => ("INVALID", Paint::Bad),
         Verdict::Left(_) => ("LEFT", Paint::Faint),
@@ -193,6 +204,9 @@ pub fn summary(totals: &Totals, wall: Duration) -> String {
     ];
     if totals.nondeterministic > 0 {
         counts.insert(2, format!("{} nondeterministic", totals.nondeterministic));
+    }
+    if totals.deviations > 0 {
+        counts.push(counted(totals.deviations, "known deviation"));
     }
     if totals.not_run > 0 {
         counts.push(format!("{} not run", totals.not_run));
@@ -262,6 +276,13 @@ mod tests {
         insta::assert_snapshot!(shown(&samples::passed(), Detail::Verdicts));
         insta::assert_snapshot!(shown(&samples::passed(), Detail::Notes));
         insta::assert_snapshot!(shown(&samples::left(), Detail::Verdicts));
+    }
+
+    #[test]
+    fn a_deviation_is_shown_on_demand_with_its_reason() {
+        assert_eq!(shown(&samples::deviating(), Detail::Summary), "");
+        insta::assert_snapshot!(shown(&samples::deviating(), Detail::Verdicts));
+        insta::assert_snapshot!(shown(&samples::deviating(), Detail::Notes));
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub fn run(outcomes: &[ScenarioOutcome], totals: &Totals) -> Value {
     let Totals {
         passed,
         failed,
+        deviations,
         nondeterministic,
         invalid,
         left,
@@ -32,6 +33,7 @@ pub fn run(outcomes: &[ScenarioOutcome], totals: &Totals) -> Value {
             "scenarios": totals.scenarios(),
             "passed": passed,
             "failed": failed,
+            "deviations": deviations,
             "nondeterministic": nondeterministic,
             "invalid": invalid,
             "left": left,
@@ -70,7 +72,7 @@ fn scenario(outcome: &ScenarioOutcome) -> Value {
         Verdict::Invalid(diagnostics) => {
             value["diagnostics"] = diagnostics.iter().map(diagnostic).collect();
         }
-        Verdict::Left(reason) => value["reason"] = json!(reason),
+        Verdict::Left(reason) | Verdict::Deviation(reason) => value["reason"] = json!(reason),
         Verdict::Pass | Verdict::Fail | Verdict::Nondeterministic => {}
     }
     value
@@ -80,6 +82,7 @@ fn word(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "pass",
         Verdict::Fail => "fail",
+        Verdict::Deviation(_) => "deviation",
         Verdict::Nondeterministic => "nondeterministic",
         Verdict::Invalid(_) => "invalid",
         Verdict::Left(_) => "left",

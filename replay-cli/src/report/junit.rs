@@ -95,6 +95,10 @@ fn write_case(
             };
             write_problem(xml, "error", "invalid", &what, &text())?;
         }
+        Verdict::Deviation(reason) => {
+            let message = format!("deviation: {reason}");
+            writeln!(xml, "      <skipped message=\"{}\"/>", Escaped(&message))?;
+        }
         Verdict::Left(reason) => {
             writeln!(xml, "      <skipped message=\"{}\"/>", Escaped(reason))?;
         }
@@ -143,7 +147,7 @@ impl Counts {
                 Verdict::Pass => {}
                 Verdict::Fail | Verdict::Nondeterministic => counts.failures += 1,
                 Verdict::Invalid(_) => counts.errors += 1,
-                Verdict::Left(_) => counts.skipped += 1,
+                Verdict::Left(_) | Verdict::Deviation(_) => counts.skipped += 1,
             }
         }
         counts

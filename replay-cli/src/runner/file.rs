@@ -246,9 +246,9 @@ fn run_one(
             run.figures.left_out
         ));
     }
-    if !outcome.failures.is_empty() {
-        outcome.verdict = Verdict::Fail;
-    }
+    let deviation = scenario.deviation.as_ref();
+    let place = deviation.map(|_| loaded.place("/deviation"));
+    outcome.judge(deviation, place);
     if let Some(index) = run.digest.difference(&other.digest) {
         outcome.verdict = Verdict::Nondeterministic;
         let what = format!(

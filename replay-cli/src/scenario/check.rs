@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::positions::escape;
-use super::{Bytes, DialResult, FlowSpec, Input, Protocol, Scenario, Step};
+use super::{Bytes, Deviation, DialResult, FlowSpec, Input, Protocol, Scenario, Step};
+use crate::catalogue;
 use crate::diagnostic::nearest;
 
 mod expectations;
@@ -97,7 +98,51 @@ impl Checker<'_> {
                     format!("/covers/{index}"),
                     format!("requirement `{requirement}` is listed twice"),
                 );
+            } else if let Some(unknown) = catalogue::unknown(requirement) {
+                let help = match unknown.nearest {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => {
+                        "`replay conformance` lists them; names of your own begin with another word"
+                            .to_owned()
+                    }
+                };
+                self.report_with_help(
+                    format!("/covers/{index}"),
+                    format!("requirement `{requirement}` is not in the conformance catalogue"),
+                    help,
+                );
             }
+        }
+        self.deviation();
+    }
+
+    fn deviation(&mut self) {
+        let Some(Deviation { fails, why }) = &self.scenario.deviation else {
+            return;
+        };
+        if self.scenario.covers.is_empty() {
+            self.report_with_help(
+                "/deviation",
+                "a deviation is from a requirement, but `covers` names none",
+                "name it in `covers`",
+            );
+        }
+        if fails.is_empty() {
+            self.report("/deviation/fails", "a deviation that fails nothing is none");
+        }
+        for (index, kind) in fails.iter().enumerate() {
+            let pointer = format!("/deviation/fails/{index}");
+            if !kind.may_deviate() {
+                self.report(
+                    pointer,
+                    format!("`{}` is never accepted: it must always hold", kind.label()),
+                );
+            } else if fails.iter().take(index).any(|earlier| earlier == kind) {
+                self.report(pointer, format!("`{}` is listed twice", kind.label()));
+            }
+        }
+        if why.trim().is_empty() {
+            self.report("/deviation/why", "the reason is empty");
         }
     }
 

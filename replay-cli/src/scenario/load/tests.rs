@@ -340,6 +340,18 @@ fn files_of_another_sort_are_not_judged_by_the_rules_of_this_one() {
             "{\"schema\": 1, \"title\": \" \", \"covers\": [\"A\", \"A\"], \"input\": {\"frames\": [\"a\"]}}",
             "1:24: the title is empty\n  help: say in a sentence what the scenario shows\n1:45: requirement `A` is listed twice",
         ),
+        (
+            "{\"schema\": 1, \"title\": \"t\", \"covers\": [\"TCP-CLOSE-HLAF\"], \"input\": {\"frames\": [\"a\"]}}",
+            "1:40: requirement `TCP-CLOSE-HLAF` is not in the conformance catalogue\n  help: did you mean `TCP-CLOSE-HALF`?",
+        ),
+        (
+            "{\"schema\": 1, \"title\": \"t\", \"deviation\": {\"fails\": [\"invariant\", \"wrong-packt\"], \"why\": \"w\"}, \"input\": {\"frames\": [\"a\"]}}",
+            "1:66: unknown value `wrong-packt` for `fails[1]`\n  help: did you mean `wrong-packet`?",
+        ),
+        (
+            "{\"schema\": 1, \"title\": \"t\", \"deviation\": {\"fails\": [\"invariant\"], \"why\": \"\"}, \"input\": {\"frames\": [\"a\"]}}",
+            "1:42: a deviation is from a requirement, but `covers` names none\n  help: name it in `covers`\n1:53: `invariant` is never accepted: it must always hold\n1:74: the reason is empty",
+        ),
     ] {
         assert_eq!(all(parse_text(text).unwrap_err()), complaint, "{text}");
     }

@@ -153,7 +153,7 @@ impl<'a> Check<'a> {
     }
 
     fn counters(&mut self) {
-        let counters: BTreeMap<String, u64> = self.run.counters.iter().collect();
+        let counters: BTreeMap<&str, u64> = self.run.counters.iter().collect();
         for (name, expected) in self.scenario.expect.counters.iter() {
             self.verdicts.checks += 1;
             let pointer = format!("/expect/counters/{}", crate::scenario::load::escape(name));
@@ -163,9 +163,8 @@ impl<'a> Check<'a> {
                     &pointer,
                     format!("there is no counter `{name}`"),
                 );
-                unknown.help =
-                    crate::diagnostic::nearest(name, counters.keys().map(String::as_str))
-                        .map(|near| format!("did you mean `{near}`?"));
+                unknown.help = crate::diagnostic::nearest(name, counters.keys().copied())
+                    .map(|near| format!("did you mean `{near}`?"));
                 self.verdicts.failures.push(unknown);
                 continue;
             };

@@ -186,10 +186,12 @@ fn world<'a>(
 fn finish(mut world: World<'_>) -> RunOutput {
     if world.livelock {
         let last = world.last_events().join(", ");
+        let now = world.clock();
+        let table = world.engine.at_work().inspect(now);
         world.failures.push(Failure {
             kind: FailureKind::Livelock,
             what: format!(
-                "no end after {} steps; the last events: {last}",
+                "no end after {} steps; the last events: {last}; the flows:\n{table}",
                 world.steps
             ),
             expected: None,
@@ -202,6 +204,11 @@ fn finish(mut world: World<'_>) -> RunOutput {
         });
     }
     let counters = world.engine.counters();
+    if !world.livelock
+        && let Some(problem) = invariant::octets(&counters, &world.flows)
+    {
+        world.broken(None, problem);
+    }
     let failures = std::mem::take(&mut world.failures);
     RunOutput {
         figures: Figures {

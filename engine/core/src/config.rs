@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::log::{LogLevel, LogMask};
+
 /// What the engine may use and how long it waits. Worst-case memory of TCP is
 /// `tcp_limit * (rx_buffer + tx_buffer + 2 KiB)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,15 @@ pub struct Config {
     pub path_policy: PathPolicy,
     /// How long a closed tuple is remembered, to answer late segments. Default 10 s.
     pub tombstone: Duration,
+    /// The least weight of lines that come as [`Output::Log`](crate::Output::Log); `None`: no lines. Default `None`.
+    pub log_level: Option<LogLevel>,
+    /// What lines may be about. Default: everything.
+    pub log_mask: LogMask,
+    /// Whether lines show addresses and names in clear instead of keyed hashes. Default no.
+    pub log_addresses: bool,
+    /// How often the counters are written to the log, at level info. They ride on the first drain after the interval:
+    /// an idle engine is not woken for them. Default `None`: never.
+    pub metrics_interval: Option<Duration>,
 }
 
 impl Default for Config {
@@ -75,6 +86,10 @@ impl Default for Config {
             output_limit: 4096,
             path_policy: PathPolicy::Keep,
             tombstone: Duration::from_secs(10),
+            log_level: None,
+            log_mask: LogMask::ALL,
+            log_addresses: false,
+            metrics_interval: None,
         }
     }
 }

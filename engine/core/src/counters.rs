@@ -3,41 +3,101 @@
 use crate::drop_reason::DropReason;
 
 macro_rules! counters {
-    ($($(#[$doc:meta])+ $name:ident,)+) => {
-        /// What the engine has counted since it was made. All counters only grow, but gauges (`*_flows`).
+    ($([$group:literal] $($(#[doc = $doc:literal])+ $name:ident $(: $mark:ident)?,)+)+) => {
+        /// What the engine has counted since it was made. All counters only grow; gauges say how things stand.
+        ///
+        /// docs/COUNTERS.md lists them with their groups and marks; [`Counters::describe`] does so in code.
         #[derive(Clone, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Counters {
-            $($(#[$doc])+ pub $name: u64,)+
+            $($($(#[doc = $doc])+ pub $name: u64,)+)+
             drops: Vec<u64>,
         }
 
         impl Default for Counters {
             fn default() -> Self {
-                Self { $($name: 0,)+ drops: vec![0; DropReason::ALL.len()] }
+                Self { $($($name: 0,)+)+ drops: vec![0; DropReason::ALL.len()] }
             }
         }
 
+        /// All but the drops.
+        const PLAIN: &[CounterInfo] = &[$($(CounterInfo {
+            name: stringify!($name),
+            group: $group,
+            help: concat!($($doc),+),
+            mark: counters!(@mark $($mark)?),
+        },)+)+];
+
         impl Counters {
-            /// Every counter by name, drops as `drop_<reason>`, in a fixed order.
-            pub fn iter(&self) -> impl Iterator<Item = (String, u64)> + '_ {
-                let plain = [$((stringify!($name), self.$name),)+];
-                let drops = DropReason::ALL.iter().map(|reason| (format!("drop_{}", reason.label()), self.dropped(*reason)));
-                plain.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(drops)
+            fn plain(&self) -> impl Iterator<Item = u64> + '_ {
+                [$($(self.$name,)+)+].into_iter()
             }
         }
     };
+    (@mark) => { Mark::Semantic };
+    (@mark timing) => { Mark::Timing };
+    (@mark gauge) => { Mark::Gauge };
+}
+
+/// What may be concluded from a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mark {
+    /// A matter of what was done: equal whichever way the engine is driven (directly, by the loop, through the C ABI).
+    Semantic,
+    /// A matter of batches and instants as well: compared only between runs driven the same way.
+    Timing,
+    /// How things stand; it goes up and down.
+    Gauge,
+}
+
+/// What a counter is, for documents and exporters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CounterInfo {
+    /// The name, as in [`Counters::get`].
+    pub name: &'static str,
+    /// The heading it stands under.
+    pub group: &'static str,
+    /// What may be concluded from it.
+    pub mark: Mark,
+    help: &'static str,
+}
+
+impl CounterInfo {
+    /// What it counts, in a sentence.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        self.help.trim()
+    }
 }
 
 counters! {
+    ["Frames"]
     /// Frames handed in by the device.
-    frames_in,
+    frames_in: timing,
     /// Octets of frames handed in.
-    bytes_in,
+    bytes_in: timing,
     /// Frames emitted toward the device.
-    frames_out,
+    frames_out: timing,
     /// Octets of frames emitted.
-    bytes_out,
+    bytes_out: timing,
+
+    ["What became of the frames taken in"]
+    /// Segments with text that a flow took.
+    taken_text: timing,
+    /// Segments without text that a flow took: acknowledgements, FINs, resets, repeated SYNs.
+    taken_control: timing,
+    /// SYNs held until their dial is answered, repetitions included.
+    taken_syn: timing,
+    /// Datagrams that a flow took, to hand on at once or when it may.
+    taken_datagram,
+    /// Fragments taken whose datagram is not whole yet; the last one counts as what the datagram becomes.
+    taken_fragment,
+    /// ICMP messages that were meant for the engine or one of its flows.
+    taken_icmp,
+    /// Frames answered without a flow: echo requests, segments for a closed tuple.
+    taken_answered: timing,
+
+    ["Dials and admission"]
     /// Dial requests for TCP flows.
     tcp_dials,
     /// Dial requests for UDP flows.
@@ -50,6 +110,12 @@ counters! {
     tcp_admission_fail,
     /// Datagrams refused because the flow limit was reached.
     udp_admission_fail,
+
+    ["Ends of flows"]
+    /// TCP flows that ended, whatever way.
+    tcp_closes,
+    /// UDP flows that ended, whatever way.
+    udp_closes,
     /// TCP flows closed because nothing moved for too long.
     tcp_idle_timeout,
     /// UDP flows closed because nothing moved for too long.
@@ -62,8 +128,10 @@ counters! {
     tcp_reset_by_device,
     /// Resets that the dialer reported.
     tcp_reset_by_remote,
+
+    ["Streams and datagrams"]
     /// Octets offered by the remote that a full ring refused; they come again after `Resume`.
-    tcp_backpressure_refused,
+    tcp_backpressure_refused: timing,
     /// TCP octets dropped: always zero, or the engine is broken.
     tcp_backpressure_drops,
     /// Datagrams dropped because a queue was full.
@@ -74,16 +142,22 @@ counters! {
     downstream_bytes,
     /// Datagrams handed to the dialer.
     upstream_datagrams,
+    /// Datagrams given up with their flow before the dialer could take them.
+    udp_given_up,
     /// Datagrams taken from the dialer.
     downstream_datagrams,
+
+    ["Repairs"]
     /// Data segments emitted more than once.
-    tcp_retransmissions,
+    tcp_retransmissions: timing,
     /// Acknowledgements sent to challenge a SYN, a reset or an acknowledgement (RFC 5961).
-    tcp_challenge_acks,
+    tcp_challenge_acks: timing,
     /// Times a guard around smoltcp closed a flow or repaired a segment.
-    guard_hits,
+    guard_hits: timing,
     /// Resets sent for segments that belong to no flow.
-    resets_without_flow,
+    resets_without_flow: timing,
+
+    ["ICMP and fragments"]
     /// ICMP echo requests answered.
     icmp_echo_replies,
     /// ICMP errors sent to the device.
@@ -94,17 +168,118 @@ counters! {
     fragments_in,
     /// Datagrams put together from fragments.
     reassembled,
+
+    ["DNS"]
     /// DNS answers read.
     dns_answers,
     /// DNS messages that could not be read.
     dns_malformed,
-    /// TCP flows open (gauge).
-    tcp_flows,
-    /// UDP flows open (gauge).
-    udp_flows,
+
+    ["Diagnostics"]
+    /// Log lines dropped because too many waited.
+    log_lines_dropped,
+
+    ["How things stand"]
+    /// TCP flows open.
+    tcp_flows: gauge,
+    /// UDP flows open.
+    udp_flows: gauge,
+    /// Datagrams that wait for the dialer.
+    udp_waiting: gauge,
+    /// Frames that wait for the device.
+    frames_waiting: gauge,
+    /// Octets held of datagrams whose fragments are not all there, bookkeeping included.
+    fragment_bytes: gauge,
 }
 
 impl Counters {
+    /// What each counter is, drops included, in the order of [`Counters::iter`].
+    pub fn describe() -> impl Iterator<Item = CounterInfo> {
+        let drops = DropReason::ALL.iter().map(|reason| CounterInfo {
+            name: reason.counter(),
+            group: "Frames dropped, by reason",
+            help: reason.help(),
+            mark: Mark::Semantic,
+        });
+        PLAIN.iter().copied().chain(drops)
+    }
+
+    /// Every counter by name, drops as `drop_<reason>`, in a fixed order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let drops = DropReason::ALL.iter().map(|reason| self.dropped(*reason));
+        let names = Self::describe().map(|info| info.name);
+        names.zip(self.plain().chain(drops))
+    }
+
+    /// All counters that are not zero, in one line.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        let mut line = String::from("counters");
+        for (name, value) in self.iter().filter(|(_, value)| *value > 0) {
+            line.push(' ');
+            line.push_str(name);
+            line.push('=');
+            line.push_str(&value.to_string());
+        }
+        line
+    }
+
+    /// All frames that were dropped, whatever for.
+    #[must_use]
+    pub fn frames_dropped(&self) -> u64 {
+        self.drops.iter().sum()
+    }
+
+    /// The laws of conservation, which hold between any two calls: every frame in was taken as something or dropped for a
+    /// reason, every datagram taken was handed on, waits or was given up, every dial has a close or an open flow, and
+    /// no stream octet is dropped. `None` if they hold, a sentence about the first that does not.
+    #[must_use]
+    pub fn broken_law(&self) -> Option<String> {
+        let taken = self.taken_text
+            + self.taken_control
+            + self.taken_syn
+            + self.taken_datagram
+            + self.taken_fragment
+            + self.taken_icmp
+            + self.taken_answered;
+        let datagrams = self.upstream_datagrams + self.udp_waiting + self.udp_given_up;
+        let laws = [
+            (
+                "frames in",
+                self.frames_in,
+                "taken and dropped",
+                taken + self.frames_dropped(),
+            ),
+            (
+                "datagrams taken",
+                self.taken_datagram,
+                "handed on, waiting and given up",
+                datagrams,
+            ),
+            (
+                "TCP dials",
+                self.tcp_dials,
+                "closed and open",
+                self.tcp_closes + self.tcp_flows,
+            ),
+            (
+                "UDP dials",
+                self.udp_dials,
+                "closed and open",
+                self.udp_closes + self.udp_flows,
+            ),
+            (
+                "stream octets dropped",
+                self.tcp_backpressure_drops,
+                "allowed",
+                0,
+            ),
+        ];
+        laws.into_iter()
+            .find(|(_, whole, _, parts)| whole != parts)
+            .map(|(what, whole, of, parts)| format!("{whole} {what}, but {parts} {of}"))
+    }
+
     /// Frames or datagrams dropped for `reason`.
     #[must_use]
     pub fn dropped(&self, reason: DropReason) -> u64 {
@@ -115,7 +290,7 @@ impl Counters {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<u64> {
         self.iter()
-            .find(|(known, _)| known == name)
+            .find(|(known, _)| *known == name)
             .map(|(_, value)| value)
     }
 
@@ -124,4 +299,36 @@ impl Counters {
             *count += 1;
         }
     }
+
+    pub(crate) fn count_taken(&mut self, taken: Taken) {
+        *match taken {
+            Taken::Text => &mut self.taken_text,
+            Taken::Control => &mut self.taken_control,
+            Taken::Syn => &mut self.taken_syn,
+            Taken::Datagram => &mut self.taken_datagram,
+            Taken::Fragment => &mut self.taken_fragment,
+            Taken::Icmp => &mut self.taken_icmp,
+            Taken::Answered => &mut self.taken_answered,
+        } += 1;
+    }
+}
+
+/// What a frame was taken as: every frame that is not dropped has one, and a counter for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// A segment with text for a flow.
+    Text,
+    /// A segment without text for a flow.
+    Control,
+    /// A SYN that waits for its dial.
+    Syn,
+    /// A datagram for a flow.
+    Datagram,
+    /// A fragment that waits for others.
+    Fragment,
+    /// An ICMP message for the engine or a flow.
+    #[expect(dead_code, reason = "errors that quote a flow will be taken")]
+    Icmp,
+    /// Answered without a flow.
+    Answered,
 }

@@ -1,11 +1,11 @@
 //! Why a frame went nowhere. Closed list: one doc line, one label, one counter each.
 
 macro_rules! drop_reasons {
-    ($($(#[$doc:meta])+ $name:ident = $label:literal,)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident = $label:literal,)+) => {
         /// Why the engine did not act on a frame.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
-        pub enum DropReason { $($(#[$doc])+ $name,)+ }
+        pub enum DropReason { $($(#[doc = $doc])+ $name,)+ }
 
         impl DropReason {
             /// Every reason, in the order of their counters.
@@ -15,6 +15,16 @@ macro_rules! drop_reasons {
             #[must_use]
             pub const fn label(self) -> &'static str {
                 match self { $(Self::$name => $label,)+ }
+            }
+
+            /// The name of its counter: `drop_` and the label.
+            #[must_use]
+            pub const fn counter(self) -> &'static str {
+                match self { $(Self::$name => concat!("drop_", $label),)+ }
+            }
+
+            pub(crate) const fn help(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+),)+ }
             }
         }
     };

@@ -1,5 +1,6 @@
 //! The engine: one `&mut self`, inputs with their time, outputs until none is left.
 
+mod diagnostics;
 mod expiry;
 mod frames;
 mod icmp;
@@ -8,6 +9,7 @@ mod remote;
 mod segment;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::batch::FrameBatch;
 
@@ -19,6 +21,7 @@ use crate::drop_reason::DropReason;
 use crate::fragment::Identifications;
 use crate::icmp::{Errors, RateLimit};
 use crate::key::{FlowKey, PackedKey, Proto};
+use crate::log::{Breadcrumb, Log, LogLevel, Redactor};
 use crate::output::{By, Close, How, Misuse, Output};
 use crate::reassembly::{Limits, Reassembly};
 use crate::table::{Flow, FlowId, FlowTable, Kind};
@@ -53,6 +56,11 @@ pub struct Engine {
     /// Octets lent by the last `Output::Data`: they leave the ring at the next call.
     lent: Option<(FlowId, usize)>,
     stopped: bool,
+    log: Log,
+    /// When the counters were last written to the log.
+    metered: Option<Micros>,
+    /// The name lent by the last `Output::Dial`.
+    dialed_name: Option<Arc<str>>,
 }
 
 /// Outputs that wait; `Data` and `Frames` are made when asked for.
@@ -61,6 +69,7 @@ enum Event {
     Dial {
         flow: FlowId,
         key: FlowKey,
+        name: Option<Arc<str>>,
     },
     Datagram {
         flow: FlowId,
@@ -107,6 +116,13 @@ impl Engine {
             scratch: Vec::new(),
             lent: None,
             stopped: false,
+            log: Log::new(
+                config.log_level,
+                config.log_mask,
+                Redactor::new(config.seed, config.log_addresses),
+            ),
+            metered: None,
+            dialed_name: None,
             config,
         })
     }
@@ -123,12 +139,18 @@ impl Engine {
         let mut counters = self.counters.clone();
         counters.tcp_flows = self.flows.count(Proto::Tcp) as u64;
         counters.udp_flows = self.flows.count(Proto::Udp) as u64;
+        counters.frames_waiting = self.out.len() as u64;
+        counters.fragment_bytes = self.reassembly.bytes_held() as u64;
         counters
     }
 
     /// The next thing to act upon, or `None` when all is said. Call it after every input until then.
     pub fn poll_output(&mut self, now: Micros) -> Option<Output<'_>> {
         self.settle(now);
+        self.log_counters(now);
+        if let Some(record) = self.log.pop() {
+            return Some(Output::Log(record));
+        }
         if self.events.is_empty() {
             // Every pass takes a flow off the list; a flow comes back only with an event, a frame or bytes to lend.
             while self.out.len() < BATCH && self.events.is_empty() {
@@ -146,6 +168,7 @@ impl Engine {
             if let Some((flow, _)) = self.lent.take() {
                 self.mark_dirty(flow.slot);
             }
+            self.log_event(now, &event);
             return Some(self.event_output(event));
         }
         if let Some((flow, count)) = self.lent {
@@ -167,14 +190,19 @@ impl Engine {
             self.counters.bytes_out += frames.bytes() as u64;
             return Some(Output::Frames(frames));
         }
-        None
+        self.log.pop().map(Output::Log)
     }
 
     fn event_output(&mut self, event: Event) -> Output<'_> {
         match event {
-            Event::Dial { flow, key } => Output::Dial { flow, key },
+            Event::Dial { flow, key, name } => {
+                self.dialed_name = name;
+                let name = self.dialed_name.as_deref();
+                Output::Dial { flow, key, name }
+            }
             Event::Datagram { flow, range } => {
                 self.counters.upstream_datagrams += 1;
+                self.counters.udp_waiting -= 1;
                 Output::Datagram {
                     flow,
                     payload: self.datagrams.take(range),
@@ -200,6 +228,9 @@ impl Engine {
     /// The network path changed (Wi-Fi to cellular, a new tunnel address): acts as [`Config::path_policy`] says.
     pub fn path_changed(&mut self, now: Micros) {
         self.settle(now);
+        self.log(now, LogLevel::Info, Breadcrumb::Lifecycle, |_| {
+            "the path changed".to_owned()
+        });
         if self.config.path_policy == PathPolicy::Close {
             self.close_all(How::Path);
         }
@@ -208,6 +239,9 @@ impl Engine {
     /// Closes every flow, TCP with a reset, and drops every frame from now on.
     pub fn stop(&mut self, now: Micros) {
         self.settle(now);
+        self.log(now, LogLevel::Info, Breadcrumb::Lifecycle, |_| {
+            "stopped".to_owned()
+        });
         self.close_all(How::Stopped);
         self.reassembly = Reassembly::idle();
         self.stopped = true;
@@ -238,6 +272,15 @@ impl Engine {
     fn finish(&mut self, slot: u32, close: Close) -> Option<Flow> {
         let flow = self.flows.remove(slot)?;
         self.timers.disarm(slot, flow.armed);
+        match &flow.kind {
+            Kind::Tcp(_) => self.counters.tcp_closes += 1,
+            Kind::Udp(udp) => {
+                let held = udp.held() as u64;
+                self.counters.udp_closes += 1;
+                self.counters.udp_waiting -= held;
+                self.counters.udp_given_up += held;
+            }
+        }
         self.events.push_back(Event::Close {
             flow: flow.id,
             key: flow.key.unpack(),

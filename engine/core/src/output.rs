@@ -5,6 +5,7 @@ use core::fmt;
 use crate::batch::Frames;
 use crate::dns::DnsRecord;
 use crate::key::FlowKey;
+use crate::log::LogRecord;
 use crate::table::FlowId;
 
 /// One thing the host must act upon. Slices are lent until the next call on the engine.
@@ -19,6 +20,8 @@ pub enum Output<'a> {
         flow: FlowId,
         /// The tuple; its `server` is what to connect to.
         key: FlowKey,
+        /// The name under which a DNS answer gave the server's address to the device, if one did and still holds.
+        name: Option<&'a str>,
     },
     /// The next bytes of the device's stream. All of them count as taken, unless
     /// [`Engine::remote_took`](crate::Engine::remote_took) says how many were before the next call.
@@ -63,6 +66,8 @@ pub enum Output<'a> {
         /// What it said.
         record: DnsRecord,
     },
+    /// A line for the host's log; none unless [`Config::log_level`](crate::Config::log_level) asks for it.
+    Log(LogRecord),
 }
 
 /// How a flow ended.

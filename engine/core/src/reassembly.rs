@@ -265,7 +265,6 @@ impl Reassembly {
     }
 
     /// Bytes of memory charged for the datagrams held; never above the limit.
-    #[cfg(test)]
     pub(crate) const fn bytes_held(&self) -> usize {
         self.bytes
     }

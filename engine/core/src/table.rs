@@ -2,6 +2,7 @@
 
 use core::fmt;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::hash::FoldState;
 use crate::key::{PackedKey, Proto};
@@ -52,6 +53,14 @@ pub(crate) struct Flow {
     pub(crate) armed: Option<Micros>,
     /// Whether it waits in the dirty list.
     pub(crate) dirty: bool,
+    /// When its dial was asked for.
+    pub(crate) opened: Micros,
+    /// Octets handed to the dialer.
+    pub(crate) upstream: u64,
+    /// Octets taken from the dialer.
+    pub(crate) downstream: u64,
+    /// What the server's address was known as when the flow began.
+    pub(crate) name: Option<Arc<str>>,
     pub(crate) kind: Kind,
 }
 
@@ -122,7 +131,7 @@ impl FlowTable {
         self.at(id.slot).filter(|flow| flow.id == id)
     }
 
-    pub(crate) fn insert(&mut self, key: PackedKey, kind: Kind) -> FlowId {
+    pub(crate) fn insert(&mut self, now: Micros, key: PackedKey, kind: Kind) -> FlowId {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 generation: 0,
@@ -146,6 +155,10 @@ impl FlowTable {
                 key,
                 armed: None,
                 dirty: false,
+                opened: now,
+                upstream: 0,
+                downstream: 0,
+                name: None,
                 kind,
             });
             self.by_key.insert(key, slot);

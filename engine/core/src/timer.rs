@@ -28,6 +28,21 @@ pub enum TimerName {
 }
 
 impl TimerName {
+    /// Stable name in tables and reports.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Dial => "dial",
+            Self::Handshake => "handshake",
+            Self::Transmit => "transmit",
+            Self::RetransmissionLimit => "retransmission_limit",
+            Self::Linger => "linger",
+            Self::Reassembly => "reassembly",
+            Self::Idle => "idle",
+            Self::HalfClosed => "half_closed",
+        }
+    }
+
     /// Whether only the passing of idle time is waited for: nothing else is owed to anybody.
     #[must_use]
     pub const fn is_idle(self) -> bool {

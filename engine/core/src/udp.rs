@@ -35,6 +35,16 @@ impl UdpFlow {
         }
     }
 
+    /// Octets held for the dialer, bookkeeping included.
+    pub(crate) fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Datagrams held for the dialer.
+    pub(crate) fn held(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Whether a datagram may pass at once.
     pub(crate) fn is_open(&self) -> bool {
         self.connected && !self.blocked && self.queue.is_empty()

@@ -1,6 +1,6 @@
 //! What must hold of every run, whatever a scenario expects. None of it can be blessed.
 
-use engine::{By, FlowKey, How, Proto};
+use engine::{By, Counters, FlowKey, How, Proto};
 
 use super::flow::FlowState;
 use crate::outcome::{Failure, FailureKind};
@@ -21,6 +21,31 @@ pub(crate) fn failure(now: u64, key: Option<FlowKey>, what: String) -> Failure {
             "an invariant cannot be blessed: the engine is wrong, or the checker is".to_owned(),
         ),
     }
+}
+
+/// Checks that the engine's counters add up, among themselves and with what went in and out.
+pub(crate) fn conserved(counters: &Counters, frames_in: u64, frames_out: u64) -> Option<String> {
+    if let Some(law) = counters.broken_law() {
+        return Some(format!("the counters do not add up: {law}"));
+    }
+    (counters.frames_in != frames_in || counters.frames_out != frames_out).then(|| {
+        format!(
+            "the engine counts {} frames in and {} out, but {frames_in} went in and {frames_out} came out",
+            counters.frames_in, counters.frames_out
+        )
+    })
+}
+
+/// Checks that the octets the engine counts are those the dialer saw.
+pub(crate) fn octets(counters: &Counters, flows: &[FlowState]) -> Option<String> {
+    let upstream: u64 = flows.iter().map(|flow| flow.upstream.len() as u64).sum();
+    let downstream: u64 = flows.iter().map(|flow| flow.sent.len() as u64).sum();
+    (counters.upstream_bytes != upstream || counters.downstream_bytes != downstream).then(|| {
+        format!(
+            "the engine counts {} octets up and {} down, but the dialer got {upstream} and gave {downstream}",
+            counters.upstream_bytes, counters.downstream_bytes
+        )
+    })
 }
 
 /// Checks a frame by itself: size, lengths, checksums.

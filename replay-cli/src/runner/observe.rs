@@ -30,7 +30,7 @@ impl Seen {
                 to.extend(batch.iter().map(|frame| Self::Frame(frame.to_vec())));
                 Self::Batch(batch.len())
             }
-            Output::Dial { flow, key } => Self::Dial(flow, key),
+            Output::Dial { flow, key, .. } => Self::Dial(flow, key),
             Output::Data { flow, bytes } => Self::Data(flow, bytes.to_vec()),
             Output::Datagram { flow, payload } => Self::Datagram(flow, payload.to_vec()),
             Output::HalfClose { flow } => Self::HalfClose(flow),

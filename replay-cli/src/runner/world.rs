@@ -11,6 +11,7 @@ use engine::{Config, DialResult, FlowId, FlowKey, Micros, Proto, TimerName};
 use super::digest::Digest;
 use super::fault::{Fate, Faults};
 use super::flow::FlowState;
+use super::invariant;
 use super::metered::Metered;
 use super::observe::Seen;
 use super::script::Rules;
@@ -302,6 +303,11 @@ impl<'a> World<'a> {
         self.steps += 1;
         self.note_event(|now| format!("{} {what}", seconds(now)));
         self.drain();
+        if let Some(problem) =
+            invariant::conserved(&self.engine.counters(), self.frames_in, self.frames_out)
+        {
+            self.broken(None, problem);
+        }
     }
 
     fn note_event(&mut self, text: impl FnOnce(u64) -> String) {

@@ -152,7 +152,7 @@ impl Engine {
     }
 
     /// When and why a flow must be looked at again, as things stand.
-    fn flow_deadline(&mut self, now: Micros, slot: u32) -> Option<(Micros, TimerName)> {
+    pub(super) fn flow_deadline(&mut self, now: Micros, slot: u32) -> Option<(Micros, TimerName)> {
         let Self {
             flows,
             config,

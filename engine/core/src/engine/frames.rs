@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 
 use crate::config::{Martians, Refusal};
+use crate::counters::Taken;
 use crate::drop_reason::DropReason;
 use crate::engine::{Engine, Event};
 use crate::fragment::{FragmentInfo, HeaderChain, Link};
 use crate::icmp::Problem;
 use crate::key::{FlowKey, PackedKey, Proto};
+use crate::log::{Breadcrumb, LogLevel};
 use crate::output::{By, Close, DialResult, How, Misuse};
 use crate::packet::{self, Datagram, IpPacket, Segment};
 use crate::reassembly::{Outcome, Reassembly};
@@ -22,13 +24,17 @@ impl Engine {
         for frame in frames {
             self.counters.frames_in += 1;
             self.counters.bytes_in += frame.len() as u64;
-            if let Err(reason) = self.frame(now, frame) {
-                self.drop_frame(reason);
+            match self.frame(now, frame) {
+                Ok(taken) => self.counters.count_taken(taken),
+                Err(reason) => {
+                    self.drop_frame(reason);
+                    self.log_drop(now, reason);
+                }
             }
         }
     }
 
-    fn frame(&mut self, now: Micros, frame: &[u8]) -> Result<(), DropReason> {
+    fn frame(&mut self, now: Micros, frame: &[u8]) -> Result<Taken, DropReason> {
         if self.stopped {
             return Err(DropReason::Stopped);
         }
@@ -45,7 +51,7 @@ impl Engine {
         // The rebuilt datagram lives in the reassembly's own buffer, which the engine must not hold meanwhile.
         let mut reassembly = core::mem::replace(&mut self.reassembly, Reassembly::idle());
         let result = match reassembly.insert(now, ip.frame, &info) {
-            Outcome::Held => Ok(()),
+            Outcome::Held => Ok(Taken::Fragment),
             Outcome::Dropped(refusal) => {
                 if let Some(problem) = refusal.problem(&info) {
                     self.report(now, ip.destination, problem, ip.frame);
@@ -75,7 +81,7 @@ impl Engine {
         Ok(())
     }
 
-    fn whole(&mut self, now: Micros, ip: &IpPacket<'_>) -> Result<(), DropReason> {
+    fn whole(&mut self, now: Micros, ip: &IpPacket<'_>) -> Result<Taken, DropReason> {
         match ip.protocol {
             6 => {
                 let segment = Segment::parse(ip)?;
@@ -103,7 +109,7 @@ impl Engine {
         now: Micros,
         ip: &IpPacket<'_>,
         datagram: &Datagram<'_>,
-    ) -> Result<(), DropReason> {
+    ) -> Result<Taken, DropReason> {
         let key = FlowKey {
             proto: Proto::Udp,
             client: SocketAddr::new(ip.source, datagram.source_port),
@@ -116,15 +122,16 @@ impl Engine {
         };
         let limit = self.config.udp_queue;
         let Some(flow) = self.flows.at(slot) else {
-            return Ok(());
+            return Ok(Taken::Datagram);
         };
         let id = flow.id;
         let Kind::Udp(udp) = &mut flow.kind else {
-            return Ok(());
+            return Ok(Taken::Datagram);
         };
         udp.last_activity = now;
         if udp.is_open() {
             // What waits for one drain is bounded by what the host hands in at once.
+            flow.upstream += datagram.payload.len() as u64;
             let range = self.datagrams.push(datagram.payload);
             self.counters.upstream_bytes += datagram.payload.len() as u64;
             self.events.push_back(Event::Datagram { flow: id, range });
@@ -132,7 +139,8 @@ impl Engine {
             self.counters.udp_backpressure_drops += 1;
             return Err(DropReason::QueueFull);
         }
-        Ok(())
+        self.counters.udp_waiting += 1;
+        Ok(Taken::Datagram)
     }
 
     fn open_udp(
@@ -151,17 +159,27 @@ impl Engine {
         }
         let id = self
             .flows
-            .insert(packed, Kind::Udp(Box::new(UdpFlow::new(now, frame))));
+            .insert(now, packed, Kind::Udp(Box::new(UdpFlow::new(now, frame))));
         self.counters.udp_dials += 1;
-        self.events.push_back(Event::Dial { flow: id, key });
+        self.ask_dial(id, key);
         self.arm(now, id.slot);
         Ok(id.slot)
     }
 
+    /// Asks the host for a connection, with the name the device knows the address under.
+    pub(super) fn ask_dial(&mut self, flow: FlowId, key: FlowKey) {
+        let name = None;
+        self.events.push_back(Event::Dial { flow, key, name });
+    }
+
     /// Hands over what a UDP flow held, once it may.
     pub(super) fn release_datagrams(&mut self, id: FlowId) {
-        while let Some(Kind::Udp(udp)) = self.flows.get(id).map(|flow| &mut flow.kind) {
+        while let Some(flow) = self.flows.get(id) {
+            let Kind::Udp(udp) = &mut flow.kind else {
+                return;
+            };
             let Some(payload) = udp.release() else { return };
+            flow.upstream += payload.len() as u64;
             let range = self.datagrams.push(&payload);
             self.counters.upstream_bytes += payload.len() as u64;
             self.events.push_back(Event::Datagram { flow: id, range });
@@ -179,6 +197,11 @@ impl Engine {
         result: DialResult,
     ) -> Result<(), Misuse> {
         self.settle(now);
+        let key = self.flow_of(flow)?.key.unpack();
+        self.log(now, LogLevel::Debug, Breadcrumb::Flow, |redactor| {
+            let (to, label) = (redactor.hide(key.server), result.label());
+            format!("{flow:?} dial to {to}: {label}")
+        });
         match &mut self.flow_of(flow)?.kind {
             Kind::Tcp(_) => self.tcp_dialed(now, flow, result),
             Kind::Udp(udp) if udp.connected => Err(Misuse::DialAnswered),

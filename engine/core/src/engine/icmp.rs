@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::build::Addresses;
+use crate::counters::Taken;
 use crate::drop_reason::DropReason;
 use crate::engine::Engine;
 use crate::icmp::{Problem, Silence, echo_reply};
@@ -11,7 +12,7 @@ use crate::packet::IpPacket;
 use crate::time::Micros;
 
 impl Engine {
-    pub(super) fn icmp(&mut self, ip: &IpPacket<'_>) -> Result<(), DropReason> {
+    pub(super) fn icmp(&mut self, ip: &IpPacket<'_>) -> Result<Taken, DropReason> {
         if self.out.len() >= self.config.output_limit {
             return Err(DropReason::OutputFull);
         }
@@ -26,7 +27,7 @@ impl Engine {
         ) {
             Ok(()) => {
                 self.counters.icmp_echo_replies += 1;
-                Ok(())
+                Ok(Taken::Answered)
             }
             Err(_) => Err(DropReason::Icmp),
         }

@@ -51,6 +51,7 @@ impl Engine {
         if count > 0 {
             live.budget_used = 0;
         }
+        flow.upstream += count as u64;
         self.counters.upstream_bytes += count as u64;
         self.mark_dirty(id.slot);
     }

@@ -31,6 +31,9 @@ impl Engine {
             live.budget_used = 0;
         }
         let stream = live.dns.take();
+        if let Some(flow) = self.flows.get(flow) {
+            flow.downstream += taken as u64;
+        }
         self.counters.downstream_bytes += taken as u64;
         self.counters.tcp_backpressure_refused += (data.len() - taken) as u64;
         if let Some(mut stream) = stream {
@@ -78,6 +81,7 @@ impl Engine {
             self.counters.udp_backpressure_drops += 1;
             return Ok(false);
         }
+        self.flow_of(flow)?.downstream += payload.len() as u64;
         self.counters.downstream_datagrams += 1;
         self.counters.downstream_bytes += payload.len() as u64;
         if key.server.port() == 53 {

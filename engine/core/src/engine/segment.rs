@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use crate::build::{self, TcpControl};
 use crate::config::Refusal;
+use crate::counters::Taken;
 use crate::drop_reason::DropReason;
-use crate::engine::{Engine, Event};
+use crate::engine::Engine;
 use crate::key::{FlowKey, PackedKey, Proto};
 use crate::output::{By, Close, DialResult, How, Misuse};
 use crate::packet::{IpPacket, Segment};
@@ -22,7 +23,7 @@ impl Engine {
         now: Micros,
         ip: &IpPacket<'_>,
         segment: &Segment<'_>,
-    ) -> Result<(), DropReason> {
+    ) -> Result<Taken, DropReason> {
         let key = FlowKey {
             proto: Proto::Tcp,
             client: SocketAddr::new(ip.source, segment.source_port),
@@ -33,10 +34,10 @@ impl Engine {
             return self.segment_without_flow(now, ip, segment, key, packed);
         };
         let Some(flow) = self.flows.at(slot) else {
-            return Ok(());
+            return Ok(Taken::Control);
         };
         let Kind::Tcp(tcp) = &mut flow.kind else {
-            return Ok(());
+            return Ok(Taken::Control);
         };
         match &mut tcp.phase {
             Phase::Dialing(held) => {
@@ -51,7 +52,7 @@ impl Engine {
                                 how: How::Reset,
                             },
                         );
-                        return Ok(());
+                        return Ok(Taken::Control);
                     }
                     return Err(DropReason::ResetOutOfPlace);
                 }
@@ -70,7 +71,7 @@ impl Engine {
                     return self.open_tcp(now, ip, segment, key, packed);
                 }
                 held.frame = plain_syn(ip, segment);
-                Ok(())
+                Ok(Taken::Syn)
             }
             Phase::Live(_) => self.live_segment(now, slot, ip, segment, &key),
         }
@@ -83,15 +84,15 @@ impl Engine {
         ip: &IpPacket<'_>,
         segment: &Segment<'_>,
         key: &FlowKey,
-    ) -> Result<(), DropReason> {
+    ) -> Result<Taken, DropReason> {
         let Some(flow) = self.flows.at(slot) else {
-            return Ok(());
+            return Ok(Taken::Control);
         };
         let Kind::Tcp(tcp) = &mut flow.kind else {
-            return Ok(());
+            return Ok(Taken::Control);
         };
         let Phase::Live(live) = &mut tcp.phase else {
-            return Ok(());
+            return Ok(Taken::Control);
         };
         if segment.rst {
             match live.reset_placement(segment) {
@@ -100,7 +101,7 @@ impl Engine {
                     live.reset = true;
                     self.counters.tcp_reset_by_device += 1;
                     self.mark_dirty(slot);
-                    return Ok(());
+                    return Ok(Taken::Control);
                 }
                 Placement::InWindow => {
                     self.challenge(slot, key);
@@ -112,11 +113,11 @@ impl Engine {
             let repeated = segment.ack.is_none() && segment.seq == live.device_isn;
             if repeated && !live.handshake_done() {
                 // smoltcp repeats its SYN-ACK by its own timer; the copy tells nothing new.
-                return Ok(());
+                return Ok(Taken::Control);
             }
             // RFC 5961 section 4: never believed, always challenged.
             self.challenge(slot, key);
-            return Ok(());
+            return Ok(Taken::Control);
         } else if let Some(ack) = segment.ack {
             if live.handshake_done() && ack.is_after(live.emitted) {
                 // RFC 9293 section 3.10.7.4; smoltcp would take unsent bytes for delivered.
@@ -126,12 +127,17 @@ impl Engine {
             if live.only_fin_is_out() && live.is_bare_duplicate(segment, ack) {
                 // Three of them would disarm smoltcp's timer for good: there is no text to send again.
                 live.last_activity = now;
-                return Ok(());
+                return Ok(Taken::Control);
             }
             live.note_ack(now, ack, segment.window);
         } else {
             return Err(DropReason::Unsynchronised);
         }
+        let taken = if segment.payload.is_empty() {
+            Taken::Control
+        } else {
+            Taken::Text
+        };
         live.last_activity = now;
         live.budget_used = 0;
         let repair = live.repair(segment);
@@ -161,7 +167,7 @@ impl Engine {
             live.first_end.get_or_insert(By::Device);
         }
         self.mark_dirty(slot);
-        Ok(())
+        Ok(taken)
     }
 
     /// An acknowledgement that asks the device to prove that it means it (RFC 5961).
@@ -190,7 +196,7 @@ impl Engine {
         segment: &Segment<'_>,
         key: FlowKey,
         packed: PackedKey,
-    ) -> Result<(), DropReason> {
+    ) -> Result<Taken, DropReason> {
         let stone = self.tombstones.find(now, &packed);
         if segment.rst {
             if stone.is_some_and(|stone| stone.next_in == segment.seq) {
@@ -206,7 +212,7 @@ impl Engine {
                 if stone.time_wait && old {
                     self.control(&key, stone.answer());
                     self.counters.tcp_challenge_acks += 1;
-                    return Ok(());
+                    return Ok(Taken::Answered);
                 }
                 self.tombstones.remove(&packed);
             }
@@ -219,7 +225,7 @@ impl Engine {
             if segment.sequence_len() > 0 {
                 self.control(&key, stone.answer());
             }
-            return Ok(());
+            return Ok(Taken::Answered);
         }
         let asked = build::Segment {
             source: key.client,
@@ -232,7 +238,7 @@ impl Engine {
         if build::reset_for(&mut self.out, &asked) {
             self.counters.resets_without_flow += 1;
         }
-        Ok(())
+        Ok(Taken::Answered)
     }
 
     fn open_tcp(
@@ -242,7 +248,7 @@ impl Engine {
         segment: &Segment<'_>,
         key: FlowKey,
         packed: PackedKey,
-    ) -> Result<(), DropReason> {
+    ) -> Result<Taken, DropReason> {
         if self.flows.count(Proto::Tcp) >= self.config.tcp_limit {
             self.counters.tcp_admission_fail += 1;
             if self.config.admission_refusal == Refusal::Reset {
@@ -260,6 +266,7 @@ impl Engine {
             since: now,
         };
         let id = self.flows.insert(
+            now,
             packed,
             Kind::Tcp(Box::new(TcpFlow {
                 phase: Phase::Dialing(held),
@@ -267,9 +274,9 @@ impl Engine {
             })),
         );
         self.counters.tcp_dials += 1;
-        self.events.push_back(Event::Dial { flow: id, key });
+        self.ask_dial(id, key);
         self.arm(now, id.slot);
-        Ok(())
+        Ok(Taken::Syn)
     }
 
     /// The reset a closed port answers a SYN with (RFC 9293 section 3.10.7.1).

@@ -7,7 +7,7 @@ use engine::{DialResult, RemoteEnd};
 use crate::support::{Bench, Device, Family, Seen, Udp, dials};
 
 /// The wire, what was seen, the counters.
-type Session = (Vec<Vec<u8>>, Vec<Seen>, Vec<(String, u64)>);
+type Session = (Vec<Vec<u8>>, Vec<Seen>, Vec<(&'static str, u64)>);
 
 /// A busy minute of many flows, with losses, resets, timers and limits.
 fn session() -> Session {

@@ -86,7 +86,7 @@ impl Bench {
                         seen.push(Seen::Frame(Packet::read(frame)));
                     }
                 }
-                Output::Dial { flow, key } => seen.push(Seen::Dial(flow, key)),
+                Output::Dial { flow, key, .. } => seen.push(Seen::Dial(flow, key)),
                 Output::Data { flow, bytes } => {
                     assert!(!bytes.is_empty(), "empty data");
                     let take = self.takes.unwrap_or(bytes.len()).min(bytes.len());

@@ -1,0 +1,169 @@
+//! What the engine tells about itself: the table of flows, the log.
+
+use crate::drop_reason::DropReason;
+use crate::engine::{Engine, Event};
+use crate::inspection::{FlowInfo, Inspection};
+use crate::log::{Breadcrumb, LogLevel, Redactor};
+use crate::output::How;
+use crate::table::Kind;
+use crate::tcp::Phase;
+use crate::tcp::stack::State;
+use crate::time::Micros;
+
+impl Engine {
+    /// Every flow with its state, age, traffic, queues and next timer. Takes time in proportion to the flows, and
+    /// changes nothing.
+    #[must_use]
+    pub fn inspect(&mut self, now: Micros) -> Inspection {
+        let slots = self.flows.occupied();
+        let flows = slots
+            .into_iter()
+            .filter_map(|slot| self.flow_info(now, slot))
+            .collect();
+        Inspection { at: now, flows }
+    }
+
+    fn flow_info(&mut self, now: Micros, slot: u32) -> Option<FlowInfo> {
+        let timer = self
+            .flow_deadline(now, slot)
+            .map(|(at, timer)| (timer, at.since(now)));
+        let flow = self.flows.peek(slot)?;
+        let (state, last_activity, upstream_queue, downstream_queue) = match &flow.kind {
+            Kind::Udp(udp) => {
+                let state = match (udp.connected, udp.blocked) {
+                    (false, _) => "DIALING",
+                    (true, false) => "OPEN",
+                    (true, true) => "BLOCKED",
+                };
+                (state, udp.last_activity, udp.queued(), 0)
+            }
+            Kind::Tcp(tcp) => match &tcp.phase {
+                Phase::Dialing(held) => ("SYN-HELD", held.since, 0, 0),
+                Phase::Live(live) => (
+                    state_name(live.socket.state()),
+                    live.last_activity,
+                    live.socket.unread(),
+                    live.socket.send_queue(),
+                ),
+            },
+        };
+        Some(FlowInfo {
+            flow: flow.id,
+            key: flow.key.unpack(),
+            name: flow.name.as_deref().map(str::to_owned),
+            state,
+            age: now.since(flow.opened),
+            idle: now.since(last_activity),
+            upstream: flow.upstream,
+            downstream: flow.downstream,
+            upstream_queue,
+            downstream_queue,
+            timer,
+        })
+    }
+
+    /// Says what changed about a flow, at the moment the host hears of it.
+    pub(super) fn log_event(&mut self, now: Micros, event: &Event) {
+        let (level, kind) = match event {
+            Event::Dns { .. } => (LogLevel::Debug, Breadcrumb::Dns),
+            Event::Dial { .. } | Event::HalfClose { .. } => (LogLevel::Debug, Breadcrumb::Flow),
+            Event::Close { close, .. } if close.how == How::Guard => {
+                (LogLevel::Error, Breadcrumb::Guard)
+            }
+            Event::Close { .. } => (LogLevel::Debug, Breadcrumb::Flow),
+            Event::Datagram { .. } | Event::Resume { .. } => return,
+        };
+        self.log(now, level, kind, |redactor| match event {
+            Event::Dial { flow, key, name } => {
+                let (proto, from, to) = (
+                    key.proto,
+                    redactor.hide(key.client),
+                    redactor.hide(key.server),
+                );
+                match name {
+                    None => format!("{flow:?} dials {proto} {from} > {to}"),
+                    Some(name) => {
+                        format!(
+                            "{flow:?} dials {proto} {from} > {to} ({})",
+                            redactor.hide(name)
+                        )
+                    }
+                }
+            }
+            Event::HalfClose { flow } => format!("{flow:?} half-closed by the device"),
+            Event::Close { flow, key, close } => {
+                let to = redactor.hide(key.server);
+                format!(
+                    "{flow:?} to {to} closed by {}: {}",
+                    close.by,
+                    close.how.label()
+                )
+            }
+            Event::Dns { flow, record } => {
+                let name = redactor.hide(&record.name);
+                let count = record.addresses.len();
+                format!(
+                    "{flow:?} learnt {count} addresses of {name} for {} s",
+                    record.ttl
+                )
+            }
+            Event::Datagram { .. } | Event::Resume { .. } => String::new(),
+        });
+    }
+
+    pub(super) fn log_drop(&mut self, now: Micros, reason: DropReason) {
+        self.log(now, LogLevel::Trace, Breadcrumb::Drop, |_| {
+            format!("frame dropped: {}", reason.label())
+        });
+    }
+
+    /// Writes the counters to the log once the interval is over.
+    pub(super) fn log_counters(&mut self, now: Micros) {
+        let Some(interval) = self.config.metrics_interval else {
+            return;
+        };
+        let since = *self.metered.get_or_insert(now);
+        if now.since(since) < interval {
+            return;
+        }
+        // Late as the drain may be, one line is enough.
+        self.metered = Some(now);
+        if self.log.wants(LogLevel::Info, Breadcrumb::Metrics) {
+            let line = self.counters().to_line();
+            self.log(now, LogLevel::Info, Breadcrumb::Metrics, |_| line);
+        }
+    }
+
+    /// Writes a line for the host's log, if anybody listens; the text is made only then.
+    pub(super) fn log(
+        &mut self,
+        now: Micros,
+        level: LogLevel,
+        kind: Breadcrumb,
+        text: impl FnOnce(Redactor) -> String,
+    ) {
+        if self.log.wants(level, kind) {
+            let message = text(self.log.redactor);
+            if !self.log.push(now, level, kind, message) {
+                self.counters.log_lines_dropped += 1;
+            }
+        }
+    }
+}
+
+/// RFC 9293 section 3.3.2.
+const fn state_name(state: State) -> &'static str {
+    match state {
+        State::Closed => "CLOSED",
+        State::Listen => "LISTEN",
+        State::SynSent => "SYN-SENT",
+        State::SynReceived => "SYN-RECEIVED",
+        State::Established => "ESTABLISHED",
+        State::FinWait1 => "FIN-WAIT-1",
+        State::FinWait2 => "FIN-WAIT-2",
+        State::CloseWait => "CLOSE-WAIT",
+        State::Closing => "CLOSING",
+        State::LastAck => "LAST-ACK",
+        State::TimeWait => "TIME-WAIT",
+    }
+}

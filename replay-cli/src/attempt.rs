@@ -108,8 +108,14 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
     };
     let (import, capture) = import::import(path, &path.display().to_string(), &import)?;
     let play = || {
-        runner::play_capture(&import.scenario, Path::new("."), &capture, false)
-            .map_err(|(_, problem)| problem)
+        runner::play_capture(
+            &import.scenario,
+            Path::new("."),
+            &capture,
+            false,
+            &runner::Via::Core,
+        )
+        .map_err(|(_, problem)| problem)
     };
     let first = play()?;
     let second = play()?;

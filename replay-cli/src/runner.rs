@@ -27,15 +27,16 @@ mod inject;
 mod invariant;
 mod lines;
 pub(crate) mod matcher;
-mod metered;
 mod observe;
 mod receiver;
 pub(crate) mod script;
+mod stack;
 mod stall;
 mod twins;
 pub(crate) mod world;
 
 pub use file::run_file;
+pub use stack::Via;
 
 use captured::{Device, Play};
 use digest::Digest;
@@ -51,6 +52,8 @@ pub struct RunOptions {
     pub captures: Option<PathBuf>,
     /// Whether every emitted and injected packet is kept as a line in the notes.
     pub trace: bool,
+    /// Which engine runs, and by which way in.
+    pub via: Via,
 }
 
 /// Everything a run left behind.
@@ -60,7 +63,8 @@ pub(crate) struct RunOutput {
     pub(crate) emitted: Vec<Emitted>,
     /// Broken invariants and stuck inputs.
     pub(crate) failures: Vec<Failure>,
-    pub(crate) counters: Counters,
+    /// Its counters; `None` if it has none to compare.
+    pub(crate) counters: Option<Counters>,
     pub(crate) figures: Figures,
     pub(crate) digest: Digest,
     /// Per conversation: synthetic frames, and retransmissions left out.
@@ -134,9 +138,10 @@ pub(crate) fn play_capture(
     folder: &Path,
     capture: &Conversations,
     keep_frames: bool,
+    via: &Via,
 ) -> Result<RunOutput, (String, Diagnostic)> {
     let input = &scenario.input;
-    let mut world = world(scenario, folder, Some(capture))?;
+    let mut world = world(scenario, folder, Some(capture), via)?;
     world.keep_frames = keep_frames;
     let actions: usize = scenario
         .dialer
@@ -172,22 +177,19 @@ fn world<'a>(
     scenario: &Scenario,
     folder: &Path,
     capture: Option<&'a Conversations>,
+    via: &Via,
 ) -> Result<World<'a>, (String, Diagnostic)> {
     let rules = Rules::new(scenario, folder, capture)?;
-    World::new(
-        config(&scenario.engine),
-        rules,
-        Faults::new(scenario),
-        capture,
-    )
-    .map_err(|problem| ("/engine".to_owned(), Diagnostic::new(problem.to_string())))
+    let engine = stack::open(via, config(&scenario.engine))
+        .map_err(|problem| ("/engine".to_owned(), problem))?;
+    Ok(World::new(engine, rules, Faults::new(scenario), capture))
 }
 
 fn finish(mut world: World<'_>) -> RunOutput {
     if world.livelock {
         let last = world.last_events().join(", ");
         let now = world.clock();
-        let table = world.engine.at_work().inspect(now);
+        let table = world.engine.inspect(now);
         world.failures.push(Failure {
             kind: FailureKind::Livelock,
             what: format!(
@@ -205,7 +207,8 @@ fn finish(mut world: World<'_>) -> RunOutput {
     }
     let counters = world.engine.counters();
     if !world.livelock
-        && let Some(problem) = invariant::octets(&counters, &world.flows)
+        && let Some(counters) = &counters
+        && let Some(problem) = invariant::octets(counters, &world.flows)
     {
         world.broken(None, problem);
     }

@@ -17,6 +17,7 @@ fn run(path: &Path) -> Vec<ScenarioOutcome> {
         &RunOptions {
             captures: Some(repository().join("captures")),
             trace: false,
+            via: Default::default(),
         },
     )
 }
@@ -145,6 +146,7 @@ fn altered_bytes_of_a_capture_are_noticed() {
     let options = RunOptions {
         captures: Some(folder.path().join("captures")),
         trace: false,
+        via: Default::default(),
     };
     let outcomes = run_file(&repository().join("expectations/http/get.json"), &options);
     let kinds: Vec<&str> = outcomes

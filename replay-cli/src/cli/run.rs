@@ -15,7 +15,7 @@ use crate::exit_code;
 use crate::outcome::{Failure, FailureKind, Figures, ScenarioOutcome, Verdict};
 use crate::report::human::{self, Detail, Look};
 use crate::report::{self, Totals};
-use crate::runner::{RunOptions, run_file};
+use crate::runner::{RunOptions, Via, run_file};
 use crate::scenario::discover::{Discovery, Found, FoundKind, discover};
 use crate::term::Terminal;
 
@@ -197,6 +197,7 @@ fn run_all(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Resu
     let options = RunOptions {
         captures: args.captures.clone(),
         trace: args.verbose > 1,
+        via: Via::Core,
     };
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let jobs = args.jobs.unwrap_or_else(cores);

@@ -416,7 +416,7 @@ impl<'a> Device<'a> {
                 flow.head += 1;
                 flow.last_at = Some(world.now);
                 flow.dialed = true;
-                let mtu = world.engine.config().mtu;
+                let mtu = world.engine.mtu();
                 let frames = datagram
                     .frames
                     .iter()

@@ -1,7 +1,8 @@
 //! A running hash of all outputs with their times: two runs must give the same.
 
-use engine::Output;
 use sha2::{Digest as _, Sha256};
+
+use super::observe::Seen;
 
 /// The hash so far, and how many outputs it is of.
 #[derive(Clone, Debug, Default)]
@@ -11,23 +12,25 @@ pub(crate) struct Digest {
 }
 
 impl Digest {
-    pub(crate) fn output(&mut self, now: u64, output: &Output<'_>) {
+    pub(crate) fn output(&mut self, now: u64, output: &Seen) {
         let mut hash = Fnv::new();
         hash.add(&now.to_le_bytes());
         match output {
-            Output::Frames(frames) => {
-                for frame in frames.iter() {
-                    hash.add(&(frame.len() as u64).to_le_bytes());
-                    hash.add(frame);
-                }
+            Seen::Frame(frame) => {
+                hash.add(&(frame.len() as u64).to_le_bytes());
+                hash.add(frame);
             }
-            Output::Data { flow, bytes } => {
+            Seen::Data(flow, bytes) | Seen::Datagram(flow, bytes) => {
                 hash.add(&flow.to_bits().to_le_bytes());
                 hash.add(bytes);
             }
-            Output::Datagram { flow, payload } => {
+            Seen::Resume(flow, space) => {
                 hash.add(&flow.to_bits().to_le_bytes());
-                hash.add(payload);
+                hash.add(&space.to_le_bytes());
+            }
+            Seen::Dns(flow, record) => {
+                hash.add(&flow.to_bits().to_le_bytes());
+                hash.add(format!("{record:?}").as_bytes());
             }
             other => hash.add(format!("{other:?}").as_bytes()),
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use engine::FlowKey;
 
 use super::lines::{self, Timeline};
-use super::{RunOptions, RunOutput, config, finish, play_capture, twins, world};
+use super::{RunOptions, RunOutput, Via, config, finish, play_capture, twins, world};
 use crate::check::Check;
 use crate::conversation::{Conversation, Conversations, ReadOptions};
 use crate::diagnostic::Diagnostic;
@@ -38,7 +38,13 @@ pub fn run_file(path: &Path, options: &RunOptions) -> Vec<ScenarioOutcome> {
         Ok(prepared) => {
             let families = &loaded.scenario.input.families;
             if families.is_empty() {
-                return vec![run_one(&loaded, &loaded.scenario, &prepared, String::new())];
+                return vec![run_one(
+                    &loaded,
+                    &loaded.scenario,
+                    &prepared,
+                    String::new(),
+                    &options.via,
+                )];
             }
             // A twin is told by its name; a scenario of one family needs no telling.
             let twins = families.len() > 1;
@@ -49,7 +55,7 @@ pub fn run_file(path: &Path, options: &RunOptions) -> Vec<ScenarioOutcome> {
                 } else {
                     String::new()
                 };
-                run_one(&loaded, &scenario, &prepared, suffix)
+                run_one(&loaded, &scenario, &prepared, suffix, &options.via)
             };
             families.iter().map(twin).collect()
         }
@@ -195,10 +201,11 @@ fn run_one(
     scenario: &Scenario,
     prepared: &Prepared,
     suffix: String,
+    via: &Via,
 ) -> ScenarioOutcome {
     let isns = lines::isns(scenario);
-    let first = play(loaded, scenario, prepared, &isns);
-    let second = play(loaded, scenario, prepared, &isns);
+    let first = play(loaded, scenario, prepared, &isns, via);
+    let second = play(loaded, scenario, prepared, &isns, via);
     let mut outcome = ScenarioOutcome {
         name: format!("{}{suffix}", loaded.name),
         path: loaded.path.clone(),
@@ -269,6 +276,7 @@ fn play(
     scenario: &Scenario,
     prepared: &Prepared,
     isns: &BTreeMap<FlowKey, Seq>,
+    via: &Via,
 ) -> Result<RunOutput, Diagnostic> {
     let place = |(pointer, problem): (String, Diagnostic)| {
         let Diagnostic { what, help, .. } = problem;
@@ -280,9 +288,9 @@ fn play(
     };
     let keep = !scenario.expect.packets.is_empty() || !scenario.expect.never.is_empty();
     if let Some(capture) = &prepared.capture {
-        return play_capture(scenario, loaded.folder(), capture, keep).map_err(place);
+        return play_capture(scenario, loaded.folder(), capture, keep, via).map_err(place);
     }
-    let mut world = world(scenario, loaded.folder(), None).map_err(place)?;
+    let mut world = world(scenario, loaded.folder(), None, via).map_err(place)?;
     world.keep_frames = true;
     world.step_limit = 100_000 + 1_000 * prepared.lines.len() as u64;
     let batch = scenario

@@ -36,9 +36,7 @@ pub(crate) struct Built {
 /// Octets of `segment` from `offset` that fit one frame.
 pub(crate) fn piece(world: &World<'_>, segment: &DeviceSegment, offset: u64) -> u64 {
     // 120 octets hold any IP and TCP header with options that tunnels carry.
-    let most = (world.engine.config().mtu as u64)
-        .saturating_sub(120)
-        .max(1);
+    let most = (world.engine.mtu() as u64).saturating_sub(120).max(1);
     let rest = segment.len.saturating_sub(offset);
     if rest <= most + 60 { rest } else { most }
 }

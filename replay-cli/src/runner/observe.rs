@@ -18,9 +18,9 @@ pub(crate) enum Seen {
     Data(FlowId, Vec<u8>),
     Datagram(FlowId, Vec<u8>),
     HalfClose(FlowId),
-    Resume(FlowId),
+    Resume(FlowId, usize),
     Close(FlowId, Close),
-    Dns(DnsRecord),
+    Dns(FlowId, DnsRecord),
 }
 
 impl Seen {
@@ -34,9 +34,9 @@ impl Seen {
             Output::Data { flow, bytes } => Self::Data(flow, bytes.to_vec()),
             Output::Datagram { flow, payload } => Self::Datagram(flow, payload.to_vec()),
             Output::HalfClose { flow } => Self::HalfClose(flow),
-            Output::Resume { flow, .. } => Self::Resume(flow),
+            Output::Resume { flow, space } => Self::Resume(flow, space),
             Output::Close { flow, close, .. } => Self::Close(flow, close),
-            Output::Dns { record, .. } => Self::Dns(record),
+            Output::Dns { flow, record } => Self::Dns(flow, record),
             _ => return,
         };
         to.push(seen);
@@ -66,7 +66,7 @@ impl World<'_> {
                 let now = self.now;
                 self.with(id, |flow| flow.half_closed_by_device = Some(now));
             }
-            Seen::Resume(id) => self.with(id, |flow| flow.script.refused = false),
+            Seen::Resume(id, _) => self.with(id, |flow| flow.script.refused = false),
             Seen::Close(id, close) => {
                 let now = self.now;
                 self.with(id, |flow| flow.closed = Some((now, close)));
@@ -80,7 +80,7 @@ impl World<'_> {
                     self.broken(Some(key), problem);
                 }
             }
-            Seen::Dns(record) => {
+            Seen::Dns(_, record) => {
                 let DnsRecord {
                     name,
                     addresses,
@@ -140,7 +140,7 @@ impl World<'_> {
             .ok()
             .and_then(|packet| flow_key(packet, false));
         let index = key.and_then(|key| self.by_key.get(&key).copied());
-        let mtu = self.engine.config().mtu;
+        let mtu = self.engine.mtu();
         let mut problems = invariant::frame(&frame, mtu);
         if let (Ok(packet), Some(flow)) =
             (&packet, index.and_then(|index| self.flows.get_mut(index)))

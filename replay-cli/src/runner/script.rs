@@ -281,7 +281,7 @@ impl World<'_> {
             },
             Action::Send(content) if udp => {
                 let payload = content.bytes(self.capture).to_vec();
-                let taken = self.engine.at_work().remote_datagram(now, id, &payload);
+                let taken = self.engine.remote_datagram(now, id, &payload);
                 if taken.is_ok_and(|taken| taken) {
                     flow.sent.extend_from_slice(&payload);
                     flow.sent_datagrams += 1;
@@ -295,7 +295,7 @@ impl World<'_> {
                 let bytes = content.bytes(self.capture);
                 let from = usize::try_from(flow.script.progress).unwrap_or(usize::MAX);
                 let rest = bytes.get(from..).unwrap_or(&[]);
-                match self.engine.at_work().remote_data(now, id, rest) {
+                match self.engine.remote_data(now, id, rest) {
                     Err(_) => Step::Over,
                     Ok(taken) => {
                         flow.sent
@@ -337,7 +337,7 @@ impl World<'_> {
                 if fresh.is_empty() {
                     return if closed { Step::Over } else { Step::Wait };
                 }
-                match self.engine.at_work().remote_data(now, id, &fresh) {
+                match self.engine.remote_data(now, id, &fresh) {
                     Err(_) => Step::Over,
                     Ok(taken) => {
                         flow.sent
@@ -352,18 +352,18 @@ impl World<'_> {
                 }
             }
             Action::Block => {
-                let result = self.engine.at_work().remote_blocked(now, id);
+                let result = self.engine.remote_blocked(now, id);
                 self.dialer_step(result, "remote blocked")
             }
             Action::Unblock => {
-                let result = self.engine.at_work().remote_writable(now, id);
+                let result = self.engine.remote_writable(now, id);
                 self.dialer_step(result, "remote writable")
             }
             Action::Shutdown => {
                 if flow.half_closed_by_device.is_none() && !closed {
                     flow.half_closed_by_remote = Some(self.now);
                 }
-                let result = self.engine.at_work().remote_closed(now, id, RemoteEnd::Eof);
+                let result = self.engine.remote_closed(now, id, RemoteEnd::Eof);
                 self.dialer_step(result, "remote end")
             }
             // A recorded reset came when all that the far side sends here was on its way to the device already.
@@ -376,17 +376,11 @@ impl World<'_> {
                 Step::Wait
             }
             Action::Reset => {
-                let result = self
-                    .engine
-                    .at_work()
-                    .remote_closed(now, id, RemoteEnd::Reset);
+                let result = self.engine.remote_closed(now, id, RemoteEnd::Reset);
                 self.dialer_step(result, "remote reset")
             }
             Action::Fail => {
-                let result = self
-                    .engine
-                    .at_work()
-                    .remote_closed(now, id, RemoteEnd::Error);
+                let result = self.engine.remote_closed(now, id, RemoteEnd::Error);
                 self.dialer_step(result, "remote error")
             }
         }
@@ -412,7 +406,7 @@ impl World<'_> {
             .unwrap_or(&[])
             .to_vec();
         let id = flow.id;
-        let taken = self.engine.at_work().remote_datagram(now, id, &payload);
+        let taken = self.engine.remote_datagram(now, id, &payload);
         if taken == Ok(true) {
             flow.sent.extend_from_slice(&payload);
             flow.sent_datagrams += 1;

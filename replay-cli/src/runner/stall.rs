@@ -274,7 +274,7 @@ impl Device<'_> {
         {
             return false;
         }
-        let mtu = world.engine.config().mtu;
+        let mtu = world.engine.mtu();
         let frames = inject::resend(state, tcp, until, mtu, flow.acked.max(1), flow.window);
         if frames.is_empty() {
             return false;

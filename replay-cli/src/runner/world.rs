@@ -6,15 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use engine::{Config, DialResult, FlowId, FlowKey, Micros, Proto, TimerName};
+use engine::{DialResult, FlowId, FlowKey, Micros, Proto, TimerName};
 
 use super::digest::Digest;
 use super::fault::{Fate, Faults};
 use super::flow::FlowState;
 use super::invariant;
-use super::metered::Metered;
 use super::observe::Seen;
 use super::script::Rules;
+use super::stack::Stack;
 use crate::attempt::DnsSeen;
 use crate::conversation::{Conversations, Fragments};
 use crate::outcome::Failure;
@@ -28,7 +28,7 @@ const LAST_EVENTS: usize = 20;
 
 /// Everything but the source of the device's frames.
 pub(crate) struct World<'a> {
-    pub(crate) engine: Metered,
+    pub(crate) engine: Box<dyn Stack>,
     pub(crate) now: u64,
     pub(crate) capture: Option<&'a Conversations>,
     pub(crate) rules: Rules,
@@ -93,13 +93,13 @@ pub(crate) struct Next {
 
 impl<'a> World<'a> {
     pub(crate) fn new(
-        config: Config,
+        engine: Box<dyn Stack>,
         rules: Rules,
         faults: Faults,
         capture: Option<&'a Conversations>,
-    ) -> Result<Self, engine::ConfigError> {
-        Ok(Self {
-            engine: Metered::new(config)?,
+    ) -> Self {
+        Self {
+            engine,
             now: 0,
             capture,
             rules,
@@ -127,7 +127,7 @@ impl<'a> World<'a> {
             syns: BTreeMap::new(),
             dial_counts: BTreeMap::new(),
             fragments: Fragments::default(),
-        })
+        }
     }
 
     pub(crate) fn clock(&self) -> Micros {
@@ -151,9 +151,8 @@ impl<'a> World<'a> {
         self.frames_in += passed.len() as u64;
         if !passed.is_empty() {
             let now = self.clock();
-            self.engine
-                .at_work()
-                .handle_frames(now, passed.iter().map(Vec::as_slice));
+            let frames: Vec<&[u8]> = passed.iter().map(Vec::as_slice).collect();
+            self.engine.handle_frames(now, &frames);
             self.step("frames");
         }
         self.settle();
@@ -216,7 +215,7 @@ impl<'a> World<'a> {
     /// The path changed.
     pub(crate) fn path_changed(&mut self) {
         let now = self.clock();
-        self.engine.at_work().path_changed(now);
+        self.engine.path_changed(now);
         self.step("path change");
         self.settle();
     }
@@ -227,7 +226,7 @@ impl<'a> World<'a> {
             at: *at,
             timer: None,
         });
-        let timer = self.engine.at_work().poll_timeout().map(|deadline| Next {
+        let timer = self.engine.poll_timeout().map(|deadline| Next {
             at: deadline.at.0.saturating_sub(EPOCH_US).max(self.now),
             timer: Some((deadline.timer, deadline.flow)),
         });
@@ -261,7 +260,7 @@ impl<'a> World<'a> {
                 Some((true, frame)) => {
                     self.frames_in += 1;
                     let now = self.clock();
-                    self.engine.at_work().handle_frames(now, [frame.as_slice()]);
+                    self.engine.handle_frames(now, &[frame.as_slice()]);
                     self.step("delayed frame");
                 }
                 Some((false, frame)) => self.deliver(&frame),
@@ -274,7 +273,7 @@ impl<'a> World<'a> {
     /// Calls the engine at the present time, as after a sleep.
     pub(crate) fn wake(&mut self) {
         let now = self.clock();
-        self.engine.at_work().handle_timeout(now);
+        self.engine.handle_timeout(now);
         self.step("timeout");
         self.settle();
     }
@@ -289,7 +288,7 @@ impl<'a> World<'a> {
         flow.connected = result == DialResult::Connected;
         let (id, now) = (flow.id, Micros(EPOCH_US + self.now));
         // The device may have given up meanwhile: then the answer is for nobody.
-        let _ = self.engine.at_work().dial_result(now, id, result);
+        let _ = self.engine.dial_result(now, id, result);
         self.ready.insert(index);
         self.step("dial result");
     }
@@ -303,8 +302,8 @@ impl<'a> World<'a> {
         self.steps += 1;
         self.note_event(|now| format!("{} {what}", seconds(now)));
         self.drain();
-        if let Some(problem) =
-            invariant::conserved(&self.engine.counters(), self.frames_in, self.frames_out)
+        if let Some(counters) = self.engine.counters()
+            && let Some(problem) = invariant::conserved(&counters, self.frames_in, self.frames_out)
         {
             self.broken(None, problem);
         }
@@ -325,13 +324,11 @@ impl<'a> World<'a> {
     fn drain(&mut self) {
         let now = self.clock();
         let mut seen = std::mem::take(&mut self.seen);
-        while let Some(output) = self.engine.poll_output(now) {
-            self.digest.output(self.now, &output);
-            Seen::keep(output, &mut seen);
-            if seen.len() > OUTPUTS_MAX {
-                self.livelock = true;
-                break;
-            }
+        if !self.engine.drain(now, OUTPUTS_MAX, &mut seen) {
+            self.livelock = true;
+        }
+        for seen in &seen {
+            self.digest.output(self.now, seen);
         }
         for seen in seen.drain(..) {
             self.see(seen);

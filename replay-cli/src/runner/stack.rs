@@ -1,0 +1,75 @@
+//! The one seam between the runner and what it runs: everything a scenario can do to a packet-tunnel engine, whichever it is.
+//!
+//! [`World`](super::world::World) holds a `Box<dyn Stack>` and knows nothing else of the engine. [`core::Core`] is the engine as a
+//! library; other ways to the same engine, and other engines, implement [`Stack`] and have a [`Via`].
+
+use engine::{Config, Counters, Deadline, DialResult, FlowId, Micros, Misuse, RemoteEnd};
+
+use super::observe::Seen;
+use crate::diagnostic::Diagnostic;
+
+mod core;
+
+/// A packet-tunnel engine as the runner drives it: one input with its time, then a full drain, then wait for the deadline.
+///
+/// The calls mean what the methods of the same name of [`engine::Engine`] mean. Times never run backwards.
+pub(crate) trait Stack {
+    /// The largest packet the device takes, octets.
+    fn mtu(&self) -> usize;
+
+    /// Frames of the device, in order.
+    fn handle_frames(&mut self, now: Micros, frames: &[&[u8]]);
+
+    /// The deadline of [`poll_timeout`](Self::poll_timeout) has come, or the host has slept.
+    fn handle_timeout(&mut self, now: Micros);
+
+    /// The path to the far side is another one.
+    fn path_changed(&mut self, now: Micros);
+
+    /// A dial request is answered.
+    fn dial_result(&mut self, now: Micros, flow: FlowId, result: DialResult) -> Result<(), Misuse>;
+
+    /// Bytes of the far side: how many of them are taken.
+    fn remote_data(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<usize, Misuse>;
+
+    /// A datagram of the far side: whether it is taken.
+    fn remote_datagram(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<bool, Misuse>;
+
+    /// The far side takes no more bytes for the time being.
+    fn remote_blocked(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse>;
+
+    /// The far side takes bytes again.
+    fn remote_writable(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse>;
+
+    /// The far side's stream has ended.
+    fn remote_closed(&mut self, now: Micros, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse>;
+
+    /// Appends all that comes out now, in order; false if `most` were taken and there is more.
+    fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<Seen>) -> bool;
+
+    /// When it wants [`handle_timeout`](Self::handle_timeout), and what for.
+    fn poll_timeout(&mut self) -> Option<Deadline>;
+
+    /// Its counters, if it counts what the engine counts: they must add up.
+    fn counters(&self) -> Option<Counters>;
+
+    /// Its flows as a table, to explain a run that does not end.
+    fn inspect(&mut self, now: Micros) -> String;
+}
+
+/// Which engine runs, and by which way in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Via {
+    /// The engine as a library, without IO.
+    #[default]
+    Core,
+}
+
+/// Starts an engine with the settings of a scenario.
+pub(super) fn open(via: &Via, config: Config) -> Result<Box<dyn Stack>, Diagnostic> {
+    match via {
+        Via::Core => core::Core::new(config)
+            .map(|core| Box::new(core) as Box<dyn Stack>)
+            .map_err(|problem| Diagnostic::new(problem.to_string())),
+    }
+}

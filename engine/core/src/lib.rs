@@ -65,7 +65,7 @@ mod time;
 mod timer;
 mod udp;
 
-pub use crate::batch::{FrameIter, Frames};
+pub use crate::batch::{FrameBatch, FrameIter, Frames};
 pub use crate::config::{Config, ConfigError, Martians, PathPolicy, Refusal};
 pub use crate::counters::{CounterInfo, Counters, Mark};
 pub use crate::dns::DnsRecord;

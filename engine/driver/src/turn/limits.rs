@@ -1,0 +1,38 @@
+//! What may wait where, and how much one turn does.
+
+use core::time::Duration;
+
+/// Bounds of a [`Turn`](crate::Turn) and its [`Mailbox`](crate::Mailbox). Worst-case memory beside the engine's own:
+/// twice `ring_bytes` while a flood lasts, `inbox_bytes` for each flow, one batch of frames.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Frames of the device that may wait. Default 4,096.
+    pub ring_frames: usize,
+    /// Octets of them. Default 4 MiB.
+    pub ring_bytes: usize,
+    /// Octets of a far side that may wait for the engine, for each flow; a datagram costs 64 more than its length.
+    /// One datagram always fits. Default 64 KiB.
+    pub inbox_bytes: usize,
+    /// How soon what was taken but not handed on is tried again. Default 5 ms.
+    pub poll_interval: Duration,
+    /// Frames of the device that one turn gives to the engine. Default 256.
+    pub turn_frames: usize,
+    /// Flows whose inbox one turn empties. Default 64.
+    pub turn_flows: usize,
+    /// Outputs that one turn hands to the host: a batch of frames is one. Default 1,024.
+    pub turn_outputs: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            ring_frames: 4096,
+            ring_bytes: 4 << 20,
+            inbox_bytes: 64 << 10,
+            poll_interval: Duration::from_millis(5),
+            turn_frames: 256,
+            turn_flows: 64,
+            turn_outputs: 1024,
+        }
+    }
+}

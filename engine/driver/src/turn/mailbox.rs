@@ -1,0 +1,360 @@
+//! What comes in from other threads, or from the host within its calls: bounded, ordered, without the engine.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use engine::{DialResult, FlowId, FlowKey, Micros, Misuse, RemoteEnd};
+
+use super::inbox::Inbox;
+use super::limits::Limits;
+use super::ring::FrameRing;
+use crate::clock::Clock;
+use crate::stats::{Snapshot, Stats};
+
+/// Empty buffers kept for the next inbox that needs one.
+const SPARE: usize = 16;
+
+/// The way in to a [`Turn`](crate::Turn), from any thread. Calls copy, wake the turn's owner if nothing was waiting
+/// before, and return; none of them waits for a turn.
+///
+/// A flow is known from before its [`Host::dial`](crate::Host::dial) until its [`Host::close`](crate::Host::close);
+/// any other handle, old or invented, is [`Misuse::StaleFlow`]. After the engine was stopped every handle is.
+///
+/// Order: frames keep theirs, and so does what belongs to one flow and one direction. Between flows it is the order
+/// in which they got something to say.
+pub struct Mailbox {
+    state: Mutex<State>,
+    published: Mutex<Snapshot>,
+    wake: Box<dyn Fn() + Send + Sync>,
+    clock: Arc<dyn Clock>,
+    inbox_bytes: usize,
+}
+
+/// What the lock protects.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) ring: FrameRing,
+    /// Live flows.
+    pub(crate) flows: BTreeMap<FlowId, Inbox>,
+    /// Flows with something to say, each once.
+    pub(crate) ready: VecDeque<FlowId>,
+    pub(crate) path_changes: usize,
+    /// When the oldest of `ready` or `path_changes` came.
+    pub(crate) since: Option<Micros>,
+    pub(crate) spare: Vec<Vec<u8>>,
+    /// Whether the owner was woken since it looked last.
+    signalled: bool,
+    pub(crate) stopped: bool,
+    pub(crate) losses: Losses,
+}
+
+/// Counted under the lock, read by the turn.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Losses {
+    pub(crate) ring_frames: u64,
+    pub(crate) overflow_frames: u64,
+    pub(crate) overflow_bytes: u64,
+    pub(crate) high_water: u64,
+    pub(crate) refused_bytes: u64,
+    pub(crate) dropped_datagrams: u64,
+    pub(crate) frames_after_stop: u64,
+}
+
+impl Losses {
+    pub(crate) fn tell(&self, stats: &mut Stats) {
+        stats.ring_frames = self.ring_frames;
+        stats.ring_overflow_frames = self.overflow_frames;
+        stats.ring_overflow_bytes = self.overflow_bytes;
+        stats.ring_high_water = self.high_water;
+        stats.inbox_refused_bytes = self.refused_bytes;
+        stats.inbox_dropped_datagrams = self.dropped_datagrams;
+        stats.frames_after_stop = self.frames_after_stop;
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox").finish_non_exhaustive()
+    }
+}
+
+impl Mailbox {
+    pub(crate) fn new(
+        limits: &Limits,
+        clock: Arc<dyn Clock>,
+        wake: Box<dyn Fn() + Send + Sync>,
+    ) -> Self {
+        Self {
+            state: Mutex::new(State {
+                ring: FrameRing::new(limits.ring_frames, limits.ring_bytes),
+                flows: BTreeMap::new(),
+                ready: VecDeque::new(),
+                path_changes: 0,
+                since: None,
+                spare: Vec::new(),
+                signalled: false,
+                stopped: false,
+                losses: Losses::default(),
+            }),
+            published: Mutex::default(),
+            wake,
+            clock,
+            inbox_bytes: limits.inbox_bytes,
+        }
+    }
+
+    /// A frame of the device: one whole IP packet. `false` if the ring was full (or the frame longer than any
+    /// packet): it is lost, counted, and the host gets a notice.
+    pub fn frame(&self, frame: &[u8]) -> bool {
+        self.frames([frame]) == 1
+    }
+
+    /// Several frames of the device under one lock. Says how many were taken; after the first refusal the smaller
+    /// ones may still have found room, and every refused one is lost and counted.
+    pub fn frames<'a>(&self, frames: impl IntoIterator<Item = &'a [u8]>) -> usize {
+        let mut state = self.state();
+        let mut taken = 0;
+        for frame in frames {
+            if state.stopped {
+                state.losses.frames_after_stop += 1;
+            } else if state.ring.push(|| self.clock.now(), frame) {
+                taken += 1;
+            } else {
+                state.losses.overflow_frames += 1;
+                state.losses.overflow_bytes += frame.len() as u64;
+            }
+        }
+        state.losses.ring_frames += taken as u64;
+        state.losses.high_water = state.losses.high_water.max(state.ring.bytes() as u64);
+        // A refusal is news as well: its notice must not wait for the next frame.
+        self.signal(state);
+        taken
+    }
+
+    /// Whether a frame of `len` octets would be taken now: for a reader that can leave it where it is.
+    #[must_use]
+    pub fn has_room(&self, len: usize) -> bool {
+        self.state().ring.has_room(len)
+    }
+
+    /// What became of a dial.
+    ///
+    /// # Errors
+    /// The flow has ended, or its dial was answered before.
+    pub fn dialed(&self, flow: FlowId, result: DialResult) -> Result<(), Misuse> {
+        self.post(flow, |inbox| inbox.dialed(result))
+    }
+
+    /// Bytes of the far side's stream. Says how many were taken; the rest is to be offered again after
+    /// [`Host::resume`](crate::Host::resume).
+    ///
+    /// # Errors
+    /// The flow has ended, is UDP, is not connected, or its far side has ended before.
+    pub fn data(&self, flow: FlowId, bytes: &[u8]) -> Result<usize, Misuse> {
+        let mut state = self.state();
+        let State {
+            flows,
+            spare,
+            losses,
+            ..
+        } = &mut *state;
+        let inbox = flows.get_mut(&flow).ok_or(Misuse::StaleFlow)?;
+        let taken = inbox.push_data(bytes, self.inbox_bytes, spare)?;
+        losses.refused_bytes += (bytes.len() - taken) as u64;
+        self.enqueue(state, flow);
+        Ok(taken)
+    }
+
+    /// Octets that [`Mailbox::data`] would take of this flow now; 0 if it has ended or cannot take any.
+    #[must_use]
+    pub fn room(&self, flow: FlowId) -> usize {
+        let state = self.state();
+        let inbox = state.flows.get(&flow);
+        inbox.map_or(0, |inbox| inbox.room(self.inbox_bytes))
+    }
+
+    /// One datagram of the far side; `from` is its source if that is not the destination the flow was dialed to.
+    /// `false` if too much waits already: it is lost and counted.
+    ///
+    /// # Errors
+    /// The flow has ended, is TCP, is not connected, or its far side has ended before.
+    pub fn datagram(
+        &self,
+        flow: FlowId,
+        from: Option<SocketAddr>,
+        payload: &[u8],
+    ) -> Result<bool, Misuse> {
+        let mut state = self.state();
+        let State { flows, losses, .. } = &mut *state;
+        let inbox = flows.get_mut(&flow).ok_or(Misuse::StaleFlow)?;
+        let taken = inbox.push_datagram(from, payload, self.inbox_bytes)?;
+        losses.dropped_datagrams += u64::from(!taken);
+        self.enqueue(state, flow);
+        Ok(taken)
+    }
+
+    /// The far side has ended. What it sent before still reaches the device. After an EOF the connection can still
+    /// break.
+    ///
+    /// # Errors
+    /// The flow has ended, is not connected, or its far side has ended before.
+    pub fn ended(&self, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse> {
+        self.post(flow, |inbox| inbox.ended(end))
+    }
+
+    /// The dialer takes no more of this flow until [`Mailbox::writable`].
+    ///
+    /// # Errors
+    /// The flow has ended.
+    pub fn blocked(&self, flow: FlowId) -> Result<(), Misuse> {
+        self.post(flow, |inbox| inbox.set_blocked(true))
+    }
+
+    /// The dialer takes bytes or datagrams of this flow again.
+    ///
+    /// # Errors
+    /// The flow has ended.
+    pub fn writable(&self, flow: FlowId) -> Result<(), Misuse> {
+        self.post(flow, |inbox| inbox.set_blocked(false))
+    }
+
+    /// The network path changed (Wi-Fi to cellular, a new tunnel address).
+    pub fn path_changed(&self) {
+        let mut state = self.state();
+        state.path_changes += 1;
+        self.stamp(&mut state);
+        self.signal(state);
+    }
+
+    /// Counters and statistics as of the end of the last turn; those of ring and inboxes as of now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let losses = self.state().losses;
+        let mut snapshot = lock(&self.published).clone();
+        losses.tell(&mut snapshot.stats);
+        snapshot
+    }
+
+    /// Flows that are live as the host knows them: dialed and not closed.
+    #[must_use]
+    pub fn flows(&self) -> usize {
+        self.state().flows.len()
+    }
+
+    pub(crate) fn now(&self) -> Micros {
+        self.clock.now()
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    pub(crate) fn published(&self) -> MutexGuard<'_, Snapshot> {
+        lock(&self.published)
+    }
+
+    fn post(
+        &self,
+        flow: FlowId,
+        change: impl FnOnce(&mut Inbox) -> Result<(), Misuse>,
+    ) -> Result<(), Misuse> {
+        let mut state = self.state();
+        let inbox = state.flows.get_mut(&flow).ok_or(Misuse::StaleFlow)?;
+        change(inbox)?;
+        self.enqueue(state, flow);
+        Ok(())
+    }
+
+    fn enqueue(&self, mut state: MutexGuard<'_, State>, flow: FlowId) {
+        if state.enqueue(flow) {
+            self.stamp(&mut state);
+            self.signal(state);
+        }
+    }
+
+    fn stamp(&self, state: &mut State) {
+        if state.since.is_none() {
+            state.since = Some(self.clock.now());
+        }
+    }
+
+    /// Wakes the owner, once for everything that comes until it looks. The lock is released first: the owner may look
+    /// at once, on this thread.
+    fn signal(&self, mut state: MutexGuard<'_, State>) {
+        let news = !core::mem::replace(&mut state.signalled, true);
+        drop(state);
+        if news {
+            (self.wake)();
+        }
+    }
+}
+
+impl State {
+    /// Puts a flow into the queue if it has something to say and does not wait there; tells whether it now does.
+    pub(crate) fn enqueue(&mut self, flow: FlowId) -> bool {
+        let Some(inbox) = self.flows.get_mut(&flow) else {
+            return false;
+        };
+        if inbox.queued || !inbox.has_news() {
+            return false;
+        }
+        inbox.queued = true;
+        self.ready.push_back(flow);
+        true
+    }
+
+    pub(crate) fn open(&mut self, flow: FlowId, key: FlowKey) {
+        if !self.stopped {
+            self.flows.insert(flow, Inbox::new(key));
+        }
+    }
+
+    /// Where a flow was dialed to.
+    pub(crate) fn server(&self, flow: FlowId) -> Option<SocketAddr> {
+        self.flows.get(&flow).map(|inbox| inbox.key().server)
+    }
+
+    /// The engine stops: every handle is stale, nothing waits, no buffer is kept.
+    pub(crate) fn stop(&mut self) {
+        self.stopped = true;
+        self.signalled = false;
+        self.flows = BTreeMap::new();
+        self.ready = VecDeque::new();
+        self.spare = Vec::new();
+        self.ring.clear();
+        self.path_changes = 0;
+        self.since = None;
+    }
+
+    /// Forgets a flow and what it had to say.
+    pub(crate) fn shut(&mut self, flow: FlowId) {
+        if let Some(mut inbox) = self.flows.remove(&flow) {
+            self.recycle(inbox.take_buffer());
+        }
+    }
+
+    /// Keeps an empty buffer for the next inbox.
+    pub(crate) fn recycle(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() > 0 && self.spare.len() < SPARE {
+            buffer.clear();
+            self.spare.push(buffer);
+        }
+    }
+
+    /// The owner has looked: the next news wakes it again.
+    pub(crate) fn looked(&mut self) {
+        self.signalled = false;
+    }
+
+    /// Whether anything waits to be taken up.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.ring.is_empty() || !self.ready.is_empty() || self.path_changes > 0
+    }
+}
+
+/// A thread that panicked while it held the lock left nothing half-done: every change is a single step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,203 @@
+//! Frames of the device wait here: bounded, copied once, handed over whole.
+//!
+//! Two arenas: whoever hands a frame in appends to the back; the turn reads the front, and takes the back for it once
+//! the front is read. A frame is copied when it comes in and not again.
+
+use engine::Micros;
+
+/// Octets of an empty arena that are kept.
+const KEPT: usize = 256 << 10;
+
+/// The longest IP packet (RFC 791 section 3.1: total length).
+const LONGEST: usize = 65_535;
+
+/// Frames back to back, read from the front.
+#[derive(Debug, Default)]
+pub(crate) struct Arena {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    read: usize,
+    /// When the first of them came.
+    since: Option<Micros>,
+}
+
+impl Arena {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.read == self.ends.len()
+    }
+
+    /// When the oldest frame came, at the latest.
+    pub(crate) fn since(&self) -> Option<Micros> {
+        self.since.filter(|_| !self.is_empty())
+    }
+
+    /// The next frames, at most `max`.
+    pub(crate) fn take(&mut self, max: usize) -> impl Iterator<Item = &[u8]> + Clone {
+        let first = self.read;
+        self.read = self.ends.len().min(first.saturating_add(max));
+        let (bytes, ends): (&[u8], &[usize]) = (&self.bytes, &self.ends);
+        (first..self.read).map(move |index| {
+            let start = index.checked_sub(1).and_then(|before| ends.get(before));
+            let range = start.copied().unwrap_or(0)..ends.get(index).copied().unwrap_or(0);
+            bytes.get(range).unwrap_or(&[])
+        })
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.read = 0;
+        self.since = None;
+    }
+
+    /// Gives back what a burst had needed.
+    pub(crate) fn trim(&mut self) {
+        if self.is_empty() && self.bytes.capacity() > KEPT {
+            self.clear();
+            self.bytes.shrink_to(KEPT);
+            self.ends.shrink_to(KEPT / 64);
+        }
+    }
+}
+
+/// The back arena and the bounds over both.
+#[derive(Debug)]
+pub(crate) struct FrameRing {
+    back: Arena,
+    limit_frames: usize,
+    limit_bytes: usize,
+    /// What the front held when it was taken: it counts until the next is taken.
+    front_frames: usize,
+    front_bytes: usize,
+}
+
+impl FrameRing {
+    pub(crate) fn new(limit_frames: usize, limit_bytes: usize) -> Self {
+        Self {
+            back: Arena::default(),
+            limit_frames,
+            limit_bytes,
+            front_frames: 0,
+            front_bytes: 0,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.back.is_empty()
+    }
+
+    pub(crate) fn since(&self) -> Option<Micros> {
+        self.back.since()
+    }
+
+    /// Octets in both arenas.
+    pub(crate) fn bytes(&self) -> usize {
+        self.front_bytes + self.back.bytes.len()
+    }
+
+    /// Whether a frame of `len` octets would be taken.
+    pub(crate) fn has_room(&self, len: usize) -> bool {
+        len <= LONGEST
+            && self.front_frames + self.back.ends.len() < self.limit_frames
+            && self.bytes() + len <= self.limit_bytes
+    }
+
+    /// Appends a copy; `false` if there is no room.
+    pub(crate) fn push(&mut self, now: impl FnOnce() -> Micros, frame: &[u8]) -> bool {
+        if !self.has_room(frame.len()) {
+            return false;
+        }
+        if self.back.ends.is_empty() {
+            self.back.since = Some(now());
+        }
+        self.back.bytes.extend_from_slice(frame);
+        self.back.ends.push(self.back.bytes.len());
+        true
+    }
+
+    /// Makes the back the new front, if the front is read.
+    pub(crate) fn refill(&mut self, front: &mut Arena) {
+        if !front.is_empty() {
+            return;
+        }
+        front.clear();
+        core::mem::swap(front, &mut self.back);
+        self.front_frames = front.ends.len();
+        self.front_bytes = front.bytes.len();
+    }
+
+    pub(crate) fn trim(&mut self) {
+        self.back.trim();
+    }
+
+    /// Drops every frame and the memory.
+    pub(crate) fn clear(&mut self) {
+        self.back = Arena::default();
+        self.front_frames = 0;
+        self.front_bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring(frames: usize, bytes: usize) -> FrameRing {
+        FrameRing::new(frames, bytes)
+    }
+
+    fn push(ring: &mut FrameRing, frame: &[u8]) -> bool {
+        ring.push(|| Micros(7), frame)
+    }
+
+    #[test]
+    fn frames_come_out_in_the_order_they_went_in_across_refills() {
+        let (mut ring, mut front) = (ring(9, 99), Arena::default());
+        assert!(push(&mut ring, b"a") && push(&mut ring, b"") && push(&mut ring, b"ccc"));
+        ring.refill(&mut front);
+        assert!(front.take(2).eq([&b"a"[..], b""]));
+        assert!(push(&mut ring, b"d"));
+        ring.refill(&mut front);
+        assert!(front.take(9).eq([&b"ccc"[..]]));
+        ring.refill(&mut front);
+        assert!(front.take(9).eq([&b"d"[..]]));
+        assert!(front.is_empty() && ring.is_empty());
+    }
+
+    #[test]
+    fn both_bounds_cover_front_and_back_together() {
+        let mut front = Arena::default();
+        let mut by_count = ring(2, 1000);
+        assert!(push(&mut by_count, b"a"));
+        by_count.refill(&mut front);
+        assert!(push(&mut by_count, b"b") && !push(&mut by_count, b"c"));
+        let mut by_bytes = ring(100, 10);
+        assert!(push(&mut by_bytes, &[0; 10]) && !push(&mut by_bytes, b"x"));
+    }
+
+    #[test]
+    fn a_read_front_makes_room_at_the_next_refill() {
+        let (mut ring, mut front) = (ring(1, 10), Arena::default());
+        assert!(push(&mut ring, b"a"));
+        ring.refill(&mut front);
+        assert_eq!(front.take(1).count(), 1);
+        ring.refill(&mut front);
+        assert!(push(&mut ring, b"b"));
+    }
+
+    #[test]
+    fn what_is_longer_than_any_packet_is_refused() {
+        let mut ring = ring(10, 1 << 20);
+        assert!(!push(&mut ring, &[0; 65_536]) && push(&mut ring, &[0; 65_535]));
+    }
+
+    #[test]
+    fn a_burst_leaves_no_memory_behind() {
+        let (mut ring, mut front) = (ring(4096, 4 << 20), Arena::default());
+        while push(&mut ring, &[1; 1500]) {}
+        ring.refill(&mut front);
+        front.take(4096).for_each(drop);
+        front.trim();
+        assert!(front.bytes.capacity() <= KEPT);
+    }
+}

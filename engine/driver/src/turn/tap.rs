@@ -1,0 +1,45 @@
+//! Who listens to everything that crosses the engine's border.
+
+use std::net::SocketAddr;
+
+use engine::{Close, DialResult, FlowId, FlowKey, Micros, RemoteEnd};
+
+/// One thing that went into the engine or came out of it. Slices are lent for the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Crossing<'a> {
+    /// A frame of the device, as the engine got it.
+    FrameIn(&'a [u8]),
+    /// A frame for the device, as the host took it.
+    FrameOut(&'a [u8]),
+    /// A dial request.
+    Dial(FlowId, FlowKey),
+    /// Its answer.
+    Dialed(FlowId, DialResult),
+    /// Bytes of the far side, as far as the engine took them.
+    Data(FlowId, &'a [u8]),
+    /// A datagram of the far side, and its source if that is not where the flow was dialed to.
+    Datagram(FlowId, Option<SocketAddr>, &'a [u8]),
+    /// The far side ended.
+    Ended(FlowId, RemoteEnd),
+    /// The dialer takes no more.
+    Blocked(FlowId),
+    /// The dialer takes bytes again.
+    Writable(FlowId),
+    /// Bytes of the device that the dialer took.
+    Sent(FlowId, &'a [u8]),
+    /// A datagram of the device that the dialer took.
+    DatagramSent(FlowId, SocketAddr, &'a [u8]),
+    /// The device's last byte was handed over.
+    HalfClose(FlowId),
+    /// The flow ended.
+    Close(FlowId, Close),
+    /// The path changed.
+    PathChanged,
+}
+
+/// Listens. Called in the order of events, on the thread that runs the turn; it must not block.
+pub trait Tap: Send {
+    /// `crossing` happened at `now`.
+    fn crossed(&mut self, now: Micros, crossing: Crossing<'_>);
+}

@@ -74,7 +74,8 @@ impl Requirement {
             return self.rfc.clone();
         }
         let mut clause = format!("RFC {}", self.rfc);
-        for part in [&self.section, &self.req].into_iter().flatten() {
+        let parts = [&self.section, &self.req].into_iter().flatten();
+        for part in parts.filter(|part| *part != "-") {
             clause.push(' ');
             clause.push_str(part);
         }

@@ -14,7 +14,9 @@ use crate::exit_code;
 use crate::term::{ColorChoice, Style, Terminal, draws_progress};
 
 mod arguments;
+mod batch;
 mod bug;
+mod conformance;
 mod import;
 mod inspect;
 mod run;
@@ -45,6 +47,8 @@ struct Cli {
 enum Command {
     /// Run scenarios and hold what comes out against their expectations.
     Run(run::RunArgs),
+    /// Hold the engine against the conformance catalogue, requirement by requirement.
+    Conformance(conformance::ConformanceArgs),
     /// Replay a capture as it stands, with a verdict for each flow.
     Try(try_capture::TryArgs),
     /// Make a scenario from a capture.
@@ -59,6 +63,7 @@ const AFTER_HELP: &str = "\
 Examples:
   replay run                                     every scenario of expectations/
   replay run expectations/tcp --junit junit.xml  one folder, with a report for CI
+  replay conformance                             what it does right, requirement by requirement
   replay try phone.pcapng                        does this capture replay?
   replay import phone.pcapng -o expectations/field/phone.json
   replay inspect phone.pcapng                    what is in it, and is it sound?
@@ -147,6 +152,7 @@ fn finish(command: &Command, terminal: &mut Terminal<'_>) -> u8 {
 fn execute(command: &Command, terminal: &mut Terminal<'_>) -> io::Result<u8> {
     let done = match command {
         Command::Run(args) => run::run(args, terminal),
+        Command::Conformance(args) => conformance::run(args, terminal),
         Command::Try(args) => try_capture::run(args, terminal),
         Command::Import(args) => import::run(args, terminal),
         Command::Inspect(args) => inspect::run(args, terminal),

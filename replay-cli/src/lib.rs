@@ -5,6 +5,7 @@ pub mod capture;
 pub mod catalogue;
 mod check;
 pub mod cli;
+pub mod conformance;
 pub mod conversation;
 pub mod diagnostic;
 pub mod duration;

@@ -8,6 +8,7 @@ use crate::exit_code;
 use crate::outcome::{Figures, ScenarioOutcome, Verdict};
 
 pub mod attempt;
+pub mod conformance;
 pub mod human;
 pub mod json;
 pub mod junit;
@@ -168,7 +169,7 @@ pub(crate) fn figures_line(figures: &Figures) -> String {
 }
 
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 
 #[cfg(test)]
 mod tests {

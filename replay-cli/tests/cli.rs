@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 mod cli {
     mod bad_input;
+    mod conformance;
     mod nothing;
     mod selection;
     mod streams;

@@ -25,11 +25,11 @@ fn outcome(name: &str, title: &str, verdict: Verdict) -> ScenarioOutcome {
     }
 }
 
-pub(super) fn passed() -> ScenarioOutcome {
+pub(crate) fn passed() -> ScenarioOutcome {
     outcome("tcp/get", "a request and its answer", Verdict::Pass)
 }
 
-pub(super) fn left() -> ScenarioOutcome {
+pub(crate) fn left() -> ScenarioOutcome {
     let reason = Verdict::Left("left to `replay stress`".into());
     ScenarioOutcome {
         checks: 0,
@@ -38,7 +38,7 @@ pub(super) fn left() -> ScenarioOutcome {
     }
 }
 
-pub(super) fn failed() -> ScenarioOutcome {
+pub(crate) fn failed() -> ScenarioOutcome {
     let title = "the device half-closes after its request; the answer still arrives";
     let mut failed = outcome("tcp/half_close_upload", title, Verdict::Fail);
     failed.figures.synthetic = 1;
@@ -77,7 +77,7 @@ pub(super) fn failed() -> ScenarioOutcome {
     failed
 }
 
-pub(super) fn nondeterministic() -> ScenarioOutcome {
+pub(crate) fn nondeterministic() -> ScenarioOutcome {
     let mut differs = outcome("udp/echo", "an echo comes back", Verdict::Nondeterministic);
     differs.failures = vec![Failure {
         kind: FailureKind::Nondeterminism,
@@ -93,14 +93,14 @@ pub(super) fn nondeterministic() -> ScenarioOutcome {
     differs
 }
 
-pub(super) fn deviating() -> ScenarioOutcome {
+pub(crate) fn deviating() -> ScenarioOutcome {
     let why = Verdict::Deviation("smoltcp counts no duplicates".into());
     let mut deviates = outcome("conformance/tcp-data/TCP-DATA-X", "text comes once", why);
     deviates.failures = failed().failures.split_off(1);
     deviates
 }
 
-pub(super) fn invalid() -> ScenarioOutcome {
+pub(crate) fn invalid() -> ScenarioOutcome {
     let at = |line, column| Position { line, column };
     let path = "expectations/tcp/broken.json";
     let problems = vec![
@@ -117,7 +117,7 @@ pub(super) fn invalid() -> ScenarioOutcome {
     }
 }
 
-pub(super) fn all() -> Vec<ScenarioOutcome> {
+pub(crate) fn all() -> Vec<ScenarioOutcome> {
     vec![
         left(),
         invalid(),

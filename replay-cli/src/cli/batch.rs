@@ -1,0 +1,232 @@
+//! Scenario files that several commands run: chosen by the command line, side by side on every core, delivered in order.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Stop, bug};
+use crate::diagnostic::Diagnostic;
+use crate::exit_code;
+use crate::outcome::{Failure, FailureKind, Figures, ScenarioOutcome, Verdict};
+use crate::runner::{RunOptions, run_file};
+use crate::scenario::discover::{Discovery, Found, FoundKind, discover};
+use crate::term::Terminal;
+
+mod side_by_side;
+
+/// What one file came to.
+#[derive(Debug)]
+pub(super) struct FileResult {
+    pub(super) outcomes: Vec<ScenarioOutcome>,
+    pub(super) panicked: bool,
+}
+
+/// Refuses a folder of captures that is none.
+pub(super) fn check_captures(captures: Option<&Path>) -> Result<(), Stop> {
+    let Some(folder) = captures.filter(|folder| !folder.is_dir()) else {
+        return Ok(());
+    };
+    let what = if folder.exists() {
+        "this is a file, not a folder"
+    } else {
+        "no such folder"
+    };
+    Err(Stop::input(
+        Diagnostic::new(what)
+            .in_file(folder)
+            .help("--captures names the folder captures are in"),
+    ))
+}
+
+/// The files the command line means; without any, those of `default` below the nearest folder expectations/.
+pub(super) fn select(paths: &[PathBuf], default: &str) -> Result<Discovery, Stop> {
+    let mut paths = paths.to_vec();
+    if paths.is_empty() {
+        let folder = expectations_upward(default).ok_or_else(|| {
+            let what = format!(
+                "nothing selected: there is no folder {} here or above",
+                Path::new("expectations").join(default).display()
+            );
+            let help = "name scenario files or folders: `replay run PATH...`";
+            Stop::Refused(
+                vec![Diagnostic::new(what).help(help)],
+                exit_code::NOTHING_SELECTED,
+            )
+        })?;
+        paths.push(folder);
+    }
+    discover(&paths).map_err(|problems| Stop::Refused(problems, exit_code::BAD_INPUT))
+}
+
+/// A folder of the nearest expectations, as short as it can be written from here.
+fn expectations_upward(below: &str) -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    let found = here
+        .ancestors()
+        .map(|folder| folder.join("expectations"))
+        .find(|path| path.is_dir())?;
+    let short = found.strip_prefix(&here).unwrap_or(&found);
+    let folder = if below.is_empty() {
+        short.to_owned()
+    } else {
+        short.join(below)
+    };
+    folder.is_dir().then_some(folder)
+}
+
+/// Says which of the folders named had nothing in them; that alone is an exit code.
+pub(super) fn said_what_is_missing(
+    discovery: &Discovery,
+    terminal: &mut Terminal<'_>,
+) -> Result<u8, Stop> {
+    for folder in &discovery.empty_folders {
+        terminal.say(&format!(
+            "nothing selected: {} holds no scenario",
+            folder.display()
+        ))?;
+    }
+    let nothing = discovery.found.is_empty() || !discovery.empty_folders.is_empty();
+    Ok(if nothing {
+        exit_code::NOTHING_SELECTED
+    } else {
+        exit_code::SUCCESS
+    })
+}
+
+/// Runs the files, as many at a time as asked for, and delivers what each came to in their order until told to stop.
+pub(super) fn run_files(
+    found: &[Found],
+    jobs: Option<NonZeroUsize>,
+    options: &RunOptions,
+    deliver: impl FnMut(FileResult) -> Result<bool, Stop>,
+) -> Result<(), Stop> {
+    let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let jobs = jobs.unwrap_or_else(cores);
+    let work = |file: &Found| run_one(file, |path| run_file(path, options));
+    side_by_side::in_order(found, jobs, work, deliver)
+}
+
+/// One file's outcomes; a panic in it is a failure of it and of nothing else.
+fn run_one(file: &Found, run: impl FnOnce(&Path) -> Vec<ScenarioOutcome>) -> FileResult {
+    if file.kind == FoundKind::Stress {
+        let verdict = Verdict::Left("left to `replay stress`".to_owned());
+        return FileResult {
+            outcomes: vec![without_run(file, verdict)],
+            panicked: false,
+        };
+    }
+    match bug::guard(|| run(&file.path)) {
+        Ok(outcomes) => FileResult {
+            outcomes,
+            panicked: false,
+        },
+        Err(bug) => {
+            let mut outcome = without_run(file, Verdict::Fail);
+            outcome.failures.push(Failure {
+                kind: FailureKind::Invariant,
+                what: bug.what,
+                expected: None,
+                actual: None,
+                flow: None,
+                frame: None,
+                at_us: None,
+                place: None,
+                help: bug.help,
+            });
+            FileResult {
+                outcomes: vec![outcome],
+                panicked: true,
+            }
+        }
+    }
+}
+
+fn without_run(file: &Found, verdict: Verdict) -> ScenarioOutcome {
+    ScenarioOutcome {
+        name: file.name.clone(),
+        path: file.path.clone(),
+        title: String::new(),
+        covers: Vec::new(),
+        verdict,
+        failures: Vec::new(),
+        checks: 0,
+        figures: Figures::default(),
+        notes: Vec::new(),
+    }
+}
+
+/// A bar on standard error, hidden unless somebody watches and has waited for a while.
+pub(super) struct Progress {
+    pub(super) bar: ProgressBar,
+    hidden_since: Option<Instant>,
+}
+
+/// How long a run may take before progress is drawn.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+impl Progress {
+    pub(super) fn of(files: usize, watched: bool) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(files as u64), ProgressDrawTarget::hidden());
+        let bar = match ProgressStyle::with_template("{bar:40} {pos}/{len} files, {eta} left") {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        };
+        Self {
+            bar,
+            hidden_since: (watched && files > 1).then(Instant::now),
+        }
+    }
+
+    pub(super) fn step(&mut self) {
+        if self
+            .hidden_since
+            .take_if(|since| since.elapsed() > PATIENCE)
+            .is_some()
+        {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.bar.inc(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Totals;
+
+    fn found(kind: FoundKind) -> Found {
+        Found {
+            path: "expectations/a.json".into(),
+            name: "a".into(),
+            kind,
+        }
+    }
+
+    #[test]
+    fn a_panic_fails_its_own_scenario_and_is_a_bug() {
+        let result = run_one(&found(FoundKind::Scenario), |_| panic!("out of step"));
+        let [outcome] = result.outcomes.as_slice() else {
+            panic!("one outcome");
+        };
+        assert!(result.panicked && !outcome.passed());
+        assert!(
+            outcome.failures[0]
+                .what
+                .contains("this is a bug in replay: out of step")
+        );
+        let mut totals = Totals {
+            bugs: 1,
+            ..Totals::default()
+        };
+        totals.add(outcome);
+        assert_eq!(totals.exit_code(), exit_code::INTERNAL_BUG);
+    }
+
+    #[test]
+    fn stress_scenarios_are_left_without_being_run() {
+        let result = run_one(&found(FoundKind::Stress), |_| panic!("must not run"));
+        assert!(matches!(result.outcomes[0].verdict, Verdict::Left(_)));
+    }
+}

@@ -1,0 +1,137 @@
+//! `replay conformance`: the scenarios of expectations/conformance, told requirement by requirement.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::Stop;
+use super::batch::{self, Progress};
+use crate::conformance::{Matrix, Verdict};
+use crate::diagnostic::Diagnostic;
+use crate::exit_code;
+use crate::report::Totals;
+use crate::report::conformance::{self as report, Column};
+use crate::runner::{RunOptions, Via};
+use crate::term::Terminal;
+
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct ConformanceArgs {
+    /// Scenario files and folders; only what they cover is told [default: expectations/conformance, found upward from here].
+    paths: Vec<PathBuf>,
+
+    /// The folder captures are relative to [default: captures/, found upward from each scenario].
+    #[arg(long, value_name = "DIR")]
+    captures: Option<PathBuf>,
+
+    /// How many scenarios run at a time [default: one for each core].
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+
+    /// The form of the report.
+    #[arg(long, value_enum, default_value_t)]
+    format: MatrixFormat,
+
+    /// A JSON report of another stack to stand beside this one in markdown, named for its file; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    column: Vec<PathBuf>,
+}
+
+/// What form the matrix has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum MatrixFormat {
+    /// Text to read.
+    #[default]
+    Human,
+    /// One JSON object, `"schema": 1`.
+    Json,
+    /// The page docs/CONFORMANCE.md.
+    Markdown,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  replay conformance                                       every requirement
+  replay conformance expectations/conformance/tcp-close    one group
+  replay conformance --format json > conformance.json
+  replay conformance --format markdown --column docs/rivals/other.json
+
+Exit codes; of several, the worst (in the order 70, 2, 3, 6, 1, 4):
+  0   every requirement passes, deviates as is known, or does not apply
+  1   a requirement fails
+  3   a scenario or one of its files is missing or invalid
+  4   nothing was selected, or a requirement has no scenario
+  6   two runs of a scenario gave different outputs
+  70  a bug in replay or in the engine";
+
+pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
+    batch::check_captures(args.captures.as_deref())?;
+    let columns = args
+        .column
+        .iter()
+        .map(|path| column(path))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(Stop::input)?;
+    let discovery = batch::select(&args.paths, "conformance")?;
+    let options = RunOptions {
+        captures: args.captures.clone(),
+        trace: false,
+        via: Via::Core,
+    };
+    let mut totals = Totals::default();
+    let mut outcomes = Vec::new();
+    let mut progress = Progress::of(discovery.found.len(), terminal.progress);
+    batch::run_files(&discovery.found, args.jobs, &options, |result| {
+        totals.bugs += u64::from(result.panicked);
+        totals.extend(&result.outcomes);
+        outcomes.extend(result.outcomes);
+        progress.step();
+        Ok(true)
+    })?;
+    progress.bar.finish_and_clear();
+    let whole = args.paths.is_empty();
+    let matrix = Matrix::new(&outcomes, whole);
+    let style = terminal.style;
+    match args.format {
+        MatrixFormat::Human => report::human(terminal.out(), &matrix, style)?,
+        MatrixFormat::Json => writeln!(terminal.out(), "{:#}", report::json(&matrix))?,
+        MatrixFormat::Markdown => {
+            write!(terminal.out(), "{}", report::markdown(&matrix, &columns))?;
+        }
+    }
+    terminal.flush()?;
+    for row in matrix
+        .rows
+        .iter()
+        .filter(|row| row.verdict == Verdict::Fail)
+    {
+        let reason = row.reason.as_deref().unwrap_or_default();
+        terminal.say(&format!("{} fails: {reason}", row.requirement.id))?;
+    }
+    let missing = batch::said_what_is_missing(&discovery, terminal)?;
+    let unmet = matrix
+        .rows
+        .iter()
+        .any(|row| row.verdict == Verdict::Missing);
+    let unmet = if unmet {
+        exit_code::NOTHING_SELECTED
+    } else {
+        exit_code::SUCCESS
+    };
+    Ok([missing, unmet]
+        .into_iter()
+        .fold(totals.exit_code(), exit_code::worst))
+}
+
+fn column(path: &Path) -> Result<Column, Diagnostic> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Diagnostic::new(format!("the report cannot be read: {error}")).in_file(path)
+    })?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    Column::read(&name, &text).map_err(|problem| {
+        Diagnostic::new(format!("this is no conformance report: {problem}"))
+            .in_file(path)
+            .help("make one with `replay conformance --format json`")
+    })
+}

@@ -1,0 +1,338 @@
+//! The conformance matrix: for people, for programs, and as the page docs/CONFORMANCE.md.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::json::SCHEMA;
+use super::table::{Align, Table};
+use crate::conformance::{Counts, Matrix, Row, Verdict, share_passed};
+use crate::term::{Paint, Style};
+
+/// What an earlier run said of another stack, to stand beside this one's verdicts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// The stack's name.
+    pub name: String,
+    /// Its verdicts by requirement.
+    verdicts: Vec<(String, Verdict)>,
+}
+
+impl Column {
+    /// Reads a report that [`json`] made.
+    ///
+    /// # Errors
+    /// Why the text is no such report.
+    pub fn read(name: &str, text: &str) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Report {
+            requirements: Vec<Requirement>,
+        }
+        #[derive(Deserialize)]
+        struct Requirement {
+            id: String,
+            verdict: Verdict,
+        }
+        let report: Report = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let verdicts = report.requirements.into_iter();
+        Ok(Self {
+            name: name.to_owned(),
+            verdicts: verdicts.map(|row| (row.id, row.verdict)).collect(),
+        })
+    }
+
+    fn verdict(&self, id: &str) -> Option<Verdict> {
+        let row = self.verdicts.iter().find(|(known, _)| known == id);
+        row.map(|(_, verdict)| *verdict)
+    }
+}
+
+/// The report programs read; a later version only adds to it.
+#[must_use]
+pub fn json(matrix: &Matrix) -> Value {
+    let requirement = |row: &Row| {
+        let mut value = json!({
+            "id": row.requirement.id,
+            "level": row.requirement.level.word(),
+            "group": row.requirement.group,
+            "verdict": row.verdict.word(),
+            "scenarios": row.scenarios,
+        });
+        if let Some(reason) = &row.reason {
+            value["reason"] = json!(reason);
+        }
+        value
+    };
+    let totals: Map<String, Value> = matrix
+        .by_level()
+        .into_iter()
+        .map(|(level, counts)| (level.word().to_owned(), self::counts(&counts)))
+        .collect();
+    json!({
+        "schema": SCHEMA,
+        "requirements": matrix.rows.iter().map(requirement).collect::<Vec<_>>(),
+        "totals": totals,
+    })
+}
+
+fn counts(counts: &Counts) -> Value {
+    let count = |verdict: Verdict| {
+        let count = counts.get(&verdict).copied().unwrap_or(0);
+        (verdict.word().to_owned(), json!(count))
+    };
+    Value::Object(Verdict::ALL.into_iter().map(count).collect())
+}
+
+/// Prints the matrix and its totals.
+///
+/// # Errors
+/// Writing failed.
+pub fn human(out: &mut dyn Write, matrix: &Matrix, style: Style) -> io::Result<()> {
+    let mut table = Table::new([
+        ("VERDICT", Align::Left),
+        ("REQUIREMENT", Align::Left),
+        ("LEVEL", Align::Left),
+        ("CLAUSE", Align::Left),
+        ("SCENARIO", Align::Left),
+    ]);
+    for row in &matrix.rows {
+        let last = match (row.scenarios.is_empty(), &row.reason) {
+            (true, Some(reason)) => reason.clone(),
+            _ => row.scenarios.join(", "),
+        };
+        table.row([
+            row.verdict.word().to_owned(),
+            row.requirement.id.clone(),
+            row.requirement.level.word().to_owned(),
+            row.requirement.clause(),
+            last,
+        ]);
+    }
+    table.print(out, style, |word| match word {
+        "pass" => Some(Paint::Good),
+        "fail" => Some(Paint::Bad),
+        "deviation" | "missing" => Some(Paint::Attention),
+        _ => Some(Paint::Faint),
+    })?;
+    writeln!(out)?;
+    totals(matrix).print(out, style, |_| None)
+}
+
+/// The totals of each level and of each group.
+fn totals(matrix: &Matrix) -> Table<7> {
+    let mut table = Table::new([
+        ("TOTAL", Align::Left),
+        ("PASS", Align::Right),
+        ("FAIL", Align::Right),
+        ("DEVIATION", Align::Right),
+        ("MISSING", Align::Right),
+        ("NOT APPLICABLE", Align::Right),
+        ("PASSED", Align::Right),
+    ]);
+    for (name, counts) in sums(matrix) {
+        let [pass, fail, deviation, missing, not_applicable] = numbers(&counts);
+        let share = share(&counts);
+        table.row([name, pass, fail, deviation, missing, not_applicable, share]);
+    }
+    table
+}
+
+fn sums(matrix: &Matrix) -> Vec<(String, Counts)> {
+    let levels = matrix.by_level().into_iter();
+    let groups = matrix.by_group().into_iter();
+    levels
+        .map(|(level, counts)| (level.word().to_owned(), counts))
+        .chain(groups.map(|(group, counts)| (group.to_owned(), counts)))
+        .chain([("all".to_owned(), matrix.counts(|_| true))])
+        .collect()
+}
+
+fn numbers(counts: &Counts) -> [String; 5] {
+    Verdict::ALL.map(|verdict| counts.get(&verdict).copied().unwrap_or(0).to_string())
+}
+
+fn share(counts: &Counts) -> String {
+    share_passed(counts).map_or_else(|| "-".to_owned(), |share| format!("{share:.1} %"))
+}
+
+const HEAD: &str = "\
+# Conformance
+
+What this engine does right, requirement by requirement. Made by `replay conformance --format markdown`; `cargo xtask generate` writes it,
+`cargo xtask check` holds it against the scenarios. The requirements with their stimulus and expectation are in
+[replay-cli/catalogue/requirements.json](../replay-cli/catalogue/requirements.json).
+
+* **pass**: every scenario that covers it passes. **fail**: one does not.
+* **deviation**: it fails as [DEVIATIONS.md](DEVIATIONS.md) says it will; the day it passes, that is a failure of the list.
+* **missing**: no scenario covers it. **not applicable**: it cannot apply, for the reason given; it leaves the denominator.
+";
+
+/// The page: totals, then the requirements group by group, with the columns of other stacks.
+#[must_use]
+pub fn markdown(matrix: &Matrix, columns: &[Column]) -> String {
+    let mut page = String::from(HEAD);
+    // Writing into a string cannot fail.
+    let _ = write_page(&mut page, matrix, columns);
+    page
+}
+
+fn write_page(page: &mut String, matrix: &Matrix, columns: &[Column]) -> std::fmt::Result {
+    writeln!(page, "\n## Totals\n")?;
+    write!(
+        page,
+        "| | pass | fail | deviation | missing | not applicable | passed |"
+    )?;
+    columns
+        .iter()
+        .try_for_each(|column| write!(page, " {} |", column.name))?;
+    write!(page, "\n|---|---:|---:|---:|---:|---:|---:|")?;
+    columns.iter().try_for_each(|_| write!(page, "---:|"))?;
+    writeln!(page)?;
+    for (name, counts) in sums(matrix) {
+        write!(page, "| {name} |")?;
+        numbers(&counts)
+            .iter()
+            .try_for_each(|number| write!(page, " {number} |"))?;
+        write!(page, " {} |", share(&counts))?;
+        for column in columns {
+            let belongs = |row: &&Row| {
+                name == "all"
+                    || row.requirement.group == name
+                    || row.requirement.level.word() == name
+            };
+            let mut theirs = Counts::new();
+            for row in matrix.rows.iter().filter(belongs) {
+                if let Some(verdict) = column.verdict(&row.requirement.id) {
+                    *theirs.entry(verdict).or_default() += 1;
+                }
+            }
+            write!(page, " {} |", share(&theirs))?;
+        }
+        writeln!(page)?;
+    }
+    for (group, _) in matrix.by_group() {
+        writeln!(page, "\n## {group}\n")?;
+        write!(
+            page,
+            "| requirement | level | clause | verdict | scenarios |"
+        )?;
+        columns
+            .iter()
+            .try_for_each(|column| write!(page, " {} |", column.name))?;
+        write!(page, "\n|---|---|---|---|---|")?;
+        columns.iter().try_for_each(|_| write!(page, "---|"))?;
+        writeln!(page)?;
+        for row in matrix
+            .rows
+            .iter()
+            .filter(|row| row.requirement.group == group)
+        {
+            write_row(page, row, columns)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_row(page: &mut String, row: &Row, columns: &[Column]) -> std::fmt::Result {
+    let id = &row.requirement.id;
+    write!(
+        page,
+        "| {id}: {} | {} | {} | ",
+        cell(&row.requirement.title),
+        row.requirement.level.word(),
+        row.requirement.clause(),
+    )?;
+    match row.verdict {
+        Verdict::Deviation => {
+            write!(page, "[deviation](DEVIATIONS.md#{})", id.to_lowercase())?;
+        }
+        Verdict::NotApplicable => write!(page, "not applicable")?,
+        verdict => write!(page, "{}", verdict.word())?,
+    }
+    write!(page, " | ")?;
+    match (&row.reason, row.verdict) {
+        (Some(reason), Verdict::NotApplicable) => write!(page, "{}", cell(reason))?,
+        _ => {
+            let short = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
+            let links: Vec<String> = row
+                .scenarios
+                .iter()
+                .map(|name| format!("[{}](../expectations/{})", short(name), file_of(name)))
+                .collect();
+            write!(page, "{}", links.join(", "))?;
+        }
+    }
+    write!(page, " |")?;
+    for column in columns {
+        let verdict = column.verdict(id).map_or("-", Verdict::word);
+        write!(page, " {} |", verdict.replace('_', " "))?;
+    }
+    writeln!(page)
+}
+
+/// The file of a scenario's name.
+fn file_of(name: &str) -> String {
+    if name.ends_with(".pkt") {
+        name.to_owned()
+    } else {
+        format!("{name}.json")
+    }
+}
+
+/// Text within a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    fn matrix() -> Matrix {
+        let mut outcomes = [
+            samples::passed(),
+            samples::deviating(),
+            samples::failed(),
+            samples::left(),
+        ];
+        for (outcome, id) in outcomes.iter_mut().zip([
+            "TCP-HS-SYNACK",
+            "TCP-DATA-OLD-ACK",
+            "ENG-DIAL-FIRST",
+            "UDP-RELAY",
+        ]) {
+            outcome.covers = vec![id.to_owned()];
+        }
+        Matrix::new(&outcomes, false)
+    }
+
+    #[test]
+    fn the_report_for_programs_has_verdicts_and_totals() {
+        insta::assert_snapshot!(format!("{:#}", json(&matrix())));
+    }
+
+    #[test]
+    fn the_report_for_people_has_a_line_for_each_requirement() {
+        let mut out = Vec::new();
+        human(&mut out, &matrix(), Style::default()).unwrap();
+        insta::assert_snapshot!(String::from_utf8(out).unwrap());
+    }
+
+    #[test]
+    fn the_page_has_the_columns_of_other_stacks() {
+        let other = Column::read("other", &json(&matrix()).to_string()).unwrap();
+        insta::assert_snapshot!(markdown(&matrix(), &[other]));
+    }
+
+    #[test]
+    fn a_column_that_is_no_report_says_why() {
+        let error = Column::read(
+            "other",
+            "{\"requirements\": [{\"id\": \"A\", \"verdict\": \"good\"}]}",
+        );
+        assert!(error.unwrap_err().contains("unknown variant `good`"));
+    }
+}

@@ -169,7 +169,10 @@ fn settings(capture: &Conversations, notes: &mut Vec<String>) -> EngineSettings 
     };
     if replayed().any(|flow| is_odd(flow.spec.client.ip()) || is_odd(flow.spec.server.ip())) {
         settings.martians = Some(Martians::Admit);
-        notes.push("martians admitted: the capture has loopback or reserved addresses".to_owned());
+        notes.push(
+            "martians admitted: the capture has loopback, link-local or reserved addresses"
+                .to_owned(),
+        );
     }
     let mut largest = 0;
     let mut beyond = 0_u64;
@@ -216,7 +219,9 @@ fn settings(capture: &Conversations, notes: &mut Vec<String>) -> EngineSettings 
 fn is_odd(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(a) => a.is_loopback() || a.octets()[0] == 0 || a >= Ipv4Addr::new(240, 0, 0, 0),
-        IpAddr::V6(a) => a.is_loopback(),
+        IpAddr::V6(a) => {
+            a.is_loopback() || a.is_unicast_link_local() || a.to_ipv4_mapped().is_some()
+        }
     }
 }
 

@@ -189,6 +189,37 @@ impl Line {
     }
 }
 
+impl Segment {
+    /// How often the packet is sent: once, unless `!frame.repeat` says otherwise.
+    #[must_use]
+    pub fn repetitions(&self) -> u32 {
+        let counts = self.overrides.iter().map(|one| (one.field, &one.value));
+        counts
+            .filter_map(|(field, value)| match (field, value) {
+                (Field::FrameRepeat, Value::Number(count)) => Some(*count),
+                _ => None,
+            })
+            .next_back()
+            .unwrap_or(1)
+    }
+
+    /// The packet as it is sent after `before` others of its line: the identification of a fragment and the sequence
+    /// number of an echo count up.
+    #[must_use]
+    pub fn repetition(&self, before: u32) -> Self {
+        let mut segment = self.clone();
+        let counter = match &mut segment.body {
+            Body::Fragment(fragment) => Some(&mut fragment.identification),
+            Body::Icmp(IcmpMessage::Echo { sequence, .. }) => Some(sequence),
+            _ => None,
+        };
+        if let Some(Num::Value(number)) = counter {
+            *number += i64::from(before);
+        }
+        segment
+    }
+}
+
 impl std::str::FromStr for Line {
     type Err = NotationError;
 

@@ -85,6 +85,7 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         martians,
         rx_buffer,
         tx_buffer,
+        udp_path_mtu,
         tcp_idle,
         udp_idle,
         dns_idle,
@@ -115,6 +116,7 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
             scenario::Martians::Admit => Martians::Admit,
         };
     }
+    config.udp_path_mtu = udp_path_mtu.map(|mtu| mtu as usize);
     config.rx_buffer = rx_buffer.as_ref().map(size);
     config.tx_buffer = tx_buffer.as_ref().map(size);
     for (field, value) in [

@@ -23,7 +23,8 @@ pub struct Config {
     pub rx_buffer: Option<usize>,
     /// Octets of the transmit ring of a TCP flow (dialer to device). `None`: as `rx_buffer`.
     pub tx_buffer: Option<usize>,
-    /// Whether addresses that no device can mean are let in (loopback and reserved ones). Default `Drop`.
+    /// Whether addresses that no device can mean are let in (loopback, IPv6 link-local and reserved ones).
+    /// Default `Drop`.
     pub martians: Martians,
     /// What a device sees when no flow can be admitted. Default `Drop`: it tries again.
     pub admission_refusal: Refusal,
@@ -44,6 +45,10 @@ pub struct Config {
     pub udp_idle: Duration,
     /// Idle limit of a UDP flow to port 53 (RFC 4787 REQ-5 allows less for well-known ports). Default 30 s.
     pub dns_idle: Duration,
+    /// Largest IP packet that the path beyond the dialer takes, octets. A longer UDP datagram that must not be
+    /// split (IPv4 with DF, all of IPv6) is answered with fragmentation needed or packet too big, so that path
+    /// MTU discovery of apps (RFC 8899) works through the engine. `None`: no limit is known. Default `None`.
+    pub udp_path_mtu: Option<usize>,
     /// Octets that a UDP flow may keep while its dial is pending or its remote blocked. Default 64 KiB.
     pub udp_queue: usize,
     /// Frames that may wait for the device before datagrams from remotes are dropped. Default 4,096.
@@ -82,6 +87,7 @@ impl Default for Config {
             retransmission_limit: Duration::from_secs(120),
             udp_idle: Duration::from_secs(300),
             dns_idle: Duration::from_secs(30),
+            udp_path_mtu: None,
             udp_queue: 65_536,
             output_limit: 4096,
             path_policy: PathPolicy::Keep,
@@ -135,7 +141,7 @@ impl Config {
 /// At 65,536 octets and more a peer can make smoltcp 0.14 panic in the gap before the first window update.
 const MAX_RX: usize = 65_535;
 
-/// Whether loopback and reserved addresses are let in.
+/// Whether loopback, link-local and reserved addresses are let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Martians {
     /// They are dropped with a reason.

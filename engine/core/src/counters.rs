@@ -164,6 +164,10 @@ counters! {
     icmp_errors_out,
     /// ICMP messages not sent because of the rate limit.
     icmp_rate_limited,
+    /// ICMP errors of the device that reached the flow they quote.
+    icmp_errors_in,
+    /// TCP flows whose handshake an ICMP error of the device ended (RFC 9293 section 3.9.2.2).
+    tcp_aborted_by_icmp,
     /// Fragments received.
     fragments_in,
     /// Datagrams put together from fragments.
@@ -327,7 +331,6 @@ pub(crate) enum Taken {
     /// A fragment that waits for others.
     Fragment,
     /// An ICMP message for the engine or a flow.
-    #[expect(dead_code, reason = "errors that quote a flow will be taken")]
     Icmp,
     /// Answered without a flow.
     Answered,

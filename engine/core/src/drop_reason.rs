@@ -45,14 +45,28 @@ drop_reasons! {
     MartianSource = "martian_source",
     /// A destination that is no host: unspecified, loopback, reserved.
     MartianDestination = "martian_destination",
+    /// An IPv6 link-local address: what it says is for the link, not for a tunnel (RFC 4291 section 2.5.6).
+    LinkLocal = "link_local",
     /// A multicast or broadcast destination: not a flow.
     Multicast = "multicast",
     /// Port zero on either side.
     ZeroPort = "zero_port",
     /// A protocol that the engine does not terminate.
     UnknownProtocol = "unknown_protocol",
+    /// An IPv6 packet that ends with its headers (RFC 8200 section 4.7).
+    NoNextHeader = "no_next_header",
+    /// More IPv6 extension headers, or options in one of them, than any packet has a reason for.
+    ExtensionHeaders = "extension_headers",
+    /// An IPv6 option that must not be passed over (RFC 8200 section 4.2).
+    UnknownOption = "unknown_option",
+    /// A routing header that asks to be forwarded (RFC 8200 section 4.4).
+    SourceRouted = "source_routed",
+    /// A datagram longer than `udp_path_mtu` that must not be split: the device is told.
+    TooBig = "too_big",
     /// An ICMP message that asks for no answer here.
     Icmp = "icmp",
+    /// An ICMP error that quotes no open flow, or a segment that is not outstanding (RFC 5927 section 4.1).
+    IcmpUnmatched = "icmp_unmatched",
     /// A fragment that contradicts others of its datagram, or for which there is no room.
     FragmentRefused = "fragment_refused",
     /// A TCP segment with flags that contradict each other (SYN or FIN with RST, SYN with FIN).

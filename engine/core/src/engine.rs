@@ -111,7 +111,9 @@ impl Engine {
             events: VecDeque::new(),
             datagrams: DatagramArena::default(),
             out: FrameBatch::default(),
-            identifications: Identifications::new(1),
+            identifications: Identifications::new(
+                u32::try_from(config.seed & 0xffff_ffff).unwrap_or(1),
+            ),
             errors: Errors::new(RateLimit::default()),
             scratch: Vec::new(),
             lent: None,

@@ -10,6 +10,8 @@ use crate::fragment::{self, HeaderChain, Identifications, Link};
 use crate::time::Micros;
 use core::net::IpAddr;
 
+pub(crate) mod incoming;
+
 /// Length of type, code, checksum and the four bytes whose meaning the type decides.
 const HEADER_LEN: usize = 8;
 
@@ -33,13 +35,6 @@ pub(crate) enum Problem {
     /// field at this offset.
     ProtocolUnreachable { pointer: u32 },
     /// Longer than the path takes, with the MTU in bytes: 3/4, ICMPv6 2/0.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "sent once a host can name the path MTU of a UDP flow"
-        )
-    )]
     TooBig { mtu: u32 },
     /// Fragments were missing for too long: 11/1, ICMPv6 3/1.
     ReassemblyTimeExceeded,

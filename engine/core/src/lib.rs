@@ -47,6 +47,7 @@ mod datagrams;
 mod dns;
 mod drop_reason;
 mod engine;
+mod extension;
 mod fragment;
 mod hash;
 mod icmp;

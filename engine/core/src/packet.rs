@@ -2,12 +2,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use etherparse::{IpSlice, TcpSlice, UdpSlice};
+use etherparse::{Ipv4Slice, Ipv6HeaderSlice, TcpSlice, UdpSlice};
 
 use crate::build::Addresses;
 use crate::checksum;
 use crate::drop_reason::DropReason;
+use crate::extension::{self, Fault};
 use crate::seq::Seq;
+
+/// Length of the IPv6 base header.
+const BASE_LEN_V6: usize = 40;
 
 /// An IP packet, trimmed to its own length.
 #[derive(Debug)]
@@ -16,57 +20,86 @@ pub(crate) struct IpPacket<'a> {
     pub(crate) destination: IpAddr,
     /// The protocol after extension headers.
     pub(crate) protocol: u8,
+    /// Offset of the field that names it; IPv6 only.
+    pub(crate) named_at: u32,
     /// The packet without what the link added behind it.
     pub(crate) frame: &'a [u8],
     /// What the IP header and its extensions carry.
     pub(crate) payload: &'a [u8],
     /// Whether it is a fragment of a larger datagram.
     pub(crate) fragment: bool,
+    /// Whether nobody on the way may split it: IPv4's DF, and all of IPv6.
+    pub(crate) dont_fragment: bool,
     /// Whether IPv6 extension headers stand before the payload.
     pub(crate) extended: bool,
 }
 
 impl<'a> IpPacket<'a> {
+    /// Reads the base header; the extension headers of IPv6 still stand before the payload.
     pub(crate) fn parse(frame: &'a [u8]) -> Result<Self, DropReason> {
-        let ip = IpSlice::from_slice(frame).map_err(|_| DropReason::MalformedIp)?;
+        match frame.first().map(|first| first >> 4) {
+            Some(4) => Self::parse_v4(frame),
+            Some(6) => Self::parse_v6(frame),
+            _ => Err(DropReason::MalformedIp),
+        }
+    }
+
+    fn parse_v4(frame: &'a [u8]) -> Result<Self, DropReason> {
+        let ip = Ipv4Slice::from_slice(frame).map_err(|_| DropReason::MalformedIp)?;
+        let header = ip.header();
+        if !checksum::verifies(header.slice()) {
+            return Err(DropReason::BadIpChecksum);
+        }
         let payload = ip.payload();
-        let (header, total, extended) = match &ip {
-            IpSlice::Ipv4(v4) => {
-                let header = v4.header();
-                if !checksum::verifies(header.slice()) {
-                    return Err(DropReason::BadIpChecksum);
-                }
-                (
-                    header.slice().len(),
-                    usize::from(header.total_len()),
-                    v4.extensions().auth.is_some(),
-                )
-            }
-            IpSlice::Ipv6(v6)
-                if v6.header().payload_length() == 0 && !payload.payload.is_empty() =>
-            {
-                return Err(DropReason::MalformedIp);
-            }
-            IpSlice::Ipv6(v6) => (
-                40,
-                40 + usize::from(v6.header().payload_length()),
-                !v6.extensions().slice().is_empty(),
-            ),
-        };
-        // A jumbogram's length 0 and a length that the frame does not hold are refused alike.
-        let trimmed = frame
-            .get(..total)
-            .filter(|frame| frame.len() >= header)
-            .ok_or(DropReason::MalformedIp)?;
         Ok(Self {
-            source: ip.source_addr(),
-            destination: ip.destination_addr(),
+            source: header.source_addr().into(),
+            destination: header.destination_addr().into(),
             protocol: payload.ip_number.0,
-            frame: trimmed,
+            named_at: 0,
+            frame: frame
+                .get(..usize::from(header.total_len()))
+                .ok_or(DropReason::MalformedIp)?,
             payload: payload.payload,
             fragment: payload.fragmented,
-            extended,
+            dont_fragment: header.dont_fragment(),
+            extended: ip.extensions().auth.is_some(),
         })
+    }
+
+    fn parse_v6(frame: &'a [u8]) -> Result<Self, DropReason> {
+        let header = Ipv6HeaderSlice::from_slice(frame).map_err(|_| DropReason::MalformedIp)?;
+        let len = usize::from(header.payload_length());
+        let total = BASE_LEN_V6 + len;
+        // A length of 0 with something behind it stands for a jumbogram (RFC 2675), which no tunnel carries.
+        if len == 0 && frame.len() > BASE_LEN_V6 {
+            return Err(DropReason::MalformedIp);
+        }
+        let frame = frame.get(..total).ok_or(DropReason::MalformedIp)?;
+        Ok(Self {
+            source: header.source_addr().into(),
+            destination: header.destination_addr().into(),
+            protocol: header.next_header().0,
+            named_at: 0,
+            frame,
+            payload: frame.get(BASE_LEN_V6..).unwrap_or(&[]),
+            fragment: false,
+            dont_fragment: true,
+            extended: false,
+        })
+    }
+
+    /// Steps over the extension headers of IPv6, as far as they can be read before reassembly.
+    pub(crate) fn enter_extensions(&mut self) -> Result<(), Fault> {
+        if !self.is_v6() {
+            return Ok(());
+        }
+        let reached = extension::walk(self.frame, self.destination.is_multicast())?;
+        self.protocol = reached.protocol;
+        self.named_at = u32::try_from(reached.named_at).unwrap_or(u32::MAX);
+        self.payload = self.frame.get(reached.offset..).unwrap_or(&[]);
+        self.fragment = reached.fragment;
+        self.extended = reached.offset > BASE_LEN_V6;
+        Ok(())
     }
 
     pub(crate) fn is_v6(&self) -> bool {
@@ -209,16 +242,22 @@ pub(crate) fn is_martian(address: IpAddr, admit_local: bool) -> bool {
     match address {
         IpAddr::V4(a) => {
             let unusable = a.is_unspecified() || a.is_multicast() || a == Ipv4Addr::BROADCAST;
-            let local = a.is_loopback()
-                || a.octets()
-                    .first()
-                    .is_some_and(|first| *first == 0 || *first >= 240);
+            let [first, ..] = a.octets();
+            let local = a.is_loopback() || first == 0 || first >= 240;
             unusable || (local && !admit_local)
         }
         IpAddr::V6(a) => {
-            a.is_unspecified() || a.is_multicast() || (a == Ipv6Addr::LOCALHOST && !admit_local)
+            // An IPv4-mapped address is for programs, not for the wire (RFC 4942 section 2.2): a dialer's kernel
+            // would take ::ffff:127.0.0.1 for its own host.
+            let local = a == Ipv6Addr::LOCALHOST || a.to_ipv4_mapped().is_some();
+            a.is_unspecified() || a.is_multicast() || (local && !admit_local)
         }
     }
+}
+
+/// Whether `address` means nothing beyond one link (RFC 4291 section 2.5.6).
+pub(crate) fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(a) if a.is_unicast_link_local())
 }
 
 /// Whether `address` names more than one host.
@@ -238,7 +277,9 @@ mod tests {
             if let Some(first) = bytes.first_mut() {
                 *first = if v6 { 0x60 } else { 0x45 };
             }
-            if let Ok(ip) = IpPacket::parse(&bytes) {
+            if let Ok(mut ip) = IpPacket::parse(&bytes)
+                && ip.enter_extensions().is_ok()
+            {
                 let _ = Segment::parse(&ip);
                 let _ = Datagram::parse(&ip);
             }
@@ -259,5 +300,11 @@ mod tests {
         assert!(is_martian(loopback, false));
         assert!(!is_martian(loopback, true));
         assert!(is_martian(Ipv4Addr::UNSPECIFIED.into(), true));
+    }
+
+    #[test]
+    fn an_ipv4_mapped_address_is_no_way_around_the_loopback_rule() {
+        let mapped: IpAddr = Ipv4Addr::LOCALHOST.to_ipv6_mapped().into();
+        assert!(is_martian(mapped, false));
     }
 }

@@ -57,6 +57,8 @@ pub(crate) struct Live {
     pub(crate) isn: Seq,
     /// The smaller of both sides' segment sizes.
     pub(crate) mss: u16,
+    /// Octets of the longest packet that reaches the device, once a router before it said so (RFC 1191).
+    pub(crate) path_mtu: Option<usize>,
     /// One past the highest sequence number that ever left: smoltcp rewinds its own at a retransmission.
     pub(crate) emitted: Seq,
     /// The highest acknowledgement of the device.
@@ -103,12 +105,13 @@ impl Live {
         mtu: usize,
         v6: bool,
     ) -> Self {
-        let local = u16::try_from(mtu.saturating_sub(if v6 { 60 } else { 40 })).unwrap_or(u16::MAX);
+        let local = largest_segment(mtu, v6);
         Self {
             socket,
             device_isn: held.isn,
             isn,
             mss: held.mss.clamp(48, local.max(48)),
+            path_mtu: None,
             emitted: isn,
             acked: isn,
             device_window: 0,
@@ -130,6 +133,13 @@ impl Live {
             budget_used: 0,
             dns: None,
         }
+    }
+
+    /// No packet of this flow is longer than `mtu` octets from now on.
+    pub(crate) fn narrow(&mut self, mtu: usize, v6: bool) {
+        self.path_mtu = Some(mtu);
+        self.mss = self.mss.min(largest_segment(mtu, v6));
+        self.budget_used = 0;
     }
 
     /// Notes what smoltcp emitted; says whether it had been emitted before.
@@ -329,6 +339,11 @@ impl Live {
             Placement::Outside
         }
     }
+}
+
+/// Octets of text that fit a packet without options.
+fn largest_segment(mtu: usize, v6: bool) -> u16 {
+    u16::try_from(mtu.saturating_sub(if v6 { 60 } else { 40 })).unwrap_or(u16::MAX)
 }
 
 /// Where a reset stands (RFC 5961 section 3.2).

@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use crate::time::Micros;
 
 /// Octets of a packet that an ICMPv6 error can quote (RFC 4443 section 2.4 (c)).
-const QUOTED: usize = 1280 - 48;
+const QUOTED_V6: usize = 1280 - 48;
+/// The same of ICMP (RFC 1812 section 4.3.2.3).
+const QUOTED_V4: usize = 576 - 28;
 
 /// One mapping of a device's port to a destination.
 #[derive(Debug)]
@@ -15,21 +17,23 @@ pub(crate) struct UdpFlow {
     pub(crate) blocked: bool,
     pub(crate) opened: Micros,
     pub(crate) last_activity: Micros,
-    /// The frame that opened the flow, as far as an ICMP error quotes it, until the dial is answered.
-    pub(crate) opening: Box<[u8]>,
+    /// The device's latest packet, as far as an ICMP error quotes it.
+    pub(crate) latest: Vec<u8>,
+    /// Octets of the longest packet that reaches the device, once it or a router before it said so.
+    pub(crate) path_mtu: Option<usize>,
     queue: VecDeque<Vec<u8>>,
     queued: usize,
 }
 
 impl UdpFlow {
-    pub(crate) fn new(now: Micros, frame: &[u8]) -> Self {
-        let opening = frame.get(..QUOTED).unwrap_or(frame).into();
+    pub(crate) fn new(now: Micros) -> Self {
         Self {
             connected: false,
             blocked: false,
             opened: now,
             last_activity: now,
-            opening,
+            latest: Vec::new(),
+            path_mtu: None,
             queue: VecDeque::new(),
             queued: 0,
         }
@@ -43,6 +47,15 @@ impl UdpFlow {
     /// Datagrams held for the dialer.
     pub(crate) fn held(&self) -> usize {
         self.queue.len()
+    }
+
+    /// Keeps what an ICMP error would quote of `packet`.
+    pub(crate) fn remember(&mut self, packet: &[u8]) {
+        let v6 = packet.first().is_some_and(|first| first >> 4 == 6);
+        let most = if v6 { QUOTED_V6 } else { QUOTED_V4 };
+        self.latest.clear();
+        self.latest
+            .extend_from_slice(packet.get(..most).unwrap_or(packet));
     }
 
     /// Whether a datagram may pass at once.

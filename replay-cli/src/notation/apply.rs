@@ -208,7 +208,8 @@ pub(super) fn actual(packet: &Packet<'_>, field: Field, wanted: &Value) -> Optio
         | Field::IpHeaderLength
         | Field::IpOptions
         | Field::FrameCut
-        | Field::FramePad => None,
+        | Field::FramePad
+        | Field::FrameRepeat => None,
     }
 }
 

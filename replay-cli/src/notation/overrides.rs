@@ -67,6 +67,8 @@ pub enum Field {
     FrameCut,
     /// `frame.pad`: this many zero bytes follow the packet.
     FramePad,
+    /// `frame.repeat`: so often the packet is sent.
+    FrameRepeat,
 }
 
 /// The value of a field.
@@ -107,7 +109,7 @@ enum Form {
 }
 
 /// Name, form, and whether an expectation may ask for it.
-const TABLE: [(Field, &str, Form, bool); 24] = [
+const TABLE: [(Field, &str, Form, bool); 25] = [
     (Field::TcpChecksum, "tcp.checksum", Form::Checksum, true),
     (Field::TcpOffset, "tcp.offset", Form::Number(15), false),
     (Field::TcpReserved, "tcp.reserved", Form::Number(15), true),
@@ -132,6 +134,12 @@ const TABLE: [(Field, &str, Form, bool); 24] = [
     (Field::IpExtensions, "ip6.ext", Form::Extensions, true),
     (Field::FrameCut, "frame.cut", Form::Number(0xffff), false),
     (Field::FramePad, "frame.pad", Form::Number(0xffff), false),
+    (
+        Field::FrameRepeat,
+        "frame.repeat",
+        Form::Number(1_000_000),
+        false,
+    ),
 ];
 
 impl Field {

@@ -487,3 +487,19 @@ fn numbering_learns_from_syns_and_keeps_the_first() {
         assert_eq!(numbering.device_isn, expected, "{text}");
     }
 }
+
+#[test]
+fn a_repeated_line_counts_identifications_and_echoes_up() {
+    let line = Line::parse("+0 < dns frag id 9 0:8 more !frame.repeat=3").unwrap();
+    let (_, segment) = line.segment().unwrap();
+    assert_eq!(segment.repetitions(), 3);
+    let Body::Fragment(third) = segment.repetition(2).body else {
+        panic!("no fragment");
+    };
+    assert_eq!(third.identification, Num::Value(11));
+
+    let line = Line::parse("+0 < dns udp 5").unwrap();
+    let (_, segment) = line.segment().unwrap();
+    assert_eq!(segment.repetitions(), 1);
+    assert_eq!(segment.repetition(7), *segment);
+}

@@ -292,7 +292,15 @@ fn play(
     }
     let mut world = world(scenario, loaded.folder(), None, via).map_err(place)?;
     world.keep_frames = true;
-    world.step_limit = 100_000 + 1_000 * prepared.lines.len() as u64;
+    let packets: u64 = prepared
+        .lines
+        .iter()
+        .map(|(_, line)| match &line.action {
+            Action::Inject(segment) => u64::from(segment.repetitions()),
+            _ => 1,
+        })
+        .sum();
+    world.step_limit = 100_000 + 1_000 * packets;
     let batch = scenario
         .input
         .batch

@@ -54,15 +54,28 @@ impl Timeline<'_> {
             let (from, to) = line.time.window(previous);
             match &line.action {
                 Action::Inject(segment) => {
-                    run_until(world, from);
-                    match self.build(world, segment, &findings) {
-                        Ok(frame) => waiting.push(frame),
-                        Err(problem) => findings.failures.push((
-                            pointer.clone(),
-                            failure(FailureKind::Stuck, problem, world.now, segment),
-                        )),
+                    let repetitions = segment.repetitions();
+                    let mut from = from;
+                    for before in 0..repetitions {
+                        if before > 0 {
+                            from = line.time.window(from).0;
+                            if from > previous || waiting.len() >= self.batch {
+                                world.inject(&std::mem::take(&mut waiting));
+                            }
+                        }
+                        run_until(world, from);
+                        match self.build(world, &segment.repetition(before), &findings) {
+                            Ok(frame) => waiting.push(frame),
+                            Err(problem) => findings.failures.push((
+                                pointer.clone(),
+                                failure(FailureKind::Stuck, problem, world.now, segment),
+                            )),
+                        }
+                        previous = from;
+                        if world.livelock {
+                            break;
+                        }
                     }
-                    previous = from;
                     let more = self.lines.get(at + 1).is_some_and(|(_, next)| {
                         matches!(next.action, Action::Inject(_))
                             && next.time.window(previous).0 <= previous

@@ -31,6 +31,11 @@ pub struct EngineSettings {
     /// The transmit ring of a TCP flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tx_buffer: Option<Size>,
+    /// The largest IP packet in bytes that the path beyond the dialer takes; longer datagrams that must not be split
+    /// are answered with an ICMP error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 68, max = 65535))]
+    pub udp_path_mtu: Option<u32>,
     /// How long a TCP flow may be silent before it is closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp_idle: Option<Micros>,
@@ -51,7 +56,8 @@ pub struct EngineSettings {
     pub half_closed_timeout: Option<Micros>,
 }
 
-/// What happens to frames with addresses a device cannot mean: unspecified, loopback, multicast, broadcast or reserved.
+/// What happens to frames with addresses a device cannot mean: unspecified, loopback, link-local, multicast, broadcast
+/// or reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Martians {

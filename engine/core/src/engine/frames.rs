@@ -1,12 +1,13 @@
 //! Frames from the device: sanity, reassembly, demux.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use crate::build::protocol;
 use crate::config::{Martians, Refusal};
 use crate::counters::Taken;
 use crate::drop_reason::DropReason;
 use crate::engine::{Engine, Event};
-use crate::fragment::{FragmentInfo, HeaderChain, Link};
+use crate::fragment::FragmentInfo;
 use crate::icmp::Problem;
 use crate::key::{FlowKey, PackedKey, Proto};
 use crate::log::{Breadcrumb, LogLevel};
@@ -16,6 +17,19 @@ use crate::reassembly::{Outcome, Reassembly};
 use crate::table::{FlowId, Kind};
 use crate::time::Micros;
 use crate::udp::UdpFlow;
+
+/// Who reports what is wrong with a packet for a group: no address is the engine's own, so it takes the one that a
+/// router on the device's link would have.
+const ROUTER: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
+
+/// How a datagram came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// In one packet.
+    OnePacket,
+    /// In fragments: its sender knows how to split.
+    Fragments,
+}
 
 impl Engine {
     /// Takes a batch of raw IP frames. Answers come from [`Engine::poll_output`].
@@ -38,10 +52,9 @@ impl Engine {
         if self.stopped {
             return Err(DropReason::Stopped);
         }
-        let ip = IpPacket::parse(frame)?;
-        self.check_addresses(&ip)?;
+        let ip = self.packet(now, frame)?;
         if !ip.fragment {
-            return self.whole(now, &ip);
+            return self.whole(now, &ip, Origin::OnePacket);
         }
         self.counters.fragments_in += 1;
         let Some(info) = FragmentInfo::of(ip.frame) else {
@@ -60,48 +73,87 @@ impl Engine {
             }
             Outcome::Complete(datagram) => {
                 self.counters.reassembled += 1;
-                IpPacket::parse(datagram).and_then(|ip| self.whole(now, &ip))
+                self.packet(now, datagram)
+                    .and_then(|ip| self.whole(now, &ip, Origin::Fragments))
             }
         };
         self.reassembly = reassembly;
         result
     }
 
-    fn check_addresses(&self, ip: &IpPacket<'_>) -> Result<(), DropReason> {
+    /// A packet that may be acted upon: sound, between hosts, its extension headers heeded.
+    fn packet<'f>(&mut self, now: Micros, frame: &'f [u8]) -> Result<IpPacket<'f>, DropReason> {
+        let mut ip = IpPacket::parse(frame)?;
         let admit = self.config.martians == Martians::Admit;
-        if packet::is_multicast(ip.destination) {
-            return Err(DropReason::Multicast);
-        }
+        let multicast = packet::is_multicast(ip.destination);
         if packet::is_martian(ip.source, admit) {
             return Err(DropReason::MartianSource);
         }
-        if packet::is_martian(ip.destination, admit) {
+        if !multicast && packet::is_martian(ip.destination, admit) {
             return Err(DropReason::MartianDestination);
         }
-        Ok(())
+        let link_local = packet::is_link_local(ip.source) || packet::is_link_local(ip.destination);
+        if link_local && !admit {
+            return Err(DropReason::LinkLocal);
+        }
+        if let Err(fault) = ip.enter_extensions() {
+            if let Some(problem) = fault.problem {
+                // A group cannot answer; the engine does as the router on the device's link.
+                let from = if multicast { ROUTER } else { ip.destination };
+                self.report(now, from, problem, ip.frame);
+            }
+            return Err(fault.reason);
+        }
+        if multicast {
+            return Err(DropReason::Multicast);
+        }
+        Ok(ip)
     }
 
-    fn whole(&mut self, now: Micros, ip: &IpPacket<'_>) -> Result<Taken, DropReason> {
-        match ip.protocol {
-            6 => {
+    fn whole(
+        &mut self,
+        now: Micros,
+        ip: &IpPacket<'_>,
+        origin: Origin,
+    ) -> Result<Taken, DropReason> {
+        /// RFC 8200 section 4.7.
+        const NO_NEXT_HEADER: u8 = 59;
+
+        match (ip.protocol, ip.is_v6()) {
+            (protocol::TCP, _) => {
                 let segment = Segment::parse(ip)?;
                 self.segment(now, ip, &segment)
             }
-            17 => {
+            (protocol::UDP, _) => {
                 let datagram = Datagram::parse(ip)?;
+                if origin == Origin::OnePacket {
+                    self.check_path_mtu(now, ip)?;
+                }
                 self.datagram(now, ip, &datagram)
             }
-            1 | 58 => self.icmp(ip),
-            // RFC 8200 section 4.7: nothing follows, so nothing is missed.
-            59 if ip.is_v6() => Err(DropReason::UnknownProtocol),
+            (protocol::ICMP, false) | (protocol::ICMPV6, true) => self.icmp(now, ip),
+            (NO_NEXT_HEADER, true) => Err(DropReason::NoNextHeader),
             _ => {
                 // RFC 1122 section 3.2.2.1, RFC 8200 section 4.
-                let pointer = protocol_pointer(ip);
+                let pointer = ip.named_at;
                 let problem = Problem::ProtocolUnreachable { pointer };
                 self.report(now, ip.destination, problem, ip.frame);
                 Err(DropReason::UnknownProtocol)
             }
         }
+    }
+
+    /// Whether the path beyond the engine takes a datagram that must not be split (RFC 1191, RFC 8201).
+    fn check_path_mtu(&mut self, now: Micros, ip: &IpPacket<'_>) -> Result<(), DropReason> {
+        let Some(mtu) = self.config.udp_path_mtu else {
+            return Ok(());
+        };
+        if !ip.dont_fragment || ip.frame.len() <= mtu {
+            return Ok(());
+        }
+        let mtu = u32::try_from(mtu).unwrap_or(u32::MAX);
+        self.report(now, ip.destination, Problem::TooBig { mtu }, ip.frame);
+        Err(DropReason::TooBig)
     }
 
     fn datagram(
@@ -129,6 +181,7 @@ impl Engine {
             return Ok(Taken::Datagram);
         };
         udp.last_activity = now;
+        udp.remember(ip.frame);
         if udp.is_open() {
             // What waits for one drain is bounded by what the host hands in at once.
             flow.upstream += datagram.payload.len() as u64;
@@ -159,7 +212,7 @@ impl Engine {
         }
         let id = self
             .flows
-            .insert(now, packed, Kind::Udp(Box::new(UdpFlow::new(now, frame))));
+            .insert(now, packed, Kind::Udp(Box::new(UdpFlow::new(now))));
         self.counters.udp_dials += 1;
         self.ask_dial(id, key);
         self.arm(now, id.slot);
@@ -208,14 +261,13 @@ impl Engine {
             Kind::Udp(udp) => {
                 if result == DialResult::Connected {
                     udp.connected = true;
-                    udp.opening = Box::default();
                     udp.last_activity = now;
                     self.release_datagrams(flow);
                     self.arm(now, flow.slot);
                 } else {
-                    let opening = core::mem::take(&mut udp.opening);
+                    let latest = core::mem::take(&mut udp.latest);
                     self.counters.udp_dial_fail += 1;
-                    self.report_failed_dial(now, result, &opening);
+                    self.report_failed_dial(now, result, &latest);
                     self.finish(
                         flow.slot,
                         Close {
@@ -225,28 +277,6 @@ impl Engine {
                     );
                 }
                 Ok(())
-            }
-        }
-    }
-}
-
-/// Where the field stands that named the protocol; only IPv6 asks for it.
-fn protocol_pointer(ip: &IpPacket<'_>) -> u32 {
-    const NEXT_HEADER: usize = 6;
-    const AFTER_BASE_HEADER: usize = 40;
-
-    let Some(first) = ip.frame.get(NEXT_HEADER).filter(|_| ip.is_v6()) else {
-        return 0;
-    };
-    let mut chain = HeaderChain::new(*first, AFTER_BASE_HEADER);
-    let mut pointer = NEXT_HEADER;
-    loop {
-        let at = chain.offset;
-        // Each extension header is at least eight octets long: the walk ends.
-        match chain.step(ip.frame) {
-            Link::Extension => pointer = at,
-            Link::Fragment | Link::Upper | Link::Cut => {
-                return u32::try_from(pointer).unwrap_or(u32::MAX);
             }
         }
     }

@@ -1,4 +1,5 @@
-//! ICMP from the device: echo requests are answered, everything else is counted.
+//! ICMP: echo requests are answered, errors of the device reach the flow they quote, errors about the device's own
+//! packets go out.
 
 use std::net::IpAddr;
 
@@ -6,13 +7,25 @@ use crate::build::Addresses;
 use crate::counters::Taken;
 use crate::drop_reason::DropReason;
 use crate::engine::Engine;
+use crate::icmp::incoming::{Incoming, Kind as Error};
 use crate::icmp::{Problem, Silence, echo_reply};
-use crate::output::DialResult;
+use crate::output::{By, Close, DialResult, How};
 use crate::packet::IpPacket;
+use crate::table::Kind;
+use crate::tcp::Phase;
 use crate::time::Micros;
 
+/// The least MTU a link of IPv6 may have (RFC 8200 section 5): less is a lie (RFC 8201 section 4).
+const LEAST_MTU_V6: usize = 1280;
+/// What every host of IPv4 takes (RFC 1122 section 3.3.2). Links may have less, down to 68, but a claim of that kind
+/// costs the flow more than a link like that can be worth.
+const LEAST_MTU_V4: usize = 576;
+
 impl Engine {
-    pub(super) fn icmp(&mut self, ip: &IpPacket<'_>) -> Result<Taken, DropReason> {
+    pub(super) fn icmp(&mut self, now: Micros, ip: &IpPacket<'_>) -> Result<Taken, DropReason> {
+        if let Some(incoming) = Incoming::parse(ip) {
+            return self.icmp_error(now, &incoming);
+        }
         if self.out.len() >= self.config.output_limit {
             return Err(DropReason::OutputFull);
         }
@@ -33,6 +46,60 @@ impl Engine {
         }
     }
 
+    /// Tells the flow what became of a packet the engine sent.
+    fn icmp_error(&mut self, now: Micros, incoming: &Incoming) -> Result<Taken, DropReason> {
+        let slot = self
+            .flows
+            .find(&(&incoming.key).into())
+            .ok_or(DropReason::IcmpUnmatched)?;
+        let v6 = incoming.key.server.is_ipv6();
+        let mtu = self.config.mtu;
+        let flow = self.flows.at(slot).ok_or(DropReason::IcmpUnmatched)?;
+        match &mut flow.kind {
+            Kind::Udp(udp) => {
+                // RFC 4787 REQ-12: the mapping stays, and its idle time goes on.
+                if let Error::TooBig { mtu: reported } = incoming.kind {
+                    let current = udp.path_mtu.unwrap_or(mtu);
+                    if let Some(narrower) = narrower(reported, current, v6) {
+                        udp.path_mtu = Some(narrower);
+                    }
+                }
+            }
+            Kind::Tcp(tcp) => {
+                let Phase::Live(live) = &mut tcp.phase else {
+                    // Nothing was sent yet.
+                    return Err(DropReason::IcmpUnmatched);
+                };
+                // RFC 5927 section 4.1: it must quote a segment that is outstanding.
+                let outstanding = incoming.sequence.is_some_and(|sequence| {
+                    !sequence.is_before(live.acked) && sequence.is_before(live.emitted)
+                });
+                if !outstanding {
+                    return Err(DropReason::IcmpUnmatched);
+                }
+                let done = live.handshake_done();
+                match incoming.kind {
+                    // RFC 5927 section 5.2: on a synchronized connection it is as good as a soft one.
+                    Error::Hard if !done => {
+                        self.counters.tcp_aborted_by_icmp += 1;
+                        let (by, how) = (By::Device, How::Reset);
+                        self.finish(slot, Close { by, how });
+                    }
+                    Error::Hard | Error::Soft => {}
+                    Error::TooBig { mtu: reported } => {
+                        let current = live.path_mtu.unwrap_or(mtu);
+                        if let Some(narrower) = narrower(reported, current, v6).filter(|_| done) {
+                            live.narrow(narrower, v6);
+                            self.resend(now, slot, &incoming.key);
+                        }
+                    }
+                }
+            }
+        }
+        self.counters.icmp_errors_in += 1;
+        Ok(Taken::Icmp)
+    }
+
     /// Tells the device what is wrong with a packet of its own, within the rate limit.
     pub(super) fn report(&mut self, now: Micros, from: IpAddr, problem: Problem, original: &[u8]) {
         match self
@@ -45,8 +112,8 @@ impl Engine {
         }
     }
 
-    /// Tells the device that nobody answers the datagram that opened a flow (RFC 1122 section 4.1.3.1).
-    pub(super) fn report_failed_dial(&mut self, now: Micros, result: DialResult, opening: &[u8]) {
+    /// Tells the device that nobody answers its datagram (RFC 1122 section 4.1.3.1).
+    pub(super) fn report_failed_dial(&mut self, now: Micros, result: DialResult, latest: &[u8]) {
         let problem = match result {
             DialResult::Connected => return,
             DialResult::Refused => Problem::PortUnreachable,
@@ -54,8 +121,13 @@ impl Engine {
             DialResult::NetworkUnreachable => Problem::NetworkUnreachable,
             DialResult::Denied => Problem::Prohibited,
         };
-        if let Some(addresses) = Addresses::of(opening) {
-            self.report(now, addresses.destination(), problem, opening);
+        self.report_about(now, problem, latest);
+    }
+
+    /// Reports from the address that `original` was sent to.
+    pub(super) fn report_about(&mut self, now: Micros, problem: Problem, original: &[u8]) {
+        if let Some(addresses) = Addresses::of(original) {
+            self.report(now, addresses.destination(), problem, original);
         }
     }
 
@@ -79,5 +151,46 @@ impl Engine {
                 Err(_) => {}
             }
         });
+    }
+}
+
+/// The MTU to go on with after a report of `reported` octets; `None` if that changes nothing or cannot be true.
+fn narrower(reported: u32, current: usize, v6: bool) -> Option<usize> {
+    /// RFC 1191 section 7: where links end, from long to short.
+    const PLATEAUS: [usize; 7] = [32_000, 17_914, 8166, 4352, 2002, 1492, 1006];
+
+    let reported = usize::try_from(reported).unwrap_or(usize::MAX);
+    let mtu = match (reported, v6) {
+        (..LEAST_MTU_V6, true) => return None,
+        (0, false) => PLATEAUS
+            .into_iter()
+            .find(|plateau| *plateau < current)
+            .unwrap_or(LEAST_MTU_V4),
+        (mtu, true) => mtu,
+        (mtu, false) => mtu.max(LEAST_MTU_V4),
+    };
+    (mtu < current).then_some(mtu)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::narrower;
+
+    #[test]
+    fn a_report_lowers_the_mtu_within_reason() {
+        assert_eq!(narrower(1200, 1500, false), Some(1200));
+        assert_eq!(narrower(1280, 1500, true), Some(1280));
+        assert_eq!(narrower(1600, 1500, false), None);
+        assert_eq!(narrower(1279, 1500, true), None);
+        assert_eq!(narrower(68, 1500, false), Some(576));
+        assert_eq!(narrower(68, 576, false), None);
+    }
+
+    #[test]
+    fn a_router_that_names_no_mtu_means_the_next_plateau() {
+        assert_eq!(narrower(0, 65_535, false), Some(32_000));
+        assert_eq!(narrower(0, 1500, false), Some(1492));
+        assert_eq!(narrower(0, 1006, false), Some(576));
+        assert_eq!(narrower(0, 576, false), None);
     }
 }

@@ -3,7 +3,7 @@
 use crate::batch::FrameBatch;
 use crate::build::{self, TcpControl};
 use crate::engine::{BATCH, Engine, Event};
-use crate::key::PackedKey;
+use crate::key::FlowKey;
 use crate::output::{By, Close, How, RemoteEnd};
 use crate::table::{FlowId, Kind};
 use crate::tcp::stack::{Stack, State};
@@ -124,7 +124,11 @@ impl Engine {
                 {
                     break;
                 }
-                let Some(sent) = self.stack.egress(now, &mut live.socket, &mut self.out) else {
+                let path_mtu = live.path_mtu;
+                let Some(sent) = self
+                    .stack
+                    .egress(now, &mut live.socket, &mut self.out, path_mtu)
+                else {
                     break;
                 };
                 live.budget_used += 1;
@@ -136,7 +140,7 @@ impl Engine {
                 Edge::None if !nudged && stalled(&mut self.stack, now, live) => {
                     nudged = true;
                     self.counters.guard_hits += 1;
-                    nudge(&mut self.stack, now, live, &key);
+                    nudge(&mut self.stack, now, live, &key.unpack());
                 }
                 Edge::None => break,
                 Edge::HalfClose => self.events.push_back(Event::HalfClose { flow: id }),
@@ -156,6 +160,24 @@ impl Engine {
             });
         }
         Some(Verdict::Rest)
+    }
+
+    /// Sends what is unacknowledged once more, in segments of the size that now holds, without waiting for a timer.
+    pub(super) fn resend(&mut self, now: Micros, slot: u32, key: &FlowKey) {
+        let Some(flow) = self.flows.at(slot) else {
+            return;
+        };
+        let Kind::Tcp(tcp) = &mut flow.kind else {
+            return;
+        };
+        let Phase::Live(live) = &mut tcp.phase else {
+            return;
+        };
+        // Under a closed window nothing but a probe may go, which is as short as can be.
+        if live.device_window > 0 && live.socket.send_queue() > 0 {
+            nudge(&mut self.stack, now, live, key);
+        }
+        self.mark_dirty(slot);
     }
 
     /// Ends a flow and tells the device with a reset that stands beyond all that was ever emitted.
@@ -192,8 +214,7 @@ fn stalled(stack: &mut Stack, now: Micros, live: &Live) -> bool {
 
 /// Lets smoltcp see the device's last acknowledgement again, so that it arms a timer: under a closed window once,
 /// else until it takes them for duplicates. The first two differ in their window, which starts the count afresh.
-fn nudge(stack: &mut Stack, now: Micros, live: &mut Live, key: &PackedKey) {
-    let key = key.unpack();
+fn nudge(stack: &mut Stack, now: Micros, live: &mut Live, key: &FlowKey) {
     let window = live.device_window;
     let windows: &[u16] = if window == 0 {
         &[0]

@@ -3,6 +3,7 @@
 use crate::build;
 use crate::dns;
 use crate::engine::{Engine, Event};
+use crate::icmp::Problem;
 use crate::key::Proto;
 use crate::output::{By, Close, How, Misuse, RemoteEnd};
 use crate::table::{FlowId, Kind};
@@ -67,6 +68,7 @@ impl Engine {
             return Err(Misuse::NotConnected);
         }
         udp.last_activity = now;
+        let mtu = udp.path_mtu.unwrap_or(self.config.mtu);
         if self.out.len() >= self.config.output_limit
             || build::udp(
                 &mut self.out,
@@ -74,7 +76,7 @@ impl Engine {
                 key.server,
                 key.client,
                 payload,
-                self.config.mtu,
+                mtu,
             )
             .is_err()
         {
@@ -154,6 +156,10 @@ impl Engine {
 
     /// The far side of a flow has ended. What it sent before still reaches the device.
     ///
+    /// Of a UDP flow, [`RemoteEnd::Reset`] means that the destination refuses datagrams (`ECONNREFUSED` on a socket
+    /// that had connected): the device gets an ICMP port unreachable about its latest datagram. After any other
+    /// error it gets a host unreachable, after an end of file nothing.
+    ///
     /// # Errors
     /// The flow has ended, is not connected yet, or its far side has ended before.
     pub fn remote_closed(
@@ -164,11 +170,18 @@ impl Engine {
     ) -> Result<(), Misuse> {
         self.settle(now);
         if self.flow_of(flow)?.kind.proto() == Proto::Udp {
-            let how = match end {
-                RemoteEnd::Eof => How::Fin,
-                RemoteEnd::Reset => How::Reset,
-                RemoteEnd::Error => How::Error,
+            let (how, problem) = match end {
+                RemoteEnd::Eof => (How::Fin, None),
+                RemoteEnd::Reset => (How::Reset, Some(Problem::PortUnreachable)),
+                RemoteEnd::Error => (How::Error, Some(Problem::HostUnreachable)),
             };
+            let latest = match &mut self.flow_of(flow)?.kind {
+                Kind::Udp(udp) => core::mem::take(&mut udp.latest),
+                Kind::Tcp(_) => Vec::new(),
+            };
+            if let Some(problem) = problem {
+                self.report_about(now, problem, &latest);
+            }
             self.finish(
                 flow.slot,
                 Close {

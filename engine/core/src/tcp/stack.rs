@@ -115,21 +115,30 @@ impl Stack {
         port.emitted
     }
 
-    /// Lets the socket send one segment, if it has any to send.
+    /// Lets the socket send one segment, if it has any to send: in a packet of `path_mtu` octets at the most, if
+    /// less than the device's own MTU is known to reach it.
     pub(crate) fn egress(
         &mut self,
         now: Micros,
         socket: &mut Socket,
         out: &mut FrameBatch,
+        path_mtu: Option<usize>,
     ) -> Option<Emitted> {
+        let mtu = path_mtu.unwrap_or(self.mtu);
         let mut port = Port {
             rx: None,
             out,
-            mtu: self.mtu,
+            mtu,
             emitted: None,
         };
-        self.iface
-            .poll_egress(instant(now), &mut port, &mut socket.set);
+        if path_mtu.is_some() {
+            // smoltcp has no call to lower a socket's segment size, but asks the interface for its MTU whenever it
+            // cuts one. Such flows are rare: an interface for each segment costs less than keeping one for each.
+            interface(mtu, 0).poll_egress(instant(now), &mut port, &mut socket.set);
+        } else {
+            self.iface
+                .poll_egress(instant(now), &mut port, &mut socket.set);
+        }
         port.emitted
     }
 

@@ -154,7 +154,7 @@ fn an_unknown_protocol_is_named_and_the_device_told() {
 fn no_next_header_is_not_answered() {
     let mut frame = Device::new(Family::V6).syn();
     frame[6] = 59;
-    dropped(frame, "unknown_protocol");
+    dropped(frame, "no_next_header");
 }
 
 #[test]

@@ -228,8 +228,27 @@ impl Live {
             // armed before would make it emit for ever in FIN-WAIT-2.
             plain.ack = Some((ack, 1));
             needed = true;
+        } else if let Some(window) = self.window_for_last_ack(ack, segment.window) {
+            plain.ack = Some((ack, window));
+            needed = true;
         }
         needed.then_some(plain)
+    }
+
+    /// The window field smoltcp must see in LAST-ACK, if not the one that came. There it hears the window only
+    /// with an acknowledgement that advances: one that shrinks it below what is out would be the last word, and
+    /// nothing would be sent again. All of that left within the window as it was, and may leave again (RFC 9293
+    /// section 3.8.6, MAY-7).
+    fn window_for_last_ack(&self, ack: Seq, window: u16) -> Option<u16> {
+        if self.socket.state() != State::LastAck {
+            return None;
+        }
+        let out = usize::try_from(self.emitted.minus(ack)).unwrap_or(0);
+        if usize::from(window) << self.window_scale >= out {
+            return None;
+        }
+        let field = out.div_ceil(1 << self.window_scale);
+        Some(u16::try_from(field).unwrap_or(u16::MAX))
     }
 
     /// Whether the FIN toward the device has left.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{Device, Family, Packet};
+use crate::support::{Device, Packet};
 
 /// Octet `at` of either stream.
 pub(crate) fn octet(at: usize) -> u8 {
@@ -33,9 +33,9 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(family: Family, now: engine::Micros) -> Self {
+    pub(crate) fn new(device: Device, now: engine::Micros) -> Self {
         Self {
-            device: Device::new(family),
+            device,
             established: false,
             written: 0,
             acked: 0,
@@ -176,6 +176,22 @@ impl Client {
         }
         self.wants_ack = false;
         out
+    }
+
+    /// The app aborts: the reset that its kernel sends, unless the connection is gone.
+    pub(crate) fn break_off(&mut self) -> Option<Vec<u8>> {
+        if self.reset {
+            return None;
+        }
+        self.reset = true;
+        if !self.established {
+            return Some(self.device.raw("R", self.device.next, b"", b""));
+        }
+        let next = self.sent as u32 + u32::from(self.fin_sent);
+        Some(
+            self.device
+                .raw("R.", self.base().wrapping_add(next), b"", b""),
+        )
     }
 
     pub(crate) fn waits(&self) -> bool {

@@ -1,24 +1,35 @@
-//! The engine between a client and a dialer, and the weather between the engine and the client.
+//! The engine between clients and a dialer, and the weather between the engine and the clients.
 
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use engine::{FlowId, RemoteEnd};
+use engine::{Config, DialResult, FlowId, Micros, Proto, RemoteEnd};
 
 use crate::client::{Client, octet};
-use crate::support::{Bench, Seen};
+use crate::datagrams::Datagrams;
+use crate::peer::Peer;
+use crate::support::{Bench, Device, Family, Packet, Seen};
 
 /// What goes wrong, and how often out of 256.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Weather {
     pub(crate) lose: u8,
     pub(crate) duplicate: u8,
     pub(crate) reorder: u8,
+    /// One bit of a frame is flipped: a checksum must notice.
+    pub(crate) corrupt: u8,
 }
 
-/// One step of the world.
+/// Something happens at one of the flows (their number wraps).
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Step {
+pub(crate) struct Step {
+    pub(crate) peer: usize,
+    pub(crate) act: Act,
+}
+
+/// What happens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Act {
     Wait(u16),
     DialerTakes(u16),
     DialerBlocks,
@@ -26,88 +37,194 @@ pub(crate) enum Step {
     RemoteSends(u16),
     RemoteEnds,
     RemoteBreaks,
+    RemoteFails,
     DeviceSends(u16),
     DeviceCloses,
     DeviceResets,
     DeviceWindow(u16),
+    DatagramUp(u16),
+    DatagramDown(u16),
 }
 
 /// Everything together.
 pub(crate) struct World {
     pub(crate) bench: Bench,
-    pub(crate) client: Client,
     pub(crate) weather: Weather,
-    pub(crate) luck: u64,
-    pub(crate) flow: Option<FlowId>,
-    pub(crate) dialed: bool,
-    pub(crate) upstream: Vec<u8>,
-    pub(crate) half_closes: usize,
-    pub(crate) closes: Vec<String>,
-    pub(crate) remote_written: usize,
-    pub(crate) remote_sent: usize,
-    pub(crate) remote_ended: bool,
-    pub(crate) may_send: bool,
-    pub(crate) delayed: VecDeque<Vec<u8>>,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) closes_seen: u64,
+    datagrams: Option<Datagrams>,
+    luck: u64,
+    /// Frames held back by the weather.
+    delayed: VecDeque<Vec<u8>>,
+    /// Dials that wait for their answer: when, and whose.
+    pending: Vec<(Micros, FlowId, DialResult, Option<usize>)>,
 }
 
 impl World {
-    pub(crate) fn chance(&mut self, of_256: u8) -> bool {
-        self.luck = self
-            .luck
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        ((self.luck >> 40) as u8) < of_256
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            bench: Bench::new(config),
+            weather: Weather::default(),
+            peers: Vec::new(),
+            closes_seen: 0,
+            datagrams: None,
+            luck: 0,
+            delayed: VecDeque::new(),
+            pending: Vec::new(),
+        }
     }
 
-    pub(crate) fn act(&mut self, seen: Vec<Seen>) {
-        for seen in seen {
-            match seen {
-                Seen::Frame(packet) => {
-                    if !self.chance(self.weather.lose) {
-                        self.client.hear(&packet);
-                        if self.chance(self.weather.duplicate) {
-                            self.client.hear(&packet);
-                        }
-                    }
+    /// New clients on ports of their own; `luck` decides what the weather does.
+    pub(crate) fn begin(&mut self, plan: &[(bool, DialResult, u16)], round: u16, luck: u64) {
+        self.luck = luck;
+        let now = self.bench.now;
+        for (at, (v6, result, delay)) in plan.iter().enumerate() {
+            let family = if *v6 { Family::V6 } else { Family::V4 };
+            let port = 40_000 + round * 100 + at as u16;
+            let client = Client::new(Device::on_port(family, port, 443), now);
+            self.peers
+                .push(Peer::new(client, (*result, u64::from(*delay))));
+        }
+        let family = if plan[0].0 { Family::V6 } else { Family::V4 };
+        self.datagrams = Some(Datagrams::new(family, 50_000 + round));
+    }
+
+    /// Lets go of everything but the engine.
+    pub(crate) fn forget(&mut self) {
+        self.peers = Vec::new();
+        self.datagrams = None;
+        self.delayed = VecDeque::new();
+        self.pending = Vec::new();
+        self.bench.wire = Vec::new();
+        self.bench.batches = Vec::new();
+    }
+
+    /// Every client sends SYNs until it was dialed for.
+    pub(crate) fn knock(&mut self) {
+        for _ in 0..50 {
+            for at in 0..self.peers.len() {
+                if self.peers[at].flow.is_none() {
+                    let frames = self.peers[at].client.speak(true);
+                    self.deliver(frames);
                 }
-                Seen::Dial(flow, _) => {
-                    assert!(
-                        self.flow.is_none() || !self.closes.is_empty(),
-                        "one dial at a time"
-                    );
-                    if self.flow.is_none() {
-                        self.flow = Some(flow);
-                    }
-                }
-                Seen::Data(flow, bytes) => {
-                    assert_eq!(Some(flow), self.flow);
-                    assert_eq!(self.half_closes, 0, "bytes after the half-close");
-                    self.upstream.extend(bytes);
-                }
-                Seen::HalfClose(_) => self.half_closes += 1,
-                Seen::Resume(..) => self.may_send = true,
-                Seen::Close(flow, close) if Some(flow) == self.flow => {
-                    self.closes
-                        .push(format!("{} {}", close.by, close.how.label()));
-                }
-                Seen::Close(..) | Seen::Datagram(..) | Seen::Dns(..) => {}
             }
         }
     }
 
-    pub(crate) fn open(&self) -> Option<FlowId> {
-        self.flow.filter(|_| self.closes.is_empty())
+    /// No more trouble, and both sides finish what they have begun.
+    pub(crate) fn clear_up(&mut self) {
+        self.weather = Weather::default();
+        for peer in &mut self.peers {
+            peer.takes = None;
+            peer.client.window = 65_535;
+            peer.client.wants_ack = true;
+            peer.client.closed = true;
+        }
     }
 
-    /// The client's frames through the weather into the engine.
-    pub(crate) fn deliver(&mut self, frames: Vec<Vec<u8>>) {
+    fn roll(&mut self) -> u64 {
+        self.luck = self
+            .luck
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        self.luck >> 33
+    }
+
+    fn chance(&mut self, of_256: u8) -> bool {
+        (self.roll() & 0xff) < u64::from(of_256)
+    }
+
+    pub(crate) fn act(&mut self, seen: Vec<Seen>) {
+        let mut seen = VecDeque::from(seen);
+        while let Some(next) = seen.pop_front() {
+            match next {
+                Seen::Frame(packet) => {
+                    // What is corrupted on its way is dropped by the client's checksum: lost as well.
+                    if self.chance(self.weather.lose) || self.chance(self.weather.corrupt) {
+                        continue;
+                    }
+                    self.hear(&packet);
+                    if self.chance(self.weather.duplicate) {
+                        self.hear(&packet);
+                    }
+                }
+                Seen::Dial(flow, key) if key.proto == Proto::Udp => {
+                    if let Some(datagrams) = &mut self.datagrams {
+                        datagrams.dialed(flow, &mut self.bench);
+                        seen.extend(self.bench.drain());
+                    }
+                }
+                Seen::Dial(flow, key) => {
+                    let mine = |peer: &Peer| peer.client.device.local == key.client;
+                    let at = self.peers.iter().position(mine);
+                    let (mut result, mut delay) = (DialResult::Refused, 0);
+                    if let Some(peer) = at.and_then(|at| self.peers.get_mut(at)) {
+                        assert!(peer.open().is_none(), "one dial at a time");
+                        if peer.flow.is_none() {
+                            peer.flow = Some(flow);
+                            (result, delay) = peer.dial;
+                        }
+                    }
+                    let due = self.bench.now.plus(Duration::from_millis(delay));
+                    self.pending.push((due, flow, result, at));
+                }
+                Seen::Data(flow, bytes) => {
+                    let peer = self.peer_of(flow).expect("bytes of a flow that is open");
+                    assert_eq!(peer.half_closes, 0, "bytes after the half-close");
+                    peer.upstream.extend(bytes);
+                }
+                Seen::HalfClose(flow) => {
+                    self.peer_of(flow).expect("a flow that is open").half_closes += 1;
+                }
+                Seen::Resume(flow, _) => {
+                    self.peer_of(flow).expect("a flow that is open").may_send = true;
+                }
+                Seen::Close(flow, close) => {
+                    self.closes_seen += 1;
+                    self.pending.retain(|(_, pending, ..)| *pending != flow);
+                    if let Some(peer) = self.peer_of(flow) {
+                        peer.closes
+                            .push(format!("{} {}", close.by, close.how.label()));
+                    } else if let Some(datagrams) = &mut self.datagrams {
+                        datagrams.closed(flow);
+                    }
+                }
+                Seen::Datagram(_, payload) => {
+                    if let Some(datagrams) = &self.datagrams {
+                        datagrams.arrived_up(&payload);
+                    }
+                }
+                Seen::Dns(..) => {}
+            }
+        }
+    }
+
+    fn peer_of(&mut self, flow: FlowId) -> Option<&mut Peer> {
+        self.peers.iter_mut().find(|peer| peer.flow == Some(flow))
+    }
+
+    fn hear(&mut self, packet: &Packet) {
+        for peer in &mut self.peers {
+            peer.client.hear(packet);
+        }
+        if let Some(datagrams) = &self.datagrams {
+            datagrams.hear(packet);
+        }
+    }
+
+    /// The clients' frames through the weather into the engine.
+    fn deliver(&mut self, frames: Vec<Vec<u8>>) {
         let mut arriving: Vec<Vec<u8>> = Vec::new();
-        for frame in frames {
+        for mut frame in frames {
             if self.chance(self.weather.lose) {
                 continue;
             }
             if self.chance(self.weather.duplicate) {
                 arriving.push(frame.clone());
+            }
+            if self.chance(self.weather.corrupt) {
+                let bit = self.roll() as usize % (frame.len() * 8);
+                frame[bit / 8] ^= 1 << (bit % 8);
             }
             if self.chance(self.weather.reorder) {
                 self.delayed.push_back(frame);
@@ -125,107 +242,141 @@ impl World {
     }
 
     /// Lets both sides talk until neither has anything to say at this instant.
-    pub(crate) fn talk(&mut self) {
+    fn talk(&mut self) {
         for _ in 0..20_000 {
-            let frames = self.client.speak(false);
-            let offered = self.offer();
-            if frames.is_empty() && !offered {
+            let mut busy = self.answer_dials();
+            for at in 0..self.peers.len() {
+                let frames = self.peers[at].client.speak(false);
+                busy |= !frames.is_empty();
+                busy |= self.offer(at);
+                self.deliver(frames);
+            }
+            if !busy {
                 return;
             }
-            self.deliver(frames);
         }
         panic!("two honest sides talk without end at one instant");
     }
 
-    pub(crate) fn offer(&mut self) -> bool {
-        let Some(flow) = self.open().filter(|_| self.dialed) else {
+    fn answer_dials(&mut self) -> bool {
+        let now = self.bench.now;
+        let Some(at) = self.pending.iter().position(|(due, ..)| *due <= now) else {
             return false;
         };
-        let mut busy = false;
-        if self.may_send && self.remote_sent < self.remote_written && !self.remote_ended {
-            let bytes: Vec<u8> = (self.remote_sent..self.remote_written).map(octet).collect();
-            let (taken, seen) = self.bench.remote(flow, &bytes);
-            self.remote_sent += taken;
-            self.may_send = taken == bytes.len();
-            self.act(seen);
-            busy = taken > 0;
+        let (_, flow, result, peer) = self.pending.remove(at);
+        let seen = self.bench.dialed(flow, result);
+        if let Some(peer) = peer.and_then(|at| self.peers.get_mut(at)) {
+            peer.dialed = peer.flow == Some(flow) && result == DialResult::Connected;
         }
-        busy
+        self.act(seen);
+        true
+    }
+
+    fn offer(&mut self, at: usize) -> bool {
+        let peer = &self.peers[at];
+        let Some(flow) = peer.connected() else {
+            return false;
+        };
+        if !peer.may_send || peer.remote_sent == peer.remote_written || peer.remote_ended {
+            return false;
+        }
+        let bytes: Vec<u8> = (peer.remote_sent..peer.remote_written).map(octet).collect();
+        let (taken, seen) = self.bench.remote(flow, &bytes);
+        let peer = &mut self.peers[at];
+        peer.remote_sent += taken;
+        peer.may_send = taken == bytes.len();
+        self.act(seen);
+        taken > 0
     }
 
     pub(crate) fn wait(&mut self, millis: u64) {
-        let seen = self.bench.wait(Duration::from_millis(millis));
-        self.act(seen);
-        if self.client.waits()
-            && self.bench.now.since(self.client.last_try) > Duration::from_millis(700)
-        {
-            self.client.last_try = self.bench.now;
-            let frames = self.client.speak(true);
-            self.deliver(frames);
+        let until = self.bench.now.plus(Duration::from_millis(millis));
+        loop {
+            let due = self.pending.iter().map(|(due, ..)| *due).min();
+            let stop = due.map_or(until, |due| due.clamp(self.bench.now, until));
+            let seen = self.bench.wait(stop.since(self.bench.now));
+            self.act(seen);
+            self.talk();
+            if self.bench.now >= until {
+                break;
+            }
+        }
+        for at in 0..self.peers.len() {
+            let client = &mut self.peers[at].client;
+            let due = self.bench.now.since(client.last_try) > Duration::from_millis(700);
+            if client.waits() && due {
+                client.last_try = self.bench.now;
+                let frames = client.speak(true);
+                self.deliver(frames);
+            }
         }
         self.talk();
     }
 
     pub(crate) fn step(&mut self, step: Step) {
-        match step {
-            Step::Wait(millis) => self.wait(u64::from(millis)),
-            Step::DialerTakes(most) => self.bench.takes = Some(usize::from(most)),
-            Step::DialerBlocks => {
-                if let Some(flow) = self.open() {
-                    self.bench
-                        .engine
-                        .remote_blocked(self.bench.now, flow)
-                        .expect("open");
+        let at = step.peer % self.peers.len();
+        let now = self.bench.now;
+        let peer = &mut self.peers[at];
+        match step.act {
+            Act::Wait(millis) => self.wait(u64::from(millis)),
+            Act::DialerTakes(most) => self.bench.takes = Some(usize::from(most)),
+            Act::DialerBlocks => {
+                if let Some(flow) = peer.open() {
+                    self.bench.engine.remote_blocked(now, flow).expect("open");
                 }
             }
-            Step::DialerWritable => {
-                if let Some(flow) = self.open() {
+            Act::DialerWritable => {
+                self.bench.takes = None;
+                if let Some(flow) = peer.open() {
                     let seen = self.bench.writable(flow);
                     self.act(seen);
                 }
             }
-            Step::RemoteSends(count) if !self.remote_ended => {
-                self.remote_written += usize::from(count);
+            Act::RemoteSends(count) if !peer.remote_ended => {
+                peer.remote_written += usize::from(count);
             }
-            Step::RemoteEnds => self.end(RemoteEnd::Eof),
-            Step::RemoteBreaks => self.end(RemoteEnd::Reset),
-            Step::DeviceSends(count) if !self.client.closed => {
-                self.client.written += usize::from(count);
+            Act::RemoteEnds => self.end(at, RemoteEnd::Eof),
+            Act::RemoteBreaks => self.end(at, RemoteEnd::Reset),
+            Act::RemoteFails => self.end(at, RemoteEnd::Error),
+            Act::DeviceSends(count) if !peer.client.closed => {
+                peer.client.written += usize::from(count);
             }
-            Step::DeviceCloses => self.client.closed = true,
-            Step::DeviceResets => {
-                let frame = self
-                    .client
-                    .device
-                    .raw("R", self.client.device.next, b"", b"");
-                if self.client.established && !self.client.reset {
-                    let next = self.client.sent as u32 + u32::from(self.client.fin_sent);
-                    let seq = self.client.base().wrapping_add(next);
-                    let frame = self.client.device.raw("R.", seq, b"", b"");
-                    self.client.reset = true;
-                    self.deliver(vec![frame]);
-                } else if !self.client.reset {
-                    self.client.reset = true;
+            Act::DeviceCloses => peer.client.closed = true,
+            Act::DeviceResets => {
+                if let Some(frame) = peer.client.break_off() {
+                    peer.broken = true;
                     self.deliver(vec![frame]);
                 }
             }
-            Step::DeviceWindow(window) => {
-                self.client.window = window;
-                self.client.wants_ack = true;
+            Act::DeviceWindow(window) => {
+                peer.client.window = window;
+                peer.client.wants_ack = true;
             }
-            Step::RemoteSends(_) | Step::DeviceSends(_) => {}
+            Act::DatagramUp(len) => {
+                if let Some(datagrams) = &mut self.datagrams {
+                    let frame = datagrams.frame(len % 1400);
+                    self.deliver(vec![frame]);
+                }
+            }
+            Act::DatagramDown(len) => {
+                if let Some(datagrams) = &mut self.datagrams {
+                    datagrams.remote_sends(&mut self.bench, len);
+                    let seen = self.bench.drain();
+                    self.act(seen);
+                }
+            }
+            Act::RemoteSends(_) | Act::DeviceSends(_) => {}
         }
         self.talk();
     }
 
-    pub(crate) fn end(&mut self, end: RemoteEnd) {
+    fn end(&mut self, at: usize, end: RemoteEnd) {
+        let peer = &mut self.peers[at];
         // An EOF is only said when every byte was taken, as a reader would see it.
-        let all = self.remote_sent == self.remote_written || end == RemoteEnd::Reset;
-        if let Some(flow) = self
-            .open()
-            .filter(|_| self.dialed && all && !self.remote_ended)
-        {
-            self.remote_ended = true;
+        let all = peer.remote_sent == peer.remote_written || end != RemoteEnd::Eof;
+        if let Some(flow) = peer.connected().filter(|_| all && !peer.remote_ended) {
+            peer.remote_ended = true;
+            peer.broken |= end != RemoteEnd::Eof;
             let seen = self.bench.end(flow, end);
             self.act(seen);
         }

@@ -8,6 +8,7 @@
 
 mod bench;
 mod device;
+pub(crate) mod heap;
 mod packet;
 
 pub(crate) use bench::{Bench, Seen, closes, datagrams, dials, packets, stream, tcp};

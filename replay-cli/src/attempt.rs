@@ -11,7 +11,7 @@ use crate::outcome::Figures;
 use crate::runner::flow::FlowState;
 use crate::runner::script::flow_spec;
 use crate::runner::{self, RunOutput, digest};
-use crate::scenario::{Device, FlowSpec, Protocol};
+use crate::scenario::{Device, DialResult, FlowSpec, Protocol};
 
 /// What became of a capture.
 #[derive(Clone, Debug)]
@@ -209,6 +209,7 @@ fn judge(index: usize, flow: &Conversation, run: &RunOutput) -> FlowAttempt {
         Some(broken.what.clone())
     } else {
         match &flow.talk {
+            Talk::Udp(udp) if udp.dial.0 != DialResult::Connected => differs("dialer", &up, &[]),
             Talk::Udp(udp) => differs("dialer", &up, &udp.device_bytes)
                 .or_else(|| differs("device", &down, &udp.far_bytes))
                 .or_else(|| {

@@ -201,6 +201,7 @@ impl CaptureReader {
             original_len,
             data,
             comment,
+            direction,
         } = frame;
         self.packets = self.packets.saturating_add(1);
         self.packet_comments = self
@@ -214,6 +215,7 @@ impl CaptureReader {
             interface,
             content,
             comment,
+            direction,
         }
     }
 }
@@ -252,6 +254,17 @@ pub struct CapturedPacket<'a> {
     pub content: Result<IpBytes<'a>, SkipReason>,
     /// The comments on this packet, one a line.
     pub comment: Option<String>,
+    /// Which way it crossed the interface, where the capture says so.
+    pub direction: Option<Direction>,
+}
+
+/// Which way a packet crossed the interface it was captured at (section 4.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Into whoever captured it.
+    Inbound,
+    /// Out of whoever captured it.
+    Outbound,
 }
 
 /// A pcapng custom block (draft-ietf-opsawg-pcapng section 4.9).
@@ -317,6 +330,7 @@ struct Frame {
     original_len: usize,
     data: Range<usize>,
     comment: Option<String>,
+    direction: Option<Direction>,
 }
 
 enum Format {

@@ -11,18 +11,20 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::capture::{CaptureError, CaptureReader};
+use crate::capture::{CaptureError, CaptureReader, Record};
 use crate::scenario::{Device, FlowSpec, Protocol};
 
 mod assembly;
 mod demux;
 mod fragments;
+mod recorded;
 mod store;
 mod tcp;
 mod timeline;
 mod udp;
 
 pub(crate) use fragments::Fragments;
+pub use recorded::Recording;
 pub use store::{FrameStore, StoredFrame};
 pub use tcp::{DeviceSegment, FarEvent, FarEventKind, TcpConversation};
 pub use udp::{DeviceDatagram, FarDatagram, UdpConversation};
@@ -48,6 +50,8 @@ pub struct Conversations {
     pub duration_us: u64,
     /// Format, link types: one line.
     pub format: String,
+    /// What a flight recorder kept beside the frames; none if no recorder wrote the file.
+    pub recording: Option<Recording>,
 }
 
 /// One flow of a capture.
@@ -104,8 +108,9 @@ impl Conversations {
         let mut reader = CaptureReader::open(path)?;
         let mut demux = demux::Demux::new(options.clone());
         let damage = loop {
-            match reader.next_packet() {
-                Ok(Some(packet)) => demux.packet(&packet),
+            match reader.next_record() {
+                Ok(Some(Record::Packet(packet))) => demux.packet(&packet),
+                Ok(Some(Record::Custom(block))) => demux.custom(&block),
                 Ok(None) => break None,
                 Err(damage) => break Some(damage),
             }

@@ -93,6 +93,11 @@ pub(crate) fn of(tcp: &TcpConversation) -> Ending {
         ending.half = first;
         return ending;
     }
+    if tcp.far.iter().any(|event| event.kind == FarEventKind::Fail) {
+        ending.close = Some((Some(Side::Remote), How::Error));
+        ending.crossing |= fin_at.is_some() || far_fin.is_some();
+        return ending;
+    }
     // A far reset that came after the device's own is not among the events.
     if far_reset {
         ending.close = Some((Some(Side::Remote), How::Reset));

@@ -4,12 +4,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use crate::conversation::{
-    Conversation, Conversations, FarEventKind, ReadOptions, Talk, TcpConversation, UdpConversation,
+    Conversation, Conversations, FarEventKind, ReadOptions, Recording, Talk, TcpConversation,
+    UdpConversation,
 };
 use crate::diagnostic::Diagnostic;
-use crate::duration::Micros;
+use crate::duration::{Micros, Size};
 use crate::endings;
 use crate::packet::Packet;
+use crate::recording::RemoteEnd;
 use crate::runner::digest;
 use crate::scenario::{
     self, Bytes, CaptureSettings, ClosedList, Device, Dial, DialExpectation, EngineSettings,
@@ -104,6 +106,9 @@ pub fn derive(capture: &Conversations, reference: &str, options: &ImportOptions)
         names.push((name.clone(), index));
         flows.push((name, flow.spec));
     }
+    for (reason, count) in capture.recording.iter().flat_map(|r| &r.unused) {
+        notes.push(format!("{count} event(s) not used: {reason}"));
+    }
     for (reason, count) in &capture.skipped {
         notes.push(format!("{count} packet(s) skipped: {reason}"));
     }
@@ -134,15 +139,22 @@ fn note_device(capture: &Conversations, notes: &mut Vec<String>) {
     if let Some((address, count)) = openers.iter().max_by_key(|(_, count)| *count) {
         let total = capture.flows.len();
         notes.push(format!("the device is likely {address}: it opens {count} of {total} flow(s); `--device` overrides"));
-        notes.push(
+        let recorded = capture.recording.as_ref();
+        notes.push(recorded.map_or_else(||
             "the far side's frames are taken for the truth: if the capture was made at the tunnel of an engine, they are that engine's own output, and a bug in it would be learned as truth"
                 .to_owned(),
-        );
+            |recording| format!("a flight recorder wrote this at an engine's tunnel: the far side is taken from its {} event(s) of the dialer; the far side's frames are that engine's own output, and not the truth", recording.events),
+        ));
     }
 }
 
 /// Engine settings under which the capture can be replayed at all; each is noted.
 fn settings(capture: &Conversations, notes: &mut Vec<String>) -> EngineSettings {
+    if let Some(recording) = &capture.recording
+        && !recording.settings.is_empty()
+    {
+        return recorded_settings(recording, notes);
+    }
     let mut settings = EngineSettings::default();
     let defaults = engine::Config::default();
     // A flow that ends keeps its place for a while: until the engine's own timers let it go.
@@ -215,6 +227,40 @@ fn settings(capture: &Conversations, notes: &mut Vec<String>) -> EngineSettings 
     settings
 }
 
+/// The settings of the engine that was recorded, as far as they differ from the defaults.
+fn recorded_settings(recording: &Recording, notes: &mut Vec<String>) -> EngineSettings {
+    let plain = engine::Config::default();
+    let time = |name: &str, plain: std::time::Duration| {
+        let micros = recording.number(name)?;
+        (u128::from(micros) != plain.as_micros()).then_some(Micros(micros))
+    };
+    let count = |name: &str, plain: usize| {
+        let count = recording.number(name)?;
+        (count != plain as u64).then_some(u32::try_from(count).unwrap_or(u32::MAX))
+    };
+    let size = |name: &str| recording.number(name).map(Size);
+    let settings = EngineSettings {
+        mtu: count("mtu", plain.mtu),
+        tcp_limit: count("tcp_limit", plain.tcp_limit),
+        udp_limit: count("udp_limit", plain.udp_limit),
+        martians: (recording.word("martians") == Some("admit")).then_some(Martians::Admit),
+        rx_buffer: size("rx_buffer"),
+        tx_buffer: size("tx_buffer"),
+        tcp_idle: time("tcp_idle", plain.tcp_idle),
+        udp_idle: time("udp_idle", plain.udp_idle),
+        dns_idle: time("dns_idle", plain.dns_idle),
+        handshake_timeout: time("handshake_timeout", plain.handshake_timeout),
+        dial_timeout: time("dial_timeout", plain.dial_timeout),
+        half_closed_timeout: time("half_closed_timeout", plain.tcp_half_closed),
+        ..EngineSettings::default()
+    };
+    notes.push("engine settings are those of the recorded engine".to_owned());
+    for path in &recording.paths {
+        notes.push(format!("a change of the path is not replayed: {path}"));
+    }
+    settings
+}
+
 /// Whether only `martians: admit` lets this address in.
 fn is_odd(address: IpAddr) -> bool {
     match address {
@@ -243,11 +289,21 @@ fn rule(flow: &Conversation, name: &str) -> Rule {
                 Vec::new()
             },
         },
-        Talk::Udp(udp) => Rule {
-            when,
-            dial: Dial::default(),
-            then: udp_steps(udp, name),
-        },
+        Talk::Udp(udp) => {
+            let (result, after) = udp.dial;
+            Rule {
+                when,
+                dial: Dial {
+                    result,
+                    after: (after > 0).then_some(Micros(after)),
+                },
+                then: if result == scenario::DialResult::Connected {
+                    udp_steps(udp, name)
+                } else {
+                    Vec::new()
+                },
+            }
+        }
     }
 }
 
@@ -276,6 +332,9 @@ fn tcp_steps(tcp: &TcpConversation, name: &str) -> Vec<Step> {
             }),
             FarEventKind::Fin => Step::Shutdown(True),
             FarEventKind::Reset => Step::Reset(True),
+            FarEventKind::Fail => Step::Fail(RECORDED_FAILURE.to_owned()),
+            FarEventKind::Block => Step::Block(True),
+            FarEventKind::Unblock => Step::Unblock(True),
         });
     }
     steps
@@ -299,8 +358,24 @@ fn udp_steps(udp: &UdpConversation, name: &str) -> Vec<Step> {
             to,
         }));
     }
+    if let Some((end, after, wait_us)) = udp.end {
+        if after > read {
+            steps.push(Step::Read(after - read));
+        }
+        if wait_us > 0 {
+            steps.push(Step::Wait(Micros(wait_us)));
+        }
+        steps.push(match end {
+            RemoteEnd::Eof => Step::Shutdown(True),
+            RemoteEnd::Reset => Step::Reset(True),
+            RemoteEnd::Error => Step::Fail(RECORDED_FAILURE.to_owned()),
+        });
+    }
     steps
 }
+
+/// The reason of a failure that a recording tells without one.
+const RECORDED_FAILURE: &str = "recorded";
 
 fn expected_streams(flow: &Conversation) -> StreamPair {
     let whole = |bytes: &[u8]| StreamExpectation {
@@ -308,6 +383,10 @@ fn expected_streams(flow: &Conversation) -> StreamPair {
         sha256: Some(digest::sha256(bytes)),
     };
     match &flow.talk {
+        Talk::Udp(udp) if udp.dial.0 != scenario::DialResult::Connected => StreamPair {
+            upstream: Some(whole(&[])),
+            downstream: Some(whole(&[])),
+        },
         Talk::Udp(udp) => StreamPair {
             upstream: Some(whole(&udp.device_bytes)),
             downstream: Some(whole(&udp.far_bytes)),

@@ -10,8 +10,11 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::Path;
 
-use crate::capture::{CaptureError, CaptureInfo, CaptureReader, CapturedPacket};
+use crate::capture::{
+    CaptureError, CaptureInfo, CaptureReader, CapturedPacket, CustomBlock, Record,
+};
 use crate::packet::{Packet, Transport};
+use crate::recording;
 use crate::scenario::Protocol;
 
 pub mod flow;
@@ -44,6 +47,9 @@ pub struct Inspection {
     pub problems: Problems,
     /// Packets that are no IP packets, by reason.
     pub skipped: BTreeMap<String, u64>,
+    /// How many events of the dialer a flight recorder kept beside the frames, by kind; empty if no recorder wrote
+    /// the file.
+    pub recorded: BTreeMap<&'static str, u64>,
     /// Where the file is damaged, if it is.
     pub damage: Option<CaptureError>,
 }
@@ -66,8 +72,9 @@ pub fn inspect(path: &Path) -> Result<Inspection, CaptureError> {
 fn read(mut reader: CaptureReader) -> Inspection {
     let mut seen = Pass::default();
     let damage = loop {
-        match reader.next_packet() {
-            Ok(Some(packet)) => seen.packet(&packet),
+        match reader.next_record() {
+            Ok(Some(Record::Packet(packet))) => seen.packet(&packet),
+            Ok(Some(Record::Custom(block))) => seen.custom(&block),
             Ok(None) => break None,
             Err(damage) => break Some(damage),
         }
@@ -79,6 +86,7 @@ fn read(mut reader: CaptureReader) -> Inspection {
         flows,
         mut problems,
         skipped,
+        recorded,
         last_ns: _,
     } = seen;
     let (flows, beyond_table) = flows.finish();
@@ -97,6 +105,7 @@ fn read(mut reader: CaptureReader) -> Inspection {
         beyond_table,
         problems,
         skipped,
+        recorded,
         damage,
     }
 }
@@ -111,9 +120,18 @@ struct Pass {
     flows: FlowTable,
     problems: Problems,
     skipped: BTreeMap<String, u64>,
+    recorded: BTreeMap<&'static str, u64>,
 }
 
 impl Pass {
+    fn custom(&mut self, block: &CustomBlock<'_>) {
+        match recording::decode(block) {
+            None => {}
+            Some(Ok(event)) => *self.recorded.entry(event.kind.label()).or_default() += 1,
+            Some(Err(unreadable)) => count_reason(&mut self.skipped, &unreadable),
+        }
+    }
+
     fn packet(&mut self, captured: &CapturedPacket<'_>) {
         let now = captured.time_ns;
         let (earliest, latest) = self.span_ns.unwrap_or((now, now));

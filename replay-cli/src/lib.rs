@@ -17,6 +17,7 @@ pub mod inspect;
 pub mod notation;
 pub mod outcome;
 pub mod packet;
+pub mod recording;
 pub mod report;
 pub mod runner;
 pub mod scenario;

@@ -59,6 +59,8 @@ mod output;
 mod packet;
 mod plain;
 mod reassembly;
+#[cfg(feature = "seeded-fault")]
+pub mod seeded_fault;
 mod seq;
 mod table;
 mod tcp;

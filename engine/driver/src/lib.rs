@@ -4,12 +4,14 @@
 //!   [`Host`] takes what comes out, one fair [`Turn`] at a time. Time is an argument, so that it runs in virtual time
 //!   as it does on a phone.
 //! * [`Clock`]: where the time comes from; one that counts sleep, one that is set by hand.
+//! * [`recorder`]: what crossed the engine's border, in a pcapng that can be replayed.
 //! * [`Stats`]: what the loop measures about itself.
 //!
 //! Whoever owns the [`Turn`] calls it; everybody else has a [`Mailbox`], which never touches the engine.
 
 mod clock;
 mod histogram;
+pub mod recorder;
 mod stats;
 pub mod turn;
 

@@ -159,6 +159,9 @@ impl Turn {
         self.stats
             .turn_duration
             .record(self.mailbox.now().since(began));
+        if let Some(tap) = &mut self.tap {
+            tap.turned();
+        }
         self.publish(host);
         next
     }
@@ -178,6 +181,9 @@ impl Turn {
             if self.drain(now, host, &mut budget) {
                 break;
             }
+        }
+        if let Some(tap) = &mut self.tap {
+            tap.turned();
         }
         self.publish(host);
     }

@@ -96,6 +96,7 @@ impl Pcap {
             original_len: original as usize,
             data: source.take(captured as usize),
             comment: None,
+            direction: None,
         }))
     }
 

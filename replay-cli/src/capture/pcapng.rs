@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Frame, Interface, Item, MAX_CAPTURED,
+    Direction, Frame, Interface, Item, MAX_CAPTURED,
     byte_order::ByteOrder,
     error::{DamageReason, Stop},
     source::Source,
@@ -247,7 +247,15 @@ impl Pcapng {
         let data = data_range(body, PACKET_FIELDS, word(12), start)?;
         let original_len = word(16) as usize;
         let padded = PACKET_FIELDS.saturating_add(data.len().next_multiple_of(4));
-        let comment = Options::of(self.order, body, padded).comments();
+        let options = || Options::of(self.order, body, padded);
+        let comment = options().comments();
+        let direction = options()
+            .find(|(code, _)| *code == EPB_FLAGS)
+            .and_then(|(_, value)| match self.order.u32(value, 0)? & 3 {
+                1 => Some(Direction::Inbound),
+                2 => Some(Direction::Outbound),
+                _ => None,
+            });
         self.last_time_ns = time_ns;
         Ok(Item::Packet(Frame {
             time_ns,
@@ -256,6 +264,7 @@ impl Pcapng {
             original_len,
             data,
             comment,
+            direction,
         }))
     }
 
@@ -274,6 +283,7 @@ impl Pcapng {
             original_len: original as usize,
             data: data_range(body, 4, captured, start)?,
             comment: None,
+            direction: None,
         }))
     }
 
@@ -329,6 +339,9 @@ fn data_range(
 const IF_NAME: u16 = 2;
 const IF_TSRESOL: u16 = 9;
 const IF_TSOFFSET: u16 = 14;
+
+/// Option of a packet block: direction and more (section 4.3.1); an obsolete one has the same.
+const EPB_FLAGS: u16 = 2;
 
 /// Fixed fields of a packet block before its data.
 const PACKET_FIELDS: usize = 20;

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::fragments::Fragments;
+use super::recorded::{RawEvent, RawKind, Recording};
 use super::{Conversation, Conversations, FrameStore, Pair, ReadOptions, Talk, tcp, udp};
-use crate::capture::CapturedPacket;
+use crate::capture::{CapturedPacket, CustomBlock, Direction};
 use crate::packet::{Flags, Packet, Seq, Transport};
+use crate::recording::{self, Event, EventKind};
 use crate::scenario::{FlowSpec, Protocol};
 
 /// Collects a capture's packets by flow.
@@ -22,6 +24,9 @@ pub(crate) struct Demux {
     first_ns: Option<i64>,
     earliest_ns: i64,
     latest_ns: i64,
+    recording: Option<Recording>,
+    /// Which way the present packet went, in a recording: inbound is the device's.
+    direction: Option<Direction>,
 }
 
 /// A flow's packets before they are looked at.
@@ -43,6 +48,8 @@ pub(crate) struct RawFlow {
     syn_is_late: bool,
     /// Errors that quote the flow: kind, code, whether v4, and after how many packets they came.
     pub(crate) icmp: Vec<QuotedError>,
+    /// What a flight recorder kept of it, in order.
+    pub(crate) events: Vec<RawEvent>,
 }
 
 /// How many packets a tap may show before the SYN that they follow, and how many octets of a stream.
@@ -80,6 +87,13 @@ impl RawFlow {
         }
         (self.client, self.server) = (client, server);
         (self.client_isn, self.syn_is_late) = (Some(isn), true);
+    }
+
+    /// Whether a flight recorder saw it dialed.
+    fn was_dialed(&self) -> bool {
+        self.events
+            .iter()
+            .any(|event| matches!(event.kind, RawKind::Dial))
     }
 
     /// The flow if it holds a packet, with a client that says something: of one whose client's datagrams are all cut,
@@ -140,11 +154,14 @@ impl Demux {
             first_ns: None,
             earliest_ns: i64::MAX,
             latest_ns: i64::MIN,
+            recording: None,
+            direction: None,
         }
     }
 
     pub(crate) fn packet(&mut self, captured: &CapturedPacket<'_>) {
         self.packets_read += 1;
+        self.direction = captured.direction.filter(|_| self.recording.is_some());
         let ip = match &captured.content {
             Ok(ip) => ip,
             Err(reason) => return self.skip(reason.to_string()),
@@ -187,6 +204,56 @@ impl Demux {
             .frames
             .push(ip.bytes, ip.original_len, captured.number, captured.time_ns);
         self.whole(&packet, captured.time_ns, frame, vec![frame]);
+    }
+
+    /// A custom block: an event of a flight recorder, or somebody else's.
+    pub(crate) fn custom(&mut self, block: &CustomBlock<'_>) {
+        match recording::decode(block) {
+            // Somebody else's; `inspect` counts them.
+            None => {}
+            Some(Err(unreadable)) => self
+                .recording
+                .get_or_insert_default()
+                .pass_over(unreadable.to_string()),
+            Some(Ok(event)) => self.event(&event),
+        }
+    }
+
+    fn event(&mut self, event: &Event<'_>) {
+        let recording = self.recording.get_or_insert_default();
+        match event.kind {
+            EventKind::Settings(text) => {
+                recording.set(text);
+                for (limit, name) in [
+                    (&mut self.options.tcp_idle_us, "tcp_idle"),
+                    (&mut self.options.udp_idle_us, "udp_idle"),
+                    (&mut self.options.dns_idle_us, "dns_idle"),
+                ] {
+                    *limit = limit.or(recording.number(name));
+                }
+                return;
+            }
+            EventKind::Path(what) => recording.paths.push(what.to_owned()),
+            _ => {}
+        }
+        recording.events += 1;
+        let (Some(flow), Some(kind)) = (event.flow, RawKind::of(event.kind)) else {
+            return;
+        };
+        let pair = Pair::of(flow.protocol, flow.client, flow.server);
+        let known = self.current.get(&pair).copied();
+        match known.and_then(|index| self.flows.get_mut(index)) {
+            Some(known) => known.events.push(RawEvent {
+                after: known.packets.len(),
+                time_ns: event.time_ns,
+                kind,
+            }),
+            None => {
+                recording.pass_over(
+                    "recorded event of a flow whose packets are not in the file".to_owned(),
+                );
+            }
+        }
     }
 
     /// A packet that is not a TCP segment or a UDP datagram as it stands.
@@ -280,6 +347,12 @@ impl Demux {
 
     fn open(&mut self, pair: Pair, client: SocketAddr, server: SocketAddr) -> usize {
         let index = self.flows.len();
+        // A recording knows whose the first packet is; of a flow that began before it, it may be the far side's.
+        let (client, server) = if self.direction == Some(Direction::Outbound) {
+            (server, client)
+        } else {
+            (client, server)
+        };
         self.flows.push(RawFlow {
             protocol: pair.protocol,
             client,
@@ -292,6 +365,7 @@ impl Demux {
             far_spoke: false,
             syn_is_late: false,
             icmp: Vec::new(),
+            events: Vec::new(),
         });
         self.current.insert(pair, index);
         index
@@ -392,6 +466,7 @@ impl Demux {
             first_ns,
             earliest_ns,
             latest_ns,
+            recording,
             ..
         } = self;
         let start_ns = first_ns.unwrap_or(0);
@@ -402,6 +477,12 @@ impl Demux {
             .map(|raw| {
                 let raw = &raw;
                 let mut flow = conversation(raw, &frames, &options, start_ns);
+                if recording.is_some() && flow.unreplayable.is_none() && !raw.was_dialed() {
+                    flow.unreplayable = Some(
+                        "no dial request of it is in the recording: refused, or begun before it"
+                            .to_owned(),
+                    );
+                }
                 if let crate::scenario::Device::Addresses(addresses) = &options.device
                     && !addresses.contains(&raw.client.ip())
                 {
@@ -431,6 +512,7 @@ impl Demux {
             duration_us: u64::try_from(latest_ns.saturating_sub(earliest_ns).max(0) / 1000)
                 .unwrap_or(0),
             format: String::new(),
+            recording,
         };
         link_dns(&mut conversations);
         conversations

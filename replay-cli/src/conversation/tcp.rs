@@ -109,4 +109,10 @@ pub enum FarEventKind {
     Fin,
     /// Reset the connection.
     Reset,
+    /// Failed otherwise; only a recorded dialer can say so.
+    Fail,
+    /// Took no more of the device's octets; only a recorded dialer can say so.
+    Block,
+    /// Took them again; only a recorded dialer can say so.
+    Unblock,
 }

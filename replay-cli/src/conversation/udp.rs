@@ -1,9 +1,12 @@
 //! A UDP conversation: whoever speaks first is the client.
 
 use super::demux::RawFlow;
+use super::recorded::{RawEvent, RawKind};
 use super::timeline::Timeline;
 use super::{FrameStore, ReadOptions};
 use crate::packet::Packet;
+use crate::recording::RemoteEnd;
+use crate::scenario::DialResult;
 
 /// What both sides said, in order.
 #[derive(Debug, Default)]
@@ -18,6 +21,11 @@ pub struct UdpConversation {
     pub device_bytes: Vec<u8>,
     /// Silences cut to just under the idle limit.
     pub cuts: u64,
+    /// What the dial came to, and how long that took, microseconds: connected at once unless a recording says more.
+    pub dial: (DialResult, u64),
+    /// How the far side ended, which only a recording can say: how, how many datagrams of the device it had then,
+    /// and microseconds since it had heard or said something last.
+    pub end: Option<(RemoteEnd, u64, u64)>,
 }
 
 /// One datagram of the device.
@@ -62,7 +70,14 @@ pub(crate) fn read(
     let mut time = Timeline::default();
     let mut talk = UdpConversation::default();
     let (mut last_device, mut last_any) = (0, 0);
-    for packet in &raw.packets {
+    let recorded = !raw.events.is_empty();
+    let mut dialer = Dialer::default();
+    let mut events = raw.events.iter().peekable();
+    for (index, packet) in raw.packets.iter().enumerate() {
+        while let Some(event) = events.next_if(|event| event.after <= index) {
+            let now = time.at(event.time_ns, limit);
+            dialer.event(&mut talk, event, now);
+        }
         let Some(frame) = frames.get(packet.frame) else {
             continue;
         };
@@ -82,7 +97,7 @@ pub(crate) fn read(
             });
             talk.device_bytes.extend_from_slice(udp.payload);
             last_device = at_us;
-        } else {
+        } else if !recorded {
             let from = talk.far_bytes.len();
             talk.far_bytes.extend_from_slice(udp.payload);
             talk.far.push(FarDatagram {
@@ -95,10 +110,87 @@ pub(crate) fn read(
         }
         last_any = at_us;
     }
+    for event in events {
+        let now = time.at(event.time_ns, limit);
+        dialer.event(&mut talk, event, now);
+    }
+    if recorded {
+        notes.push(format!(
+            "its far side is taken from {} recorded event(s) of the dialer, not from the frames",
+            raw.events.len()
+        ));
+        if dialer.dials > 1 {
+            notes.push(format!(
+                "dialed {} times in the recording; replayed as one flow",
+                dialer.dials
+            ));
+        }
+        if dialer.result.is_none() {
+            talk.dial = (DialResult::Never, 0);
+        }
+    }
     talk.cuts = time.cuts;
     time.note(notes);
     for error in &raw.icmp {
         notes.push(error.describe());
     }
     talk
+}
+
+/// The far side of a recorded flow.
+#[derive(Default)]
+struct Dialer {
+    dials: u64,
+    dialed_at: u64,
+    result: Option<DialResult>,
+    /// Datagrams of the device that the dialer was handed, and when it was the last one.
+    handed: u64,
+    heard_at: u64,
+    /// When the far side did something last.
+    did_at: u64,
+}
+
+impl Dialer {
+    fn event(&mut self, talk: &mut UdpConversation, event: &RawEvent, now: u64) {
+        let wait_us = now.saturating_sub(self.heard_at.max(self.did_at));
+        match &event.kind {
+            RawKind::Dial => {
+                self.dials += 1;
+                self.dialed_at = now;
+            }
+            RawKind::DialResult(result) => {
+                if self.result.is_none() {
+                    self.result = Some(*result);
+                    talk.dial = (*result, now.saturating_sub(self.dialed_at));
+                }
+                self.did_at = now;
+            }
+            RawKind::Datagram => {
+                self.handed += 1;
+                self.heard_at = now;
+            }
+            RawKind::RemoteDatagram(payload) => {
+                let from = talk.far_bytes.len();
+                talk.far_bytes.extend_from_slice(payload);
+                talk.far.push(FarDatagram {
+                    from,
+                    to: talk.far_bytes.len(),
+                    after: self.handed,
+                    wait_us,
+                    at_us: now,
+                });
+                self.did_at = now;
+            }
+            RawKind::RemoteClosed(end) => {
+                talk.end.get_or_insert((*end, self.handed, wait_us));
+            }
+            // What a UDP dialer does not take is dropped by the network as well.
+            RawKind::Blocked
+            | RawKind::Writable
+            | RawKind::RemoteData(_)
+            | RawKind::Took(_)
+            | RawKind::HalfClose
+            | RawKind::Close(_) => {}
+        }
+    }
 }

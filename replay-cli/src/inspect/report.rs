@@ -25,6 +25,7 @@ pub fn json(capture: &Path, seen: &Inspection, damage: Option<&Diagnostic>) -> V
         beyond_table,
         problems,
         skipped,
+        recorded,
         damage: _,
     } = seen;
     let start_ns = span_ns.map_or(0, |(start, _)| start);
@@ -76,6 +77,7 @@ pub fn json(capture: &Path, seen: &Inspection, damage: Option<&Diagnostic>) -> V
         "packets_beyond_flow_table": beyond_table,
         "problems": problems,
         "skipped": skipped,
+        "recorded": recorded,
         "damage": damage.map(json::diagnostic),
     })
 }
@@ -150,6 +152,19 @@ pub fn human(
     if seen.beyond_table > 0 {
         let packets = counted(seen.beyond_table, "packet");
         writeln!(out, "{packets} of further flows are not in the table")?;
+    }
+    if !seen.recorded.is_empty() {
+        let kinds: Vec<String> = seen
+            .recorded
+            .iter()
+            .map(|(kind, count)| format!("{count} {kind}"))
+            .collect();
+        writeln!(out)?;
+        writeln!(
+            out,
+            "a flight recorder's file, with what its engine's dialer did: {}",
+            kinds.join(", ")
+        )?;
     }
     let problems = seen.problems.list();
     if !problems.is_empty() || !seen.skipped.is_empty() {

@@ -22,6 +22,10 @@ impl Engine {
         if live.remote_end.is_some() {
             return Err(Misuse::AfterEnd);
         }
+        #[cfg(feature = "seeded-fault")]
+        if crate::seeded_fault::loses(data) {
+            return Ok(data.len());
+        }
         let taken = live.socket.send(data);
         live.enqueued = live
             .enqueued

@@ -42,4 +42,7 @@ pub enum Crossing<'a> {
 pub trait Tap: Send {
     /// `crossing` happened at `now`.
     fn crossed(&mut self, now: Micros, crossing: Crossing<'_>);
+
+    /// A turn has ended.
+    fn turned(&mut self) {}
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{DeviceSegment, FarEvent, TcpConversation};
 use crate::conversation::assembly::{Added, Assembly};
 use crate::conversation::demux::RawFlow;
+use crate::conversation::recorded::{Dialer, RawEvent};
 use crate::conversation::timeline::Timeline;
 use crate::conversation::{FrameStore, ReadOptions};
 use crate::packet::{Flags, Packet, Seq, Tcp};
@@ -24,7 +25,11 @@ pub(crate) fn read(
     notes: &mut Vec<String>,
 ) -> TcpConversation {
     let mut reader = Reader::new(raw, isn, frames, Patience::new(options));
-    for packet in &raw.packets {
+    let mut events = raw.events.iter().peekable();
+    for (index, packet) in raw.packets.iter().enumerate() {
+        while let Some(event) = events.next_if(|event| event.after <= index) {
+            reader.recorded(event);
+        }
         let Some(frame) = frames.get(packet.frame) else {
             continue;
         };
@@ -41,6 +46,7 @@ pub(crate) fn read(
             reader.far_segment(&tcp, now);
         }
     }
+    events.for_each(|event| reader.recorded(event));
     reader.finish(raw, notes)
 }
 
@@ -115,6 +121,7 @@ struct Reader {
     outside: u64,
     second_isn: bool,
     missing_syn_ack: bool,
+    dialer: Dialer,
 }
 
 impl Reader {
@@ -198,7 +205,14 @@ impl Reader {
             outside: 0,
             second_isn: candidates.len() > 1,
             missing_syn_ack: candidates.is_empty() && first_ack.is_some(),
+            dialer: Dialer::default(),
         }
+    }
+
+    /// An event of the dialer that a flight recorder kept.
+    fn recorded(&mut self, event: &RawEvent) {
+        let now = self.time.at(event.time_ns, self.longest_silence());
+        self.dialer.event(&event.kind, now);
     }
 
     /// The longest silence the engine bears in the connection's present phase.

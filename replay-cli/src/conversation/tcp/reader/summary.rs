@@ -105,6 +105,15 @@ impl Reader {
             "octet(s) of the far side behind a hole that nobody acknowledged left out",
         );
         let device_fin = self.device_fins.contains_key(&(device_stream.len() as u64));
+        let told = self.dialer.finish();
+        if let Some(told) = &told {
+            let over = device_fin || self.device_rst_at.is_some();
+            told.notes(&far_stream, over, notes);
+        }
+        let (far_stream, far, dial) = match told {
+            Some(told) => (told.stream, told.far, told.dial),
+            None => (far_stream, self.far, dial),
+        };
         let device_took = (self.device_rst_at.is_some()
             && self.device_acked < far_stream.len() as u64)
             .then_some(self.device_acked);
@@ -118,7 +127,7 @@ impl Reader {
             device_rst: self.device_rst_at.is_some(),
             device_stream,
             far_stream,
-            far: self.far,
+            far,
             device_took,
             dial: dial.0,
             dial_us: dial.1,

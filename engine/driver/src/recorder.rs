@@ -1,0 +1,379 @@
+//! The flight recorder: what crossed the tunnel and what the dialer did, in a bounded pcapng.
+//!
+//! A capture taken at the tunnel shows, as the far side, the engine's own output: a bug in the engine would be
+//! learned as truth. The recorder keeps beside each frame what the dialer told the engine and what it took from
+//! it, so that a replay has the real far side.
+//!
+//! ```text
+//! section header, interface "tunnel" (RAW, 10^-6 s)
+//! custom block: settings of the engine
+//! enhanced packet | custom block, in the order in which they happened
+//! ```
+//!
+//! **Bound.** A ring of two files that hold `max_bytes` together: when the file at `path` has reached half of it,
+//! it becomes `NAME.1.EXT`, in place of the one before, and a new one begins with its own headers. So between half
+//! and all of the bound is kept, always the newest. The older file first, the two can simply be concatenated:
+//! sections follow one another in a pcapng. Of a flow that began before the older file nothing can be replayed.
+//!
+//! A [`Recorder`] is a [`Tap`] of the turn. **Crash.** [`Recorder::commit`] at the end of each turn hands all that was recorded to the operating system. A
+//! process that dies within a turn loses that turn; a block that the disk cut ends the file, what stands before it
+//! is whole.
+//!
+//! **Cost.** One copy of each frame into a buffer that is kept, and one `write` a turn. A disk that is full ends the
+//! recording, never the engine: see [`Recorder::status`].
+//!
+//! The layout of the custom blocks is in docs/FLIGHT_RECORDER.md.
+
+mod block;
+mod store;
+
+use core::time::Duration;
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+
+use engine::{Close, Config, DialResult, FlowId, FlowKey, Micros, RemoteEnd};
+
+use crate::turn::{Crossing, Tap};
+
+use block::{Blocks, Direction, Event};
+pub use block::{ENTERPRISE, MAGIC, VERSION};
+pub use store::{FileStore, Store};
+
+/// The least bound, octets: two files, each with room for a few of the largest blocks.
+pub const MIN_BYTES: u64 = 512 * 1024;
+
+/// The most octets of a stream in one block; what comes at once beyond is split.
+const MAX_BODY: usize = 65_536;
+
+/// Octets that wait in memory at the most before they are written, within a turn.
+const BUFFER: usize = 256 * 1024;
+
+/// Records a session; every call says what has just happened on the engine, with the engine's time.
+#[derive(Debug)]
+pub struct Recorder {
+    store: Box<dyn Store>,
+    blocks: Blocks,
+    /// The settings block's text, for each new file.
+    settings: String,
+    /// Half of the bound.
+    half: u64,
+    /// Octets of the present file, those in `blocks` included.
+    filled: u64,
+    /// The engine's time and the wall clock at the start.
+    origin: (Micros, Duration),
+    flows: HashMap<FlowId, (FlowKey, u64)>,
+    dials: u64,
+    status: RecorderStatus,
+}
+
+/// How a recording stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecorderStatus {
+    /// Frames recorded, both ways.
+    pub frames: u64,
+    /// Events of the dialer recorded.
+    pub events: u64,
+    /// Events of flows that were dialed before the recording began, which are left out.
+    pub strangers: u64,
+    /// Octets written, over all files.
+    pub bytes: u64,
+    /// How many times the older file was replaced or made.
+    pub rotations: u64,
+    /// Why the recording has ended, if it has: nothing is recorded any more.
+    pub error: Option<String>,
+}
+
+impl Recorder {
+    /// Begins a recording in `store`. `wall` is the time since the Unix epoch at the engine's `now`; `max_bytes`
+    /// bounds all files together, `None` does not, and less than [`MIN_BYTES`] counts as that.
+    ///
+    /// # Errors
+    /// The first blocks cannot be written.
+    pub fn new(
+        store: Box<dyn Store>,
+        max_bytes: Option<u64>,
+        config: &Config,
+        now: Micros,
+        wall: Duration,
+    ) -> io::Result<Self> {
+        let mut new = Self {
+            store,
+            blocks: Blocks::default(),
+            settings: settings(config),
+            half: max_bytes.map_or(u64::MAX, |bytes| bytes.max(MIN_BYTES) / 2),
+            filled: 0,
+            origin: (now, wall),
+            flows: HashMap::new(),
+            dials: 0,
+            status: RecorderStatus::default(),
+        };
+        new.headers(now);
+        new.flush()?;
+        Ok(new)
+    }
+
+    /// Begins a recording in the file at `path`, which is replaced.
+    ///
+    /// # Errors
+    /// The file cannot be made or written.
+    pub fn create(
+        path: &std::path::Path,
+        max_bytes: Option<u64>,
+        config: &Config,
+        now: Micros,
+        wall: Duration,
+    ) -> io::Result<Self> {
+        let store = Box::new(FileStore::create(path)?);
+        Self::new(store, max_bytes, config, now, wall)
+    }
+
+    /// The device's frame, as it goes into the engine.
+    pub fn frame_in(&mut self, now: Micros, frame: &[u8]) {
+        self.frame(now, frame, Direction::Inbound);
+    }
+
+    /// The engine's frame, as it goes to the device.
+    pub fn frame_out(&mut self, now: Micros, frame: &[u8]) {
+        self.frame(now, frame, Direction::Outbound);
+    }
+
+    /// The engine asked for a dial; `name` is the host name it knows for the destination.
+    pub fn dial(&mut self, now: Micros, flow: FlowId, key: FlowKey, name: Option<&str>) {
+        self.dials += 1;
+        self.flows.insert(flow, (key, self.dials));
+        self.event(now, flow, None, Event::Dial { name });
+    }
+
+    /// The dialer answered.
+    pub fn dial_result(&mut self, now: Micros, flow: FlowId, result: DialResult) {
+        self.event(now, flow, None, Event::DialResult(result));
+    }
+
+    /// The engine took these bytes of the far side's stream.
+    pub fn remote_data(&mut self, now: Micros, flow: FlowId, taken: &[u8]) {
+        for part in taken.chunks(MAX_BODY) {
+            self.event(now, flow, None, Event::RemoteData(part));
+        }
+    }
+
+    /// A datagram of the far side; `from` is who sent it, if not the destination that was dialed.
+    pub fn remote_datagram(
+        &mut self,
+        now: Micros,
+        flow: FlowId,
+        from: Option<SocketAddr>,
+        payload: &[u8],
+    ) {
+        self.event(now, flow, from, Event::RemoteDatagram(payload));
+    }
+
+    /// The far side has ended.
+    pub fn remote_closed(&mut self, now: Micros, flow: FlowId, end: RemoteEnd) {
+        self.event(now, flow, None, Event::RemoteClosed(end));
+    }
+
+    /// The dialer took `count` octets of the device's stream.
+    pub fn took(&mut self, now: Micros, flow: FlowId, count: usize) {
+        if count > 0 {
+            self.event(now, flow, None, Event::Took(count as u64));
+        }
+    }
+
+    /// The dialer was handed a datagram of the device of `len` octets; `to` is where it goes, if not to the
+    /// destination that was dialed.
+    pub fn datagram(&mut self, now: Micros, flow: FlowId, to: Option<SocketAddr>, len: usize) {
+        self.event(now, flow, to, Event::Datagram(len as u64));
+    }
+
+    /// The dialer was told that the device's stream has ended.
+    pub fn half_close(&mut self, now: Micros, flow: FlowId) {
+        self.event(now, flow, None, Event::HalfClose);
+    }
+
+    /// The dialer takes no more for now.
+    pub fn blocked(&mut self, now: Micros, flow: FlowId) {
+        self.event(now, flow, None, Event::Blocked);
+    }
+
+    /// The dialer takes bytes again.
+    pub fn writable(&mut self, now: Micros, flow: FlowId) {
+        self.event(now, flow, None, Event::Writable);
+    }
+
+    /// The engine closed the flow.
+    pub fn close(&mut self, now: Micros, flow: FlowId, close: Close) {
+        self.event(now, flow, None, Event::Close(close));
+        self.flows.remove(&flow);
+    }
+
+    /// The host said that the path has changed; `what` in words.
+    pub fn path_changed(&mut self, now: Micros, what: &str) {
+        let at = self.wall(now);
+        self.append(|blocks| blocks.event(at, None, 0, &Event::Path(what)));
+        self.status.events += 1;
+    }
+
+    /// Hands what was recorded since the last call to the operating system. To be called at the end of each turn.
+    pub fn commit(&mut self) {
+        if let Err(error) = self.flush() {
+            self.fail(&error);
+        }
+    }
+
+    /// How the recording stands.
+    #[must_use]
+    pub fn status(&self) -> &RecorderStatus {
+        &self.status
+    }
+
+    fn frame(&mut self, now: Micros, frame: &[u8], direction: Direction) {
+        let at = self.wall(now);
+        self.append(|blocks| blocks.packet(at, frame, direction));
+        self.status.frames += 1;
+    }
+
+    fn event(&mut self, now: Micros, flow: FlowId, peer: Option<SocketAddr>, event: Event<'_>) {
+        let Some((mut key, dial)) = self.flows.get(&flow).copied() else {
+            self.status.strangers += 1;
+            return;
+        };
+        key.server = peer.unwrap_or(key.server);
+        let at = self.wall(now);
+        self.append(|blocks| blocks.event(at, Some(&key), dial, &event));
+        self.status.events += 1;
+    }
+
+    /// Appends a block, in a new file if the present one would pass its half of the bound.
+    fn append(&mut self, write: impl FnOnce(&mut Blocks)) {
+        if self.status.error.is_some() {
+            return;
+        }
+        let before = self.blocks.len();
+        write(&mut self.blocks);
+        let added = (self.blocks.len() - before) as u64;
+        if self.filled.saturating_add(added) > self.half {
+            if let Err(error) = self.rotate(before) {
+                return self.fail(&error);
+            }
+        } else {
+            self.filled += added;
+        }
+        if self.blocks.len() > BUFFER {
+            self.commit();
+        }
+    }
+
+    /// Begins a new file with the blocks from `keep` on.
+    fn rotate(&mut self, keep: usize) -> io::Result<()> {
+        let first = self.blocks.split_off(keep);
+        self.flush()?;
+        self.store.rotate()?;
+        self.status.rotations += 1;
+        self.filled = 0;
+        self.headers(self.origin.0);
+        self.filled += first.len() as u64;
+        self.blocks.extend(&first);
+        Ok(())
+    }
+
+    fn headers(&mut self, now: Micros) {
+        let at = self.wall(now);
+        let settings = std::mem::take(&mut self.settings);
+        self.blocks.section();
+        self.blocks.event(at, None, 0, &Event::Settings(&settings));
+        self.settings = settings;
+        self.filled = self.blocks.len() as u64;
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.blocks.is_empty() || self.status.error.is_some() {
+            return Ok(());
+        }
+        self.store.write(self.blocks.as_slice())?;
+        self.status.bytes += self.blocks.len() as u64;
+        self.blocks.clear();
+        Ok(())
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        self.status.error = Some(error.to_string());
+        self.blocks = Blocks::default();
+        self.flows = HashMap::new();
+    }
+
+    /// Microseconds since the Unix epoch at the engine's `now`.
+    fn wall(&self, now: Micros) -> u64 {
+        let (then, wall) = self.origin;
+        let at = wall.saturating_add(now.since(then));
+        u64::try_from(at.as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Tap for Recorder {
+    fn crossed(&mut self, now: Micros, crossing: Crossing<'_>) {
+        match crossing {
+            Crossing::FrameIn(frame) => self.frame_in(now, frame),
+            Crossing::FrameOut(frame) => self.frame_out(now, frame),
+            Crossing::Dial(flow, key) => self.dial(now, flow, key, None),
+            Crossing::Dialed(flow, result) => self.dial_result(now, flow, result),
+            Crossing::Data(flow, bytes) => self.remote_data(now, flow, bytes),
+            Crossing::Datagram(flow, from, payload) => {
+                self.remote_datagram(now, flow, from, payload);
+            }
+            Crossing::Ended(flow, end) => self.remote_closed(now, flow, end),
+            Crossing::Blocked(flow) => self.blocked(now, flow),
+            Crossing::Writable(flow) => self.writable(now, flow),
+            Crossing::Sent(flow, bytes) => self.took(now, flow, bytes.len()),
+            Crossing::DatagramSent(flow, to, payload) => {
+                self.datagram(now, flow, Some(to), payload.len());
+            }
+            Crossing::HalfClose(flow) => self.half_close(now, flow),
+            Crossing::Close(flow, close) => self.close(now, flow, close),
+            Crossing::PathChanged => self.path_changed(now, "the host said so"),
+        }
+    }
+
+    fn turned(&mut self) {
+        self.commit();
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.commit();
+    }
+}
+
+/// The settings that a replay needs, a line each, in a scenario's words; durations in microseconds. The seed stays
+/// out: it would let a reader of the file predict sequence numbers of the session.
+fn settings(config: &Config) -> String {
+    let mut lines = vec![
+        format!("mtu={}", config.mtu),
+        format!("tcp_limit={}", config.tcp_limit),
+        format!("udp_limit={}", config.udp_limit),
+    ];
+    let rings = [
+        ("rx_buffer", config.rx_buffer),
+        ("tx_buffer", config.tx_buffer),
+    ];
+    let set = |(name, value): (&str, Option<usize>)| value.map(|value| format!("{name}={value}"));
+    lines.extend(rings.into_iter().filter_map(set));
+    let martians = match config.martians {
+        engine::Martians::Drop => "drop",
+        engine::Martians::Admit => "admit",
+    };
+    lines.push(format!("martians={martians}"));
+    for (name, time) in [
+        ("tcp_idle", config.tcp_idle),
+        ("udp_idle", config.udp_idle),
+        ("dns_idle", config.dns_idle),
+        ("handshake_timeout", config.handshake_timeout),
+        ("dial_timeout", config.dial_timeout),
+        ("half_closed_timeout", config.tcp_half_closed),
+    ] {
+        lines.push(format!("{name}={}", time.as_micros()));
+    }
+    lines.join("\n")
+}

@@ -49,7 +49,7 @@ pub struct Config {
     /// split (IPv4 with DF, all of IPv6) is answered with fragmentation needed or packet too big, so that path
     /// MTU discovery of apps (RFC 8899) works through the engine. `None`: no limit is known. Default `None`.
     pub udp_path_mtu: Option<usize>,
-    /// Octets that a UDP flow may keep while its dial is pending or its remote blocked. Default 64 KiB.
+    /// Octets that a UDP flow may keep while its dial is pending or its remote blocked. Default 24 KiB: a first flight of QUIC, and no more than 3 MiB for 128 flows.
     pub udp_queue: usize,
     /// Frames that may wait for the device before datagrams from remotes are dropped. Default 4,096.
     pub output_limit: usize,
@@ -88,7 +88,7 @@ impl Default for Config {
             udp_idle: Duration::from_secs(300),
             dns_idle: Duration::from_secs(30),
             udp_path_mtu: None,
-            udp_queue: 65_536,
+            udp_queue: 24_576,
             output_limit: 4096,
             path_policy: PathPolicy::Keep,
             tombstone: Duration::from_secs(10),

@@ -92,8 +92,13 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         handshake_timeout,
         dial_timeout,
         half_closed_timeout,
+        time_wait,
+        congestion_control,
     } = settings;
     let mut config = Config::default();
+    if let Some(control) = congestion_control {
+        config.congestion_control = *control;
+    }
     let size =
         |value: &crate::duration::Size| usize::try_from(value.as_bytes()).unwrap_or(usize::MAX);
     let time =
@@ -126,6 +131,7 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         (&mut config.handshake_timeout, handshake_timeout),
         (&mut config.dial_timeout, dial_timeout),
         (&mut config.tcp_half_closed, half_closed_timeout),
+        (&mut config.time_wait, time_wait),
     ] {
         if let Some(value) = value {
             *field = time(value);

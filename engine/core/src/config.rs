@@ -55,8 +55,14 @@ pub struct Config {
     pub output_limit: usize,
     /// What a change of path does to open flows. Default `Keep`.
     pub path_policy: PathPolicy,
-    /// How long a closed tuple is remembered, to answer late segments. Default 10 s.
+    /// Whether a congestion window limits what is in flight toward the device (RFC 5681, RFC 6928). It opens within
+    /// a few round trips, and shuts only if frames are lost. Default true.
+    pub congestion_control: bool,
+    /// How long a tuple that the device closed first is remembered, to answer late segments. Default 10 s.
     pub tombstone: Duration,
+    /// How long a tuple that the remote closed first is remembered: twice the maximum segment lifetime of RFC 9293
+    /// section 3.4.2. No buffer is held for it, and a new SYN ends it. Default 240 s.
+    pub time_wait: Duration,
     /// The least weight of lines that come as [`Output::Log`](crate::Output::Log); `None`: no lines. Default `None`.
     pub log_level: Option<LogLevel>,
     /// What lines may be about. Default: everything.
@@ -91,7 +97,9 @@ impl Default for Config {
             udp_queue: 24_576,
             output_limit: 4096,
             path_policy: PathPolicy::Keep,
+            congestion_control: true,
             tombstone: Duration::from_secs(10),
+            time_wait: Duration::from_secs(240),
             log_level: None,
             log_mask: LogMask::ALL,
             log_addresses: false,

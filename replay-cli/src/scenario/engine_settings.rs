@@ -54,6 +54,12 @@ pub struct EngineSettings {
     /// How long a half-closed flow may be silent before it is closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub half_closed_timeout: Option<Micros>,
+    /// How long a tuple that the remote closed first is remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_wait: Option<Micros>,
+    /// Whether a congestion window limits what is in flight toward the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub congestion_control: Option<bool>,
 }
 
 /// What happens to frames with addresses a device cannot mean: unspecified, loopback, link-local, multicast, broadcast

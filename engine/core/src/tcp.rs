@@ -290,7 +290,7 @@ impl Live {
         }
         // Once nothing is left to send a closed window means nothing, but a probe timer that smoltcp armed before
         // would make it emit for ever in FIN-WAIT-2.
-        if ack == self.emitted {
+        if ack == self.emitted && self.fin_emitted() {
             offer.max(1)
         } else {
             offer

@@ -335,11 +335,12 @@ fn lift(frame: &mut [u8], to: Seq) {
     let old = checksum::of(seq);
     seq.copy_from_slice(&to.0.to_be_bytes());
     let new = checksum::of(seq);
-    // The sums are complements already: taking one off is adding what it is the complement of.
-    let sum = u32::from(u16::from_be_bytes([*c0, *c1])) + u32::from(new) + u32::from(!old);
+    // Equation 3, the one that never makes the other zero of ones' complement.
+    let check = !u16::from_be_bytes([*c0, *c1]);
+    let sum = u32::from(check) + u32::from(old) + u32::from(!new);
     let sum = (sum & 0xffff) + (sum >> 16);
     let sum = (sum & 0xffff) + (sum >> 16);
-    [*c0, *c1] = u16::try_from(sum).unwrap_or(0).to_be_bytes();
+    [*c0, *c1] = (!u16::try_from(sum).unwrap_or(0)).to_be_bytes();
 }
 
 /// The fields of a segment smoltcp has written: plain headers, no extension.

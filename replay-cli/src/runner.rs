@@ -79,6 +79,7 @@ pub(crate) struct RunOutput {
 pub(crate) fn config(settings: &EngineSettings) -> Config {
     let EngineSettings {
         mtu,
+        hop_limit,
         tcp_limit,
         udp_limit,
         seed,
@@ -92,19 +93,17 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         handshake_timeout,
         dial_timeout,
         half_closed_timeout,
-        time_wait,
-        congestion_control,
     } = settings;
     let mut config = Config::default();
-    if let Some(control) = congestion_control {
-        config.congestion_control = *control;
-    }
     let size =
         |value: &crate::duration::Size| usize::try_from(value.as_bytes()).unwrap_or(usize::MAX);
     let time =
         |value: &crate::duration::Micros| std::time::Duration::from_micros(value.as_micros());
     if let Some(mtu) = mtu {
         config.mtu = *mtu as usize;
+    }
+    if let Some(hop_limit) = hop_limit {
+        config.hop_limit = *hop_limit;
     }
     if let Some(limit) = tcp_limit {
         config.tcp_limit = *limit as usize;
@@ -131,7 +130,6 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         (&mut config.handshake_timeout, handshake_timeout),
         (&mut config.dial_timeout, dial_timeout),
         (&mut config.tcp_half_closed, half_closed_timeout),
-        (&mut config.time_wait, time_wait),
     ] {
         if let Some(value) = value {
             *field = time(value);

@@ -12,11 +12,14 @@
 
 use core::iter::FusedIterator;
 
+/// The default TTL and hop limit (RFC 1700); smoltcp's sockets use the same.
+pub(crate) const HOP_LIMIT: u8 = 64;
+
 /// Frames in the order they were emitted, each a whole IP packet.
 ///
 /// Frames are lent out by [`take`](Self::take). When all of them were handed out, the next
 /// push starts the arena afresh and keeps its capacity.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct FrameBatch {
     /// Bytes of all frames; beyond the last frame's end lie leftovers of earlier batches,
     /// kept so that growing back to the same size costs no zeroing.
@@ -25,17 +28,38 @@ pub struct FrameBatch {
     ends: Vec<usize>,
     /// How many frames were handed out.
     handed: usize,
+    /// TTL and hop limit of the frames that are built into it.
+    hop_limit: u8,
+}
+
+impl Default for FrameBatch {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl FrameBatch {
     /// Makes an empty batch; memory is taken on the first push.
     #[must_use]
     pub const fn new() -> Self {
+        Self::with_hop_limit(HOP_LIMIT)
+    }
+
+    /// Makes an empty batch whose frames get this TTL or hop limit.
+    #[must_use]
+    pub const fn with_hop_limit(hop_limit: u8) -> Self {
         Self {
             arena: Vec::new(),
             ends: Vec::new(),
             handed: 0,
+            hop_limit,
         }
+    }
+
+    /// TTL and hop limit of frames built into the batch.
+    #[must_use]
+    pub const fn hop_limit(&self) -> u8 {
+        self.hop_limit
     }
 
     /// Appends a frame of `len` bytes that `fill` writes in place.

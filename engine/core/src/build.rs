@@ -17,9 +17,6 @@ pub(crate) mod protocol {
     pub(crate) const ICMPV6: u8 = 58;
 }
 
-/// TTL and hop limit of every packet the engine makes; smoltcp's sockets use the same.
-pub(crate) const HOP_LIMIT: u8 = 64;
-
 /// Length of an IPv4 header without options.
 pub(crate) const IPV4_HEADER_LEN: usize = 20;
 /// Length of the IPv6 base header.
@@ -276,7 +273,14 @@ pub(crate) fn whole(
     const DONT_FRAGMENT: u16 = 0x4000;
 
     let payload_len = head.len().saturating_add(tail.len());
-    let header = ip_header(addresses, protocol, payload_len, 0, DONT_FRAGMENT)?;
+    let header = ip_header(
+        batch.hop_limit(),
+        addresses,
+        protocol,
+        payload_len,
+        0,
+        DONT_FRAGMENT,
+    )?;
     push(batch, &header, [&[], head, tail]);
     Ok(())
 }
@@ -302,6 +306,7 @@ pub(crate) enum IpHeader {
 ///
 /// Identification and the flags-and-offset field exist on IPv4 only.
 pub(crate) fn ip_header(
+    hop_limit: u8,
     addresses: &Addresses,
     protocol: u8,
     payload_len: usize,
@@ -325,7 +330,7 @@ pub(crate) fn ip_header(
             let [s0, s1, s2, s3] = source.octets();
             let [d0, d1, d2, d3] = destination.octets();
             let mut header = [
-                0x45, 0, l0, l1, i0, i1, f0, f1, HOP_LIMIT, protocol, 0, 0, s0, s1, s2, s3, d0, d1,
+                0x45, 0, l0, l1, i0, i1, f0, f1, hop_limit, protocol, 0, 0, s0, s1, s2, s3, d0, d1,
                 d2, d3,
             ];
             [header[10], header[11]] = checksum::of(&header).to_be_bytes();
@@ -339,7 +344,7 @@ pub(crate) fn ip_header(
                 .map_err(|_| Unsendable::TooLong)?
                 .to_be_bytes();
             let mut header = [0; IPV6_HEADER_LEN];
-            let start = [0x60, 0, 0, 0, l0, l1, protocol, HOP_LIMIT];
+            let start = [0x60, 0, 0, 0, l0, l1, protocol, hop_limit];
             let parts = [&start[..], &source.octets(), &destination.octets(), &[]];
             concatenate(&mut header, parts);
             Ok(IpHeader::V6(header))

@@ -11,6 +11,8 @@ use crate::log::{LogLevel, LogMask};
 pub struct Config {
     /// Largest IP packet toward the device, octets; 576 to 65,535. Default 1,500.
     pub mtu: usize,
+    /// TTL and hop limit of every packet toward the device; 1 to 255 (RFC 9293 section 3.9.2, MUST-49). Default 64.
+    pub hop_limit: u8,
     /// Most TCP flows at a time, pending dials included. Default 128.
     pub tcp_limit: usize,
     /// Most UDP flows at a time. Default 128.
@@ -55,14 +57,8 @@ pub struct Config {
     pub output_limit: usize,
     /// What a change of path does to open flows. Default `Keep`.
     pub path_policy: PathPolicy,
-    /// Whether a congestion window limits what is in flight toward the device (RFC 5681, RFC 6928). It opens within
-    /// a few round trips, and shuts only if frames are lost. Default true.
-    pub congestion_control: bool,
-    /// How long a tuple that the device closed first is remembered, to answer late segments. Default 10 s.
+    /// How long a closed tuple is remembered, to answer late segments. Default 10 s.
     pub tombstone: Duration,
-    /// How long a tuple that the remote closed first is remembered: twice the maximum segment lifetime of RFC 9293
-    /// section 3.4.2. No buffer is held for it, and a new SYN ends it. Default 240 s.
-    pub time_wait: Duration,
     /// The least weight of lines that come as [`Output::Log`](crate::Output::Log); `None`: no lines. Default `None`.
     pub log_level: Option<LogLevel>,
     /// What lines may be about. Default: everything.
@@ -78,6 +74,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             mtu: 1500,
+            hop_limit: 64,
             tcp_limit: 128,
             udp_limit: 128,
             seed: 1,
@@ -97,9 +94,7 @@ impl Default for Config {
             udp_queue: 24_576,
             output_limit: 4096,
             path_policy: PathPolicy::Keep,
-            congestion_control: true,
             tombstone: Duration::from_secs(10),
-            time_wait: Duration::from_secs(240),
             log_level: None,
             log_mask: LogMask::ALL,
             log_addresses: false,
@@ -132,6 +127,9 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         if !(576..=65_535).contains(&self.mtu) {
             return Err(ConfigError::Mtu(self.mtu));
+        }
+        if self.hop_limit == 0 {
+            return Err(ConfigError::HopLimit);
         }
         if !(1..=MAX_RX).contains(&self.rx_ring()) {
             return Err(ConfigError::RxBuffer(self.rx_ring()));
@@ -183,6 +181,9 @@ pub enum ConfigError {
     /// See [`Config::mtu`].
     #[error("mtu {0} is not within 576 to 65,535 octets")]
     Mtu(usize),
+    /// See [`Config::hop_limit`].
+    #[error("hop_limit 0 would keep every packet from the device")]
+    HopLimit,
     /// See [`Config::rx_buffer`].
     #[error("rx_buffer {0} is not within 1 to 65,535 octets")]
     RxBuffer(usize),

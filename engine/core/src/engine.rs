@@ -110,7 +110,7 @@ impl Engine {
             dirty: VecDeque::new(),
             events: VecDeque::new(),
             datagrams: DatagramArena::default(),
-            out: FrameBatch::default(),
+            out: FrameBatch::with_hop_limit(config.hop_limit),
             identifications: Identifications::new(
                 u32::try_from(config.seed & 0xffff_ffff).unwrap_or(1),
             ),
@@ -305,17 +305,11 @@ impl Engine {
             && let Phase::Live(live) = &tcp.phase
         {
             let key: PackedKey = flow.key;
-            let time_wait = live.first_end == Some(By::Remote);
-            let linger = if time_wait {
-                self.config.time_wait
-            } else {
-                self.config.tombstone
-            };
             let stone = Tombstone {
                 next_out: live.emitted,
                 next_in: live.expected(),
-                time_wait,
-                until: now.plus(linger),
+                time_wait: live.first_end == Some(By::Remote),
+                until: now.plus(self.config.tombstone),
             };
             self.tombstones.insert(key, stone);
         }

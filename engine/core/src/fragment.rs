@@ -279,6 +279,7 @@ impl Piece<'_> {
                 let [_, _, i2, i3] = identification.to_be_bytes();
                 let identification = u16::from_be_bytes([i2, i3]);
                 let header = ip_header(
+                    batch.hop_limit(),
                     addresses,
                     protocol,
                     len,
@@ -292,7 +293,14 @@ impl Piece<'_> {
                 let [i0, i1, i2, i3] = identification.to_be_bytes();
                 let fragment = [protocol, 0, o0, o1, i0, i1, i2, i3];
                 let len = len + FRAGMENT_HEADER_LEN;
-                let header = ip_header(addresses, NEXT_HEADER_FRAGMENT, len, 0, 0)?;
+                let header = ip_header(
+                    batch.hop_limit(),
+                    addresses,
+                    NEXT_HEADER_FRAGMENT,
+                    len,
+                    0,
+                    0,
+                )?;
                 push(batch, &header, [&fragment, head, tail]);
             }
         }

@@ -11,7 +11,7 @@ use super::world::{Emitted, flow_key, seconds};
 use crate::notation::{
     Bindings, Body, Difference, Direction, Numbering, Segment, TimeSpec, print_packet,
 };
-use crate::packet::{Flags, Packet, Seq, Transport};
+use crate::packet::{Flags, Packet, Seq, TCP, Transport, UDP};
 use crate::scenario::{FlowSpec, Protocol, Scenario};
 
 /// What the runner knows when lines are compared.
@@ -170,7 +170,13 @@ impl<'a> View<'a> {
     /// Of ICMP errors only those that quote the flow belong to it; an ICMP flow has the others.
     fn carries(&self, packet: &Packet<'_>, spec: &FlowSpec) -> bool {
         let Transport::Icmp(icmp) = packet.transport else {
-            return spec.protocol != Protocol::Icmp;
+            // A fragment says no more than what it is a fragment of.
+            let protocol = match packet.protocol {
+                TCP => Protocol::Tcp,
+                UDP => Protocol::Udp,
+                _ => Protocol::Icmp,
+            };
+            return spec.protocol == protocol;
         };
         let Some(quoted) = icmp.quoted(packet.is_v4()) else {
             return spec.protocol == Protocol::Icmp;

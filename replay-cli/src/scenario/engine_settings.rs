@@ -13,6 +13,10 @@ pub struct EngineSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 68, max = 65535))]
     pub mtu: Option<u32>,
+    /// TTL and hop limit of every packet toward the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 255))]
+    pub hop_limit: Option<u8>,
     /// How many TCP flows may be open at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp_limit: Option<u32>,
@@ -54,12 +58,6 @@ pub struct EngineSettings {
     /// How long a half-closed flow may be silent before it is closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub half_closed_timeout: Option<Micros>,
-    /// How long a tuple that the remote closed first is remembered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub time_wait: Option<Micros>,
-    /// Whether a congestion window limits what is in flight toward the device.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub congestion_control: Option<bool>,
 }
 
 /// What happens to frames with addresses a device cannot mean: unspecified, loopback, link-local, multicast, broadcast

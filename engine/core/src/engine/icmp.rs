@@ -22,9 +22,9 @@ const LEAST_MTU_V6: usize = 1280;
 const LEAST_MTU_V4: usize = 576;
 
 impl Engine {
-    pub(super) fn icmp(&mut self, ip: &IpPacket<'_>) -> Result<Taken, DropReason> {
+    pub(super) fn icmp(&mut self, now: Micros, ip: &IpPacket<'_>) -> Result<Taken, DropReason> {
         if let Some(incoming) = Incoming::parse(ip) {
-            return self.icmp_error(&incoming);
+            return self.icmp_error(now, &incoming);
         }
         if self.out.len() >= self.config.output_limit {
             return Err(DropReason::OutputFull);
@@ -47,7 +47,7 @@ impl Engine {
     }
 
     /// Tells the flow what became of a packet the engine sent.
-    fn icmp_error(&mut self, incoming: &Incoming) -> Result<Taken, DropReason> {
+    fn icmp_error(&mut self, now: Micros, incoming: &Incoming) -> Result<Taken, DropReason> {
         let slot = self
             .flows
             .find(&(&incoming.key).into())
@@ -90,7 +90,7 @@ impl Engine {
                         let current = live.path_mtu.unwrap_or(mtu);
                         if let Some(narrower) = narrower(reported, current, v6).filter(|_| done) {
                             live.narrow(narrower, v6);
-                            self.resend(slot);
+                            self.resend(now, slot);
                         }
                     }
                 }

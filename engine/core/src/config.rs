@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::dns::RESOLVE_TIMEOUT;
 use crate::log::{LogLevel, LogMask};
 
 /// What the engine may use and how long it waits. Worst-case memory of TCP is
@@ -59,6 +60,17 @@ pub struct Config {
     pub path_policy: PathPolicy,
     /// How long a closed tuple is remembered, to answer late segments. Default 10 s.
     pub tombstone: Duration,
+    /// Whether queries to port 53 are answered by the host's [`Engine::resolved`](crate::Engine::resolved) instead of being
+    /// dialed. Default no. Other ports, those of DNS over TLS and HTTPS among them, are never touched.
+    pub dns_interception: bool,
+    /// How long the host may take to resolve a name before the device is told SERVFAIL. Default 4 s, below the 5 s after
+    /// which stubs ask again.
+    pub resolve_timeout: Duration,
+    /// Intercepted queries that may wait for the host; one more is told SERVFAIL at once. Default 64.
+    pub resolve_limit: usize,
+    /// Addresses whose names are remembered, so that a dial carries one; what expires first makes room. 0 keeps none.
+    /// Default 1,024, some 150 KiB.
+    pub dns_names: usize,
     /// The least weight of lines that come as [`Output::Log`](crate::Output::Log); `None`: no lines. Default `None`.
     pub log_level: Option<LogLevel>,
     /// What lines may be about. Default: everything.
@@ -95,6 +107,10 @@ impl Default for Config {
             output_limit: 4096,
             path_policy: PathPolicy::Keep,
             tombstone: Duration::from_secs(10),
+            dns_interception: false,
+            resolve_timeout: RESOLVE_TIMEOUT,
+            resolve_limit: 64,
+            dns_names: 1024,
             log_level: None,
             log_mask: LogMask::ALL,
             log_addresses: false,

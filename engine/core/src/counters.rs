@@ -174,10 +174,36 @@ counters! {
     reassembled,
 
     ["DNS"]
-    /// DNS answers read.
+    /// Answers that gave addresses for a name the device asked for.
     dns_answers,
-    /// DNS messages that could not be read.
+    /// Answers without addresses: errors, and other types.
+    dns_empty,
+    /// Answers marked as cut, which the device will ask for again over TCP.
+    dns_truncated,
+    /// Messages that answer nothing the device asked on that flow.
+    dns_unasked,
+    /// Messages that could not be read, of either side.
     dns_malformed,
+    /// Names with octets that no host name has.
+    dns_odd_names,
+    /// Names forgotten before their time to make room for others.
+    dns_names_evicted,
+    /// Intercepted queries for addresses.
+    dns_queries,
+    /// Intercepted queries that the host found an answer to.
+    dns_resolved,
+    /// Intercepted queries that the host could not answer.
+    dns_resolve_fail,
+    /// Intercepted queries that the host took too long for.
+    dns_resolve_timeout,
+    /// Intercepted queries refused because too many waited.
+    dns_queries_refused,
+    /// Replies of the engine's own to intercepted queries.
+    dns_replies,
+    /// Such replies that there was no room for.
+    dns_replies_dropped,
+    /// TCP connections to port 53 that the engine accepted itself.
+    dns_streams,
 
     ["Diagnostics"]
     /// Log lines dropped because too many waited.
@@ -192,6 +218,10 @@ counters! {
     udp_waiting: gauge,
     /// Frames that wait for the device.
     frames_waiting: gauge,
+    /// Addresses whose name is known.
+    dns_names: gauge,
+    /// Intercepted queries that wait for the host.
+    dns_pending: gauge,
     /// Octets held of datagrams whose fragments are not all there, bookkeeping included.
     fragment_bytes: gauge,
 }
@@ -261,8 +291,8 @@ impl Counters {
                 datagrams,
             ),
             (
-                "TCP dials",
-                self.tcp_dials,
+                "TCP dials and intercepted connections",
+                self.tcp_dials + self.dns_streams,
                 "closed and open",
                 self.tcp_closes + self.tcp_flows,
             ),

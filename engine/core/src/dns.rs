@@ -1,126 +1,115 @@
-//! Names for addresses: reads DNS answers that pass by (RFC 1035). A message that cannot be read only counts.
+//! DNS: names for addresses out of the answers that pass by, and answers of the engine's own when queries are
+//! intercepted (RFC 1035).
+//!
+//! ```text
+//!   passing by      device ── query ──> asked ──> dialer        answer that matches what was asked ──> names, DnsRecord
+//!   interception    device ── query ──> pending ── Resolve ──> host ── resolved() ──> reply from the address asked
+//! ```
+//! Whatever cannot be read, was not asked for, is cut or has a name that is no host's only counts.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+mod asked;
+mod message;
+mod names;
+mod pending;
+mod reply;
+mod stream;
 
-use simple_dns::rdata::RData;
-use simple_dns::{Packet, PacketFlag};
+use core::fmt;
+use std::net::IpAddr;
+
+pub(crate) use asked::Asked;
+pub(crate) use message::{Query, Reading, Unfit, read_answer};
+pub(crate) use names::Names;
+pub(crate) use pending::{Asker, Pending, PendingQuery, RESOLVE_TIMEOUT};
+pub(crate) use reply::{Rcode, reply};
+pub(crate) use stream::Streams;
 
 /// What one DNS answer said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DnsRecord {
-    /// The name that was asked for.
+    /// The name that was asked for, in lower case.
     pub name: String,
-    /// Its A and AAAA addresses, through any chain of CNAMEs, in the order of the answer.
+    /// Its A and AAAA addresses, through the chain of CNAMEs that begins at the name, in the order of the answer.
     pub addresses: Vec<IpAddr>,
     /// The shortest time to live among them, seconds.
     pub ttl: u32,
 }
 
-/// Most addresses kept of one answer.
-const MAX_ADDRESSES: usize = 64;
+/// The port of DNS.
+pub(crate) const PORT: u16 = 53;
 
-/// Reads one message: `Ok(None)` if it is no successful answer with addresses.
-pub(crate) fn read_answer(message: &[u8]) -> Result<Option<DnsRecord>, Unreadable> {
-    let packet = Packet::parse(message).map_err(|_| Unreadable)?;
-    if !packet.has_flags(PacketFlag::RESPONSE) || packet.rcode() != simple_dns::RCODE::NoError {
-        return Ok(None);
+/// An intercepted query that waits for [`Engine::resolved`](crate::Engine::resolved).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueryId(pub(crate) u64);
+
+impl QueryId {
+    /// The handle as a number, for hosts that keep it in an integer.
+    #[must_use]
+    pub const fn to_bits(self) -> u64 {
+        self.0
     }
-    let Some(question) = packet.questions.first() else {
-        return Ok(None);
-    };
-    let mut record = DnsRecord {
-        name: question.qname.to_string().to_ascii_lowercase(),
-        addresses: Vec::new(),
-        ttl: u32::MAX,
-    };
-    for answer in packet.answers.iter().take(MAX_ADDRESSES) {
-        let address = match &answer.rdata {
-            RData::A(a) => IpAddr::V4(Ipv4Addr::from_bits(a.address)),
-            RData::AAAA(a) => IpAddr::V6(Ipv6Addr::from_bits(a.address)),
-            _ => continue,
-        };
-        record.addresses.push(address);
-        record.ttl = record.ttl.min(answer.ttl);
+
+    /// The handle back from [`QueryId::to_bits`]; any number is safe, a wrong one is stale.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
     }
-    Ok((!record.addresses.is_empty()).then_some(record))
 }
 
-/// A message that is not DNS, or is cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Unreadable;
-
-/// DNS messages out of a TCP stream, each behind a length of two octets (RFC 1035 section 4.2.2).
-#[derive(Debug, Default)]
-pub(crate) struct DnsStream {
-    held: Vec<u8>,
+/// Which addresses are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum QueryKind {
+    /// IPv4 (RFC 1035 section 3.4.1).
+    A,
+    /// IPv6 (RFC 3596 section 2.1).
+    Aaaa,
 }
 
-impl DnsStream {
-    /// Takes the next bytes and calls `on_message` for every message that is whole.
-    pub(crate) fn push(&mut self, bytes: &[u8], mut on_message: impl FnMut(&[u8])) {
-        // A message is at most 65,535 octets, so no more than that and one read is ever held.
-        self.held.extend_from_slice(bytes);
-        let mut start = 0;
-        while let Some(&[high, low]) = self.held.get(start..start + 2) {
-            let end = start + 2 + usize::from(u16::from_be_bytes([high, low]));
-            let Some(message) = self.held.get(start + 2..end) else {
-                break;
-            };
-            on_message(message);
-            start = end;
+impl QueryKind {
+    /// Stable name in scenarios and reports.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::A => "a",
+            Self::Aaaa => "aaaa",
         }
-        self.held.drain(..start);
+    }
+
+    /// Whether an address is of this kind.
+    #[must_use]
+    pub const fn holds(self, address: IpAddr) -> bool {
+        matches!(
+            (self, address),
+            (Self::A, IpAddr::V4(_)) | (Self::Aaaa, IpAddr::V6(_))
+        )
     }
 }
+
+impl fmt::Display for QueryKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+/// What the host found out about a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// The name exists. Addresses of the other kind than asked for are left out; none left is an answer without
+    /// records (RFC 2308 section 2.2).
+    Addresses {
+        /// In the order in which the device shall try them; the first 64 count.
+        addresses: Vec<IpAddr>,
+        /// How long the device may keep them, seconds.
+        ttl: u32,
+    },
+    /// There is no such name: NXDOMAIN.
+    NotFound,
+    /// It could not be found out: SERVFAIL, so that the device tries another resolver.
+    Failed,
+}
+
+/// Most addresses kept of one answer, or given in one.
+pub(crate) const MAX_ADDRESSES: usize = 64;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// `a.example` A 192.0.2.1 behind a CNAME, TTL 60 and 300.
-    fn answer() -> Vec<u8> {
-        let mut m = vec![0x12, 0x34, 0x81, 0x80, 0, 1, 0, 2, 0, 0, 0, 0];
-        m.extend(b"\x01a\x07example\x00\x00\x01\x00\x01");
-        m.extend(b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x01\x2c\x00\x04\x01b\xc0\x0e");
-        m.extend(b"\x01b\xc0\x0e\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\x00\x02\x01");
-        m
-    }
-
-    #[test]
-    fn address_behind_a_cname_belongs_to_the_name_asked() {
-        let record = read_answer(&answer())
-            .expect("readable")
-            .expect("an answer");
-        assert_eq!(record.name, "a.example");
-        assert_eq!(
-            record.addresses,
-            ["192.0.2.1".parse::<IpAddr>().expect("address")]
-        );
-        assert_eq!(record.ttl, 60);
-    }
-
-    #[test]
-    fn messages_split_over_segments_come_out_whole() {
-        let mut stream = DnsStream::default();
-        let mut wire = (answer().len() as u16).to_be_bytes().to_vec();
-        wire.extend(answer());
-        let mut seen = 0;
-        for byte in wire.iter().chain(&wire) {
-            stream.push(&[*byte], |message| seen += usize::from(message == answer()));
-        }
-        assert_eq!(seen, 2);
-    }
-
-    proptest! {
-        #[test]
-        fn no_message_makes_the_reader_panic(at in 0usize..60, value: u8, cut in 0usize..60) {
-            let mut message = answer();
-            if let Some(byte) = message.get_mut(at) {
-                *byte = value;
-            }
-            message.truncate(cut.max(12));
-            let _ = read_answer(&message);
-        }
-    }
-}
+mod tests;

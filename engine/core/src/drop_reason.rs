@@ -83,6 +83,8 @@ drop_reasons! {
     Admission = "admission",
     /// A datagram for a UDP flow whose queue toward the dialer is full.
     QueueFull = "queue_full",
+    /// A datagram to an intercepted port 53 that is no query.
+    NoQuery = "no_query",
     /// Output waits that the device has not taken: the answer was not built.
     OutputFull = "output_full",
     /// The engine is stopped.

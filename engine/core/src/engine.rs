@@ -1,6 +1,7 @@
 //! The engine: one `&mut self`, inputs with their time, outputs until none is left.
 
 mod diagnostics;
+mod dns;
 mod expiry;
 mod frames;
 mod icmp;
@@ -16,7 +17,7 @@ use crate::batch::FrameBatch;
 use crate::config::{Config, ConfigError, PathPolicy};
 use crate::counters::Counters;
 use crate::datagrams::{DatagramArena, DatagramRange};
-use crate::dns::DnsRecord;
+use crate::dns::{DnsRecord, Names, Pending, QueryId, QueryKind};
 use crate::drop_reason::DropReason;
 use crate::fragment::Identifications;
 use crate::icmp::{Errors, RateLimit};
@@ -59,8 +60,12 @@ pub struct Engine {
     log: Log,
     /// When the counters were last written to the log.
     metered: Option<Micros>,
-    /// The name lent by the last `Output::Dial`.
-    dialed_name: Option<Arc<str>>,
+    /// Names of addresses, out of DNS answers.
+    names: Names,
+    /// Intercepted queries.
+    pending: Pending,
+    /// The name lent by the last `Output::Dial` or `Output::Resolve`.
+    lent_name: Option<Arc<str>>,
 }
 
 /// Outputs that wait; `Data` and `Frames` are made when asked for.
@@ -70,6 +75,11 @@ enum Event {
         flow: FlowId,
         key: FlowKey,
         name: Option<Arc<str>>,
+    },
+    Resolve {
+        query: QueryId,
+        name: Arc<str>,
+        kind: QueryKind,
     },
     Datagram {
         flow: FlowId,
@@ -88,7 +98,7 @@ enum Event {
         close: Close,
     },
     Dns {
-        flow: FlowId,
+        flow: Option<FlowId>,
         record: DnsRecord,
     },
 }
@@ -124,7 +134,9 @@ impl Engine {
                 Redactor::new(config.seed, config.log_addresses),
             ),
             metered: None,
-            dialed_name: None,
+            names: Names::new(config.dns_names),
+            pending: Pending::default(),
+            lent_name: None,
             config,
         })
     }
@@ -142,6 +154,8 @@ impl Engine {
         counters.tcp_flows = self.flows.count(Proto::Tcp) as u64;
         counters.udp_flows = self.flows.count(Proto::Udp) as u64;
         counters.frames_waiting = self.out.len() as u64;
+        counters.dns_names = self.names.len() as u64;
+        counters.dns_pending = self.pending.len() as u64;
         counters.fragment_bytes = self.reassembly.bytes_held() as u64;
         counters
     }
@@ -153,27 +167,38 @@ impl Engine {
         if let Some(record) = self.log.pop() {
             return Some(Output::Log(record));
         }
-        if self.events.is_empty() {
-            // Every pass takes a flow off the list; a flow comes back only with an event, a frame or bytes to lend.
-            while self.out.len() < BATCH && self.events.is_empty() {
-                let Some(slot) = self.dirty.pop_front() else {
-                    break;
-                };
-                if let Some((flow, count)) = self.pump(now, slot) {
-                    self.lent = Some((flow, count));
-                    break;
+        // What an intercepted connection says is answered here; each pass takes an event or bytes off.
+        let lent = loop {
+            if self.events.is_empty() {
+                // Every pass takes a flow off the list; a flow comes back only with an event, a frame or bytes to lend.
+                while self.out.len() < BATCH && self.events.is_empty() {
+                    let Some(slot) = self.dirty.pop_front() else {
+                        break;
+                    };
+                    if let Some((flow, count)) = self.pump(now, slot) {
+                        self.lent = Some((flow, count));
+                        break;
+                    }
                 }
             }
-        }
-        if let Some(event) = self.events.pop_front() {
-            // Bytes about to be lent wait for their turn behind the event.
-            if let Some((flow, _)) = self.lent.take() {
-                self.mark_dirty(flow.slot);
+            if let Some(event) = self.events.pop_front() {
+                // Bytes about to be lent wait for their turn behind the event.
+                if let Some((flow, _)) = self.lent.take() {
+                    self.mark_dirty(flow.slot);
+                }
+                let Some(event) = self.answer_event(now, event) else {
+                    continue;
+                };
+                self.log_event(now, &event);
+                return Some(self.event_output(event));
             }
-            self.log_event(now, &event);
-            return Some(self.event_output(event));
-        }
-        if let Some((flow, count)) = self.lent {
+            let lent = self.lent;
+            if !lent.is_some_and(|(flow, _)| self.is_local(flow)) {
+                break lent;
+            }
+            self.settle(now);
+        };
+        if let Some((flow, count)) = lent {
             let Some(Kind::Tcp(tcp)) = self.flows.get(flow).map(|flow| &mut flow.kind) else {
                 return None;
             };
@@ -198,9 +223,13 @@ impl Engine {
     fn event_output(&mut self, event: Event) -> Output<'_> {
         match event {
             Event::Dial { flow, key, name } => {
-                self.dialed_name = name;
-                let name = self.dialed_name.as_deref();
+                self.lent_name = name;
+                let name = self.lent_name.as_deref();
                 Output::Dial { flow, key, name }
+            }
+            Event::Resolve { query, name, kind } => {
+                let name = self.lent_name.insert(name);
+                Output::Resolve { query, name, kind }
             }
             Event::Datagram { flow, range } => {
                 self.counters.upstream_datagrams += 1;
@@ -220,11 +249,12 @@ impl Engine {
     /// When to call [`Engine::handle_timeout`], for what, and for which flow. `None`: not before the next input.
     pub fn poll_timeout(&mut self) -> Option<Deadline> {
         let flow = self.first_flow_deadline();
-        let reassembly = self.reassembly_deadline();
-        match (flow, reassembly) {
-            (Some(a), Some(b)) => Some(if b.at < a.at { b } else { a }),
-            (a, b) => a.or(b),
-        }
+        let others = [self.reassembly_deadline(), self.resolve_deadline()];
+        others
+            .into_iter()
+            .flatten()
+            .chain(flow)
+            .min_by_key(|deadline| deadline.at)
     }
 
     /// The network path changed (Wi-Fi to cellular, a new tunnel address): acts as [`Config::path_policy`] says.
@@ -246,6 +276,7 @@ impl Engine {
         });
         self.close_all(How::Stopped);
         self.reassembly = Reassembly::idle();
+        self.pending.clear();
         self.stopped = true;
     }
 
@@ -283,11 +314,15 @@ impl Engine {
                 self.counters.udp_given_up += held;
             }
         }
-        self.events.push_back(Event::Close {
-            flow: flow.id,
-            key: flow.key.unpack(),
-            close,
-        });
+        if flow.local {
+            self.pending.forget(flow.id);
+        } else {
+            self.events.push_back(Event::Close {
+                flow: flow.id,
+                key: flow.key.unpack(),
+                close,
+            });
+        }
         Some(flow)
     }
 

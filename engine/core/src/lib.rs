@@ -71,7 +71,7 @@ mod udp;
 pub use crate::batch::{FrameBatch, FrameIter, Frames};
 pub use crate::config::{Config, ConfigError, Martians, PathPolicy, Refusal};
 pub use crate::counters::{CounterInfo, Counters, Mark};
-pub use crate::dns::DnsRecord;
+pub use crate::dns::{DnsRecord, QueryId, QueryKind, Resolution};
 pub use crate::drop_reason::DropReason;
 pub use crate::engine::Engine;
 pub use crate::inspection::{FlowInfo, Inspection};

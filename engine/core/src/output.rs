@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::batch::Frames;
-use crate::dns::DnsRecord;
+use crate::dns::{DnsRecord, QueryId, QueryKind};
 use crate::key::FlowKey;
 use crate::log::LogRecord;
 use crate::table::FlowId;
@@ -59,12 +59,22 @@ pub enum Output<'a> {
         /// Who ended it, and how.
         close: Close,
     },
-    /// A DNS answer passed on its way to the device.
+    /// The device learnt the addresses of a name.
     Dns {
-        /// The flow it came on.
-        flow: FlowId,
+        /// The flow its answer came on; none if the answer was a datagram of the engine's own.
+        flow: Option<FlowId>,
         /// What it said.
         record: DnsRecord,
+    },
+    /// Find out the addresses of a name, for an intercepted query; answer with
+    /// [`Engine::resolved`](crate::Engine::resolved) within [`Config::resolve_timeout`](crate::Config::resolve_timeout).
+    Resolve {
+        /// The query's handle until it is answered.
+        query: QueryId,
+        /// Letters, digits, hyphens, underscores and dots, in lower case.
+        name: &'a str,
+        /// Which addresses.
+        kind: QueryKind,
     },
     /// A line for the host's log; none unless [`Config::log_level`](crate::Config::log_level) asks for it.
     Log(LogRecord),
@@ -210,6 +220,9 @@ pub enum Misuse {
     /// The far side's stream had ended before.
     #[error("the far side of this flow has ended before")]
     AfterEnd,
+    /// The query was answered before, or too late.
+    #[error("the query of this handle was answered before, or its time is over")]
+    StaleQuery,
     /// More was said to be taken than was lent.
     #[error("more was said to be taken than was lent")]
     TookTooMuch,

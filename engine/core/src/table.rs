@@ -61,6 +61,8 @@ pub(crate) struct Flow {
     pub(crate) downstream: u64,
     /// What the server's address was known as when the flow began.
     pub(crate) name: Option<Arc<str>>,
+    /// Whether the engine itself stands in the dialer's place.
+    pub(crate) local: bool,
     pub(crate) kind: Kind,
 }
 
@@ -159,6 +161,7 @@ impl FlowTable {
                 upstream: 0,
                 downstream: 0,
                 name: None,
+                local: false,
                 kind,
             });
             self.by_key.insert(key, slot);

@@ -12,7 +12,7 @@ pub(crate) mod stack;
 pub(crate) mod tombstone;
 
 use crate::config::Config;
-use crate::dns::DnsStream;
+use crate::dns::Streams;
 use crate::output::{By, RemoteEnd};
 use crate::packet::Segment;
 use crate::plain::Plain;
@@ -93,7 +93,7 @@ pub(crate) struct Live {
     pub(crate) budget_at: Micros,
     pub(crate) budget_used: u32,
     /// Set while the port is 53.
-    pub(crate) dns: Option<Box<DnsStream>>,
+    pub(crate) dns: Option<Box<Streams>>,
 }
 
 impl Live {

@@ -21,6 +21,8 @@ pub enum TimerName {
     Linger,
     /// A fragment waits for the rest of its datagram.
     Reassembly,
+    /// The host owes the addresses of a name.
+    Resolve,
     /// A flow on which nothing moves.
     Idle,
     /// A flow with one side closed on which nothing moves.
@@ -38,6 +40,7 @@ impl TimerName {
             Self::RetransmissionLimit => "retransmission_limit",
             Self::Linger => "linger",
             Self::Reassembly => "reassembly",
+            Self::Resolve => "resolve",
             Self::Idle => "idle",
             Self::HalfClosed => "half_closed",
         }

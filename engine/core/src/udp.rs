@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::dns::Asked;
 use crate::time::Micros;
 
 /// Octets of a packet that an ICMPv6 error can quote (RFC 4443 section 2.4 (c)).
@@ -21,6 +22,8 @@ pub(crate) struct UdpFlow {
     pub(crate) latest: Vec<u8>,
     /// Octets of the longest packet that reaches the device, once it or a router before it said so.
     pub(crate) path_mtu: Option<usize>,
+    /// What was asked of resolvers, if any was.
+    pub(crate) asked: Option<Box<Asked>>,
     queue: VecDeque<Vec<u8>>,
     queued: usize,
 }
@@ -34,6 +37,7 @@ impl UdpFlow {
             last_activity: now,
             latest: Vec::new(),
             path_mtu: None,
+            asked: None,
             queue: VecDeque::new(),
             queued: 0,
         }

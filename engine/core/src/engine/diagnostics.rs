@@ -65,7 +65,7 @@ impl Engine {
     /// Says what changed about a flow, at the moment the host hears of it.
     pub(super) fn log_event(&mut self, now: Micros, event: &Event) {
         let (level, kind) = match event {
-            Event::Dns { .. } => (LogLevel::Debug, Breadcrumb::Dns),
+            Event::Dns { .. } | Event::Resolve { .. } => (LogLevel::Debug, Breadcrumb::Dns),
             Event::Dial { .. } | Event::HalfClose { .. } => (LogLevel::Debug, Breadcrumb::Flow),
             Event::Close { close, .. } if close.how == How::Guard => {
                 (LogLevel::Error, Breadcrumb::Guard)
@@ -102,10 +102,16 @@ impl Engine {
             Event::Dns { flow, record } => {
                 let name = redactor.hide(&record.name);
                 let count = record.addresses.len();
-                format!(
-                    "{flow:?} learnt {count} addresses of {name} for {} s",
-                    record.ttl
-                )
+                let ttl = record.ttl;
+                match flow {
+                    Some(flow) => {
+                        format!("{flow:?} learnt {count} addresses of {name} for {ttl} s")
+                    }
+                    None => format!("learnt {count} addresses of {name} for {ttl} s"),
+                }
+            }
+            Event::Resolve { name, kind, .. } => {
+                format!("resolves {} {kind}", redactor.hide(name))
             }
             Event::Datagram { .. } | Event::Resume { .. } => String::new(),
         });

@@ -19,6 +19,7 @@ impl Engine {
     pub fn handle_timeout(&mut self, now: Micros) {
         self.settle(now);
         self.expire_fragments(now);
+        self.expire_queries(now);
         // Each flow due is looked at once: afterwards it is dirty, closed, or armed for later.
         let mut due = Vec::new();
         while let Some((at, slot)) = self.timers.first() {
@@ -99,7 +100,7 @@ impl Engine {
                     }),
                 );
             }
-            TimerName::Reassembly => {}
+            TimerName::Reassembly | TimerName::Resolve => {}
         }
     }
 
@@ -178,7 +179,11 @@ impl Engine {
                     Some((held.since.plus(config.dial_timeout), TimerName::Dial))
                 }
                 Phase::Live(live) => {
-                    let own = live.own_deadline(config);
+                    let mut own = live.own_deadline(config);
+                    let idle = live.last_activity.plus(config.dns_idle);
+                    if flow.local && idle < own.0 {
+                        own = (idle, TimerName::Idle);
+                    }
                     // In TIME-WAIT smoltcp only counts down; the flow waits for its dialer.
                     if live.socket.state() == State::TimeWait {
                         return Some(own);
@@ -190,6 +195,15 @@ impl Engine {
                 }
             },
         }
+    }
+
+    pub(super) fn resolve_deadline(&self) -> Option<Deadline> {
+        let at = self.pending.next_deadline()?;
+        Some(Deadline {
+            at,
+            timer: TimerName::Resolve,
+            flow: None,
+        })
     }
 
     pub(super) fn reassembly_deadline(&self) -> Option<Deadline> {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use crate::build::protocol;
 use crate::config::{Martians, Refusal};
 use crate::counters::Taken;
+use crate::dns::Asker;
 use crate::drop_reason::DropReason;
 use crate::engine::{Engine, Event};
 use crate::fragment::FragmentInfo;
@@ -167,6 +168,10 @@ impl Engine {
             client: SocketAddr::new(ip.source, datagram.source_port),
             server: SocketAddr::new(ip.destination, datagram.destination_port),
         };
+        if self.intercepts(key.server) {
+            let FlowKey { client, server, .. } = key;
+            return self.intercept(now, Asker::Datagram { client, server }, datagram.payload);
+        }
         let packed = PackedKey::from(&key);
         let slot = match self.flows.find(&packed) {
             Some(slot) => slot,
@@ -193,6 +198,7 @@ impl Engine {
             return Err(DropReason::QueueFull);
         }
         self.counters.udp_waiting += 1;
+        self.note_query(id, key.server, datagram.payload);
         Ok(Taken::Datagram)
     }
 
@@ -213,16 +219,9 @@ impl Engine {
         let id = self
             .flows
             .insert(now, packed, Kind::Udp(Box::new(UdpFlow::new(now))));
-        self.counters.udp_dials += 1;
-        self.ask_dial(id, key);
+        self.ask_dial(now, id, key);
         self.arm(now, id.slot);
         Ok(id.slot)
-    }
-
-    /// Asks the host for a connection, with the name the device knows the address under.
-    pub(super) fn ask_dial(&mut self, flow: FlowId, key: FlowKey) {
-        let name = None;
-        self.events.push_back(Event::Dial { flow, key, name });
     }
 
     /// Hands over what a UDP flow held, once it may.

@@ -2,6 +2,7 @@
 
 use crate::batch::FrameBatch;
 use crate::build::{self, TcpControl};
+use crate::dns::Asker;
 use crate::engine::{BATCH, Engine, Event};
 use crate::key::PackedKey;
 use crate::output::{By, Close, How, RemoteEnd};
@@ -45,6 +46,14 @@ impl Engine {
         let Phase::Live(live) = &mut tcp.phase else {
             return;
         };
+        let mut queries = Vec::new();
+        if let Some(streams) = &mut live.dns {
+            let bytes = live.socket.peek();
+            let bytes = bytes.get(..count).unwrap_or(bytes);
+            streams
+                .upstream
+                .push(bytes, |message| queries.push(message.to_vec()));
+        }
         live.socket.consume(count);
         live.relayed = live.relayed.wrapping_add(u32::try_from(count).unwrap_or(0));
         live.last_activity = now;
@@ -52,8 +61,19 @@ impl Engine {
             live.budget_used = 0;
         }
         flow.upstream += count as u64;
-        self.counters.upstream_bytes += count as u64;
+        let (local, server) = (flow.local, flow.key.unpack().server);
+        if !local {
+            self.counters.upstream_bytes += count as u64;
+        }
         self.mark_dirty(id.slot);
+        for query in queries {
+            if local {
+                // A message that is no query deserves no answer; the connection may bring others.
+                let _ = self.intercept(now, Asker::Stream(id), &query);
+            } else {
+                self.note_query(id, server, &query);
+            }
+        }
     }
 
     /// Gives `slot` its turn; says how many bytes of which flow are to be lent.

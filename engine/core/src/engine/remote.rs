@@ -1,8 +1,7 @@
 //! Inputs from the dialer: bytes, datagrams, readiness, endings.
 
 use crate::build;
-use crate::dns;
-use crate::engine::{Engine, Event};
+use crate::engine::Engine;
 use crate::icmp::Problem;
 use crate::key::Proto;
 use crate::output::{By, Close, How, Misuse, RemoteEnd};
@@ -35,17 +34,21 @@ impl Engine {
             live.last_activity = now;
             live.budget_used = 0;
         }
-        let stream = live.dns.take();
+        let mut messages = Vec::new();
+        if let Some(streams) = &mut live.dns {
+            let bytes = data.get(..taken).unwrap_or(&[]);
+            streams
+                .downstream
+                .push(bytes, |message| messages.push(message.to_vec()));
+        }
         if let Some(flow) = self.flows.get(flow) {
             flow.downstream += taken as u64;
         }
         self.counters.downstream_bytes += taken as u64;
         self.counters.tcp_backpressure_refused += (data.len() - taken) as u64;
-        if let Some(mut stream) = stream {
-            stream.push(data.get(..taken).unwrap_or(&[]), |message| {
-                self.read_dns(flow, message);
-            });
-            self.live(flow)?.dns = Some(stream);
+        let server = self.flow_of(flow)?.key.unpack().server;
+        for message in messages {
+            self.read_dns(now, flow, server, &message);
         }
         self.mark_dirty(flow.slot);
         Ok(taken)
@@ -90,21 +93,8 @@ impl Engine {
         self.flow_of(flow)?.downstream += payload.len() as u64;
         self.counters.downstream_datagrams += 1;
         self.counters.downstream_bytes += payload.len() as u64;
-        if key.server.port() == 53 {
-            self.read_dns(flow, payload);
-        }
+        self.read_dns(now, flow, key.server, payload);
         Ok(true)
-    }
-
-    fn read_dns(&mut self, flow: FlowId, message: &[u8]) {
-        match dns::read_answer(message) {
-            Ok(Some(record)) => {
-                self.counters.dns_answers += 1;
-                self.events.push_back(Event::Dns { flow, record });
-            }
-            Ok(None) => {}
-            Err(dns::Unreadable) => self.counters.dns_malformed += 1,
-        }
     }
 
     /// The dialer can take no more bytes of this flow until [`Engine::remote_writable`].

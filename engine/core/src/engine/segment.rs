@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::build::{self, TcpControl};
 use crate::config::Refusal;
 use crate::counters::Taken;
+use crate::dns;
 use crate::drop_reason::DropReason;
 use crate::engine::Engine;
 use crate::key::{FlowKey, PackedKey, Proto};
@@ -273,8 +274,7 @@ impl Engine {
                 blocked: false,
             })),
         );
-        self.counters.tcp_dials += 1;
-        self.ask_dial(id, key);
+        self.ask_dial(now, id, key);
         self.arm(now, id.slot);
         Ok(Taken::Syn)
     }
@@ -329,7 +329,7 @@ impl Engine {
         match self.stack.open(now, &held.frame, key.server, isn) {
             Some(socket) => {
                 let mut live = Live::new(now, socket, held, isn, mtu, key.server.is_ipv6());
-                if key.server.port() == 53 {
+                if key.server.port() == dns::PORT {
                     live.dns = Some(Box::default());
                 }
                 tcp.phase = Phase::Live(live);

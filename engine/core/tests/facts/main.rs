@@ -14,6 +14,7 @@ mod half_close;
 mod handles;
 mod handshake;
 mod icmp;
+mod interception;
 mod isn;
 mod malformed;
 mod smoltcp_guards;

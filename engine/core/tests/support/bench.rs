@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 use engine::{
-    Close, Config, DialResult, DnsRecord, Engine, FlowId, FlowKey, Micros, Output, RemoteEnd,
+    Close, Config, DialResult, DnsRecord, Engine, FlowId, FlowKey, LogRecord, Micros, Output,
+    QueryId, QueryKind, RemoteEnd, Resolution,
 };
 
 use super::{Device, Packet, Tcp};
@@ -19,7 +20,8 @@ pub(crate) enum Seen {
     HalfClose(FlowId),
     Resume(FlowId, usize),
     Close(FlowId, Close),
-    Dns(FlowId, DnsRecord),
+    Dns(Option<FlowId>, DnsRecord),
+    Resolve(QueryId, String, QueryKind),
 }
 
 /// More outputs than any drain of these tests can have.
@@ -35,6 +37,10 @@ pub(crate) struct Bench {
     pub(crate) wire: Vec<Vec<u8>>,
     /// The sizes of all batches.
     pub(crate) batches: Vec<usize>,
+    /// The names that dials carried, in the order of the dials.
+    pub(crate) names: Vec<Option<String>>,
+    /// What the log got; beside the outputs, so that tests with and without compare.
+    pub(crate) lines: Vec<LogRecord>,
 }
 
 impl Bench {
@@ -45,6 +51,8 @@ impl Bench {
             takes: None,
             wire: Vec::new(),
             batches: Vec::new(),
+            names: Vec::new(),
+            lines: Vec::new(),
         }
     }
 
@@ -86,7 +94,10 @@ impl Bench {
                         seen.push(Seen::Frame(Packet::read(frame)));
                     }
                 }
-                Output::Dial { flow, key, .. } => seen.push(Seen::Dial(flow, key)),
+                Output::Dial { flow, key, name } => {
+                    self.names.push(name.map(str::to_owned));
+                    seen.push(Seen::Dial(flow, key));
+                }
                 Output::Data { flow, bytes } => {
                     assert!(!bytes.is_empty(), "empty data");
                     let take = self.takes.unwrap_or(bytes.len()).min(bytes.len());
@@ -107,6 +118,10 @@ impl Bench {
                 Output::Resume { flow, space } => seen.push(Seen::Resume(flow, space)),
                 Output::Close { flow, close, .. } => seen.push(Seen::Close(flow, close)),
                 Output::Dns { flow, record } => seen.push(Seen::Dns(flow, record)),
+                Output::Resolve { query, name, kind } => {
+                    seen.push(Seen::Resolve(query, name.to_owned(), kind));
+                }
+                Output::Log(record) => self.lines.push(record),
                 other => panic!("an output that no test knows: {other:?}"),
             }
         }
@@ -179,6 +194,14 @@ impl Bench {
             .remote_datagram(self.now, flow, payload)
             .expect("an open flow");
         assert!(taken, "the datagram was taken");
+        self.drain()
+    }
+
+    /// Answers an intercepted query.
+    pub(crate) fn resolved(&mut self, query: QueryId, resolution: Resolution) -> Vec<Seen> {
+        self.engine
+            .resolved(self.now, query, resolution)
+            .expect("a pending query");
         self.drain()
     }
 

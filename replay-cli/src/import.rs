@@ -101,6 +101,7 @@ pub fn derive(capture: &Conversations, reference: &str, options: &ImportOptions)
         dials.push(DialExpectation {
             flow: name.clone(),
             at: None,
+            name: None,
         });
         streams.push((name.clone(), expected_streams(flow)));
         names.push((name.clone(), index));

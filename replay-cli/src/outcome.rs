@@ -115,6 +115,8 @@ kinds! {
     MissingDial = "missing-dial",
     /// A dial came that is not in the closed list.
     UnexpectedDial = "unexpected-dial",
+    /// A dial carried another name.
+    WrongName = "wrong-name",
     /// An expected packet did not come.
     MissingPacket = "missing-packet",
     /// A packet came at a place where another was expected.

@@ -29,6 +29,7 @@ mod lines;
 pub(crate) mod matcher;
 mod observe;
 mod receiver;
+mod resolver;
 pub(crate) mod script;
 mod stack;
 mod stall;
@@ -42,6 +43,7 @@ use captured::{Device, Play};
 use digest::Digest;
 use fault::Faults;
 use flow::FlowState;
+use resolver::Resolver;
 use script::Rules;
 use world::{Emitted, World};
 
@@ -93,6 +95,10 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         handshake_timeout,
         dial_timeout,
         half_closed_timeout,
+        dns_interception,
+        resolve_timeout,
+        resolve_limit,
+        dns_names,
     } = settings;
     let mut config = Config::default();
     let size =
@@ -121,6 +127,15 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         };
     }
     config.udp_path_mtu = udp_path_mtu.map(|mtu| mtu as usize);
+    if let Some(intercept) = dns_interception {
+        config.dns_interception = *intercept;
+    }
+    if let Some(limit) = resolve_limit {
+        config.resolve_limit = *limit as usize;
+    }
+    if let Some(names) = dns_names {
+        config.dns_names = *names as usize;
+    }
     config.rx_buffer = rx_buffer.as_ref().map(size);
     config.tx_buffer = tx_buffer.as_ref().map(size);
     for (field, value) in [
@@ -130,6 +145,7 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         (&mut config.handshake_timeout, handshake_timeout),
         (&mut config.dial_timeout, dial_timeout),
         (&mut config.tcp_half_closed, half_closed_timeout),
+        (&mut config.resolve_timeout, resolve_timeout),
     ] {
         if let Some(value) = value {
             *field = time(value);
@@ -188,7 +204,9 @@ fn world<'a>(
     let rules = Rules::new(scenario, folder, capture)?;
     let engine = stack::open(via, config(&scenario.engine))
         .map_err(|problem| ("/engine".to_owned(), problem))?;
-    Ok(World::new(engine, rules, Faults::new(scenario), capture))
+    let mut world = World::new(engine, rules, Faults::new(scenario), capture);
+    world.resolver = Resolver::new(&scenario.dialer);
+    Ok(world)
 }
 
 fn finish(mut world: World<'_>) -> RunOutput {

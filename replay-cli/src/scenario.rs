@@ -33,7 +33,9 @@ pub mod schema;
 pub use bytes::Bytes;
 pub use destination::Destination;
 pub use deviation::Deviation;
-pub use dialer::{Dial, DialResult, DialerScript, Rule, Step, True, When};
+pub use dialer::{
+    Dial, DialResult, DialerScript, QueryKind, ResolverResult, ResolverRule, Rule, Step, True, When,
+};
 pub use engine_settings::{EngineSettings, Martians};
 pub use expect::{
     CloseExpectation, DialExpectation, DnsExpectation, Expectations, HalfCloseExpectation, How,

@@ -190,12 +190,17 @@ impl Turn {
 
     /// Timers, frames and inboxes, while the budget lasts.
     fn work<H: Host + ?Sized>(&mut self, now: Micros, host: &mut H, budget: &mut usize) {
-        let path_changes = {
+        let (path_changes, resolutions) = {
             let mut state = self.mailbox.state();
             state.looked();
             state.ring.refill(&mut self.front);
-            core::mem::take(&mut state.path_changes)
+            let resolutions = core::mem::take(&mut state.resolutions);
+            (core::mem::take(&mut state.path_changes), resolutions)
         };
+        for (query, resolution) in resolutions {
+            // An answer that comes too late is for nobody: the device has heard of a failure.
+            let _ = self.engine.resolved(now, query, resolution);
+        }
         // Several at once are one: the last path counts.
         if path_changes > 0 {
             self.cross(now, Crossing::PathChanged);
@@ -439,6 +444,7 @@ impl Turn {
                     host.close(flow, key, close);
                 }
                 Output::Dns { flow, record } => host.dns(flow, &record),
+                Output::Resolve { query, name, kind } => host.resolve(query, name, kind),
                 Output::Log(record) => host.log(&record),
                 _ => {}
             }

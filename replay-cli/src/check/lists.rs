@@ -53,12 +53,26 @@ impl<'a> Check<'a> {
                 (late.flow, late.at_us) = (Some(expected.flow.clone()), Some(at));
                 self.verdicts.failures.push(late);
             }
+            let seen = flow.name.as_deref().unwrap_or("");
+            if let Some(name) = expected.name.as_deref()
+                && name != seen
+            {
+                let mut other = self.failure(
+                    FailureKind::WrongName,
+                    &pointer,
+                    format!("the dial of flow {} carried another name", expected.flow),
+                );
+                other.expected = Some(shown_name(name));
+                other.actual = Some(shown_name(seen));
+                (other.flow, other.at_us) = (Some(expected.flow.clone()), Some(flow.dialed_at));
+                self.verdicts.failures.push(other);
+            }
         }
         if list.others_allowed {
             return;
         }
         self.verdicts.checks += 1;
-        for flow in &self.run.flows {
+        for flow in self.run.flows.iter().filter(|flow| !flow.undialed) {
             if !named.contains(&flow_spec(&flow.key, flow.occurrence)) {
                 let name = name_of(self.scenario, flow);
                 let mut extra = self.failure(
@@ -302,5 +316,14 @@ fn side(by: By) -> Side {
         By::Device => Side::Device,
         By::Remote => Side::Remote,
         By::Engine => Side::Engine,
+    }
+}
+
+/// A dial's name as reports show it.
+fn shown_name(name: &str) -> String {
+    if name.is_empty() {
+        "no name".to_owned()
+    } else {
+        name.to_owned()
     }
 }

@@ -1,5 +1,6 @@
 //! A running hash of all outputs with their times: two runs must give the same.
 
+use engine::FlowId;
 use sha2::{Digest as _, Sha256};
 
 use super::observe::Seen;
@@ -29,7 +30,7 @@ impl Digest {
                 hash.add(&space.to_le_bytes());
             }
             Seen::Dns(flow, record) => {
-                hash.add(&flow.to_bits().to_le_bytes());
+                hash.add(&flow.map_or(0, FlowId::to_bits).to_le_bytes());
                 hash.add(format!("{record:?}").as_bytes());
             }
             other => hash.add(format!("{other:?}").as_bytes()),

@@ -14,6 +14,10 @@ pub(crate) struct FlowState {
     /// The number of this dial request on its tuple, from 1.
     pub(crate) occurrence: u32,
     pub(crate) dialed_at: u64,
+    /// Whether the engine accepted it by itself, as it does an intercepted connection: nothing was dialed.
+    pub(crate) undialed: bool,
+    /// The name the dial carried.
+    pub(crate) name: Option<String>,
     pub(crate) connected: bool,
     pub(crate) answered: bool,
     pub(crate) closed: Option<(u64, Close)>,
@@ -72,6 +76,8 @@ impl FlowState {
             key,
             occurrence,
             dialed_at: now,
+            undialed: false,
+            name: None,
             connected: false,
             answered: false,
             closed: None,

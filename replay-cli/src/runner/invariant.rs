@@ -101,7 +101,8 @@ pub(crate) fn segment(flow: &FlowState, at: Option<u64>, tcp: &Tcp<'_>) -> Vec<S
             flow.down.device_edge
         ));
     }
-    let Some(at) = at.filter(|_| !tcp.payload.is_empty()) else {
+    // What the engine says by itself, the remote did not say.
+    let Some(at) = at.filter(|_| !tcp.payload.is_empty() && !flow.undialed) else {
         return problems;
     };
     let end = at + tcp.payload.len() as u64;

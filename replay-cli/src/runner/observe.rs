@@ -1,26 +1,27 @@
 //! What the engine put out, acted upon in order: the dialer's end, the device's end, the invariants.
 
-use engine::{Close, DnsRecord, FlowId, FlowKey, Output};
+use engine::{Close, DnsRecord, FlowId, FlowKey, Output, QueryId, QueryKind};
 
 use super::fault::Fate;
 use super::flow::FlowState;
 use super::invariant;
 use super::world::{Emitted, Task, World, flow_key};
 use crate::attempt::DnsSeen;
-use crate::packet::{Packet, Transport};
+use crate::packet::{Flags, Packet, Transport};
 
 /// An output, owned.
 #[derive(Debug)]
 pub(crate) enum Seen {
     Frame(Vec<u8>),
     Batch(usize),
-    Dial(FlowId, FlowKey),
+    Dial(FlowId, FlowKey, Option<String>),
     Data(FlowId, Vec<u8>),
     Datagram(FlowId, Vec<u8>),
     HalfClose(FlowId),
     Resume(FlowId, usize),
     Close(FlowId, Close),
-    Dns(FlowId, DnsRecord),
+    Dns(Option<FlowId>, DnsRecord),
+    Resolve(QueryId, String, QueryKind),
 }
 
 impl Seen {
@@ -30,13 +31,14 @@ impl Seen {
                 to.extend(batch.iter().map(|frame| Self::Frame(frame.to_vec())));
                 Self::Batch(batch.len())
             }
-            Output::Dial { flow, key, .. } => Self::Dial(flow, key),
+            Output::Dial { flow, key, name } => Self::Dial(flow, key, name.map(str::to_owned)),
             Output::Data { flow, bytes } => Self::Data(flow, bytes.to_vec()),
             Output::Datagram { flow, payload } => Self::Datagram(flow, payload.to_vec()),
             Output::HalfClose { flow } => Self::HalfClose(flow),
             Output::Resume { flow, space } => Self::Resume(flow, space),
             Output::Close { flow, close, .. } => Self::Close(flow, close),
             Output::Dns { flow, record } => Self::Dns(flow, record),
+            Output::Resolve { query, name, kind } => Self::Resolve(query, name.to_owned(), kind),
             _ => return,
         };
         to.push(seen);
@@ -55,7 +57,8 @@ impl World<'_> {
                     );
                 }
             }
-            Seen::Dial(id, key) => self.dialed(id, key),
+            Seen::Dial(id, key, name) => self.dialed(id, key, name),
+            Seen::Resolve(query, name, kind) => self.asked(query, &name, kind),
             Seen::Data(id, bytes) => self.with(id, |flow| flow.upstream.extend_from_slice(&bytes)),
             Seen::Datagram(id, payload) => self.with(id, |flow| {
                 flow.upstream.extend_from_slice(&payload);
@@ -110,17 +113,15 @@ impl World<'_> {
         self.touched.insert(index);
     }
 
-    fn dialed(&mut self, id: FlowId, key: FlowKey) {
+    fn dialed(&mut self, id: FlowId, key: FlowKey, name: Option<String>) {
         let index = self.flows.len();
         let count = self.dial_counts.entry(key).or_default();
         *count += 1;
-        let mut flow = FlowState::new(id, key, *count, self.now);
-        if let Some((isn, shift)) = self.syns.get(&key) {
-            flow.down.device_isn = Some(*isn);
-            flow.down.device_shift = *shift;
-            flow.down.device_edge = 1;
-        }
-        let (script, delay) = self.rules.choose(&key, *count);
+        let count = *count;
+        let mut flow = FlowState::new(id, key, count, self.now);
+        flow.name = name;
+        self.know_device(&mut flow);
+        let (script, delay) = self.rules.choose(&key, count);
         flow.script.actions = script;
         self.flows.push(flow);
         self.by_id.insert(id, index);
@@ -128,6 +129,27 @@ impl World<'_> {
         self.touched.insert(index);
         if let Some(delay) = delay {
             self.schedule(self.now + delay, Task::Dial(index));
+        }
+    }
+
+    /// The engine accepts a connection that it did not ask a dial for: its numbers are wanted all the same.
+    fn accepted(&mut self, key: FlowKey) -> usize {
+        let index = self.flows.len();
+        let mut flow = FlowState::new(FlowId::from_bits(u64::MAX), key, 1, self.now);
+        flow.undialed = true;
+        self.know_device(&mut flow);
+        self.flows.push(flow);
+        self.rules.pass_over();
+        self.by_key.insert(key, index);
+        index
+    }
+
+    /// What the SYN said of the device.
+    fn know_device(&self, flow: &mut FlowState) {
+        if let Some((isn, shift)) = self.syns.get(&flow.key) {
+            flow.down.device_isn = Some(*isn);
+            flow.down.device_shift = *shift;
+            flow.down.device_edge = 1;
         }
     }
 
@@ -139,7 +161,13 @@ impl World<'_> {
             .as_ref()
             .ok()
             .and_then(|packet| flow_key(packet, false));
-        let index = key.and_then(|key| self.by_key.get(&key).copied());
+        let mut index = key.and_then(|key| self.by_key.get(&key).copied());
+        if let (Ok(packet), Some(key), None) = (&packet, key, index)
+            && let Transport::Tcp(tcp) = packet.transport
+            && tcp.flags.contains(Flags::SYN)
+        {
+            index = Some(self.accepted(key));
+        }
         let mtu = self.engine.mtu();
         let mut problems = invariant::frame(&frame, mtu);
         if let (Ok(packet), Some(flow)) =
@@ -197,7 +225,7 @@ impl World<'_> {
             Transport::Tcp(tcp) => {
                 if let Some(at) = flow.down.unit(tcp.sequence) {
                     flow.down.receive(at, &tcp);
-                } else if tcp.flags.contains(crate::packet::Flags::RST) {
+                } else if tcp.flags.contains(Flags::RST) {
                     flow.down.reset = true;
                 }
             }

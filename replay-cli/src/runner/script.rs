@@ -104,6 +104,11 @@ impl Rules {
         (rule.actions.clone(), rule.result.map(|_| rule.delay))
     }
 
+    /// A flow without a dial.
+    pub(crate) fn pass_over(&mut self) {
+        self.results.push(None);
+    }
+
     /// The result of the dial of the flow at `index`; `None` if it is never answered.
     pub(crate) fn result(&self, index: usize) -> Option<DialResult> {
         self.results.get(index).copied().flatten()

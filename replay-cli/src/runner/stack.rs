@@ -3,7 +3,9 @@
 //! [`World`](super::world::World) holds a `Box<dyn Stack>` and knows nothing else of the engine. [`core::Core`] is the engine as a
 //! library; other ways to the same engine, and other engines, implement [`Stack`] and have a [`Via`].
 
-use engine::{Config, Counters, Deadline, DialResult, FlowId, Micros, Misuse, RemoteEnd};
+use engine::{
+    Config, Counters, Deadline, DialResult, FlowId, Micros, Misuse, QueryId, RemoteEnd, Resolution,
+};
 
 use super::observe::Seen;
 use crate::diagnostic::Diagnostic;
@@ -43,6 +45,14 @@ pub(crate) trait Stack {
 
     /// The far side's stream has ended.
     fn remote_closed(&mut self, now: Micros, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse>;
+
+    /// An intercepted query is answered.
+    fn resolved(
+        &mut self,
+        now: Micros,
+        query: QueryId,
+        resolution: Resolution,
+    ) -> Result<(), Misuse>;
 
     /// Appends all that comes out now, in order; false if `most` were taken and there is more.
     fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<Seen>) -> bool;

@@ -13,6 +13,7 @@ use super::fault::{Fate, Faults};
 use super::flow::FlowState;
 use super::invariant;
 use super::observe::Seen;
+use super::resolver::Resolver;
 use super::script::Rules;
 use super::stack::Stack;
 use crate::attempt::DnsSeen;
@@ -32,6 +33,7 @@ pub(crate) struct World<'a> {
     pub(crate) now: u64,
     pub(crate) capture: Option<&'a Conversations>,
     pub(crate) rules: Rules,
+    pub(crate) resolver: Resolver,
     pub(crate) flows: Vec<FlowState>,
     pub(crate) by_id: BTreeMap<FlowId, usize>,
     /// The newest flow of a tuple.
@@ -72,6 +74,8 @@ pub(crate) enum Task {
     Script(usize),
     /// A delayed frame goes on its way.
     Frame(usize),
+    /// An intercepted query is answered.
+    Resolve(usize),
 }
 
 /// A frame the engine emitted.
@@ -103,6 +107,7 @@ impl<'a> World<'a> {
             now: 0,
             capture,
             rules,
+            resolver: Resolver::default(),
             flows: Vec::new(),
             by_id: BTreeMap::new(),
             by_key: BTreeMap::new(),
@@ -256,6 +261,7 @@ impl<'a> World<'a> {
             Task::Script(flow) => {
                 self.ready.insert(flow);
             }
+            Task::Resolve(index) => self.resolve(index),
             Task::Frame(index) => match self.held_frames.get_mut(index).and_then(Option::take) {
                 Some((true, frame)) => {
                     self.frames_in += 1;

@@ -21,6 +21,64 @@ pub struct DialerScript {
     /// The answer to a dial no rule matches; `refused` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub otherwise: Option<DialResult>,
+    /// How intercepted DNS queries are answered (`engine.dns_interception`): the first that matches; a name without one
+    /// fails.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resolver: Vec<ResolverRule>,
+}
+
+/// The answer to intercepted DNS queries for a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResolverRule {
+    /// The name in lower case, or `*` for any.
+    pub name: String,
+    /// Only queries of this type; both if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<QueryKind>,
+    /// What is found out; `addresses` if absent.
+    #[serde(default, skip_serializing_if = "ResolverResult::is_default")]
+    pub result: ResolverResult,
+    /// The addresses of the name, of both families; the engine gives the device those it asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<std::net::IpAddr>,
+    /// How long they hold, seconds; 60 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u32>,
+    /// How long after the query the answer comes; at once if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Micros>,
+}
+
+/// The type of a DNS query for addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum QueryKind {
+    /// IPv4 addresses.
+    A,
+    /// IPv6 addresses.
+    Aaaa,
+}
+
+/// How a resolution ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ResolverResult {
+    /// The name has these addresses; with none of the type asked for, none.
+    #[default]
+    Addresses,
+    /// There is no such name.
+    NotFound,
+    /// It cannot be found out.
+    Failed,
+    /// No answer ever comes.
+    Never,
+}
+
+impl ResolverResult {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One rule of the dialer.

@@ -58,6 +58,18 @@ pub struct EngineSettings {
     /// How long a half-closed flow may be silent before it is closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub half_closed_timeout: Option<Micros>,
+    /// Whether DNS queries are answered by `dialer.resolver` instead of being dialed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns_interception: Option<bool>,
+    /// How long the resolver may take before the device is told SERVFAIL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolve_timeout: Option<Micros>,
+    /// How many intercepted queries may wait for the resolver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolve_limit: Option<u32>,
+    /// How many addresses the engine remembers the names of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns_names: Option<u32>,
 }
 
 /// What happens to frames with addresses a device cannot mean: unspecified, loopback, link-local, multicast, broadcast

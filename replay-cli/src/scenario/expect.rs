@@ -53,6 +53,9 @@ pub struct DialExpectation {
     /// When it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Expected<Micros>>,
+    /// The name it carries, under which a DNS answer gave the address to the device; empty: none. Not compared if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// A packet that must not be emitted: one that meets every condition written.

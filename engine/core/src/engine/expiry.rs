@@ -52,16 +52,20 @@ impl Engine {
         match timer {
             TimerName::Transmit => self.mark_dirty(slot),
             TimerName::Dial => {
-                let tcp = self
-                    .flows
-                    .peek(slot)
-                    .is_some_and(|flow| matches!(flow.kind, Kind::Tcp(_)));
-                if tcp {
-                    self.counters.tcp_dial_fail += 1;
-                } else {
-                    self.counters.udp_dial_fail += 1;
+                let result = DialResult::TimedOut;
+                let Some(flow) = self.flows.at(slot) else {
+                    return;
+                };
+                let server = flow.key.unpack().server;
+                match &mut flow.kind {
+                    Kind::Tcp(_) => self.counters.tcp_dial_fail += 1,
+                    Kind::Udp(udp) => {
+                        let latest = core::mem::take(&mut udp.latest);
+                        self.counters.udp_dial_fail += 1;
+                        self.report_failed_dial(now, server, result, &latest);
+                    }
                 }
-                self.abort(slot, close(How::Dial(DialResult::TimedOut)));
+                self.abort(slot, close(How::Dial(result)));
             }
             TimerName::Handshake => {
                 self.counters.tcp_handshake_timeout += 1;

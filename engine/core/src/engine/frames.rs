@@ -266,7 +266,7 @@ impl Engine {
                 } else {
                     let latest = core::mem::take(&mut udp.latest);
                     self.counters.udp_dial_fail += 1;
-                    self.report_failed_dial(now, result, &latest);
+                    self.report_failed_dial(now, key.server, result, &latest);
                     self.finish(
                         flow.slot,
                         Close {

@@ -1,10 +1,11 @@
 //! ICMP: echo requests are answered, errors of the device reach the flow they quote, errors about the device's own
 //! packets go out.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::build::Addresses;
 use crate::counters::Taken;
+use crate::dns;
 use crate::drop_reason::DropReason;
 use crate::engine::Engine;
 use crate::icmp::incoming::{Incoming, Kind as Error};
@@ -113,9 +114,21 @@ impl Engine {
     }
 
     /// Tells the device that nobody answers its datagram (RFC 1122 section 4.1.3.1).
-    pub(super) fn report_failed_dial(&mut self, now: Micros, result: DialResult, latest: &[u8]) {
+    pub(super) fn report_failed_dial(
+        &mut self,
+        now: Micros,
+        server: SocketAddr,
+        result: DialResult,
+        latest: &[u8],
+    ) {
         let problem = match result {
             DialResult::Connected => return,
+            // Stubs go on to the next resolver when the port is unreachable; hosts pass over the softer errors.
+            DialResult::HostUnreachable | DialResult::NetworkUnreachable | DialResult::TimedOut
+                if server.port() == dns::PORT =>
+            {
+                Problem::PortUnreachable
+            }
             DialResult::Refused => Problem::PortUnreachable,
             DialResult::HostUnreachable | DialResult::TimedOut => Problem::HostUnreachable,
             DialResult::NetworkUnreachable => Problem::NetworkUnreachable,

@@ -194,7 +194,7 @@ impl World {
                         datagrams.arrived_up(&payload);
                     }
                 }
-                Seen::Dns(..) => {}
+                Seen::Dns(..) | Seen::Resolve(..) => {}
             }
         }
     }

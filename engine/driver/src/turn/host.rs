@@ -3,7 +3,7 @@
 use core::fmt;
 use std::net::SocketAddr;
 
-use engine::{Close, DnsRecord, FlowId, FlowKey, Frames, LogRecord};
+use engine::{Close, DnsRecord, FlowId, FlowKey, Frames, LogRecord, QueryId, QueryKind};
 
 /// Receives the outputs of a turn, in the engine's order, on the thread that runs the turn.
 ///
@@ -39,8 +39,16 @@ pub trait Host {
     /// The flow has ended. A `close.how` other than `Fin` wants a reset toward the far side, if that still stands.
     fn close(&mut self, flow: FlowId, key: FlowKey, close: Close);
 
-    /// A DNS answer passed on its way to the device.
-    fn dns(&mut self, flow: FlowId, record: &DnsRecord);
+    /// The device learnt the addresses of a name: from an answer on `flow`, or from one of the engine's own.
+    fn dns(&mut self, flow: Option<FlowId>, record: &DnsRecord);
+
+    /// Find out the addresses of a name for an intercepted query, and answer with
+    /// [`Mailbox::resolved`](crate::Mailbox::resolved). Comes only with
+    /// [`Config::dns_interception`](engine::Config::dns_interception); a host that ignores it lets the device hear of a
+    /// failure after [`Config::resolve_timeout`](engine::Config::resolve_timeout).
+    fn resolve(&mut self, query: QueryId, name: &str, kind: QueryKind) {
+        let _ = (query, name, kind);
+    }
 
     /// A line for the log; none unless [`Config::log_level`](engine::Config::log_level) asks for it.
     fn log(&mut self, record: &LogRecord);

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use engine::{DialResult, FlowId, FlowKey, Micros, Misuse, RemoteEnd};
+use engine::{DialResult, FlowId, FlowKey, Micros, Misuse, QueryId, RemoteEnd, Resolution};
 
 use super::inbox::Inbox;
 use super::limits::Limits;
@@ -15,6 +15,10 @@ use crate::stats::{Snapshot, Stats};
 
 /// Empty buffers kept for the next inbox that needs one.
 const SPARE: usize = 16;
+
+/// Answers to queries that may wait for a turn: far above any useful
+/// [`Config::resolve_limit`](engine::Config::resolve_limit).
+const RESOLUTIONS: usize = 65_536;
 
 /// The way in to a [`Turn`](crate::Turn), from any thread. Calls copy, wake the turn's owner if nothing was waiting
 /// before, and return; none of them waits for a turn.
@@ -41,7 +45,9 @@ pub(crate) struct State {
     /// Flows with something to say, each once.
     pub(crate) ready: VecDeque<FlowId>,
     pub(crate) path_changes: usize,
-    /// When the oldest of `ready` or `path_changes` came.
+    /// Intercepted queries that the host has answered.
+    pub(crate) resolutions: VecDeque<(QueryId, Resolution)>,
+    /// When the oldest of `ready`, `resolutions` or `path_changes` came.
     pub(crate) since: Option<Micros>,
     pub(crate) spare: Vec<Vec<u8>>,
     /// Whether the owner was woken since it looked last.
@@ -92,6 +98,7 @@ impl Mailbox {
                 flows: BTreeMap::new(),
                 ready: VecDeque::new(),
                 path_changes: 0,
+                resolutions: VecDeque::new(),
                 since: None,
                 spare: Vec::new(),
                 signalled: false,
@@ -220,6 +227,19 @@ impl Mailbox {
         self.post(flow, |inbox| inbox.set_blocked(false))
     }
 
+    /// What the host found out for [`Host::resolve`](crate::Host::resolve). `false` if so many answers wait already
+    /// that it can be for no query of the engine's: it is passed over.
+    pub fn resolved(&self, query: QueryId, resolution: Resolution) -> bool {
+        let mut state = self.state();
+        if state.stopped || state.resolutions.len() >= RESOLUTIONS {
+            return false;
+        }
+        state.resolutions.push_back((query, resolution));
+        self.stamp(&mut state);
+        self.signal(state);
+        true
+    }
+
     /// The network path changed (Wi-Fi to cellular, a new tunnel address).
     pub fn path_changed(&self) {
         let mut state = self.state();
@@ -325,6 +345,7 @@ impl State {
         self.spare = Vec::new();
         self.ring.clear();
         self.path_changes = 0;
+        self.resolutions = VecDeque::new();
         self.since = None;
     }
 
@@ -350,7 +371,10 @@ impl State {
 
     /// Whether anything waits to be taken up.
     pub(crate) fn has_work(&self) -> bool {
-        !self.ring.is_empty() || !self.ready.is_empty() || self.path_changes > 0
+        !self.ring.is_empty()
+            || !self.ready.is_empty()
+            || !self.resolutions.is_empty()
+            || self.path_changes > 0
     }
 }
 

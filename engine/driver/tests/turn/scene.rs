@@ -87,7 +87,7 @@ impl Host for Recorder {
         self.told.push(Told::Close(flow, close.how));
     }
 
-    fn dns(&mut self, _flow: FlowId, _record: &DnsRecord) {}
+    fn dns(&mut self, _flow: Option<FlowId>, _record: &DnsRecord) {}
 
     fn log(&mut self, _record: &LogRecord) {}
 

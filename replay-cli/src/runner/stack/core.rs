@@ -1,7 +1,8 @@
 //! The engine as a library, its heap counted while it works.
 
 use engine::{
-    Config, ConfigError, Counters, Deadline, DialResult, Engine, FlowId, Micros, Misuse, RemoteEnd,
+    Config, ConfigError, Counters, Deadline, DialResult, Engine, FlowId, Micros, Misuse, QueryId,
+    RemoteEnd, Resolution,
 };
 
 use super::Stack;
@@ -65,6 +66,15 @@ impl Stack for Core {
 
     fn remote_closed(&mut self, now: Micros, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse> {
         self.at_work(|engine| engine.remote_closed(now, flow, end))
+    }
+
+    fn resolved(
+        &mut self,
+        now: Micros,
+        query: QueryId,
+        resolution: Resolution,
+    ) -> Result<(), Misuse> {
+        self.at_work(|engine| engine.resolved(now, query, resolution))
     }
 
     fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<Seen>) -> bool {

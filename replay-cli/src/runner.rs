@@ -99,8 +99,13 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         resolve_timeout,
         resolve_limit,
         dns_names,
+        time_wait,
+        congestion_control,
     } = settings;
     let mut config = Config::default();
+    if let Some(control) = congestion_control {
+        config.congestion_control = *control;
+    }
     let size =
         |value: &crate::duration::Size| usize::try_from(value.as_bytes()).unwrap_or(usize::MAX);
     let time =
@@ -146,6 +151,7 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         (&mut config.dial_timeout, dial_timeout),
         (&mut config.tcp_half_closed, half_closed_timeout),
         (&mut config.resolve_timeout, resolve_timeout),
+        (&mut config.time_wait, time_wait),
     ] {
         if let Some(value) = value {
             *field = time(value);

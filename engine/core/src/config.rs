@@ -58,7 +58,10 @@ pub struct Config {
     pub output_limit: usize,
     /// What a change of path does to open flows. Default `Keep`.
     pub path_policy: PathPolicy,
-    /// How long a closed tuple is remembered, to answer late segments. Default 10 s.
+    /// Whether a congestion window limits what is in flight toward the device (RFC 5681, RFC 6928). It opens within
+    /// a few round trips, and shuts only if frames are lost. Default true.
+    pub congestion_control: bool,
+    /// How long a tuple that the device closed first is remembered, to answer late segments. Default 10 s.
     pub tombstone: Duration,
     /// Whether queries to port 53 are answered by the host's [`Engine::resolved`](crate::Engine::resolved) instead of being
     /// dialed. Default no. Other ports, those of DNS over TLS and HTTPS among them, are never touched.
@@ -71,6 +74,9 @@ pub struct Config {
     /// Addresses whose names are remembered, so that a dial carries one; what expires first makes room. 0 keeps none.
     /// Default 1,024, some 150 KiB.
     pub dns_names: usize,
+    /// How long a tuple that the remote closed first is remembered: twice the maximum segment lifetime of RFC 9293
+    /// section 3.4.2. No buffer is held for it, and a new SYN ends it. Default 240 s.
+    pub time_wait: Duration,
     /// The least weight of lines that come as [`Output::Log`](crate::Output::Log); `None`: no lines. Default `None`.
     pub log_level: Option<LogLevel>,
     /// What lines may be about. Default: everything.
@@ -106,11 +112,13 @@ impl Default for Config {
             udp_queue: 24_576,
             output_limit: 4096,
             path_policy: PathPolicy::Keep,
+            congestion_control: true,
             tombstone: Duration::from_secs(10),
             dns_interception: false,
             resolve_timeout: RESOLVE_TIMEOUT,
             resolve_limit: 64,
             dns_names: 1024,
+            time_wait: Duration::from_secs(240),
             log_level: None,
             log_mask: LogMask::ALL,
             log_addresses: false,

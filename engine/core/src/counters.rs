@@ -152,6 +152,8 @@ counters! {
     tcp_retransmissions: timing,
     /// Acknowledgements sent to challenge a SYN, a reset or an acknowledgement (RFC 5961).
     tcp_challenge_acks: timing,
+    /// Challenges not sent because the flow had drawn too many in a second (RFC 5961 section 7).
+    tcp_challenges_withheld: timing,
     /// Times a guard around smoltcp closed a flow or repaired a segment.
     guard_hits: timing,
     /// Resets sent for segments that belong to no flow.

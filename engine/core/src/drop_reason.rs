@@ -69,7 +69,7 @@ drop_reasons! {
     IcmpUnmatched = "icmp_unmatched",
     /// A fragment that contradicts others of its datagram, or for which there is no room.
     FragmentRefused = "fragment_refused",
-    /// A TCP segment with flags that contradict each other (SYN or FIN with RST, SYN with FIN).
+    /// A TCP segment with flags that contradict each other (SYN with FIN).
     ContradictoryFlags = "contradictory_flags",
     /// A segment for a flow whose dial is pending, other than SYN and RST.
     Unsynchronised = "unsynchronised",
@@ -77,6 +77,8 @@ drop_reasons! {
     ResetOutOfPlace = "reset_out_of_place",
     /// A segment that acknowledges what was never sent (RFC 9293 section 3.10.7.4).
     AckOfUnsent = "ack_of_unsent",
+    /// A segment that acknowledges what was acknowledged more than a window ago (RFC 5961 section 5.2).
+    AckTooOld = "ack_too_old",
     /// A reset for a tuple without a flow.
     ResetWithoutFlow = "reset_without_flow",
     /// No room for another flow, by count or by bytes.

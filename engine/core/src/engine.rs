@@ -340,11 +340,17 @@ impl Engine {
             && let Phase::Live(live) = &tcp.phase
         {
             let key: PackedKey = flow.key;
+            let time_wait = live.first_end == Some(By::Remote);
+            let linger = if time_wait {
+                self.config.time_wait
+            } else {
+                self.config.tombstone
+            };
             let stone = Tombstone {
                 next_out: live.emitted,
                 next_in: live.expected(),
-                time_wait: live.first_end == Some(By::Remote),
-                until: now.plus(self.config.tombstone),
+                time_wait,
+                until: now.plus(linger),
             };
             self.tombstones.insert(key, stone);
         }

@@ -143,10 +143,13 @@ impl<'a> Segment<'a> {
         if tcp.source_port() == 0 || tcp.destination_port() == 0 {
             return Err(DropReason::ZeroPort);
         }
-        if (tcp.syn() && (tcp.fin() || tcp.rst())) || (tcp.fin() && tcp.rst()) {
+        // A reset is looked at before all else (RFC 9293 section 3.10.7): what stands beside it means nothing.
+        let rst = tcp.rst();
+        let (syn, fin) = (tcp.syn() && !rst, tcp.fin() && !rst);
+        if syn && fin {
             return Err(DropReason::ContradictoryFlags);
         }
-        let (mss, window_scale) = if tcp.syn() {
+        let (mss, window_scale) = if syn {
             (mss_option(tcp.options()), scale_option(tcp.options()))
         } else {
             (None, None)
@@ -156,9 +159,9 @@ impl<'a> Segment<'a> {
             destination_port: tcp.destination_port(),
             seq: Seq(tcp.sequence_number()),
             ack: tcp.ack().then(|| Seq(tcp.acknowledgment_number())),
-            syn: tcp.syn(),
-            fin: tcp.fin(),
-            rst: tcp.rst(),
+            syn,
+            fin,
+            rst,
             window: tcp.window_size(),
             mss,
             window_scale,

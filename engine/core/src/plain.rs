@@ -66,6 +66,42 @@ fn sound_len(options: &[u8]) -> usize {
     at
 }
 
+/// Writes `ip`'s frame into `to`, which is overwritten, with another window field. The checksum is left as it was:
+/// smoltcp is not told to look at it.
+pub(crate) fn write_with_window(to: &mut Vec<u8>, ip: &IpPacket<'_>, field: u16) {
+    to.clear();
+    to.extend_from_slice(ip.frame);
+    let start = ip.frame.len() - ip.payload.len();
+    if let Some(window) = to.get_mut(start + 14..start + 16) {
+        window.copy_from_slice(&field.to_be_bytes());
+    }
+}
+
+/// Sets the window scale option of a SYN that [`write`] wrote, if it has one.
+pub(crate) fn set_window_scale(frame: &mut [u8], header_len: usize, shift: u8) {
+    let start = frame.len().saturating_sub(header_len);
+    let Some(mut options) = frame.get_mut(start + 20..) else {
+        return;
+    };
+    loop {
+        match options {
+            [3, 3, value, ..] => {
+                *value = shift;
+                return;
+            }
+            [1, rest @ ..] => options = rest,
+            [0, ..] | [] | [_] => return,
+            [_, len, ..] => {
+                let len = usize::from(*len).max(2);
+                let Some(rest) = options.get_mut(len..) else {
+                    return;
+                };
+                options = rest;
+            }
+        }
+    }
+}
+
 /// Writes `ip`'s segment into `to`, which is overwritten.
 pub(crate) fn write(to: &mut Vec<u8>, ip: &IpPacket<'_>, plain: Plain) {
     to.clear();

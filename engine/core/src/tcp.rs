@@ -7,9 +7,14 @@
 //! ```
 //! The rings of the socket are the only buffers of a flow.
 
+pub(crate) mod challenge;
+pub(crate) mod crafted;
 pub(crate) mod isn;
+pub(crate) mod sender;
 pub(crate) mod stack;
 pub(crate) mod tombstone;
+
+use core::time::Duration;
 
 use crate::config::Config;
 use crate::dns::Streams;
@@ -17,9 +22,15 @@ use crate::output::{By, RemoteEnd};
 use crate::packet::Segment;
 use crate::plain::Plain;
 use crate::seq::Seq;
+use crate::tcp::challenge::Allowance;
+use crate::tcp::crafted::Crafted;
+use crate::tcp::sender::{Sender, Told};
 use crate::tcp::stack::{Emitted, Socket, State};
 use crate::time::Micros;
 use crate::timer::TimerName;
+
+/// How far smoltcp's clock is set forward for the first text after a SYN-ACK that was repeated.
+pub(crate) const LAG: Duration = Duration::from_secs(1);
 
 /// One TCP flow.
 #[derive(Debug)]
@@ -49,6 +60,15 @@ pub(crate) struct HeldSyn {
     pub(crate) since: Micros,
 }
 
+impl HeldSyn {
+    /// The least shift of a window field that lets it cover the transmit ring.
+    pub(crate) fn shown_scale(&self, config: &Config) -> u8 {
+        let ring = config.tx_ring();
+        let needed = (0..14).find(|shift| ring >> shift <= 65_535).unwrap_or(14);
+        self.window_scale.min(needed)
+    }
+}
+
 /// A flow with a socket, and what the engine knows beyond smoltcp.
 #[derive(Debug)]
 pub(crate) struct Live {
@@ -67,6 +87,8 @@ pub(crate) struct Live {
     pub(crate) device_window: u16,
     /// By how much the device's window fields are shifted (RFC 7323 section 2).
     pub(crate) window_scale: u8,
+    /// The largest window the device ever offered, octets (MAX.SND.WND of RFC 5961 section 5).
+    pub(crate) max_window: u32,
     /// The highest acknowledgement that left.
     pub(crate) acknowledged: Seq,
     /// The highest right window edge that was promised to the device.
@@ -75,12 +97,25 @@ pub(crate) struct Live {
     pub(crate) relayed: u32,
     /// Octets put into the transmit ring.
     pub(crate) enqueued: u32,
+    pub(crate) sender: Sender,
+    /// How far smoltcp's shift of the device's window fields reaches: none while the transmit ring is below 64 KiB,
+    /// so that it can be shown any window to the octet.
+    pub(crate) shown_scale: u8,
+    /// How often the SYN-ACK left.
+    pub(crate) syn_acks: u8,
+    /// The first text left with smoltcp's clock set forward, so that its timer starts at 3 s.
+    pub(crate) lagging: bool,
+    /// An acknowledgement was noted from a segment whose place smoltcp may not like.
+    pub(crate) unheard: bool,
     pub(crate) remote_end: Option<RemoteEnd>,
     pub(crate) ended_at: Option<Micros>,
     /// Who closed first, in order.
     pub(crate) first_end: Option<By>,
     /// The device's FIN was handed to the dialer.
     pub(crate) fin_relayed: bool,
+    /// Where the FIN of a segment stands that smoltcp could not use yet: behind a hole, or behind text it had.
+    pub(crate) fin_at: Option<Seq>,
+    pub(crate) challenges: Allowance,
     /// The device reset the flow.
     pub(crate) reset: bool,
     /// The remote was refused room and waits for `Resume`.
@@ -102,28 +137,37 @@ impl Live {
         socket: Socket,
         held: &HeldSyn,
         isn: Seq,
-        mtu: usize,
+        config: &Config,
         v6: bool,
     ) -> Self {
-        let local = largest_segment(mtu, v6);
+        let local = largest_segment(config.mtu, v6);
+        let mss = held.mss.clamp(48, local.max(48));
         Self {
             socket,
             device_isn: held.isn,
             isn,
-            mss: held.mss.clamp(48, local.max(48)),
+            mss,
             path_mtu: None,
             emitted: isn,
             acked: isn,
             device_window: 0,
             window_scale: held.window_scale,
+            max_window: 0,
             acknowledged: held.isn,
             edge: held.isn,
             relayed: 0,
             enqueued: 0,
+            sender: Sender::new(now, isn, mss, config.congestion_control),
+            shown_scale: held.shown_scale(config),
+            syn_acks: 0,
+            lagging: false,
+            unheard: false,
             remote_end: None,
             ended_at: None,
             first_end: None,
             fin_relayed: false,
+            fin_at: None,
+            challenges: Allowance::new(now),
             reset: false,
             starved: false,
             opened: now,
@@ -139,6 +183,7 @@ impl Live {
     pub(crate) fn narrow(&mut self, mtu: usize, v6: bool) {
         self.path_mtu = Some(mtu);
         self.mss = self.mss.min(largest_segment(mtu, v6));
+        self.sender.narrow(self.mss);
         self.budget_used = 0;
     }
 
@@ -154,6 +199,14 @@ impl Live {
             .wrapping_add(u32::from(sent.fin));
         let end = sent.seq.plus(length);
         let again = length > 0 && sent.seq.is_before(self.emitted);
+        if sent.syn {
+            self.syn_acks = self.syn_acks.saturating_add(1);
+            if again {
+                self.sender.syn_ack_again();
+            }
+        } else if length > 0 {
+            self.sender.sent(now, sent, self.acked, self.emitted);
+        }
         if end.is_after(self.emitted) {
             if self.acked == self.emitted {
                 self.progress = now;
@@ -165,37 +218,182 @@ impl Live {
         again
     }
 
-    /// Notes the acknowledgement of a segment that is about to be fed.
-    pub(crate) fn note_ack(&mut self, now: Micros, ack: Seq, window: u16) {
-        if ack.is_after(self.acked) && !ack.is_after(self.emitted) {
-            self.acked = ack;
+    /// Whether smoltcp will look at a segment's acknowledgement, or should have: a receiver whose window is closed
+    /// still reads those of segments at its edge (RFC 9293 section 3.10.7.4, first).
+    pub(crate) fn is_acceptable(&self, segment: &Segment<'_>) -> bool {
+        let expected = self.expected();
+        let end = segment.seq.plus(segment.sequence_len());
+        segment.seq == expected
+            || (segment.seq.is_before(self.edge)
+                && (end.is_after(expected)
+                    || (end == segment.seq && segment.seq.is_after(expected))))
+    }
+
+    /// Notes the acknowledgement and window of an acceptable segment.
+    pub(crate) fn note_ack(&mut self, now: Micros, ack: Seq, window: u16) -> Told {
+        if ack.is_before(self.acked) || ack.is_after(self.emitted) {
+            return Told::Old;
+        }
+        let octets = u32::try_from(ack.minus(self.acked)).unwrap_or(0);
+        let same = window == self.device_window;
+        self.device_window = window;
+        self.max_window = self.max_window.max(self.send_window());
+        if octets > 0 || window == 0 {
+            // A device that answers probes may keep its window closed for as long as it likes
+            // (RFC 9293 section 3.8.6.1).
             self.progress = now;
         }
-        if ack == self.acked {
-            self.device_window = window;
-            if window == 0 {
-                // A device that answers probes may keep its window closed for as long as it likes
-                // (RFC 9293 section 3.8.6.1).
-                self.progress = now;
+        if octets > 0 {
+            self.acked = ack;
+            if self.handshake_done() {
+                let out = u32::try_from(self.emitted.minus(ack)).unwrap_or(0);
+                self.sender.progress(ack, octets, out);
             }
+            Told::Progress(octets)
+        } else if same {
+            Told::Nothing
+        } else {
+            Told::Same
         }
     }
 
-    /// Whether the FIN has left and nothing before it is unacknowledged.
-    pub(crate) fn only_fin_is_out(&self) -> bool {
-        self.socket.send_queue() == 0 && self.unacknowledged() && self.fin_emitted()
+    /// Whether a segment carries nothing but an acknowledgement, in its place.
+    pub(crate) fn is_bare(&self, segment: &Segment<'_>) -> bool {
+        segment.payload.is_empty() && !segment.fin && segment.seq == self.expected()
     }
 
-    /// Whether a segment says nothing but what was acknowledged before.
-    pub(crate) fn is_bare_duplicate(&self, segment: &Segment<'_>, ack: Seq) -> bool {
-        ack == self.acked
-            && segment.seq == self.expected()
+    /// Notes a duplicate acknowledgement (RFC 5681 section 2).
+    pub(crate) fn note_duplicate(&mut self) {
+        // With nothing but a FIN out there is no text to send again: that is left to the timeout.
+        if self.unacknowledged() && self.socket.send_queue() > 0 {
+            self.sender.duplicate(self.acked, self.emitted);
+        }
+    }
+
+    /// The window field that smoltcp should believe in.
+    pub(crate) fn offered_field(&self) -> u16 {
+        let queue = u32::try_from(self.socket.send_queue()).unwrap_or(u32::MAX);
+        let offer = self.sender.offer(self.acked, self.send_window(), queue);
+        u16::try_from(offer >> self.shown_scale).unwrap_or(u16::MAX)
+    }
+
+    /// The same for a segment with that acknowledgement.
+    pub(crate) fn field_for(&self, ack: Seq) -> u16 {
+        let offer = self.offered_field();
+        if self.socket.state() == State::LastAck {
+            // There smoltcp hears the window only with an acknowledgement that advances: one that shrinks it below
+            // what is out would be the last word, and nothing would be sent again. All of that left within the
+            // window as it was, and may leave again (RFC 9293 section 3.8.6, MAY-7).
+            let out = u32::try_from(self.emitted.minus(ack)).unwrap_or(0);
+            let least = out.div_ceil(1 << self.shown_scale);
+            return offer.max(u16::try_from(least).unwrap_or(u16::MAX)).max(1);
+        }
+        // Once nothing is left to send a closed window means nothing, but a probe timer that smoltcp armed before
+        // would make it emit for ever in FIN-WAIT-2.
+        if ack == self.emitted && self.fin_emitted() {
+            offer.max(1)
+        } else {
+            offer
+        }
+    }
+
+    /// Whether the next text is the first, after a SYN-ACK that was repeated once: RFC 6298 section 5.7 wants 3 s
+    /// for its timer, and smoltcp has 2.
+    pub(crate) fn starts_late(&self) -> bool {
+        self.syn_acks == 2 && self.handshake_done() && self.emitted == self.isn.plus(1)
+    }
+
+    /// What smoltcp now believes.
+    pub(crate) fn note_shown(&mut self, field: u16) {
+        self.sender.show(u32::from(field) << self.shown_scale);
+    }
+
+    /// An acknowledgement for smoltcp alone, that tells of the window to go by; `None` if it knows.
+    pub(crate) fn tiding(&mut self) -> Option<Crafted> {
+        // In LAST-ACK it is deaf to window updates.
+        if self.socket.state() == State::LastAck {
+            return None;
+        }
+        let window = self.field_for(self.acked);
+        if u32::from(window) << self.shown_scale == self.sender.shown() && !self.unheard {
+            return None;
+        }
+        self.unheard = false;
+        self.note_shown(window);
+        Some(self.acknowledgement(window))
+    }
+
+    /// The device's newest acknowledgement, with another window field.
+    pub(crate) fn acknowledgement(&self, window: u16) -> Crafted {
+        Crafted {
+            seq: self.expected(),
+            ack: self.acked,
+            window,
+            fin: false,
+        }
+    }
+
+    /// The window field that smoltcp believes in.
+    pub(crate) fn shown_field(&self) -> u16 {
+        u16::try_from(self.sender.shown() >> self.shown_scale).unwrap_or(u16::MAX)
+    }
+
+    /// The device's window, octets (SND.WND).
+    pub(crate) fn send_window(&self) -> u32 {
+        u32::from(self.device_window) << self.window_scale
+    }
+
+    /// Where a segment without text must stand for the device to look at it: one past all that ever left, but
+    /// within the window, should the device have shrunk it.
+    pub(crate) fn next_out(&self) -> Seq {
+        let edge = self.acked.plus(self.send_window());
+        if self.handshake_done() && self.emitted.is_after(edge) {
+            edge
+        } else {
+            self.emitted
+        }
+    }
+
+    /// Whether an acknowledgement is older than any that can still be on its way (RFC 5961 section 5.2).
+    pub(crate) fn is_ancient(&self, ack: Seq) -> bool {
+        i64::from(self.acked.minus(ack)) > i64::from(self.max_window)
+    }
+
+    /// Whether a segment is a copy of the FIN that was received.
+    pub(crate) fn is_fin_again(&self, segment: &Segment<'_>) -> bool {
+        segment.fin
             && segment.payload.is_empty()
-            && !segment.fin
+            && self.device_closed()
+            && segment.seq.plus(1) == self.expected()
+    }
+
+    /// Remembers a FIN within the window; says whether the text before it was all received before. smoltcp forgets
+    /// a FIN behind a hole, and takes text it had, with a FIN, for a mere duplicate.
+    pub(crate) fn keep_fin(&mut self, segment: &Segment<'_>) -> bool {
+        let text = u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
+        let (end, expected) = (segment.seq.plus(text), self.expected());
+        if self.device_closed() || end.is_before(expected) || end.is_after(self.edge) {
+            return false;
+        }
+        self.fin_at = Some(end);
+        text > 0 && end == expected
+    }
+
+    /// The FIN that was kept, once nothing is missing before it.
+    pub(crate) fn kept_fin(&self) -> Option<Crafted> {
+        let at = self.fin_at?;
+        (self.handshake_done() && !self.device_closed() && at == self.expected()).then_some(
+            Crafted {
+                seq: at,
+                ack: self.acked,
+                window: self.field_for(self.acked),
+                fin: true,
+            },
+        )
     }
 
     /// What must be changed about a segment before smoltcp may see it.
-    pub(crate) fn repair(&self, segment: &Segment<'_>) -> Option<Plain> {
+    pub(crate) fn repair(&self, segment: &Segment<'_>, field: u16) -> Option<Plain> {
         let mut plain = Plain::whole(segment);
         let text = u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
         let end = segment.seq.plus(text);
@@ -212,43 +410,16 @@ impl Live {
             needed = true;
         }
         let ack = segment.ack.unwrap_or(self.acked);
-        let behind = self.acked.minus(ack);
-        let window = self.socket.send_capacity().max(65_535);
-        if self.handshake_done()
-            && behind > 0
-            && usize::try_from(behind).is_ok_and(|behind| behind <= window)
-            && segment.sequence_len() > 0
-        {
+        if self.handshake_done() && ack.is_before(self.acked) && segment.sequence_len() > 0 {
             // smoltcp drops the text of a segment whose acknowledgement is old; RFC 9293 section 3.10.7.4, fifth,
             // ignores only the acknowledgement.
-            plain.ack = Some((self.acked, self.device_window));
+            plain.ack = Some((self.acked, field));
             needed = true;
-        } else if segment.window == 0 && ack == self.emitted && self.fin_emitted() {
-            // Nothing is left to send, so a closed window means nothing, but a probe timer that smoltcp
-            // armed before would make it emit for ever in FIN-WAIT-2.
-            plain.ack = Some((ack, 1));
-            needed = true;
-        } else if let Some(window) = self.window_for_last_ack(ack, segment.window) {
-            plain.ack = Some((ack, window));
-            needed = true;
+        }
+        if needed && plain.ack.is_none() {
+            plain.ack = Some((ack, field));
         }
         needed.then_some(plain)
-    }
-
-    /// The window field smoltcp must see in LAST-ACK, if not the one that came. There it hears the window only
-    /// with an acknowledgement that advances: one that shrinks it below what is out would be the last word, and
-    /// nothing would be sent again. All of that left within the window as it was, and may leave again (RFC 9293
-    /// section 3.8.6, MAY-7).
-    fn window_for_last_ack(&self, ack: Seq, window: u16) -> Option<u16> {
-        if self.socket.state() != State::LastAck {
-            return None;
-        }
-        let out = usize::try_from(self.emitted.minus(ack)).unwrap_or(0);
-        if usize::from(window) << self.window_scale >= out {
-            return None;
-        }
-        let field = out.div_ceil(1 << self.window_scale);
-        Some(u16::try_from(field).unwrap_or(u16::MAX))
     }
 
     /// Whether the FIN toward the device has left.
@@ -287,9 +458,9 @@ impl Live {
         !self.emitted.is_before(self.isn.plus(1).plus(self.enqueued))
     }
 
-    /// Whether the device's window has room for all that is not acknowledged.
+    /// Whether the window that smoltcp believes in has room for all that is not acknowledged.
     pub(crate) fn window_holds_all(&self) -> bool {
-        usize::from(self.device_window) << self.window_scale >= self.socket.send_queue()
+        usize::try_from(self.sender.shown()).is_ok_and(|shown| shown >= self.socket.send_queue())
     }
 
     /// Whether something left that the device has not acknowledged.

@@ -70,6 +70,12 @@ pub struct EngineSettings {
     /// How many addresses the engine remembers the names of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns_names: Option<u32>,
+    /// How long a tuple that the remote closed first is remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_wait: Option<Micros>,
+    /// Whether a congestion window limits what is in flight toward the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub congestion_control: Option<bool>,
 }
 
 /// What happens to frames with addresses a device cannot mean: unspecified, loopback, link-local, multicast, broadcast

@@ -1,14 +1,15 @@
 //! A dirty flow's turn: emit under a budget, notice what changed, lend bytes, end what has ended.
 
 use crate::batch::FrameBatch;
-use crate::build::{self, TcpControl};
+use crate::build::TcpControl;
 use crate::dns::Asker;
 use crate::engine::{BATCH, Engine, Event};
-use crate::key::PackedKey;
+use crate::key::FlowKey;
 use crate::output::{By, Close, How, RemoteEnd};
 use crate::table::{FlowId, Kind};
+use crate::tcp::crafted::Crafted;
 use crate::tcp::stack::{Stack, State};
-use crate::tcp::{Live, Phase};
+use crate::tcp::{LAG, Live, Phase};
 use crate::time::Micros;
 
 /// What a turn decided, once the borrow of the flow is over.
@@ -144,23 +145,29 @@ impl Engine {
                 {
                     break;
                 }
+                if live.handshake_done() && (live.socket.send_queue() > 0 || live.unheard) {
+                    steer(&mut self.stack, &mut self.scratch, now, live, &key.unpack());
+                }
+                let late = live.starts_late();
+                let at = if late { now.plus(LAG) } else { now };
                 let path_mtu = live.path_mtu;
-                let Some(sent) = self
+                let floor = live.next_out();
+                let sent = self
                     .stack
-                    .egress(now, &mut live.socket, &mut self.out, path_mtu)
-                else {
+                    .egress(at, &mut live.socket, floor, &mut self.out, path_mtu);
+                let Some(sent) = sent else {
                     break;
                 };
                 live.budget_used += 1;
-                if live.note_emitted(now, sent) {
-                    self.counters.tcp_retransmissions += 1;
-                }
+                let again = live.note_emitted(now, sent);
+                live.lagging = (live.lagging || (late && sent.payload > 0)) && !again;
+                self.counters.tcp_retransmissions += u64::from(again);
             }
             match edges(live) {
                 Edge::None if !nudged && stalled(&mut self.stack, now, live) => {
                     nudged = true;
                     self.counters.guard_hits += 1;
-                    nudge(&mut self.stack, now, live, &key);
+                    nudge(&mut self.stack, &mut self.scratch, now, live, &key.unpack());
                 }
                 Edge::None => break,
                 Edge::HalfClose => self.events.push_back(Event::HalfClose { flow: id }),
@@ -195,13 +202,13 @@ impl Engine {
         };
         // Under a closed window nothing but a probe may go, which is as short as can be.
         if live.device_window > 0 && live.socket.send_queue() > 0 {
-            let path_mtu = live.path_mtu;
+            let (floor, path_mtu) = (live.next_out(), live.path_mtu);
             // smoltcp goes back to the first unacknowledged octet only when its timer fires: for this one call it is
             // told that it does. The next one is late by what was left of this one.
             let fires = self.stack.poll_at(now, &live.socket).filter(|at| *at > now);
             let sent = fires.and_then(|at| {
                 self.stack
-                    .egress(at, &mut live.socket, &mut self.out, path_mtu)
+                    .egress(at, &mut live.socket, floor, &mut self.out, path_mtu)
             });
             if let Some(sent) = sent
                 && live.note_emitted(now, sent)
@@ -222,7 +229,7 @@ impl Engine {
         match &tcp.phase {
             Phase::Dialing(held) => self.refuse(&key, held.isn),
             Phase::Live(live) => {
-                let (sequence, acknowledgement) = (live.emitted.0, live.expected().0);
+                let (sequence, acknowledgement) = (live.next_out().0, live.expected().0);
                 self.control(
                     &key,
                     TcpControl::ResetAck {
@@ -244,32 +251,61 @@ fn stalled(stack: &mut Stack, now: Micros, live: &Live) -> bool {
         && stack.poll_at(now, &live.socket).is_none()
 }
 
-/// Lets smoltcp see the device's last acknowledgement again, so that it arms a timer: under a closed window once,
-/// else until it takes them for duplicates. The first two differ in their window, which starts the count afresh.
-fn nudge(stack: &mut Stack, now: Micros, live: &mut Live, key: &PackedKey) {
-    let key = key.unpack();
-    let window = live.device_window;
-    let windows: &[u16] = if window == 0 {
-        &[0]
-    } else {
-        &[window ^ 1, window, window, window, window]
-    };
-    let mut nowhere = FrameBatch::new();
-    for window in windows {
-        let control = TcpControl::Ack {
-            sequence: live.expected().0,
-            acknowledgement: live.acked.0,
-            window: *window,
-        };
-        let mut frames = FrameBatch::new();
-        // The only failure is a tuple of two families, which no packet has.
-        if build::tcp_control(&mut frames, key.client, key.server, control).is_err() {
-            return;
-        }
-        for frame in &frames {
-            stack.ingress(now, &mut live.socket, frame, &mut nowhere);
-        }
+/// Tells smoltcp, in the device's name, how far it may send and what it must send again.
+fn steer(stack: &mut Stack, scratch: &mut Vec<u8>, now: Micros, live: &mut Live, key: &FlowKey) {
+    live.sender.before_sending(now, live.acked);
+    if let Some(tiding) = live.tiding() {
+        show(stack, scratch, now, live, key, tiding);
     }
+    if live.sender.wants_repair() {
+        order_repair(stack, scratch, now, live, key);
+    }
+}
+
+/// Lets smoltcp see the device's last acknowledgement again, so that it arms a timer.
+fn nudge(stack: &mut Stack, scratch: &mut Vec<u8>, now: Micros, live: &mut Live, key: &FlowKey) {
+    if live.sender.shown() == 0 {
+        let probe = live.acknowledgement(0);
+        show(stack, scratch, now, live, key, probe);
+    } else {
+        order_repair(stack, scratch, now, live, key);
+    }
+}
+
+/// Makes smoltcp send the first unacknowledged segment again: it does at a third duplicate. The first two differ in
+/// their window, which starts its count afresh.
+fn order_repair(
+    stack: &mut Stack,
+    scratch: &mut Vec<u8>,
+    now: Micros,
+    live: &mut Live,
+    key: &FlowKey,
+) {
+    let window = live.shown_field();
+    // In LAST-ACK it does not count, and under a closed window it must not send.
+    if window == 0 || live.socket.state() == State::LastAck {
+        return;
+    }
+    live.sender.repair_ordered();
+    let other = if window == 1 { 2 } else { window - 1 };
+    for window in [other, window, window, window, window] {
+        let told = live.acknowledgement(window);
+        show(stack, scratch, now, live, key, told);
+    }
+}
+
+fn show(
+    stack: &mut Stack,
+    scratch: &mut Vec<u8>,
+    now: Micros,
+    live: &mut Live,
+    key: &FlowKey,
+    told: Crafted,
+) {
+    told.write(scratch, key.client, key.server);
+    let mut nowhere = FrameBatch::new();
+    let floor = live.acked;
+    stack.ingress(now, &mut live.socket, scratch, floor, &mut nowhere);
 }
 
 enum Edge {

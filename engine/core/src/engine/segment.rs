@@ -14,8 +14,9 @@ use crate::packet::{IpPacket, Segment};
 use crate::plain::{self, Plain};
 use crate::seq::Seq;
 use crate::table::{FlowId, Kind};
+use crate::tcp::sender::Told;
 use crate::tcp::stack::State;
-use crate::tcp::{HeldSyn, Live, Phase, Placement, TcpFlow, isn};
+use crate::tcp::{HeldSyn, LAG, Live, Phase, Placement, TcpFlow, isn};
 use crate::time::Micros;
 
 impl Engine {
@@ -71,7 +72,7 @@ impl Engine {
                     );
                     return self.open_tcp(now, ip, segment, key, packed);
                 }
-                held.frame = plain_syn(ip, segment);
+                held.frame = plain_syn(ip, segment, held.shown_scale(&self.config));
                 Ok(Taken::Syn)
             }
             Phase::Live(_) => self.live_segment(now, slot, ip, segment, &key),
@@ -105,7 +106,7 @@ impl Engine {
                     return Ok(Taken::Control);
                 }
                 Placement::InWindow => {
-                    self.challenge(slot, key);
+                    self.challenge(now, slot, key);
                     return Err(DropReason::ResetOutOfPlace);
                 }
                 Placement::Outside => return Err(DropReason::ResetOutOfPlace),
@@ -117,20 +118,25 @@ impl Engine {
                 return Ok(Taken::Control);
             }
             // RFC 5961 section 4: never believed, always challenged.
-            self.challenge(slot, key);
+            self.challenge(now, slot, key);
             return Ok(Taken::Control);
         } else if let Some(ack) = segment.ack {
             if live.handshake_done() && ack.is_after(live.emitted) {
                 // RFC 9293 section 3.10.7.4; smoltcp would take unsent bytes for delivered.
-                self.challenge(slot, key);
+                self.challenge(now, slot, key);
                 return Err(DropReason::AckOfUnsent);
             }
-            if live.only_fin_is_out() && live.is_bare_duplicate(segment, ack) {
-                // Three of them would disarm smoltcp's timer for good: there is no text to send again.
+            if live.handshake_done() && live.is_ancient(ack) {
+                self.challenge(now, slot, key);
+                return Err(DropReason::AckTooOld);
+            }
+            if segment.fin && live.is_fin_again(segment) {
+                // Its acknowledgement was lost. smoltcp answers one copy a second, which sends the device into
+                // its backoff; a FIN is paced by the device's own timer.
                 live.last_activity = now;
+                self.acknowledge(slot, key);
                 return Ok(Taken::Control);
             }
-            live.note_ack(now, ack, segment.window);
         } else {
             return Err(DropReason::Unsynchronised);
         }
@@ -139,27 +145,70 @@ impl Engine {
         } else {
             Taken::Text
         };
+        let ack = segment.ack.unwrap_or(live.acked);
         live.last_activity = now;
         live.budget_used = 0;
-        let repair = live.repair(segment);
+        let acceptable = live.is_acceptable(segment);
+        let mut at = now;
+        if acceptable {
+            let told = live.note_ack(now, ack, segment.window);
+            if matches!(told, Told::Progress(_)) {
+                // Out of place, or under a closed window: smoltcp may pass over it.
+                live.unheard |= segment.seq != live.expected() || live.edge == segment.seq;
+                if live.lagging {
+                    live.lagging = false;
+                    at = now.plus(LAG);
+                }
+            } else if live.handshake_done() && live.is_bare(segment) {
+                // smoltcp would count it, and its window, as it should not: the flow's turn tells it what to know.
+                if told == Told::Nothing {
+                    live.note_duplicate();
+                }
+                self.mark_dirty(slot);
+                return Ok(taken);
+            }
+        }
+        let text_again = segment.fin && live.keep_fin(segment);
+        let field = live.field_for(ack);
+        let mut shown = field;
+        let repair = live.repair(segment, field);
         let frame = if repair.is_some() || ip.extended || !plain::options_are_sound(segment.options)
         {
             // smoltcp cannot skip extension headers, and drops a segment for one bad option.
             self.counters.guard_hits += u64::from(repair.is_some());
-            plain::write(
-                &mut self.scratch,
-                ip,
-                repair.unwrap_or_else(|| Plain::whole(segment)),
-            );
+            let plain = repair.unwrap_or_else(|| Plain {
+                ack: Some((ack, field)),
+                ..Plain::whole(segment)
+            });
+            plain::write(&mut self.scratch, ip, plain);
             self.scratch.as_slice()
-        } else {
+        } else if field == segment.window
+            || (!segment.payload.is_empty() && live.socket.send_queue() == 0)
+        {
+            // With nothing to send its belief does not matter: that saves the copy of an upload's text.
+            shown = segment.window;
             ip.frame
+        } else {
+            plain::write_with_window(&mut self.scratch, ip, field);
+            self.scratch.as_slice()
         };
-        if let Some(sent) = self
-            .stack
-            .ingress(now, &mut live.socket, frame, &mut self.out)
+        if acceptable {
+            live.note_shown(shown);
+        }
+        let floor = live.next_out();
+        if !text_again
+            && let Some(sent) =
+                self.stack
+                    .ingress(at, &mut live.socket, frame, floor, &mut self.out)
         {
             live.note_emitted(now, sent);
+        }
+        if let Some(fin) = live.kept_fin() {
+            self.counters.guard_hits += 1;
+            fin.write(&mut self.scratch, key.client, key.server);
+            let frame = &self.scratch;
+            self.stack
+                .ingress(now, &mut live.socket, frame, floor, &mut self.out);
         }
         if live.socket.state() == State::Listen {
             live.reset = true;
@@ -171,8 +220,28 @@ impl Engine {
         Ok(taken)
     }
 
-    /// An acknowledgement that asks the device to prove that it means it (RFC 5961).
-    fn challenge(&mut self, slot: u32, key: &FlowKey) {
+    /// An acknowledgement that asks the device to prove that it means it (RFC 5961), if the flow has not drawn too
+    /// many.
+    fn challenge(&mut self, now: Micros, slot: u32, key: &FlowKey) {
+        let Some(flow) = self.flows.at(slot) else {
+            return;
+        };
+        let Kind::Tcp(tcp) = &mut flow.kind else {
+            return;
+        };
+        let Phase::Live(live) = &mut tcp.phase else {
+            return;
+        };
+        if live.challenges.draw(now) {
+            self.counters.tcp_challenge_acks += 1;
+            self.acknowledge(slot, key);
+        } else {
+            self.counters.tcp_challenges_withheld += 1;
+        }
+    }
+
+    /// A bare acknowledgement of the engine's own that says how things stand.
+    fn acknowledge(&mut self, slot: u32, key: &FlowKey) {
         let Some(flow) = self.flows.at(slot) else {
             return;
         };
@@ -182,11 +251,10 @@ impl Engine {
         };
         let window = live.edge.minus(live.acknowledged).clamp(0, 65_535);
         let control = TcpControl::Ack {
-            sequence: live.emitted.0,
+            sequence: live.next_out().0,
             acknowledgement: live.expected().0,
             window: u16::try_from(window).unwrap_or(0),
         };
-        self.counters.tcp_challenge_acks += 1;
         self.control(key, control);
     }
 
@@ -226,6 +294,11 @@ impl Engine {
             if segment.sequence_len() > 0 {
                 self.control(&key, stone.answer());
             }
+            if segment.fin && stone.time_wait {
+                // RFC 9293 section 3.10.7.4, eighth: the time runs anew.
+                let until = now.plus(self.config.time_wait);
+                self.tombstones.prolong(&packed, until);
+            }
             return Ok(Taken::Answered);
         }
         let asked = build::Segment {
@@ -258,14 +331,15 @@ impl Engine {
             return Err(DropReason::Admission);
         }
         let default_mss = if ip.is_v6() { 1220 } else { 536 };
-        let held = HeldSyn {
-            frame: plain_syn(ip, segment),
+        let mut held = HeldSyn {
+            frame: Vec::new(),
             isn: segment.seq,
             // RFC 9293 section 3.7.1: without the option the default stands.
             mss: segment.mss.filter(|mss| *mss > 0).unwrap_or(default_mss),
             window_scale: segment.window_scale.unwrap_or(0),
             since: now,
         };
+        held.frame = plain_syn(ip, segment, held.shown_scale(&self.config));
         let id = self.flows.insert(
             now,
             packed,
@@ -303,7 +377,7 @@ impl Engine {
         id: FlowId,
         result: DialResult,
     ) -> Result<(), Misuse> {
-        let (mtu, seed) = (self.config.mtu, self.config.seed);
+        let seed = self.config.seed;
         let flow = self.flows.get(id).ok_or(Misuse::StaleFlow)?;
         let (packed, key) = (flow.key, flow.key.unpack());
         let Kind::Tcp(tcp) = &mut flow.kind else {
@@ -328,7 +402,8 @@ impl Engine {
         let isn = isn::isn_for(seed, &packed, now);
         match self.stack.open(now, &held.frame, key.server, isn) {
             Some(socket) => {
-                let mut live = Live::new(now, socket, held, isn, mtu, key.server.is_ipv6());
+                let mut live =
+                    Live::new(now, socket, held, isn, &self.config, key.server.is_ipv6());
                 if key.server.port() == dns::PORT {
                     live.dns = Some(Box::default());
                 }
@@ -353,8 +428,8 @@ impl Engine {
     }
 }
 
-/// The SYN as smoltcp shall see it later: no payload, no extension headers.
-fn plain_syn(ip: &IpPacket<'_>, segment: &Segment<'_>) -> Vec<u8> {
+/// The SYN as smoltcp shall see it later: no payload, no extension headers, the shift of the windows it is shown.
+fn plain_syn(ip: &IpPacket<'_>, segment: &Segment<'_>, scale: u8) -> Vec<u8> {
     let mut frame = Vec::new();
     plain::write(
         &mut frame,
@@ -366,5 +441,6 @@ fn plain_syn(ip: &IpPacket<'_>, segment: &Segment<'_>) -> Vec<u8> {
             ack: None,
         },
     );
+    plain::set_window_scale(&mut frame, segment.header_len, scale);
     frame
 }

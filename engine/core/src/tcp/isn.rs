@@ -83,7 +83,7 @@ mod tests {
         let now = Micros::from_secs(1);
         let server = "192.0.2.1:443".parse().expect("an address");
         let mut socket = stack.open(now, &syn, server, isn).expect("a sound SYN");
-        let sent = stack.egress(now, &mut socket, &mut FrameBatch::default(), None);
+        let sent = stack.egress(now, &mut socket, Seq(0), &mut FrameBatch::default(), None);
         sent.expect("a SYN-ACK").seq
     }
 

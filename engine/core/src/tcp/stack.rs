@@ -91,6 +91,7 @@ impl Stack {
             rx: Some(syn),
             out: &mut nowhere,
             mtu: self.mtu,
+            floor: isn,
             emitted: None,
         };
         once.poll_ingress_single(instant(now), &mut port, &mut set);
@@ -98,18 +99,22 @@ impl Stack {
         (socket.state() == State::SynReceived).then_some(socket)
     }
 
-    /// Feeds one frame; at most one answer goes to `out`.
+    /// Feeds one frame; at most one answer goes to `out`. A bare acknowledgement before `floor` is lifted there:
+    /// smoltcp rewinds its own number at a retransmission, and the device would discard what stands before its
+    /// window.
     pub(crate) fn ingress(
         &mut self,
         now: Micros,
         socket: &mut Socket,
         frame: &[u8],
+        floor: Seq,
         out: &mut FrameBatch,
     ) -> Option<Emitted> {
         let mut port = Port {
             rx: Some(frame),
             out,
             mtu: self.mtu,
+            floor,
             emitted: None,
         };
         self.iface
@@ -118,11 +123,13 @@ impl Stack {
     }
 
     /// Lets the socket send one segment, if it has any to send: in a packet of `path_mtu` octets at the most, if
-    /// less than the device's own MTU is known to reach it.
+    /// less than the device's own MTU is known to reach it; `floor` as in
+    /// [`Stack::ingress`].
     pub(crate) fn egress(
         &mut self,
         now: Micros,
         socket: &mut Socket,
+        floor: Seq,
         out: &mut FrameBatch,
         path_mtu: Option<usize>,
     ) -> Option<Emitted> {
@@ -131,6 +138,7 @@ impl Stack {
             rx: None,
             out,
             mtu,
+            floor,
             emitted: None,
         };
         if path_mtu.is_some() {
@@ -212,6 +220,7 @@ fn interface(mtu: usize, seed: u64) -> Interface {
         rx: None,
         out: &mut nowhere,
         mtu,
+        floor: Seq(0),
         emitted: None,
     };
     let mut iface = Interface::new(config, &mut port, Instant::ZERO);
@@ -224,6 +233,7 @@ struct Port<'a> {
     rx: Option<&'a [u8]>,
     out: &'a mut FrameBatch,
     mtu: usize,
+    floor: Seq,
     emitted: Option<Emitted>,
 }
 
@@ -243,6 +253,7 @@ impl Device for Port<'_> {
             Incoming(frame),
             Outgoing {
                 out: self.out,
+                floor: self.floor,
                 emitted: &mut self.emitted,
             },
         ))
@@ -251,6 +262,7 @@ impl Device for Port<'_> {
     fn transmit(&mut self, _: Instant) -> Option<Outgoing<'_>> {
         Some(Outgoing {
             out: self.out,
+            floor: self.floor,
             emitted: &mut self.emitted,
         })
     }
@@ -276,20 +288,62 @@ impl RxToken for Incoming<'_> {
 
 struct Outgoing<'a> {
     out: &'a mut FrameBatch,
+    floor: Seq,
     emitted: &'a mut Option<Emitted>,
 }
 
 impl TxToken for Outgoing<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let Self { out, emitted } = self;
+        let Self {
+            out,
+            floor,
+            emitted,
+        } = self;
         let hop_limit = out.hop_limit();
         out.push_with(len, |frame| {
             let result = f(frame);
             *emitted = read_back(frame);
             set_hop_limit(frame, hop_limit);
+            if let Some(sent) = emitted
+                && sent.is_bare()
+                && sent.seq.is_before(floor)
+            {
+                lift(frame, floor);
+                sent.seq = floor;
+            }
             result
         })
     }
+}
+
+impl Emitted {
+    /// An acknowledgement and nothing else.
+    fn is_bare(&self) -> bool {
+        self.payload == 0 && !self.syn && !self.fin && !self.rst
+    }
+}
+
+/// Puts another sequence number into a segment smoltcp has written, and mends the checksum (RFC 1624).
+fn lift(frame: &mut [u8], to: Seq) {
+    let header = if frame.first().is_some_and(|first| first >> 4 == 6) {
+        40
+    } else {
+        20
+    };
+    let Some([_, _, _, _, seq @ .., _, _, _, _, _, _, _, _, c0, c1]) =
+        frame.get_mut(header..header + 18)
+    else {
+        return;
+    };
+    let old = checksum::of(seq);
+    seq.copy_from_slice(&to.0.to_be_bytes());
+    let new = checksum::of(seq);
+    // Equation 3, the one that never makes the other zero of ones' complement.
+    let check = !u16::from_be_bytes([*c0, *c1]);
+    let sum = u32::from(check) + u32::from(old) + u32::from(!new);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    [*c0, *c1] = (!u16::try_from(sum).unwrap_or(0)).to_be_bytes();
 }
 
 /// Puts another TTL or hop limit into a packet: smoltcp has a setting for what its sockets send, and none for what

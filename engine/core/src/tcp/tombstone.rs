@@ -34,9 +34,24 @@ impl Tombstone {
 /// A bounded memory of closed tuples, oldest forgotten first.
 #[derive(Debug)]
 pub(crate) struct Tombstones {
-    by_key: HashMap<PackedKey, Tombstone, FoldState>,
-    order: VecDeque<(Micros, PackedKey)>,
+    by_key: HashMap<PackedKey, Placed, FoldState>,
+    order: VecDeque<Place>,
     limit: usize,
+    placed: u64,
+}
+
+#[derive(Debug)]
+struct Placed {
+    stone: Tombstone,
+    number: u64,
+}
+
+/// A stone's place in the order; a tuple that closed twice has a younger stone under another number.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    until: Micros,
+    key: PackedKey,
+    number: u64,
 }
 
 impl Tombstones {
@@ -45,25 +60,48 @@ impl Tombstones {
             by_key: HashMap::with_hasher(FoldState::new(secret)),
             order: VecDeque::new(),
             limit,
+            placed: 0,
         }
     }
 
     pub(crate) fn insert(&mut self, key: PackedKey, stone: Tombstone) {
         while self.order.len() >= self.limit.max(1) {
-            self.forget_oldest();
+            if let Some(place) = self.order.pop_front() {
+                self.forget(place);
+            }
         }
-        self.by_key.insert(key, stone);
-        self.order.push_back((stone.until, key));
+        self.placed += 1;
+        let (until, number) = (stone.until, self.placed);
+        self.by_key.insert(key, Placed { stone, number });
+        self.order.push_back(Place { until, key, number });
     }
 
     pub(crate) fn find(&mut self, now: Micros, key: &PackedKey) -> Option<Tombstone> {
-        while self.order.front().is_some_and(|(until, _)| *until <= now) {
-            self.forget_oldest();
+        // Each pass takes a place off the front or moves a prolonged one to the back: once round at the most.
+        for _ in 0..self.order.len() {
+            let Some(place) = self.order.front().copied() else {
+                break;
+            };
+            if place.until > now {
+                break;
+            }
+            self.order.pop_front();
+            match self.standing(&place) {
+                Some(until) if until > now => self.order.push_back(Place { until, ..place }),
+                _ => self.forget(place),
+            }
         }
         self.by_key
             .get(key)
+            .map(|placed| placed.stone)
             .filter(|stone| stone.until > now)
-            .copied()
+    }
+
+    /// Lets a stone stand until `until`.
+    pub(crate) fn prolong(&mut self, key: &PackedKey, until: Micros) {
+        if let Some(placed) = self.by_key.get_mut(key) {
+            placed.stone.until = until;
+        }
     }
 
     pub(crate) fn remove(&mut self, key: &PackedKey) {
@@ -71,16 +109,67 @@ impl Tombstones {
         self.by_key.remove(key);
     }
 
-    fn forget_oldest(&mut self) {
-        if let Some((until, key)) = self.order.pop_front() {
-            // A tuple that closed twice has a younger stone, which stays.
-            if self
-                .by_key
-                .get(&key)
-                .is_some_and(|stone| stone.until == until)
-            {
-                self.by_key.remove(&key);
-            }
+    /// How long the stone of a place stands, if it is still the one.
+    fn standing(&self, place: &Place) -> Option<Micros> {
+        let placed = self.by_key.get(&place.key)?;
+        (placed.number == place.number).then_some(placed.stone.until)
+    }
+
+    fn forget(&mut self, place: Place) {
+        if self.standing(&place).is_some() {
+            self.by_key.remove(&place.key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::key::{FlowKey, Proto};
+
+    fn key(port: u16) -> PackedKey {
+        PackedKey::from(&FlowKey {
+            proto: Proto::Tcp,
+            client: SocketAddr::from(([10, 0, 0, 2], port)),
+            server: SocketAddr::from(([192, 0, 2, 1], 80)),
+        })
+    }
+
+    fn until(seconds: u64) -> Tombstone {
+        Tombstone {
+            next_out: Seq(1),
+            next_in: Seq(2),
+            time_wait: true,
+            until: Micros(0).plus(Duration::from_secs(seconds)),
+        }
+    }
+
+    fn at(seconds: u64) -> Micros {
+        Micros(0).plus(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_prolonged_stone_outlives_its_place() {
+        let mut stones = Tombstones::new(1, 8);
+        stones.insert(key(1), until(10));
+        stones.insert(key(2), until(10));
+        stones.prolong(&key(1), at(20));
+        assert!(stones.find(at(15), &key(1)).is_some());
+        assert!(stones.find(at(15), &key(2)).is_none());
+        assert!(stones.find(at(20), &key(1)).is_none());
+        assert!(stones.by_key.is_empty() && stones.order.is_empty());
+    }
+
+    #[test]
+    fn the_limit_holds_for_prolonged_stones() {
+        let mut stones = Tombstones::new(1, 4);
+        for port in 1..100 {
+            stones.insert(key(port), until(10));
+            stones.prolong(&key(port), at(1000 + u64::from(port)));
+        }
+        assert_eq!((stones.by_key.len(), stones.order.len()), (4, 4));
     }
 }

@@ -115,8 +115,10 @@ fn port_zero_is_named() {
 #[test]
 fn contradictory_flags_are_named() {
     let device = Device::new(Family::V4);
-    for flags in ["SF", "SR", "FR.", "SFRP."] {
-        dropped(device.raw(flags, 1, b"", b""), "contradictory_flags");
+    dropped(device.raw("SF", 1, b"", b""), "contradictory_flags");
+    // A reset is looked at before all else.
+    for flags in ["SR", "FR.", "SFRP."] {
+        dropped(device.raw(flags, 1, b"", b""), "reset_without_flow");
     }
 }
 

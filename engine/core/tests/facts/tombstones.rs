@@ -66,7 +66,7 @@ fn an_older_syn_is_challenged_and_opens_the_tuple_after_its_reset() {
 fn a_tuple_is_forgotten_in_time() {
     let mut bench = Bench::with(|_| {});
     let device = closed(&mut bench, Family::V4);
-    bench.wait(Duration::from_secs(10));
+    bench.wait(Duration::from_secs(240));
     let seen = bench.feed([device.raw("F.", device.next.wrapping_sub(1), b"", b"")]);
     assert_eq!(tcp(&seen)[0].flags, "R");
 }

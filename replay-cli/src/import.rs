@@ -252,7 +252,7 @@ fn recorded_settings(recording: &Recording, notes: &mut Vec<String>) -> EngineSe
         dns_idle: time("dns_idle", plain.dns_idle),
         handshake_timeout: time("handshake_timeout", plain.handshake_timeout),
         dial_timeout: time("dial_timeout", plain.dial_timeout),
-        half_closed_timeout: time("half_closed_timeout", plain.tcp_half_closed),
+        tcp_half_closed: time("tcp_half_closed", plain.tcp_half_closed),
         ..EngineSettings::default()
     };
     notes.push("engine settings are those of the recorded engine".to_owned());

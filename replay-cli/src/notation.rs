@@ -71,6 +71,13 @@ pub enum Action {
         /// The path taken.
         to: String,
     },
+    /// `address get lost`: the device's end of the tunnel loses the address it has on a flow.
+    AddressLost {
+        /// Name of the flow.
+        flow: String,
+    },
+    /// `stop`: the host stops the engine.
+    Stop,
 }
 
 /// Which way a packet goes.
@@ -184,7 +191,11 @@ impl Line {
         match &self.action {
             Action::Inject(segment) => Some((Direction::FromDevice, segment)),
             Action::Expect(segment) => Some((Direction::FromEngine, segment)),
-            Action::Silence { .. } | Action::Sleep | Action::Path { .. } => None,
+            Action::Silence { .. }
+            | Action::Sleep
+            | Action::Path { .. }
+            | Action::AddressLost { .. }
+            | Action::Stop => None,
         }
     }
 }

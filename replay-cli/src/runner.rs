@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::{Config, Counters, Martians};
+use engine::{Config, Counters, Martians, PathPolicy, Refusal, UdpFiltering, UdpMapping};
 
 use crate::attempt::DnsSeen;
 use crate::conversation::Conversations;
@@ -94,13 +94,22 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         dns_idle,
         handshake_timeout,
         dial_timeout,
-        half_closed_timeout,
         dns_interception,
         resolve_timeout,
         resolve_limit,
         dns_names,
         time_wait,
         congestion_control,
+        tcp_half_closed,
+        linger,
+        retransmission_limit,
+        tombstone,
+        admission_refusal,
+        path_policy,
+        udp_mapping,
+        udp_filtering,
+        udp_queue,
+        output_limit,
     } = settings;
     let mut config = Config::default();
     if let Some(control) = congestion_control {
@@ -141,6 +150,39 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
     if let Some(names) = dns_names {
         config.dns_names = *names as usize;
     }
+    if let Some(refusal) = admission_refusal {
+        config.admission_refusal = match refusal {
+            scenario::Refusal::Drop => Refusal::Drop,
+            scenario::Refusal::Reset => Refusal::Reset,
+        };
+    }
+    if let Some(policy) = path_policy {
+        config.path_policy = match policy {
+            scenario::PathPolicy::Keep => PathPolicy::Keep,
+            scenario::PathPolicy::Close => PathPolicy::Close,
+        };
+    }
+    if let Some(mapping) = udp_mapping {
+        config.udp_mapping = match mapping {
+            scenario::UdpMapping::AddressAndPortDependent => UdpMapping::AddressAndPortDependent,
+            scenario::UdpMapping::EndpointIndependent => UdpMapping::EndpointIndependent,
+        };
+    }
+    if let Some(filtering) = udp_filtering {
+        config.udp_filtering = match filtering {
+            scenario::UdpFiltering::AddressAndPortDependent => {
+                UdpFiltering::AddressAndPortDependent
+            }
+            scenario::UdpFiltering::AddressDependent => UdpFiltering::AddressDependent,
+            scenario::UdpFiltering::EndpointIndependent => UdpFiltering::EndpointIndependent,
+        };
+    }
+    if let Some(queue) = udp_queue {
+        config.udp_queue = size(queue);
+    }
+    if let Some(limit) = output_limit {
+        config.output_limit = *limit as usize;
+    }
     config.rx_buffer = rx_buffer.as_ref().map(size);
     config.tx_buffer = tx_buffer.as_ref().map(size);
     for (field, value) in [
@@ -149,9 +191,12 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         (&mut config.dns_idle, dns_idle),
         (&mut config.handshake_timeout, handshake_timeout),
         (&mut config.dial_timeout, dial_timeout),
-        (&mut config.tcp_half_closed, half_closed_timeout),
         (&mut config.resolve_timeout, resolve_timeout),
         (&mut config.time_wait, time_wait),
+        (&mut config.tcp_half_closed, tcp_half_closed),
+        (&mut config.linger, linger),
+        (&mut config.retransmission_limit, retransmission_limit),
+        (&mut config.tombstone, tombstone),
     ] {
         if let Some(value) = value {
             *field = time(value);

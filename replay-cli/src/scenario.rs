@@ -34,9 +34,12 @@ pub use bytes::Bytes;
 pub use destination::Destination;
 pub use deviation::Deviation;
 pub use dialer::{
-    Dial, DialResult, DialerScript, QueryKind, ResolverResult, ResolverRule, Rule, Step, True, When,
+    Dial, DialResult, DialerScript, QueryKind, ResolverResult, ResolverRule, Rule, SendFrom, Step,
+    True, When,
 };
-pub use engine_settings::{EngineSettings, Martians};
+pub use engine_settings::{
+    EngineSettings, Martians, PathPolicy, Refusal, UdpFiltering, UdpMapping,
+};
 pub use expect::{
     CloseExpectation, DialExpectation, DnsExpectation, Expectations, HalfCloseExpectation, How,
     MemoryExpectation, Never, Side, StreamExpectation, StreamPair,

@@ -48,6 +48,11 @@ pub struct Config {
     pub udp_idle: Duration,
     /// Idle limit of a UDP flow to port 53 (RFC 4787 REQ-5 allows less for well-known ports). Default 30 s.
     pub dns_idle: Duration,
+    /// Which datagrams of a device's port share a flow and its dial (RFC 4787 section 4.1). Default: one flow for
+    /// each destination, because a dialer's connected sockets have one.
+    pub udp_mapping: UdpMapping,
+    /// Whose datagrams a flow lets in (RFC 4787 section 5). Default: only those it has sent to.
+    pub udp_filtering: UdpFiltering,
     /// Largest IP packet that the path beyond the dialer takes, octets. A longer UDP datagram that must not be
     /// split (IPv4 with DF, all of IPv6) is answered with fragmentation needed or packet too big, so that path
     /// MTU discovery of apps (RFC 8899) works through the engine. `None`: no limit is known. Default `None`.
@@ -108,6 +113,8 @@ impl Default for Config {
             retransmission_limit: Duration::from_secs(120),
             udp_idle: Duration::from_secs(300),
             dns_idle: Duration::from_secs(30),
+            udp_mapping: UdpMapping::AddressAndPortDependent,
+            udp_filtering: UdpFiltering::AddressAndPortDependent,
             udp_path_mtu: None,
             udp_queue: 24_576,
             output_limit: 4096,
@@ -187,6 +194,27 @@ pub enum Refusal {
     Drop,
     /// A reset at once; for UDP an ICMP error (administratively prohibited).
     Reset,
+}
+
+/// Which datagrams of a device's port share a flow (RFC 4787 section 4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UdpMapping {
+    /// One flow and one dial for each destination address and port.
+    AddressAndPortDependent,
+    /// One flow for all destinations of a device's address and port (REQ-1). It is dialed for the first of them,
+    /// and [`Output::Datagram`](crate::Output::Datagram) says where each datagram goes.
+    EndpointIndependent,
+}
+
+/// Whose datagrams a UDP flow lets in (RFC 4787 section 5). The others are counted as `udp_filtered`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UdpFiltering {
+    /// Only from an address and port that the flow has sent to.
+    AddressAndPortDependent,
+    /// From any port of an address that the flow has sent to.
+    AddressDependent,
+    /// From anybody (REQ-8).
+    EndpointIndependent,
 }
 
 /// What a change of path does to open flows.

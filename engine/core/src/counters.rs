@@ -136,6 +136,8 @@ counters! {
     tcp_backpressure_drops,
     /// Datagrams dropped because a queue was full.
     udp_backpressure_drops,
+    /// Datagrams of strangers that the filter kept from a UDP flow.
+    udp_filtered,
     /// Octets handed to the dialer.
     upstream_bytes,
     /// Octets taken from the dialer.

@@ -10,6 +10,7 @@ mod remote;
 mod segment;
 
 use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::batch::FrameBatch;
@@ -23,7 +24,7 @@ use crate::fragment::Identifications;
 use crate::icmp::{Errors, RateLimit};
 use crate::key::{FlowKey, PackedKey, Proto};
 use crate::log::{Breadcrumb, Log, LogLevel, Redactor};
-use crate::output::{By, Close, How, Misuse, Output};
+use crate::output::{By, Close, How, Misuse, Output, PathChange};
 use crate::reassembly::{Limits, Reassembly};
 use crate::table::{Flow, FlowId, FlowTable, Kind};
 use crate::tcp::Phase;
@@ -83,6 +84,7 @@ enum Event {
     },
     Datagram {
         flow: FlowId,
+        to: SocketAddr,
         range: DatagramRange,
     },
     HalfClose {
@@ -231,11 +233,12 @@ impl Engine {
                 let name = self.lent_name.insert(name);
                 Output::Resolve { query, name, kind }
             }
-            Event::Datagram { flow, range } => {
+            Event::Datagram { flow, to, range } => {
                 self.counters.upstream_datagrams += 1;
                 self.counters.udp_waiting -= 1;
                 Output::Datagram {
                     flow,
+                    to,
                     payload: self.datagrams.take(range),
                 }
             }
@@ -257,14 +260,34 @@ impl Engine {
             .min_by_key(|deadline| deadline.at)
     }
 
-    /// The network path changed (Wi-Fi to cellular, a new tunnel address): acts as [`Config::path_policy`] says.
-    pub fn path_changed(&mut self, now: Micros) {
+    /// The network changed: another way out is met as [`Config::path_policy`] says, and the flows of an address
+    /// that is gone are closed without a frame, because no frame could reach it.
+    pub fn path_changed(&mut self, now: Micros, change: PathChange) {
         self.settle(now);
         self.log(now, LogLevel::Info, Breadcrumb::Lifecycle, |_| {
-            "the path changed".to_owned()
+            match change {
+                PathChange::Network => "the path changed",
+                PathChange::AddressLost(_) => "an address of the tunnel is lost",
+            }
+            .to_owned()
         });
-        if self.config.path_policy == PathPolicy::Close {
-            self.close_all(How::Path);
+        match (change, self.config.path_policy) {
+            (PathChange::AddressLost(address), _) => self.close_address(address),
+            (PathChange::Network, PathPolicy::Keep) => {}
+            (PathChange::Network, PathPolicy::Close) => self.close_all(How::Path),
+        }
+    }
+
+    fn close_address(&mut self, address: IpAddr) {
+        let close = Close {
+            by: By::Engine,
+            how: How::Path,
+        };
+        for slot in self.flows.occupied() {
+            let gone = |flow: &Flow| flow.key.unpack().client.ip() == address;
+            if self.flows.peek(slot).is_some_and(gone) {
+                self.finish(slot, close);
+            }
         }
     }
 
@@ -319,7 +342,7 @@ impl Engine {
         } else {
             self.events.push_back(Event::Close {
                 flow: flow.id,
-                key: flow.key.unpack(),
+                key: flow.tuple(),
                 close,
             });
         }

@@ -69,7 +69,9 @@ mod timer;
 mod udp;
 
 pub use crate::batch::{FrameBatch, FrameIter, Frames};
-pub use crate::config::{Config, ConfigError, Martians, PathPolicy, Refusal};
+pub use crate::config::{
+    Config, ConfigError, Martians, PathPolicy, Refusal, UdpFiltering, UdpMapping,
+};
 pub use crate::counters::{CounterInfo, Counters, Mark};
 pub use crate::dns::{DnsRecord, QueryId, QueryKind, Resolution};
 pub use crate::drop_reason::DropReason;
@@ -77,7 +79,7 @@ pub use crate::engine::Engine;
 pub use crate::inspection::{FlowInfo, Inspection};
 pub use crate::key::{FlowKey, Proto};
 pub use crate::log::{Breadcrumb, LogLevel, LogMask, LogRecord, Redacted, Redactor};
-pub use crate::output::{By, Close, DialResult, How, Misuse, Output, RemoteEnd};
+pub use crate::output::{By, Close, DialResult, How, Misuse, Output, PathChange, RemoteEnd};
 pub use crate::table::FlowId;
 pub use crate::time::Micros;
 pub use crate::timer::{Deadline, TimerName};

@@ -1,6 +1,7 @@
 //! What the engine tells its host, and the words for how flows end.
 
 use core::fmt;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::batch::Frames;
 use crate::dns::{DnsRecord, QueryId, QueryKind};
@@ -35,6 +36,9 @@ pub enum Output<'a> {
     Datagram {
         /// Which flow.
         flow: FlowId,
+        /// Where to: the server that was dialed, unless [`Config::udp_mapping`](crate::Config::udp_mapping) gives
+        /// one flow to all destinations of a port.
+        to: SocketAddr,
         /// UDP payload.
         payload: &'a [u8],
     },
@@ -188,6 +192,16 @@ impl DialResult {
             Self::TimedOut => "timed_out",
         }
     }
+}
+
+/// What changed about the network (see [`Engine::path_changed`](crate::Engine::path_changed)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PathChange {
+    /// The way out is another one (Wi-Fi to cellular), or a sleep outlived the dialer's connections.
+    Network,
+    /// The device's end of the tunnel lost this address: nothing can reach its flows any more.
+    AddressLost(IpAddr),
 }
 
 /// How the far side's stream ended.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::hash::FoldState;
-use crate::key::{PackedKey, Proto};
+use crate::key::{FlowKey, PackedKey, Proto};
 use crate::tcp::TcpFlow;
 use crate::time::Micros;
 use crate::udp::UdpFlow;
@@ -64,6 +64,20 @@ pub(crate) struct Flow {
     /// Whether the engine itself stands in the dialer's place.
     pub(crate) local: bool,
     pub(crate) kind: Kind,
+}
+
+impl Flow {
+    /// The tuple it was dialed for.
+    pub(crate) fn tuple(&self) -> FlowKey {
+        let tuple = self.key.unpack();
+        match &self.kind {
+            Kind::Tcp(_) => tuple,
+            Kind::Udp(udp) => FlowKey {
+                server: udp.server,
+                ..tuple
+            },
+        }
+    }
 }
 
 /// The protocol's own state.

@@ -1,8 +1,11 @@
 //! A UDP flow: a mapping with a dial, a bounded queue and an idle timer. No smoltcp here.
 
 use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::config::{UdpFiltering, UdpMapping};
 use crate::dns::Asked;
+use crate::key::FlowKey;
 use crate::time::Micros;
 
 /// Octets of a packet that an ICMPv6 error can quote (RFC 4443 section 2.4 (c)).
@@ -10,9 +13,18 @@ const QUOTED_V6: usize = 1280 - 48;
 /// The same of ICMP (RFC 1812 section 4.3.2.3).
 const QUOTED_V4: usize = 576 - 28;
 
-/// One mapping of a device's port to a destination.
+/// Destinations that a mapping remembers for its filter; the one that was new longest ago is forgotten first.
+const DESTINATIONS: usize = 64;
+
+/// What a held datagram costs beyond its payload, octets: an empty one costs something too, or a flood of them
+/// would be free.
+const HELD: usize = 64;
+
+/// One mapping of a device's port to a destination, or to all of them.
 #[derive(Debug)]
 pub(crate) struct UdpFlow {
+    /// The first destination, which was dialed.
+    pub(crate) server: SocketAddr,
     pub(crate) connected: bool,
     /// The dialer cannot take datagrams for now.
     pub(crate) blocked: bool,
@@ -24,13 +36,35 @@ pub(crate) struct UdpFlow {
     pub(crate) path_mtu: Option<usize>,
     /// What was asked of resolvers, if any was.
     pub(crate) asked: Option<Box<Asked>>,
-    queue: VecDeque<Vec<u8>>,
+    queue: VecDeque<(SocketAddr, Vec<u8>)>,
     queued: usize,
+    /// Destinations beyond the first, in the order in which they were new.
+    others: VecDeque<SocketAddr>,
+    /// Whether every destination so far had port 53.
+    dns: bool,
+}
+
+impl UdpMapping {
+    /// The tuple under which a datagram's flow is found.
+    pub(crate) fn lookup(self, key: FlowKey) -> FlowKey {
+        let anybody = match key.server.ip() {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        match self {
+            Self::AddressAndPortDependent => key,
+            Self::EndpointIndependent => FlowKey {
+                server: SocketAddr::new(anybody, 0),
+                ..key
+            },
+        }
+    }
 }
 
 impl UdpFlow {
-    pub(crate) fn new(now: Micros) -> Self {
+    pub(crate) fn new(now: Micros, server: SocketAddr) -> Self {
         Self {
+            server,
             connected: false,
             blocked: false,
             opened: now,
@@ -40,6 +74,8 @@ impl UdpFlow {
             asked: None,
             queue: VecDeque::new(),
             queued: 0,
+            others: VecDeque::new(),
+            dns: server.port() == 53,
         }
     }
 
@@ -62,31 +98,57 @@ impl UdpFlow {
             .extend_from_slice(packet.get(..most).unwrap_or(packet));
     }
 
+    /// Notes that the device sends to `to`.
+    pub(crate) fn note_destination(&mut self, to: SocketAddr) {
+        if to == self.server || self.others.contains(&to) {
+            return;
+        }
+        if self.others.len() >= DESTINATIONS {
+            self.others.pop_front();
+        }
+        self.others.push_back(to);
+        self.dns &= to.port() == 53;
+    }
+
+    /// Whether the filter lets a datagram of `from` in.
+    pub(crate) fn lets_in(&self, filtering: UdpFiltering, from: SocketAddr) -> bool {
+        let mut known = core::iter::once(&self.server).chain(&self.others);
+        match filtering {
+            UdpFiltering::AddressAndPortDependent => known.any(|known| *known == from),
+            UdpFiltering::AddressDependent => known.any(|known| known.ip() == from.ip()),
+            UdpFiltering::EndpointIndependent => true,
+        }
+    }
+
+    /// Whether it only asks name servers (RFC 4787 REQ-5 (a)).
+    pub(crate) fn speaks_dns(&self) -> bool {
+        self.dns
+    }
+
     /// Whether a datagram may pass at once.
     pub(crate) fn is_open(&self) -> bool {
         self.connected && !self.blocked && self.queue.is_empty()
     }
 
     /// Keeps a copy until the dialer can take it; `false` if `limit` octets are held already.
-    pub(crate) fn hold(&mut self, payload: &[u8], limit: usize) -> bool {
-        // An empty datagram costs something too, or a flood of them would be free.
-        let cost = payload.len() + 64;
+    pub(crate) fn hold(&mut self, to: SocketAddr, payload: &[u8], limit: usize) -> bool {
+        let cost = payload.len() + HELD;
         // One datagram always fits: no limit makes the largest ones undeliverable.
         if self.queued > 0 && self.queued + cost > limit {
             return false;
         }
         self.queued += cost;
-        self.queue.push_back(payload.to_vec());
+        self.queue.push_back((to, payload.to_vec()));
         true
     }
 
     /// The next held datagram, if the dialer takes any.
-    pub(crate) fn release(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn release(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
         if !self.connected || self.blocked {
             return None;
         }
-        let payload = self.queue.pop_front()?;
-        self.queued -= payload.len() + 64;
-        Some(payload)
+        let held = self.queue.pop_front()?;
+        self.queued -= held.1.len() + HELD;
+        Some(held)
     }
 }

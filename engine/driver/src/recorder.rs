@@ -371,7 +371,7 @@ fn settings(config: &Config) -> String {
         ("dns_idle", config.dns_idle),
         ("handshake_timeout", config.handshake_timeout),
         ("dial_timeout", config.dial_timeout),
-        ("half_closed_timeout", config.tcp_half_closed),
+        ("tcp_half_closed", config.tcp_half_closed),
     ] {
         lines.push(format!("{name}={}", time.as_micros()));
     }

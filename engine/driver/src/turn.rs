@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 use engine::{
     Config, ConfigError, Counters, DialResult, Engine, FlowId, FrameBatch, Frames, Micros, Misuse,
-    Output, RemoteEnd,
+    Output, PathChange, RemoteEnd,
 };
 
 pub use self::host::{Host, Notice};
@@ -204,7 +204,7 @@ impl Turn {
         // Several at once are one: the last path counts.
         if path_changes > 0 {
             self.cross(now, Crossing::PathChanged);
-            self.engine.path_changed(now);
+            self.engine.path_changed(now, PathChange::Network);
         }
         self.expire_lingering(now);
         if self.engine.poll_timeout().is_some_and(|due| due.at <= now) {
@@ -334,7 +334,12 @@ impl Turn {
                 break;
             };
             self.cross(now, Crossing::Datagram(flow, from, &payload));
-            self.engine.remote_datagram(now, flow, &payload)?;
+            match from {
+                Some(from) => self
+                    .engine
+                    .remote_datagram_from(now, flow, from, &payload)?,
+                None => self.engine.remote_datagram(now, flow, &payload)?,
+            };
             *fed += payload.len();
         }
         if news.data().is_empty() && news.datagrams.is_empty() {
@@ -414,17 +419,14 @@ impl Turn {
                         short = Some(Short::Stream(flow, taken));
                     }
                 }
-                Output::Datagram { flow, payload } => {
-                    let to = self.mailbox.state().server(flow);
-                    if let Some(to) = to {
-                        if host.datagram(flow, to, payload) {
-                            cross(tap, now, Crossing::DatagramSent(flow, to, payload));
-                        } else {
-                            stats.host_dropped_datagrams += 1;
-                            cross(tap, now, Crossing::Blocked(flow));
-                            host.notice(&Notice::DatagramRefused { flow });
-                            short = Some(Short::Datagram(flow));
-                        }
+                Output::Datagram { flow, to, payload } => {
+                    if host.datagram(flow, to, payload) {
+                        cross(tap, now, Crossing::DatagramSent(flow, to, payload));
+                    } else {
+                        stats.host_dropped_datagrams += 1;
+                        cross(tap, now, Crossing::Blocked(flow));
+                        host.notice(&Notice::DatagramRefused { flow });
+                        short = Some(Short::Datagram(flow));
                     }
                 }
                 Output::HalfClose { flow } => {

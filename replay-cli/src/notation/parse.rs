@@ -28,7 +28,7 @@ fn parse_line(text: &str) -> Result<Line, Fault> {
             time: TimeSpec::Any,
             action: parse_silence(&mut words)?,
         },
-        "<" | ">" | "sleep" | "path" => {
+        "<" | ">" | "sleep" | "path" | "address" | "stop" => {
             return Err(first
                 .fault(format!(
                     "the line starts with '{}', not with a time",
@@ -52,27 +52,34 @@ fn parse_line(text: &str) -> Result<Line, Fault> {
 }
 
 fn parse_action(at: Span<'_>, time: TimeSpec, words: &mut Cursor<'_>) -> Result<Action, Fault> {
-    let word = words.expect("'<', '>', 'sleep', 'path' or 'silence'")?;
+    let word = words.expect("'<', '>', 'sleep', 'path', 'address', 'stop' or 'silence'")?;
     let needs_exact = |what: &str| {
         at.fault(format!("{what} needs one time"))
             .help("write +0.1 or 0.1, not a range or ~")
     };
     match word.text {
         ">" => parse_segment(words, Direction::FromEngine).map(Action::Expect),
-        "<" | "sleep" | "path" if !time.is_exact() => Err(needs_exact(match word.text {
-            "<" => "an injected packet",
-            other => other,
-        })),
+        "<" | "sleep" | "path" | "address" | "stop" if !time.is_exact() => {
+            Err(needs_exact(match word.text {
+                "<" => "an injected packet",
+                other => other,
+            }))
+        }
         "<" => parse_segment(words, Direction::FromDevice).map(Action::Inject),
         "sleep" => Ok(Action::Sleep),
         "path" => parse_path(words),
+        "address" => parse_address(words),
+        "stop" => Ok(Action::Stop),
         "silence" => Err(word
             .fault("silence starts now")
             .help("write 'silence until 5' with no time before it")),
         text if text.starts_with(['<', '>']) => Err(word
             .fault(format!("'{text}' runs into the next word"))
             .help("write a space after it")),
-        _ => Err(word.unknown("action", &["<", ">", "sleep", "path", "silence"])),
+        _ => Err(word.unknown(
+            "action",
+            &["<", ">", "sleep", "path", "address", "stop", "silence"],
+        )),
     }
 }
 
@@ -85,6 +92,19 @@ fn parse_silence(words: &mut Cursor<'_>) -> Result<Action, Fault> {
     }
     Ok(Action::Silence {
         until: duration(words.expect("a time")?)?,
+    })
+}
+
+fn parse_address(words: &mut Cursor<'_>) -> Result<Action, Fault> {
+    let flow = words.expect("the name of a flow")?;
+    let word = words.expect("'lost'")?;
+    if word.text != "lost" {
+        return Err(word
+            .fault(format!("expected 'lost', found '{}'", word.text))
+            .help("write address get lost"));
+    }
+    Ok(Action::AddressLost {
+        flow: flow.text.to_owned(),
     })
 }
 

@@ -205,6 +205,8 @@ impl fmt::Display for Line {
             Action::Expect(segment) => write!(f, "{time} > {segment}"),
             Action::Silence { until } => write!(f, "silence until {}", Seconds(*until)),
             Action::Sleep => write!(f, "{time} sleep"),
+            Action::AddressLost { flow } => write!(f, "{time} address {flow} lost"),
+            Action::Stop => write!(f, "{time} stop"),
             Action::Path { from, to } => write!(f, "{time} path {from}>{to}"),
         }
     }

@@ -1,5 +1,6 @@
 //! The bytes a script speaks of, resolved once.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ pub(crate) enum Action {
     ReadEof,
     Wait(u64),
     Send(Content),
+    SendFrom(SocketAddr, Content),
     Block,
     Unblock,
     Shutdown,
@@ -71,6 +73,9 @@ pub(crate) fn resolve(
             Step::ReadEof(_) => actions.push(Action::ReadEof),
             Step::Wait(time) => actions.push(Action::Wait(time.as_micros())),
             Step::Send(bytes) => actions.push(Action::Send(content(bytes)?)),
+            Step::SendFrom(datagram) => {
+                actions.push(Action::SendFrom(datagram.from, content(&datagram.bytes)?));
+            }
             Step::Block(_) => actions.push(Action::Block),
             Step::Unblock(_) => actions.push(Action::Unblock),
             Step::Shutdown(_) => actions.push(Action::Shutdown),

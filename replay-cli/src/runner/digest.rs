@@ -21,7 +21,12 @@ impl Digest {
                 hash.add(&(frame.len() as u64).to_le_bytes());
                 hash.add(frame);
             }
-            Seen::Data(flow, bytes) | Seen::Datagram(flow, bytes) => {
+            Seen::Datagram(flow, to, bytes) => {
+                hash.add(&flow.to_bits().to_le_bytes());
+                hash.add(to.to_string().as_bytes());
+                hash.add(bytes);
+            }
+            Seen::Data(flow, bytes) => {
                 hash.add(&flow.to_bits().to_le_bytes());
                 hash.add(bytes);
             }

@@ -1,5 +1,7 @@
 //! One dialed flow as the runner sees it: the dialer's end, the device's end, the script between.
 
+use std::net::SocketAddr;
+
 use engine::{Close, FlowId, FlowKey, Proto};
 
 use super::content::{Action, Content};
@@ -26,6 +28,8 @@ pub(crate) struct FlowState {
     pub(crate) upstream_datagrams: u64,
     /// Octets of each of its datagrams.
     pub(crate) datagram_lens: Vec<usize>,
+    /// Where each of them goes.
+    pub(crate) datagram_tos: Vec<SocketAddr>,
     /// What the engine took from the dialer.
     pub(crate) sent: Vec<u8>,
     pub(crate) sent_datagrams: u64,
@@ -84,6 +88,7 @@ impl FlowState {
             upstream: Vec::new(),
             upstream_datagrams: 0,
             datagram_lens: Vec::new(),
+            datagram_tos: Vec::new(),
             sent: Vec::new(),
             sent_datagrams: 0,
             down: Receiver::default(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::FlowKey;
+use engine::{FlowKey, PathChange};
 
 use super::matcher::{Found, Matcher, View};
 use super::script::key_of;
@@ -116,7 +116,29 @@ impl Timeline<'_> {
                 }
                 Action::Path { .. } => {
                     run_until(world, from);
-                    world.path_changed();
+                    world.path_changed(PathChange::Network);
+                    previous = from;
+                }
+                Action::AddressLost { flow } => {
+                    run_until(world, from);
+                    match self.view(world).spec(flow) {
+                        Some(spec) => {
+                            world.path_changed(PathChange::AddressLost(spec.client.ip()));
+                        }
+                        None => findings.failures.push((
+                            pointer.clone(),
+                            failure_at(
+                                FailureKind::Stuck,
+                                format!("unknown flow `{flow}`"),
+                                Some(world.now),
+                            ),
+                        )),
+                    }
+                    previous = from;
+                }
+                Action::Stop => {
+                    run_until(world, from);
+                    world.stop();
                     previous = from;
                 }
             }

@@ -1,5 +1,7 @@
 //! What the engine put out, acted upon in order: the dialer's end, the device's end, the invariants.
 
+use std::net::SocketAddr;
+
 use engine::{Close, DnsRecord, FlowId, FlowKey, Output, QueryId, QueryKind};
 
 use super::fault::Fate;
@@ -16,7 +18,7 @@ pub(crate) enum Seen {
     Batch(usize),
     Dial(FlowId, FlowKey, Option<String>),
     Data(FlowId, Vec<u8>),
-    Datagram(FlowId, Vec<u8>),
+    Datagram(FlowId, SocketAddr, Vec<u8>),
     HalfClose(FlowId),
     Resume(FlowId, usize),
     Close(FlowId, Close),
@@ -33,7 +35,7 @@ impl Seen {
             }
             Output::Dial { flow, key, name } => Self::Dial(flow, key, name.map(str::to_owned)),
             Output::Data { flow, bytes } => Self::Data(flow, bytes.to_vec()),
-            Output::Datagram { flow, payload } => Self::Datagram(flow, payload.to_vec()),
+            Output::Datagram { flow, to, payload } => Self::Datagram(flow, to, payload.to_vec()),
             Output::HalfClose { flow } => Self::HalfClose(flow),
             Output::Resume { flow, space } => Self::Resume(flow, space),
             Output::Close { flow, close, .. } => Self::Close(flow, close),
@@ -60,10 +62,11 @@ impl World<'_> {
             Seen::Dial(id, key, name) => self.dialed(id, key, name),
             Seen::Resolve(query, name, kind) => self.asked(query, &name, kind),
             Seen::Data(id, bytes) => self.with(id, |flow| flow.upstream.extend_from_slice(&bytes)),
-            Seen::Datagram(id, payload) => self.with(id, |flow| {
+            Seen::Datagram(id, to, payload) => self.with(id, |flow| {
                 flow.upstream.extend_from_slice(&payload);
                 flow.upstream_datagrams += 1;
                 flow.datagram_lens.push(payload.len());
+                flow.datagram_tos.push(to);
             }),
             Seen::HalfClose(id) => {
                 let now = self.now;

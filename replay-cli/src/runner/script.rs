@@ -284,15 +284,24 @@ impl World<'_> {
                     Step::Done
                 }
             },
-            Action::Send(content) if udp => {
+            Action::SendFrom(..) | Action::Send(_) if udp => {
+                let (from, content) = match action {
+                    Action::SendFrom(from, content) => (Some(*from), content),
+                    Action::Send(content) => (None, content),
+                    _ => return Step::Done,
+                };
                 let payload = content.bytes(self.capture).to_vec();
-                let taken = self.engine.remote_datagram(now, id, &payload);
+                let taken = match from {
+                    Some(from) => self.engine.remote_datagram_from(now, id, from, &payload),
+                    None => self.engine.remote_datagram(now, id, &payload),
+                };
                 if taken.is_ok_and(|taken| taken) {
                     flow.sent.extend_from_slice(&payload);
                     flow.sent_datagrams += 1;
                 }
                 self.dialer_step(taken.map(|_| ()), "datagram")
             }
+            Action::SendFrom(..) => Step::Over,
             Action::Send(content) => {
                 if flow.script.refused {
                     return Step::Wait;
@@ -411,7 +420,9 @@ impl World<'_> {
             .unwrap_or(&[])
             .to_vec();
         let id = flow.id;
-        let taken = self.engine.remote_datagram(now, id, &payload);
+        let to = flow.datagram_tos.get(nth).copied();
+        let from = to.unwrap_or(flow.key.server);
+        let taken = self.engine.remote_datagram_from(now, id, from, &payload);
         if taken == Ok(true) {
             flow.sent.extend_from_slice(&payload);
             flow.sent_datagrams += 1;

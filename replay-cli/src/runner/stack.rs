@@ -3,8 +3,11 @@
 //! [`World`](super::world::World) holds a `Box<dyn Stack>` and knows nothing else of the engine. [`core::Core`] is the engine as a
 //! library; other ways to the same engine, and other engines, implement [`Stack`] and have a [`Via`].
 
+use std::net::SocketAddr;
+
 use engine::{
-    Config, Counters, Deadline, DialResult, FlowId, Micros, Misuse, QueryId, RemoteEnd, Resolution,
+    Config, Counters, Deadline, DialResult, FlowId, Micros, Misuse, PathChange, QueryId, RemoteEnd,
+    Resolution,
 };
 
 use super::observe::Seen;
@@ -25,8 +28,11 @@ pub(crate) trait Stack {
     /// The deadline of [`poll_timeout`](Self::poll_timeout) has come, or the host has slept.
     fn handle_timeout(&mut self, now: Micros);
 
-    /// The path to the far side is another one.
-    fn path_changed(&mut self, now: Micros);
+    /// The path to the far side is another one, or an address of the device is gone.
+    fn path_changed(&mut self, now: Micros, change: PathChange);
+
+    /// The host has no more use for it.
+    fn stop(&mut self, now: Micros);
 
     /// A dial request is answered.
     fn dial_result(&mut self, now: Micros, flow: FlowId, result: DialResult) -> Result<(), Misuse>;
@@ -36,6 +42,15 @@ pub(crate) trait Stack {
 
     /// A datagram of the far side: whether it is taken.
     fn remote_datagram(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<bool, Misuse>;
+
+    /// A datagram of another source: whether it is taken.
+    fn remote_datagram_from(
+        &mut self,
+        now: Micros,
+        flow: FlowId,
+        from: SocketAddr,
+        data: &[u8],
+    ) -> Result<bool, Misuse>;
 
     /// The far side takes no more bytes for the time being.
     fn remote_blocked(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse>;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::scenario::{Scenario, destination::Network};
+use crate::scenario::{Scenario, Step, destination::Network};
 
 /// The network that stands for all of IPv4 in an IPv6 twin: a part of the documentation prefix (RFC 3849).
 const TWIN: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 4, 0, 0, 0, 0, 0);
@@ -17,6 +17,11 @@ pub(crate) fn in_family(scenario: &Scenario, family: u8) -> Scenario {
     for rule in &mut twin.dialer.rules {
         if let Some(network) = rule.when.to.as_mut().and_then(|to| to.network.as_mut()) {
             *network = net(*network, family);
+        }
+        for step in &mut rule.then {
+            if let Step::SendFrom(datagram) = step {
+                datagram.from = endpoint(datagram.from, family);
+            }
         }
     }
     twin

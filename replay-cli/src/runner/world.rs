@@ -218,10 +218,18 @@ impl<'a> World<'a> {
     }
 
     /// The path changed.
-    pub(crate) fn path_changed(&mut self) {
+    pub(crate) fn path_changed(&mut self, change: engine::PathChange) {
         let now = self.clock();
-        self.engine.path_changed(now);
+        self.engine.path_changed(now, change);
         self.step("path change");
+        self.settle();
+    }
+
+    /// The host stops the engine.
+    pub(crate) fn stop(&mut self) {
+        let now = self.clock();
+        self.engine.stop(now);
+        self.step("stop");
         self.settle();
     }
 

@@ -15,7 +15,9 @@ mod faults;
 const MAX_PATTERN_BYTES: u64 = 1 << 30;
 
 /// Words that begin a hand-written line or stand where a flow's name stands, so they cannot be names.
-const RESERVED_NAMES: [&str; 7] = ["raw", "sleep", "path", "silence", "tcp", "udp", "icmp"];
+const RESERVED_NAMES: [&str; 9] = [
+    "raw", "sleep", "path", "address", "stop", "silence", "tcp", "udp", "icmp",
+];
 
 /// Something a value cannot mean, and the JSON pointer to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -324,6 +326,16 @@ impl Checker<'_> {
         match step {
             Step::ReadUntil(bytes) => self.bytes(&format!("{pointer}/read_until"), bytes),
             Step::Send(bytes) => self.bytes(&format!("{pointer}/send"), bytes),
+            Step::SendFrom(datagram) => {
+                if protocol == Some(Protocol::Tcp) {
+                    self.report_with_help(
+                        pointer,
+                        "`send_from` sends a datagram, but the rule is for tcp",
+                        "use `send`",
+                    );
+                }
+                self.bytes(&format!("{pointer}/send_from/bytes"), &datagram.bytes);
+            }
             Step::Reply(datagrams) => {
                 if protocol == Some(Protocol::Tcp) {
                     self.report_with_help(

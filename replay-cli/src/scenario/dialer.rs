@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::SocketAddr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -174,6 +175,8 @@ pub enum Step {
     Wait(Micros),
     /// Sends bytes (UDP: one datagram); done when the engine has taken the last one.
     Send(Bytes),
+    /// UDP: one datagram that comes from another address than the one dialed.
+    SendFrom(SendFrom),
     /// Takes no bytes from the engine until `unblock`.
     Block(True),
     /// Takes bytes from the engine again.
@@ -184,10 +187,20 @@ pub enum Step {
     Reset(True),
     /// The connection fails for this reason.
     Fail(String),
-    /// Sends back what is read, n times (TCP: n bytes, UDP: n datagrams).
+    /// Sends back what is read, n times (TCP: n bytes, UDP: n datagrams, each from where it was sent to).
     Echo(u64),
     /// UDP: one of these datagrams for each one read.
     Reply(Vec<Bytes>),
+}
+
+/// A datagram of a third party.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SendFrom {
+    /// Where it comes from; `families` changes it like the addresses of flows.
+    pub from: SocketAddr,
+    /// Its payload.
+    pub bytes: Bytes,
 }
 
 /// The value `true`: a step that takes no argument, or a condition that is only ever written to hold.

@@ -57,7 +57,7 @@ pub struct EngineSettings {
     pub dial_timeout: Option<Micros>,
     /// How long a half-closed flow may be silent before it is closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub half_closed_timeout: Option<Micros>,
+    pub tcp_half_closed: Option<Micros>,
     /// Whether DNS queries are answered by `dialer.resolver` instead of being dialed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns_interception: Option<bool>,
@@ -76,6 +76,33 @@ pub struct EngineSettings {
     /// Whether a congestion window limits what is in flight toward the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub congestion_control: Option<bool>,
+    /// How long a flow that the remote broke off may take to deliver what came before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linger: Option<Micros>,
+    /// How long bytes may stay unacknowledged before the flow is given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retransmission_limit: Option<Micros>,
+    /// How long a closed tuple is remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tombstone: Option<Micros>,
+    /// What the device sees of a flow that is not admitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admission_refusal: Option<Refusal>,
+    /// What a change of path does to open flows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_policy: Option<PathPolicy>,
+    /// Which datagrams of a device's port share a flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub udp_mapping: Option<UdpMapping>,
+    /// Whose datagrams a UDP flow lets in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub udp_filtering: Option<UdpFiltering>,
+    /// How much a UDP flow may hold while its dialer takes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub udp_queue: Option<Size>,
+    /// How many frames may wait for the device before datagrams of remotes are dropped; at least 64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_limit: Option<u32>,
 }
 
 /// What happens to frames with addresses a device cannot mean: unspecified, loopback, link-local, multicast, broadcast
@@ -87,6 +114,48 @@ pub enum Martians {
     Drop,
     /// They are taken like any other, as captures of a loopback interface need.
     Admit,
+}
+
+/// What the device sees of a flow that is not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// Nothing.
+    Drop,
+    /// A reset; for UDP an ICMP error.
+    Reset,
+}
+
+/// What a change of path does to open flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PathPolicy {
+    /// Nothing.
+    Keep,
+    /// Every flow is closed.
+    Close,
+}
+
+/// Which datagrams of a device's port share a flow (RFC 4787 section 4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UdpMapping {
+    /// Those to one address and port.
+    AddressAndPortDependent,
+    /// All of them.
+    EndpointIndependent,
+}
+
+/// Whose datagrams a UDP flow lets in (RFC 4787 section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UdpFiltering {
+    /// Those from an address and port it has sent to.
+    AddressAndPortDependent,
+    /// Those from an address it has sent to.
+    AddressDependent,
+    /// Everybody's.
+    EndpointIndependent,
 }
 
 impl EngineSettings {

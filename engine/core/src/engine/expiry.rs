@@ -170,8 +170,7 @@ impl Engine {
                 Some((udp.opened.plus(config.dial_timeout), TimerName::Dial))
             }
             Kind::Udp(udp) => {
-                let dns = flow.key.unpack().server.port() == 53;
-                let limit = if dns {
+                let limit = if udp.speaks_dns() {
                     config.dns_idle
                 } else {
                     config.udp_idle

@@ -172,7 +172,7 @@ impl Engine {
             let FlowKey { client, server, .. } = key;
             return self.intercept(now, Asker::Datagram { client, server }, datagram.payload);
         }
-        let packed = PackedKey::from(&key);
+        let packed = PackedKey::from(&self.config.udp_mapping.lookup(key));
         let slot = match self.flows.find(&packed) {
             Some(slot) => slot,
             None => self.open_udp(now, ip.frame, key, packed)?,
@@ -187,13 +187,19 @@ impl Engine {
         };
         udp.last_activity = now;
         udp.remember(ip.frame);
+        let to = key.server;
+        udp.note_destination(to);
         if udp.is_open() {
             // What waits for one drain is bounded by what the host hands in at once.
             flow.upstream += datagram.payload.len() as u64;
             let range = self.datagrams.push(datagram.payload);
             self.counters.upstream_bytes += datagram.payload.len() as u64;
-            self.events.push_back(Event::Datagram { flow: id, range });
-        } else if !udp.hold(datagram.payload, limit) {
+            self.events.push_back(Event::Datagram {
+                flow: id,
+                to,
+                range,
+            });
+        } else if !udp.hold(to, datagram.payload, limit) {
             self.counters.udp_backpressure_drops += 1;
             return Err(DropReason::QueueFull);
         }
@@ -216,9 +222,8 @@ impl Engine {
             }
             return Err(DropReason::Admission);
         }
-        let id = self
-            .flows
-            .insert(now, packed, Kind::Udp(Box::new(UdpFlow::new(now))));
+        let udp = UdpFlow::new(now, key.server);
+        let id = self.flows.insert(now, packed, Kind::Udp(Box::new(udp)));
         self.ask_dial(now, id, key);
         self.arm(now, id.slot);
         Ok(id.slot)
@@ -230,11 +235,17 @@ impl Engine {
             let Kind::Udp(udp) = &mut flow.kind else {
                 return;
             };
-            let Some(payload) = udp.release() else { return };
+            let Some((to, payload)) = udp.release() else {
+                return;
+            };
             flow.upstream += payload.len() as u64;
             let range = self.datagrams.push(&payload);
             self.counters.upstream_bytes += payload.len() as u64;
-            self.events.push_back(Event::Datagram { flow: id, range });
+            self.events.push_back(Event::Datagram {
+                flow: id,
+                to,
+                range,
+            });
         }
     }
 

@@ -1,5 +1,7 @@
 //! Inputs from the dialer: bytes, datagrams, readiness, endings.
 
+use std::net::SocketAddr;
+
 use crate::build;
 use crate::engine::Engine;
 use crate::icmp::Problem;
@@ -54,8 +56,8 @@ impl Engine {
         Ok(taken)
     }
 
-    /// One datagram from the far side. Says whether it was taken; it is dropped and counted if too much waits
-    /// for the device already.
+    /// One datagram from the server that was dialed. Says whether it was taken; it is dropped and counted if too
+    /// much waits for the device already.
     ///
     /// # Errors
     /// The flow has ended, is TCP, or is not connected yet.
@@ -65,14 +67,37 @@ impl Engine {
         flow: FlowId,
         payload: &[u8],
     ) -> Result<bool, Misuse> {
+        let from = self.flow_of(flow)?.tuple().server;
+        self.remote_datagram_from(now, flow, from, payload)
+    }
+
+    /// One datagram that came from `from`, which the device sees as its source. Says whether it was taken; it is
+    /// dropped and counted if [`Config::udp_filtering`](crate::Config::udp_filtering) keeps it out, or if too much
+    /// waits for the device already.
+    ///
+    /// # Errors
+    /// The flow has ended, is TCP, or is not connected yet.
+    pub fn remote_datagram_from(
+        &mut self,
+        now: Micros,
+        flow: FlowId,
+        from: SocketAddr,
+        payload: &[u8],
+    ) -> Result<bool, Misuse> {
         self.settle(now);
+        let filtering = self.config.udp_filtering;
         let place = self.flow_of(flow)?;
-        let key = place.key.unpack();
+        let key = place.tuple();
         let Kind::Udp(udp) = &mut place.kind else {
             return Err(Misuse::WrongProtocol);
         };
         if !udp.connected {
             return Err(Misuse::NotConnected);
+        }
+        // A datagram of the other family has no form that the device could receive.
+        if from.is_ipv4() != key.client.is_ipv4() || !udp.lets_in(filtering, from) {
+            self.counters.udp_filtered += 1;
+            return Ok(false);
         }
         udp.last_activity = now;
         let mtu = udp.path_mtu.unwrap_or(self.config.mtu);
@@ -80,7 +105,7 @@ impl Engine {
             || build::udp(
                 &mut self.out,
                 &mut self.identifications,
-                key.server,
+                from,
                 key.client,
                 payload,
                 mtu,
@@ -93,7 +118,7 @@ impl Engine {
         self.flow_of(flow)?.downstream += payload.len() as u64;
         self.counters.downstream_datagrams += 1;
         self.counters.downstream_bytes += payload.len() as u64;
-        self.read_dns(now, flow, key.server, payload);
+        self.read_dns(now, flow, from, payload);
         Ok(true)
     }
 

@@ -101,16 +101,6 @@ impl Sender {
         self.mss = u32::from(mss).max(1);
     }
 
-    /// All before `emitted` was lost for its size, not to congestion: one hole after another is repaired at once.
-    pub(crate) fn repair_all(&mut self, emitted: Seq) {
-        if !self.recovering {
-            self.ssthresh = self.cwnd;
-        }
-        self.recover = emitted;
-        self.recovering = true;
-        self.repair = Repair::Wanted;
-    }
-
     /// Octets out, as smoltcp counts them.
     fn out(&self, acked: Seq) -> u32 {
         u32::try_from(self.next.minus(acked)).unwrap_or(0)

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use engine::{Config, DialResult, FlowId, How, PathPolicy, RemoteEnd};
+use engine::{Config, DialResult, FlowId, How, PathChange, PathPolicy, RemoteEnd};
 
 use crate::support::{Bench, Device, Family, Seen, closes, dials, stream, tcp};
 
@@ -105,7 +105,7 @@ const ENDINGS: &[(&str, Ending)] = &[
     }),
     ("engine path", |bench, device| {
         let (_, mut seen) = connected(bench, device);
-        bench.engine.path_changed(bench.now);
+        bench.engine.path_changed(bench.now, PathChange::Network);
         seen.extend(bench.drain());
         seen
     }),
@@ -251,7 +251,7 @@ fn a_kept_path_closes_nothing() {
     let mut bench = Bench::with(|_| {});
     let mut device = Device::new(Family::V4);
     bench.connect(&mut device);
-    bench.engine.path_changed(bench.now);
+    bench.engine.path_changed(bench.now, PathChange::Network);
     assert_eq!(bench.drain(), []);
     assert_eq!(bench.counter("tcp_flows"), 1);
 }

@@ -16,6 +16,7 @@ pub(crate) enum Seen {
     Frame(Packet),
     Dial(FlowId, FlowKey),
     Data(FlowId, Vec<u8>),
+    /// Its destination is the server that was dialed.
     Datagram(FlowId, Vec<u8>),
     HalfClose(FlowId),
     Resume(FlowId, usize),
@@ -111,7 +112,7 @@ impl Bench {
                             .expect("just lent");
                     }
                 }
-                Output::Datagram { flow, payload } => {
+                Output::Datagram { flow, payload, .. } => {
                     seen.push(Seen::Datagram(flow, payload.to_vec()));
                 }
                 Output::HalfClose { flow } => seen.push(Seen::HalfClose(flow)),

@@ -62,10 +62,6 @@ impl Inbox {
         }
     }
 
-    pub(crate) fn key(&self) -> FlowKey {
-        self.key
-    }
-
     pub(crate) fn dialed(&mut self, result: DialResult) -> Result<(), Misuse> {
         if self.answer.is_some() {
             return Err(Misuse::DialAnswered);

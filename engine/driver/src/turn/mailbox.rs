@@ -331,11 +331,6 @@ impl State {
         }
     }
 
-    /// Where a flow was dialed to.
-    pub(crate) fn server(&self, flow: FlowId) -> Option<SocketAddr> {
-        self.flows.get(&flow).map(|inbox| inbox.key().server)
-    }
-
     /// The engine stops: every handle is stale, nothing waits, no buffer is kept.
     pub(crate) fn stop(&mut self) {
         self.stopped = true;

@@ -34,6 +34,8 @@ const CANONICAL: &[&str] = &[
     "~ > dns frag id * 0:1480 more",
     "+7200 sleep",
     "+0 path wifi>cellular",
+    "+0.5 address get lost",
+    "+1 stop",
     "silence until 5",
 ];
 

@@ -1,8 +1,10 @@
 //! The engine as a library, its heap counted while it works.
 
+use std::net::SocketAddr;
+
 use engine::{
-    Config, ConfigError, Counters, Deadline, DialResult, Engine, FlowId, Micros, Misuse, QueryId,
-    RemoteEnd, Resolution,
+    Config, ConfigError, Counters, Deadline, DialResult, Engine, FlowId, Micros, Misuse,
+    PathChange, QueryId, RemoteEnd, Resolution,
 };
 
 use super::Stack;
@@ -40,8 +42,12 @@ impl Stack for Core {
         self.at_work(|engine| engine.handle_timeout(now));
     }
 
-    fn path_changed(&mut self, now: Micros) {
-        self.at_work(|engine| engine.path_changed(now));
+    fn path_changed(&mut self, now: Micros, change: PathChange) {
+        self.at_work(|engine| engine.path_changed(now, change));
+    }
+
+    fn stop(&mut self, now: Micros) {
+        self.at_work(|engine| engine.stop(now));
     }
 
     fn dial_result(&mut self, now: Micros, flow: FlowId, result: DialResult) -> Result<(), Misuse> {
@@ -54,6 +60,16 @@ impl Stack for Core {
 
     fn remote_datagram(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<bool, Misuse> {
         self.at_work(|engine| engine.remote_datagram(now, flow, data))
+    }
+
+    fn remote_datagram_from(
+        &mut self,
+        now: Micros,
+        flow: FlowId,
+        from: SocketAddr,
+        data: &[u8],
+    ) -> Result<bool, Misuse> {
+        self.at_work(|engine| engine.remote_datagram_from(now, flow, from, data))
     }
 
     fn remote_blocked(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse> {

@@ -1,8 +1,16 @@
 //! Where the time comes from.
 
+mod boot;
+#[cfg(feature = "tokio")]
+mod runtime;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::Micros;
+
+pub use self::boot::BootClock;
+#[cfg(feature = "tokio")]
+pub use self::runtime::TokioClock;
 
 /// A clock that never runs back. Its origin is its own affair, but lies before its first reading: the engine takes
 /// time zero for "at once".

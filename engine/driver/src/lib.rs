@@ -7,15 +7,35 @@
 //! * [`recorder`]: what crossed the engine's border, in a pcapng that can be replayed.
 //! * [`Stats`]: what the loop measures about itself.
 //!
+//! * `Loop` (feature `tokio`): a turn on tokio, with a `TokioClock` that can be paused.
+//! * `TokioDialer` (feature `dialer`): real sockets for the far side.
+//! * `Tun` (feature `tun`, Linux): a real device.
+//!
 //! Whoever owns the [`Turn`] calls it; everybody else has a [`Mailbox`], which never touches the engine.
 
+#![deny(unsafe_code)]
+
 mod clock;
+#[cfg(feature = "dialer")]
+pub mod dialer;
 mod histogram;
 pub mod recorder;
 mod stats;
+#[cfg(feature = "tokio")]
+mod tokio_loop;
+#[cfg(all(feature = "tun", target_os = "linux"))]
+pub mod tun;
 pub mod turn;
 
-pub use crate::clock::{Clock, ManualClock};
+#[cfg(feature = "tokio")]
+pub use crate::clock::TokioClock;
+pub use crate::clock::{BootClock, Clock, ManualClock};
+#[cfg(feature = "dialer")]
+pub use crate::dialer::TokioDialer;
 pub use crate::histogram::Histogram;
 pub use crate::stats::{Snapshot, Stats};
+#[cfg(feature = "tokio")]
+pub use crate::tokio_loop::{Handle, Loop};
+#[cfg(all(feature = "tun", target_os = "linux"))]
+pub use crate::tun::Tun;
 pub use crate::turn::{Host, Limits, Mailbox, Notice, Turn};

@@ -537,6 +537,13 @@ impl Turn {
     }
 }
 
+impl Drop for Turn {
+    /// Whoever still has the mailbox finds it stopped and empty.
+    fn drop(&mut self) {
+        self.mailbox.state().stop();
+    }
+}
+
 /// What the host did not take.
 enum Short {
     Stream(FlowId, usize),

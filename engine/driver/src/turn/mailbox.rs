@@ -140,10 +140,10 @@ impl Mailbox {
         taken
     }
 
-    /// Whether a frame of `len` octets would be taken now: for a reader that can leave it where it is.
+    /// Whether `frames` of `bytes` octets together would be taken now: for a reader that can leave them where they are.
     #[must_use]
-    pub fn has_room(&self, len: usize) -> bool {
-        self.state().ring.has_room(len)
+    pub fn has_room(&self, frames: usize, bytes: usize) -> bool {
+        self.state().ring.has_room(frames, bytes)
     }
 
     /// What became of a dial.
@@ -174,12 +174,18 @@ impl Mailbox {
         Ok(taken)
     }
 
-    /// Octets that [`Mailbox::data`] would take of this flow now; 0 if it has ended or cannot take any.
-    #[must_use]
-    pub fn room(&self, flow: FlowId) -> usize {
-        let state = self.state();
-        let inbox = state.flows.get(&flow);
-        inbox.map_or(0, |inbox| inbox.room(self.inbox_bytes))
+    /// Octets that [`Mailbox::data`] would take of this flow now: for a reader that can leave the rest where it is. If
+    /// that is none, [`Host::resume`](crate::Host::resume) says when to ask again. It is none, and stays so, for a flow
+    /// that is UDP, not connected, or whose far side has ended.
+    ///
+    /// # Errors
+    /// The flow has ended.
+    pub fn room(&self, flow: FlowId) -> Result<usize, Misuse> {
+        let mut state = self.state();
+        let inbox = state.flows.get_mut(&flow).ok_or(Misuse::StaleFlow)?;
+        let room = inbox.room(self.inbox_bytes);
+        inbox.starved |= room == 0;
+        Ok(room)
     }
 
     /// One datagram of the far side; `from` is its source if that is not the destination the flow was dialed to.

@@ -95,16 +95,15 @@ impl FrameRing {
         self.front_bytes + self.back.bytes.len()
     }
 
-    /// Whether a frame of `len` octets would be taken.
-    pub(crate) fn has_room(&self, len: usize) -> bool {
-        len <= LONGEST
-            && self.front_frames + self.back.ends.len() < self.limit_frames
-            && self.bytes() + len <= self.limit_bytes
+    /// Whether `frames` of `bytes` octets together would be taken.
+    pub(crate) fn has_room(&self, frames: usize, bytes: usize) -> bool {
+        self.front_frames + self.back.ends.len() + frames <= self.limit_frames
+            && self.bytes() + bytes <= self.limit_bytes
     }
 
     /// Appends a copy; `false` if there is no room.
     pub(crate) fn push(&mut self, now: impl FnOnce() -> Micros, frame: &[u8]) -> bool {
-        if !self.has_room(frame.len()) {
+        if frame.len() > LONGEST || !self.has_room(1, frame.len()) {
             return false;
         }
         if self.back.ends.is_empty() {

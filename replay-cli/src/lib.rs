@@ -14,6 +14,7 @@ pub mod exit_code;
 pub mod heap;
 pub mod import;
 pub mod inspect;
+pub mod load;
 pub mod notation;
 pub mod outcome;
 pub mod packet;

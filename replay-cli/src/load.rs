@@ -1,0 +1,22 @@
+//! Load for a stack: a device with many TCP clients and UDP sockets, and the far side that answers them, both without
+//! IO or time of their own. What arrives is verified octet by octet, each at its place: speed that loses bytes is a
+//! failure.
+//!
+//! ```text
+//!   Device::speak ──frames──> stack ──dials, bytes──> Far
+//!   Device::hear  <──frames── stack <──bytes, ends─── Far
+//! ```
+//! [`Session`] puts the engine between the two; another stack needs only a loop of its own.
+
+mod client;
+mod device;
+mod far;
+mod pattern;
+mod session;
+mod wire;
+
+pub use client::{FlowPlan, Side};
+pub use device::{Device, DeviceTotals};
+pub use far::{Far, FarTotals};
+pub use pattern::Pattern;
+pub use session::{Session, Stalled};

@@ -256,6 +256,9 @@ impl<'a> Builder<'a> {
                 let rest = if v4 { [pointer[3], 0, 0, 0] } else { pointer };
                 send(if v4 { 12 } else { 4 }, code, rest, &self.quote(quote)?)
             }
+            IcmpMessage::OtherError { kind, code, quote } => {
+                send(*kind, *code, [0; 4], &self.quote(quote)?)
+            }
             IcmpMessage::Other { kind, code, body } => {
                 let body = body.as_deref().unwrap_or(&[0; 4]);
                 let mut rest = [0; 4];

@@ -205,6 +205,11 @@ impl Comparison<'_> {
                 self.quote(quote, icmp, v4);
             }
             // By number, any message can be expected, those with words included.
+            (IcmpMessage::OtherError { kind, code, quote }, _)
+                if (*kind, *code) == (icmp.kind, icmp.code) =>
+            {
+                self.quote(quote, icmp, v4);
+            }
             (IcmpMessage::Other { kind, code, body }, _)
                 if (*kind, *code) == (icmp.kind, icmp.code) =>
             {

@@ -62,6 +62,15 @@ pub enum IcmpMessage {
         /// What follows the checksum; absent: four zero bytes when sent, not compared when expected.
         body: Option<Vec<u8>>,
     },
+    /// `icmp type 4 code 0 quoting seq 1`: an error by its numbers.
+    OtherError {
+        /// Type field.
+        kind: u8,
+        /// Code field.
+        code: u8,
+        /// The packet it is about.
+        quote: Quote,
+    },
 }
 
 /// What cannot be reached.
@@ -165,6 +174,10 @@ impl IcmpMessage {
                     return Err(label.fault(format!("expected 'code', found '{}'", label.text)));
                 }
                 let code = byte(words.expect("a code")?)?;
+                if words.peek().is_some_and(|word| word.text == "quoting") {
+                    let quote = Quote::parse(words)?;
+                    return Ok(Self::OtherError { kind, code, quote });
+                }
                 let digits = words.peek().and_then(|word| word.strip_prefix("hex:"));
                 let body = digits.map(parse_hex).transpose()?;
                 if body.is_some() {
@@ -191,9 +204,9 @@ impl IcmpMessage {
                 pointer,
                 quote,
             } => [code, pointer].into_iter().chain(quote.number()).collect(),
-            Self::Unreachable { quote, .. } | Self::TimeExceeded { quote, .. } => {
-                quote.number().into_iter().collect()
-            }
+            Self::Unreachable { quote, .. }
+            | Self::TimeExceeded { quote, .. }
+            | Self::OtherError { quote, .. } => quote.number().into_iter().collect(),
             Self::Other { .. } => Vec::new(),
         }
     }
@@ -352,6 +365,9 @@ impl fmt::Display for IcmpMessage {
                     f,
                     "icmp parameter-problem code {code} pointer {pointer}{quote}"
                 )
+            }
+            Self::OtherError { kind, code, quote } => {
+                write!(f, "icmp type {kind} code {code}{quote}")
             }
             Self::Other { kind, code, body } => {
                 write!(f, "icmp type {kind} code {code}")?;

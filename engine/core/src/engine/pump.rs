@@ -207,6 +207,7 @@ impl Engine {
             // told that it does. The next one is late by what was left of this one.
             let fires = self.stack.poll_at(now, &live.socket).filter(|at| *at > now);
             let sent = fires.and_then(|at| {
+                live.sender.rewind(live.acked);
                 self.stack
                     .egress(at, &mut live.socket, floor, &mut self.out, path_mtu)
             });

@@ -101,6 +101,15 @@ impl Sender {
         self.mss = u32::from(mss).max(1);
     }
 
+    /// All beyond `acked` was lost for its size, not to congestion, and goes out once more: the window stays
+    /// (RFC 1191 section 6.4).
+    pub(crate) fn rewind(&mut self, acked: Seq) {
+        self.next = acked;
+        self.recovering = false;
+        self.duplicates = 0;
+        self.repair = Repair::None;
+    }
+
     /// Octets out, as smoltcp counts them.
     fn out(&self, acked: Seq) -> u32 {
         u32::try_from(self.next.minus(acked)).unwrap_or(0)

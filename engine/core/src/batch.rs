@@ -83,6 +83,37 @@ impl FrameBatch {
         self.push_with(frame.len(), |space| space.copy_from_slice(frame));
     }
 
+    /// The frame appended last, if it still waits.
+    pub(crate) fn last(&self) -> &[u8] {
+        self.arena.get(self.last_place()).unwrap_or_default()
+    }
+
+    /// Gives the frame appended last another length; what it gains holds leftovers.
+    pub(crate) fn resize_last(&mut self, len: usize) -> &mut [u8] {
+        let start = self.last_place().start;
+        let end = start.saturating_add(len);
+        if self.arena.len() < end {
+            self.arena.resize(end, 0);
+        }
+        if let Some(last) = self.ends.last_mut() {
+            *last = end;
+        }
+        self.arena.get_mut(start..end).unwrap_or_default()
+    }
+
+    /// Where the frame appended last lies; nowhere if it was handed out.
+    fn last_place(&self) -> core::ops::Range<usize> {
+        let end = self.ends.last().copied().unwrap_or(0);
+        if self.is_empty() {
+            return end..end;
+        }
+        let before = self.ends.len().checked_sub(2);
+        before
+            .and_then(|before| self.ends.get(before))
+            .copied()
+            .unwrap_or(0)..end
+    }
+
     /// How many frames wait to be handed out.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -301,6 +332,16 @@ mod tests {
         });
         assert_eq!(seen, 5);
         assert_eq!(all(batch.take(1)), [[9; 5]]);
+    }
+
+    #[test]
+    fn the_last_frame_can_grow_and_shrink() {
+        let mut batch = batch(&[b"one", b"two"]);
+        batch.resize_last(5).copy_from_slice(b"three");
+        batch.resize_last(2);
+        batch.push(b"four");
+        assert_eq!(all(batch.take(9)), [&b"one"[..], b"th", b"four"]);
+        assert_eq!(batch.last(), b"");
     }
 
     #[test]

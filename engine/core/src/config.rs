@@ -18,6 +18,9 @@ pub struct Config {
     pub tcp_limit: usize,
     /// Most UDP flows at a time. Default 128.
     pub udp_limit: usize,
+    /// Whether a short segment waits while another is unacknowledged (Nagle, RFC 9293 SHLD-7). Default no (MUST-17):
+    /// the far side's own TCP has shaped the stream, and no link to the device needs sparing.
+    pub nagle: bool,
     /// The only source of randomness: initial sequence numbers (RFC 6528) and the demux hash. A host
     /// draws it anew at every start; tests fix it. Default 1.
     pub seed: u64,
@@ -100,6 +103,7 @@ impl Default for Config {
             hop_limit: 64,
             tcp_limit: 128,
             udp_limit: 128,
+            nagle: false,
             seed: 1,
             rx_buffer: None,
             tx_buffer: None,

@@ -1,5 +1,6 @@
 //! The engine: one `&mut self`, inputs with their time, outputs until none is left.
 
+mod augment;
 mod diagnostics;
 mod dns;
 mod expiry;
@@ -114,7 +115,7 @@ impl Engine {
         config.check()?;
         Ok(Self {
             counters: Counters::default(),
-            stack: Stack::new(config.mtu, config.rx_ring(), config.tx_ring()),
+            stack: Stack::new(config.mtu, config.rx_ring(), config.tx_ring(), config.nagle),
             flows: FlowTable::new(config.seed),
             tombstones: Tombstones::new(config.seed, config.tcp_limit.saturating_mul(2)),
             reassembly: Reassembly::new(Limits::default()),

@@ -18,6 +18,8 @@ pub(crate) struct Plain {
     pub(crate) without_fin: bool,
     /// What acknowledgement and window field are put in the place of its own.
     pub(crate) ack: Option<(Seq, u16)>,
+    /// A maximum segment size to add, if there is room for the option.
+    pub(crate) mss: Option<u16>,
 }
 
 impl Plain {
@@ -28,6 +30,7 @@ impl Plain {
             payload: true,
             without_fin: false,
             ack: None,
+            mss: None,
         }
     }
 }
@@ -78,8 +81,9 @@ pub(crate) fn write_with_window(to: &mut Vec<u8>, ip: &IpPacket<'_>, field: u16)
 }
 
 /// Sets the window scale option of a SYN that [`write`] wrote, if it has one.
-pub(crate) fn set_window_scale(frame: &mut [u8], header_len: usize, shift: u8) {
-    let start = frame.len().saturating_sub(header_len);
+pub(crate) fn set_window_scale(frame: &mut [u8], shift: u8) {
+    let v6 = frame.first().is_some_and(|first| first >> 4 == 6);
+    let start = if v6 { 40 } else { 20 };
     let Some(mut options) = frame.get_mut(start + 20..) else {
         return;
     };
@@ -110,8 +114,11 @@ pub(crate) fn write(to: &mut Vec<u8>, ip: &IpPacket<'_>, plain: Plain) {
     } else {
         ip.payload.get(..plain.header_len).unwrap_or(ip.payload)
     };
-    // Fits: the packet came as an IP packet of at least this length.
-    let length = u16::try_from(tcp.len()).unwrap_or(u16::MAX);
+    // A header has room for 40 octets of options.
+    let mss = plain.mss.filter(|_| plain.header_len <= 56);
+    let added = if mss.is_some() { 4 } else { 0 };
+    // Fits: the packet came as an IP packet of about this length.
+    let length = u16::try_from(tcp.len() + added).unwrap_or(u16::MAX);
     match (ip.source, ip.destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             let [high, low] = length.saturating_add(20).to_be_bytes();
@@ -136,6 +143,15 @@ pub(crate) fn write(to: &mut Vec<u8>, ip: &IpPacket<'_>, plain: Plain) {
     to.extend_from_slice(tcp);
     if let Some(options) = to.get_mut(start + 20..start + plain.header_len) {
         truncate_options(options);
+    }
+    if let Some(mss) = mss
+        && to.len() >= start + 20
+    {
+        let [high, low] = mss.to_be_bytes();
+        to.splice(start + 20..start + 20, [2, 4, high, low]);
+        if let Some(offset) = to.get_mut(start + 12) {
+            *offset += 1 << 4;
+        }
     }
     let Some(addresses) = Addresses::new(ip.source, ip.destination) else {
         return;

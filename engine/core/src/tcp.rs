@@ -10,7 +10,9 @@
 pub(crate) mod challenge;
 pub(crate) mod crafted;
 pub(crate) mod isn;
+pub(crate) mod sack;
 pub(crate) mod sender;
+pub(crate) mod silly;
 pub(crate) mod stack;
 pub(crate) mod tombstone;
 
@@ -24,6 +26,7 @@ use crate::plain::Plain;
 use crate::seq::Seq;
 use crate::tcp::challenge::Allowance;
 use crate::tcp::crafted::Crafted;
+use crate::tcp::sack::Holes;
 use crate::tcp::sender::{Sender, Told};
 use crate::tcp::stack::{Emitted, Socket, State};
 use crate::time::Micros;
@@ -42,6 +45,10 @@ pub(crate) struct TcpFlow {
 
 /// Where the flow stands between SYN and close.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the flow is boxed, and nearly every one is live"
+)]
 pub(crate) enum Phase {
     /// The dial is pending; nothing was answered yet.
     Dialing(HeldSyn),
@@ -57,6 +64,8 @@ pub(crate) struct HeldSyn {
     pub(crate) isn: Seq,
     pub(crate) mss: u16,
     pub(crate) window_scale: u8,
+    /// Selective acknowledgements are permitted.
+    pub(crate) sack: bool,
     pub(crate) since: Micros,
 }
 
@@ -85,10 +94,18 @@ pub(crate) struct Live {
     pub(crate) acked: Seq,
     /// The window field that came with it.
     pub(crate) device_window: u16,
+    /// The highest sequence number that came with a window (SND.WL1 of RFC 9293 section 3.10.7.4).
+    pub(crate) window_seq: Seq,
     /// By how much the device's window fields are shifted (RFC 7323 section 2).
     pub(crate) window_scale: u8,
     /// The largest window the device ever offered, octets (MAX.SND.WND of RFC 5961 section 5).
     pub(crate) max_window: u32,
+    /// Since when text is held back from a silly window.
+    pub(crate) withheld: Option<Micros>,
+    /// Selective acknowledgements are permitted.
+    pub(crate) sack: bool,
+    /// What was received behind a hole, while there is one.
+    pub(crate) holes: Option<Box<Holes>>,
     /// The highest acknowledgement that left.
     pub(crate) acknowledged: Seq,
     /// The highest right window edge that was promised to the device.
@@ -151,8 +168,12 @@ impl Live {
             emitted: isn,
             acked: isn,
             device_window: 0,
+            window_seq: held.isn,
             window_scale: held.window_scale,
             max_window: 0,
+            withheld: None,
+            sack: held.sack,
+            holes: None,
             acknowledged: held.isn,
             edge: held.isn,
             relayed: 0,
@@ -230,11 +251,16 @@ impl Live {
     }
 
     /// Notes the acknowledgement and window of an acceptable segment.
-    pub(crate) fn note_ack(&mut self, now: Micros, ack: Seq, window: u16) -> Told {
+    pub(crate) fn note_ack(&mut self, now: Micros, seq: Seq, ack: Seq, window: u16) -> Told {
         if ack.is_before(self.acked) || ack.is_after(self.emitted) {
             return Told::Old;
         }
         let octets = u32::try_from(ack.minus(self.acked)).unwrap_or(0);
+        if octets == 0 && seq.is_before(self.window_seq) {
+            // Newer text has told of the window already (RFC 9293 section 3.10.7.4, fifth).
+            return Told::Old;
+        }
+        self.window_seq = self.window_seq.latest(seq);
         let same = window == self.device_window;
         self.device_window = window;
         self.max_window = self.max_window.max(self.send_window());
@@ -330,6 +356,7 @@ impl Live {
             ack: self.acked,
             window,
             fin: false,
+            octet: false,
         }
     }
 
@@ -341,6 +368,38 @@ impl Live {
     /// The device's window, octets (SND.WND).
     pub(crate) fn send_window(&self) -> u32 {
         u32::from(self.device_window) << self.window_scale
+    }
+
+    /// Whether a segment asks whether the flow is alive (RFC 9293 section 3.8.4), without text. smoltcp answers one a
+    /// second.
+    pub(crate) fn is_bare_probe(&self, segment: &Segment<'_>) -> bool {
+        segment.payload.is_empty()
+            && !segment.fin
+            && self.handshake_done()
+            && segment.seq.plus(1) == self.expected()
+    }
+
+    /// Notes text that smoltcp was just shown, `expected` being RCV.NXT before it. Says whether it stands behind a
+    /// hole.
+    pub(crate) fn note_text(&mut self, expected: Seq, segment: &Segment<'_>) -> bool {
+        let text = u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
+        let ahead = segment.seq.is_after(expected);
+        if text == 0 || !(ahead || self.holes.is_some()) {
+            return false;
+        }
+        let (edge, end) = (self.edge, segment.seq.plus(text));
+        let start = if ahead { segment.seq } else { expected };
+        let end = if end.is_after(edge) { edge } else { end };
+        if end.is_after(start) {
+            let holes = self.holes.get_or_insert_with(|| Box::new(Holes::new()));
+            let longer = holes.note(expected, start, end);
+            let filled = holes.are_filled();
+            // Should the two ever differ, silence is safe: a block may be left out, not made up.
+            if filled || expected.plus(longer) != self.expected() {
+                self.holes = None;
+            }
+        }
+        ahead
     }
 
     /// Where a segment without text must stand for the device to look at it: one past all that ever left, but
@@ -388,6 +447,7 @@ impl Live {
                 ack: self.acked,
                 window: self.field_for(self.acked),
                 fin: true,
+                octet: false,
             },
         )
     }

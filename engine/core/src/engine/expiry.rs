@@ -191,7 +191,8 @@ impl Engine {
                     if live.socket.state() == State::TimeWait {
                         return Some(own);
                     }
-                    match stack.poll_at(now, &live.socket) {
+                    let wanted = live.override_at();
+                    match wanted.or_else(|| stack.poll_at(now, &live.socket)) {
                         Some(at) if at < own.0 => Some((at.max(now), TimerName::Transmit)),
                         _ => Some(own),
                     }

@@ -3,7 +3,7 @@
 use crate::batch::FrameBatch;
 use crate::build::TcpControl;
 use crate::dns::Asker;
-use crate::engine::{BATCH, Engine, Event};
+use crate::engine::{BATCH, Engine, Event, augment};
 use crate::key::FlowKey;
 use crate::output::{By, Close, How, RemoteEnd};
 use crate::table::{FlowId, Kind};
@@ -150,16 +150,21 @@ impl Engine {
                 }
                 let late = live.starts_late();
                 let at = if late { now.plus(LAG) } else { now };
-                let path_mtu = live.path_mtu;
+                let (stack, out) = (&mut self.stack, &mut self.out);
+                if live.withholds(now) {
+                    if live.owes_acknowledgement() {
+                        let (key, scratch) = (key.unpack(), &mut self.scratch);
+                        augment::prompt(stack, now, live, &key, scratch, out);
+                    }
+                    break;
+                }
+                let path_mtu = augment::longest_packet(live, &key);
                 let floor = live.next_out();
-                let sent = self
-                    .stack
-                    .egress(at, &mut live.socket, floor, &mut self.out, path_mtu);
-                let Some(sent) = sent else {
+                let Some(sent) = stack.egress(at, &mut live.socket, floor, out, path_mtu) else {
                     break;
                 };
                 live.budget_used += 1;
-                let again = live.note_emitted(now, sent);
+                let again = augment::note(live, now, sent, out);
                 live.lagging = (live.lagging || (late && sent.payload > 0)) && !again;
                 self.counters.tcp_retransmissions += u64::from(again);
             }
@@ -168,6 +173,12 @@ impl Engine {
                     nudged = true;
                     self.counters.guard_hits += 1;
                     nudge(&mut self.stack, &mut self.scratch, now, live, &key.unpack());
+                    if live.device_window == 0
+                        && live.unacknowledged()
+                        && augment::probe(&mut self.stack, now, live, &mut self.out)
+                    {
+                        self.counters.tcp_retransmissions += 1;
+                    }
                 }
                 Edge::None => break,
                 Edge::HalfClose => self.events.push_back(Event::HalfClose { flow: id }),

@@ -7,7 +7,7 @@ use crate::config::Refusal;
 use crate::counters::Taken;
 use crate::dns;
 use crate::drop_reason::DropReason;
-use crate::engine::Engine;
+use crate::engine::{Engine, augment};
 use crate::key::{FlowKey, PackedKey, Proto};
 use crate::output::{By, Close, DialResult, How, Misuse};
 use crate::packet::{IpPacket, Segment};
@@ -16,8 +16,11 @@ use crate::seq::Seq;
 use crate::table::{FlowId, Kind};
 use crate::tcp::sender::Told;
 use crate::tcp::stack::State;
-use crate::tcp::{HeldSyn, LAG, Live, Phase, Placement, TcpFlow, isn};
+use crate::tcp::{HeldSyn, LAG, Live, Phase, Placement, TcpFlow, isn, sack};
 use crate::time::Micros;
+
+/// RFC 9293 section 3.7.1, MUST-15.
+const DEFAULT_MSS_V6: u16 = 1220;
 
 impl Engine {
     pub(super) fn segment(
@@ -114,7 +117,7 @@ impl Engine {
         } else if segment.syn {
             let repeated = segment.ack.is_none() && segment.seq == live.device_isn;
             if repeated && !live.handshake_done() {
-                // smoltcp repeats its SYN-ACK by its own timer; the copy tells nothing new.
+                self.repeat_syn_ack(now, slot, ip, segment, key);
                 return Ok(Taken::Control);
             }
             // RFC 5961 section 4: never believed, always challenged.
@@ -137,6 +140,15 @@ impl Engine {
                 self.acknowledge(slot, key);
                 return Ok(Taken::Control);
             }
+            if live.is_bare_probe(segment) {
+                live.last_activity = now;
+                if live.challenges.draw(now) {
+                    self.acknowledge(slot, key);
+                } else {
+                    self.counters.tcp_challenges_withheld += 1;
+                }
+                return Ok(Taken::Control);
+            }
         } else {
             return Err(DropReason::Unsynchronised);
         }
@@ -148,12 +160,15 @@ impl Engine {
         let ack = segment.ack.unwrap_or(live.acked);
         live.last_activity = now;
         live.budget_used = 0;
+        let expected = live.expected();
         let acceptable = live.is_acceptable(segment);
+        let mut closes_over_text = false;
         let mut at = now;
         if acceptable {
-            let told = live.note_ack(now, ack, segment.window);
+            let told = live.note_ack(now, segment.seq, ack, segment.window);
             if matches!(told, Told::Progress(_)) {
                 // Out of place, or under a closed window: smoltcp may pass over it.
+                closes_over_text = live.device_window == 0 && live.unacknowledged();
                 live.unheard |= segment.seq != live.expected() || live.edge == segment.seq;
                 if live.lagging {
                     live.lagging = false;
@@ -169,7 +184,12 @@ impl Engine {
             }
         }
         let text_again = segment.fin && live.keep_fin(segment);
-        let field = live.field_for(ack);
+        let mut field = live.field_for(ack);
+        if closes_over_text {
+            // smoltcp would trade its retransmission timer for one that probes with what comes after, if anything
+            // does. The flow's turn tells it that the window is closed.
+            field = field.max(1);
+        }
         let mut shown = field;
         let repair = live.repair(segment, field);
         let frame = if repair.is_some() || ip.extended || !plain::options_are_sound(segment.options)
@@ -196,12 +216,16 @@ impl Engine {
             live.note_shown(shown);
         }
         let floor = live.next_out();
-        if !text_again
-            && let Some(sent) =
-                self.stack
-                    .ingress(at, &mut live.socket, frame, floor, &mut self.out)
-        {
-            live.note_emitted(now, sent);
+        if !text_again {
+            let (stack, out) = (&mut self.stack, &mut self.out);
+            let sent = stack.ingress(at, &mut live.socket, frame, floor, out);
+            let ahead = live.note_text(expected, segment);
+            if let Some(sent) = sent {
+                augment::note(live, now, sent, out);
+            } else if ahead && live.handshake_done() {
+                // smoltcp says nothing about text that it has no place for.
+                augment::prompt(stack, now, live, key, &mut self.scratch, out);
+            }
         }
         if let Some(fin) = live.kept_fin() {
             self.counters.guard_hits += 1;
@@ -249,7 +273,7 @@ impl Engine {
         let Phase::Live(live) = &tcp.phase else {
             return;
         };
-        let window = live.edge.minus(live.acknowledged).clamp(0, 65_535);
+        let window = live.edge.minus(live.expected()).clamp(0, 65_535);
         let control = TcpControl::Ack {
             sequence: live.next_out().0,
             acknowledgement: live.expected().0,
@@ -330,13 +354,14 @@ impl Engine {
             }
             return Err(DropReason::Admission);
         }
-        let default_mss = if ip.is_v6() { 1220 } else { 536 };
+        let default_mss = if ip.is_v6() { DEFAULT_MSS_V6 } else { 536 };
         let mut held = HeldSyn {
             frame: Vec::new(),
             isn: segment.seq,
             // RFC 9293 section 3.7.1: without the option the default stands.
             mss: segment.mss.filter(|mss| *mss > 0).unwrap_or(default_mss),
             window_scale: segment.window_scale.unwrap_or(0),
+            sack: sack::is_permitted(segment.options),
             since: now,
         };
         held.frame = plain_syn(ip, segment, held.shown_scale(&self.config));
@@ -428,19 +453,19 @@ impl Engine {
     }
 }
 
-/// The SYN as smoltcp shall see it later: no payload, no extension headers, the shift of the windows it is shown.
-fn plain_syn(ip: &IpPacket<'_>, segment: &Segment<'_>, scale: u8) -> Vec<u8> {
+/// The SYN as smoltcp shall see it later: no payload, no extension headers, the shift of the windows it is shown, and
+/// the default segment size of IPv6 spelled out, where smoltcp has IPv4's.
+pub(super) fn plain_syn(ip: &IpPacket<'_>, segment: &Segment<'_>, scale: u8) -> Vec<u8> {
     let mut frame = Vec::new();
     plain::write(
         &mut frame,
         ip,
         Plain {
-            header_len: segment.header_len,
             payload: false,
-            without_fin: false,
-            ack: None,
+            mss: (ip.is_v6() && segment.mss.is_none()).then_some(DEFAULT_MSS_V6),
+            ..Plain::whole(segment)
         },
     );
-    plain::set_window_scale(&mut frame, segment.header_len, scale);
+    plain::set_window_scale(&mut frame, scale);
     frame
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::seq::Seq;
 
-/// What a crafted segment says; it never carries text.
+/// What a crafted segment says; its text is never new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Crafted {
     pub(crate) seq: Seq,
@@ -12,6 +12,8 @@ pub(crate) struct Crafted {
     /// The window field.
     pub(crate) window: u16,
     pub(crate) fin: bool,
+    /// One octet of text, which makes smoltcp answer a segment that stands before its window.
+    pub(crate) octet: bool,
 }
 
 impl Crafted {
@@ -19,14 +21,15 @@ impl Crafted {
     /// those of received frames.
     pub(crate) fn write(self, to: &mut Vec<u8>, client: SocketAddr, server: SocketAddr) {
         to.clear();
+        let octet = u8::from(self.octet);
         match (client.ip(), server.ip()) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                to.extend([0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0]);
+                to.extend([0x45, 0, 0, 40 + octet, 0, 0, 0x40, 0, 64, 6, 0, 0]);
                 to.extend(source.octets());
                 to.extend(destination.octets());
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                to.extend([0x60, 0, 0, 0, 0, 20, 6, 64]);
+                to.extend([0x60, 0, 0, 0, 0, 20 + octet, 6, 64]);
                 to.extend(source.octets());
                 to.extend(destination.octets());
             }
@@ -40,5 +43,8 @@ impl Crafted {
         to.extend([5 << 4, 0x10 | u8::from(self.fin)]);
         to.extend(self.window.to_be_bytes());
         to.extend([0; 4]);
+        if self.octet {
+            to.push(0);
+        }
     }
 }

@@ -79,7 +79,7 @@ mod tests {
             .syn()
             .write(&mut syn, &[])
             .expect("a Vec takes all");
-        let mut stack = Stack::new(1500, 4096, 4096);
+        let mut stack = Stack::new(1500, 4096, 4096, false);
         let now = Micros::from_secs(1);
         let server = "192.0.2.1:443".parse().expect("an address");
         let mut socket = stack.open(now, &syn, server, isn).expect("a sound SYN");

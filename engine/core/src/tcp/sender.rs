@@ -206,6 +206,11 @@ impl Sender {
         }
     }
 
+    /// Whether smoltcp sends again what had left before, all before `emitted`.
+    pub(crate) fn is_repeating(&self, emitted: Seq) -> bool {
+        self.next.is_before(emitted) || self.repair != Repair::None
+    }
+
     /// Whether the first unacknowledged segment is to be sent again now.
     pub(crate) fn wants_repair(&self) -> bool {
         self.repair == Repair::Wanted

@@ -20,6 +20,7 @@ use crate::tcp::isn;
 use crate::time::Micros;
 
 pub(crate) use smoltcp::socket::tcp::State;
+pub(crate) use smoltcp::storage::Assembler;
 
 /// smoltcp's part that all flows share.
 pub(crate) struct Stack {
@@ -27,6 +28,7 @@ pub(crate) struct Stack {
     mtu: usize,
     rx_ring: usize,
     tx_ring: usize,
+    nagle: bool,
 }
 
 impl fmt::Debug for Stack {
@@ -42,6 +44,13 @@ impl fmt::Debug for Stack {
 pub(crate) struct Socket {
     set: SocketSet<'static>,
     handle: SocketHandle,
+    /// Octets that the dialer has taken and that still stand in the receive ring.
+    kept: usize,
+    /// How many of them give up their room at once (RFC 9293 section 3.8.6.2.2): a segment, or half the ring. smoltcp
+    /// would tell the device of every single octet.
+    step: usize,
+    /// The octets behind the kept ones, when the ring wraps just there.
+    wrapped: Vec<u8>,
 }
 
 /// What smoltcp put on the wire in one call.
@@ -57,12 +66,13 @@ pub(crate) struct Emitted {
 }
 
 impl Stack {
-    pub(crate) fn new(mtu: usize, rx_ring: usize, tx_ring: usize) -> Self {
+    pub(crate) fn new(mtu: usize, rx_ring: usize, tx_ring: usize, nagle: bool) -> Self {
         Self {
             iface: interface(mtu, 0),
             mtu,
             rx_ring,
             tx_ring,
+            nagle,
         }
     }
 
@@ -80,7 +90,7 @@ impl Stack {
             tcp::SocketBuffer::new(vec![0; self.tx_ring]),
         );
         socket.set_ack_delay(None);
-        socket.set_nagle_enabled(false);
+        socket.set_nagle_enabled(self.nagle);
         socket.listen((server.ip(), server.port())).ok()?;
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(socket);
@@ -95,7 +105,14 @@ impl Stack {
             emitted: None,
         };
         once.poll_ingress_single(instant(now), &mut port, &mut set);
-        let socket = Socket { set, handle };
+        let headers = if server.is_ipv6() { 60 } else { 40 };
+        let socket = Socket {
+            set,
+            handle,
+            kept: 0,
+            step: (self.rx_ring / 2).min(self.mtu.saturating_sub(headers)),
+            wrapped: Vec::new(),
+        };
         (socket.state() == State::SynReceived).then_some(socket)
     }
 
@@ -174,7 +191,7 @@ impl Socket {
 
     /// Octets received in order that the dialer has not taken.
     pub(crate) fn unread(&self) -> usize {
-        self.tcp().recv_queue()
+        self.tcp().recv_queue().saturating_sub(self.kept)
     }
 
     /// Octets that the transmit ring still has room for.
@@ -192,13 +209,38 @@ impl Socket {
 
     /// The next received octets, as far as they lie in one piece.
     pub(crate) fn peek(&mut self) -> &[u8] {
-        self.tcp_mut().peek(usize::MAX).unwrap_or(&[])
+        let (kept, unread) = (self.kept, self.unread());
+        let tcp = self.set.get_mut::<tcp::Socket<'_>>(self.handle);
+        let piece = tcp.peek(usize::MAX).map_or(0, <[u8]>::len);
+        if piece > kept || unread == 0 {
+            let piece = tcp.peek(usize::MAX).unwrap_or(&[]);
+            return piece.get(kept..).unwrap_or(&[]);
+        }
+        self.wrapped.resize(kept + unread, 0);
+        let read = tcp.peek_slice(&mut self.wrapped).unwrap_or(0);
+        self.wrapped.get(kept..read).unwrap_or(&[])
     }
 
-    /// Takes `count` octets off the receive ring.
+    /// Notes that the dialer has taken the next `count` octets.
     pub(crate) fn consume(&mut self, count: usize) {
-        // An error means there is nothing to take, which `peek` has said before.
-        let _ = self.tcp_mut().recv(|held| (count.min(held.len()), ()));
+        self.kept += count.min(self.unread());
+        if self.kept < self.step {
+            return;
+        }
+        self.wrapped = Vec::new();
+        // At most two pieces: the ring wraps once.
+        while self.kept > 0 {
+            let kept = self.kept;
+            let taken = self.tcp_mut().recv(|held| {
+                let count = kept.min(held.len());
+                (count, count)
+            });
+            // An error means there is nothing to take, which `unread` has said before.
+            let Some(taken) = taken.ok().filter(|taken| *taken > 0) else {
+                return;
+            };
+            self.kept -= taken;
+        }
     }
 
     /// Puts octets into the transmit ring; says how many fitted.

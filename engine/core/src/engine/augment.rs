@@ -1,0 +1,102 @@
+//! What is added to what smoltcp says: acknowledgements it would withhold, the blocks it leaves out.
+
+use crate::batch::FrameBatch;
+use crate::engine::Engine;
+use crate::key::{FlowKey, PackedKey};
+use crate::packet::{IpPacket, Segment};
+use crate::seq::Seq;
+use crate::table::Kind;
+use crate::tcp::crafted::Crafted;
+use crate::tcp::stack::{Emitted, Stack};
+use crate::tcp::{Live, Phase, sack};
+use crate::time::Micros;
+
+/// Notes what smoltcp has just emitted, and adds the SACK blocks it leaves out; says whether it had been emitted
+/// before.
+pub(super) fn note(live: &mut Live, now: Micros, sent: Emitted, out: &mut FrameBatch) -> bool {
+    if live.sack
+        && !sent.rst
+        && let Some(holes) = &live.holes
+    {
+        holes.attach(live.expected(), out);
+    }
+    live.note_emitted(now, sent)
+}
+
+/// How long a packet of a flow may be, if less than the MTU: because the path is narrower, or because SACK blocks need
+/// room beside the text.
+pub(super) fn longest_packet(live: &Live, key: &PackedKey) -> Option<usize> {
+    if !live.sack || live.holes.is_none() {
+        return live.path_mtu;
+    }
+    let headers = if key.unpack().server.is_ipv6() {
+        60
+    } else {
+        40
+    };
+    Some((usize::from(live.mss) + headers).saturating_sub(sack::ROOM))
+}
+
+/// Makes smoltcp acknowledge at once what it has received, as it does when a segment stands before its window.
+pub(super) fn prompt(
+    stack: &mut Stack,
+    now: Micros,
+    live: &mut Live,
+    key: &FlowKey,
+    scratch: &mut Vec<u8>,
+    out: &mut FrameBatch,
+) {
+    let before = Crafted {
+        seq: Seq(live.expected().0.wrapping_sub(1)),
+        ack: live.acked,
+        window: live.shown_field(),
+        fin: false,
+        octet: true,
+    };
+    before.write(scratch, key.client, key.server);
+    let floor = live.next_out();
+    if let Some(sent) = stack.ingress(now, &mut live.socket, scratch, floor, out) {
+        note(live, now, sent, out);
+    }
+}
+
+/// Sends the probe of a closed window that smoltcp has just put off: its retransmission timeout was the time for it.
+pub(super) fn probe(stack: &mut Stack, now: Micros, live: &mut Live, out: &mut FrameBatch) -> bool {
+    let Some(due) = stack.poll_at(now, &live.socket) else {
+        return false;
+    };
+    let floor = live.next_out();
+    match stack.egress(due, &mut live.socket, floor, out, None) {
+        Some(sent) => note(live, now, sent, out),
+        None => false,
+    }
+}
+
+impl Engine {
+    /// Answers a SYN that came again before the handshake was done (RFC 9293 section 3.10.7.4), with the SYN-ACK that
+    /// it got: the same SYN and number make the same.
+    pub(super) fn repeat_syn_ack(
+        &mut self,
+        now: Micros,
+        slot: u32,
+        ip: &IpPacket<'_>,
+        segment: &Segment<'_>,
+        key: &FlowKey,
+    ) {
+        let Some(flow) = self.flows.at(slot) else {
+            return;
+        };
+        let Kind::Tcp(tcp) = &flow.kind else { return };
+        let Phase::Live(live) = &tcp.phase else {
+            return;
+        };
+        let syn = super::segment::plain_syn(ip, segment, live.shown_scale);
+        if self.out.len() < self.config.output_limit
+            && let Some(mut twin) = self.stack.open(now, &syn, key.server, live.isn)
+        {
+            let floor = live.isn;
+            self.stack
+                .egress(now, &mut twin, floor, &mut self.out, None);
+        }
+    }
+}

@@ -34,6 +34,7 @@ pub use build::{BuildError, Ends};
 pub use compare::Difference;
 pub use cursor::NotationError;
 pub use icmp::{IcmpMessage, Quote, Unreachable};
+pub(crate) use number::wrap;
 pub use number::{Bindings, Num, Numbering};
 pub use options::{OptionPattern, OptionsPattern};
 pub use overrides::{Extension, Field, Override, Value};

@@ -86,6 +86,7 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         udp_limit,
         seed,
         martians,
+        nagle,
         rx_buffer,
         tx_buffer,
         udp_path_mtu,
@@ -183,6 +184,7 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
     if let Some(limit) = output_limit {
         config.output_limit = *limit as usize;
     }
+    config.nagle = nagle.unwrap_or(config.nagle);
     config.rx_buffer = rx_buffer.as_ref().map(size);
     config.tx_buffer = tx_buffer.as_ref().map(size);
     for (field, value) in [

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use super::build::BuildError;
+use super::number::{Num, wrap};
 use super::{Extension, Field, Override, Value};
 use crate::packet::build::{last_next_header, with_extension_headers};
 use crate::packet::patch::{repair_checksums, set_lengths};
@@ -71,6 +72,16 @@ pub(super) fn transport(packet: &mut [u8], overrides: &[Override], raw: bool) {
     }
     if !raw {
         repair_checksums(packet);
+    }
+    for Override { field, value } in overrides {
+        if let (Field::TcpSequence, Value::Sequence(Num::Value(number)), TCP) =
+            (field, value, protocol)
+        {
+            write_at(packet, at + 4, &wrap(*number).to_be_bytes());
+            if !raw {
+                repair_checksums(packet);
+            }
+        }
     }
     for Override { field, value } in overrides {
         let offset = match (field, protocol) {
@@ -188,6 +199,9 @@ pub(super) fn actual(packet: &Packet<'_>, field: Field, wanted: &Value) -> Optio
         Field::TcpReserved => packet
             .tcp()
             .map(|tcp| Value::Number(u32::from(tcp.reserved))),
+        Field::TcpSequence => packet
+            .tcp()
+            .map(|tcp| Value::Sequence(Num::of(tcp.sequence.0))),
         Field::TcpUrgent => packet.tcp().map(|tcp| Value::Number(u32::from(tcp.urgent))),
         Field::IpTtl => Some(Value::Number(u32::from(packet.ttl))),
         Field::IpIdentification if v4 => Some(Value::Number(packet.identification)),
@@ -288,7 +302,11 @@ fn numbers(overrides: &[Override]) -> impl Iterator<Item = (Field, u32)> {
     overrides.iter().filter_map(|one| match one.value {
         Value::Number(value) => Some((one.field, value)),
         Value::Flags(bits) => Some((one.field, u32::from(bits))),
-        Value::Bad | Value::Bytes(_) | Value::Address(_) | Value::Extensions(_) => None,
+        Value::Bad
+        | Value::Sequence(_)
+        | Value::Bytes(_)
+        | Value::Address(_)
+        | Value::Extensions(_) => None,
     })
 }
 
@@ -299,7 +317,11 @@ fn set_checksum(packet: &mut [u8], at: usize, value: &Value) {
         // Not the complement: 0 and 65,535 are one sum; and not 0, which UDP reads as none.
         Value::Bad if found == 0x0101 => set_half(packet, at, found ^ 0x0202),
         Value::Bad => set_half(packet, at, found ^ 0x0101),
-        Value::Flags(_) | Value::Bytes(_) | Value::Address(_) | Value::Extensions(_) => {}
+        Value::Sequence(_)
+        | Value::Flags(_)
+        | Value::Bytes(_)
+        | Value::Address(_)
+        | Value::Extensions(_) => {}
     }
 }
 

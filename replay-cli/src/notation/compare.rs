@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::apply;
 use super::icmp::{IcmpMessage, Quote};
-use super::number::{Bindings, Num, Numbering};
+use super::number::{Bindings, Num, Numbering, wrap};
 use super::payload::Hex;
 use super::{
     Body, Direction, Field, FragmentBody, FragmentSource, OptionsPattern, Payload, Segment,
@@ -293,6 +293,9 @@ impl Comparison<'_> {
                         wanted.number == actual.number
                             && (wanted.content.is_none() || wanted.content == actual.content)
                     })
+            }
+            (Value::Sequence(wanted), Some(Value::Sequence(Num::Value(actual)))) => {
+                wanted.accepts(wrap(*actual), &mut self.bindings)
             }
             (wanted, actual) => Some(wanted) == actual.as_ref(),
         };

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::cursor::{Fault, Span};
-use super::number::parse_plain;
+use super::number::{Num, parse_plain};
 use super::payload::{Hex, parse_hex};
 
 /// One `!field=value`.
@@ -25,6 +25,8 @@ pub enum Field {
     TcpOffset,
     /// `tcp.reserved`: the four reserved bits.
     TcpReserved,
+    /// `tcp.seq`: the sequence number as it is on the wire.
+    TcpSequence,
     /// `tcp.urgent`: the urgent pointer.
     TcpUrgent,
     /// `udp.checksum`; 0 means none.
@@ -76,6 +78,8 @@ pub enum Field {
 pub enum Value {
     /// A number.
     Number(u32),
+    /// A sequence number, which an expectation may bind to a name.
+    Sequence(Num),
     /// A checksum that is wrong.
     Bad,
     /// IPv4 flags: 1 more fragments, 2 don't fragment, 4 reserved.
@@ -101,6 +105,7 @@ pub struct Extension {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Number(u32),
+    Sequence,
     Checksum,
     Flags,
     Bytes,
@@ -109,10 +114,11 @@ enum Form {
 }
 
 /// Name, form, and whether an expectation may ask for it.
-const TABLE: [(Field, &str, Form, bool); 25] = [
+const TABLE: [(Field, &str, Form, bool); 26] = [
     (Field::TcpChecksum, "tcp.checksum", Form::Checksum, true),
     (Field::TcpOffset, "tcp.offset", Form::Number(15), false),
     (Field::TcpReserved, "tcp.reserved", Form::Number(15), true),
+    (Field::TcpSequence, "tcp.seq", Form::Sequence, true),
     (Field::TcpUrgent, "tcp.urgent", Form::Number(0xffff), true),
     (Field::UdpChecksum, "udp.checksum", Form::Checksum, true),
     (Field::UdpLength, "udp.len", Form::Number(0xffff), false),
@@ -176,7 +182,7 @@ impl Override {
         })?;
         Ok(Self {
             field: *field,
-            value: form.parse(value)?,
+            value: form.parse(value, expected)?,
         })
     }
 }
@@ -184,7 +190,7 @@ impl Override {
 impl Form {
     fn example(self) -> &'static str {
         match self {
-            Self::Number(_) => "1",
+            Self::Number(_) | Self::Sequence => "1",
             Self::Checksum => "bad",
             Self::Flags => "df",
             Self::Bytes => "hex digits",
@@ -193,8 +199,12 @@ impl Form {
         }
     }
 
-    fn parse(self, value: Span<'_>) -> Result<Value, Fault> {
+    fn parse(self, value: Span<'_>, expected: bool) -> Result<Value, Fault> {
         match self {
+            Self::Sequence if expected => Num::parse(value, u32::MAX).map(Value::Sequence),
+            Self::Sequence => {
+                parse_plain(value, u32::MAX).map(|number| Value::Sequence(Num::of(number)))
+            }
             Self::Number(max) => parse_plain(value, max).map(Value::Number),
             Self::Checksum if value.text == "bad" => Ok(Value::Bad),
             Self::Checksum => parse_plain(value, 0xffff).map(Value::Number),
@@ -277,6 +287,7 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(value) => write!(f, "{value}"),
+            Self::Sequence(value) => write!(f, "{value}"),
             Self::Bad => write!(f, "bad"),
             Self::Flags(0) => write!(f, "none"),
             Self::Flags(bits) => {

@@ -194,6 +194,19 @@ fn a_name_is_bound_by_the_first_match_and_asked_of_the_next() {
 }
 
 #[test]
+fn a_sequence_number_on_the_wire_can_be_sent_expected_and_bound() {
+    let sent = "0 > get S. 0:0(0) !tcp.seq=4294967290";
+    let mut bindings = Bindings::default();
+    assert!(compare("~ > get S. !tcp.seq=4294967290", sent, &mut bindings).is_empty());
+    assert!(compare("~ > get S. !tcp.seq=$isn", sent, &mut bindings).is_empty());
+    let later = "0 > get S. 0:0(0) !tcp.seq=4";
+    assert!(compare("~ > get S. !tcp.seq=$isn+10", later, &mut bindings).is_empty());
+    let found = compare("~ > get S. !tcp.seq=$isn", later, &mut bindings);
+    assert_eq!(found, ["tcp.seq: expected $isn, got 4"]);
+    assert!(Line::parse("0 < get S 0:0(0) !tcp.seq=$isn").is_err());
+}
+
+#[test]
 fn a_packet_that_does_not_match_binds_nothing() {
     let mut bindings = Bindings::default();
     assert!(!compare("~ > get P. ack $a", "0 > get . ack 80", &mut bindings).is_empty());

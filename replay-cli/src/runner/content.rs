@@ -33,6 +33,7 @@ pub(crate) enum Action {
     Wait(u64),
     Send(Content),
     SendFrom(SocketAddr, Content),
+    Take(u64),
     Block,
     Unblock,
     Shutdown,
@@ -76,6 +77,7 @@ pub(crate) fn resolve(
             Step::SendFrom(datagram) => {
                 actions.push(Action::SendFrom(datagram.from, content(&datagram.bytes)?));
             }
+            Step::Take(count) => actions.push(Action::Take(*count)),
             Step::Block(_) => actions.push(Action::Block),
             Step::Unblock(_) => actions.push(Action::Unblock),
             Step::Shutdown(_) => actions.push(Action::Shutdown),

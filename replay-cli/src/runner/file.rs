@@ -203,7 +203,7 @@ fn run_one(
     suffix: String,
     via: &Via,
 ) -> ScenarioOutcome {
-    let isns = lines::isns(scenario);
+    let isns = lines::isns(scenario, &prepared.lines);
     let first = play(loaded, scenario, prepared, &isns, via);
     let second = play(loaded, scenario, prepared, &isns, via);
     let mut outcome = ScenarioOutcome {

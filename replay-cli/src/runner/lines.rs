@@ -7,9 +7,9 @@ use engine::{FlowKey, PathChange};
 use super::matcher::{Found, Matcher, View};
 use super::script::key_of;
 use super::world::{World, seconds};
-use crate::notation::{Action, Direction, Ends, Line, Segment};
+use crate::notation::{Action, Body, Direction, Ends, Line, Num, Segment, Value, wrap};
 use crate::outcome::{Failure, FailureKind};
-use crate::packet::{self, Seq};
+use crate::packet::{self, Flags, Seq};
 use crate::scenario::{Protocol, Scenario};
 
 /// Lines with the JSON pointer of each.
@@ -28,8 +28,9 @@ pub(crate) struct Findings {
     pub(crate) matcher: Matcher,
 }
 
-/// The device's ISN of every tuple that lines may use: any number does, as long as it is always the same.
-pub(crate) fn isns(scenario: &Scenario) -> BTreeMap<FlowKey, Seq> {
+/// The device's ISN of every tuple that lines may use: any number does, as long as it is always the same, unless a SYN
+/// says which.
+pub(crate) fn isns(scenario: &Scenario, lines: &[(String, Line)]) -> BTreeMap<FlowKey, Seq> {
     let mut isns = BTreeMap::new();
     for (index, (_, spec)) in scenario.flows.iter().enumerate() {
         if let Some(key) = key_of(spec.protocol, spec.client, spec.server) {
@@ -38,7 +39,38 @@ pub(crate) fn isns(scenario: &Scenario) -> BTreeMap<FlowKey, Seq> {
             isns.entry(key).or_insert(isn);
         }
     }
+    for segment in lines.iter().filter_map(|(_, line)| match &line.action {
+        Action::Inject(segment) => Some(segment),
+        _ => None,
+    }) {
+        let written = scenario
+            .flow(&segment.flow)
+            .and_then(|spec| key_of(spec.protocol, spec.client, spec.server));
+        if let Some(key) = written
+            && let Some(isn) = initial_number(segment)
+        {
+            isns.insert(key, isn);
+        }
+    }
     isns
+}
+
+/// The number that a SYN is given as it is on the wire.
+fn initial_number(segment: &Segment) -> Option<Seq> {
+    let Body::Tcp(tcp) = &segment.body else {
+        return None;
+    };
+    let start = tcp.range.as_ref().map(|range| &range.start);
+    let number = segment.overrides.iter().find_map(|one| match one.value {
+        Value::Sequence(Num::Value(number)) => Some(wrap(number)),
+        _ => None,
+    })?;
+    match start {
+        Some(Num::Value(start)) if tcp.flags == Flags::SYN => {
+            Some(Seq(number.wrapping_sub(wrap(*start))))
+        }
+        _ => None,
+    }
 }
 
 impl Timeline<'_> {

@@ -365,6 +365,11 @@ impl World<'_> {
                     }
                 }
             }
+            Action::Take(count) => {
+                let count = usize::try_from(*count).unwrap_or(usize::MAX);
+                let result = self.engine.remote_take(now, id, count);
+                self.dialer_step(result, "remote takes")
+            }
             Action::Block => {
                 let result = self.engine.remote_blocked(now, id);
                 self.dialer_step(result, "remote blocked")

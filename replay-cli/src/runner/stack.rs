@@ -58,6 +58,12 @@ pub(crate) trait Stack {
     /// The far side takes bytes again.
     fn remote_writable(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse>;
 
+    /// The far side takes the next `count` bytes, and no more until it is asked again. Not every way in can say so.
+    fn remote_take(&mut self, now: Micros, flow: FlowId, count: usize) -> Result<(), Misuse> {
+        let _ = (now, flow, count);
+        Err(Misuse::TookTooMuch)
+    }
+
     /// The far side's stream has ended.
     fn remote_closed(&mut self, now: Micros, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse>;
 

@@ -358,6 +358,7 @@ impl Checker<'_> {
             }
             Step::Read(_)
             | Step::Wait(_)
+            | Step::Take(_)
             | Step::Block(_)
             | Step::Unblock(_)
             | Step::Shutdown(_)

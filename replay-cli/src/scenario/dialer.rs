@@ -177,6 +177,8 @@ pub enum Step {
     Send(Bytes),
     /// UDP: one datagram that comes from another address than the one dialed.
     SendFrom(SendFrom),
+    /// TCP: takes the next n bytes from the engine, then none until the next `take` or `unblock`.
+    Take(u64),
     /// Takes no bytes from the engine until `unblock`.
     Block(True),
     /// Takes bytes from the engine again.
@@ -305,7 +307,7 @@ mod tests {
     #[test]
     fn every_step_prints_as_it_was_read() {
         let json = concat!(
-            r#"[{"read":78},{"read_until":{"text":"\r\n"}},{"read_eof":true},{"wait":"10ms"},{"send":{"hex":"00"}},{"block":true},"#,
+            r#"[{"read":78},{"read_until":{"text":"\r\n"}},{"read_eof":true},{"wait":"10ms"},{"send":{"hex":"00"}},{"block":true},{"take":5},"#,
             r#"{"unblock":true},{"shutdown":true},{"reset":true},{"fail":"tls"},{"echo":2},{"reply":[{"text":"a"}]}]"#
         );
         let steps: Vec<Step> = serde_json::from_str(json).unwrap();

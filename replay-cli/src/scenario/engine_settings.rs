@@ -29,6 +29,9 @@ pub struct EngineSettings {
     /// What happens to frames with addresses a device cannot mean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub martians: Option<Martians>,
+    /// Whether a short segment waits while another is unacknowledged (Nagle).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nagle: Option<bool>,
     /// The receive ring of a TCP flow, at most 65,535 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rx_buffer: Option<Size>,

@@ -1,9 +1,10 @@
 //! The engine as a library, its heap counted while it works.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use engine::{
-    Config, ConfigError, Counters, Deadline, DialResult, Engine, FlowId, Micros, Misuse,
+    Config, ConfigError, Counters, Deadline, DialResult, Engine, FlowId, Micros, Misuse, Output,
     PathChange, QueryId, RemoteEnd, Resolution,
 };
 
@@ -13,25 +14,43 @@ use crate::runner::observe::Seen;
 
 /// The engine itself.
 #[derive(Debug)]
-pub(super) struct Core(Engine);
+pub(super) struct Core {
+    engine: Engine,
+    /// How much flows that take a counted number of bytes may still be given.
+    takes: BTreeMap<FlowId, usize>,
+}
 
 impl Core {
     pub(super) fn new(config: Config) -> Result<Self, ConfigError> {
         heap::reset();
         let _counting = AtWork::begin();
-        Engine::new(config).map(Self)
+        Ok(Self {
+            engine: Engine::new(config)?,
+            takes: BTreeMap::new(),
+        })
     }
 
     /// Calls the engine and counts what it allocates.
     fn at_work<T>(&mut self, call: impl FnOnce(&mut Engine) -> T) -> T {
         let _counting = AtWork::begin();
-        call(&mut self.0)
+        call(&mut self.engine)
+    }
+
+    /// How many bytes of an output its flow may take, if it counts them.
+    fn limit(takes: &mut BTreeMap<FlowId, usize>, output: &Output<'_>) -> Option<(FlowId, usize)> {
+        let Output::Data { flow, bytes } = output else {
+            return None;
+        };
+        let left = takes.get_mut(flow)?;
+        let taken = bytes.len().min(*left);
+        *left -= taken;
+        Some((*flow, taken))
     }
 }
 
 impl Stack for Core {
     fn mtu(&self) -> usize {
-        self.0.config().mtu
+        self.engine.config().mtu
     }
 
     fn handle_frames(&mut self, now: Micros, frames: &[&[u8]]) {
@@ -77,7 +96,14 @@ impl Stack for Core {
     }
 
     fn remote_writable(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse> {
+        self.takes.remove(&flow);
         self.at_work(|engine| engine.remote_writable(now, flow))
+    }
+
+    fn remote_take(&mut self, now: Micros, flow: FlowId, count: usize) -> Result<(), Misuse> {
+        self.at_work(|engine| engine.remote_writable(now, flow))?;
+        self.takes.insert(flow, count);
+        Ok(())
     }
 
     fn remote_closed(&mut self, now: Micros, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse> {
@@ -96,10 +122,21 @@ impl Stack for Core {
     fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<Seen>) -> bool {
         loop {
             let counting = AtWork::begin();
-            let output = self.0.poll_output(now);
+            let output = self.engine.poll_output(now);
             drop(counting);
             let Some(output) = output else { return true };
+            let taken = Self::limit(&mut self.takes, &output);
             Seen::keep(output, to);
+            if let Some((flow, taken)) = taken {
+                if let Some(Seen::Data(_, bytes)) = to.last_mut() {
+                    bytes.truncate(taken);
+                }
+                if taken == 0 {
+                    to.pop();
+                }
+                // It was lent this very moment.
+                let _ = self.engine.remote_took(now, flow, taken);
+            }
             if to.len() > most {
                 return false;
             }
@@ -111,7 +148,7 @@ impl Stack for Core {
     }
 
     fn counters(&self) -> Option<Counters> {
-        Some(self.0.counters())
+        Some(self.engine.counters())
     }
 
     fn inspect(&mut self, now: Micros) -> String {

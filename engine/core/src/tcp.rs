@@ -315,11 +315,11 @@ impl Live {
             return offer.max(u16::try_from(least).unwrap_or(u16::MAX)).max(1);
         }
         // Once nothing is left to send a closed window means nothing, but a probe timer that smoltcp armed before
-        // would make it emit for ever in FIN-WAIT-2.
-        if ack == self.emitted && self.fin_emitted() {
-            offer.max(1)
-        } else {
+        // would make it emit for ever in FIN-WAIT-2, and it would probe at once for the next octet it is given.
+        if ack.is_before(self.isn.plus(1).plus(self.enqueued)) {
             offer
+        } else {
+            offer.max(1)
         }
     }
 
@@ -480,11 +480,6 @@ impl Live {
             plain.ack = Some((ack, field));
         }
         needed.then_some(plain)
-    }
-
-    /// Whether the FIN toward the device has left.
-    pub(crate) fn fin_emitted(&self) -> bool {
-        self.emitted.is_after(self.isn.plus(1).plus(self.enqueued))
     }
 
     /// The next octet expected from the device (RCV.NXT), which may be ahead of what was acknowledged.

@@ -34,6 +34,10 @@ impl Engine {
             client: SocketAddr::new(ip.source, segment.source_port),
             server: SocketAddr::new(ip.destination, segment.destination_port),
         };
+        if key.client == key.server {
+            // RFC 9293 section 3.9.2.3: nobody connects to itself from without.
+            return Err(DropReason::MartianSource);
+        }
         let packed = PackedKey::from(&key);
         let Some(slot) = self.flows.find(&packed) else {
             return self.segment_without_flow(now, ip, segment, key, packed);
@@ -203,7 +207,7 @@ impl Engine {
             plain::write(&mut self.scratch, ip, plain);
             self.scratch.as_slice()
         } else if field == segment.window
-            || (!segment.payload.is_empty() && live.socket.send_queue() == 0)
+            || (!segment.payload.is_empty() && segment.window > 0 && live.socket.send_queue() == 0)
         {
             // With nothing to send its belief does not matter: that saves the copy of an upload's text.
             shown = segment.window;

@@ -1,4 +1,4 @@
-//! Files made from code: the JSON Schema, and scenario files, which have one canonical form.
+//! Files made from code: the JSON Schema, the C header, and scenario files, which have one canonical form.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,10 @@ use super::{files_below, shown};
 
 /// Where the schema of scenario files is kept.
 const SCHEMA: &str = "replay-cli/schemas/scenario.schema.json";
+
+/// The package of the C ABI, and its header within.
+const FFI: &str = "engine/ffi";
+const HEADER: &str = "include/bridge.h";
 
 /// What a file has, and what it should have.
 pub(crate) struct Generated {
@@ -38,6 +42,7 @@ pub(crate) fn files(root: &Path) -> Vec<Result<Generated, String>> {
         path: root.join(SCHEMA),
         wanted: schema::scenario_schema_text(),
     })];
+    files.push(header(&root.join(FFI)));
     let scenarios = files_below(&root.join("expectations"));
     let is_scenario = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "json");
     files.extend(scenarios.into_iter().filter(is_scenario).map(|path| {
@@ -54,6 +59,24 @@ pub(crate) fn files(root: &Path) -> Vec<Result<Generated, String>> {
         }
     }));
     files
+}
+
+/// The header of the C ABI, from its Rust items and cbindgen.toml beside them.
+fn header(package: &Path) -> Result<Generated, String> {
+    let path = package.join(HEADER);
+    let failed = |error: String| format!("{}: {error}", path.display());
+    let config = cbindgen::Config::from_file(package.join("cbindgen.toml")).map_err(failed)?;
+    let bindings = cbindgen::Builder::new()
+        .with_crate(package)
+        .with_config(config)
+        .generate()
+        .map_err(|error| failed(error.to_string()))?;
+    let mut text = Vec::new();
+    bindings.write(&mut text);
+    let wanted = String::from_utf8(text).map_err(|error| failed(error.to_string()))?;
+    // The heading is rustdoc's.
+    let wanted = wanted.replace(" # Safety\n", " The caller promises:\n");
+    Ok(Generated { path, wanted })
 }
 
 pub(super) fn check(root: &Path) -> Vec<String> {

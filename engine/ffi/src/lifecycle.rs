@@ -1,0 +1,214 @@
+//! Making, starting, driving, stopping and freeing an engine.
+
+use core::ffi::c_char;
+use core::time::Duration;
+use std::path::PathBuf;
+
+use engine::{Config, Martians, PathPolicy};
+use engine_driver::Limits;
+
+use crate::bridge::Bridge;
+use crate::handle::{enter, find, guard, guard_count, leave};
+use crate::host::Callbacks;
+use crate::read;
+use crate::types::{BRIDGE_ABI_VERSION, BridgeCallbacks, BridgeConfig, BridgeEngine, BridgeStatus};
+
+/// The longest path, octets.
+const PATH: usize = 4096;
+
+/// The version of the library's ABI: `BRIDGE_ABI_VERSION` of its own header.
+#[unsafe(no_mangle)]
+pub extern "C" fn BridgeVersion() -> u32 {
+    BRIDGE_ABI_VERSION
+}
+
+/// Makes an engine; both structs are copied. Null: it could not be made, and `status`, unless null, says why:
+/// `NULL_POINTER` (a struct or a required callback), `BAD_LENGTH` (a `size`), `BAD_ARGUMENT` (a setting out of its bounds).
+///
+/// The handle is the host's to free with `BridgeFreeEngine`.
+///
+/// # Safety
+/// Both structs have the size they say; the callbacks are functions of their types.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn BridgeNewEngine(
+    config: *const BridgeConfig,
+    callbacks: *const BridgeCallbacks,
+    status: *mut BridgeStatus,
+) -> *mut BridgeEngine {
+    let mut engine = core::ptr::null_mut();
+    let made = guard(|| {
+        // SAFETY: as this call's own contract says.
+        let config = unsafe { read::sized(config) }?;
+        // SAFETY: as this call's own contract says.
+        let callbacks = Callbacks::new(&unsafe { read::sized(callbacks) }?)?;
+        let (settings, limits) = settings(&config)?;
+        let (fixed_seed, host_driven) = (config.seed != 0, config.host_driven != 0);
+        engine = enter(|number| {
+            Bridge::new(number, settings, limits, fixed_seed, callbacks, host_driven)
+        });
+        Ok(())
+    });
+    // SAFETY: as this call's own contract says.
+    unsafe { read::give(status, made) };
+    engine
+}
+
+/// Stops the engine if it runs, as `BridgeEngineStop` does, and forgets it: the handle is bad from then on. When it
+/// returns, no callback runs and none comes any more.
+///
+/// From within a callback of this engine: `REENTRANT`, and nothing happens. A null or bad handle: `NULL_POINTER`, `BAD_HANDLE`.
+#[unsafe(no_mangle)]
+pub extern "C" fn BridgeFreeEngine(engine: *mut BridgeEngine) -> BridgeStatus {
+    guard(|| {
+        find(engine)?.not_from_a_callback()?;
+        // Of two threads that free it, one finds it.
+        let bridge = leave(engine).ok_or(BridgeStatus::BadHandle)?;
+        // Not started, stopped or broken: all the same to one who frees it.
+        let _ = bridge.stop();
+        Ok(())
+    })
+}
+
+/// Starts the engine, with a thread of its own unless it is host-driven. Once it was stopped it can be started again, with
+/// no flow and new counters.
+///
+/// `ALREADY_STARTED`; `IO`: no thread could be made; `REENTRANT` from within a callback of this engine.
+#[unsafe(no_mangle)]
+pub extern "C" fn BridgeEngineStart(engine: *mut BridgeEngine) -> BridgeStatus {
+    guard(|| find(engine)?.start())
+}
+
+/// Closes every flow (TCP toward the device with a reset, each with its `tcp_close` or `udp_close`), then ends the thread. Waits
+/// for callbacks that run; when it returns, none runs and none comes any more. Packets the host does not take then are lost.
+///
+/// `NOT_STARTED`, `STOPPED`; `REENTRANT` from within a callback of this engine. A callback that waits for the thread that
+/// calls this waits for ever.
+#[unsafe(no_mangle)]
+pub extern "C" fn BridgeEngineStop(engine: *mut BridgeEngine) -> BridgeStatus {
+    guard(|| find(engine)?.stop())
+}
+
+/// Host-driven: lets the engine work at `now_us`, microseconds since an origin of the host's choice, above zero and never
+/// running back (a smaller one counts as the last). Callbacks come from within the call. Answers when to call again unless something comes in before
+/// that: a time on the same clock, not above `now_us` while work is left, or `BRIDGE_NO_DEADLINE`; or a status below zero.
+///
+/// The same calls with the same times give the same callbacks, if the seed is fixed.
+///
+/// `REENTRANT` from within a callback of this engine, and for an engine that has a thread of its own; `BUSY` while another thread polls it;
+/// `BAD_ARGUMENT` for a time that cannot be.
+#[unsafe(no_mangle)]
+pub extern "C" fn BridgeEnginePoll(engine: *mut BridgeEngine, now_us: u64) -> i64 {
+    guard_count(|| find(engine)?.poll(now_us))
+}
+
+/// Begins to record to the file at `path` what crosses the tunnel and what the dialer does, in a pcapng that Wireshark
+/// opens and `replay import` makes a test of. It is bounded by `max_bytes` (zero: not at all; else at least 512 KiB) as a ring of two files,
+/// the older one with `.1` before the extension; files of these names are replaced. A null `path` ends the recording; so does stopping, and
+/// a disk that is full. Before the start it waits for it; else it begins with the next turn.
+///
+/// Flows that are open by then cannot be replayed: begin it before the start to have all of them.
+///
+/// `IO`: the file cannot be made; the log says why. `BAD_ARGUMENT`: a path that is not UTF-8, `BAD_LENGTH`: or beyond 4,095 octets.
+///
+/// # Safety
+/// `path` is null or ends with a zero.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn BridgeEngineRecord(
+    engine: *mut BridgeEngine,
+    path: *const c_char,
+    max_bytes: u64,
+) -> BridgeStatus {
+    guard(|| {
+        let bridge = find(engine)?;
+        let path = if path.is_null() {
+            None
+        } else {
+            // SAFETY: as this call's own contract says.
+            Some(PathBuf::from(unsafe { read::text(path, PATH) }?))
+        };
+        bridge.record(path.as_deref(), (max_bytes > 0).then_some(max_bytes))
+    })
+}
+
+/// A status in English words, for logs; never null, and never to be freed. An unknown number is "unknown status".
+#[unsafe(no_mangle)]
+pub extern "C" fn BridgeStatusText(status: i64) -> *const c_char {
+    let text = match status {
+        0.. => c"done",
+        -1 => c"a required pointer is null",
+        -2 => c"no engine has this handle",
+        -3 => c"a length that cannot be",
+        -4 => c"an argument out of its bounds",
+        -5 => c"the engine was not started yet",
+        -6 => c"the engine was started before",
+        -7 => c"the engine was stopped",
+        -8 => c"not from within a callback, or not of an engine with a thread",
+        -9 => c"another thread polls this engine",
+        -10 => c"no flow has this number",
+        -11 => c"the call does not fit the flow's protocol",
+        -12 => c"the dial was answered before",
+        -13 => c"the dial is not answered yet",
+        -14 => c"the far side has ended before",
+        -15 => c"no room",
+        -16 => c"a file or thread cannot be made",
+        -17 => c"it took too long",
+        -18 => c"no such name",
+        -19 => c"the engine panicked",
+        _ => c"unknown status",
+    };
+    text.as_ptr()
+}
+
+/// The engine's words for the C settings.
+fn settings(config: &BridgeConfig) -> Result<(Config, Limits), BridgeStatus> {
+    let BridgeConfig {
+        size: _,
+        mtu,
+        packet_pool_bytes,
+        per_flow_bytes,
+        tcp_limit,
+        udp_limit,
+        seed,
+        host_driven: _,
+        close_on_path_change,
+        dial_timeout_ms,
+        admit_martians,
+        dns_interception,
+        reserved: _,
+    } = *config;
+    let mut settings = Config::default();
+    let mut limits = Limits::default();
+    let number = |value: u64| usize::try_from(value).map_err(|_| BridgeStatus::BadArgument);
+    if mtu > 0 {
+        settings.mtu = number(mtu.into())?;
+    }
+    if packet_pool_bytes > 0 {
+        limits.ring_bytes = number(packet_pool_bytes)?;
+    }
+    if per_flow_bytes > 0 {
+        let half = number(per_flow_bytes / 2)?;
+        settings.rx_buffer = Some(half);
+        settings.tx_buffer = Some(half);
+    }
+    if tcp_limit > 0 {
+        settings.tcp_limit = number(tcp_limit.into())?;
+    }
+    if udp_limit > 0 {
+        settings.udp_limit = number(udp_limit.into())?;
+    }
+    if seed > 0 {
+        settings.seed = seed;
+    }
+    if close_on_path_change > 0 {
+        settings.path_policy = PathPolicy::Close;
+    }
+    if dial_timeout_ms > 0 {
+        settings.dial_timeout = Duration::from_millis(dial_timeout_ms.into());
+    }
+    if admit_martians > 0 {
+        settings.martians = Martians::Admit;
+    }
+    settings.dns_interception = dns_interception > 0;
+    settings.check().map_err(|_| BridgeStatus::BadArgument)?;
+    Ok((settings, limits))
+}

@@ -1,0 +1,108 @@
+//! Where the library says what nobody asked for.
+
+use core::cell::Cell;
+use core::ffi::{c_char, c_void};
+use std::sync::{PoisonError, RwLock};
+
+use engine::LogLevel;
+
+use crate::handle::guard;
+use crate::host::text;
+use crate::types::BridgeStatus;
+
+/// Levels of a log line.
+pub(crate) const ERROR: u32 = 0;
+pub(crate) const WARN: u32 = 1;
+pub(crate) const INFO: u32 = 2;
+
+/// Receives a line of the log: a level (0 error, 1 warning, 2 information, 3 debugging, 4 tracing) and a text in UTF-8,
+/// lent for the call. It may come from any thread, and must not call `BridgeSetLogSink`.
+pub type BridgeLogSink =
+    Option<unsafe extern "C" fn(context: *mut c_void, level: u32, message: *const c_char)>;
+
+#[derive(Clone, Copy)]
+struct Sink {
+    call: unsafe extern "C" fn(*mut c_void, u32, *const c_char),
+    context: *mut c_void,
+    level: u32,
+}
+
+// SAFETY: the header makes the host promise that the sink and its context may be used from any thread.
+unsafe impl Send for Sink {}
+// SAFETY: as above.
+unsafe impl Sync for Sink {}
+
+static SINK: RwLock<Option<Sink>> = RwLock::new(None);
+
+thread_local! {
+    static LOGGING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Sets who receives the log of all engines, up to `level` (0 errors only, 4 everything), or nobody. When it returns, the
+/// former sink is not called any more. `context` must stay sound until then. An engine speaks at the level that holds when it
+/// is started. Lines have no address and no name in clear.
+///
+/// From within a sink: `BRIDGE_STATUS_REENTRANT`, and nothing changes.
+///
+/// # Safety
+/// `sink` can be called with `context` from any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn BridgeSetLogSink(
+    sink: BridgeLogSink,
+    context: *mut c_void,
+    level: u32,
+) -> BridgeStatus {
+    guard(|| {
+        if LOGGING.get() {
+            return Err(BridgeStatus::Reentrant);
+        }
+        let sink = sink.map(|call| Sink {
+            call,
+            context,
+            level,
+        });
+        *SINK.write().unwrap_or_else(PoisonError::into_inner) = sink;
+        Ok(())
+    })
+}
+
+/// The level that an engine which starts now should speak at; none if nobody listens.
+pub(crate) fn level() -> Option<LogLevel> {
+    let sink = SINK.read().unwrap_or_else(PoisonError::into_inner);
+    let level = sink.as_ref()?.level;
+    LEVELS.into_iter().rfind(|known| number(*known) <= level)
+}
+
+const LEVELS: [LogLevel; 5] = [
+    LogLevel::Error,
+    LogLevel::Warn,
+    LogLevel::Info,
+    LogLevel::Debug,
+    LogLevel::Trace,
+];
+
+pub(crate) const fn number(level: LogLevel) -> u32 {
+    match level {
+        LogLevel::Error => ERROR,
+        LogLevel::Warn => WARN,
+        LogLevel::Info => INFO,
+        LogLevel::Debug => 3,
+        LogLevel::Trace => 4,
+    }
+}
+
+/// Says a line to the sink, if there is one that wants it; a line that the sink itself causes is dropped.
+pub(crate) fn say(level: u32, message: &str) {
+    if LOGGING.get() {
+        return;
+    }
+    let sink = SINK.read().unwrap_or_else(PoisonError::into_inner);
+    let Some(sink) = sink.as_ref().filter(|sink| level <= sink.level) else {
+        return;
+    };
+    let message = text(message);
+    LOGGING.set(true);
+    // SAFETY: the host promised that the sink is sound with its context, from any thread; the lock keeps it set.
+    unsafe { (sink.call)(sink.context, level, message.as_ptr()) }
+    LOGGING.set(false);
+}

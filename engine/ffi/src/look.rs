@@ -1,0 +1,170 @@
+//! Looking at an engine: counters and statistics as of the end of its last turn, also after it was stopped.
+
+use core::ffi::c_char;
+use core::fmt::Write as _;
+
+use engine_driver::Snapshot;
+
+use crate::handle::{find, guard, guard_count};
+use crate::read;
+use crate::types::{BridgeEngine, BridgeStatus};
+
+/// The counters a host shows; `BridgeEngineGetStats` has all of them. They only grow, but for the number of flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct BridgeCounters {
+    /// `sizeof(BridgeCounters)` of the header the caller was compiled with, set before the call.
+    pub size: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Packets the device handed in, as far as the engine has looked at them.
+    pub packets_in: u64,
+    /// Their octets.
+    pub bytes_in: u64,
+    /// Packets for the device.
+    pub packets_out: u64,
+    /// Their octets.
+    pub bytes_out: u64,
+    /// Packets the device handed in that found no room.
+    pub packets_lost: u64,
+    /// Packets the engine dropped, for whatever reason.
+    pub packets_dropped: u64,
+    /// Octets and payloads handed to the dialer.
+    pub upstream_bytes: u64,
+    /// Octets and payloads taken from the dialer.
+    pub downstream_bytes: u64,
+    /// TCP flows open.
+    pub tcp_flows: u64,
+    /// UDP flows open.
+    pub udp_flows: u64,
+    /// TCP flows refused for want of room.
+    pub tcp_admission_fail: u64,
+    /// UDP flows refused for want of room.
+    pub udp_admission_fail: u64,
+    /// TCP dials that did not connect.
+    pub tcp_dial_fail: u64,
+    /// Datagrams dropped because a queue was full.
+    pub udp_backpressure_drops: u64,
+    /// Turns taken.
+    pub turns: u64,
+    /// The longest turn, microseconds.
+    pub longest_turn_us: u64,
+}
+
+/// Fills in the counters, as many as the caller's struct has room for. `BAD_LENGTH`: its `size` is below that of this version.
+///
+/// # Safety
+/// `counters` points to a struct of the size it says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn BridgeEngineGetCounters(
+    engine: *mut BridgeEngine,
+    counters: *mut BridgeCounters,
+) -> BridgeStatus {
+    guard(|| {
+        let snapshot = find(engine)?.last_run()?.snapshot();
+        // SAFETY: as this call's own contract says; the struct is integers only.
+        let asked = unsafe { read::optional(counters.cast::<u32>().cast_const()) };
+        let size = asked.ok_or(BridgeStatus::NullPointer)?;
+        if (size as usize) < size_of::<BridgeCounters>() {
+            return Err(BridgeStatus::BadLength);
+        }
+        let Snapshot {
+            counters: all,
+            stats,
+            ..
+        } = &snapshot;
+        let filled = BridgeCounters {
+            size,
+            reserved: 0,
+            packets_in: all.frames_in,
+            bytes_in: all.bytes_in,
+            packets_out: all.frames_out,
+            bytes_out: all.bytes_out,
+            packets_lost: stats.ring_overflow_frames,
+            packets_dropped: all.frames_dropped(),
+            upstream_bytes: all.upstream_bytes,
+            downstream_bytes: all.downstream_bytes,
+            tcp_flows: all.tcp_flows,
+            udp_flows: all.udp_flows,
+            tcp_admission_fail: all.tcp_admission_fail,
+            udp_admission_fail: all.udp_admission_fail,
+            tcp_dial_fail: all.tcp_dial_fail,
+            udp_backpressure_drops: all.udp_backpressure_drops,
+            turns: stats.turns,
+            longest_turn_us: micros(stats.turn_duration.max()),
+        };
+        // SAFETY: as this call's own contract says.
+        unsafe { read::give(counters, filled) };
+        Ok(())
+    })
+}
+
+/// Every counter of the engine and every number of its loop, as one JSON object of flat names, UTF-8, with a zero at the end. Answers the length
+/// without the zero; if `capacity` is not above it, nothing is written but the zero, if that has room: ask with 0 first, or bring 16 KiB.
+///
+/// # Safety
+/// `buffer` points to room for `capacity` octets, or is null and `capacity` is zero.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn BridgeEngineGetStats(
+    engine: *mut BridgeEngine,
+    buffer: *mut c_char,
+    capacity: usize,
+) -> i64 {
+    guard_count(|| {
+        let text = json(&find(engine)?.last_run()?.snapshot());
+        if buffer.is_null() && capacity > 0 {
+            return Err(BridgeStatus::NullPointer);
+        }
+        let octets = if capacity > text.len() {
+            text.as_bytes()
+        } else {
+            &[]
+        };
+        if capacity > 0 {
+            // SAFETY: the text and its zero, or the zero alone, have room by the comparison and this call's contract.
+            unsafe {
+                core::ptr::copy_nonoverlapping(octets.as_ptr(), buffer.cast(), octets.len());
+                buffer.add(octets.len()).write(0);
+            }
+        }
+        Ok(text.len().try_into().unwrap_or(i64::MAX))
+    })
+}
+
+fn json(snapshot: &Snapshot) -> String {
+    let Snapshot {
+        counters, stats, ..
+    } = snapshot;
+    let mut text = String::from("{");
+    let loop_counts = [
+        ("turns", stats.turns),
+        ("ring_frames", stats.ring_frames),
+        ("ring_overflow_frames", stats.ring_overflow_frames),
+        ("ring_overflow_bytes", stats.ring_overflow_bytes),
+        ("ring_high_water", stats.ring_high_water),
+        ("inbox_refused_bytes", stats.inbox_refused_bytes),
+        ("inbox_dropped_datagrams", stats.inbox_dropped_datagrams),
+        ("host_dropped_datagrams", stats.host_dropped_datagrams),
+        ("host_refused_bytes", stats.host_refused_bytes),
+        ("host_refused_batches", stats.host_refused_batches),
+        ("budget_spent", stats.budget_spent),
+        ("lingered_bytes", stats.lingered_bytes),
+        ("turn_us_p50", micros(stats.turn_duration.quantile(0.5))),
+        ("turn_us_p99", micros(stats.turn_duration.quantile(0.99))),
+        ("turn_us_max", micros(stats.turn_duration.max())),
+        ("lag_us_p50", micros(stats.lag.quantile(0.5))),
+        ("lag_us_p99", micros(stats.lag.quantile(0.99))),
+        ("lag_us_max", micros(stats.lag.max())),
+    ];
+    for (name, value) in counters.iter().chain(loop_counts) {
+        let comma = if text.len() > 1 { "," } else { "" };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{comma}\"{name}\":{value}");
+    }
+    text.push('}');
+    text
+}
+
+fn micros(time: core::time::Duration) -> u64 {
+    time.as_micros().try_into().unwrap_or(u64::MAX)
+}

@@ -1,0 +1,110 @@
+//! Reading what C points to: the only place where a pointer from outside is followed.
+
+use core::ffi::c_char;
+use core::mem::offset_of;
+
+use crate::types::{BridgeCallbacks, BridgeConfig, BridgeStatus};
+
+/// A struct that begins with its own `size`, all of whose bit patterns are sound, zeros among them.
+///
+/// # Safety
+/// The type is `repr(C)`, begins with a `u32`, and any octets make a sound value.
+pub(crate) unsafe trait Sized32: Default + Copy {
+    /// The size of its first version: less cannot be one.
+    const FIRST: usize;
+}
+
+// SAFETY: integers only.
+unsafe impl Sized32 for BridgeConfig {
+    const FIRST: usize = offset_of!(Self, tcp_limit);
+}
+
+// SAFETY: integers, a raw pointer and optional function pointers, of which null is `None`; the host promises that others
+// are functions.
+unsafe impl Sized32 for BridgeCallbacks {
+    const FIRST: usize = offset_of!(Self, tcp_half_close);
+}
+
+/// Reads a struct by its own size: what the caller does not have stays at its default, what is not known is ignored.
+///
+/// # Safety
+/// `from` is null, or points to as many octets as the `u32` there says.
+pub(crate) unsafe fn sized<T: Sized32>(from: *const T) -> Result<T, BridgeStatus> {
+    if from.is_null() {
+        return Err(BridgeStatus::NullPointer);
+    }
+    // SAFETY: not null, and begins with a u32 by the trait's promise.
+    let size = unsafe { from.cast::<u32>().read_unaligned() } as usize;
+    if size < T::FIRST {
+        return Err(BridgeStatus::BadLength);
+    }
+    let mut value = T::default();
+    let length = size.min(size_of::<T>());
+    // SAFETY: the caller's struct has `size` octets, ours `size_of`, and we copy no more than the smaller; they do not
+    // overlap, because ours is new. Any octets make a sound value by the trait's promise.
+    unsafe {
+        core::ptr::copy_nonoverlapping(from.cast::<u8>(), (&raw mut value).cast::<u8>(), length);
+    }
+    Ok(value)
+}
+
+/// Octets from C; none if the length is zero, whatever the pointer is.
+///
+/// # Safety
+/// `bytes` points to `length` octets that nobody writes to during `'a`, or is null, or `length` is zero.
+pub(crate) unsafe fn octets<'a>(bytes: *const u8, length: usize) -> Result<&'a [u8], BridgeStatus> {
+    if length == 0 {
+        return Ok(&[]);
+    }
+    if bytes.is_null() {
+        return Err(BridgeStatus::NullPointer);
+    }
+    if isize::try_from(length).is_err() {
+        return Err(BridgeStatus::BadLength);
+    }
+    // SAFETY: not null, of a length an object can have, and sound to read by the caller's promise.
+    Ok(unsafe { core::slice::from_raw_parts(bytes, length) })
+}
+
+/// A struct from C, or `None` for null.
+///
+/// # Safety
+/// `from` is null or points to a `T`; any octets make a sound `T`.
+pub(crate) unsafe fn optional<T: Copy>(from: *const T) -> Option<T> {
+    if from.is_null() {
+        return None;
+    }
+    // SAFETY: not null, and a `T` by the caller's promise.
+    Some(unsafe { from.read_unaligned() })
+}
+
+/// Writes a struct for C, unless there is nowhere to.
+///
+/// # Safety
+/// `to` is null or points to room for a `T`.
+pub(crate) unsafe fn give<T>(to: *mut T, value: T) {
+    if !to.is_null() {
+        // SAFETY: not null, and room for a `T` by the caller's promise.
+        unsafe { to.write_unaligned(value) }
+    }
+}
+
+/// A text from C, which ends with a zero within `limit` octets and is UTF-8.
+///
+/// # Safety
+/// `from` is null or points to octets up to a zero, or `limit` of them.
+pub(crate) unsafe fn text(from: *const c_char, limit: usize) -> Result<String, BridgeStatus> {
+    if from.is_null() {
+        return Err(BridgeStatus::NullPointer);
+    }
+    let mut octets = Vec::new();
+    for at in 0..limit {
+        // SAFETY: every octet up to here was not zero, so this one is there by the caller's promise.
+        let octet = unsafe { from.cast::<u8>().add(at).read() };
+        if octet == 0 {
+            return String::from_utf8(octets).map_err(|_| BridgeStatus::BadArgument);
+        }
+        octets.push(octet);
+    }
+    Err(BridgeStatus::BadLength)
+}

@@ -10,6 +10,8 @@ use crate::drop_reason::DropReason;
 use crate::engine::Engine;
 use crate::icmp::incoming::{Incoming, Kind as Error};
 use crate::icmp::{Problem, Silence, echo_reply};
+use crate::key::{PackedKey, Proto};
+use crate::log::{Breadcrumb, LogLevel};
 use crate::output::{By, Close, DialResult, How};
 use crate::packet::IpPacket;
 use crate::table::Kind;
@@ -49,9 +51,13 @@ impl Engine {
 
     /// Tells the flow what became of a packet the engine sent.
     fn icmp_error(&mut self, now: Micros, incoming: &Incoming) -> Result<Taken, DropReason> {
+        let key = match incoming.key.proto {
+            Proto::Tcp => incoming.key,
+            Proto::Udp => self.config.udp_mapping.lookup(incoming.key),
+        };
         let slot = self
             .flows
-            .find(&(&incoming.key).into())
+            .find(&PackedKey::from(&key))
             .ok_or(DropReason::IcmpUnmatched)?;
         let v6 = incoming.key.server.is_ipv6();
         let mtu = self.config.mtu;
@@ -98,6 +104,11 @@ impl Engine {
             }
         }
         self.counters.icmp_errors_in += 1;
+        // RFC 9293 section 3.9.2.2, MUST-54: whoever asks can learn of it.
+        self.log(now, LogLevel::Debug, Breadcrumb::Flow, |redactor| {
+            let (to, kind) = (redactor.hide(incoming.key.server), incoming.kind);
+            format!("the device reports {kind:?} about a packet from {to}")
+        });
         Ok(Taken::Icmp)
     }
 

@@ -213,7 +213,7 @@ impl Engine {
         };
         // Under a closed window nothing but a probe may go, which is as short as can be.
         if live.device_window > 0 && live.socket.send_queue() > 0 {
-            let (floor, path_mtu) = (live.next_out(), live.path_mtu);
+            let (floor, path_mtu) = (live.next_out(), augment::longest_packet(live, &flow.key));
             // smoltcp goes back to the first unacknowledged octet only when its timer fires: for this one call it is
             // told that it does. The next one is late by what was left of this one.
             let fires = self.stack.poll_at(now, &live.socket).filter(|at| *at > now);
@@ -223,7 +223,7 @@ impl Engine {
                     .egress(at, &mut live.socket, floor, &mut self.out, path_mtu)
             });
             if let Some(sent) = sent
-                && live.note_emitted(now, sent)
+                && augment::note(live, now, sent, &mut self.out)
             {
                 self.counters.tcp_retransmissions += 1;
             }

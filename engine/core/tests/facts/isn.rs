@@ -41,3 +41,21 @@ fn the_number_moves_on_by_one_every_four_microseconds() {
     let later = emitted(5, 4000, Duration::from_secs(2), 0);
     assert_eq!(later.wrapping_sub(start), 500_000);
 }
+
+#[test]
+fn the_numbers_of_a_thousand_tuples_show_no_order() {
+    let numbers: Vec<u32> = (0..1000)
+        .map(|port| emitted(5, 4000 + port, Duration::ZERO, 0))
+        .collect();
+    let rising = numbers.windows(2).filter(|pair| pair[0] < pair[1]).count();
+    // A fair coin gives 500 with a deviation of 9 (runs up and down); four of them are allowed either way.
+    assert!((460..540).contains(&rising), "{rising} of 999 rise");
+    let mut sixteenths = [0; 16];
+    for number in numbers {
+        sixteenths[(number >> 28) as usize] += 1;
+    }
+    assert!(
+        sixteenths.iter().all(|count| (30..100).contains(count)),
+        "{sixteenths:?}"
+    );
+}

@@ -151,6 +151,11 @@ impl Client {
         self.state == State::Closed
     }
 
+    /// Whether the connection stands.
+    pub(super) fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
     /// Whether every octet of both streams has arrived.
     pub(super) fn is_served(&self) -> bool {
         self.acked == self.plan.up && self.got == self.plan.down

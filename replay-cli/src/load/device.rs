@@ -342,8 +342,9 @@ impl Device {
     /// Whether every flow has carried all it should, and has closed if it should.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        let done =
-            |client: &Client| client.is_closed() || (client.plan.stays_open && client.is_served());
+        let done = |client: &Client| {
+            client.is_closed() || (client.plan.stays_open && client.is_open() && client.is_served())
+        };
         self.clients.iter().all(done) && self.sockets.iter().all(|socket| socket.left == 0)
     }
 

@@ -1,11 +1,13 @@
 //! The engine under load, in virtual time: one loop, as a driver would run it, without a socket.
 
-use engine::{
-    Config, ConfigError, DialResult, Engine, FlowId, FrameBatch, Micros, Output, Proto, RemoteEnd,
-};
+use std::collections::VecDeque;
+
+use engine::{Config, ConfigError, Engine, FlowId, FrameBatch, Micros, Output, Proto};
 
 use super::device::Device;
 use super::far::Far;
+
+mod counted;
 
 /// Frames handed in at a time.
 const BATCH: usize = 64;
@@ -37,7 +39,7 @@ pub struct Session {
     slots: Vec<(FlowId, u64)>,
     dials: Vec<(FlowId, Proto, u64)>,
     /// Far sides that may send: their handle and number.
-    ready: std::collections::VecDeque<(FlowId, u64)>,
+    ready: VecDeque<(FlowId, u64)>,
     /// Far sides that read again later.
     stalled: Vec<(Micros, FlowId)>,
     echoes: FrameBatch,
@@ -62,7 +64,7 @@ impl Session {
             frames: FrameBatch::new(),
             slots: Vec::new(),
             dials: Vec::new(),
-            ready: std::collections::VecDeque::new(),
+            ready: VecDeque::new(),
             stalled: Vec::new(),
             echoes: FrameBatch::new(),
             echo_to: Vec::new(),
@@ -117,7 +119,7 @@ impl Session {
         let count = self.frames.len();
         if count > 0 {
             self.frames_in += count as u64;
-            self.engine.handle_frames(self.now, self.frames.take(count));
+            counted::frames(&mut self.engine, self.now, self.frames.take(count));
         }
         let drained = self.drain();
         let answered = self.answer();
@@ -126,7 +128,7 @@ impl Session {
 
     /// Lets time pass until something is due.
     fn wait(&mut self) -> Result<(), Stalled> {
-        let engine = self.engine.poll_timeout().map(|deadline| deadline.at);
+        let engine = counted::deadline(&mut self.engine).map(|deadline| deadline.at);
         let stalled = self.stalled.iter().map(|(at, _)| *at).min();
         let next = [engine, self.device.deadline(), stalled]
             .into_iter()
@@ -137,7 +139,7 @@ impl Session {
         };
         self.now = self.now.max(at);
         if engine.is_some_and(|at| at <= self.now) {
-            self.engine.handle_timeout(self.now);
+            counted::timeout(&mut self.engine, self.now);
         }
         self.device.timeout(self.now, &mut self.frames);
         let (now, engine) = (self.now, &mut self.engine);
@@ -163,7 +165,7 @@ impl Session {
 
     fn drain(&mut self) -> bool {
         let mut any = false;
-        while let Some(output) = self.engine.poll_output(self.now) {
+        while let Some(output) = counted::output(&mut self.engine, self.now) {
             any = true;
             match output {
                 Output::Frames(frames) => {
@@ -210,12 +212,7 @@ impl Session {
         let mut any = false;
         for (flow, proto, number) in core::mem::take(&mut self.dials) {
             any = true;
-            if self
-                .engine
-                .dial_result(self.now, flow, DialResult::Connected)
-                .is_err()
-                || proto == Proto::Udp
-            {
+            if counted::dialed(&mut self.engine, self.now, flow).is_err() || proto == Proto::Udp {
                 continue;
             }
             let slot = (flow.to_bits() & u64::from(u32::MAX)) as usize;
@@ -240,7 +237,7 @@ impl Session {
             let payloads = self.echoes.take(echoes);
             for (payload, flow) in payloads.iter().zip(self.echo_to.drain(..)) {
                 // What is not taken is counted by the engine.
-                let _ = self.engine.remote_datagram(self.now, flow, payload);
+                let _ = counted::datagram(&mut self.engine, self.now, flow, payload);
             }
         }
         let mut fed = 0;
@@ -252,7 +249,7 @@ impl Session {
             let bytes = self.far.next(self.device.pattern(), number, CHUNK);
             if !bytes.is_empty() {
                 let len = bytes.len();
-                let Ok(taken) = self.engine.remote_data(self.now, flow, bytes) else {
+                let Ok(taken) = counted::data(&mut self.engine, self.now, flow, bytes) else {
                     continue;
                 };
                 self.far.sent(number, taken);
@@ -266,7 +263,7 @@ impl Session {
                 }
             }
             if self.far.ends_now(number) {
-                let _ = self.engine.remote_closed(self.now, flow, RemoteEnd::Eof);
+                let _ = counted::end(&mut self.engine, self.now, flow);
             }
         }
         any

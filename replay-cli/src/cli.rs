@@ -19,6 +19,7 @@ mod bug;
 mod conformance;
 mod import;
 mod inspect;
+pub(crate) mod live;
 mod run;
 mod schema;
 mod try_capture;
@@ -55,6 +56,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Describe a capture: flows, times, and what is wrong with it.
     Inspect(inspect::InspectArgs),
+    /// Run the engine on a TUN device with real sockets (Linux, root).
+    Live(live::LiveArgs),
     /// Print the JSON Schema of a file format.
     Schema(schema::SchemaArgs),
 }
@@ -81,7 +84,7 @@ Exit codes; of several, the worst (in the order 130, 70, 2, 3, 6, 1, 5, 4):
 
 /// Why a command stopped early.
 #[derive(Debug)]
-enum Stop {
+pub(crate) enum Stop {
     /// Something is wrong with what the user named, with the exit code that says so.
     Refused(Vec<Diagnostic>, u8),
     /// Results could not be written.
@@ -101,7 +104,7 @@ impl Stop {
     }
 
     /// What the command line asks for cannot be done.
-    fn usage(diagnostic: Diagnostic) -> Self {
+    pub(crate) fn usage(diagnostic: Diagnostic) -> Self {
         Self::Refused(vec![diagnostic], exit_code::USAGE)
     }
 }
@@ -156,6 +159,7 @@ fn execute(command: &Command, terminal: &mut Terminal<'_>) -> io::Result<u8> {
         Command::Try(args) => try_capture::run(args, terminal),
         Command::Import(args) => import::run(args, terminal),
         Command::Inspect(args) => inspect::run(args, terminal),
+        Command::Live(args) => live::run(args, terminal),
         Command::Schema(args) => schema::run(args, terminal),
     };
     match done {

@@ -14,6 +14,8 @@ pub mod exit_code;
 pub mod heap;
 pub mod import;
 pub mod inspect;
+#[cfg(target_os = "linux")]
+mod live;
 pub mod load;
 pub mod notation;
 pub mod outcome;

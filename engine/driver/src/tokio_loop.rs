@@ -58,6 +58,12 @@ impl Handle {
         self.control.wake.notify_one();
     }
 
+    /// Whether [`Handle::stop`] was called.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.control.stopping.load(Ordering::Acquire)
+    }
+
     /// Counters and statistics as of the last turn.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {

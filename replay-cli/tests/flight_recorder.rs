@@ -4,10 +4,12 @@
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{Config, DialResult, Engine, FlowId, Micros, Output, RemoteEnd, seeded_fault};
 use engine_driver::recorder::Recorder;
+use engine_driver::{Host, Limits, ManualClock, Turn};
 use replay::attempt::{Attempt, FlowVerdict, TryOptions, try_capture};
 use replay::import::{ImportOptions, import};
 use support::{Device, Family, Packet, Udp};
@@ -352,6 +354,57 @@ fn the_ring_keeps_the_newest_within_its_bound() {
         newest = packet.content.ok().map(|ip| ip.bytes[28..32].to_vec());
     }
     assert_eq!(newest, Some(last.to_be_bytes().to_vec()));
+}
+
+/// A host with a device that hears and says nothing.
+struct Deaf(Vec<FlowId>);
+
+impl Host for Deaf {
+    fn frames(&mut self, frames: engine::Frames<'_>) -> usize {
+        frames.len()
+    }
+    fn dial(&mut self, flow: FlowId, _: engine::FlowKey, _: Option<&str>) {
+        self.0.push(flow);
+    }
+    fn data(&mut self, _: FlowId, bytes: &[u8]) -> usize {
+        bytes.len()
+    }
+    fn datagram(&mut self, _: FlowId, _: std::net::SocketAddr, _: &[u8]) -> bool {
+        true
+    }
+    fn half_close(&mut self, _: FlowId) {}
+    fn resume(&mut self, _: FlowId, _: usize) {}
+    fn close(&mut self, _: FlowId, _: engine::FlowKey, _: engine::Close) {}
+    fn dns(&mut self, _: Option<FlowId>, _: &engine::DnsRecord) {}
+    fn log(&mut self, _: &engine::LogRecord) {}
+    fn notice(&mut self, _: &engine_driver::Notice) {}
+}
+
+/// "It stops after a while": what the recorded engine did not take, it cannot hide.
+#[test]
+fn what_an_engine_never_took_from_its_dialer_is_recorded_all_the_same() {
+    let (_folder, path) = folder("flight.pcapng");
+    let now = Micros::from_secs(5);
+    let clock = Arc::new(ManualClock::new(now));
+    let config = Config::default();
+    let recorder = Recorder::create(&path, None, &config, now, WALL).expect("a file");
+    let mut turn = Turn::new(config, Limits::default(), clock, || {}).expect("sound");
+    turn.set_tap(Some(Box::new(recorder)));
+    let mailbox = Arc::clone(turn.mailbox());
+    let (mut device, mut host) = (Device::new(Family::V4), Deaf(Vec::new()));
+    mailbox.frame(&device.syn());
+    turn.run(now, &mut host);
+    mailbox
+        .dialed(host.0[0], DialResult::Connected)
+        .expect("a dial");
+    turn.run(now, &mut host);
+    assert_eq!(mailbox.data(host.0[0], &[7; 60_000]), Ok(60_000));
+    turn.run(now, &mut host);
+    assert!(turn.counters().downstream_bytes < 20_000, "a ring full");
+    drop(turn);
+    let sound = attempt(&path);
+    assert_eq!(verdicts(&sound), [&FlowVerdict::Pass]);
+    assert_eq!(sound.flows[0].downstream.bytes, 60_000);
 }
 
 /// Wireshark is the judge of the format; without it nothing is shown.

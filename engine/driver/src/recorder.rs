@@ -151,9 +151,10 @@ impl Recorder {
         self.event(now, flow, None, Event::DialResult(result));
     }
 
-    /// The engine took these bytes of the far side's stream.
-    pub fn remote_data(&mut self, now: Micros, flow: FlowId, taken: &[u8]) {
-        for part in taken.chunks(MAX_BODY) {
+    /// The far side's next bytes, each once, when they are first offered to the engine: one that never takes them must not look
+    /// as if they had not come.
+    pub fn remote_data(&mut self, now: Micros, flow: FlowId, bytes: &[u8]) {
+        for part in bytes.chunks(MAX_BODY) {
             self.event(now, flow, None, Event::RemoteData(part));
         }
     }

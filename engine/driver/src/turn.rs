@@ -31,7 +31,7 @@ mod mailbox;
 mod ring;
 mod tap;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use engine::{
@@ -77,6 +77,8 @@ pub struct Turn {
     /// When this turn was to come at the latest, as the last one said.
     due: Option<Micros>,
     tap: Option<Box<dyn Tap>>,
+    /// Of bytes that wait for room in the engine, how many the tap has seen.
+    offered: BTreeMap<FlowId, usize>,
 }
 
 impl std::fmt::Debug for Turn {
@@ -111,6 +113,7 @@ impl Turn {
             lingers: BTreeSet::new(),
             due: None,
             tap: None,
+            offered: BTreeMap::new(),
         })
     }
 
@@ -321,10 +324,15 @@ impl Turn {
             None => {}
         }
         if !news.data().is_empty() {
+            if let Some(tap) = &mut self.tap {
+                let seen = self.offered.remove(&flow).unwrap_or(0);
+                if let Some(fresh) = news.data().get(seen..).filter(|fresh| !fresh.is_empty()) {
+                    tap.crossed(now, Crossing::Data(flow, fresh));
+                }
+            }
             let taken = self.engine.remote_data(now, flow, news.data())?;
-            let bytes = news.data().get(..taken).unwrap_or(&[]);
-            if !bytes.is_empty() {
-                self.cross(now, Crossing::Data(flow, bytes));
+            if self.tap.is_some() && taken < news.data().len() {
+                self.offered.insert(flow, news.data().len() - taken);
             }
             *fed += taken;
             news.took(taken);
@@ -364,6 +372,7 @@ impl Turn {
                 && inbox.waits
             {
                 self.stats.lingered_bytes += inbox.discard() as u64;
+                self.offered.remove(&flow);
                 state.enqueue(flow);
             }
         }
@@ -442,6 +451,7 @@ impl Turn {
                 }
                 Output::Close { flow, key, close } => {
                     cross(tap, now, Crossing::Close(flow, close));
+                    self.offered.remove(&flow);
                     self.mailbox.state().shut(flow);
                     host.close(flow, key, close);
                 }

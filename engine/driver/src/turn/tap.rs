@@ -16,7 +16,7 @@ pub enum Crossing<'a> {
     Dial(FlowId, FlowKey),
     /// Its answer.
     Dialed(FlowId, DialResult),
-    /// Bytes of the far side, as far as the engine took them.
+    /// Bytes of the far side, when they are first offered to the engine: it may take them much later, or never.
     Data(FlowId, &'a [u8]),
     /// A datagram of the far side, and its source if that is not where the flow was dialed to.
     Datagram(FlowId, Option<SocketAddr>, &'a [u8]),

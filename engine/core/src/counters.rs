@@ -158,6 +158,14 @@ counters! {
     tcp_challenges_withheld: timing,
     /// Times a guard around smoltcp closed a flow or repaired a segment.
     guard_hits: timing,
+    /// Of those: segments changed before smoltcp saw them.
+    guard_segments_repaired: timing,
+    /// Of those: SYNs that smoltcp would not take.
+    guard_syns_refused: timing,
+    /// Of those: text that waited without a timer, set going again.
+    guard_stalls_nudged: timing,
+    /// Of those: flows closed because smoltcp emitted without an end.
+    guard_endless_output: timing,
     /// Resets sent for segments that belong to no flow.
     resets_without_flow: timing,
 
@@ -210,6 +218,10 @@ counters! {
     dns_streams,
 
     ["Diagnostics"]
+    /// Times the host asked for the next output.
+    polls: timing,
+    /// Times the host said that a deadline had come.
+    timeouts: timing,
     /// Log lines dropped because too many waited.
     log_lines_dropped,
 
@@ -218,6 +230,10 @@ counters! {
     tcp_flows: gauge,
     /// UDP flows open.
     udp_flows: gauge,
+    /// TCP flows with a connection to the device, and so with rings.
+    tcp_connected: gauge,
+    /// Octets of the rings of all TCP flows.
+    ring_bytes: gauge,
     /// Datagrams that wait for the dialer.
     udp_waiting: gauge,
     /// Frames that wait for the device.
@@ -247,19 +263,6 @@ impl Counters {
         let drops = DropReason::ALL.iter().map(|reason| self.dropped(*reason));
         let names = Self::describe().map(|info| info.name);
         names.zip(self.plain().chain(drops))
-    }
-
-    /// All counters that are not zero, in one line.
-    #[must_use]
-    pub fn to_line(&self) -> String {
-        let mut line = String::from("counters");
-        for (name, value) in self.iter().filter(|(_, value)| *value > 0) {
-            line.push(' ');
-            line.push_str(name);
-            line.push('=');
-            line.push_str(&value.to_string());
-        }
-        line
     }
 
     /// All frames that were dropped, whatever for.

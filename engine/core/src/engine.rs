@@ -62,6 +62,8 @@ pub struct Engine {
     log: Log,
     /// When the counters were last written to the log.
     metered: Option<Micros>,
+    /// When a line last said that a limit is reached.
+    limit_told: Option<Micros>,
     /// Names of addresses, out of DNS answers.
     names: Names,
     /// Intercepted queries.
@@ -137,6 +139,7 @@ impl Engine {
                 Redactor::new(config.seed, config.log_addresses),
             ),
             metered: None,
+            limit_told: None,
             names: Names::new(config.dns_names),
             pending: Pending::default(),
             lent_name: None,
@@ -157,6 +160,12 @@ impl Engine {
         counters.tcp_flows = self.flows.count(Proto::Tcp) as u64;
         counters.udp_flows = self.flows.count(Proto::Udp) as u64;
         counters.frames_waiting = self.out.len() as u64;
+        counters.guard_hits = counters.guard_segments_repaired
+            + counters.guard_syns_refused
+            + counters.guard_stalls_nudged
+            + counters.guard_endless_output;
+        let rings = self.config.rx_ring() + self.config.tx_ring();
+        counters.ring_bytes = counters.tcp_connected * rings as u64;
         counters.dns_names = self.names.len() as u64;
         counters.dns_pending = self.pending.len() as u64;
         counters.fragment_bytes = self.reassembly.bytes_held() as u64;
@@ -165,6 +174,7 @@ impl Engine {
 
     /// The next thing to act upon, or `None` when all is said. Call it after every input until then.
     pub fn poll_output(&mut self, now: Micros) -> Option<Output<'_>> {
+        self.counters.polls += 1;
         self.settle(now);
         self.log_counters(now);
         if let Some(record) = self.log.pop() {
@@ -330,7 +340,10 @@ impl Engine {
         let flow = self.flows.remove(slot)?;
         self.timers.disarm(slot, flow.armed);
         match &flow.kind {
-            Kind::Tcp(_) => self.counters.tcp_closes += 1,
+            Kind::Tcp(tcp) => {
+                self.counters.tcp_closes += 1;
+                self.counters.tcp_connected -= u64::from(matches!(tcp.phase, Phase::Live(_)));
+            }
             Kind::Udp(udp) => {
                 let held = udp.held() as u64;
                 self.counters.udp_closes += 1;

@@ -47,6 +47,7 @@ mod datagrams;
 mod dns;
 mod drop_reason;
 mod engine;
+mod export;
 mod extension;
 mod fragment;
 mod hash;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use engine::{Counters, Mark};
 use replay::scenario::{load, schema};
 
 use super::{files_below, shown};
@@ -13,6 +14,8 @@ const SCHEMA: &str = "replay-cli/schemas/scenario.schema.json";
 /// The package of the C ABI, and its header within.
 const FFI: &str = "engine/ffi";
 const HEADER: &str = "include/bridge.h";
+/// Where the counters are listed.
+const COUNTERS: &str = "docs/COUNTERS.md";
 
 /// What a file has, and what it should have.
 pub(crate) struct Generated {
@@ -43,6 +46,10 @@ pub(crate) fn files(root: &Path) -> Vec<Result<Generated, String>> {
         wanted: schema::scenario_schema_text(),
     })];
     files.push(header(&root.join(FFI)));
+    files.push(Ok(Generated {
+        path: root.join(COUNTERS),
+        wanted: counters_page(),
+    }));
     let scenarios = files_below(&root.join("expectations"));
     let is_scenario = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "json");
     files.extend(scenarios.into_iter().filter(is_scenario).map(|path| {
@@ -78,6 +85,55 @@ fn header(package: &Path) -> Result<Generated, String> {
     let wanted = wanted.replace(" # Safety\n", " The caller promises:\n");
     Ok(Generated { path, wanted })
 }
+
+/// Every counter of the engine, group by group.
+fn counters_page() -> String {
+    let mut page = String::from(COUNTERS_HEAD);
+    let mut group = "";
+    for info in Counters::describe() {
+        if info.group != group {
+            group = info.group;
+            let head = "| counter | counts | compared |\n|---|---|---|\n";
+            page.push_str(&["\n## ", group, "\n\n", head].concat());
+        }
+        let compared = match info.mark {
+            Mark::Semantic => "always",
+            Mark::Timing => "same way in",
+            Mark::Gauge => "gauge",
+        };
+        let row = [
+            "| `",
+            info.name,
+            "` | ",
+            info.help(),
+            " | ",
+            compared,
+            " |\n",
+        ];
+        page.push_str(&row.concat());
+    }
+    page
+}
+
+const COUNTERS_HEAD: &str = "\
+# Counters
+
+Made from engine/core/src/counters.rs and drop_reason.rs by `cargo xtask generate`.
+
+`Engine::counters` gives them at any time; they are never reset while the engine lives. `Counters::to_text`, `to_json` and
+`to_openmetrics` write them all; `Config::metrics_interval` sends those that are not zero to the log. Scenarios name them under
+`expect.counters`.
+
+*compared*: `always` is a matter of what was done, and equal whichever way the engine is driven; `same way in` is a matter of
+batches and instants as well; a `gauge` says how things stand and goes up and down.
+
+Between any two calls these hold, and every scenario checks them after every step (`Counters::broken_law`):
+
+* `frames_in` = the sum of all `taken_*` and all `drop_*`
+* `taken_datagram` = `upstream_datagrams` + `udp_waiting` + `udp_given_up`
+* `tcp_dials` + `dns_streams` = `tcp_closes` + `tcp_flows`, and `udp_dials` = `udp_closes` + `udp_flows`
+* `tcp_backpressure_drops` = 0
+";
 
 pub(super) fn check(root: &Path) -> Vec<String> {
     let judge = |file: Result<Generated, String>| match file {

@@ -1,5 +1,7 @@
 //! What the engine tells about itself: the table of flows, the log.
 
+use core::time::Duration;
+
 use crate::drop_reason::DropReason;
 use crate::engine::{Engine, Event};
 use crate::inspection::{FlowInfo, Inspection};
@@ -9,6 +11,9 @@ use crate::table::Kind;
 use crate::tcp::Phase;
 use crate::tcp::stack::State;
 use crate::time::Micros;
+
+/// The least time between two lines about limits.
+const LIMIT_PAUSE: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Every flow with its state, age, traffic, queues and next timer. Takes time in proportion to the flows, and
@@ -121,6 +126,21 @@ impl Engine {
         self.log(now, LogLevel::Trace, Breadcrumb::Drop, |_| {
             format!("frame dropped: {}", reason.label())
         });
+        let limit = matches!(
+            reason,
+            DropReason::Admission | DropReason::QueueFull | DropReason::OutputFull
+        );
+        // A flood is one line a second, not one a packet.
+        if limit
+            && self
+                .limit_told
+                .is_none_or(|told| now.since(told) >= LIMIT_PAUSE)
+        {
+            self.limit_told = Some(now);
+            self.log(now, LogLevel::Warn, Breadcrumb::Limit, |_| {
+                format!("a limit is reached: {}", reason.label())
+            });
+        }
     }
 
     /// Writes the counters to the log once the interval is over.

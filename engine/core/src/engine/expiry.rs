@@ -17,6 +17,7 @@ impl Engine {
     /// Acts upon every deadline that has come. Safe to call early; a clock that jumped by hours expires each
     /// flow once.
     pub fn handle_timeout(&mut self, now: Micros) {
+        self.counters.timeouts += 1;
         self.settle(now);
         self.expire_fragments(now);
         self.expire_queries(now);

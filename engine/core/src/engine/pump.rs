@@ -133,7 +133,7 @@ impl Engine {
                     (live.budget_at, live.budget_used) = (now, 0);
                 }
                 if live.budget_used > live.budget() {
-                    self.counters.guard_hits += 1;
+                    self.counters.guard_endless_output += 1;
                     return Some(Verdict::Abort(Close {
                         by: By::Engine,
                         how: How::Guard,
@@ -171,7 +171,7 @@ impl Engine {
             match edges(live) {
                 Edge::None if !nudged && stalled(&mut self.stack, now, live) => {
                     nudged = true;
-                    self.counters.guard_hits += 1;
+                    self.counters.guard_stalls_nudged += 1;
                     nudge(&mut self.stack, &mut self.scratch, now, live, &key.unpack());
                     if live.device_window == 0
                         && live.unacknowledged()

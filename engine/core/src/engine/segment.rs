@@ -199,7 +199,7 @@ impl Engine {
         let frame = if repair.is_some() || ip.extended || !plain::options_are_sound(segment.options)
         {
             // smoltcp cannot skip extension headers, and drops a segment for one bad option.
-            self.counters.guard_hits += u64::from(repair.is_some());
+            self.counters.guard_segments_repaired += u64::from(repair.is_some());
             let plain = repair.unwrap_or_else(|| Plain {
                 ack: Some((ack, field)),
                 ..Plain::whole(segment)
@@ -232,7 +232,7 @@ impl Engine {
             }
         }
         if let Some(fin) = live.kept_fin() {
-            self.counters.guard_hits += 1;
+            self.counters.guard_segments_repaired += 1;
             fin.write(&mut self.scratch, key.client, key.server);
             let frame = &self.scratch;
             self.stack
@@ -437,11 +437,12 @@ impl Engine {
                     live.dns = Some(Box::default());
                 }
                 tcp.phase = Phase::Live(live);
+                self.counters.tcp_connected += 1;
                 self.mark_dirty(id.slot);
             }
             None => {
                 // smoltcp refuses the SYN (an option it cannot parse): nothing can be built on it.
-                self.counters.guard_hits += 1;
+                self.counters.guard_syns_refused += 1;
                 let isn = held.isn;
                 self.refuse(&key, isn);
                 self.finish(

@@ -16,6 +16,7 @@ mod handshake;
 mod icmp;
 mod interception;
 mod isn;
+mod logs;
 mod malformed;
 mod smoltcp_guards;
 mod streams;

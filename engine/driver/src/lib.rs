@@ -5,6 +5,7 @@
 //!   as it does on a phone.
 //! * [`Clock`]: where the time comes from; one that counts sleep, one that is set by hand.
 //! * [`recorder`]: what crossed the engine's border, in a pcapng that can be replayed.
+//! * [`resolver`]: addresses for intercepted DNS queries, from the system, behind a cache.
 //! * [`Stats`]: what the loop measures about itself.
 //!
 //! * `Loop` (feature `tokio`): a turn on tokio, with a `TokioClock` that can be paused.
@@ -20,6 +21,7 @@ mod clock;
 pub mod dialer;
 mod histogram;
 pub mod recorder;
+pub mod resolver;
 mod stats;
 #[cfg(feature = "tokio")]
 mod tokio_loop;

@@ -49,7 +49,7 @@ fn session(bench: &mut Bench) {
     }
     bench.wait(Duration::from_secs(60));
     let now = bench.now;
-    bench.engine.path_changed(now);
+    bench.engine.path_changed(now, engine::PathChange::Network);
     bench.drain();
     bench.engine.stop(now);
     bench.drain();

@@ -6,5 +6,6 @@ mod support;
 mod fairness;
 mod losses;
 mod order;
+mod resolve;
 mod scene;
 mod waking;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engine::{
-    Close, Config, DialResult, DnsRecord, FlowId, FlowKey, Frames, How, LogRecord, Micros,
-    RemoteEnd,
+    Close, Config, DialResult, DnsRecord, FlowId, FlowKey, Frames, How, LogRecord, Micros, QueryId,
+    QueryKind, RemoteEnd,
 };
 use engine_driver::{Host, Limits, Mailbox, ManualClock, Notice, Turn};
 
@@ -22,6 +22,7 @@ pub(crate) enum Told {
     HalfClose(FlowId),
     Resume(FlowId, usize),
     Close(FlowId, How),
+    Resolve(QueryId, String, QueryKind),
     Notice(Notice),
 }
 
@@ -88,6 +89,10 @@ impl Host for Recorder {
     }
 
     fn dns(&mut self, _flow: Option<FlowId>, _record: &DnsRecord) {}
+
+    fn resolve(&mut self, query: QueryId, name: &str, kind: QueryKind) {
+        self.told.push(Told::Resolve(query, name.to_owned(), kind));
+    }
 
     fn log(&mut self, _record: &LogRecord) {}
 

@@ -175,7 +175,9 @@ fn judge(id: &str, outcomes: &[&ScenarioOutcome]) -> (Verdict, Option<String>) {
             let what = problems.first().map_or("", |first| &first.what);
             Some(format!("{}: {what}", outcome.name))
         }
-        Outcome::Pass | Outcome::Deviation(_) | Outcome::Left(_) => None,
+        Outcome::Pass | Outcome::Deviation(_) | Outcome::NotApplicable(_) | Outcome::Left(_) => {
+            None
+        }
     });
     if let Some(reason) = failed {
         return (Verdict::Fail, Some(reason));

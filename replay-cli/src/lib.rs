@@ -20,6 +20,7 @@ pub mod load;
 pub mod notation;
 pub mod outcome;
 pub mod packet;
+mod packetdrill;
 pub mod recording;
 pub mod report;
 pub mod runner;

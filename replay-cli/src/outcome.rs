@@ -42,6 +42,8 @@ pub enum Verdict {
     Nondeterministic,
     /// The scenario or one of its files cannot be used.
     Invalid(Vec<Diagnostic>),
+    /// It asks for what an engine between a device and a dialer does not have: each such thing, with its place.
+    NotApplicable(Vec<Diagnostic>),
     /// It is not for this command: the reason.
     Left(String),
 }
@@ -187,7 +189,7 @@ impl ScenarioOutcome {
     pub fn passed(&self) -> bool {
         matches!(
             self.verdict,
-            Verdict::Pass | Verdict::Deviation(_) | Verdict::Left(_)
+            Verdict::Pass | Verdict::Deviation(_) | Verdict::NotApplicable(_) | Verdict::Left(_)
         )
     }
 

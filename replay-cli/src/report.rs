@@ -27,6 +27,8 @@ pub struct Totals {
     pub nondeterministic: u64,
     /// Those that cannot be used.
     pub invalid: u64,
+    /// Scripts that ask for what an engine does not have.
+    pub not_applicable: u64,
     /// Those left to another command.
     pub left: u64,
     /// Files that were selected but not run, because an earlier one failed.
@@ -48,6 +50,7 @@ impl Totals {
             Verdict::Deviation(_) => &mut self.deviations,
             Verdict::Nondeterministic => &mut self.nondeterministic,
             Verdict::Invalid(_) => &mut self.invalid,
+            Verdict::NotApplicable(_) => &mut self.not_applicable,
             Verdict::Left(_) => &mut self.left,
         };
         *count = count.saturating_add(1);
@@ -63,6 +66,7 @@ impl Totals {
             self.deviations,
             self.nondeterministic,
             self.invalid,
+            self.not_applicable,
             self.left,
         ]
         .iter()
@@ -72,7 +76,7 @@ impl Totals {
     /// The exit code that says the worst of it.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        let tested = self.scenarios() > self.left;
+        let tested = self.scenarios() > self.left + self.not_applicable;
         [
             (self.bugs > 0, exit_code::INTERNAL_BUG),
             (self.invalid > 0, exit_code::BAD_INPUT),

@@ -28,6 +28,7 @@ mod invariant;
 mod lines;
 pub(crate) mod matcher;
 mod observe;
+mod packetdrill;
 mod receiver;
 mod resolver;
 pub(crate) mod script;

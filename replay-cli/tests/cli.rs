@@ -8,6 +8,7 @@ mod cli {
     mod bad_input;
     mod conformance;
     mod nothing;
+    mod scripts;
     mod selection;
     mod streams;
 }

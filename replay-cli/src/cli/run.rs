@@ -12,7 +12,7 @@ use super::arguments::Format;
 use super::batch::{self, Progress};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code;
-use crate::outcome::ScenarioOutcome;
+use crate::outcome::{ScenarioOutcome, Verdict};
 use crate::report::human::{self, Detail, Look};
 use crate::report::{self, Totals};
 use crate::runner::{RunOptions, Via};
@@ -64,6 +64,7 @@ Examples:
   replay run expectations/tcp/half_close.json -vv
   replay run --junit target/junit.xml --format json > target/run.json
   replay run --list expectations/udp
+  replay run handshake.pkt                    a packetdrill script, server side
 
 Exit codes; of several, the worst (in the order 70, 2, 3, 6, 1, 4):
   0   every expectation was met
@@ -89,12 +90,19 @@ pub(crate) fn run(args: &RunArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
         return batch::said_what_is_missing(&discovery, terminal);
     }
     let results = run_all(args, &discovery.found, terminal)?;
+    if is_of_scripts(&discovery.found) && args.format == Format::Human && !args.quiet {
+        let style = terminal.style;
+        human::scripts(terminal.out(), &results.outcomes, style)?;
+    }
     report(args, &results, started.elapsed(), terminal)?;
     let missing = batch::said_what_is_missing(&discovery, terminal)?;
     if missing == exit_code::SUCCESS && results.totals.exit_code() == exit_code::NOTHING_SELECTED {
-        terminal.say(
-            "nothing selected: every scenario is left to `replay stress`, nothing was tested",
-        )?;
+        let why = if results.totals.not_applicable > 0 {
+            "no script says anything about an engine"
+        } else {
+            "every scenario is left to `replay stress`"
+        };
+        terminal.say(&format!("nothing selected: {why}, nothing was tested"))?;
     }
     Ok(exit_code::worst(missing, results.totals.exit_code()))
 }
@@ -134,6 +142,8 @@ fn run_all(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Resu
     let mut results = Results::default();
     let mut progress = Progress::of(found.len(), terminal.progress);
     let mut run_files = 0_u64;
+    // Scripts have a table at the end, which has the reasons of those that cannot be run.
+    let scripts = is_of_scripts(found);
     batch::run_files(found, args.jobs, &options, |result| {
         run_files += 1;
         results.totals.bugs += u64::from(result.panicked);
@@ -141,7 +151,8 @@ fn run_all(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Resu
         for outcome in result.outcomes {
             all_passed &= outcome.passed();
             results.totals.add(&outcome);
-            if args.format == Format::Human {
+            let told_later = scripts && matches!(outcome.verdict, Verdict::NotApplicable(_));
+            if args.format == Format::Human && !told_later {
                 let look = look(args, terminal);
                 progress
                     .bar
@@ -158,6 +169,11 @@ fn run_all(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Resu
     progress.bar.finish_and_clear();
     results.totals.not_run = (found.len() as u64).saturating_sub(run_files);
     Ok(results)
+}
+
+/// Whether the files are packetdrill scripts, and more than one.
+fn is_of_scripts(found: &[Found]) -> bool {
+    found.len() > 1 && found.iter().all(|file| file.kind == FoundKind::Packetdrill)
 }
 
 /// Prints what comes after the last verdict, and writes the files asked for.

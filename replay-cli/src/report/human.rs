@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use super::table::{Align, Table};
 use super::{Totals, counted, figures_line, reproduce, seconds};
 use crate::diagnostic::Diagnostic;
 use crate::outcome::{Failure, ScenarioOutcome, Verdict};
@@ -52,7 +53,10 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
     } = outcome;
     let (word, paint) = word(verdict);
     let passed = outcome.passed();
-    if passed && look.detail < Detail::Verdicts {
+    // A script that says nothing about the engine is told of even without being asked: its reasons are the result.
+    let told =
+        !passed || (matches!(verdict, Verdict::NotApplicable(_)) && look.detail > Detail::Failures);
+    if !told && look.detail < Detail::Verdicts {
         return Ok(());
     }
     write!(out, "{} {}", look.style.paint(paint, word), printable(name))?;
@@ -65,6 +69,13 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
         diagnostics
             .iter()
             .try_for_each(|problem| diagnostic(out, problem, look.style))?;
+    }
+    if let Verdict::NotApplicable(unmapped) = verdict {
+        for what in unmapped {
+            let what = what.to_string();
+            let what = what.strip_prefix("error: ").unwrap_or(&what);
+            writeln!(out, "  not mapped: {}", printable(what))?;
+        }
     }
     if let Verdict::Deviation(why) = verdict {
         writeln!(
@@ -80,7 +91,12 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
         self::failure(out, failure, path, index == 0, look.style)?;
     }
     let shows_notes = look.detail == Detail::Notes || (!passed && look.detail >= Detail::Verdicts);
-    if shows_notes && !matches!(verdict, Verdict::Left(_) | Verdict::Invalid(_)) {
+    if shows_notes
+        && !matches!(
+            verdict,
+            Verdict::Left(_) | Verdict::Invalid(_) | Verdict::NotApplicable(_)
+        )
+    {
         let dash = look.style.paint(Paint::Faint, "  -");
         writeln!(
             out,
@@ -189,8 +205,44 @@ fn word(verdict: &Verdict) -> (&'static str, Paint) {
         Verdict::Deviation(_) => ("DEVIATION", Paint::Attention),
         Verdict::Nondeterministic => ("NONDETERMINISTIC", Paint::Bad),
         Verdict::Invalid(_) => ("INVALID", Paint::Bad),
+        Verdict::NotApplicable(_) => ("NOT APPLICABLE", Paint::Attention),
         Verdict::Left(_) => ("LEFT", Paint::Faint),
     }
+}
+
+/// Prints a line for each script of a folder, with what failed first or every construct that cannot be mapped.
+///
+/// # Errors
+/// Writing failed.
+pub fn scripts(out: &mut dyn Write, outcomes: &[ScenarioOutcome], style: Style) -> io::Result<()> {
+    let mut table = Table::new([
+        ("VERDICT", Align::Left),
+        ("SCRIPT", Align::Left),
+        ("REASON", Align::Left),
+    ]);
+    for outcome in outcomes {
+        let at = |problem: &Diagnostic| match problem.where_.as_ref().and_then(|at| at.position) {
+            Some(position) => format!("{position}: {}", problem.what),
+            None => problem.what.clone(),
+        };
+        let reason = match &outcome.verdict {
+            Verdict::NotApplicable(problems) | Verdict::Invalid(problems) => {
+                problems.iter().map(at).collect::<Vec<_>>().join("; ")
+            }
+            _ => outcome
+                .failures
+                .first()
+                .map_or_else(String::new, |first| first.what.clone()),
+        };
+        let word = word(&outcome.verdict).0.to_lowercase();
+        table.row([word, outcome.name.clone(), reason]);
+    }
+    table.print(out, style, |word| match word {
+        "pass" => Some(Paint::Good),
+        "not applicable" => Some(Paint::Attention),
+        _ => Some(Paint::Bad),
+    })?;
+    writeln!(out)
 }
 
 /// The last line: how many ended how, and how long it took; `wall` is real time.
@@ -204,6 +256,9 @@ pub fn summary(totals: &Totals, wall: Duration) -> String {
     ];
     if totals.nondeterministic > 0 {
         counts.insert(2, format!("{} nondeterministic", totals.nondeterministic));
+    }
+    if totals.not_applicable > 0 {
+        counts.push(format!("{} not applicable", totals.not_applicable));
     }
     if totals.deviations > 0 {
         counts.push(counted(totals.deviations, "known deviation"));

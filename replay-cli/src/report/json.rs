@@ -20,6 +20,7 @@ pub fn run(outcomes: &[ScenarioOutcome], totals: &Totals) -> Value {
         deviations,
         nondeterministic,
         invalid,
+        not_applicable,
         left,
         not_run,
         bugs,
@@ -36,6 +37,7 @@ pub fn run(outcomes: &[ScenarioOutcome], totals: &Totals) -> Value {
             "deviations": deviations,
             "nondeterministic": nondeterministic,
             "invalid": invalid,
+            "not_applicable": not_applicable,
             "left": left,
             "not_run": not_run,
             "bugs": bugs,
@@ -69,7 +71,7 @@ fn scenario(outcome: &ScenarioOutcome) -> Value {
         "notes": notes,
     });
     match verdict {
-        Verdict::Invalid(diagnostics) => {
+        Verdict::Invalid(diagnostics) | Verdict::NotApplicable(diagnostics) => {
             value["diagnostics"] = diagnostics.iter().map(diagnostic).collect();
         }
         Verdict::Left(reason) | Verdict::Deviation(reason) => value["reason"] = json!(reason),
@@ -85,6 +87,7 @@ fn word(verdict: &Verdict) -> &'static str {
         Verdict::Deviation(_) => "deviation",
         Verdict::Nondeterministic => "nondeterministic",
         Verdict::Invalid(_) => "invalid",
+        Verdict::NotApplicable(_) => "not_applicable",
         Verdict::Left(_) => "left",
     }
 }

@@ -95,6 +95,11 @@ fn write_case(
             };
             write_problem(xml, "error", "invalid", &what, &text())?;
         }
+        Verdict::NotApplicable(unmapped) => {
+            let what = unmapped.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let message = format!("not applicable: {}", what.join("; "));
+            writeln!(xml, "      <skipped message=\"{}\"/>", Escaped(&message))?;
+        }
         Verdict::Deviation(reason) => {
             let message = format!("deviation: {reason}");
             writeln!(xml, "      <skipped message=\"{}\"/>", Escaped(&message))?;
@@ -147,7 +152,9 @@ impl Counts {
                 Verdict::Pass => {}
                 Verdict::Fail | Verdict::Nondeterministic => counts.failures += 1,
                 Verdict::Invalid(_) => counts.errors += 1,
-                Verdict::Left(_) | Verdict::Deviation(_) => counts.skipped += 1,
+                Verdict::Left(_) | Verdict::Deviation(_) | Verdict::NotApplicable(_) => {
+                    counts.skipped += 1;
+                }
             }
         }
         counts

@@ -20,11 +20,7 @@ use crate::scenario::{FlowSpec, Protocol, Scenario, discover};
 #[must_use]
 pub fn run_file(path: &Path, options: &RunOptions) -> Vec<ScenarioOutcome> {
     if path.extension().is_some_and(|extension| extension == "pkt") {
-        let verdict = Verdict::Left("packetdrill scripts are not read yet".to_owned());
-        return vec![ScenarioOutcome {
-            verdict,
-            ..invalid(path, Vec::new())
-        }];
+        return vec![super::packetdrill::run_script(path, options)];
     }
     let loaded = match load::load(path) {
         Ok(loaded) => loaded,

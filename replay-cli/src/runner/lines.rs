@@ -201,7 +201,7 @@ impl Timeline<'_> {
     }
 
     /// Waits for what a line expects; says when it came.
-    fn expect(
+    pub(crate) fn expect(
         &self,
         world: &mut World<'_>,
         segment: &Segment,
@@ -275,7 +275,7 @@ impl Timeline<'_> {
         None
     }
 
-    fn build(
+    pub(crate) fn build(
         &self,
         world: &World<'_>,
         segment: &Segment,
@@ -321,7 +321,7 @@ impl Timeline<'_> {
 }
 
 /// Lets everything happen that is due up to and including `at`, then stands at `at`.
-fn run_until(world: &mut World<'_>, at: u64) {
+pub(crate) fn run_until(world: &mut World<'_>, at: u64) {
     while let Some(next) = world.next() {
         if next.at > at || world.livelock {
             break;

@@ -30,6 +30,8 @@ pub(crate) struct Matcher {
     pub(crate) bindings: Bindings,
     /// Per flow name: the next emitted frame to look at.
     cursors: BTreeMap<String, usize>,
+    /// Whether acknowledgements that nobody wrote down are differences too.
+    pub(crate) strict: bool,
 }
 
 /// What a line found.
@@ -73,12 +75,12 @@ impl Matcher {
             }
             // An acknowledgement that nobody wrote down is passed over; one that was written is looked for
             // among the acknowledgements only.
-            let pure = is_bare_ack(&packet);
+            let pure = is_bare_ack(&packet) && !self.strict;
             if pure {
                 at += 1;
                 continue;
             }
-            if !wanted_ack {
+            if !wanted_ack || self.strict {
                 *cursor = at + 1;
             }
             return Found::Other(at, differences);

@@ -361,6 +361,12 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Lets the script of the flow at `index` go on, and everything that follows at this instant happen.
+    pub(crate) fn go_on(&mut self, index: usize) {
+        self.ready.insert(index);
+        self.settle();
+    }
+
     /// What led to a livelock.
     pub(crate) fn last_events(&self) -> &[String] {
         &self.last_events

@@ -113,7 +113,7 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
             Path::new("."),
             &capture,
             false,
-            &runner::Via::Core,
+            runner::Way::CORE,
         )
         .map_err(|(_, problem)| problem)
     };

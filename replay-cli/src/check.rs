@@ -157,7 +157,12 @@ impl<'a> Check<'a> {
         let Some(counters) = &self.run.counters else {
             return;
         };
-        let counters: BTreeMap<&str, u64> = counters.iter().collect();
+        let mut counters: BTreeMap<&str, u64> = counters.iter().collect();
+        if let Some((name, by)) = &self.run.raised
+            && let Some(value) = counters.get_mut(name.as_str())
+        {
+            *value = value.saturating_add_signed(*by);
+        }
         for (name, expected) in self.scenario.expect.counters.iter() {
             self.verdicts.checks += 1;
             let pointer = format!("/expect/counters/{}", crate::scenario::load::escape(name));

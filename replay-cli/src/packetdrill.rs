@@ -49,6 +49,17 @@ pub(crate) enum What {
     Call(Call),
 }
 
+impl Script {
+    /// Whether it expects packets at all.
+    pub(crate) fn expects_packets(&self) -> bool {
+        let expects = |event: &Event| match &event.what {
+            What::Packet(line) => matches!(line.action, Action::Expect(_)),
+            What::Call(_) => false,
+        };
+        self.events.iter().any(expects)
+    }
+}
+
 /// A construct that has no meaning for an engine between a device and a dialer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unmapped {

@@ -27,6 +27,7 @@ mod inject;
 mod invariant;
 mod lines;
 pub(crate) mod matcher;
+mod mutation;
 mod observe;
 mod packetdrill;
 mod receiver;
@@ -39,6 +40,9 @@ pub(crate) mod world;
 
 pub use file::run_file;
 pub use stack::Via;
+
+pub(crate) use file::run_mutated;
+pub(crate) use mutation::{FrameChange, Mutation};
 
 use captured::{Device, Play};
 use digest::Digest;
@@ -59,6 +63,23 @@ pub struct RunOptions {
     pub via: Via,
 }
 
+/// How a run is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way<'a> {
+    /// Which engine, by which way in.
+    pub(crate) via: &'a Via,
+    /// A change to what is observed of it.
+    pub(crate) mutation: Option<&'a Mutation>,
+}
+
+impl Way<'static> {
+    /// The engine as a library.
+    pub(crate) const CORE: Self = Self {
+        via: &Via::Core,
+        mutation: None,
+    };
+}
+
 /// Everything a run left behind.
 pub(crate) struct RunOutput {
     pub(crate) flows: Vec<FlowState>,
@@ -72,6 +93,8 @@ pub(crate) struct RunOutput {
     pub(crate) digest: Digest,
     /// Per conversation: synthetic frames, and retransmissions left out.
     pub(crate) device: Vec<(u64, u64)>,
+    /// A counter that is told as other than it is, and by how much: see [`Mutation::Counter`].
+    pub(crate) raised: Option<(String, i64)>,
     /// Lines of a timeline that were held against the run.
     pub(crate) line_checks: u64,
     /// The most heap the engine held, octets; `None` if nobody counts.
@@ -214,10 +237,10 @@ pub(crate) fn play_capture(
     folder: &Path,
     capture: &Conversations,
     keep_frames: bool,
-    via: &Via,
+    way: Way<'_>,
 ) -> Result<RunOutput, (String, Diagnostic)> {
     let input = &scenario.input;
-    let mut world = world(scenario, folder, Some(capture), via)?;
+    let mut world = world(scenario, folder, Some(capture), way)?;
     world.keep_frames = keep_frames;
     let actions: usize = scenario
         .dialer
@@ -253,13 +276,14 @@ fn world<'a>(
     scenario: &Scenario,
     folder: &Path,
     capture: Option<&'a Conversations>,
-    via: &Via,
+    way: Way<'_>,
 ) -> Result<World<'a>, (String, Diagnostic)> {
     let rules = Rules::new(scenario, folder, capture)?;
-    let engine = stack::open(via, config(&scenario.engine))
+    let engine = stack::open(way.via, config(&scenario.engine))
         .map_err(|problem| ("/engine".to_owned(), problem))?;
     let mut world = World::new(engine, rules, Faults::new(scenario), capture);
     world.resolver = Resolver::new(&scenario.dialer);
+    world.mutation = way.mutation.cloned();
     Ok(world)
 }
 
@@ -307,6 +331,7 @@ fn finish(mut world: World<'_>) -> RunOutput {
         counters,
         digest: world.digest,
         device: Vec::new(),
+        raised: None,
         line_checks: 0,
         peak_heap: crate::heap::peak(),
     }

@@ -108,6 +108,19 @@ pub(super) fn run_files(
     side_by_side::in_order(found, jobs, work, deliver)
 }
 
+/// Does some other work on each file, side by side, and delivers the results in order.
+pub(super) fn each<R: Send>(
+    found: &[Found],
+    jobs: Option<NonZeroUsize>,
+    work: impl Fn(&Found) -> R + Sync,
+    mut deliver: impl FnMut(R) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    side_by_side::in_order(found, jobs.unwrap_or_else(cores), work, |result| {
+        deliver(result).map(|()| true)
+    })
+}
+
 /// One file's outcomes; a panic in it is a failure of it and of nothing else.
 fn run_one(file: &Found, run: impl FnOnce(&Path) -> Vec<ScenarioOutcome>) -> FileResult {
     if file.kind == FoundKind::Stress {

@@ -19,6 +19,8 @@ use crate::runner::{RunOptions, Via};
 use crate::scenario::discover::{Found, FoundKind};
 use crate::term::Terminal;
 
+mod vacuity;
+
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct RunArgs {
@@ -52,6 +54,10 @@ pub(crate) struct RunArgs {
     /// Stop at the first scenario that does not pass.
     #[arg(long)]
     fail_fast: bool,
+
+    /// Change what is observed of each run and report scenarios that notice nothing of the kind they check.
+    #[arg(long, conflicts_with_all = ["junit", "fail_fast", "list"])]
+    vacuity: bool,
 
     /// Print the names of the scenarios instead of running them.
     #[arg(long, conflicts_with_all = ["junit", "fail_fast"])]
@@ -88,6 +94,11 @@ pub(crate) fn run(args: &RunArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
     if args.list {
         list(args, &discovery.found, terminal)?;
         return batch::said_what_is_missing(&discovery, terminal);
+    }
+    if args.vacuity {
+        let code = vacuity::run(args, &discovery.found, terminal)?;
+        let missing = batch::said_what_is_missing(&discovery, terminal)?;
+        return Ok(exit_code::worst(missing, code));
     }
     let results = run_all(args, &discovery.found, terminal)?;
     if is_of_scripts(&discovery.found) && args.format == Format::Human && !args.quiet {

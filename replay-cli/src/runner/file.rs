@@ -6,7 +6,7 @@ use std::path::Path;
 use engine::FlowKey;
 
 use super::lines::{self, Timeline};
-use super::{RunOptions, RunOutput, Via, config, finish, play_capture, twins, world};
+use super::{Mutation, RunOptions, RunOutput, Way, config, finish, play_capture, twins, world};
 use crate::check::Check;
 use crate::conversation::{Conversation, Conversations, ReadOptions};
 use crate::diagnostic::Diagnostic;
@@ -19,8 +19,25 @@ use crate::scenario::{FlowSpec, Protocol, Scenario, discover};
 /// Loads and runs one scenario file: one outcome, or one for each IP family.
 #[must_use]
 pub fn run_file(path: &Path, options: &RunOptions) -> Vec<ScenarioOutcome> {
+    run_way(path, options, None)
+}
+
+/// Runs one scenario file with a change to what is observed, once.
+pub(crate) fn run_mutated(
+    path: &Path,
+    options: &RunOptions,
+    mutation: &Mutation,
+) -> Vec<ScenarioOutcome> {
+    run_way(path, options, Some(mutation))
+}
+
+fn run_way(path: &Path, options: &RunOptions, mutation: Option<&Mutation>) -> Vec<ScenarioOutcome> {
+    let way = Way {
+        via: &options.via,
+        mutation,
+    };
     if path.extension().is_some_and(|extension| extension == "pkt") {
-        return vec![super::packetdrill::run_script(path, options)];
+        return vec![super::packetdrill::run_script(path, way)];
     }
     let loaded = match load::load(path) {
         Ok(loaded) => loaded,
@@ -39,7 +56,7 @@ pub fn run_file(path: &Path, options: &RunOptions) -> Vec<ScenarioOutcome> {
                     &loaded.scenario,
                     &prepared,
                     String::new(),
-                    &options.via,
+                    way,
                 )];
             }
             // A twin is told by its name; a scenario of one family needs no telling.
@@ -51,7 +68,7 @@ pub fn run_file(path: &Path, options: &RunOptions) -> Vec<ScenarioOutcome> {
                 } else {
                     String::new()
                 };
-                run_one(&loaded, &scenario, &prepared, suffix, &options.via)
+                run_one(&loaded, &scenario, &prepared, suffix, way)
             };
             families.iter().map(twin).collect()
         }
@@ -197,11 +214,15 @@ fn run_one(
     scenario: &Scenario,
     prepared: &Prepared,
     suffix: String,
-    via: &Via,
+    way: Way<'_>,
 ) -> ScenarioOutcome {
     let isns = lines::isns(scenario, &prepared.lines);
-    let first = play(loaded, scenario, prepared, &isns, via);
-    let second = play(loaded, scenario, prepared, &isns, via);
+    let first = play(loaded, scenario, prepared, &isns, way);
+    // A changed run is held against the unchanged one, not against itself.
+    let second = match way.mutation {
+        None => Some(play(loaded, scenario, prepared, &isns, way)),
+        Some(_) => None,
+    };
     let mut outcome = ScenarioOutcome {
         name: format!("{}{suffix}", loaded.name),
         path: loaded.path.clone(),
@@ -214,8 +235,14 @@ fn run_one(
         notes: Vec::new(),
     };
     let (run, other) = match (first, second) {
-        (Ok(first), Ok(second)) => (first, second),
-        (Err(problem), _) | (_, Err(problem)) => {
+        (Ok(mut first), None) => {
+            if let Some(mutation) = way.mutation {
+                mutation.apply(&mut first);
+            }
+            (first, None)
+        }
+        (Ok(first), Some(Ok(second))) => (first, Some(second)),
+        (Err(problem), _) | (_, Some(Err(problem))) => {
             outcome.verdict = Verdict::Invalid(vec![problem]);
             return outcome;
         }
@@ -252,7 +279,9 @@ fn run_one(
     let deviation = scenario.deviation.as_ref();
     let place = deviation.map(|_| loaded.place("/deviation"));
     outcome.judge(deviation, place);
-    if let Some(index) = run.digest.difference(&other.digest) {
+    if let Some(other) = other
+        && let Some(index) = run.digest.difference(&other.digest)
+    {
         outcome.verdict = Verdict::Nondeterministic;
         let what = format!(
             "two runs differ from output {index} on; the first gave {} outputs, the second {}",
@@ -272,7 +301,7 @@ fn play(
     scenario: &Scenario,
     prepared: &Prepared,
     isns: &BTreeMap<FlowKey, Seq>,
-    via: &Via,
+    way: Way<'_>,
 ) -> Result<RunOutput, Diagnostic> {
     let place = |(pointer, problem): (String, Diagnostic)| {
         let Diagnostic { what, help, .. } = problem;
@@ -284,9 +313,9 @@ fn play(
     };
     let keep = !scenario.expect.packets.is_empty() || !scenario.expect.never.is_empty();
     if let Some(capture) = &prepared.capture {
-        return play_capture(scenario, loaded.folder(), capture, keep, via).map_err(place);
+        return play_capture(scenario, loaded.folder(), capture, keep, way).map_err(place);
     }
-    let mut world = world(scenario, loaded.folder(), None, via).map_err(place)?;
+    let mut world = world(scenario, loaded.folder(), None, way).map_err(place)?;
     world.keep_frames = true;
     let packets: u64 = prepared
         .lines

@@ -7,6 +7,7 @@ use engine::{Close, DnsRecord, FlowId, FlowKey, Output, QueryId, QueryKind};
 use super::fault::Fate;
 use super::flow::FlowState;
 use super::invariant;
+use super::mutation::Mutation;
 use super::world::{Emitted, Task, World, flow_key};
 use crate::attempt::DnsSeen;
 use crate::packet::{Flags, Packet, Transport};
@@ -185,11 +186,17 @@ impl World<'_> {
         }
         let fate = self.faults.output(&frame);
         if self.keep_frames {
-            self.emitted.push(Emitted {
+            let emitted = Emitted {
                 at: self.now,
                 bytes: frame.clone(),
                 flow: index,
-            });
+            };
+            match self.mutation {
+                Some(Mutation::Frame(number, change)) if number as u64 + 1 == self.frames_out => {
+                    self.emitted.extend(change.apply(emitted));
+                }
+                _ => self.emitted.push(emitted),
+            }
         }
         match fate {
             Fate::Pass => self.deliver(&frame),

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::content::{Action as Step, Content};
 use super::lines::{self, Findings, Timeline, failure_at, run_until};
 use super::world::World;
-use super::{RunOptions, RunOutput, finish, world};
+use super::{RunOutput, Way, finish, world};
 use crate::catalogue;
 use crate::diagnostic::{Diagnostic, Place, Position};
 use crate::notation::{Action, pattern_bytes};
@@ -23,7 +23,7 @@ use crate::packetdrill::{self, Call, Event, FLOW, Got, Script, What};
 use crate::scenario::{Scenario, discover};
 
 /// Runs a script.
-pub(super) fn run_script(path: &Path, options: &RunOptions) -> ScenarioOutcome {
+pub(super) fn run_script(path: &Path, way: Way<'_>) -> ScenarioOutcome {
     let mut outcome = ScenarioOutcome {
         name: discover::scenario_name(path),
         path: path.to_owned(),
@@ -60,8 +60,8 @@ pub(super) fn run_script(path: &Path, options: &RunOptions) -> ScenarioOutcome {
     outcome.covers = script.covers.iter().map(|(name, _)| name.clone()).collect();
     let play = || -> Result<RunOutput, Diagnostic> {
         let scenario = scenario(&script)?;
-        let isns = lines::isns(&scenario);
-        let mut world = world(&scenario, Path::new("."), None, &options.via)
+        let isns = lines::isns(&scenario, &[]);
+        let mut world = world(&scenario, Path::new("."), None, way)
             .map_err(|(_, problem)| problem.in_file(path))?;
         world.keep_frames = true;
         world.step_limit = 100_000 + 1_000 * script.events.len() as u64;

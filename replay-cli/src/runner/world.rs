@@ -12,6 +12,7 @@ use super::digest::Digest;
 use super::fault::{Fate, Faults};
 use super::flow::FlowState;
 use super::invariant;
+use super::mutation::Mutation;
 use super::observe::Seen;
 use super::resolver::Resolver;
 use super::script::Rules;
@@ -45,6 +46,8 @@ pub(crate) struct World<'a> {
     /// Flows whose script may go on.
     pub(crate) ready: BTreeSet<usize>,
     pub(crate) emitted: Vec<Emitted>,
+    /// A change to what is recorded, for [`crate::vacuity`].
+    pub(crate) mutation: Option<Mutation>,
     /// Whether emitted frames are kept for expectations.
     pub(crate) keep_frames: bool,
     pub(crate) dns: Vec<(u64, DnsSeen)>,
@@ -116,6 +119,7 @@ impl<'a> World<'a> {
             touched: BTreeSet::new(),
             ready: BTreeSet::new(),
             emitted: Vec::new(),
+            mutation: None,
             keep_frames: false,
             dns: Vec::new(),
             failures: Vec::new(),

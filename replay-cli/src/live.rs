@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use engine::Config;
+use engine::{Config, UdpFiltering, UdpMapping};
 use engine_driver::dialer::{Options, raise_file_limit};
 use engine_driver::recorder::Recorder;
 use engine_driver::{BootClock, Clock as _, Handle, Limits, Loop, Snapshot, TokioDialer, Tun};
@@ -71,9 +71,9 @@ async fn session(args: &LiveArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
             "the loop ended with a panic",
         )));
     };
-    station.stop().await;
+    let datagrams_lost = station.stop().await;
     shown?;
-    finish(terminal, &board, &tun, &snapshot)?;
+    finish(terminal, &board, &tun, datagrams_lost, &snapshot)?;
     if let Some(error) = read_error {
         let what = format!("{} cannot be read any more: {error}", tun.name());
         let help = "the device was deleted or set down while the engine ran";
@@ -133,6 +133,7 @@ fn finish(
     terminal: &mut Terminal<'_>,
     board: &Board,
     tun: &Tun,
+    datagrams_lost: u64,
     snapshot: &Snapshot,
 ) -> io::Result<()> {
     board.lines(terminal.out())?;
@@ -142,7 +143,7 @@ fn finish(
     writeln!(
         out,
         "border ring_frames={} ring_overflow_frames={} ring_high_water={} inbox_dropped_datagrams={} \
-         host_dropped_datagrams={} device_refused_frames={}",
+         host_dropped_datagrams={} dialer_lost_datagrams={datagrams_lost} device_refused_frames={}",
         stats.ring_frames,
         stats.ring_overflow_frames,
         stats.ring_high_water,
@@ -171,6 +172,10 @@ fn config(args: &LiveArgs, mtu: u16) -> Config {
     config.mtu = usize::from(mtu);
     config.tcp_limit = args.tcp_limit;
     config.udp_limit = args.udp_limit;
+    if args.endpoint_independent {
+        config.udp_mapping = UdpMapping::EndpointIndependent;
+        config.udp_filtering = UdpFiltering::EndpointIndependent;
+    }
     // A real session must not be predictable.
     config.seed = RandomState::new().build_hasher().finish();
     config
@@ -185,6 +190,9 @@ fn options(args: &LiveArgs) -> Options {
     options.connect_timeout = Duration::from_micros(args.connect_timeout.0);
     options.device.clone_from(&args.bind_device);
     options.mark = args.mark;
+    if args.endpoint_independent {
+        options.udp_mapping = UdpMapping::EndpointIndependent;
+    }
     for source in &args.source {
         match source {
             IpAddr::V4(address) => options.source_v4 = Some(*address),

@@ -13,6 +13,7 @@ mod udp;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::{Close, DialResult, FlowId, FlowKey, How, Proto};
 use tokio::task::{AbortHandle, JoinSet};
@@ -31,6 +32,7 @@ pub struct TokioDialer {
     options: Arc<Options>,
     flows: BTreeMap<FlowId, Flow>,
     tasks: JoinSet<()>,
+    datagrams_lost: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -54,6 +56,7 @@ impl TokioDialer {
             options: Arc::new(options),
             flows: BTreeMap::new(),
             tasks: JoinSet::new(),
+            datagrams_lost: Arc::default(),
         }
     }
 
@@ -69,18 +72,20 @@ impl TokioDialer {
                 let task = tcp::run(flow, key.server, Arc::clone(&shared), mailbox, options);
                 (Socket::Tcp(shared), self.tasks.spawn(task))
             }
-            Proto::Udp => match UdpFlow::open(key.server, &options) {
-                Ok(shared) => {
-                    let shared = Arc::new(shared);
-                    let task = udp::run(flow, Arc::clone(&shared), mailbox);
-                    (Socket::Udp(shared), self.tasks.spawn(task))
+            Proto::Udp => {
+                match UdpFlow::open(key.server, &options, Arc::clone(&self.datagrams_lost)) {
+                    Ok(shared) => {
+                        let shared = Arc::new(shared);
+                        let task = udp::run(flow, Arc::clone(&shared), mailbox);
+                        (Socket::Udp(shared), self.tasks.spawn(task))
+                    }
+                    Err(error) => {
+                        // The flow is live until its close: the answer cannot be refused.
+                        let _ = mailbox.dialed(flow, result_of(&error));
+                        return;
+                    }
                 }
-                Err(error) => {
-                    // The flow is live until its close: the answer cannot be refused.
-                    let _ = mailbox.dialed(flow, result_of(&error));
-                    return;
-                }
-            },
+            }
         };
         self.flows.insert(flow, Flow { socket, task });
     }
@@ -120,12 +125,19 @@ impl TokioDialer {
         let Some(Flow { socket, task }) = self.flows.remove(&flow) else {
             return;
         };
-        if let Socket::Tcp(tcp) = &socket
-            && close.how != How::Fin
-        {
-            tcp.reset_on_close();
+        match &socket {
+            Socket::Tcp(tcp) if close.how != How::Fin => tcp.reset_on_close(),
+            Socket::Tcp(_) => {}
+            Socket::Udp(udp) => udp.abandon(),
         }
         task.abort();
+    }
+
+    /// Datagrams that were taken and went nowhere: the system refused them (too long for the way, a firewall), or their
+    /// flow ended before the kernel took them.
+    #[must_use]
+    pub fn datagrams_lost(&self) -> u64 {
+        self.datagrams_lost.load(Ordering::Relaxed)
     }
 
     /// Sockets open or being opened.

@@ -226,16 +226,21 @@ impl Turn {
             self.engine.handle_frames(now, chunk);
             open = self.drain(now, host, budget);
         }
-        let mut fed = 0;
+        let (mut fed, mut told) = (0, 0);
         // A flow that comes back into the queue has its next turn behind those that stand there now.
         for _ in 0..self.limits.turn_flows {
             if !open {
                 return;
             }
+            if told >= self.limits.turn_bytes {
+                break;
+            }
             let Some((flow, news)) = self.next_inbox() else {
                 break;
             };
-            fed += self.tell(now, host, flow, news);
+            let count = self.tell(now, host, flow, news);
+            fed += count;
+            told += count;
             if fed >= FED {
                 fed = 0;
                 open = self.drain(now, host, budget);

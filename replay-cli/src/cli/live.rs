@@ -52,6 +52,11 @@ pub(crate) struct LiveArgs {
     #[arg(long, value_name = "N", default_value_t = 1024)]
     pub(crate) udp_limit: usize,
 
+    /// One UDP socket for all destinations of a device's port, open to everybody (RFC 4787): what games and calls
+    /// that go through NATs expect. Without it each destination has its own.
+    #[arg(long)]
+    pub(crate) endpoint_independent: bool,
+
     /// How often flows and rates are shown.
     #[arg(long, value_name = "DURATION", default_value = "1s")]
     pub(crate) interval: Micros,

@@ -20,9 +20,11 @@ impl Station {
         Self { dialer, tun, board }
     }
 
-    /// Waits until the last socket is closed.
-    pub(super) async fn stop(self) {
+    /// Waits until the last socket is closed; says how many datagrams the dialer took in vain.
+    pub(super) async fn stop(self) -> u64 {
+        let lost = self.dialer.datagrams_lost();
         self.dialer.stop().await;
+        lost
     }
 }
 

@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use engine::UdpMapping;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// Settings of a [`TokioDialer`](crate::TokioDialer). A tunnel that carries the whole machine must keep its own sockets
@@ -21,6 +22,10 @@ pub struct Options {
     pub source_v4: Option<Ipv4Addr>,
     /// The source of IPv6 sockets. Default: the system chooses.
     pub source_v6: Option<Ipv6Addr>,
+    /// As [`Config::udp_mapping`](engine::Config::udp_mapping): a flow with one destination has a connected socket,
+    /// which hears of ICMP errors and of nobody else; a flow for all destinations has one that is not connected.
+    /// Default one destination.
+    pub udp_mapping: UdpMapping,
 }
 
 impl Default for Options {
@@ -31,6 +36,7 @@ impl Default for Options {
             mark: None,
             source_v4: None,
             source_v6: None,
+            udp_mapping: UdpMapping::AddressAndPortDependent,
         }
     }
 }

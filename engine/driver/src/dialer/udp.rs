@@ -1,13 +1,13 @@
-//! One UDP flow of the far side: a socket, connected to where it was dialed.
+//! One UDP flow of the far side: a socket, connected to where it was dialed unless the flow is for all destinations.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use engine::{DialResult, FlowId, Misuse, RemoteEnd};
+use engine::{DialResult, FlowId, Misuse, RemoteEnd, UdpMapping};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
@@ -33,9 +33,12 @@ thread_local! {
 pub(super) struct UdpFlow {
     socket: UdpSocket,
     server: SocketAddr,
+    connected: bool,
     waiting: Mutex<Waiting>,
     changed: Notify,
     refused: AtomicBool,
+    /// Datagrams taken that went nowhere, of all flows.
+    lost: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -45,11 +48,21 @@ struct Waiting {
 }
 
 impl UdpFlow {
-    pub(super) fn open(server: SocketAddr, options: &Options) -> io::Result<Self> {
+    pub(super) fn open(
+        server: SocketAddr,
+        options: &Options,
+        lost: Arc<AtomicU64>,
+    ) -> io::Result<Self> {
         let socket = options.socket(server, false)?;
-        // A connected socket hears of ICMP errors, and of nobody but its server.
-        socket.connect(&server.into())?;
+        // A connected socket hears of ICMP errors, and of nobody but its server. Where others are to be heard, no
+        // single destination's error may end the flow (RFC 4787 REQ-12).
+        let connected = options.udp_mapping == UdpMapping::AddressAndPortDependent;
+        if connected {
+            socket.connect(&server.into())?;
+        }
         Ok(Self {
+            connected,
+            lost,
             socket: UdpSocket::from_std(socket.into())?,
             server,
             waiting: Mutex::default(),
@@ -78,7 +91,7 @@ impl UdpFlow {
     fn try_send(&self, to: SocketAddr, payload: &[u8]) -> bool {
         // The first failure may be an earlier datagram's ICMP error, which comes out at the next call.
         for _ in 0..2 {
-            let sent = if to == self.server {
+            let sent = if self.connected && to == self.server {
                 self.socket.try_send(payload)
             } else {
                 self.socket.try_send_to(payload, to)
@@ -90,9 +103,11 @@ impl UdpFlow {
                     self.refused.store(true, Ordering::Release);
                     self.changed.notify_one();
                 }
-                Err(_) => return true,
+                // Too long for the way, no buffer, a firewall: datagrams may get lost, but not unseen.
+                Err(_) => break,
             }
         }
+        self.lost.fetch_add(1, Ordering::Relaxed);
         true
     }
 
@@ -122,6 +137,14 @@ impl UdpFlow {
             waiting.datagrams.pop_front();
         }
         true
+    }
+
+    /// Gives up what the kernel has not taken.
+    pub(super) fn abandon(&self) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = waiting.datagrams.len() as u64;
+        *waiting = Waiting::default();
+        self.lost.fetch_add(count, Ordering::Relaxed);
     }
 
     fn has_waiting(&self) -> bool {

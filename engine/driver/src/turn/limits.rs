@@ -19,6 +19,9 @@ pub struct Limits {
     pub turn_frames: usize,
     /// Flows whose inbox one turn empties. Default 64.
     pub turn_flows: usize,
+    /// Octets of far sides after which a turn takes up no further flow; what it leaves has the next turn. Bounds how long
+    /// frames wait behind many full downloads. Default 128 KiB.
+    pub turn_bytes: usize,
     /// Outputs that one turn hands to the host: a batch of frames is one. Default 1,024.
     pub turn_outputs: usize,
 }
@@ -32,6 +35,7 @@ impl Default for Limits {
             poll_interval: Duration::from_millis(5),
             turn_frames: 256,
             turn_flows: 64,
+            turn_bytes: 128 << 10,
             turn_outputs: 1024,
         }
     }

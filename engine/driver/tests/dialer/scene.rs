@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use engine::{Close, Config, DnsRecord, FlowId, FlowKey, Frames, How, LogRecord, Martians};
+use engine::{
+    Close, Config, DnsRecord, FlowId, FlowKey, Frames, How, LogRecord, Martians, UdpFiltering,
+    UdpMapping,
+};
 use engine_driver::dialer::Options;
 use engine_driver::{
     BootClock, Handle, Host, Limits, Loop, Mailbox, Notice, Snapshot, TokioDialer,
@@ -79,6 +82,10 @@ impl Scene {
         let mut config = Config::default();
         config.martians = Martians::Admit;
         config.tcp_limit = 4096;
+        config.udp_mapping = options.udp_mapping;
+        if config.udp_mapping == UdpMapping::EndpointIndependent {
+            config.udp_filtering = UdpFiltering::EndpointIndependent;
+        }
         let (frames, heard) = mpsc::unbounded_channel();
         let (closes, ended) = mpsc::unbounded_channel();
         let engine = Loop::new(config, limits, Arc::new(BootClock::new()), |mailbox| {

@@ -134,3 +134,25 @@ fn datagrams_of_one_flow_do_not_hold_the_next_up() {
     assert!(place.expect("it came") <= 64);
     assert_eq!(scene.host.frames.len(), 501);
 }
+
+#[test]
+fn many_full_downloads_leave_room_for_frames_after_so_many_octets() {
+    let limits = Limits {
+        turn_bytes: 20_000,
+        ..Limits::default()
+    };
+    let mut scene = Scene::new(Config::default(), limits);
+    let mut flows = Vec::new();
+    for port in 0..8 {
+        let mut device = Device::on_port(Family::V4, 40_000 + port, 443);
+        flows.push(scene.open(&mut device));
+    }
+    for flow in flows {
+        scene.send(flow, &[5; 10_000]);
+    }
+    let before = scene.turn.counters().downstream_bytes;
+    assert_eq!(scene.run(), Some(scene.now), "the others come next");
+    assert_eq!(scene.turn.counters().downstream_bytes - before, 20_000);
+    scene.settle();
+    assert_eq!(scene.turn.counters().downstream_bytes - before, 80_000);
+}

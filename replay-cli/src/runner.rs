@@ -9,7 +9,9 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::{Config, Counters, Martians, PathPolicy, Refusal, UdpFiltering, UdpMapping};
+use engine::{
+    Config, Counters, DialFailure, Martians, PathPolicy, Refusal, UdpFiltering, UdpMapping,
+};
 
 use crate::attempt::DnsSeen;
 use crate::conversation::Conversations;
@@ -125,6 +127,14 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         dns_names,
         time_wait,
         congestion_control,
+        pending_dials,
+        byte_budget,
+        admission_grace,
+        dial_failure,
+        tcp_fin_wait,
+        keep_alive,
+        keep_alive_interval,
+        keep_alive_probes,
         tcp_half_closed,
         linger,
         retransmission_limit,
@@ -179,12 +189,26 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         config.admission_refusal = match refusal {
             scenario::Refusal::Drop => Refusal::Drop,
             scenario::Refusal::Reset => Refusal::Reset,
+            scenario::Refusal::Icmp => Refusal::Icmp,
         };
+    }
+    if let Some(failure) = dial_failure {
+        config.dial_failure = match failure {
+            scenario::DialFailure::Reset => DialFailure::Reset,
+            scenario::DialFailure::Icmp => DialFailure::Icmp,
+        };
+    }
+    config.pending_dials = pending_dials.map(|limit| limit as usize);
+    config.byte_budget = byte_budget.as_ref().map(size);
+    config.keep_alive = keep_alive.as_ref().map(time);
+    if let Some(probes) = keep_alive_probes {
+        config.keep_alive_probes = *probes;
     }
     if let Some(policy) = path_policy {
         config.path_policy = match policy {
             scenario::PathPolicy::Keep => PathPolicy::Keep,
             scenario::PathPolicy::Close => PathPolicy::Close,
+            scenario::PathPolicy::Redial => PathPolicy::Redial,
         };
     }
     if let Some(mapping) = udp_mapping {
@@ -221,6 +245,9 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         (&mut config.time_wait, time_wait),
         (&mut config.tcp_half_closed, tcp_half_closed),
         (&mut config.linger, linger),
+        (&mut config.admission_grace, admission_grace),
+        (&mut config.tcp_fin_wait, tcp_fin_wait),
+        (&mut config.keep_alive_interval, keep_alive_interval),
         (&mut config.retransmission_limit, retransmission_limit),
         (&mut config.tombstone, tombstone),
     ] {

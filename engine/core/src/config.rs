@@ -5,8 +5,12 @@ use core::time::Duration;
 use crate::dns::RESOLVE_TIMEOUT;
 use crate::log::{LogLevel, LogMask};
 
-/// What the engine may use and how long it waits. Worst-case memory of TCP is
-/// `tcp_limit * (rx_buffer + tx_buffer + 2 KiB)`.
+/// What the engine may use and how long it waits.
+///
+/// **Memory.** Flows take at most `tcp_limit * (rx_buffer + tx_buffer + 2 KiB) + udp_limit * (udp_queue + 2 KiB)`
+/// octets, or [`Config::byte_budget`] if that is less: 4.3 MiB for TCP and 8.3 MiB for UDP at the default settings, the
+/// latter only if every UDP flow has its queue full. Frames that wait for the device take `output_limit * mtu` beyond
+/// that, if the host does not fetch them; fragments up to 1 MiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
@@ -18,6 +22,15 @@ pub struct Config {
     pub tcp_limit: usize,
     /// Most UDP flows at a time. Default 128.
     pub udp_limit: usize,
+    /// Most TCP dials pending at a time. `None`: as `tcp_limit`.
+    pub pending_dials: Option<usize>,
+    /// Most octets that all flows may be charged for. A TCP flow costs 1 KiB while its dial is pending, and its two
+    /// rings and 2 KiB from then on; a UDP flow 2 KiB and the datagrams it holds, each with 64 octets. A dial that
+    /// connects when nothing is left is closed again, with a reset. `None`: what the limits allow. Default `None`.
+    pub byte_budget: Option<usize>,
+    /// How long a TCP flow may go without being established before a new one may take its place, if there is no
+    /// other room. This is what keeps a flood of SYNs from shutting others out. Default 3 s: two of its SYNs.
+    pub admission_grace: Duration,
     /// Whether a short segment waits while another is unacknowledged (Nagle, RFC 9293 SHLD-7). Default no (MUST-17):
     /// the far side's own TCP has shaped the stream, and no link to the device needs sparing.
     pub nagle: bool,
@@ -34,6 +47,10 @@ pub struct Config {
     pub martians: Martians,
     /// What a device sees when no flow can be admitted. Default `Drop`: it tries again.
     pub admission_refusal: Refusal,
+    /// What a device sees of a TCP dial that failed other than by a refusal, which is a reset always. Default `Reset`:
+    /// an app is told at once, while many stacks take an ICMP error for a passing trouble. The ICMP error needs room
+    /// within its rate limit, or a reset stands in.
+    pub dial_failure: DialFailure,
     /// How long a dial may take before it counts as timed out. Default 75 s, as long as BSD's connect.
     pub dial_timeout: Duration,
     /// How long the device may take to complete a handshake. Default 4 min (RFC 5382 REQ-5: transitory).
@@ -42,6 +59,16 @@ pub struct Config {
     pub tcp_idle: Duration,
     /// Idle limit of a TCP flow with one side closed. Default 4 min (RFC 5382 REQ-5: transitory).
     pub tcp_half_closed: Duration,
+    /// Idle limit of a TCP flow whose far side has ended, and whose device has acknowledged that but not closed
+    /// (FIN-WAIT-2). Default 4 min (RFC 5382 REQ-5: transitory).
+    pub tcp_fin_wait: Duration,
+    /// After how much silence of the device it is probed (RFC 9293 section 3.8.4: off unless asked for, not below
+    /// 2 h by default). An answer counts as activity. `None`: never. Default `None`.
+    pub keep_alive: Option<Duration>,
+    /// How long after a probe the next one goes. Default 75 s, as on BSD and Linux.
+    pub keep_alive_interval: Duration,
+    /// Probes in a row without an answer after which the flow is given up. Default 9, as on Linux.
+    pub keep_alive_probes: u32,
     /// How long a flow that the remote reset may take to deliver what came before. Default 10 s.
     pub linger: Duration,
     /// How long bytes may stay unacknowledged before the flow is given up (RFC 9293 section 3.8.3: R2 of at
@@ -103,16 +130,24 @@ impl Default for Config {
             hop_limit: 64,
             tcp_limit: 128,
             udp_limit: 128,
+            pending_dials: None,
+            byte_budget: None,
+            admission_grace: Duration::from_secs(3),
             nagle: false,
             seed: 1,
             rx_buffer: None,
             tx_buffer: None,
             martians: Martians::Drop,
             admission_refusal: Refusal::Drop,
+            dial_failure: DialFailure::Reset,
             dial_timeout: Duration::from_secs(75),
             handshake_timeout: Duration::from_secs(240),
             tcp_idle: Duration::from_secs(7440),
             tcp_half_closed: Duration::from_secs(240),
+            tcp_fin_wait: Duration::from_secs(240),
+            keep_alive: None,
+            keep_alive_interval: Duration::from_secs(75),
+            keep_alive_probes: 9,
             linger: Duration::from_secs(10),
             retransmission_limit: Duration::from_secs(120),
             udp_idle: Duration::from_secs(300),
@@ -139,6 +174,26 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Settings for thousands of flows: rings of 4 KiB each way, so that 2,048 TCP flows take 20 MiB, and all flows
+    /// together at most 32 MiB.
+    #[must_use]
+    pub fn many_flows() -> Self {
+        Self {
+            tcp_limit: 2048,
+            udp_limit: 2048,
+            byte_budget: Some(32 << 20),
+            rx_buffer: Some(4096),
+            tx_buffer: Some(4096),
+            udp_queue: 16_384,
+            ..Self::default()
+        }
+    }
+
+    /// Pending dials in force.
+    pub(crate) fn dial_limit(&self) -> usize {
+        self.pending_dials.unwrap_or(self.tcp_limit)
+    }
+
     /// Octets of the receive ring in force.
     #[must_use]
     pub fn rx_ring(&self) -> usize {
@@ -172,6 +227,10 @@ impl Config {
         if !(1..=1 << 24).contains(&self.tx_ring()) {
             return Err(ConfigError::TxBuffer(self.tx_ring()));
         }
+        let second = Duration::from_secs(1);
+        if self.keep_alive_interval < second || self.keep_alive.is_some_and(|idle| idle < second) {
+            return Err(ConfigError::KeepAlive);
+        }
         if self.output_limit < 64 {
             return Err(ConfigError::OutputLimit(self.output_limit));
         }
@@ -198,6 +257,18 @@ pub enum Refusal {
     Drop,
     /// A reset at once; for UDP an ICMP error (administratively prohibited).
     Reset,
+    /// An ICMP error (administratively prohibited), within its rate limit.
+    Icmp,
+}
+
+/// What a device sees of a TCP dial that failed other than by a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialFailure {
+    /// A reset.
+    Reset,
+    /// The ICMP error that a router would have sent: host unreachable (for a timeout as well), network unreachable,
+    /// administratively prohibited. It quotes the SYN.
+    Icmp,
 }
 
 /// Which datagrams of a device's port share a flow (RFC 4787 section 4.1).
@@ -228,6 +299,10 @@ pub enum PathPolicy {
     Keep,
     /// Every flow is closed, TCP with a reset, so that apps reconnect at once.
     Close,
+    /// UDP flows and TCP flows that are not connected yet are closed toward the host and dialed anew, with what they
+    /// hold; the device notices nothing. A TCP flow that was connected cannot go on over another connection: it is
+    /// reset.
+    Redial,
 }
 
 /// A setting out of its bounds.
@@ -246,6 +321,9 @@ pub enum ConfigError {
     /// See [`Config::tx_buffer`].
     #[error("tx_buffer {0} is not within 1 octet to 16 MiB")]
     TxBuffer(usize),
+    /// See [`Config::keep_alive_interval`].
+    #[error("keep_alive and keep_alive_interval must be at least 1 s")]
+    KeepAlive,
     /// See [`Config::output_limit`].
     #[error("output_limit {0} is below one batch of 64 frames")]
     OutputLimit(usize),

@@ -102,14 +102,36 @@ counters! {
     tcp_dials,
     /// Dial requests for UDP flows.
     udp_dials,
-    /// TCP dials that did not connect.
-    tcp_dial_fail,
     /// UDP dials that did not connect.
     udp_dial_fail,
-    /// SYNs refused because the flow limit was reached.
+    /// TCP dials that did not connect.
+    tcp_dial_fail,
+    /// Of those, refused by the far host.
+    tcp_dial_refused,
+    /// Of those, for an unreachable host.
+    tcp_dial_host_unreachable,
+    /// Of those, for an unreachable network.
+    tcp_dial_network_unreachable,
+    /// Of those, denied by a policy.
+    tcp_dial_denied,
+    /// Of those, timed out, by the dialer's clock or the engine's.
+    tcp_dial_timed_out,
+    /// UDP dials that were refused.
+    udp_dial_refused,
+    /// UDP dials to an unreachable host.
+    udp_dial_host_unreachable,
+    /// UDP dials to an unreachable network.
+    udp_dial_network_unreachable,
+    /// UDP dials denied by a policy.
+    udp_dial_denied,
+    /// UDP dials that timed out.
+    udp_dial_timed_out,
+    /// SYNs refused, and connected dials closed again, because a limit of flows, dials or octets was reached.
     tcp_admission_fail,
-    /// Datagrams refused because the flow limit was reached.
+    /// Datagrams refused because a limit of flows or octets was reached.
     udp_admission_fail,
+    /// TCP flows that were not established in their time and had to make room for another.
+    tcp_evicted,
 
     ["Ends of flows"]
     /// TCP flows that ended, whatever way.
@@ -118,10 +140,20 @@ counters! {
     udp_closes,
     /// TCP flows closed because nothing moved for too long.
     tcp_idle_timeout,
+    /// Of those, half-closed ones, FIN-WAIT-2 excepted.
+    tcp_half_closed_timeout,
+    /// Of those, in FIN-WAIT-2.
+    tcp_fin_wait_timeout,
     /// UDP flows closed because nothing moved for too long.
     udp_idle_timeout,
+    /// Of those, flows to port 53 only.
+    dns_idle_timeout,
+    /// TCP flows cut because they could not deliver in time what came before the remote's reset.
+    tcp_linger_timeout,
     /// TCP flows given up by the retransmission limit (RFC 9293 section 3.8.3, R2).
     tcp_abandoned,
+    /// Of those, flows whose device answered no keep-alive probe.
+    tcp_keep_alive_timeout,
     /// TCP flows whose handshake did not complete in time.
     tcp_handshake_timeout,
     /// Resets received from the device that closed a flow.
@@ -156,6 +188,8 @@ counters! {
     tcp_challenge_acks: timing,
     /// Challenges not sent because the flow had drawn too many in a second (RFC 5961 section 7).
     tcp_challenges_withheld: timing,
+    /// Keep-alive probes sent to the device (RFC 9293 section 3.8.4).
+    tcp_keep_alives: timing,
     /// Times a guard around smoltcp closed a flow or repaired a segment.
     guard_hits: timing,
     /// Of those: segments changed before smoltcp saw them.
@@ -234,6 +268,10 @@ counters! {
     tcp_connected: gauge,
     /// Octets of the rings of all TCP flows.
     ring_bytes: gauge,
+    /// TCP dials pending.
+    tcp_dialing: gauge,
+    /// Octets that flows are charged for.
+    flow_bytes: gauge,
     /// Datagrams that wait for the dialer.
     udp_waiting: gauge,
     /// Frames that wait for the device.

@@ -1,22 +1,25 @@
 //! The engine: one `&mut self`, inputs with their time, outputs until none is left.
 
+mod admission;
 mod augment;
 mod diagnostics;
+mod dial;
 mod dns;
 mod expiry;
 mod frames;
 mod icmp;
+mod path;
 mod pump;
 mod remote;
 mod segment;
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::batch::FrameBatch;
 
-use crate::config::{Config, ConfigError, PathPolicy};
+use crate::config::{Config, ConfigError};
 use crate::counters::Counters;
 use crate::datagrams::{DatagramArena, DatagramRange};
 use crate::dns::{DnsRecord, Names, Pending, QueryId, QueryKind};
@@ -24,9 +27,10 @@ use crate::drop_reason::DropReason;
 use crate::fragment::Identifications;
 use crate::icmp::{Errors, RateLimit};
 use crate::key::{FlowKey, PackedKey, Proto};
-use crate::log::{Breadcrumb, Log, LogLevel, Redactor};
-use crate::output::{By, Close, How, Misuse, Output, PathChange};
+use crate::log::{Log, Redactor};
+use crate::output::{By, Close, Misuse, Output};
 use crate::reassembly::{Limits, Reassembly};
+use crate::room::Room;
 use crate::table::{Flow, FlowId, FlowTable, Kind};
 use crate::tcp::Phase;
 use crate::tcp::stack::Stack;
@@ -47,6 +51,7 @@ pub struct Engine {
     tombstones: Tombstones,
     reassembly: Reassembly,
     timers: Timers,
+    room: Room,
     /// Flows that may have something to emit or to hand over, in the order in which they became so.
     dirty: VecDeque<u32>,
     events: VecDeque<Event>,
@@ -122,6 +127,7 @@ impl Engine {
             tombstones: Tombstones::new(config.seed, config.tcp_limit.saturating_mul(2)),
             reassembly: Reassembly::new(Limits::default()),
             timers: Timers::default(),
+            room: Room::new(config.byte_budget.unwrap_or(usize::MAX)),
             dirty: VecDeque::new(),
             events: VecDeque::new(),
             datagrams: DatagramArena::default(),
@@ -159,6 +165,8 @@ impl Engine {
         let mut counters = self.counters.clone();
         counters.tcp_flows = self.flows.count(Proto::Tcp) as u64;
         counters.udp_flows = self.flows.count(Proto::Udp) as u64;
+        counters.tcp_dialing = self.room.dialing() as u64;
+        counters.flow_bytes = self.room.used() as u64;
         counters.frames_waiting = self.out.len() as u64;
         counters.guard_hits = counters.guard_segments_repaired
             + counters.guard_syns_refused
@@ -271,61 +279,6 @@ impl Engine {
             .min_by_key(|deadline| deadline.at)
     }
 
-    /// The network changed: another way out is met as [`Config::path_policy`] says, and the flows of an address
-    /// that is gone are closed without a frame, because no frame could reach it.
-    pub fn path_changed(&mut self, now: Micros, change: PathChange) {
-        self.settle(now);
-        self.log(now, LogLevel::Info, Breadcrumb::Lifecycle, |_| {
-            match change {
-                PathChange::Network => "the path changed",
-                PathChange::AddressLost(_) => "an address of the tunnel is lost",
-            }
-            .to_owned()
-        });
-        match (change, self.config.path_policy) {
-            (PathChange::AddressLost(address), _) => self.close_address(address),
-            (PathChange::Network, PathPolicy::Keep) => {}
-            (PathChange::Network, PathPolicy::Close) => self.close_all(How::Path),
-        }
-    }
-
-    fn close_address(&mut self, address: IpAddr) {
-        let close = Close {
-            by: By::Engine,
-            how: How::Path,
-        };
-        for slot in self.flows.occupied() {
-            let gone = |flow: &Flow| flow.key.unpack().client.ip() == address;
-            if self.flows.peek(slot).is_some_and(gone) {
-                self.finish(slot, close);
-            }
-        }
-    }
-
-    /// Closes every flow, TCP with a reset, and drops every frame from now on.
-    pub fn stop(&mut self, now: Micros) {
-        self.settle(now);
-        self.log(now, LogLevel::Info, Breadcrumb::Lifecycle, |_| {
-            "stopped".to_owned()
-        });
-        self.close_all(How::Stopped);
-        self.reassembly = Reassembly::idle();
-        self.pending.clear();
-        self.stopped = true;
-    }
-
-    fn close_all(&mut self, how: How) {
-        for slot in self.flows.occupied() {
-            self.abort(
-                slot,
-                Close {
-                    by: By::Engine,
-                    how,
-                },
-            );
-        }
-    }
-
     fn mark_dirty(&mut self, slot: u32) {
         if let Some(flow) = self.flows.at(slot)
             && !flow.dirty
@@ -339,6 +292,8 @@ impl Engine {
     fn finish(&mut self, slot: u32, close: Close) -> Option<Flow> {
         let flow = self.flows.remove(slot)?;
         self.timers.disarm(slot, flow.armed);
+        self.room.release(flow.cost);
+        self.room.forget(flow.opened, slot);
         match &flow.kind {
             Kind::Tcp(tcp) => {
                 self.counters.tcp_closes += 1;

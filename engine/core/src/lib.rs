@@ -60,6 +60,7 @@ mod output;
 mod packet;
 mod plain;
 mod reassembly;
+mod room;
 #[cfg(feature = "seeded-fault")]
 pub mod seeded_fault;
 mod seq;
@@ -71,7 +72,7 @@ mod udp;
 
 pub use crate::batch::{FrameBatch, FrameIter, Frames};
 pub use crate::config::{
-    Config, ConfigError, Martians, PathPolicy, Refusal, UdpFiltering, UdpMapping,
+    Config, ConfigError, DialFailure, Martians, PathPolicy, Refusal, UdpFiltering, UdpMapping,
 };
 pub use crate::counters::{CounterInfo, Counters, Mark};
 pub use crate::dns::{DnsRecord, QueryId, QueryKind, Resolution};

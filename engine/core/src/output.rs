@@ -138,6 +138,8 @@ pub enum How {
     Path,
     /// A guard around smoltcp stepped in.
     Guard,
+    /// It had to make room for others, or there was none for its buffers.
+    Admission,
     /// The host stopped the engine.
     Stopped,
 }
@@ -157,6 +159,7 @@ impl How {
             Self::Abandoned => "abandoned",
             Self::Path => "path",
             Self::Guard => "guard",
+            Self::Admission => "admission",
             Self::Stopped => "stopped",
         }
     }

@@ -51,6 +51,8 @@ pub(crate) struct Flow {
     pub(crate) key: PackedKey,
     /// The time its entry in the timer queue stands at.
     pub(crate) armed: Option<Micros>,
+    /// Octets it is charged for.
+    pub(crate) cost: usize,
     /// Whether it waits in the dirty list.
     pub(crate) dirty: bool,
     /// When its dial was asked for.
@@ -170,6 +172,7 @@ impl FlowTable {
                 id,
                 key,
                 armed: None,
+                cost: 0,
                 dirty: false,
                 opened: now,
                 upstream: 0,

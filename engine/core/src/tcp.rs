@@ -18,6 +18,7 @@ pub(crate) mod tombstone;
 
 use core::time::Duration;
 
+use crate::build::TcpControl;
 use crate::config::Config;
 use crate::dns::Streams;
 use crate::output::{By, RemoteEnd};
@@ -67,6 +68,8 @@ pub(crate) struct HeldSyn {
     /// Selective acknowledgements are permitted.
     pub(crate) sack: bool,
     pub(crate) since: Micros,
+    /// The SYN as it came, if an ICMP error may have to quote it.
+    pub(crate) quote: Box<[u8]>,
 }
 
 impl HeldSyn {
@@ -144,6 +147,12 @@ pub(crate) struct Live {
     /// Segments emitted at `budget_at` without an input in between: smoltcp can be made to emit for ever.
     pub(crate) budget_at: Micros,
     pub(crate) budget_used: u32,
+    /// The handshake was seen done, and the flow no longer counts as half-open.
+    pub(crate) established: bool,
+    /// When the device was heard last.
+    pub(crate) heard: Micros,
+    /// Keep-alive probes sent since.
+    pub(crate) probes: u32,
     /// Set while the port is 53.
     pub(crate) dns: Option<Box<Streams>>,
 }
@@ -194,6 +203,9 @@ impl Live {
             opened: now,
             last_activity: now,
             progress: now,
+            established: false,
+            heard: now,
+            probes: 0,
             budget_at: now,
             budget_used: 0,
             dns: None,
@@ -518,6 +530,27 @@ impl Live {
         usize::try_from(self.sender.shown()).is_ok_and(|shown| shown >= self.socket.send_queue())
     }
 
+    /// A bare acknowledgement at `sequence` that promises no more window than was promised before.
+    pub(crate) fn bare_ack(&self, sequence: Seq) -> TcpControl {
+        let expected = self.expected();
+        let window = self.edge.minus(expected).clamp(0, 65_535);
+        TcpControl::Ack {
+            sequence: sequence.0,
+            acknowledgement: expected.0,
+            window: u16::try_from(window).unwrap_or(0),
+        }
+    }
+
+    /// When the device is to be probed, if it is: it is silent, and nothing is owed that would be sent anyway.
+    fn keep_alive(&self, config: &Config) -> Option<(Micros, TimerName)> {
+        let idle = config.keep_alive?;
+        if !self.handshake_done() || self.unacknowledged() || self.socket.send_queue() > 0 {
+            return None;
+        }
+        let waited = config.keep_alive_interval.saturating_mul(self.probes);
+        Some((self.heard.plus(idle).plus(waited), TimerName::KeepAlive))
+    }
+
     /// Whether something left that the device has not acknowledged.
     pub(crate) fn unacknowledged(&self) -> bool {
         self.emitted.is_after(self.acked)
@@ -533,7 +566,12 @@ impl Live {
     /// The deadlines that are the engine's own, not smoltcp's.
     pub(crate) fn own_deadline(&self, config: &Config) -> (Micros, TimerName) {
         let idle = if self.handshake_done() {
-            if self.first_end.is_some() {
+            if self.socket.state() == State::FinWait2 {
+                (
+                    self.last_activity.plus(config.tcp_fin_wait),
+                    TimerName::FinWait,
+                )
+            } else if self.first_end.is_some() {
                 (
                     self.last_activity.plus(config.tcp_half_closed),
                     TimerName::HalfClosed,
@@ -562,7 +600,7 @@ impl Live {
                     TimerName::Linger,
                 )
             });
-        [limit, linger]
+        [limit, linger, self.keep_alive(config)]
             .into_iter()
             .flatten()
             .fold(

@@ -23,10 +23,14 @@ pub enum TimerName {
     Reassembly,
     /// The host owes the addresses of a name.
     Resolve,
+    /// A keep-alive probe is due, or the answer to the last one overdue.
+    KeepAlive,
     /// A flow on which nothing moves.
     Idle,
     /// A flow with one side closed on which nothing moves.
     HalfClosed,
+    /// A flow whose far side has ended, as the device knows, and on which nothing moves.
+    FinWait,
 }
 
 impl TimerName {
@@ -41,15 +45,17 @@ impl TimerName {
             Self::Linger => "linger",
             Self::Reassembly => "reassembly",
             Self::Resolve => "resolve",
+            Self::KeepAlive => "keep_alive",
             Self::Idle => "idle",
             Self::HalfClosed => "half_closed",
+            Self::FinWait => "fin_wait",
         }
     }
 
     /// Whether only the passing of idle time is waited for: nothing else is owed to anybody.
     #[must_use]
     pub const fn is_idle(self) -> bool {
-        matches!(self, Self::Idle | Self::HalfClosed)
+        matches!(self, Self::Idle | Self::HalfClosed | Self::FinWait)
     }
 }
 

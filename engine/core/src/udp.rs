@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::{UdpFiltering, UdpMapping};
 use crate::dns::Asked;
-use crate::key::FlowKey;
+use crate::key::{FlowKey, Proto};
 use crate::time::Micros;
 
 /// Octets of a packet that an ICMPv6 error can quote (RFC 4443 section 2.4 (c)).
@@ -52,11 +52,11 @@ impl UdpMapping {
             IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
         match self {
-            Self::AddressAndPortDependent => key,
-            Self::EndpointIndependent => FlowKey {
+            Self::EndpointIndependent if key.proto == Proto::Udp => FlowKey {
                 server: SocketAddr::new(anybody, 0),
                 ..key
             },
+            _ => key,
         }
     }
 }
@@ -130,9 +130,14 @@ impl UdpFlow {
         self.connected && !self.blocked && self.queue.is_empty()
     }
 
+    /// What holding a datagram costs, octets.
+    pub(crate) fn cost(payload: &[u8]) -> usize {
+        payload.len() + HELD
+    }
+
     /// Keeps a copy until the dialer can take it; `false` if `limit` octets are held already.
     pub(crate) fn hold(&mut self, to: SocketAddr, payload: &[u8], limit: usize) -> bool {
-        let cost = payload.len() + HELD;
+        let cost = Self::cost(payload);
         // One datagram always fits: no limit makes the largest ones undeliverable.
         if self.queued > 0 && self.queued + cost > limit {
             return false;
@@ -148,7 +153,7 @@ impl UdpFlow {
             return None;
         }
         let held = self.queue.pop_front()?;
-        self.queued -= held.1.len() + HELD;
+        self.queued -= Self::cost(&held.1);
         Some(held)
     }
 }

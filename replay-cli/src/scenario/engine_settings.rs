@@ -58,6 +58,30 @@ pub struct EngineSettings {
     /// How long a dial may stay unanswered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dial_timeout: Option<Micros>,
+    /// How many TCP dials may be pending at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_dials: Option<u32>,
+    /// How many bytes all flows may be charged for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub byte_budget: Option<Size>,
+    /// How long a TCP flow may go without being established before a newcomer takes its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admission_grace: Option<Micros>,
+    /// What the device sees of a TCP dial that failed other than by a refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dial_failure: Option<DialFailure>,
+    /// How long a flow in FIN-WAIT-2 may be silent before it is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp_fin_wait: Option<Micros>,
+    /// After how much silence of the device it is probed; never if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_alive: Option<Micros>,
+    /// How long after a probe the next one goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_alive_interval: Option<Micros>,
+    /// How many probes in a row may stay unanswered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_alive_probes: Option<u32>,
     /// How long a half-closed flow may be silent before it is closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp_half_closed: Option<Micros>,
@@ -127,6 +151,18 @@ pub enum Refusal {
     Drop,
     /// A reset; for UDP an ICMP error.
     Reset,
+    /// An ICMP error.
+    Icmp,
+}
+
+/// What the device sees of a TCP dial that failed other than by a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DialFailure {
+    /// A reset.
+    Reset,
+    /// An ICMP error.
+    Icmp,
 }
 
 /// What a change of path does to open flows.
@@ -137,6 +173,8 @@ pub enum PathPolicy {
     Keep,
     /// Every flow is closed.
     Close,
+    /// What is not connected yet, and every UDP flow, is dialed anew; the rest is closed.
+    Redial,
 }
 
 /// Which datagrams of a device's port share a flow (RFC 4787 section 4.1).

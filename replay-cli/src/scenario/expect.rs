@@ -191,6 +191,8 @@ pub enum How {
     Path,
     /// A bound inside the engine was overrun.
     Guard,
+    /// It had to make room for others.
+    Admission,
     /// The engine was stopped.
     Stopped,
 }
@@ -275,6 +277,7 @@ impl How {
             Self::Abandoned => "abandoned",
             Self::Path => "path",
             Self::Guard => "guard",
+            Self::Admission => "admission",
             Self::Stopped => "stopped",
         }
     }

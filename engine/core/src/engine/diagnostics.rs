@@ -54,7 +54,7 @@ impl Engine {
         };
         Some(FlowInfo {
             flow: flow.id,
-            key: flow.key.unpack(),
+            key: flow.tuple(),
             name: flow.name.as_deref().map(str::to_owned),
             state,
             age: now.since(flow.opened),

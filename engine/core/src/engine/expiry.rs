@@ -13,6 +13,9 @@ use crate::timer::{Deadline, TimerName};
 /// How long after its turn a flow is looked at again, at the earliest.
 const TICK: Duration = Duration::from_millis(1);
 
+/// How long a device has to answer what is sent again after a sleep that outlasted the retransmission limit.
+const AFTER_SLEEP: Duration = Duration::from_secs(10);
+
 impl Engine {
     /// Acts upon every deadline that has come. Safe to call early; a clock that jumped by hours expires each
     /// flow once.
@@ -51,22 +54,13 @@ impl Engine {
             how,
         };
         match timer {
-            TimerName::Transmit => self.mark_dirty(slot),
+            TimerName::Transmit => {
+                self.forgive_sleep(now, slot);
+                self.mark_dirty(slot);
+            }
             TimerName::Dial => {
                 let result = DialResult::TimedOut;
-                let Some(flow) = self.flows.at(slot) else {
-                    return;
-                };
-                let server = flow.key.unpack().server;
-                match &mut flow.kind {
-                    Kind::Tcp(_) => self.counters.tcp_dial_fail += 1,
-                    Kind::Udp(udp) => {
-                        let latest = core::mem::take(&mut udp.latest);
-                        self.counters.udp_dial_fail += 1;
-                        self.report_failed_dial(now, server, result, &latest);
-                    }
-                }
-                self.abort(slot, close(How::Dial(result)));
+                self.end_dial(now, slot, result, close(How::Dial(result)));
             }
             TimerName::Handshake => {
                 self.counters.tcp_handshake_timeout += 1;
@@ -78,6 +72,7 @@ impl Engine {
             }
             TimerName::Linger => {
                 let how = self.lingering(slot);
+                self.counters.tcp_linger_timeout += 1;
                 self.abort(
                     slot,
                     Close {
@@ -86,16 +81,9 @@ impl Engine {
                     },
                 );
             }
-            TimerName::Idle | TimerName::HalfClosed => {
-                let tcp = self
-                    .flows
-                    .peek(slot)
-                    .is_some_and(|flow| matches!(flow.kind, Kind::Tcp(_)));
-                if tcp {
-                    self.counters.tcp_idle_timeout += 1;
-                } else {
-                    self.counters.udp_idle_timeout += 1;
-                }
+            TimerName::KeepAlive => self.keep_alive(now, slot),
+            TimerName::Idle | TimerName::HalfClosed | TimerName::FinWait => {
+                self.count_idle(slot, timer);
                 self.abort(
                     slot,
                     close(if timer == TimerName::Idle {
@@ -107,6 +95,68 @@ impl Engine {
             }
             TimerName::Reassembly | TimerName::Resolve => {}
         }
+    }
+
+    /// A host that slept past the retransmission limit could not have heard the device: what goes out now may still
+    /// be answered.
+    fn forgive_sleep(&mut self, now: Micros, slot: u32) {
+        let limit = self.config.retransmission_limit;
+        let Some(Kind::Tcp(tcp)) = self.flows.at(slot).map(|flow| &mut flow.kind) else {
+            return;
+        };
+        if let Phase::Live(live) = &mut tcp.phase
+            && live.progress.plus(limit) <= now
+        {
+            let left = limit.saturating_sub(AFTER_SLEEP);
+            let left = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
+            live.progress = Micros(now.0.saturating_sub(left));
+            live.last_activity = now;
+        }
+    }
+
+    fn count_idle(&mut self, slot: u32, timer: TimerName) {
+        let counters = &mut self.counters;
+        match self.flows.peek(slot).map(|flow| &flow.kind) {
+            Some(Kind::Udp(udp)) => {
+                counters.udp_idle_timeout += 1;
+                counters.dns_idle_timeout += u64::from(udp.speaks_dns());
+            }
+            _ => {
+                counters.tcp_idle_timeout += 1;
+                counters.tcp_half_closed_timeout += u64::from(timer == TimerName::HalfClosed);
+                counters.tcp_fin_wait_timeout += u64::from(timer == TimerName::FinWait);
+            }
+        }
+    }
+
+    /// Probes a silent device, or gives it up (RFC 9293 section 3.8.4).
+    fn keep_alive(&mut self, now: Micros, slot: u32) {
+        let limit = self.config.keep_alive_probes;
+        let Some(flow) = self.flows.at(slot) else {
+            return;
+        };
+        let key = flow.key.unpack();
+        let Kind::Tcp(tcp) = &mut flow.kind else {
+            return;
+        };
+        let Phase::Live(live) = &mut tcp.phase else {
+            return;
+        };
+        if live.probes >= limit {
+            self.counters.tcp_abandoned += 1;
+            self.counters.tcp_keep_alive_timeout += 1;
+            let close = Close {
+                by: By::Engine,
+                how: How::Abandoned,
+            };
+            return self.abort(slot, close);
+        }
+        live.probes += 1;
+        // One octet back and without text: a device that lives answers what it has acknowledged before.
+        let probe = live.bare_ack(live.next_out().plus(u32::MAX));
+        self.counters.tcp_keep_alives += 1;
+        self.control(&key, probe);
+        self.arm(now, slot);
     }
 
     /// How the remote of a flow broke off.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::build::protocol;
-use crate::config::{Martians, Refusal};
+use crate::config::Martians;
 use crate::counters::Taken;
 use crate::dns::Asker;
 use crate::drop_reason::DropReason;
@@ -15,6 +15,7 @@ use crate::log::{Breadcrumb, LogLevel};
 use crate::output::{By, Close, DialResult, How, Misuse};
 use crate::packet::{self, Datagram, IpPacket, Segment};
 use crate::reassembly::{Outcome, Reassembly};
+use crate::room;
 use crate::table::{FlowId, Kind};
 use crate::time::Micros;
 use crate::udp::UdpFlow;
@@ -199,7 +200,12 @@ impl Engine {
                 to,
                 range,
             });
-        } else if !udp.hold(to, datagram.payload, limit) {
+        } else if self.room.fits(UdpFlow::cost(datagram.payload))
+            && udp.hold(to, datagram.payload, limit)
+        {
+            flow.cost += UdpFlow::cost(datagram.payload);
+            self.room.charge(UdpFlow::cost(datagram.payload));
+        } else {
             self.counters.udp_backpressure_drops += 1;
             return Err(DropReason::QueueFull);
         }
@@ -215,17 +221,13 @@ impl Engine {
         key: FlowKey,
         packed: PackedKey,
     ) -> Result<u32, DropReason> {
-        if self.flows.count(Proto::Udp) >= self.config.udp_limit {
+        if self.flows.count(Proto::Udp) >= self.config.udp_limit || !self.room.fits(room::MAPPING) {
             self.counters.udp_admission_fail += 1;
-            if self.config.admission_refusal == Refusal::Reset {
-                self.report(now, key.server.ip(), Problem::Prohibited, frame);
-            }
+            self.answer_refused(now, &key, None, frame);
             return Err(DropReason::Admission);
         }
         let udp = UdpFlow::new(now, key.server);
-        let id = self.flows.insert(now, packed, Kind::Udp(Box::new(udp)));
-        self.ask_dial(now, id, key);
-        self.arm(now, id.slot);
+        let id = self.admit(now, packed, Kind::Udp(Box::new(udp)));
         Ok(id.slot)
     }
 
@@ -238,6 +240,8 @@ impl Engine {
             let Some((to, payload)) = udp.release() else {
                 return;
             };
+            flow.cost = flow.cost.saturating_sub(UdpFlow::cost(&payload));
+            self.room.release(UdpFlow::cost(&payload));
             flow.upstream += payload.len() as u64;
             let range = self.datagrams.push(&payload);
             self.counters.upstream_bytes += payload.len() as u64;
@@ -275,16 +279,11 @@ impl Engine {
                     self.release_datagrams(flow);
                     self.arm(now, flow.slot);
                 } else {
-                    let latest = core::mem::take(&mut udp.latest);
-                    self.counters.udp_dial_fail += 1;
-                    self.report_failed_dial(now, key.server, result, &latest);
-                    self.finish(
-                        flow.slot,
-                        Close {
-                            by: By::Remote,
-                            how: How::Dial(result),
-                        },
-                    );
+                    let close = Close {
+                        by: By::Remote,
+                        how: How::Dial(result),
+                    };
+                    self.end_dial(now, flow.slot, result, close);
                 }
                 Ok(())
             }

@@ -10,7 +10,7 @@ use crate::drop_reason::DropReason;
 use crate::engine::Engine;
 use crate::icmp::incoming::{Incoming, Kind as Error};
 use crate::icmp::{Problem, Silence, echo_reply};
-use crate::key::{PackedKey, Proto};
+use crate::key::PackedKey;
 use crate::log::{Breadcrumb, LogLevel};
 use crate::output::{By, Close, DialResult, How};
 use crate::packet::IpPacket;
@@ -51,10 +51,7 @@ impl Engine {
 
     /// Tells the flow what became of a packet the engine sent.
     fn icmp_error(&mut self, now: Micros, incoming: &Incoming) -> Result<Taken, DropReason> {
-        let key = match incoming.key.proto {
-            Proto::Tcp => incoming.key,
-            Proto::Udp => self.config.udp_mapping.lookup(incoming.key),
-        };
+        let key = self.config.udp_mapping.lookup(incoming.key);
         let slot = self
             .flows
             .find(&PackedKey::from(&key))
@@ -113,14 +110,27 @@ impl Engine {
     }
 
     /// Tells the device what is wrong with a packet of its own, within the rate limit.
-    pub(super) fn report(&mut self, now: Micros, from: IpAddr, problem: Problem, original: &[u8]) {
+    /// Says whether it was told.
+    pub(super) fn report(
+        &mut self,
+        now: Micros,
+        from: IpAddr,
+        problem: Problem,
+        original: &[u8],
+    ) -> bool {
         match self
             .errors
             .report(now, &mut self.out, from, problem, original)
         {
-            Ok(()) => self.counters.icmp_errors_out += 1,
-            Err(Silence::RateLimit) => self.counters.icmp_rate_limited += 1,
-            Err(_) => {}
+            Ok(()) => {
+                self.counters.icmp_errors_out += 1;
+                true
+            }
+            Err(Silence::RateLimit) => {
+                self.counters.icmp_rate_limited += 1;
+                false
+            }
+            Err(_) => false,
         }
     }
 
@@ -133,19 +143,17 @@ impl Engine {
         latest: &[u8],
     ) {
         let problem = match result {
-            DialResult::Connected => return,
             // Stubs go on to the next resolver when the port is unreachable; hosts pass over the softer errors.
             DialResult::HostUnreachable | DialResult::NetworkUnreachable | DialResult::TimedOut
                 if server.port() == dns::PORT =>
             {
-                Problem::PortUnreachable
+                Some(Problem::PortUnreachable)
             }
-            DialResult::Refused => Problem::PortUnreachable,
-            DialResult::HostUnreachable | DialResult::TimedOut => Problem::HostUnreachable,
-            DialResult::NetworkUnreachable => Problem::NetworkUnreachable,
-            DialResult::Denied => Problem::Prohibited,
+            _ => Problem::of_dial(result),
         };
-        self.report_about(now, problem, latest);
+        if let Some(problem) = problem {
+            self.report_about(now, problem, latest);
+        }
     }
 
     /// Reports from the address that `original` was sent to.

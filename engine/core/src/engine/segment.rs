@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::build::{self, TcpControl};
-use crate::config::Refusal;
+use crate::config::{Config, DialFailure, Refusal};
 use crate::counters::Taken;
 use crate::dns;
 use crate::drop_reason::DropReason;
@@ -80,6 +80,7 @@ impl Engine {
                     return self.open_tcp(now, ip, segment, key, packed);
                 }
                 held.frame = plain_syn(ip, segment, held.shown_scale(&self.config));
+                held.quote = quote(&self.config, ip.frame);
                 Ok(Taken::Syn)
             }
             Phase::Live(_) => self.live_segment(now, slot, ip, segment, &key),
@@ -161,8 +162,14 @@ impl Engine {
         } else {
             Taken::Text
         };
+        if self.out.len() >= self.config.output_limit {
+            // smoltcp may answer each segment at once: the device sends it again when frames are fetched.
+            return Err(DropReason::OutputFull);
+        }
         let ack = segment.ack.unwrap_or(live.acked);
         live.last_activity = now;
+        live.heard = now;
+        live.probes = 0;
         live.budget_used = 0;
         let expected = live.expected();
         let acceptable = live.is_acceptable(segment);
@@ -244,6 +251,10 @@ impl Engine {
         if live.device_closed() {
             live.first_end.get_or_insert(By::Device);
         }
+        if !live.established && live.handshake_done() {
+            live.established = true;
+            self.room.forget(flow.opened, slot);
+        }
         self.mark_dirty(slot);
         Ok(taken)
     }
@@ -277,12 +288,7 @@ impl Engine {
         let Phase::Live(live) = &tcp.phase else {
             return;
         };
-        let window = live.edge.minus(live.expected()).clamp(0, 65_535);
-        let control = TcpControl::Ack {
-            sequence: live.next_out().0,
-            acknowledgement: live.expected().0,
-            window: u16::try_from(window).unwrap_or(0),
-        };
+        let control = live.bare_ack(live.next_out());
         self.control(key, control);
     }
 
@@ -351,16 +357,15 @@ impl Engine {
         key: FlowKey,
         packed: PackedKey,
     ) -> Result<Taken, DropReason> {
-        if self.flows.count(Proto::Tcp) >= self.config.tcp_limit {
+        if !self.room_for_tcp(now) {
             self.counters.tcp_admission_fail += 1;
-            if self.config.admission_refusal == Refusal::Reset {
-                self.refuse(&key, segment.seq);
-            }
+            self.answer_refused(now, &key, Some(segment.seq), ip.frame);
             return Err(DropReason::Admission);
         }
         let default_mss = if ip.is_v6() { DEFAULT_MSS_V6 } else { 536 };
         let mut held = HeldSyn {
             frame: Vec::new(),
+            quote: quote(&self.config, ip.frame),
             isn: segment.seq,
             // RFC 9293 section 3.7.1: without the option the default stands.
             mss: segment.mss.filter(|mss| *mss > 0).unwrap_or(default_mss),
@@ -369,7 +374,7 @@ impl Engine {
             since: now,
         };
         held.frame = plain_syn(ip, segment, held.shown_scale(&self.config));
-        let id = self.flows.insert(
+        self.admit(
             now,
             packed,
             Kind::Tcp(Box::new(TcpFlow {
@@ -377,8 +382,6 @@ impl Engine {
                 blocked: false,
             })),
         );
-        self.ask_dial(now, id, key);
-        self.arm(now, id.slot);
         Ok(Taken::Syn)
     }
 
@@ -416,19 +419,36 @@ impl Engine {
             return Err(Misuse::DialAnswered);
         };
         if result != DialResult::Connected {
-            self.counters.tcp_dial_fail += 1;
-            let isn = held.isn;
-            self.refuse(&key, isn);
+            let close = Close {
+                by: By::Remote,
+                how: How::Dial(result),
+            };
+            self.end_dial(now, id.slot, result, close);
+            return Ok(());
+        }
+        let device_isn = held.isn;
+        if !self.charge_socket(id) {
+            self.counters.tcp_admission_fail += 1;
+            self.refuse(&key, device_isn);
             self.finish(
                 id.slot,
                 Close {
-                    by: By::Remote,
-                    how: How::Dial(result),
+                    by: By::Engine,
+                    how: How::Admission,
                 },
             );
             return Ok(());
         }
         let isn = isn::isn_for(seed, &packed, now);
+        let Some(flow) = self.flows.get(id) else {
+            return Err(Misuse::StaleFlow);
+        };
+        let Kind::Tcp(tcp) = &mut flow.kind else {
+            return Err(Misuse::WrongProtocol);
+        };
+        let Phase::Dialing(held) = &tcp.phase else {
+            return Err(Misuse::DialAnswered);
+        };
         match self.stack.open(now, &held.frame, key.server, isn) {
             Some(socket) => {
                 let mut live =
@@ -443,8 +463,7 @@ impl Engine {
             None => {
                 // smoltcp refuses the SYN (an option it cannot parse): nothing can be built on it.
                 self.counters.guard_syns_refused += 1;
-                let isn = held.isn;
-                self.refuse(&key, isn);
+                self.refuse(&key, device_isn);
                 self.finish(
                     id.slot,
                     Close {
@@ -456,6 +475,13 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// What an ICMP error about a SYN quotes, if it may come to that: smoltcp's form of the SYN is not the device's.
+fn quote(config: &Config, frame: &[u8]) -> Box<[u8]> {
+    let told =
+        config.dial_failure == DialFailure::Icmp || config.admission_refusal == Refusal::Icmp;
+    if told { frame.into() } else { Box::default() }
 }
 
 /// The SYN as smoltcp shall see it later: no payload, no extension headers, the shift of the windows it is shown, and

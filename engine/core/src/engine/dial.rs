@@ -1,0 +1,107 @@
+//! Dials that failed: counted by reason, and told to the device in words it understands.
+
+use crate::config::DialFailure;
+use crate::engine::Engine;
+use crate::icmp::Problem;
+use crate::key::{FlowKey, Proto};
+use crate::output::{Close, DialResult};
+use crate::table::Kind;
+use crate::tcp::{HeldSyn, Phase};
+use crate::time::Micros;
+
+impl Problem {
+    /// What a router or host would have said of a packet that met with this.
+    pub(super) fn of_dial(result: DialResult) -> Option<Self> {
+        Some(match result {
+            DialResult::Connected => return None,
+            DialResult::Refused => Self::PortUnreachable,
+            DialResult::HostUnreachable | DialResult::TimedOut => Self::HostUnreachable,
+            DialResult::NetworkUnreachable => Self::NetworkUnreachable,
+            DialResult::Denied => Self::Prohibited,
+        })
+    }
+}
+
+impl Engine {
+    /// Ends a flow whose dial failed: the device learns why.
+    pub(super) fn end_dial(&mut self, now: Micros, slot: u32, result: DialResult, close: Close) {
+        let Some(flow) = self.finish(slot, close) else {
+            return;
+        };
+        self.count_failed_dial(flow.kind.proto(), result);
+        match &flow.kind {
+            Kind::Udp(udp) => {
+                self.report_failed_dial(now, flow.tuple().server, result, &udp.latest);
+            }
+            Kind::Tcp(tcp) => {
+                if let Phase::Dialing(held) = &tcp.phase {
+                    self.answer_failed_dial(now, &flow.key.unpack(), result, held);
+                }
+            }
+        }
+    }
+
+    /// Answers the SYN of a failed dial.
+    fn answer_failed_dial(
+        &mut self,
+        now: Micros,
+        key: &FlowKey,
+        result: DialResult,
+        held: &HeldSyn,
+    ) {
+        let problem = Problem::of_dial(result)
+            .filter(|_| self.config.dial_failure == DialFailure::Icmp)
+            // A refusal came from the far host itself, which sends a reset.
+            .filter(|_| result != DialResult::Refused);
+        let told =
+            problem.is_some_and(|problem| self.report(now, key.server.ip(), problem, &held.quote));
+        if !told {
+            self.refuse(key, held.isn);
+        }
+    }
+
+    fn count_failed_dial(&mut self, proto: Proto, result: DialResult) {
+        let counters = &mut self.counters;
+        let (all, one) = match (proto, result) {
+            (_, DialResult::Connected) => return,
+            (Proto::Tcp, DialResult::Refused) => {
+                (&mut counters.tcp_dial_fail, &mut counters.tcp_dial_refused)
+            }
+            (Proto::Tcp, DialResult::HostUnreachable) => (
+                &mut counters.tcp_dial_fail,
+                &mut counters.tcp_dial_host_unreachable,
+            ),
+            (Proto::Tcp, DialResult::NetworkUnreachable) => (
+                &mut counters.tcp_dial_fail,
+                &mut counters.tcp_dial_network_unreachable,
+            ),
+            (Proto::Tcp, DialResult::Denied) => {
+                (&mut counters.tcp_dial_fail, &mut counters.tcp_dial_denied)
+            }
+            (Proto::Tcp, DialResult::TimedOut) => (
+                &mut counters.tcp_dial_fail,
+                &mut counters.tcp_dial_timed_out,
+            ),
+            (Proto::Udp, DialResult::Refused) => {
+                (&mut counters.udp_dial_fail, &mut counters.udp_dial_refused)
+            }
+            (Proto::Udp, DialResult::HostUnreachable) => (
+                &mut counters.udp_dial_fail,
+                &mut counters.udp_dial_host_unreachable,
+            ),
+            (Proto::Udp, DialResult::NetworkUnreachable) => (
+                &mut counters.udp_dial_fail,
+                &mut counters.udp_dial_network_unreachable,
+            ),
+            (Proto::Udp, DialResult::Denied) => {
+                (&mut counters.udp_dial_fail, &mut counters.udp_dial_denied)
+            }
+            (Proto::Udp, DialResult::TimedOut) => (
+                &mut counters.udp_dial_fail,
+                &mut counters.udp_dial_timed_out,
+            ),
+        };
+        *all += 1;
+        *one += 1;
+    }
+}

@@ -1,0 +1,113 @@
+//! What happens to all flows at once: another path, an address that is gone, the end of the engine.
+
+use std::net::IpAddr;
+
+use crate::config::PathPolicy;
+use crate::engine::Engine;
+use crate::log::{Breadcrumb, LogLevel};
+use crate::output::{By, Close, How, PathChange};
+use crate::reassembly::Reassembly;
+use crate::table::{Flow, Kind};
+use crate::tcp::Phase;
+use crate::time::Micros;
+
+/// The close of a flow that a change of path ended.
+const PATH: Close = Close {
+    by: By::Engine,
+    how: How::Path,
+};
+
+impl Engine {
+    /// The network changed: another way out is met as [`Config::path_policy`](crate::Config::path_policy) says, and the
+    /// flows of an address that is gone are closed without a frame, because no frame could reach it.
+    ///
+    /// A sleep of the host needs no call of its own: [`Engine::handle_timeout`] at the time of waking expires what
+    /// had to expire, each flow once. A host that knows its connections to be dead by then says so here as well.
+    pub fn path_changed(&mut self, now: Micros, change: PathChange) {
+        self.settle(now);
+        self.log(now, LogLevel::Info, Breadcrumb::Lifecycle, |_| {
+            match change {
+                PathChange::Network => "the path changed",
+                PathChange::AddressLost(_) => "an address of the tunnel is lost",
+            }
+            .to_owned()
+        });
+        match (change, self.config.path_policy) {
+            (PathChange::AddressLost(address), _) => self.close_address(address),
+            (PathChange::Network, PathPolicy::Keep) => {}
+            (PathChange::Network, PathPolicy::Close) => self.close_all(PATH),
+            (PathChange::Network, PathPolicy::Redial) => self.redial_all(now),
+        }
+    }
+
+    fn close_address(&mut self, address: IpAddr) {
+        for slot in self.flows.occupied() {
+            let gone = |flow: &Flow| flow.key.unpack().client.ip() == address;
+            if self.flows.peek(slot).is_some_and(gone) {
+                self.finish(slot, PATH);
+            }
+        }
+    }
+
+    fn redial_all(&mut self, now: Micros) {
+        // A flow that is dialed anew may take the place of one that was looked at before, never of one to come.
+        for slot in self.flows.occupied() {
+            let connected = self.flows.peek(slot).is_some_and(|flow| match &flow.kind {
+                Kind::Tcp(tcp) => matches!(tcp.phase, Phase::Live(_)),
+                Kind::Udp(_) => false,
+            });
+            if connected {
+                self.abort(slot, PATH);
+            } else {
+                self.redial(now, slot);
+            }
+        }
+    }
+
+    /// Closes a flow toward the host, and asks for its dial again under a handle of its own.
+    fn redial(&mut self, now: Micros, slot: u32) {
+        let waiting = self.counters.udp_waiting;
+        let given_up = self.counters.udp_given_up;
+        let Some(mut flow) = self.finish(slot, PATH) else {
+            return;
+        };
+        // What it holds goes along.
+        self.counters.udp_waiting = waiting;
+        self.counters.udp_given_up = given_up;
+        match &mut flow.kind {
+            Kind::Tcp(tcp) => {
+                tcp.blocked = false;
+                if let Phase::Dialing(held) = &mut tcp.phase {
+                    held.since = now;
+                }
+            }
+            Kind::Udp(udp) => {
+                udp.connected = false;
+                udp.blocked = false;
+                udp.opened = now;
+            }
+        }
+        self.admit(now, flow.key, flow.kind);
+    }
+
+    /// Closes every flow, TCP with a reset, and drops every frame from now on.
+    pub fn stop(&mut self, now: Micros) {
+        self.settle(now);
+        self.log(now, LogLevel::Info, Breadcrumb::Lifecycle, |_| {
+            "stopped".to_owned()
+        });
+        self.close_all(Close {
+            by: By::Engine,
+            how: How::Stopped,
+        });
+        self.reassembly = Reassembly::idle();
+        self.pending.clear();
+        self.stopped = true;
+    }
+
+    fn close_all(&mut self, close: Close) {
+        for slot in self.flows.occupied() {
+            self.abort(slot, close);
+        }
+    }
+}

@@ -151,7 +151,11 @@ fn finish(
         stats.host_dropped_datagrams,
         tun.frames_refused(),
     )?;
-    for (name, histogram) in [("lag", &stats.lag), ("turn", &stats.turn_duration)] {
+    for (name, histogram) in [
+        ("lag", &stats.lag),
+        ("inbox", &stats.inbox_wait),
+        ("turn", &stats.turn_duration),
+    ] {
         writeln!(
             out,
             "{name} count={} p50_us={} p99_us={} max_us={}",

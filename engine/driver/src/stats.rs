@@ -37,8 +37,12 @@ pub struct Stats {
     pub lingered_bytes: u64,
     /// How long turns took.
     pub turn_duration: Histogram,
-    /// How long the oldest input, or a deadline, had waited when its turn came.
+    /// How late turns came: how long the oldest frame, the first news since the turn before, a deadline, or the work
+    /// that the turn before had left, had waited.
     pub lag: Histogram,
+    /// How long each flow with news stood in the queue. Under more than the engine can do it is as long as the round of
+    /// all flows takes, however punctual the turns are.
+    pub inbox_wait: Histogram,
 }
 
 /// Everything countable at the end of a turn.

@@ -235,7 +235,7 @@ impl Turn {
             if told >= self.limits.turn_bytes {
                 break;
             }
-            let Some((flow, news)) = self.next_inbox() else {
+            let Some((flow, news)) = self.next_inbox(now) else {
                 break;
             };
             let count = self.tell(now, host, flow, news);
@@ -251,14 +251,12 @@ impl Turn {
         }
     }
 
-    fn next_inbox(&self) -> Option<(FlowId, News)> {
+    fn next_inbox(&mut self, now: Micros) -> Option<(FlowId, News)> {
         let mut state = self.mailbox.state();
         loop {
-            let flow = state.ready.pop_front()?;
-            if state.ready.is_empty() {
-                state.since = None;
-            }
+            let (flow, since) = state.ready.pop_front()?;
             if let Some(inbox) = state.flows.get_mut(&flow) {
+                self.stats.inbox_wait.record(now.since(since));
                 return Some((flow, inbox.take()));
             }
         }
@@ -294,7 +292,7 @@ impl Turn {
         let spare = inbox.put_back(news);
         let resume = inbox.resumes(self.limits.inbox_bytes);
         state.recycle(spare);
-        state.enqueue(flow);
+        state.enqueue(flow, || now);
         drop(state);
         if let Some(space) = resume {
             host.resume(flow, space);
@@ -378,7 +376,7 @@ impl Turn {
             {
                 self.stats.lingered_bytes += inbox.discard() as u64;
                 self.offered.remove(&flow);
-                state.enqueue(flow);
+                state.enqueue(flow, || now);
             }
         }
     }
@@ -452,7 +450,7 @@ impl Turn {
                     if let Some(inbox) = state.flows.get_mut(&flow) {
                         inbox.waits = false;
                     }
-                    state.enqueue(flow);
+                    state.enqueue(flow, || now);
                 }
                 Output::Close { flow, key, close } => {
                     cross(tap, now, Crossing::Close(flow, close));

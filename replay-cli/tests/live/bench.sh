@@ -5,7 +5,7 @@
 #   replay-cli/tests/live/bench.sh PATH-TO-REPLAY [SECONDS]
 #
 # 1. Throughput of iperf3 and curl by cable and through `replay live`, one after the other, SECONDS each (default 5).
-# 2. The loop's lag (how long the oldest input had waited when its turn came) under 128 TCP streams, with a burst of
+# 2. The loop's lag (how late its turns came), how long they took, and how long flows with news stood in line, under 128 TCP streams, with a burst of
 #    100,000 datagrams up and another down.
 # 3. Where each datagram of the bursts went: what arrived and what some counter names must be all. The exit code is 1
 #    if they are not; speeds and lags are printed beside their aim, and fail nothing.
@@ -80,7 +80,7 @@ beside 'iperf3, 8 streams up' iperf -P 8
 beside 'iperf3, 8 streams down' iperf -P 8 -R
 beside 'curl, 64 MB' download 67108864
 tunnel_down || status=1
-grep -E '^(lag|turn) ' "$dir/live.out"
+grep -E '^(lag|inbox|turn) ' "$dir/live.out"
 
 echo "== 128 TCP streams and $datagrams datagrams each way"
 for how in up down; do
@@ -111,7 +111,7 @@ for how in up down; do
     wait $streams || { status=1; tail -3 "$dir/iperf"; }
     kernel=$(($(kernel_losses eng) - before_eng + $(kernel_losses cli) - before_cli + $(kernel_losses srv) - before_srv))
     tunnel_down || status=1
-    grep -E '^(border|lag|turn) ' "$dir/live.out"
+    grep -E '^(border|lag|inbox|turn) ' "$dir/live.out"
     if [[ $how == up ]]; then
         account 'burst up' "$sent" "$received" "kernel=$kernel" "ring_overflow=$(said ring_overflow_frames)" \
             "host=$(said host_dropped_datagrams)" "dialer=$(said dialer_lost_datagrams)" \

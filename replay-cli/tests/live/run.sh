@@ -56,28 +56,29 @@ known() { # name, said by cable, said through, why, command...
 
 fetch='curl -sk --max-time 50 -o - -w %{http_code}/%{http_version}/%{size_download}/%{exitcode}'
 
+sum_of() { sha256sum <"$dir/www/$1" | cut -d' ' -f1; }
+
 http() { # address
     local size
     for size in 0 1 1000 65536 1048576 $big; do
         same_and "HTTP/1.1 $size B from $1" "" bash -c "$fetch http://$1/$size | sha256sum"
     done
     same_and "TLS HTTP/1.1 1 MB from $1" "" bash -c "$fetch --http1.1 https://$1/1048576 | sha256sum"
-    same_and "TLS HTTP/2 1 MB from $1" "200/2/1048576/0" bash -c "$fetch --http2 https://$1/1048576 | tail -c 30 | grep -ao '200/2/.*'"
+    same_and "TLS HTTP/2 1 MB from $1" "200/2 $(sum_of 1048576)" bash -c "
+        curl -sk --max-time 50 --http2 -o '$dir/h2' -w '%{http_code}/%{http_version} ' https://$1/1048576
+        sha256sum <'$dir/h2'; rm -f '$dir/h2'"
     for size in 0 1 65536 $big; do
-        in_ns cli curl -sS --max-time 50 -T "$dir/www/$size" "http://$1/up/$size"
-        cmp -s "$dir/www/$size" "$dir/www/up/$size"
-        verdict "upload of $size B to $1" $?
-        rm -f "$dir/www/up/$size"
+        same_and "upload of $size B to $1" "201 $(sum_of "$size")" bash -c "
+            curl -sS --max-time 50 -T '$dir/www/$size' -w '%{http_code} ' http://$1/up/$size
+            sha256sum <'$dir/www/up/$size'; rm -f '$dir/www/up/$size'"
     done
 }
 
 downloads_in_parallel() {
-    local urls="http://$v4/65536?[1-200]" sums
-    sums=$(in_ns cli curl -sS --no-progress-meter --parallel --parallel-immediate --parallel-max 200 --max-time 60 \
-        -H 'Connection: close' "$urls" -o "$dir/par.#1" && sha256sum "$dir"/par.* | cut -d' ' -f1 | sort | uniq -c)
-    [[ $sums == *' 200 '$(sha256sum <"$dir/www/65536" | cut -d' ' -f1) ]]
-    verdict '200 parallel downloads' $? "  $sums"
-    rm -f "$dir"/par.*
+    same_and '200 parallel downloads' " 200 $(sum_of 65536)" bash -c "
+        curl -sS --no-progress-meter --parallel --parallel-immediate --parallel-max 200 --max-time 50 \
+            -H 'Connection: close' 'http://$v4/65536?[1-200]' -o '$dir/par.#1'
+        sha256sum '$dir'/par.* | cut -d' ' -f1 | sort | uniq -c; rm -f '$dir'/par.*"
 }
 
 endings() {
@@ -94,10 +95,13 @@ endings() {
     in_ns srv python3 -c "$resetter" &
     in_ns srv socat TCP4-LISTEN:7003,fork,reuseaddr SYSTEM:'sha256sum' 2>/dev/null &
     in_ns srv socat TCP4-LISTEN:7004,fork,reuseaddr EXEC:cat 2>/dev/null &
+    in_ns srv python3 -c "$hearer" &
     sleep 0.5
     same_and 'server closes first' farewell socat -t 5 - TCP4:$v4:7001,shut-none </dev/null
     same_and 'server resets' 'ECONNRESET' python3 -c "$listener"
     same_and 'client half-closes, the answer still comes' '  -' bash -c "socat -t 10 - TCP4:$v4:7003 <'$dir/www/1048576'"
+    same_and 'client resets' "b'x' ECONNRESET" bash -c "rm -f '$dir/heard'; python3 -c '$quitter'
+        for ((n = 0; n < 50; n++)); do [[ ! -s '$dir/heard' ]] || break; sleep 0.1; done; cat '$dir/heard'"
     same_and 'echo both ways' hello bash -c "echo hello | socat -t 3 - TCP4:$v4:7004"
 }
 
@@ -126,6 +130,16 @@ while True:
     time.sleep(0.2)
     c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     c.close()
+'
+
+# Says a word, and resets.
+quitter='
+import socket, struct, time
+s = socket.create_connection(("'$v4'", 7006))
+s.sendall(b"x")
+time.sleep(0.2)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+s.close()
 '
 
 # A server that accepts and never reads: the client stalls, the engine does not grow.
@@ -193,11 +207,25 @@ interactive() {
         timeout 3 openssl s_client -quiet -connect $v4:7443 2>/dev/null || true"
 }
 
+# Needs an SSH server; a session with a key made for it, line by line and in bulk.
+secure_shell() {
+    local sshd key=$dir/ssh
+    sshd=$(command -v sshd) || { echo 'SKIPPED: ssh, for want of sshd'; return; }
+    [[ -s $key ]] || ssh-keygen -q -t ed25519 -N '' -f "$key"
+    mkdir -p /run/sshd
+    in_ns srv "$sshd" -D -e -f /dev/null -p 7022 -h "$key" -o "AuthorizedKeysFile=$key.pub" -o PidFile=none -o UsePAM=no \
+        -o StrictModes=no -o PermitRootLogin=prohibit-password 2>"$dir/sshd.log" &
+    wait_for in_ns srv bash -c "exec 3<>/dev/tcp/$v4/7022"
+    local shell="ssh -q -F /dev/null -i $key -p 7022 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null root@$v4"
+    same_and 'ssh, line by line' 'echo:hello' bash -c "(for w in hello hello hello; do echo \$w; sleep 0.1; done) | $shell sed s/^/echo:/"
+    same_and 'ssh, 1 MB each way' "$(sum_of 1048576)" bash -c "$shell cat <'$dir/www/1048576' | sha256sum"
+}
+
 pings() {
     local to
     for to in "$v4" "$v6"; do
-        in_ns cli ping -n -c 3 -i 0.2 -W 2 "$to" >"$dir/ping" 2>&1
-        verdict "ping $to" $? "$(tail -3 "$dir/ping")"
+        same_and "ping $to" ' 3 received' bash -c "ping -n -c 3 -i 0.2 -W 2 $to |
+            grep -oE '.* bytes from .* ttl=[0-9]+|.* transmitted, .* received'"
     done
     in_ns cli timeout 20 traceroute -n -q 1 -w 1 -m 5 $v4 >"$dir/trace" 2>&1
     [[ $(wc -l <"$dir/trace") -ge 2 ]]
@@ -210,6 +238,20 @@ mtus=(1500 1280 4064)
 
 lab_up
 servers_up
+# Accepts, and writes down what it hears and how that ends.
+hearer='
+import errno, socket
+s = socket.create_server(("'$v4'", 7006))
+while True:
+    c, _ = s.accept()
+    heard = b""
+    try:
+        while more := c.recv(100): heard += more
+        end = "FIN"
+    except OSError as e:
+        end = errno.errorcode[e.errno]
+    open("'$dir'/heard", "w").write(f"{heard} {end}")
+'
 for size in 0 1 1000 65536 1048576 16777216 $big; do
     head -c "$size" /dev/urandom >"$dir/www/$size"
 done
@@ -218,10 +260,11 @@ for mtu in "${mtus[@]}"; do
     tunnel_up "$mtu" --record "$dir/live.pcapng" --record-limit 64MiB || { failed=1; break; }
     http $v4
     http "[$v6]"
+    endings
     if [[ $mtu == 1500 || $full == full ]]; then
         names
-        endings
         interactive
+        secure_shell
         pings
         downloads_in_parallel
         throughput
@@ -232,7 +275,7 @@ for mtu in "${mtus[@]}"; do
     status=$?
     grep -q '^counters frames_in=' "$dir/live.out"
     verdict 'SIGTERM ends it with code 0 and the counters' $((status + $?)) "$(tail -n 5 "$dir/live.out"; cat "$dir/live.err")"
-    grep -E '^(border|lag|turn) ' "$dir/live.out"
+    grep -E '^(border|lag|inbox|turn) ' "$dir/live.out"
     pkill_listeners=$(in_ns srv ss -Hltnp 'sport >= :7000 and sport <= :7999' | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u)
     [[ -z $pkill_listeners ]] || kill $pkill_listeners 2>/dev/null
 done

@@ -42,12 +42,12 @@ pub(crate) struct State {
     pub(crate) ring: FrameRing,
     /// Live flows.
     pub(crate) flows: BTreeMap<FlowId, Inbox>,
-    /// Flows with something to say, each once.
-    pub(crate) ready: VecDeque<FlowId>,
+    /// Flows with something to say, each once, and since when they stand here.
+    pub(crate) ready: VecDeque<(FlowId, Micros)>,
     pub(crate) path_changes: usize,
     /// Intercepted queries that the host has answered.
     pub(crate) resolutions: VecDeque<(QueryId, Resolution)>,
-    /// When the oldest of `ready`, `resolutions` or `path_changes` came.
+    /// When the first news came since the owner looked, other than frames.
     pub(crate) since: Option<Micros>,
     pub(crate) spare: Vec<Vec<u8>>,
     /// Whether the owner was woken since it looked last.
@@ -294,8 +294,8 @@ impl Mailbox {
     }
 
     fn enqueue(&self, mut state: MutexGuard<'_, State>, flow: FlowId) {
-        if state.enqueue(flow) {
-            self.stamp(&mut state);
+        if let Some(at) = state.enqueue(flow, || self.clock.now()) {
+            state.since.get_or_insert(at);
             self.signal(state);
         }
     }
@@ -318,17 +318,16 @@ impl Mailbox {
 }
 
 impl State {
-    /// Puts a flow into the queue if it has something to say and does not wait there; tells whether it now does.
-    pub(crate) fn enqueue(&mut self, flow: FlowId) -> bool {
-        let Some(inbox) = self.flows.get_mut(&flow) else {
-            return false;
-        };
+    /// Puts a flow into the queue if it has something to say and does not wait there; tells when, if it now does.
+    pub(crate) fn enqueue(&mut self, flow: FlowId, now: impl FnOnce() -> Micros) -> Option<Micros> {
+        let inbox = self.flows.get_mut(&flow)?;
         if inbox.queued || !inbox.has_news() {
-            return false;
+            return None;
         }
         inbox.queued = true;
-        self.ready.push_back(flow);
-        true
+        let at = now();
+        self.ready.push_back((flow, at));
+        Some(at)
     }
 
     pub(crate) fn open(&mut self, flow: FlowId, key: FlowKey) {
@@ -368,6 +367,7 @@ impl State {
     /// The owner has looked: the next news wakes it again.
     pub(crate) fn looked(&mut self) {
         self.signalled = false;
+        self.since = None;
     }
 
     /// Whether anything waits to be taken up.

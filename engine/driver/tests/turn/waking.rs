@@ -102,3 +102,38 @@ fn lag_counts_deadlines_that_were_missed() {
     assert_eq!(scene.turn.stats().lag.max(), Duration::from_millis(70));
     assert!(TimerName::Idle.is_idle());
 }
+
+#[test]
+fn what_waits_in_line_is_no_lag_of_turns_that_come_in_time() {
+    let limits = Limits {
+        turn_flows: 1,
+        ..Limits::default()
+    };
+    let mut scene = Scene::new(Config::default(), limits);
+    let flows = [40_000, 40_001, 40_002].map(|port| {
+        let mut device = Device::on_port(Family::V4, port, 443);
+        scene.open(&mut device)
+    });
+    for flow in flows {
+        scene.send(flow, b"news");
+    }
+    let late = scene.turn.stats().lag.max();
+    for _ in flows {
+        scene.pass(1000);
+        assert!(scene.run().is_some());
+    }
+    let stats = scene.turn.stats();
+    assert_eq!(stats.lag.max(), late.max(Duration::from_millis(1)));
+    assert_eq!(stats.inbox_wait.max(), Duration::from_millis(3));
+}
+
+#[test]
+fn an_answer_taken_up_leaves_no_lag_behind() {
+    let mut scene = Scene::new(Config::default(), Limits::default());
+    scene.mailbox().path_changed();
+    scene.run();
+    scene.pass(1_000_000);
+    scene.frame(&Udp::new(Family::V4, 5000, 9000).send(b"hi"));
+    scene.run();
+    assert_eq!(scene.turn.stats().lag.max(), Duration::ZERO);
+}

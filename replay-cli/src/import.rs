@@ -14,9 +14,9 @@ use crate::packet::Packet;
 use crate::recording::RemoteEnd;
 use crate::runner::digest;
 use crate::scenario::{
-    self, Bytes, CaptureSettings, ClosedList, Device, Dial, DialExpectation, EngineSettings,
-    Expected, FlowSpec, Input, Martians, Named, Protocol, Rule, Scenario, Step, StreamExpectation,
-    StreamPair, True, When,
+    self, Bytes, CaptureSettings, ClosedList, Device, Dial, DialExpectation, DialFailure,
+    EngineSettings, Expected, FlowSpec, Input, Martians, Named, Protocol, Rule, Scenario, Step,
+    StreamExpectation, StreamPair, True, When,
 };
 
 /// A scenario made from a capture, and what was done on the way.
@@ -245,6 +245,7 @@ fn recorded_settings(recording: &Recording, notes: &mut Vec<String>) -> EngineSe
         tcp_limit: count("tcp_limit", plain.tcp_limit),
         udp_limit: count("udp_limit", plain.udp_limit),
         martians: (recording.word("martians") == Some("admit")).then_some(Martians::Admit),
+        dial_failure: (recording.word("dial_failure") == Some("icmp")).then_some(DialFailure::Icmp),
         rx_buffer: size("rx_buffer"),
         tx_buffer: size("tx_buffer"),
         tcp_idle: time("tcp_idle", plain.tcp_idle),

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use engine::{Config, UdpFiltering, UdpMapping};
+use engine::{Config, DialFailure, UdpFiltering, UdpMapping};
 use engine_driver::dialer::{Options, raise_file_limit};
 use engine_driver::recorder::Recorder;
 use engine_driver::{BootClock, Clock as _, Handle, Limits, Loop, Snapshot, TokioDialer, Tun};
@@ -176,6 +176,8 @@ fn config(args: &LiveArgs, mtu: u16) -> Config {
     config.mtu = usize::from(mtu);
     config.tcp_limit = args.tcp_limit;
     config.udp_limit = args.udp_limit;
+    // As a router on the way would: the application hears why.
+    config.dial_failure = DialFailure::Icmp;
     if args.endpoint_independent {
         config.udp_mapping = UdpMapping::EndpointIndependent;
         config.udp_filtering = UdpFiltering::EndpointIndependent;

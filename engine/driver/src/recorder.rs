@@ -366,6 +366,9 @@ fn settings(config: &Config) -> String {
         engine::Martians::Admit => "admit",
     };
     lines.push(format!("martians={martians}"));
+    if config.dial_failure == engine::DialFailure::Icmp {
+        lines.push("dial_failure=icmp".to_owned());
+    }
     for (name, time) in [
         ("tcp_idle", config.tcp_idle),
         ("udp_idle", config.udp_idle),

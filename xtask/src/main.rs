@@ -22,6 +22,7 @@ Commands:
   generate   Write the schema and put scenario files into their canonical form";
 
 fn main() -> ExitCode {
+    replay::heap::installed();
     let mut arguments = std::env::args_os().skip(1);
     let command = arguments.next().unwrap_or_default();
     let rest: Vec<OsString> = arguments.collect();
@@ -29,7 +30,6 @@ fn main() -> ExitCode {
         (Some("check"), true) => check::all(&root()),
         (Some("generate"), true) => generate(&root()),
         (Some("replay"), _) => {
-            replay::heap::installed();
             replay::cli::main([OsString::from("replay")].into_iter().chain(rest))
         }
         (Some("help" | "-h" | "--help"), true) => {

@@ -1,4 +1,4 @@
-//! `replay conformance`: the scenarios of expectations/conformance, told requirement by requirement.
+//! `replay conformance`: the scenarios of expectations/, told requirement by requirement.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::term::Terminal;
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ConformanceArgs {
-    /// Scenario files and folders; only what they cover is told [default: expectations/conformance, found upward from here].
+    /// Scenario files and folders; only what they cover is told [default: expectations/, found upward from here].
     paths: Vec<PathBuf>,
 
     /// The folder captures are relative to [default: captures/, found upward from each scenario].
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result
         .map(|path| column(path))
         .collect::<Result<Vec<_>, _>>()
         .map_err(Stop::input)?;
-    let discovery = batch::select(&args.paths, "conformance")?;
+    let discovery = batch::select(&args.paths, "")?;
     let options = RunOptions {
         captures: args.captures.clone(),
         trace: false,

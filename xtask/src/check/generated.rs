@@ -1,9 +1,11 @@
-//! Files made from code: the JSON Schema, the C header, and scenario files, which have one canonical form.
+//! Files made from code: the JSON Schema, the C header, the conformance page, and scenario files, which have one canonical form.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use engine::{Counters, Mark};
+use replay::conformance::Matrix;
+use replay::report::conformance::{Column, markdown};
 use replay::scenario::{load, schema};
 
 use super::{files_below, shown};
@@ -16,6 +18,10 @@ const FFI: &str = "engine/ffi";
 const HEADER: &str = "include/bridge.h";
 /// Where the counters are listed.
 const COUNTERS: &str = "docs/COUNTERS.md";
+
+/// The conformance matrix, and a folder with JSON reports of other stacks, each a column of it.
+const CONFORMANCE: &str = "docs/CONFORMANCE.md";
+const RIVALS: &str = "docs/rivals";
 
 /// What a file has, and what it should have.
 pub(crate) struct Generated {
@@ -50,6 +56,7 @@ pub(crate) fn files(root: &Path) -> Vec<Result<Generated, String>> {
         path: root.join(COUNTERS),
         wanted: counters_page(),
     }));
+    files.push(conformance_page(root));
     let scenarios = files_below(&root.join("expectations"));
     let is_scenario = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "json");
     files.extend(scenarios.into_iter().filter(is_scenario).map(|path| {
@@ -134,6 +141,35 @@ Between any two calls these hold, and every scenario checks them after every ste
 * `tcp_dials` + `dns_streams` = `tcp_closes` + `tcp_flows`, and `udp_dials` = `udp_closes` + `udp_flows`
 * `tcp_backpressure_drops` = 0
 ";
+
+/// The page of the conformance matrix, from a run of its scenarios, with the reports of other stacks kept beside it.
+fn conformance_page(root: &Path) -> Result<Generated, String> {
+    let lines = |problems: Vec<replay::diagnostic::Diagnostic>| {
+        problems
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("; ")
+    };
+    let matrix = Matrix::of_folder(&root.join("expectations")).map_err(lines)?;
+    let reports = files_below(&root.join(RIVALS));
+    let is_report = |path: &&PathBuf| path.extension().is_some_and(|ending| ending == "json");
+    let column = |path: &PathBuf| {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let text = fs::read_to_string(path).map_err(|error| error.to_string());
+        text.and_then(|text| Column::read(&name, &text))
+            .map_err(|problem| format!("{}: {problem}", shown(path, root)))
+    };
+    let columns: Vec<Column> = reports
+        .iter()
+        .filter(is_report)
+        .map(column)
+        .collect::<Result<_, _>>()?;
+    Ok(Generated {
+        path: root.join(CONFORMANCE),
+        wanted: markdown(&matrix, &columns),
+    })
+}
 
 pub(super) fn check(root: &Path) -> Vec<String> {
     let judge = |file: Result<Generated, String>| match file {

@@ -1,15 +1,15 @@
 //! The Internet checksum (RFC 1071), eight bytes at a time.
 //!
-//! A ones-complement sum does not care for byte order or for the order of its parts:
-//! 32-bit words read little-endian are added into 64-bit lanes without looking at carries,
-//! and only the end folds the lanes to 16 bits and swaps them to network order.
+//! A ones-complement sum does not care for byte order or for the width of its words:
+//! 64-bit words read little-endian are added up with their carries put back in,
+//! and only the end folds the sum to 16 bits and swaps it to network order.
 
 use crate::build::Addresses;
 
 /// A checksum under construction; parts may be added in any pieces, odd lengths included.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Sum {
-    /// Sum of little-endian words, folded before each addition so that it cannot overflow.
+    /// Ones-complement sum of little-endian words.
     words: u64,
     /// Whether an odd number of bytes was added, so that the next one is a low-order byte.
     odd: bool,
@@ -19,34 +19,38 @@ impl Sum {
     /// Starts with the pseudo header of TCP, UDP and ICMPv6 (RFC 9293 section 3.1,
     /// RFC 8200 section 8.1) for an upper-layer packet of `len` bytes.
     pub(crate) fn pseudo(addresses: &Addresses, protocol: u8, len: usize) -> Self {
-        let len = u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes();
-        let sum = match addresses {
+        let len = u64::from(u32::try_from(len).unwrap_or(u32::MAX).swap_bytes());
+        // The protocol stands in the last of four octets; a 32-bit length has the same sum as IPv4's 16-bit one.
+        let mut words = len + (u64::from(protocol) << 24);
+        match addresses {
             Addresses::V4 {
                 source,
                 destination,
-            } => Self::default()
-                .add(&source.octets())
-                .add(&destination.octets()),
+            } => {
+                words += u64::from(u32::from_le_bytes(source.octets()));
+                words += u64::from(u32::from_le_bytes(destination.octets()));
+            }
             Addresses::V6 {
                 source,
                 destination,
-            } => Self::default()
-                .add(&source.octets())
-                .add(&destination.octets()),
-        };
-        // A 32-bit length has the same sum as IPv4's 16-bit one: the upper half is zero.
-        sum.add(&len).add(&[0, protocol])
+            } => {
+                for address in [source, destination] {
+                    words = end_around(words, sum_words(&address.octets()));
+                }
+            }
+        }
+        Self { words, odd: false }
     }
 
     /// Adds the next bytes.
     #[must_use]
     pub(crate) fn add(self, bytes: &[u8]) -> Self {
-        let mut part = fold(sum_words(bytes));
+        let mut part = sum_words(bytes);
         if self.odd {
-            part = part.swap_bytes();
+            part = u64::from(fold(part).swap_bytes());
         }
         Self {
-            words: u64::from(fold(self.words)) + u64::from(part),
+            words: end_around(self.words, part),
             odd: self.odd ^ (bytes.len() % 2 == 1),
         }
     }
@@ -83,34 +87,41 @@ pub(crate) fn tcp_udp_verifies(addresses: &Addresses, protocol: u8, segment: &[u
     tcp_udp(addresses, protocol, segment) == 0
 }
 
-/// Adds up little-endian 32-bit words, the last one padded with zeros.
+/// Adds up little-endian words of 64 bits with the carry put back in, the last one padded with zeros.
 fn sum_words(bytes: &[u8]) -> u64 {
-    // Eight independent lanes let the compiler use vector registers. A lane overflows only
-    // beyond 2^32 words, far more than any slice of packets holds.
-    let mut lanes = [0_u64; 8];
-    let (blocks, rest) = bytes.as_chunks::<32>();
+    let mut sum = 0_u64;
+    let (blocks, rest) = bytes.as_chunks::<128>();
     for block in blocks {
-        let (words, _) = block.as_chunks::<4>();
-        for (lane, word) in lanes.iter_mut().zip(words) {
-            *lane += u64::from(u32::from_le_bytes(*word));
+        // One chain of carries for a whole block: an addition for every eight octets and nothing else.
+        let (words, _) = block.as_chunks::<8>();
+        let mut carry = false;
+        for word in words {
+            (sum, carry) = sum.carrying_add(u64::from_le_bytes(*word), carry);
         }
+        sum = end_around(sum, u64::from(carry));
     }
-    let (words, tail) = rest.as_chunks::<4>();
-    let mut sum: u64 = lanes.iter().sum();
+    let (words, tail) = rest.as_chunks::<8>();
     for word in words {
-        sum += u64::from(u32::from_le_bytes(*word));
+        sum = end_around(sum, u64::from_le_bytes(*word));
     }
-    let mut last = [0; 4];
+    let mut last = [0; 8];
     for (to, from) in last.iter_mut().zip(tail) {
         *to = *from;
     }
-    sum + u64::from(u32::from_le_bytes(last))
+    end_around(sum, u64::from_le_bytes(last))
+}
+
+/// The ones-complement sum of two words: a carry goes back in at the low end, where there is room for it.
+const fn end_around(a: u64, b: u64) -> u64 {
+    let (sum, carry) = a.overflowing_add(b);
+    sum + carry as u64
 }
 
 /// Folds carries back in until 16 bits are left.
 const fn fold(sum: u64) -> u16 {
+    // 33 bits, then 18, then 17, then 16.
     let sum = (sum >> 32) + (sum & 0xffff_ffff);
-    let sum = ((sum >> 16) & 0xffff) + (sum & 0xffff) + (sum >> 32);
+    let sum = (sum >> 32) + ((sum >> 16) & 0xffff) + (sum & 0xffff);
     let sum = (sum >> 16) + (sum & 0xffff);
     let sum = (sum >> 16) + (sum & 0xffff);
     sum as u16

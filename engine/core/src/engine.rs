@@ -61,6 +61,8 @@ pub struct Engine {
     errors: Errors,
     /// A frame rebuilt on its way to smoltcp.
     scratch: Vec<u8>,
+    /// Received octets in one piece that their ring has in two, while they are lent.
+    aside: Vec<u8>,
     /// Octets lent by the last `Output::Data`: they leave the ring at the next call.
     lent: Option<(FlowId, usize)>,
     stopped: bool,
@@ -137,6 +139,7 @@ impl Engine {
             ),
             errors: Errors::new(RateLimit::default()),
             scratch: Vec::new(),
+            aside: Vec::new(),
             lent: None,
             stopped: false,
             log: Log::new(
@@ -226,7 +229,7 @@ impl Engine {
             let Phase::Live(live) = &mut tcp.phase else {
                 return None;
             };
-            let bytes = live.socket.peek();
+            let bytes = live.socket.peek(&mut self.aside);
             return Some(Output::Data {
                 flow,
                 bytes: bytes.get(..count).unwrap_or(bytes),

@@ -49,7 +49,7 @@ impl Engine {
         };
         let mut queries = Vec::new();
         if let Some(streams) = &mut live.dns {
-            let bytes = live.socket.peek();
+            let bytes = live.socket.peek(&mut self.aside);
             let bytes = bytes.get(..count).unwrap_or(bytes);
             streams
                 .upstream
@@ -89,10 +89,8 @@ impl Engine {
         match self.turn(now, slot)? {
             Verdict::Rest => self.arm(now, slot),
             Verdict::Again => self.mark_dirty(slot),
-            Verdict::Lend(count) => {
-                self.arm(now, slot);
-                return Some((id, count));
-            }
+            // Its next turn, once the octets are taken, sets its timer.
+            Verdict::Lend(count) => return Some((id, count)),
             Verdict::Bury(close) => {
                 if let Some(flow) = self.finish(slot, close) {
                     self.bury(now, &flow);
@@ -119,7 +117,7 @@ impl Engine {
         };
         if !blocked && live.socket.unread() > 0 {
             // Lend before emitting, so that one acknowledgement says it all, window included.
-            let count = live.socket.peek().len();
+            let count = live.socket.peek_len();
             return Some(Verdict::Lend(count));
         }
         let mut nudged = false;

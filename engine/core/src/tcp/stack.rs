@@ -12,8 +12,8 @@ use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
 use smoltcp::wire::HardwareAddress;
 
-use crate::batch::{FrameBatch, HOP_LIMIT};
-use crate::build::IPV4_HEADER_LEN;
+use crate::batch::FrameBatch;
+use crate::build::{Addresses, IPV4_HEADER_LEN, IPV6_HEADER_LEN, protocol};
 use crate::checksum;
 use crate::seq::Seq;
 use crate::tcp::isn;
@@ -49,8 +49,6 @@ pub(crate) struct Socket {
     /// How many of them give up their room at once (RFC 9293 section 3.8.6.2.2): a segment, or half the ring. smoltcp
     /// would tell the device of every single octet.
     step: usize,
-    /// The octets behind the kept ones, when the ring wraps just there.
-    wrapped: Vec<u8>,
 }
 
 /// What smoltcp put on the wire in one call.
@@ -111,7 +109,6 @@ impl Stack {
             handle,
             kept: 0,
             step: (self.rx_ring / 2).min(self.mtu.saturating_sub(headers)),
-            wrapped: Vec::new(),
         };
         (socket.state() == State::SynReceived).then_some(socket)
     }
@@ -207,8 +204,16 @@ impl Socket {
         self.tcp().send_queue()
     }
 
-    /// The next received octets, as far as they lie in one piece.
-    pub(crate) fn peek(&mut self) -> &[u8] {
+    /// How many octets [`Socket::peek`] gives.
+    pub(crate) fn peek_len(&mut self) -> usize {
+        let (kept, unread) = (self.kept, self.unread());
+        let piece = self.tcp_mut().peek(usize::MAX).map_or(0, <[u8]>::len);
+        if piece > kept { piece - kept } else { unread }
+    }
+
+    /// The next received octets, as far as they lie in one piece; by way of `aside` if the ring wraps just behind the
+    /// kept ones.
+    pub(crate) fn peek<'a>(&'a mut self, aside: &'a mut Vec<u8>) -> &'a [u8] {
         let (kept, unread) = (self.kept, self.unread());
         let tcp = self.set.get_mut::<tcp::Socket<'_>>(self.handle);
         let piece = tcp.peek(usize::MAX).map_or(0, <[u8]>::len);
@@ -216,9 +221,12 @@ impl Socket {
             let piece = tcp.peek(usize::MAX).unwrap_or(&[]);
             return piece.get(kept..).unwrap_or(&[]);
         }
-        self.wrapped.resize(kept + unread, 0);
-        let read = tcp.peek_slice(&mut self.wrapped).unwrap_or(0);
-        self.wrapped.get(kept..read).unwrap_or(&[])
+        if aside.len() < kept + unread {
+            aside.resize(kept + unread, 0);
+        }
+        let space = aside.get_mut(..kept + unread).unwrap_or_default();
+        let read = tcp.peek_slice(space).unwrap_or(0);
+        aside.get(kept..read).unwrap_or(&[])
     }
 
     /// Notes that the dialer has taken the next `count` octets.
@@ -227,7 +235,6 @@ impl Socket {
         if self.kept < self.step {
             return;
         }
-        self.wrapped = Vec::new();
         // At most two pieces: the ring wraps once.
         while self.kept > 0 {
             let kept = self.kept;
@@ -313,9 +320,10 @@ impl Device for Port<'_> {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
         capabilities.max_transmission_unit = self.mtu;
-        // Received checksums were verified at the edge, where a failure has a reason and a counter.
-        capabilities.checksum.ipv4 = Checksum::Tx;
-        capabilities.checksum.tcp = Checksum::Tx;
+        // Received checksums were verified at the edge, where a failure has a reason and a counter; those of what it
+        // emits are filled in by `Outgoing`, in wider words.
+        capabilities.checksum.ipv4 = Checksum::None;
+        capabilities.checksum.tcp = Checksum::None;
         capabilities
     }
 }
@@ -345,14 +353,13 @@ impl TxToken for Outgoing<'_> {
         out.push_with(len, |frame| {
             let result = f(frame);
             *emitted = read_back(frame);
-            set_hop_limit(frame, hop_limit);
             if let Some(sent) = emitted
                 && sent.is_bare()
                 && sent.seq.is_before(floor)
             {
-                lift(frame, floor);
                 sent.seq = floor;
             }
+            finish(frame, hop_limit, *emitted);
             result
         })
     }
@@ -365,47 +372,40 @@ impl Emitted {
     }
 }
 
-/// Puts another sequence number into a segment smoltcp has written, and mends the checksum (RFC 1624).
-fn lift(frame: &mut [u8], to: Seq) {
-    let header = if frame.first().is_some_and(|first| first >> 4 == 6) {
-        40
-    } else {
-        20
-    };
-    let Some([_, _, _, _, seq @ .., _, _, _, _, _, _, _, _, c0, c1]) =
-        frame.get_mut(header..header + 18)
-    else {
+/// Fills in what smoltcp was told to leave out, the checksums, and what it has no setting for: the TTL or hop limit of
+/// its answers, the sequence number of a segment that was lifted.
+fn finish(frame: &mut [u8], hop_limit: u8, emitted: Option<Emitted>) {
+    let Some(addresses) = Addresses::of(frame) else {
         return;
     };
-    let old = checksum::of(seq);
-    seq.copy_from_slice(&to.0.to_be_bytes());
-    let new = checksum::of(seq);
-    // Equation 3, the one that never makes the other zero of ones' complement.
-    let check = !u16::from_be_bytes([*c0, *c1]);
-    let sum = u32::from(check) + u32::from(old) + u32::from(!new);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    [*c0, *c1] = (!u16::try_from(sum).unwrap_or(0)).to_be_bytes();
-}
-
-/// Puts another TTL or hop limit into a packet: smoltcp has a setting for what its sockets send, and none for what
-/// they answer.
-fn set_hop_limit(frame: &mut [u8], hop_limit: u8) {
-    if hop_limit == HOP_LIMIT {
-        return;
-    }
-    if frame.first().is_some_and(|first| first >> 4 == 6) {
-        if let Some(field) = frame.get_mut(7) {
-            *field = hop_limit;
+    let header = match addresses {
+        Addresses::V4 { .. } => {
+            let Some(header) = frame.first_chunk_mut::<IPV4_HEADER_LEN>() else {
+                return;
+            };
+            [header[8], header[10], header[11]] = [hop_limit, 0, 0];
+            [header[10], header[11]] = checksum::of(header).to_be_bytes();
+            IPV4_HEADER_LEN
         }
-        return;
-    }
-    let Some(header) = frame.first_chunk_mut::<IPV4_HEADER_LEN>() else {
+        Addresses::V6 { .. } => {
+            if let Some(field) = frame.get_mut(7) {
+                *field = hop_limit;
+            }
+            IPV6_HEADER_LEN
+        }
+    };
+    let Some(segment) = frame.get_mut(header..) else {
         return;
     };
-    [header[8], header[10], header[11]] = [hop_limit, 0, 0];
-    let check = checksum::of(header);
-    [header[10], header[11]] = check.to_be_bytes();
+    if let Some(sent) = emitted
+        && let Some(seq) = segment.get_mut(4..8)
+    {
+        seq.copy_from_slice(&sent.seq.0.to_be_bytes());
+    }
+    let [c0, c1] = checksum::tcp_udp(&addresses, protocol::TCP, segment).to_be_bytes();
+    if let Some(field) = segment.get_mut(16..18) {
+        field.copy_from_slice(&[c0, c1]);
+    }
 }
 
 /// The fields of a segment smoltcp has written: plain headers, no extension.

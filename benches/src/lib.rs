@@ -1,3 +1,5 @@
 //! Workloads for benches: the same device and far sides for every stack, every octet verified.
 
+mod bare;
+mod counted;
 pub mod workload;

@@ -1,7 +1,7 @@
 //! One workload on the engine, in this process: what a profiler or a clock is pointed at.
 //!
 //! ```text
-//! benches WORKLOAD [FLOWS]       prints one line of JSON: frames, octets, seconds
+//! benches WORKLOAD [FLOWS [SHARE]]       prints one line of JSON: frames, octets, seconds
 //! ```
 
 use std::process::ExitCode;
@@ -12,26 +12,32 @@ use benches::workload::{Workload, run};
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let workload = arguments.first().and_then(|name| Workload::named(name));
-    let flows = arguments
-        .get(1)
-        .map_or(Ok(None), |text| text.parse().map(Some));
-    let (Some(workload), Ok(flows)) = (workload, flows) else {
-        eprintln!("usage: benches WORKLOAD [FLOWS], with WORKLOAD one of");
+    let number = |at: usize| {
+        arguments
+            .get(at)
+            .map(|text| text.parse::<u32>())
+            .transpose()
+    };
+    let (Some(workload), Ok(flows), Ok(share)) = (workload, number(1), number(2)) else {
+        eprintln!("usage: benches WORKLOAD [FLOWS [SHARE]], with WORKLOAD one of");
         for workload in Workload::ALL {
             eprintln!("  {:14} {}", workload.name(), workload.what());
         }
         return ExitCode::from(2);
     };
-    let flows = flows.unwrap_or_else(|| workload.flows());
+    let flows = flows.map_or_else(|| workload.flows(), |flows| flows as usize);
+    let share = share.map_or_else(|| workload.share(flows), u64::from);
     let began = Instant::now();
-    match run(workload, flows) {
+    match run(workload, flows, share) {
         Ok(done) => {
             println!(
-                "{{\"workload\":\"{}\",\"flows\":{flows},\"frames_in\":{},\"frames_out\":{},\"octets\":{},\"seconds\":{:.4}}}",
+                "{{\"workload\":\"{}\",\"flows\":{flows},\"frames_in\":{},\"frames_out\":{},\"octets\":{},\"served\":{},\"ticks\":{},\"seconds\":{:.4}}}",
                 workload.name(),
                 done.frames_in,
                 done.frames_out,
                 done.octets,
+                done.served,
+                done.ticks,
                 began.elapsed().as_secs_f64(),
             );
             ExitCode::SUCCESS

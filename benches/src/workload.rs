@@ -1,7 +1,11 @@
 //! What is run: a name, a number of flows, and what each of them carries.
 
-use engine::{Config, Micros};
-use replay::load::{Device, FlowPlan, Session, Side};
+use std::time::Duration;
+
+use engine::Config;
+use replay::load::{Device, Far, FlowPlan, Session, Side};
+
+use crate::{bare, counted};
 
 /// A workload by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +26,12 @@ pub enum Workload {
     Udp,
     /// Flows that are opened and then carry nothing, for as long as their handshakes take.
     Idle,
+    /// Ticks of a clock while flows are open on which nothing moves.
+    Ticks,
+    /// [`Workload::BulkUp`] on smoltcp alone, with one socket.
+    BareUp,
+    /// [`Workload::BulkDown`] on smoltcp alone, with one socket.
+    BareDown,
 }
 
 /// What a run did.
@@ -35,18 +45,20 @@ pub struct Done {
     pub octets: u64,
     /// Flows that carried all they should.
     pub served: u64,
+    /// Ticks of the clock after all of it.
+    pub ticks: u64,
 }
 
-/// Short connections in a run of churn.
-const LIVES: u64 = 10_000;
 /// Octets from the device, and toward it, of a short connection.
 const SHORT: (u64, u64) = (200, 1000);
 /// Octets of a datagram.
 const DATAGRAM: usize = 512;
+/// Octets of text in a full segment.
+const SEGMENT: u64 = 1460;
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::BulkUp,
         Self::BulkDown,
         Self::ManyUp,
@@ -55,6 +67,9 @@ impl Workload {
         Self::ChurnRemote,
         Self::Udp,
         Self::Idle,
+        Self::Ticks,
+        Self::BareUp,
+        Self::BareDown,
     ];
 
     /// The workload of this name.
@@ -77,6 +92,9 @@ impl Workload {
             Self::ChurnRemote => "churn-remote",
             Self::Udp => "udp",
             Self::Idle => "idle",
+            Self::Ticks => "ticks",
+            Self::BareUp => "bare-up",
+            Self::BareDown => "bare-down",
         }
     }
 
@@ -84,18 +102,17 @@ impl Workload {
     #[must_use]
     pub const fn what(self) -> &'static str {
         match self {
-            Self::BulkUp => "one stream of 64 MiB from the device",
-            Self::BulkDown => "one stream of 64 MiB toward the device",
-            Self::ManyUp => {
-                "64 MiB from the device over many streams, a segment of each in its turn"
-            }
-            Self::ManyDown => "64 MiB toward the device over many streams",
-            Self::Churn => "10,000 short connections, 64 at a time, the device closes first",
-            Self::ChurnRemote => {
-                "10,000 short connections, 64 at a time, the far side closes first"
-            }
-            Self::Udp => "200,000 datagrams of 512 octets that come back",
+            Self::BulkUp => "one stream from the device",
+            Self::BulkDown => "one stream toward the device",
+            Self::ManyUp => "many streams from the device, a segment of each in its turn",
+            Self::ManyDown => "many streams toward the device",
+            Self::Churn => "short connections, the device closes first",
+            Self::ChurnRemote => "short connections, the far side closes first",
+            Self::Udp => "datagrams of 512 octets that come back",
             Self::Idle => "flows that are opened and then carry nothing",
+            Self::Ticks => "a clock that ticks while flows are open on which nothing moves",
+            Self::BareUp => "bulk-up on smoltcp alone, with one socket",
+            Self::BareDown => "bulk-down on smoltcp alone, with one socket",
         }
     }
 
@@ -103,26 +120,40 @@ impl Workload {
     #[must_use]
     pub const fn flows(self) -> usize {
         match self {
-            Self::BulkUp | Self::BulkDown => 1,
+            Self::BulkUp | Self::BulkDown | Self::BareUp | Self::BareDown => 1,
             Self::ManyUp | Self::ManyDown => 1024,
             Self::Churn | Self::ChurnRemote | Self::Udp => 64,
-            Self::Idle => 10_000,
+            Self::Idle | Self::Ticks => 10_000,
         }
     }
 
-    fn plan(self, flows: usize) -> FlowPlan {
-        const ALL: u64 = 64 << 20;
-        let share = ALL / flows.max(1) as u64;
+    /// What each flow carries unless asked otherwise: full segments of a stream, lives of a short connection,
+    /// datagrams; or ticks.
+    #[must_use]
+    pub const fn share(self, flows: usize) -> u64 {
+        let flows = if flows == 0 { 1 } else { flows as u64 };
+        let all = match self {
+            Self::Churn | Self::ChurnRemote => 10_000,
+            Self::Udp => 200_000,
+            Self::Idle => 0,
+            Self::Ticks => return 10_000,
+            _ => (64 << 20) / SEGMENT,
+        };
+        all / flows
+    }
+
+    pub(crate) fn plan(self, share: u64) -> FlowPlan {
+        let share = share * SEGMENT;
         match self {
-            Self::BulkUp | Self::ManyUp => FlowPlan::new(share, 0),
-            Self::BulkDown | Self::ManyDown => FlowPlan::new(0, share),
+            Self::BulkUp | Self::ManyUp | Self::BareUp => FlowPlan::new(share, 0),
+            Self::BulkDown | Self::ManyDown | Self::BareDown => FlowPlan::new(0, share),
             Self::Churn => FlowPlan::new(SHORT.0, SHORT.1),
             Self::ChurnRemote => FlowPlan {
                 closes_first: Side::Remote,
                 ..FlowPlan::new(SHORT.0, SHORT.1)
             },
             Self::Udp => FlowPlan::new(0, 0),
-            Self::Idle => FlowPlan {
+            Self::Idle | Self::Ticks => FlowPlan {
                 stays_open: true,
                 ..FlowPlan::new(0, 0)
             },
@@ -143,13 +174,13 @@ pub fn config(flows: usize) -> Config {
 ///
 /// # Errors
 /// Settings that the engine does not take.
-pub fn session(workload: Workload, flows: usize) -> Result<Session, String> {
+pub fn session(workload: Workload, flows: usize, share: u64) -> Result<Session, String> {
     let config = config(flows);
     let mut device = Device::new(config.mtu);
     if workload == Workload::Udp {
-        device.add_udp(flows, 200_000 / flows.max(1) as u64, DATAGRAM);
+        device.add_udp(flows, share, DATAGRAM);
     } else {
-        device.add(vec![workload.plan(flows); flows]);
+        device.add(vec![workload.plan(share); flows]);
     }
     Session::new(config, device).map_err(|problem| problem.to_string())
 }
@@ -158,38 +189,47 @@ pub fn session(workload: Workload, flows: usize) -> Result<Session, String> {
 ///
 /// # Errors
 /// What was lost, altered or stuck.
-pub fn run(workload: Workload, flows: usize) -> Result<Done, String> {
-    let mut session = session(workload, flows)?;
-    let mut lives = flows as u64;
+pub fn run(workload: Workload, flows: usize, share: u64) -> Result<Done, String> {
+    if matches!(workload, Workload::BareUp | Workload::BareDown) {
+        return bare::run(workload.plan(share));
+    }
+    let mut session = session(workload, flows, share)?;
     let churn = matches!(workload, Workload::Churn | Workload::ChurnRemote);
-    let datagrams = 200_000 / flows.max(1) as u64 * flows as u64;
+    let most = flows as u64 * share;
+    let mut lives = flows as u64;
     session
         .run_while(|session| match workload {
-            Workload::Udp => session.device.totals().datagrams.1 < datagrams,
+            Workload::Udp => session.device.totals().datagrams.1 < most,
             _ if churn => {
                 for number in 0..flows as u32 {
-                    if lives < LIVES && session.device.is_closed(number) {
+                    if lives < most && session.device.is_closed(number) {
                         session.device.reopen(number, session.now());
                         lives += 1;
                     }
                 }
-                lives < LIVES || !session.device.is_done()
+                lives < most || !session.device.is_done()
             }
-            Workload::Idle => session.now() == Micros::from_secs(1) && !session.device.is_done(),
             _ => !session.device.is_done(),
         })
         .map_err(|stalled| stalled.to_string())?;
-    let troubles = session.device.troubles();
-    if let Some(trouble) = troubles.first().or_else(|| session.far.troubles().first()) {
-        return Err(trouble.clone());
-    }
-    let (device, far) = (session.device.totals(), session.far.totals());
-    let wanted = if churn {
-        LIVES
-    } else if workload == Workload::Udp {
-        0
+    let ticks = if workload == Workload::Ticks {
+        share
     } else {
-        flows as u64
+        0
+    };
+    let mut now = session.now();
+    for _ in 0..ticks {
+        now = now.plus(Duration::from_millis(1));
+        if counted::tick(&mut session.engine, now).is_some_and(|timer| !timer.is_idle()) {
+            return Err("an idle engine waits for more than idle limits".to_owned());
+        }
+    }
+    verify(&session.device, &session.far)?;
+    let (device, far) = (session.device.totals(), session.far.totals());
+    let wanted = match workload {
+        Workload::Churn | Workload::ChurnRemote => most,
+        Workload::Udp => 0,
+        _ => flows as u64,
     };
     if device.served != wanted {
         return Err(format!("{} of {wanted} flows were served", device.served));
@@ -199,7 +239,16 @@ pub fn run(workload: Workload, flows: usize) -> Result<Done, String> {
         frames_out: device.frames,
         octets: device.received + far.received + device.datagrams.1 * DATAGRAM as u64,
         served: device.served,
+        ticks,
     })
+}
+
+/// Whether all that arrived is what was sent.
+pub(crate) fn verify(device: &Device, far: &Far) -> Result<(), String> {
+    match device.troubles().first().or_else(|| far.troubles().first()) {
+        Some(trouble) => Err(trouble.clone()),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -210,7 +259,9 @@ mod tests {
     fn every_workload_arrives_whole() {
         for workload in Workload::ALL {
             let flows = workload.flows().min(200);
-            run(workload, flows).unwrap_or_else(|trouble| panic!("{}: {trouble}", workload.name()));
+            let share = workload.share(flows).min(500);
+            run(workload, flows, share)
+                .unwrap_or_else(|trouble| panic!("{}: {trouble}", workload.name()));
         }
     }
 }

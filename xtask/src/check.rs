@@ -63,7 +63,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// A path as it is written in this repository: relative to its root, with `/`.
-fn shown(path: &Path, root: &Path) -> String {
+pub(crate) fn shown(path: &Path, root: &Path) -> String {
     path.strip_prefix(root)
         .unwrap_or(path)
         .display()

@@ -2,6 +2,8 @@
 //!
 //! * `check` looks for drift and changes nothing: `.ci/run` calls it.
 //! * `generate` writes what `check` compares: the JSON Schema, and scenario files in their canonical form.
+//! * `instructions` counts the engine's instructions under callgrind and writes the table of them; with `--check` it
+//!   fails when one grew.
 //! * `replay ARGS` is the `replay` command in this process, so that commands in the documentation can be tried.
 
 use std::ffi::OsString;
@@ -9,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod check;
+mod instructions;
 
 /// As in the `replay` binary: scenarios may expect how much heap the engine holds.
 #[global_allocator]
@@ -18,8 +21,10 @@ const USAGE: &str = "\
 Usage: cargo xtask COMMAND
 
 Commands:
-  check      Look for drift: schema, scenario files, captures, documentation
-  generate   Write the schema and put scenario files into their canonical form";
+  check          Look for drift: schema, scenario files, captures, documentation
+  generate       Write the schema and put scenario files into their canonical form
+  instructions   Count the engine's instructions under callgrind and write docs/instructions.json;
+                 --check compares the quick ones and fails when one grew by more than 3 %";
 
 fn main() -> ExitCode {
     replay::heap::installed();
@@ -29,6 +34,8 @@ fn main() -> ExitCode {
     match (command.to_str(), rest.is_empty()) {
         (Some("check"), true) => check::all(&root()),
         (Some("generate"), true) => generate(&root()),
+        (Some("instructions"), true) => instructions::run(&root(), false),
+        (Some("instructions"), false) if rest == ["--check"] => instructions::run(&root(), true),
         (Some("replay"), _) => {
             replay::cli::main([OsString::from("replay")].into_iter().chain(rest))
         }

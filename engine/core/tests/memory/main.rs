@@ -4,6 +4,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod steady;
+
 use core::time::Duration;
 
 use engine::{Config, DialResult, Engine, FlowId, Micros, Output, Proto};

@@ -6,6 +6,7 @@ use std::cell::Cell;
 thread_local! {
     static HELD: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
+    static TAKEN: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Install with `#[global_allocator]`.
@@ -39,6 +40,9 @@ unsafe impl GlobalAlloc for CountingHeap {
 }
 
 fn count(size: isize) {
+    if size > 0 {
+        let _ = TAKEN.try_with(|taken| taken.set(taken.get() + 1));
+    }
     // During the end of a thread its locals are gone: then nothing is counted.
     let _ = HELD.try_with(|held| {
         let now = held.get() + size;
@@ -50,6 +54,11 @@ fn count(size: isize) {
 /// Octets this thread has allocated and not given back.
 pub(crate) fn held() -> isize {
     HELD.get()
+}
+
+/// How often this thread took memory or made a piece of it larger.
+pub(crate) fn taken() -> u64 {
+    TAKEN.get()
 }
 
 /// The most octets held since the last call of this.

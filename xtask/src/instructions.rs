@@ -1,0 +1,218 @@
+//! `cargo xtask instructions`: how many instructions the engine takes, counted by callgrind, as a committed table.
+//!
+//! Each figure is a difference of two runs, the second with more of the same: opening and closing fall out, and what is
+//! left is the steady state. The same program on the same input takes the same instructions, so a figure that moves
+//! says that the code has.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::{fs, io};
+
+/// By how much a figure may grow before the table must be written anew.
+const TOLERANCE: f64 = 0.03;
+/// glibc copies large pieces with one instruction that callgrind counts once for every octet; these turn it off.
+const TUNABLES: &str =
+    "glibc.cpu.x86_rep_movsb_threshold=1000000000:glibc.cpu.x86_rep_stosb_threshold=1000000000";
+
+/// A row of the table: a workload, how many flows, the two amounts for each flow, and what is counted.
+struct Row {
+    workload: &'static str,
+    flows: u32,
+    shares: (u32, u32),
+    /// The keys of a run's line of JSON whose sum is what the instructions are divided by.
+    per: &'static [&'static str],
+    /// Whether it takes too long to be looked at with every change.
+    slow: bool,
+}
+
+const FRAMES: &[&str] = &["frames_in", "frames_out"];
+const LIVES: &[&str] = &["served"];
+const TICKS: &[&str] = &["ticks"];
+
+const fn row(
+    workload: &'static str,
+    flows: u32,
+    shares: (u32, u32),
+    per: &'static [&'static str],
+) -> Row {
+    Row {
+        workload,
+        flows,
+        shares,
+        per,
+        slow: false,
+    }
+}
+
+const ROWS: [Row; 15] = [
+    row("bulk-up", 1, (2000, 6000), FRAMES),
+    row("bare-up", 1, (2000, 6000), FRAMES),
+    row("bulk-down", 1, (2000, 6000), FRAMES),
+    row("bare-down", 1, (2000, 6000), FRAMES),
+    row("many-up", 64, (64, 128), FRAMES),
+    Row {
+        slow: true,
+        ..row("many-up", 4096, (2, 6), FRAMES)
+    },
+    Row {
+        slow: true,
+        ..row("many-up", 20_000, (1, 3), FRAMES)
+    },
+    row("many-down", 64, (64, 128), FRAMES),
+    row("many-down", 1024, (4, 8), FRAMES),
+    row("udp", 64, (50, 150), FRAMES),
+    row("udp", 1024, (4, 12), FRAMES),
+    row("churn", 64, (5, 15), LIVES),
+    row("churn-remote", 64, (5, 15), LIVES),
+    row("ticks", 0, (1000, 3000), TICKS),
+    Row {
+        slow: true,
+        ..row("ticks", 10_000, (1000, 3000), TICKS)
+    },
+];
+
+type Table = BTreeMap<String, u64>;
+
+/// Measures and writes the table, or holds the quick rows against it.
+pub(crate) fn run(root: &Path, check: bool) -> ExitCode {
+    match measure(root, check).and_then(|table| conclude(root, check, &table)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn table_path(root: &Path) -> PathBuf {
+    root.join("docs").join("instructions.json")
+}
+
+fn measure(root: &Path, quick: bool) -> io::Result<Table> {
+    let built = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--release", "-p", "benches"])
+        .current_dir(root)
+        .status()?;
+    if !built.success() {
+        return Err(io::Error::other("the benches cannot be built"));
+    }
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let program = target.join("release").join("benches");
+    let mut table = Table::new();
+    for row in ROWS.iter().filter(|row| !(quick && row.slow)) {
+        let (few, few_units) = counted(&program, row, row.shares.0)?;
+        let (many, many_units) = counted(&program, row, row.shares.1)?;
+        let units = many_units.saturating_sub(few_units).max(1);
+        let each = (many.saturating_sub(few) + units / 2) / units;
+        let name = format!("{} {}", row.workload, row.flows);
+        println!("{name:20} {each:8}");
+        table.insert(name, each);
+    }
+    Ok(table)
+}
+
+/// Instructions of one run within the engine, and how many units it did.
+fn counted(program: &Path, row: &Row, share: u32) -> io::Result<(u64, u64)> {
+    let run = Command::new("valgrind")
+        .args(["--tool=callgrind", "--toggle-collect=*counted*"])
+        .arg("--callgrind-out-file=/dev/null")
+        .arg(program)
+        .args([row.workload, &row.flows.to_string(), &share.to_string()])
+        .env("GLIBC_TUNABLES", TUNABLES)
+        .output()
+        .map_err(|problem| io::Error::other(format!("valgrind: {problem}")))?;
+    let (line, log) = (
+        String::from_utf8_lossy(&run.stdout),
+        String::from_utf8_lossy(&run.stderr),
+    );
+    let collected = log
+        .lines()
+        .find_map(|line| line.split_once("Collected :"))
+        .and_then(|(_, count)| count.trim().parse().ok());
+    let units: Option<u64> = row.per.iter().map(|key| field(&line, key)).sum();
+    match (collected, units) {
+        (Some(collected), Some(units)) if run.status.success() => Ok((collected, units)),
+        _ => Err(io::Error::other(format!(
+            "{} {} {share} under callgrind: {log}",
+            row.workload, row.flows
+        ))),
+    }
+}
+
+/// A number in a flat line of JSON.
+fn field(line: &str, key: &str) -> Option<u64> {
+    let (_, rest) = line.split_once(&format!("\"{key}\":"))?;
+    let end = rest.find(|c: char| !c.is_ascii_digit())?;
+    rest.get(..end)?.parse().ok()
+}
+
+fn conclude(root: &Path, check: bool, table: &Table) -> io::Result<bool> {
+    let path = table_path(root);
+    if !check {
+        let rows: Vec<String> = table
+            .iter()
+            .map(|(name, each)| format!("  \"{name}\": {each}"))
+            .collect();
+        fs::write(&path, format!("{{\n{}\n}}\n", rows.join(",\n")))?;
+        println!("written: {}", super::check::shown(&path, root));
+        return Ok(true);
+    }
+    let committed = fs::read_to_string(&path)?;
+    let problems = grown(&committed, table);
+    for problem in &problems {
+        eprintln!("{problem}");
+    }
+    println!(
+        "{} of {} figures hold",
+        table.len() - problems.len().min(table.len()),
+        table.len()
+    );
+    Ok(problems.is_empty())
+}
+
+/// What grew by more than the tolerance, or is not in the committed table.
+fn grown(committed: &str, table: &Table) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (name, each) in table {
+        // A row ends with a comma or at the end of the table.
+        match field(committed, name) {
+            None => problems.push(format!(
+                "{name}: not in the table; run `cargo xtask instructions`"
+            )),
+            Some(before) if *each as f64 > before as f64 * (1.0 + TOLERANCE) + 1.0 => {
+                problems.push(format!(
+                    "{name}: {before} instructions became {each}; mend it, or run `cargo xtask instructions` and say why"
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_may_grow_by_three_percent_and_no_more() {
+        let committed = "{\n  \"udp 64\": 1000,\n  \"udp 1024\": 2000\n}\n";
+        let table =
+            |each| Table::from([("udp 64".to_owned(), each), ("udp 1024".to_owned(), 1500)]);
+        assert!(grown(committed, &table(1030)).is_empty());
+        let problems = grown(committed, &table(1040));
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].starts_with("udp 64: 1000 instructions became 1040"));
+    }
+
+    #[test]
+    fn a_row_without_a_figure_is_a_problem() {
+        assert_eq!(
+            grown("{\n}\n", &Table::from([("udp 64".to_owned(), 1)])).len(),
+            1
+        );
+    }
+}

@@ -212,6 +212,8 @@ pub fn run(workload: Workload, flows: usize, share: u64) -> Result<Done, String>
             _ => !session.device.is_done(),
         })
         .map_err(|stalled| stalled.to_string())?;
+    // The last acknowledgements of the device are on their way.
+    while session.turn() {}
     let ticks = if workload == Workload::Ticks {
         share
     } else {

@@ -95,6 +95,8 @@ pub struct TryOptions {
     pub device: Device,
     /// Whether the engine keeps its default limits instead of ones that fit the capture.
     pub default_settings: bool,
+    /// By which way in it is replayed.
+    pub via: runner::Via,
 }
 
 /// Imports a capture and replays it, twice.
@@ -113,7 +115,10 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
             Path::new("."),
             &capture,
             false,
-            runner::Way::CORE,
+            runner::Way {
+                via: &options.via,
+                mutation: None,
+            },
         )
         .map_err(|(_, problem)| problem)
     };

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Diagnostic, Place};
+use crate::runner::Via;
 use crate::scenario::Deviation;
 
 /// What became of one scenario.
@@ -21,8 +22,13 @@ pub struct ScenarioOutcome {
     pub verdict: Verdict,
     /// Everything that was not as expected, in order of virtual time; the first divergence first.
     pub failures: Vec<Failure>,
+    /// Which way in was taken.
+    pub via: Via,
     /// Expectations and invariants that were checked.
     pub checks: u64,
+    /// Expectations that only a run through the core can be held to: an exact time, a counter of batches and instants,
+    /// the heap. None of them on a run through the core.
+    pub core_only: u64,
     /// How the run went, whatever its verdict.
     pub figures: Figures,
     /// What the runner had to do on its own, and what it left out: one line each.
@@ -161,6 +167,8 @@ kinds! {
     Nondeterminism = "nondeterminism",
     /// An expectation names a flow that never was.
     UnknownFlow = "unknown-flow",
+    /// A run by another way in than the core did what the core did not do.
+    DiffersFromCore = "differs-from-core",
     /// A scenario that is known to fail passed.
     UnexpectedPass = "unexpected-pass",
     /// A scenario that is known to fail failed in another way.
@@ -176,6 +184,7 @@ impl FailureKind {
             Self::Invariant
                 | Self::Livelock
                 | Self::Nondeterminism
+                | Self::DiffersFromCore
                 | Self::UnknownFlow
                 | Self::UnexpectedPass
                 | Self::WrongDeviation

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::exit_code;
 use crate::outcome::{Figures, ScenarioOutcome, Verdict};
+use crate::runner::Via;
 
 pub mod attempt;
 pub mod conformance;
@@ -37,6 +38,8 @@ pub struct Totals {
     pub bugs: u64,
     /// Expectations and invariants checked.
     pub checks: u64,
+    /// Expectations that only a run through the core can be held to.
+    pub core_only: u64,
     /// Virtual time of all runs, microseconds.
     pub virtual_us: u64,
 }
@@ -55,6 +58,7 @@ impl Totals {
         };
         *count = count.saturating_add(1);
         self.checks = self.checks.saturating_add(outcome.checks);
+        self.core_only = self.core_only.saturating_add(outcome.core_only);
         self.virtual_us = self.virtual_us.saturating_add(outcome.figures.virtual_us);
     }
 
@@ -100,12 +104,16 @@ impl<'a> Extend<&'a ScenarioOutcome> for Totals {
 
 /// The command that runs one scenario again.
 #[must_use]
-pub fn reproduce(scenario: &Path, captures: Option<&Path>) -> String {
+pub fn reproduce(scenario: &Path, captures: Option<&Path>, via: &Via) -> String {
     let captures = captures
         .map(|folder| format!(" --captures {}", shell_word(&folder.to_string_lossy())))
         .unwrap_or_default();
+    let via = match via {
+        Via::Core => String::new(),
+        other => format!(" --via {}", other.label()),
+    };
     format!(
-        "replay run {}{captures}",
+        "replay run {}{captures}{via}",
         shell_word(&scenario.to_string_lossy())
     )
 }
@@ -223,11 +231,15 @@ mod tests {
     #[test]
     fn a_reproduce_line_survives_the_shell() {
         assert_eq!(
-            reproduce(Path::new("a/b-1.json"), None),
-            "replay run a/b-1.json"
+            reproduce(Path::new("a/b-1.json"), None, &Via::Driver),
+            "replay run a/b-1.json --via driver"
         );
         assert_eq!(
-            reproduce(Path::new("my test/it's.json"), Some(Path::new("caps"))),
+            reproduce(
+                Path::new("my test/it's.json"),
+                Some(Path::new("caps")),
+                &Via::Core
+            ),
             r"replay run 'my test/it'\''s.json' --captures caps"
         );
     }

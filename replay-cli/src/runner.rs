@@ -7,6 +7,7 @@
 //! ```
 //! One step is one input and a full drain. Every run is made twice, and the outputs compared.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use engine::{
@@ -38,6 +39,7 @@ pub(crate) mod script;
 mod stack;
 mod stall;
 mod twins;
+mod versus;
 pub(crate) mod world;
 
 pub use file::run_file;
@@ -82,6 +84,9 @@ impl Way<'static> {
     };
 }
 
+/// How far times may be off by another way in than the core, microseconds: one interval of polling, and a millisecond.
+pub(crate) const TOLERANCE_US: u64 = 6_000;
+
 /// Everything a run left behind.
 pub(crate) struct RunOutput {
     pub(crate) flows: Vec<FlowState>,
@@ -91,6 +96,8 @@ pub(crate) struct RunOutput {
     pub(crate) failures: Vec<Failure>,
     /// Its counters; `None` if it has none to compare.
     pub(crate) counters: Option<Counters>,
+    /// Frames of the device that were lost before the engine.
+    pub(crate) frames_lost: u64,
     pub(crate) figures: Figures,
     pub(crate) digest: Digest,
     /// Per conversation: synthetic frames, and retransmissions left out.
@@ -99,6 +106,8 @@ pub(crate) struct RunOutput {
     pub(crate) raised: Option<(String, i64)>,
     /// Lines of a timeline that were held against the run.
     pub(crate) line_checks: u64,
+    /// Lines whose exact time was not.
+    pub(crate) untimed_lines: u64,
     /// The most heap the engine held, octets; `None` if nobody counts.
     pub(crate) peak_heap: Option<u64>,
 }
@@ -258,6 +267,19 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
     config
 }
 
+impl RunOutput {
+    /// Its counters by name; `None` if it has none to compare. What came after the stop is dropped at the border by
+    /// other ways in than the core, which is the same to the device.
+    pub(crate) fn named_counters(&self) -> Option<BTreeMap<&'static str, u64>> {
+        let counters = self.counters.as_ref()?;
+        let mut named: BTreeMap<&str, u64> = counters.iter().collect();
+        if let Some(dropped) = named.get_mut("drop_stopped") {
+            *dropped += self.frames_lost;
+        }
+        Some(named)
+    }
+}
+
 /// Plays a capture once. An error names the JSON pointer it is about.
 pub(crate) fn play_capture(
     scenario: &Scenario,
@@ -337,9 +359,12 @@ fn finish(mut world: World<'_>) -> RunOutput {
     let counters = world.engine.counters();
     if !world.livelock
         && let Some(counters) = &counters
-        && let Some(problem) = invariant::octets(counters, &world.flows)
+        && let Some(problem) = invariant::octets(counters, &world.flows, world.engine.has_inboxes())
     {
         world.broken(None, problem);
+    }
+    for complaint in world.engine.complaints().to_vec() {
+        world.broken(None, complaint);
     }
     let failures = std::mem::take(&mut world.failures);
     RunOutput {
@@ -351,6 +376,7 @@ fn finish(mut world: World<'_>) -> RunOutput {
             steps: world.steps,
             ..Figures::default()
         },
+        frames_lost: world.engine.frames_lost(),
         flows: world.flows,
         dns: world.dns,
         emitted: world.emitted,
@@ -360,6 +386,7 @@ fn finish(mut world: World<'_>) -> RunOutput {
         device: Vec::new(),
         raised: None,
         line_checks: 0,
+        untimed_lines: 0,
         peak_heap: crate::heap::peak(),
     }
 }

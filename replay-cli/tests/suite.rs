@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use replay::outcome::{ScenarioOutcome, Verdict};
-use replay::runner::{RunOptions, run_file};
+use replay::runner::{RunOptions, Via, run_file};
 use replay::scenario::discover::{FoundKind, discover};
 use replay::scenario::{Scenario, load};
 
@@ -11,13 +11,16 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn run(path: &Path) -> Vec<ScenarioOutcome> {
+/// Every way in to the engine.
+const WAYS: [Via; 2] = [Via::Core, Via::Driver];
+
+fn run(path: &Path, via: &Via) -> Vec<ScenarioOutcome> {
     run_file(
         path,
         &RunOptions {
             captures: Some(repository().join("captures")),
             trace: false,
-            via: Default::default(),
+            via: via.clone(),
         },
     )
 }
@@ -32,7 +35,7 @@ fn all() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Runs an altered copy of a scenario; says the kinds of its failures.
+/// Runs an altered copy of a scenario, by every way in; says the kinds of its failures through the core.
 fn altered(name: &str, alter: impl FnOnce(&mut Scenario)) -> Vec<String> {
     let path = repository()
         .join("expectations")
@@ -43,27 +46,43 @@ fn altered(name: &str, alter: impl FnOnce(&mut Scenario)) -> Vec<String> {
     let folder = tempfile::tempdir().expect("a folder");
     let copy = folder.path().join("altered.json");
     std::fs::write(&copy, scenario.to_canonical_string()).expect("a file");
-    let outcomes = run(&copy);
-    let kinds = |outcome: &ScenarioOutcome| {
-        outcome
-            .failures
-            .iter()
+    let by = |via: &Via| -> Vec<String> {
+        let outcomes = run(&copy, via);
+        let failures = outcomes.iter().flat_map(|outcome| &outcome.failures);
+        failures
             .map(|failure| failure.kind.label().to_owned())
-            .collect::<Vec<_>>()
+            .collect()
     };
-    outcomes.iter().flat_map(kinds).collect()
+    let [core, others @ ..] = WAYS.map(|via| (by(&via), via));
+    for (kinds, via) in others {
+        assert_eq!(kinds, core.0, "{}", via.label());
+    }
+    core.0
 }
 
 #[test]
 fn every_scenario_passes() {
+    every_scenario_passes_by(&Via::Core);
+}
+
+#[test]
+fn every_scenario_passes_through_the_driver() {
+    let core_only = every_scenario_passes_by(&Via::Driver);
+    assert!(core_only > 500, "{core_only} checks are core only");
+}
+
+/// Runs all of them; says how many checks were left to the core.
+fn every_scenario_passes_by(via: &Via) -> u64 {
     let paths = all();
     assert!(paths.len() >= 90, "{} scenarios", paths.len());
+    let mut core_only = 0;
     // What asks for the heap needs the binary's allocator: the command runs those.
     let needs_binary = |path: &PathBuf| {
         std::fs::read_to_string(path).is_ok_and(|text| text.contains("\"memory\""))
     };
     for path in paths.iter().filter(|path| !needs_binary(path)) {
-        for outcome in run(path) {
+        for outcome in run(path, via) {
+            core_only += outcome.core_only;
             assert!(
                 matches!(outcome.verdict, Verdict::Pass | Verdict::Deviation(_)),
                 "{}: {:?} {:?}",
@@ -73,6 +92,7 @@ fn every_scenario_passes() {
             );
         }
     }
+    core_only
 }
 
 /// `UPDATE_EXPECTATIONS=1` rewrites what is not canonical.
@@ -214,7 +234,7 @@ fn deviating(name: &str, fails: &str, alter: impl FnOnce(&mut Scenario)) -> (Ver
     let folder = tempfile::tempdir().expect("a folder");
     let copy = folder.path().join("deviating.json");
     std::fs::write(&copy, scenario.to_canonical_string()).expect("a file");
-    let outcome = run(&copy).remove(0);
+    let outcome = run(&copy, &Via::Core).remove(0);
     let kinds = outcome.failures.iter().map(|f| f.kind.label().to_owned());
     (outcome.verdict.clone(), kinds.collect())
 }

@@ -333,6 +333,9 @@ impl Tap for Recorder {
             Crossing::HalfClose(flow) => self.half_close(now, flow),
             Crossing::Close(flow, close) => self.close(now, flow, close),
             Crossing::PathChanged => self.path_changed(now, "the host said so"),
+            Crossing::AddressLost(address) => {
+                self.path_changed(now, &format!("the device lost {address}"));
+            }
         }
     }
 

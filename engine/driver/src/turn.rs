@@ -35,8 +35,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use engine::{
-    Config, ConfigError, Counters, DialResult, Engine, FlowId, FrameBatch, Frames, Micros, Misuse,
-    Output, PathChange, RemoteEnd,
+    Config, ConfigError, Counters, Deadline, DialResult, Engine, FlowId, FrameBatch, Frames,
+    Micros, Misuse, Output, PathChange, RemoteEnd, TimerName,
 };
 
 pub use self::host::{Host, Notice};
@@ -141,6 +141,17 @@ impl Turn {
         &self.engine
     }
 
+    /// What the engine waits for now, and until when: the reason behind what [`Turn::run`] returned, if no work is left.
+    pub fn deadline(&mut self) -> Option<Deadline> {
+        let own = self.engine.poll_timeout();
+        let linger = self.lingers.first().map(|(at, flow)| Deadline {
+            at: *at,
+            timer: TimerName::Linger,
+            flow: Some(*flow),
+        });
+        own.into_iter().chain(linger).min_by_key(|due| due.at)
+    }
+
     /// Sets who listens to what crosses the engine's border, or nobody.
     pub fn set_tap(&mut self, tap: Option<Box<dyn Tap>>) -> Option<Box<dyn Tap>> {
         core::mem::replace(&mut self.tap, tap)
@@ -193,12 +204,17 @@ impl Turn {
 
     /// Timers, frames and inboxes, while the budget lasts.
     fn work<H: Host + ?Sized>(&mut self, now: Micros, host: &mut H, budget: &mut usize) {
-        let (path_changes, resolutions) = {
+        let (path_changes, addresses_lost, resolutions) = {
             let mut state = self.mailbox.state();
             state.looked();
             state.ring.refill(&mut self.front);
             let resolutions = core::mem::take(&mut state.resolutions);
-            (core::mem::take(&mut state.path_changes), resolutions)
+            let addresses_lost = core::mem::take(&mut state.addresses_lost);
+            (
+                core::mem::take(&mut state.path_changes),
+                addresses_lost,
+                resolutions,
+            )
         };
         for (query, resolution) in resolutions {
             // An answer that comes too late is for nobody: the device has heard of a failure.
@@ -208,6 +224,11 @@ impl Turn {
         if path_changes > 0 {
             self.cross(now, Crossing::PathChanged);
             self.engine.path_changed(now, PathChange::Network);
+        }
+        for address in addresses_lost {
+            self.cross(now, Crossing::AddressLost(address));
+            self.engine
+                .path_changed(now, PathChange::AddressLost(address));
         }
         self.expire_lingering(now);
         if self.engine.poll_timeout().is_some_and(|due| due.at <= now) {

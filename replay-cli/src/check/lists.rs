@@ -28,6 +28,7 @@ impl<'a> Check<'a> {
         for (index, expected) in list.items.iter().enumerate() {
             self.verdicts.checks += 1;
             let pointer = format!("/expect/dials/{index}");
+            self.note_time(expected.at.as_ref());
             named.extend(self.scenario.flow(&expected.flow));
             let Some(flow) = self.find(&expected.flow) else {
                 let mut missing = self.failure(
@@ -43,7 +44,7 @@ impl<'a> Check<'a> {
                 self.verdicts.failures.push(missing);
                 continue;
             };
-            if let Some(problem) = at_problem(expected.at.as_ref(), flow.dialed_at) {
+            if let Some(problem) = at_problem(expected.at.as_ref(), flow.dialed_at, self.slack) {
                 let at = flow.dialed_at;
                 let mut late = self.failure(
                     FailureKind::WrongTime,
@@ -95,6 +96,7 @@ impl<'a> Check<'a> {
         for (index, expected) in list.items.iter().enumerate() {
             self.verdicts.checks += 1;
             let pointer = format!("/expect/half_closes/{index}");
+            self.note_time(expected.at.as_ref());
             if let Some(spec) = self.scenario.flow(&expected.flow) {
                 named.insert((spec, expected.by));
             }
@@ -114,7 +116,7 @@ impl<'a> Check<'a> {
                     self.verdicts.failures.push(missing);
                 }
                 Some(at) => {
-                    if let Some(problem) = at_problem(expected.at.as_ref(), at) {
+                    if let Some(problem) = at_problem(expected.at.as_ref(), at, self.slack) {
                         let what = format!("flow {} was half-closed{by} {problem}", expected.flow);
                         let mut late = self.failure(FailureKind::WrongTime, &pointer, what);
                         (late.flow, late.at_us) = (Some(expected.flow.clone()), Some(at));
@@ -158,6 +160,7 @@ impl<'a> Check<'a> {
         for (index, expected) in list.items.iter().enumerate() {
             self.verdicts.checks += 1;
             let pointer = format!("/expect/closes/{index}");
+            self.note_time(expected.at.as_ref());
             named.extend(self.scenario.flow(&expected.flow));
             self.one_close(expected, &pointer);
         }
@@ -216,7 +219,7 @@ impl<'a> Check<'a> {
                 if open || !by || !how {
                     let what = format!("flow {} ended in another way", expected.flow);
                     (FailureKind::WrongClose, what, words(close), Some(at))
-                } else if let Some(problem) = at_problem(expected.at.as_ref(), at) {
+                } else if let Some(problem) = at_problem(expected.at.as_ref(), at, self.slack) {
                     (
                         FailureKind::WrongTime,
                         format!("flow {} was closed {problem}", expected.flow),
@@ -242,6 +245,7 @@ impl<'a> Check<'a> {
         for (index, expected) in list.items.iter().enumerate() {
             self.verdicts.checks += 1;
             let pointer = format!("/expect/dns/{index}");
+            self.note_time(expected.at.as_ref());
             let found = self.run.dns.iter().enumerate().find(|(at, (time, seen))| {
                 !used.get(*at).copied().unwrap_or(true)
                     && seen
@@ -255,7 +259,7 @@ impl<'a> Check<'a> {
                         .ttl
                         .as_ref()
                         .is_none_or(|ttl| ttl.matches(&seen.ttl))
-                    && at_problem(expected.at.as_ref(), *time).is_none()
+                    && at_problem(expected.at.as_ref(), *time, self.slack).is_none()
             });
             match found.map(|(at, _)| at) {
                 Some(at) => {

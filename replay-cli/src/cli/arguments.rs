@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use clap::ValueEnum;
 
+use crate::runner::Via;
 use crate::scenario::Device;
 
 /// What form results have.
@@ -14,6 +15,25 @@ pub(crate) enum Format {
     Human,
     /// One JSON object, `"schema": 1`.
     Json,
+}
+
+/// By which way in the engine is driven.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WayIn {
+    /// The engine as a library.
+    #[default]
+    Core,
+    /// The driver's turns, with their ring and inboxes.
+    Driver,
+}
+
+impl From<WayIn> for Via {
+    fn from(way: WayIn) -> Self {
+        match way {
+            WayIn::Core => Self::Core,
+            WayIn::Driver => Self::Driver,
+        }
+    }
 }
 
 /// Which settings the engine has for a capture.

@@ -10,7 +10,7 @@ use super::{Stop, bug};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code;
 use crate::outcome::{Failure, FailureKind, Figures, ScenarioOutcome, Verdict};
-use crate::runner::{RunOptions, run_file};
+use crate::runner::{RunOptions, Via, run_file};
 use crate::scenario::discover::{Discovery, Found, FoundKind, discover};
 use crate::term::Terminal;
 
@@ -164,7 +164,9 @@ fn without_run(file: &Found, verdict: Verdict) -> ScenarioOutcome {
         covers: Vec::new(),
         verdict,
         failures: Vec::new(),
+        via: Via::Core,
         checks: 0,
+        core_only: 0,
         figures: Figures::default(),
         notes: Vec::new(),
     }

@@ -8,14 +8,14 @@ use clap::{ArgAction, Args};
 use serde_json::json;
 
 use super::Stop;
-use super::arguments::Format;
+use super::arguments::{Format, WayIn};
 use super::batch::{self, Progress};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code;
 use crate::outcome::{ScenarioOutcome, Verdict};
 use crate::report::human::{self, Detail, Look};
 use crate::report::{self, Totals};
-use crate::runner::{RunOptions, Via};
+use crate::runner::RunOptions;
 use crate::scenario::discover::{Found, FoundKind};
 use crate::term::Terminal;
 
@@ -34,6 +34,11 @@ pub(crate) struct RunArgs {
     /// How many scenarios run at a time [default: one for each core].
     #[arg(short, long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
+
+    /// By which way in the engine is driven. By another than the core each scenario runs through the core as well, and
+    /// what must be equal is compared.
+    #[arg(long, value_enum, default_value_t)]
+    via: WayIn,
 
     /// The form of the report.
     #[arg(long, value_enum, default_value_t)]
@@ -69,6 +74,7 @@ Examples:
   replay run                                  every scenario of expectations/
   replay run expectations/tcp/half_close.json -vv
   replay run --junit target/junit.xml --format json > target/run.json
+  replay run --via driver                     the same through the driver's turns
   replay run --list expectations/udp
   replay run handshake.pkt                    a packetdrill script, server side
 
@@ -148,7 +154,7 @@ fn run_all(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Resu
     let options = RunOptions {
         captures: args.captures.clone(),
         trace: args.verbose > 1,
-        via: Via::Core,
+        via: args.via.into(),
     };
     let mut results = Results::default();
     let mut progress = Progress::of(found.len(), terminal.progress);

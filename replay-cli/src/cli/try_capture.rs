@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Stop;
-use super::arguments::{Format, Settings, parse_device};
+use super::arguments::{Format, Settings, WayIn, parse_device};
 use crate::attempt::{TryOptions, try_capture};
 use crate::report::attempt;
 use crate::scenario::Device;
@@ -24,6 +24,10 @@ pub(crate) struct TryArgs {
     /// Engine settings that fit the capture, or the engine's defaults.
     #[arg(long, value_enum, default_value_t)]
     settings: Settings,
+
+    /// By which way in the engine is driven.
+    #[arg(long, value_enum, default_value_t)]
+    via: WayIn,
 
     /// The form of the report.
     #[arg(long, value_enum, default_value_t)]
@@ -45,6 +49,7 @@ pub(crate) fn run(args: &TryArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
     let options = TryOptions {
         device: args.device.clone(),
         default_settings: args.settings == Settings::Default,
+        via: args.via.into(),
     };
     let tried = try_capture(&args.capture, &options).map_err(Stop::input)?;
     let style = terminal.style;

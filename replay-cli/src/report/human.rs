@@ -47,7 +47,9 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
         covers: _,
         verdict,
         failures,
+        via,
         checks,
+        core_only,
         figures,
         notes,
     } = outcome;
@@ -100,8 +102,9 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
         let dash = look.style.paint(Paint::Faint, "  -");
         writeln!(
             out,
-            "{dash} {}; {}",
+            "{dash} {}{}; {}",
             counted(*checks, "check"),
+            core_only_suffix(*core_only),
             figures_line(figures)
         )?;
         for note in notes {
@@ -112,7 +115,7 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
         writeln!(
             out,
             "  reproduce: {}",
-            printable(&reproduce(path, look.captures))
+            printable(&reproduce(path, look.captures, via))
         )?;
         writeln!(out)?;
     }
@@ -267,13 +270,22 @@ pub fn summary(totals: &Totals, wall: Duration) -> String {
         counts.push(format!("{} not run", totals.not_run));
     }
     format!(
-        "{}: {}; {}; {} s of virtual time in {:.2} s",
+        "{}: {}; {}{}; {} s of virtual time in {:.2} s",
         counted(totals.scenarios(), "scenario"),
         counts.join(", "),
         counted(totals.checks, "check"),
+        core_only_suffix(totals.core_only),
         seconds(totals.virtual_us),
         wall.as_secs_f64(),
     )
+}
+
+/// Checks that were left to runs through the core, if there are any.
+fn core_only_suffix(count: u64) -> String {
+    if count == 0 {
+        return String::new();
+    }
+    format!(", {count} more core only")
 }
 
 /// All that is wrong with a scenario, as text without colour.
@@ -348,6 +360,18 @@ mod tests {
         };
         totals.extend(&samples::all());
         insta::assert_snapshot!(summary(&totals, Duration::from_millis(1234)));
+    }
+
+    #[test]
+    fn checks_left_to_the_core_are_counted_in_the_summary_and_in_detail() {
+        let mut outcome = samples::passed();
+        outcome.core_only = 3;
+        let mut totals = Totals::default();
+        totals.add(&outcome);
+        let line = summary(&totals, Duration::ZERO);
+        assert!(line.contains("12 checks, 3 more core only;"), "{line}");
+        let detail = shown(&outcome, Detail::Notes);
+        assert!(detail.contains("12 checks, 3 more core only;"), "{detail}");
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub fn run(outcomes: &[ScenarioOutcome], totals: &Totals) -> Value {
         not_run,
         bugs,
         checks,
+        core_only,
         virtual_us,
     } = totals;
     json!({
@@ -42,6 +43,7 @@ pub fn run(outcomes: &[ScenarioOutcome], totals: &Totals) -> Value {
             "not_run": not_run,
             "bugs": bugs,
             "checks": checks,
+            "core_only": core_only,
             "virtual_us": virtual_us,
         },
     })
@@ -55,7 +57,9 @@ fn scenario(outcome: &ScenarioOutcome) -> Value {
         covers,
         verdict,
         failures,
+        via,
         checks,
+        core_only,
         figures,
         notes,
     } = outcome;
@@ -66,7 +70,9 @@ fn scenario(outcome: &ScenarioOutcome) -> Value {
         "covers": covers,
         "verdict": word(verdict),
         "failures": failures.iter().map(failure).collect::<Vec<_>>(),
+        "via": via.label(),
         "checks": checks,
+        "core_only": core_only,
         "figures": self::figures(figures),
         "notes": notes,
     });

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::{counted, human, seconds};
 use crate::outcome::{ScenarioOutcome, Verdict};
+use crate::runner::Via;
 
 /// The report of a run; `captures` is the folder the command named, for the line that runs a scenario again.
 #[must_use]
@@ -78,6 +79,14 @@ fn write_case(
         "        <property name=\"checks\" value=\"{}\"/>",
         outcome.checks
     )?;
+    if outcome.via != Via::Core {
+        for (name, value) in [
+            ("via", outcome.via.label().to_owned()),
+            ("core_only", outcome.core_only.to_string()),
+        ] {
+            writeln!(xml, "        <property name=\"{name}\" value=\"{value}\"/>")?;
+        }
+    }
     writeln!(xml, "      </properties>")?;
     let text = || human::plain(outcome, captures);
     match &outcome.verdict {
@@ -206,6 +215,15 @@ mod tests {
     #[test]
     fn a_suite_is_a_folder_and_a_case_a_scenario() {
         insta::assert_snapshot!(report(&samples::all(), None));
+    }
+
+    #[test]
+    fn another_way_in_is_a_property_with_the_checks_left_to_the_core() {
+        let mut outcome = samples::passed();
+        (outcome.via, outcome.core_only) = (Via::Driver, 3);
+        let xml = report(&[outcome], None);
+        assert!(xml.contains("<property name=\"via\" value=\"driver\"/>"));
+        assert!(xml.contains("<property name=\"core_only\" value=\"3\"/>"));
     }
 
     #[test]

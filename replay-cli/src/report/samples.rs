@@ -2,6 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, Place, Position};
 use crate::outcome::{Failure, FailureKind, Figures, ScenarioOutcome, Verdict};
+use crate::runner::Via;
 
 fn outcome(name: &str, title: &str, verdict: Verdict) -> ScenarioOutcome {
     ScenarioOutcome {
@@ -11,7 +12,9 @@ fn outcome(name: &str, title: &str, verdict: Verdict) -> ScenarioOutcome {
         covers: vec!["TCP-CLOSE-HALF".into()],
         verdict,
         failures: Vec::new(),
+        via: Via::Core,
         checks: 12,
+        core_only: 0,
         figures: Figures {
             virtual_us: 1_204_000,
             frames_in: 9,

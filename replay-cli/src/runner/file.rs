@@ -6,7 +6,10 @@ use std::path::Path;
 use engine::FlowKey;
 
 use super::lines::{self, Timeline};
-use super::{Mutation, RunOptions, RunOutput, Way, config, finish, play_capture, twins, world};
+use super::{
+    Mutation, RunOptions, RunOutput, TOLERANCE_US, Via, Way, config, finish, play_capture, twins,
+    versus, world,
+};
 use crate::check::Check;
 use crate::conversation::{Conversation, Conversations, ReadOptions};
 use crate::diagnostic::Diagnostic;
@@ -217,6 +220,8 @@ fn run_one(
     way: Way<'_>,
 ) -> ScenarioOutcome {
     let isns = lines::isns(scenario, &prepared.lines);
+    let reference =
+        (*way.via != Via::Core).then(|| play(loaded, scenario, prepared, &isns, Way::CORE));
     let first = play(loaded, scenario, prepared, &isns, way);
     // A changed run is held against the unchanged one, not against itself.
     let second = match way.mutation {
@@ -230,7 +235,9 @@ fn run_one(
         covers: scenario.covers.clone(),
         verdict: Verdict::Pass,
         failures: Vec::new(),
+        via: way.via.clone(),
         checks: 0,
+        core_only: 0,
         figures: Figures::default(),
         notes: Vec::new(),
     };
@@ -256,11 +263,25 @@ fn run_one(
         loaded,
         run: &run,
         isns: &isns,
+        slack: slack(way.via),
         verdicts: Default::default(),
     }
     .all();
     outcome.checks += verdicts.checks;
+    outcome.core_only = run.untimed_lines + verdicts.core_only;
     outcome.failures.extend(verdicts.failures);
+    match &reference {
+        None => {}
+        Some(Err(problem)) => {
+            outcome.verdict = Verdict::Invalid(vec![problem.clone()]);
+            return outcome;
+        }
+        Some(Ok(core)) => {
+            let (failures, checks) = versus::differences(core, &run);
+            outcome.failures.extend(failures);
+            outcome.checks += checks;
+        }
+    }
     outcome
         .failures
         .sort_by_key(|failure| failure.at_us.unwrap_or(u64::MAX));
@@ -294,6 +315,14 @@ fn run_one(
         );
     }
     outcome
+}
+
+/// How far times may be off.
+fn slack(via: &Via) -> u64 {
+    match via {
+        Via::Core => 0,
+        _ => TOLERANCE_US,
+    }
 }
 
 fn play(
@@ -336,6 +365,7 @@ fn play(
         lines: &prepared.lines,
         batch,
         isns,
+        slack: slack(way.via),
     };
     let findings = timeline.play(
         &mut world,
@@ -343,6 +373,7 @@ fn play(
     );
     let mut output = finish(world);
     output.line_checks = findings.checks;
+    output.untimed_lines = findings.untimed;
     output.failures.extend(
         findings
             .failures
@@ -363,7 +394,9 @@ fn invalid(path: &Path, problems: Vec<Diagnostic>) -> ScenarioOutcome {
         covers: Vec::new(),
         verdict: Verdict::Invalid(problems),
         failures: Vec::new(),
+        via: Via::Core,
         checks: 0,
+        core_only: 0,
         figures: Figures::default(),
         notes: Vec::new(),
     }

@@ -18,6 +18,8 @@ pub(crate) struct Timeline<'a> {
     pub(crate) lines: &'a [(String, Line)],
     pub(crate) batch: usize,
     pub(crate) isns: &'a BTreeMap<FlowKey, Seq>,
+    /// How far times may be off, microseconds.
+    pub(crate) slack: u64,
 }
 
 /// What a run of a timeline found, each with the pointer of its line.
@@ -25,6 +27,8 @@ pub(crate) struct Timeline<'a> {
 pub(crate) struct Findings {
     pub(crate) failures: Vec<(String, Failure)>,
     pub(crate) checks: u64,
+    /// Lines whose exact time was not checked.
+    pub(crate) untimed: u64,
     pub(crate) matcher: Matcher,
 }
 
@@ -118,8 +122,13 @@ impl Timeline<'_> {
                 }
                 Action::Expect(segment) => {
                     findings.checks += 1;
+                    findings.untimed += u64::from(self.slack > 0 && line.time.is_exact());
+                    let window = (
+                        from.saturating_sub(self.slack),
+                        to.saturating_add(self.slack),
+                    );
                     previous = self
-                        .expect(world, segment, (from, to), pointer, line, &mut findings)
+                        .expect(world, segment, window, pointer, line, &mut findings)
                         .unwrap_or_else(|| previous.max(world.now));
                 }
                 Action::Silence { until } => {
@@ -127,7 +136,16 @@ impl Timeline<'_> {
                     let before = world.emitted.len();
                     // Silence ends just before its time: what is due then may come.
                     run_until(world, until.saturating_sub(1));
+                    let quiet_to = until.saturating_sub(self.slack);
                     for index in before..world.emitted.len() {
+                        if world
+                            .emitted
+                            .get(index)
+                            .is_some_and(|emitted| emitted.at >= quiet_to)
+                            && self.slack > 0
+                        {
+                            continue;
+                        }
                         let mut broken = failure_at(
                             FailureKind::BrokenSilence,
                             "a packet came during a silence".to_owned(),

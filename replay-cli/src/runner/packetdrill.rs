@@ -13,7 +13,7 @@ use serde_json::json;
 use super::content::{Action as Step, Content};
 use super::lines::{self, Findings, Timeline, failure_at, run_until};
 use super::world::World;
-use super::{RunOutput, Way, finish, world};
+use super::{RunOutput, Via, Way, finish, versus, world};
 use crate::catalogue;
 use crate::diagnostic::{Diagnostic, Place, Position};
 use crate::notation::{Action, pattern_bytes};
@@ -31,7 +31,9 @@ pub(super) fn run_script(path: &Path, way: Way<'_>) -> ScenarioOutcome {
         covers: Vec::new(),
         verdict: Verdict::Pass,
         failures: Vec::new(),
+        via: way.via.clone(),
         checks: 0,
+        core_only: 0,
         figures: Figures::default(),
         notes: Vec::new(),
     };
@@ -58,7 +60,7 @@ pub(super) fn run_script(path: &Path, way: Way<'_>) -> ScenarioOutcome {
         return outcome;
     }
     outcome.covers = script.covers.iter().map(|(name, _)| name.clone()).collect();
-    let play = || -> Result<RunOutput, Diagnostic> {
+    let play = |way: Way<'_>| -> Result<RunOutput, Diagnostic> {
         let scenario = scenario(&script)?;
         let isns = lines::isns(&scenario, &[]);
         let mut world = world(&scenario, Path::new("."), None, way)
@@ -67,7 +69,7 @@ pub(super) fn run_script(path: &Path, way: Way<'_>) -> ScenarioOutcome {
         world.step_limit = 100_000 + 1_000 * script.events.len() as u64;
         Ok(play(&script, &scenario, &isns, world, path))
     };
-    let (run, other) = match (play(), play()) {
+    let (run, other) = match (play(way), play(way)) {
         (Ok(first), Ok(second)) => (first, second),
         (Err(problem), _) | (_, Err(problem)) => {
             outcome.verdict = Verdict::Invalid(vec![problem]);
@@ -77,6 +79,19 @@ pub(super) fn run_script(path: &Path, way: Way<'_>) -> ScenarioOutcome {
     outcome.figures = run.figures;
     outcome.checks = run.figures.frames_out + run.line_checks + 1;
     outcome.failures.clone_from(&run.failures);
+    if *way.via != Via::Core {
+        match play(Way::CORE) {
+            Ok(core) => {
+                let (failures, checks) = versus::differences(&core, &run);
+                outcome.failures.extend(failures);
+                outcome.checks += checks;
+            }
+            Err(problem) => {
+                outcome.verdict = Verdict::Invalid(vec![problem]);
+                return outcome;
+            }
+        }
+    }
     outcome
         .failures
         .sort_by_key(|failure| failure.at_us.unwrap_or(u64::MAX));
@@ -137,6 +152,7 @@ fn play(
         lines: &[],
         batch: 1,
         isns,
+        slack: 0,
     };
     let mut player = Player {
         timeline,

@@ -190,6 +190,10 @@ impl World<'_> {
             let Some(flow) = self.flows.get(index).filter(|flow| flow.connected) else {
                 return;
             };
+            // What waits outside of the engine is not sent yet.
+            if self.engine.holds(flow.id) {
+                return;
+            }
             let Some(action) = flow.script.actions.get(flow.script.next).cloned() else {
                 return;
             };

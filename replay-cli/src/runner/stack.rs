@@ -14,6 +14,8 @@ use super::observe::Seen;
 use crate::diagnostic::Diagnostic;
 
 mod core;
+mod driven;
+mod driver;
 
 /// A packet-tunnel engine as the runner drives it: one input with its time, then a full drain, then wait for the deadline.
 ///
@@ -81,6 +83,28 @@ pub(crate) trait Stack {
     /// When it wants [`handle_timeout`](Self::handle_timeout), and what for.
     fn poll_timeout(&mut self) -> Option<Deadline>;
 
+    /// Whether bytes of the far side wait outside of the engine, which has no room for them: to a dialer that can do
+    /// nothing but send, they are not sent.
+    fn holds(&self, flow: FlowId) -> bool {
+        let _ = flow;
+        false
+    }
+
+    /// Whether what the far side sends may wait outside of the engine at all.
+    fn has_inboxes(&self) -> bool {
+        false
+    }
+
+    /// Frames of the device that were lost before they reached the engine.
+    fn frames_lost(&self) -> u64 {
+        0
+    }
+
+    /// What went wrong outside of the engine, each a sentence.
+    fn complaints(&self) -> &[String] {
+        &[]
+    }
+
     /// Its counters, if it counts what the engine counts: they must add up.
     fn counters(&self) -> Option<Counters>;
 
@@ -94,6 +118,19 @@ pub enum Via {
     /// The engine as a library, without IO.
     #[default]
     Core,
+    /// The driver's turns, as its loop takes them: inputs wait in a ring and in inboxes.
+    Driver,
+}
+
+impl Via {
+    /// Its name on the command line.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::Driver => "driver",
+        }
+    }
 }
 
 /// Starts an engine with the settings of a scenario.
@@ -101,6 +138,9 @@ pub(super) fn open(via: &Via, config: Config) -> Result<Box<dyn Stack>, Diagnost
     match via {
         Via::Core => core::Core::new(config)
             .map(|core| Box::new(core) as Box<dyn Stack>)
+            .map_err(|problem| Diagnostic::new(problem.to_string())),
+        Via::Driver => driver::open(config)
+            .map(|driver| Box::new(driver) as Box<dyn Stack>)
             .map_err(|problem| Diagnostic::new(problem.to_string())),
     }
 }

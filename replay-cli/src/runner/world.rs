@@ -321,7 +321,11 @@ impl<'a> World<'a> {
         self.note_event(|now| format!("{} {what}", seconds(now)));
         self.drain();
         if let Some(counters) = self.engine.counters()
-            && let Some(problem) = invariant::conserved(&counters, self.frames_in, self.frames_out)
+            && let Some(problem) = invariant::conserved(
+                &counters,
+                self.frames_in - self.engine.frames_lost().min(self.frames_in),
+                self.frames_out,
+            )
         {
             self.broken(None, problem);
         }

@@ -1,8 +1,8 @@
 //! What comes in from other threads, or from the host within its calls: bounded, ordered, without the engine.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::{DialResult, FlowId, FlowKey, Micros, Misuse, QueryId, RemoteEnd, Resolution};
@@ -19,6 +19,9 @@ const SPARE: usize = 16;
 /// Answers to queries that may wait for a turn: far above any useful
 /// [`Config::resolve_limit`](engine::Config::resolve_limit).
 const RESOLUTIONS: usize = 65_536;
+
+/// Lost addresses that may wait for a turn.
+const ADDRESSES: usize = 1024;
 
 /// The way in to a [`Turn`](crate::Turn), from any thread. Calls copy, wake the turn's owner if nothing was waiting
 /// before, and return; none of them waits for a turn.
@@ -45,6 +48,8 @@ pub(crate) struct State {
     /// Flows with something to say, each once, and since when they stand here.
     pub(crate) ready: VecDeque<(FlowId, Micros)>,
     pub(crate) path_changes: usize,
+    /// Addresses of the device that are gone.
+    pub(crate) addresses_lost: BTreeSet<IpAddr>,
     /// Intercepted queries that the host has answered.
     pub(crate) resolutions: VecDeque<(QueryId, Resolution)>,
     /// When the first news came since the owner looked, other than frames.
@@ -98,6 +103,7 @@ impl Mailbox {
                 flows: BTreeMap::new(),
                 ready: VecDeque::new(),
                 path_changes: 0,
+                addresses_lost: BTreeSet::new(),
                 resolutions: VecDeque::new(),
                 since: None,
                 spare: Vec::new(),
@@ -254,6 +260,19 @@ impl Mailbox {
         self.signal(state);
     }
 
+    /// The device's end of the tunnel lost this address: its flows are closed without a frame, because none could reach
+    /// it. `false` if so many wait already that the device cannot have had them all: it is passed over.
+    pub fn address_lost(&self, address: IpAddr) -> bool {
+        let mut state = self.state();
+        if state.stopped || state.addresses_lost.len() >= ADDRESSES {
+            return false;
+        }
+        state.addresses_lost.insert(address);
+        self.stamp(&mut state);
+        self.signal(state);
+        true
+    }
+
     /// Counters and statistics as of the end of the last turn; those of ring and inboxes as of now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -345,6 +364,7 @@ impl State {
         self.spare = Vec::new();
         self.ring.clear();
         self.path_changes = 0;
+        self.addresses_lost = BTreeSet::new();
         self.resolutions = VecDeque::new();
         self.since = None;
     }
@@ -376,6 +396,7 @@ impl State {
             || !self.ready.is_empty()
             || !self.resolutions.is_empty()
             || self.path_changes > 0
+            || !self.addresses_lost.is_empty()
     }
 }
 

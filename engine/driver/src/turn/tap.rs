@@ -1,6 +1,6 @@
 //! Who listens to everything that crosses the engine's border.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use engine::{Close, DialResult, FlowId, FlowKey, Micros, RemoteEnd};
 
@@ -36,6 +36,8 @@ pub enum Crossing<'a> {
     Close(FlowId, Close),
     /// The path changed.
     PathChanged,
+    /// The device's end lost an address.
+    AddressLost(IpAddr),
 }
 
 /// Listens. Called in the order of events, on the thread that runs the turn; it must not block.

@@ -178,7 +178,7 @@ pub fn session(workload: Workload, flows: usize, share: u64) -> Result<Session, 
     let config = config(flows);
     let mut device = Device::new(config.mtu);
     if workload == Workload::Udp {
-        device.add_udp(flows, share, DATAGRAM);
+        device.add_udp(flows, flows as u64 * share, DATAGRAM);
     } else {
         device.add(vec![workload.plan(share); flows]);
     }

@@ -22,6 +22,7 @@ mod inspect;
 pub(crate) mod live;
 mod run;
 mod schema;
+mod stress;
 mod try_capture;
 
 pub(crate) use crate::capture::problem::diagnostic_of;
@@ -56,6 +57,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Describe a capture: flows, times, and what is wrong with it.
     Inspect(inspect::InspectArgs),
+    /// Load the engine with many flows in virtual time, every octet verified.
+    Stress(stress::StressArgs),
     /// Run the engine on a TUN device with real sockets (Linux, root).
     Live(live::LiveArgs),
     /// Print the JSON Schema of a file format.
@@ -160,6 +163,7 @@ fn execute(command: &Command, terminal: &mut Terminal<'_>) -> io::Result<u8> {
         Command::Import(args) => import::run(args, terminal),
         Command::Inspect(args) => inspect::run(args, terminal),
         Command::Live(args) => live::run(args, terminal),
+        Command::Stress(args) => stress::run(args, terminal),
         Command::Schema(args) => schema::run(args, terminal),
     };
     match done {

@@ -25,5 +25,6 @@ pub mod recording;
 pub mod report;
 pub mod runner;
 pub mod scenario;
+pub mod stress;
 pub mod term;
 pub mod vacuity;

@@ -13,6 +13,7 @@ mod device;
 mod far;
 mod pattern;
 mod session;
+mod weather;
 mod wire;
 
 pub use client::{FlowPlan, Side};
@@ -20,3 +21,4 @@ pub use device::{Device, DeviceTotals};
 pub use far::{Far, FarTotals};
 pub use pattern::Pattern;
 pub use session::{Session, Stalled};
+pub use weather::Weather;

@@ -21,11 +21,14 @@ enum SchemaOf {
     /// The scenario files under expectations/.
     #[default]
     Scenario,
+    /// The stress scenarios of `replay stress`.
+    Stress,
 }
 
 pub(crate) fn run(args: &SchemaArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     let text = match args.format {
         SchemaOf::Scenario => scenario_schema_text(),
+        SchemaOf::Stress => crate::stress::schema_text(),
     };
     terminal.out().write_all(text.as_bytes())?;
     Ok(exit_code::SUCCESS)

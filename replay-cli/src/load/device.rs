@@ -109,15 +109,18 @@ impl Device {
         self.waiting.sort_unstable_by(|a, b| b.cmp(a));
     }
 
-    /// Adds UDP sockets that send `count` datagrams of `len` octets each. Call it after [`Device::add`].
+    /// Adds UDP sockets that send `count` datagrams in all, of `len` octets each. Call it after [`Device::add`].
     pub fn add_udp(&mut self, sockets: usize, count: u64, len: usize) {
+        let share = count / sockets.max(1) as u64;
+        let rest = count - share * sockets as u64;
         self.datagram = len.max(8);
         for _ in 0..sockets {
             let index = (self.clients.len() + self.sockets.len()) as u32;
             self.take_port(index);
+            let number = self.sockets.len() as u64;
             self.sockets.push(UdpSocket {
-                number: self.sockets.len() as u64,
-                left: count,
+                number,
+                left: share + u64::from(number < rest),
                 sent: 0,
                 back: 0,
             });

@@ -6,6 +6,7 @@ use engine::{Config, ConfigError, Engine, FlowId, FrameBatch, Micros, Output, Pr
 
 use super::device::Device;
 use super::far::Far;
+use super::weather::{Way, Weather};
 
 mod counted;
 
@@ -46,6 +47,7 @@ pub struct Session {
     echo_to: Vec<FlowId>,
     closes: u64,
     frames_in: u64,
+    weather: Option<Weather>,
 }
 
 const NONE: (FlowId, u64) = (FlowId::from_bits(u64::MAX), u64::MAX);
@@ -70,7 +72,13 @@ impl Session {
             echo_to: Vec::new(),
             closes: 0,
             frames_in: 0,
+            weather: None,
         })
+    }
+
+    /// Sets what goes wrong between the device and the engine, both ways.
+    pub fn set_weather(&mut self, weather: Weather) {
+        self.weather = (weather.loss > 0 || weather.reorder > 0).then_some(weather);
     }
 
     /// Virtual time.
@@ -119,7 +127,13 @@ impl Session {
         let count = self.frames.len();
         if count > 0 {
             self.frames_in += count as u64;
-            counted::frames(&mut self.engine, self.now, self.frames.take(count));
+            match &mut self.weather {
+                None => counted::frames(&mut self.engine, self.now, self.frames.take(count)),
+                Some(weather) => {
+                    weather.pass(Way::In, self.frames.take(count));
+                    counted::frames(&mut self.engine, self.now, weather.arrived(Way::In));
+                }
+            }
         }
         let drained = self.drain();
         let answered = self.answer();
@@ -169,7 +183,14 @@ impl Session {
             any = true;
             match output {
                 Output::Frames(frames) => {
-                    for frame in frames {
+                    let arrived = match &mut self.weather {
+                        None => frames,
+                        Some(weather) => {
+                            weather.pass(Way::Out, frames);
+                            weather.arrived(Way::Out)
+                        }
+                    };
+                    for frame in arrived {
                         self.device.hear(self.now, frame);
                     }
                 }

@@ -44,7 +44,7 @@ fn a_stalled_side_holds_its_flow_back_and_no_other() {
 #[test]
 fn datagrams_come_back_as_they_went() {
     let mut device = Device::new(1500);
-    device.add_udp(64, 100, 512);
+    device.add_udp(64, 6400, 512);
     let mut session = Session::new(Config::default(), device).expect("sound settings");
     session
         .run_while(|session| session.device.totals().datagrams.1 < 6400)

@@ -92,3 +92,36 @@ fn limits_of_both_protocols_are_apart() {
         1
     );
 }
+
+/// A flood of SYNs from 100,000 tuples in a second: what stood before stands, nothing grows, and a client that comes
+/// back as clients do gets in.
+#[test]
+fn a_flood_of_syns_harms_no_established_flow_and_grows_nothing() {
+    let mut bench = Bench::with(|config| config.tcp_limit = 16);
+    let mut old = Device::on_port(Family::V4, 1, 443);
+    let kept = bench.connect(&mut old);
+    let mut most = (0, 0);
+    for batch in 0..1000_u32 {
+        let syns = (0..100_u32).map(|nth| {
+            let port = u16::try_from(2 + (batch * 100 + nth) % 60_000).expect("below 65,536");
+            let server = if batch < 600 { 443 } else { 444 };
+            Device::on_port(Family::V4, port, server).syn()
+        });
+        let seen = bench.feed(syns);
+        assert_eq!(packets(&seen), [], "a flood is not answered");
+        most.0 = most.0.max(bench.counter("tcp_flows"));
+        most.1 = most.1.max(bench.counter("flow_bytes"));
+        bench.wait(Duration::from_millis(1));
+    }
+    assert_eq!(most.0, 16);
+    assert!(most.1 <= 15 * 1024 + 34 * 1024 + 1024, "{} octets", most.1);
+    assert_eq!(bench.counter("tcp_admission_fail"), 100_000 - 15);
+    let mut honest = Device::on_port(Family::V4, 65_000, 443);
+    assert_eq!(dials(&bench.feed([honest.syn()])), [], "not at once");
+    bench.wait(Duration::from_secs(3));
+    let flow = dials(&bench.feed([honest.syn()]))[0].0;
+    let answer = bench.dialed(flow, engine::DialResult::Connected);
+    assert_eq!(tcp(&answer)[0].flags, "S.");
+    let seen = bench.feed([old.data(b"still here")]);
+    assert!(seen.contains(&crate::support::Seen::Data(kept, b"still here".to_vec())));
+}

@@ -145,6 +145,7 @@ fn counted(program: &Path, row: &Row, share: u32) -> io::Result<(u64, u64)> {
 /// A number in a flat line of JSON.
 fn field(line: &str, key: &str) -> Option<u64> {
     let (_, rest) = line.split_once(&format!("\"{key}\":"))?;
+    let rest = rest.trim_start();
     let end = rest.find(|c: char| !c.is_ascii_digit())?;
     rest.get(..end)?.parse().ok()
 }

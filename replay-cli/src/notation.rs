@@ -77,6 +77,11 @@ pub enum Action {
         /// Name of the flow.
         flow: String,
     },
+    /// `output held`: the host takes nothing that comes out, until `output taken`.
+    Output {
+        /// Whether it is held from now on.
+        held: bool,
+    },
     /// `stop`: the host stops the engine.
     Stop,
 }
@@ -196,6 +201,7 @@ impl Line {
             | Action::Sleep
             | Action::Path { .. }
             | Action::AddressLost { .. }
+            | Action::Output { .. }
             | Action::Stop => None,
         }
     }

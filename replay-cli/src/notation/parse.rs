@@ -52,14 +52,15 @@ fn parse_line(text: &str) -> Result<Line, Fault> {
 }
 
 fn parse_action(at: Span<'_>, time: TimeSpec, words: &mut Cursor<'_>) -> Result<Action, Fault> {
-    let word = words.expect("'<', '>', 'sleep', 'path', 'address', 'stop' or 'silence'")?;
+    let word =
+        words.expect("'<', '>', 'sleep', 'path', 'address', 'output', 'stop' or 'silence'")?;
     let needs_exact = |what: &str| {
         at.fault(format!("{what} needs one time"))
             .help("write +0.1 or 0.1, not a range or ~")
     };
     match word.text {
         ">" => parse_segment(words, Direction::FromEngine).map(Action::Expect),
-        "<" | "sleep" | "path" | "address" | "stop" if !time.is_exact() => {
+        "<" | "sleep" | "path" | "address" | "output" | "stop" if !time.is_exact() => {
             Err(needs_exact(match word.text {
                 "<" => "an injected packet",
                 other => other,
@@ -69,6 +70,7 @@ fn parse_action(at: Span<'_>, time: TimeSpec, words: &mut Cursor<'_>) -> Result<
         "sleep" => Ok(Action::Sleep),
         "path" => parse_path(words),
         "address" => parse_address(words),
+        "output" => parse_output(words),
         "stop" => Ok(Action::Stop),
         "silence" => Err(word
             .fault("silence starts now")
@@ -78,7 +80,9 @@ fn parse_action(at: Span<'_>, time: TimeSpec, words: &mut Cursor<'_>) -> Result<
             .help("write a space after it")),
         _ => Err(word.unknown(
             "action",
-            &["<", ">", "sleep", "path", "address", "stop", "silence"],
+            &[
+                "<", ">", "sleep", "path", "address", "output", "stop", "silence",
+            ],
         )),
     }
 }
@@ -93,6 +97,17 @@ fn parse_silence(words: &mut Cursor<'_>) -> Result<Action, Fault> {
     Ok(Action::Silence {
         until: duration(words.expect("a time")?)?,
     })
+}
+
+fn parse_output(words: &mut Cursor<'_>) -> Result<Action, Fault> {
+    let word = words.expect("'held' or 'taken'")?;
+    match word.text {
+        "held" => Ok(Action::Output { held: true }),
+        "taken" => Ok(Action::Output { held: false }),
+        other => Err(word
+            .fault(format!("expected 'held' or 'taken', found '{other}'"))
+            .help("write output held, and later output taken")),
+    }
 }
 
 fn parse_address(words: &mut Cursor<'_>) -> Result<Action, Fault> {

@@ -206,6 +206,8 @@ impl fmt::Display for Line {
             Action::Silence { until } => write!(f, "silence until {}", Seconds(*until)),
             Action::Sleep => write!(f, "{time} sleep"),
             Action::AddressLost { flow } => write!(f, "{time} address {flow} lost"),
+            Action::Output { held: true } => write!(f, "{time} output held"),
+            Action::Output { held: false } => write!(f, "{time} output taken"),
             Action::Stop => write!(f, "{time} stop"),
             Action::Path { from, to } => write!(f, "{time} path {from}>{to}"),
         }

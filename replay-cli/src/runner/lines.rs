@@ -186,6 +186,11 @@ impl Timeline<'_> {
                     }
                     previous = from;
                 }
+                Action::Output { held } => {
+                    run_until(world, from);
+                    world.hold_output(*held);
+                    previous = from;
+                }
                 Action::Stop => {
                     run_until(world, from);
                     world.stop();

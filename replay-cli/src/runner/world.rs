@@ -62,6 +62,7 @@ pub(crate) struct World<'a> {
     last_events: Vec<String>,
     pub(crate) livelock: bool,
     seen: Vec<Seen>,
+    output_held: bool,
     /// The newest SYN of each tuple: its ISN and window shift.
     pub(crate) syns: BTreeMap<FlowKey, (Seq, u8)>,
     pub(crate) dial_counts: BTreeMap<FlowKey, u32>,
@@ -133,6 +134,7 @@ impl<'a> World<'a> {
             last_events: Vec::new(),
             livelock: false,
             seen: Vec::new(),
+            output_held: false,
             syns: BTreeMap::new(),
             dial_counts: BTreeMap::new(),
             fragments: Fragments::default(),
@@ -226,6 +228,13 @@ impl<'a> World<'a> {
         let now = self.clock();
         self.engine.path_changed(now, change);
         self.step("path change");
+        self.settle();
+    }
+
+    /// The host takes nothing that comes out, or takes it again, and all that waited first.
+    pub(crate) fn hold_output(&mut self, held: bool) {
+        self.output_held = held;
+        self.step(if held { "output held" } else { "output taken" });
         self.settle();
     }
 
@@ -344,6 +353,9 @@ impl<'a> World<'a> {
 
     /// Takes outputs until none is left, then acts upon them in order.
     fn drain(&mut self) {
+        if self.output_held {
+            return;
+        }
         let now = self.clock();
         let mut seen = std::mem::take(&mut self.seen);
         if !self.engine.drain(now, OUTPUTS_MAX, &mut seen) {

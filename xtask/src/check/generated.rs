@@ -7,11 +7,14 @@ use engine::{Counters, Mark};
 use replay::conformance::Matrix;
 use replay::report::conformance::{Column, markdown};
 use replay::scenario::{load, schema};
+use replay::stress;
 
 use super::{files_below, shown};
 
 /// Where the schema of scenario files is kept.
 const SCHEMA: &str = "replay-cli/schemas/scenario.schema.json";
+/// Where the schema of stress scenarios is kept.
+const STRESS_SCHEMA: &str = "replay-cli/schemas/stress.schema.json";
 
 /// The package of the C ABI, and its header within.
 const FFI: &str = "engine/ffi";
@@ -56,10 +59,17 @@ pub(crate) fn files(root: &Path) -> Vec<Result<Generated, String>> {
         path: root.join(COUNTERS),
         wanted: counters_page(),
     }));
+    files.push(Ok(Generated {
+        path: root.join(STRESS_SCHEMA),
+        wanted: stress::schema_text(),
+    }));
     files.push(conformance_page(root));
     let scenarios = files_below(&root.join("expectations"));
     let is_scenario = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "json");
     files.extend(scenarios.into_iter().filter(is_scenario).map(|path| {
+        if let Some(stress) = stress_scenario(&path) {
+            return stress;
+        }
         match load::load(&path) {
             Ok(loaded) => Ok(Generated {
                 wanted: loaded.scenario.to_canonical_string(),
@@ -73,6 +83,21 @@ pub(crate) fn files(root: &Path) -> Vec<Result<Generated, String>> {
         }
     }));
     files
+}
+
+/// A stress scenario in its canonical form, if that is what the file is.
+fn stress_scenario(path: &Path) -> Option<Result<Generated, String>> {
+    let text = fs::read_to_string(path).ok()?;
+    let value: serde_json::Value = serde_json::from_str(&text).ok()?;
+    (value.get("kind")?.as_str()? == "stress").then(|| {
+        let stress = stress::parse(path, &text).map_err(|problem| problem.to_string())?;
+        let wanted =
+            serde_json::to_string_pretty(&stress).map_err(|problem| problem.to_string())?;
+        Ok(Generated {
+            path: path.to_owned(),
+            wanted: wanted + "\n",
+        })
+    })
 }
 
 /// The header of the C ABI, from its Rust items and cbindgen.toml beside them.

@@ -329,6 +329,10 @@ impl<'a> World<'a> {
         self.steps += 1;
         self.note_event(|now| format!("{} {what}", seconds(now)));
         self.drain();
+        if self.output_held {
+            // What was handed in may still wait at a border of its own.
+            return;
+        }
         if let Some(counters) = self.engine.counters()
             && let Some(problem) = invariant::conserved(
                 &counters,

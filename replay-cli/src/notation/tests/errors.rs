@@ -10,7 +10,7 @@ fn bad_lines_say_where_and_what_to_do() {
         ),
         (
             "+0",
-            "column 3: the line ends where '<', '>', 'sleep', 'path', 'address', 'stop' or 'silence' is expected",
+            "column 3: the line ends where '<', '>', 'sleep', 'path', 'address', 'output', 'stop' or 'silence' is expected",
         ),
         (
             "soon > get .",

@@ -1,4 +1,4 @@
-//! What a run of the scenarios says of each requirement of the [catalogue](crate::catalogue).
+//! What a run of the scenarios says of each requirement of the [catalogue].
 
 use std::collections::{BTreeMap, BTreeSet};
 

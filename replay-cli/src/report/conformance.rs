@@ -21,7 +21,7 @@ pub struct Column {
 }
 
 impl Column {
-    /// Reads a report that [`json`] made.
+    /// Reads a report that [`json()`] made.
     ///
     /// # Errors
     /// Why the text is no such report.

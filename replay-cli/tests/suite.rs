@@ -12,7 +12,7 @@ fn repository() -> PathBuf {
 }
 
 /// Every way in to the engine.
-const WAYS: [Via; 2] = [Via::Core, Via::Driver];
+const WAYS: [Via; 3] = [Via::Core, Via::Driver, Via::Ffi];
 
 fn run(path: &Path, via: &Via) -> Vec<ScenarioOutcome> {
     run_file(
@@ -68,6 +68,12 @@ fn every_scenario_passes() {
 #[test]
 fn every_scenario_passes_through_the_driver() {
     let core_only = every_scenario_passes_by(&Via::Driver);
+    assert!(core_only > 500, "{core_only} checks are core only");
+}
+
+#[test]
+fn every_scenario_passes_through_the_c_abi() {
+    let core_only = every_scenario_passes_by(&Via::Ffi);
     assert!(core_only > 500, "{core_only} checks are core only");
 }
 

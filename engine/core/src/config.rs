@@ -5,6 +5,8 @@ use core::time::Duration;
 use crate::dns::RESOLVE_TIMEOUT;
 use crate::log::{LogLevel, LogMask};
 
+mod named;
+
 /// What the engine may use and how long it waits.
 ///
 /// **Memory.** Flows take at most `tcp_limit * (rx_buffer + tx_buffer + 2 KiB) + udp_limit * (udp_queue + 2 KiB)`

@@ -32,6 +32,13 @@ macro_rules! counters {
             fn plain(&self) -> impl Iterator<Item = u64> + '_ {
                 [$($(self.$name,)+)+].into_iter()
             }
+
+            fn plain_mut(&mut self, name: &str) -> Option<&mut u64> {
+                match name {
+                    $($(stringify!($name) => Some(&mut self.$name),)+)+
+                    _ => None,
+                }
+            }
         }
     };
     (@mark) => { Mark::Semantic };
@@ -301,6 +308,24 @@ impl Counters {
         let drops = DropReason::ALL.iter().map(|reason| self.dropped(*reason));
         let names = Self::describe().map(|info| info.name);
         names.zip(self.plain().chain(drops))
+    }
+
+    /// Counters from what [`Counters::iter`] gave, wherever it has been since; other names are passed over.
+    pub fn from_named<'a>(values: impl IntoIterator<Item = (&'a str, u64)>) -> Self {
+        let mut counters = Self::default();
+        for (name, value) in values {
+            if let Some(counter) = counters.plain_mut(name) {
+                *counter = value;
+                continue;
+            }
+            let drop = DropReason::ALL
+                .iter()
+                .position(|reason| reason.counter() == name);
+            if let Some(counter) = drop.and_then(|at| counters.drops.get_mut(at)) {
+                *counter = value;
+            }
+        }
+        counters
     }
 
     /// All frames that were dropped, whatever for.

@@ -231,12 +231,85 @@ enum BridgeHow
      Another way, which this version of the header has no word for.
      */
     BRIDGE_HOW_OTHER = 11,
+    /*
+     It had to make room for others, or there was none for its buffers.
+     */
+    BRIDGE_HOW_ADMISSION = 12,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
 typedef enum BridgeHow BridgeHow;
 #else
 typedef uint32_t BridgeHow;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/*
+ What the engine waits for.
+ */
+enum BridgeTimer
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /*
+     Nothing but the next input.
+     */
+    BRIDGE_TIMER_NONE = 0,
+    /*
+     The answer to a dial.
+     */
+    BRIDGE_TIMER_DIAL = 1,
+    /*
+     The device's part of a handshake.
+     */
+    BRIDGE_TIMER_HANDSHAKE = 2,
+    /*
+     Something to send: a retransmission, a probe of a closed window, a delayed acknowledgement.
+     */
+    BRIDGE_TIMER_TRANSMIT = 3,
+    /*
+     An acknowledgement of the device, before the flow is given up.
+     */
+    BRIDGE_TIMER_RETRANSMISSION_LIMIT = 4,
+    /*
+     The end of a flow on its way out.
+     */
+    BRIDGE_TIMER_LINGER = 5,
+    /*
+     The other fragments of a packet.
+     */
+    BRIDGE_TIMER_REASSEMBLY = 6,
+    /*
+     The addresses of a name.
+     */
+    BRIDGE_TIMER_RESOLVE = 7,
+    /*
+     A keep-alive probe, or the answer to one.
+     */
+    BRIDGE_TIMER_KEEP_ALIVE = 8,
+    /*
+     Idle time: nothing is owed to anybody.
+     */
+    BRIDGE_TIMER_IDLE = 9,
+    /*
+     Idle time with one side closed.
+     */
+    BRIDGE_TIMER_HALF_CLOSED = 10,
+    /*
+     Idle time after the far side has ended, as the device knows.
+     */
+    BRIDGE_TIMER_FIN_WAIT = 11,
+    /*
+     Something else, which this version of the header has no word for.
+     */
+    BRIDGE_TIMER_OTHER = 12,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum BridgeTimer BridgeTimer;
+#else
+typedef uint32_t BridgeTimer;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -621,6 +694,28 @@ typedef struct BridgeCounters {
 } BridgeCounters;
 
 /*
+ What the engine waits for, and until when.
+ */
+typedef struct BridgeDeadline {
+    /*
+     `sizeof(BridgeDeadline)` of the header the caller was compiled with, set before the call.
+     */
+    uint32_t size;
+    /*
+     What for.
+     */
+    BridgeTimer timer;
+    /*
+     Microseconds on the host's clock; zero if it waits for nothing.
+     */
+    uint64_t at_us;
+    /*
+     The flow that waits, or zero, which is no flow.
+     */
+    uint64_t flow;
+} BridgeDeadline;
+
+/*
  What a name resolved to. To be freed with `BridgeResolveResultFree`.
  */
 typedef struct BridgeResolveResult {
@@ -747,6 +842,16 @@ BridgeStatus BridgeEngineOnResolved(struct BridgeEngine *engine,
 BridgeStatus BridgeEngineOnPathChange(struct BridgeEngine *engine);
 
 /*
+ The device's end of the tunnel has lost this address (its port is passed over): flows of it are closed, without a packet, because none could
+ reach the device. `BAD_ARGUMENT`: of no family. `FULL`: more addresses wait than a device has.
+
+ The caller promises:
+ `address` points to an address.
+ */
+BridgeStatus BridgeEngineOnAddressLost(struct BridgeEngine *engine,
+                                       const struct BridgeAddress *address);
+
+/*
  The version of the library's ABI: `BRIDGE_ABI_VERSION` of its own header.
  */
 uint32_t BridgeVersion(void);
@@ -763,6 +868,22 @@ uint32_t BridgeVersion(void);
 struct BridgeEngine *BridgeNewEngine(const struct BridgeConfig *config,
                                      const struct BridgeCallbacks *callbacks,
                                      BridgeStatus *status);
+
+/*
+ Changes a setting for the next start, those that `BridgeConfig` has no field for among them: any field of the engine's `Config` but
+ the log's level and mask, by its name in snake case (`tcp_idle`, `udp_mapping`), and `inbox_bytes`, the octets of far sides that may wait
+ per flow. `value` is a text: durations in microseconds, sizes and counts in decimal, `true` or `false`, words with underscores
+ (`endpoint_independent`), `none` for what may be absent. A `seed` set so is kept, zero as well.
+
+ `BAD_ARGUMENT`: no such setting, no such value, or out of its bounds; nothing changes then. `BAD_LENGTH`: a text beyond 63 octets.
+ `ALREADY_STARTED`: stop it before. `REENTRANT` from within a callback of this engine.
+
+ The caller promises:
+ `name` and `value` end with a zero.
+ */
+BridgeStatus BridgeEngineSet(struct BridgeEngine *engine,
+                             const char *name,
+                             const char *value);
 
 /*
  Stops the engine if it runs, as `BridgeEngineStop` does, and forgets it: the handle is bad from then on. When it
@@ -846,6 +967,19 @@ BridgeStatus BridgeSetLogSink(BridgeLogSink sink,
  */
 BridgeStatus BridgeEngineGetCounters(struct BridgeEngine *engine,
                                      struct BridgeCounters *counters);
+
+/*
+ Host-driven: what the time that `BridgeEnginePoll` answered last is for, if no work was left then. A host that may sleep through idle
+ limits learns from it whether anything else is waited for.
+
+ `BAD_LENGTH`: its `size` is below that of this version. `REENTRANT` from within a callback of this engine, and for an engine that has a thread of its
+ own; `BUSY` while another thread polls it.
+
+ The caller promises:
+ `deadline` points to a struct of the size it says.
+ */
+BridgeStatus BridgeEngineGetDeadline(struct BridgeEngine *engine,
+                                     struct BridgeDeadline *deadline);
 
 /*
  Every counter of the engine and every number of its loop, as one JSON object of flat names, UTF-8, with a zero at the end. Answers the length

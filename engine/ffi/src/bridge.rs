@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, TryLockErr
 use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
 
-use engine::{Config, Micros};
+use engine::{Config, Deadline, Micros};
 use engine_driver::recorder::Recorder;
 use engine_driver::turn::Tap;
 use engine_driver::{BootClock, Clock, Limits, Mailbox, Turn};
@@ -31,9 +31,7 @@ use crate::types::{BRIDGE_NO_DEADLINE, BridgeStatus};
 #[derive(Debug)]
 pub(crate) struct Bridge {
     number: usize,
-    config: Config,
-    limits: Limits,
-    fixed_seed: bool,
+    settings: Mutex<Settings>,
     callbacks: Callbacks,
     host_driven: bool,
     clock: Arc<BridgeClock>,
@@ -47,6 +45,15 @@ pub(crate) struct Bridge {
     signal: Arc<Signal>,
     broken: Arc<AtomicBool>,
     tap: Arc<Mutex<Option<NextTap>>>,
+}
+
+/// What the next start is made with.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) config: Config,
+    pub(crate) limits: Limits,
+    /// Whether the seed is the host's choice, not to be drawn.
+    pub(crate) fixed_seed: bool,
 }
 
 /// The recorder that is to be set, or that there is to be none.
@@ -128,9 +135,7 @@ impl Clock for BridgeClock {
 impl Bridge {
     pub(crate) fn new(
         number: usize,
-        config: Config,
-        limits: Limits,
-        fixed_seed: bool,
+        settings: Settings,
         callbacks: Callbacks,
         host_driven: bool,
     ) -> Self {
@@ -141,9 +146,7 @@ impl Bridge {
         };
         Self {
             number,
-            config,
-            limits,
-            fixed_seed,
+            settings: Mutex::new(settings),
             callbacks,
             host_driven,
             clock: Arc::new(clock),
@@ -157,6 +160,40 @@ impl Bridge {
         }
     }
 
+    /// Changes settings for the next start; nothing if what comes out cannot be.
+    pub(crate) fn change(
+        &self,
+        change: impl FnOnce(&mut Settings) -> Result<(), BridgeStatus>,
+    ) -> Result<(), BridgeStatus> {
+        self.not_from_a_callback()?;
+        let life = lock(&self.life);
+        if matches!(*life, Life::Running(_)) {
+            return Err(BridgeStatus::AlreadyStarted);
+        }
+        let mut settings = lock(&self.settings);
+        let mut changed = settings.clone();
+        change(&mut changed)?;
+        let sound = changed.config.check();
+        sound.map_err(|_| BridgeStatus::BadArgument)?;
+        *settings = changed;
+        Ok(())
+    }
+
+    /// What the engine waits for, where the host drives it.
+    pub(crate) fn deadline(&self) -> Result<Option<Deadline>, BridgeStatus> {
+        self.not_from_a_callback()?;
+        if !self.host_driven {
+            return Err(BridgeStatus::Reentrant);
+        }
+        self.running()?;
+        let mut turn = match self.turn.try_lock() {
+            Ok(turn) => turn,
+            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(BridgeStatus::Busy),
+        };
+        Ok(turn.as_mut().ok_or(BridgeStatus::Stopped)?.deadline())
+    }
+
     pub(crate) fn start(&self) -> Result<(), BridgeStatus> {
         self.not_from_a_callback()?;
         let mut life = lock(&self.life);
@@ -164,8 +201,12 @@ impl Bridge {
         if matches!(*life, Life::Running(_)) {
             return Err(BridgeStatus::AlreadyStarted);
         }
-        let mut config = self.config.clone();
-        if !self.fixed_seed {
+        let Settings {
+            mut config,
+            limits,
+            fixed_seed,
+        } = lock(&self.settings).clone();
+        if !fixed_seed {
             config.seed = entropy();
         }
         config.log_level = log::level();
@@ -178,7 +219,7 @@ impl Bridge {
             Box::new(move || signal.wake())
         };
         // The settings were checked when the engine was made.
-        let turn = Turn::new(config, self.limits.clone(), clock, wake);
+        let turn = Turn::new(config, limits, clock, wake);
         let turn = turn.map_err(|_| BridgeStatus::BadArgument)?;
         let mailbox = Arc::clone(turn.mailbox());
         *self.mailbox.write().unwrap_or_else(PoisonError::into_inner) = Some(mailbox);
@@ -319,7 +360,8 @@ impl Bridge {
             Some(path) => {
                 let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
                 let now = self.clock.now();
-                let made = Recorder::create(path, max, &self.config, now, wall.unwrap_or_default());
+                let config = lock(&self.settings).config.clone();
+                let made = Recorder::create(path, max, &config, now, wall.unwrap_or_default());
                 let recorder = made.map_err(|error| {
                     log::say(log::WARN, &format!("no recording: {error}"));
                     BridgeStatus::Io

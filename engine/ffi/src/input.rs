@@ -271,3 +271,26 @@ pub extern "C" fn BridgeEngineOnPathChange(engine: *mut BridgeEngine) -> BridgeS
         Ok(())
     })
 }
+
+/// The device's end of the tunnel has lost this address (its port is passed over): flows of it are closed, without a packet, because none could
+/// reach the device. `BAD_ARGUMENT`: of no family. `FULL`: more addresses wait than a device has.
+///
+/// # Safety
+/// `address` points to an address.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn BridgeEngineOnAddressLost(
+    engine: *mut BridgeEngine,
+    address: *const BridgeAddress,
+) -> BridgeStatus {
+    guard(|| {
+        let mailbox = find(engine)?.running()?;
+        // SAFETY: as this call's own contract says; an address is integers only.
+        let address = unsafe { read::optional(address) }.ok_or(BridgeStatus::NullPointer)?;
+        let address = socket_address(&address).ok_or(BridgeStatus::BadArgument)?;
+        if mailbox.address_lost(address.ip()) {
+            Ok(())
+        } else {
+            Err(BridgeStatus::Full)
+        }
+    })
+}

@@ -23,20 +23,22 @@ mod resolve;
 mod types;
 
 pub use crate::input::{
-    BridgeEngineHandlePacket, BridgeEngineHandlePackets, BridgeEngineOnBlocked,
-    BridgeEngineOnDialResult, BridgeEngineOnPathChange, BridgeEngineOnResolved,
-    BridgeEngineOnTcpClose, BridgeEngineOnTcpReceive, BridgeEngineOnUdpClose,
-    BridgeEngineOnUdpReceive, BridgeEngineOnWritable, BridgeEngineTcpRoom,
+    BridgeEngineHandlePacket, BridgeEngineHandlePackets, BridgeEngineOnAddressLost,
+    BridgeEngineOnBlocked, BridgeEngineOnDialResult, BridgeEngineOnPathChange,
+    BridgeEngineOnResolved, BridgeEngineOnTcpClose, BridgeEngineOnTcpReceive,
+    BridgeEngineOnUdpClose, BridgeEngineOnUdpReceive, BridgeEngineOnWritable, BridgeEngineTcpRoom,
 };
 pub use crate::lifecycle::{
-    BridgeEnginePoll, BridgeEngineRecord, BridgeEngineStart, BridgeEngineStop, BridgeFreeEngine,
-    BridgeNewEngine, BridgeStatusText, BridgeVersion,
+    BridgeEnginePoll, BridgeEngineRecord, BridgeEngineSet, BridgeEngineStart, BridgeEngineStop,
+    BridgeFreeEngine, BridgeNewEngine, BridgeStatusText, BridgeVersion,
 };
 pub use crate::log::{BridgeLogSink, BridgeSetLogSink};
-pub use crate::look::{BridgeCounters, BridgeEngineGetCounters, BridgeEngineGetStats};
+pub use crate::look::{
+    BridgeCounters, BridgeEngineGetCounters, BridgeEngineGetDeadline, BridgeEngineGetStats,
+};
 pub use crate::resolve::{BridgeEngineResolveHost, BridgeResolveResult, BridgeResolveResultFree};
 pub use crate::types::{
     BRIDGE_ABI_VERSION, BRIDGE_NO_DEADLINE, BridgeAddress, BridgeBy, BridgeCallbacks, BridgeClose,
-    BridgeConfig, BridgeDialResult, BridgeDnsRecord, BridgeEnd, BridgeEngine, BridgeHow,
-    BridgePacket, BridgeStatus,
+    BridgeConfig, BridgeDeadline, BridgeDialResult, BridgeDnsRecord, BridgeEnd, BridgeEngine,
+    BridgeHow, BridgePacket, BridgeStatus, BridgeTimer,
 };

@@ -7,11 +7,14 @@ use std::path::PathBuf;
 use engine::{Config, Martians, PathPolicy};
 use engine_driver::Limits;
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Settings};
 use crate::handle::{enter, find, guard, guard_count, leave};
 use crate::host::Callbacks;
 use crate::read;
 use crate::types::{BRIDGE_ABI_VERSION, BridgeCallbacks, BridgeConfig, BridgeEngine, BridgeStatus};
+
+/// The longest name of a setting and the longest value, octets with the zero.
+const SETTING: usize = 64;
 
 /// The longest path, octets.
 const PATH: usize = 4096;
@@ -41,16 +44,50 @@ pub unsafe extern "C" fn BridgeNewEngine(
         let config = unsafe { read::sized(config) }?;
         // SAFETY: as this call's own contract says.
         let callbacks = Callbacks::new(&unsafe { read::sized(callbacks) }?)?;
-        let (settings, limits) = settings(&config)?;
-        let (fixed_seed, host_driven) = (config.seed != 0, config.host_driven != 0);
-        engine = enter(|number| {
-            Bridge::new(number, settings, limits, fixed_seed, callbacks, host_driven)
-        });
+        let (settings, host_driven) = (settings(&config)?, config.host_driven != 0);
+        engine = enter(|number| Bridge::new(number, settings, callbacks, host_driven));
         Ok(())
     });
     // SAFETY: as this call's own contract says.
     unsafe { read::give(status, made) };
     engine
+}
+
+/// Changes a setting for the next start, those that `BridgeConfig` has no field for among them: any field of the engine's `Config` but
+/// the log's level and mask, by its name in snake case (`tcp_idle`, `udp_mapping`), and `inbox_bytes`, the octets of far sides that may wait
+/// per flow. `value` is a text: durations in microseconds, sizes and counts in decimal, `true` or `false`, words with underscores
+/// (`endpoint_independent`), `none` for what may be absent. A `seed` set so is kept, zero as well.
+///
+/// `BAD_ARGUMENT`: no such setting, no such value, or out of its bounds; nothing changes then. `BAD_LENGTH`: a text beyond 63 octets.
+/// `ALREADY_STARTED`: stop it before. `REENTRANT` from within a callback of this engine.
+///
+/// # Safety
+/// `name` and `value` end with a zero.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn BridgeEngineSet(
+    engine: *mut BridgeEngine,
+    name: *const c_char,
+    value: *const c_char,
+) -> BridgeStatus {
+    guard(|| {
+        let bridge = find(engine)?;
+        // SAFETY: as this call's own contract says.
+        let name = unsafe { read::text(name, SETTING) }?;
+        // SAFETY: as this call's own contract says.
+        let value = unsafe { read::text(value, SETTING) }?;
+        bridge.change(|settings| {
+            if name == "inbox_bytes" {
+                let octets = value.parse().map_err(|_| BridgeStatus::BadArgument)?;
+                settings.limits.inbox_bytes = octets;
+                return Ok(());
+            }
+            if !settings.config.set(&name, &value) {
+                return Err(BridgeStatus::BadArgument);
+            }
+            settings.fixed_seed |= name == "seed";
+            Ok(())
+        })
+    })
 }
 
 /// Stops the engine if it runs, as `BridgeEngineStop` does, and forgets it: the handle is bad from then on. When it
@@ -160,7 +197,7 @@ pub extern "C" fn BridgeStatusText(status: i64) -> *const c_char {
 }
 
 /// The engine's words for the C settings.
-fn settings(config: &BridgeConfig) -> Result<(Config, Limits), BridgeStatus> {
+fn settings(config: &BridgeConfig) -> Result<Settings, BridgeStatus> {
     let BridgeConfig {
         size: _,
         mtu,
@@ -210,5 +247,9 @@ fn settings(config: &BridgeConfig) -> Result<(Config, Limits), BridgeStatus> {
     }
     settings.dns_interception = dns_interception > 0;
     settings.check().map_err(|_| BridgeStatus::BadArgument)?;
-    Ok((settings, limits))
+    Ok(Settings {
+        config: settings,
+        limits,
+        fixed_seed: seed > 0,
+    })
 }

@@ -3,11 +3,12 @@
 use core::ffi::c_char;
 use core::fmt::Write as _;
 
+use engine::FlowId;
 use engine_driver::Snapshot;
 
 use crate::handle::{find, guard, guard_count};
 use crate::read;
-use crate::types::{BridgeEngine, BridgeStatus};
+use crate::types::{BridgeDeadline, BridgeEngine, BridgeStatus};
 
 /// The counters a host shows; `BridgeEngineGetStats` has all of them. They only grow, but for the number of flows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,6 +96,39 @@ pub unsafe extern "C" fn BridgeEngineGetCounters(
         };
         // SAFETY: as this call's own contract says.
         unsafe { read::give(counters, filled) };
+        Ok(())
+    })
+}
+
+/// Host-driven: what the time that `BridgeEnginePoll` answered last is for, if no work was left then. A host that may sleep through idle
+/// limits learns from it whether anything else is waited for.
+///
+/// `BAD_LENGTH`: its `size` is below that of this version. `REENTRANT` from within a callback of this engine, and for an engine that has a thread of its
+/// own; `BUSY` while another thread polls it.
+///
+/// # Safety
+/// `deadline` points to a struct of the size it says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn BridgeEngineGetDeadline(
+    engine: *mut BridgeEngine,
+    deadline: *mut BridgeDeadline,
+) -> BridgeStatus {
+    guard(|| {
+        let due = find(engine)?.deadline()?;
+        // SAFETY: as this call's own contract says; only the integer at its start is read.
+        let asked = unsafe { read::optional(deadline.cast::<u32>().cast_const()) };
+        let size = asked.ok_or(BridgeStatus::NullPointer)?;
+        if (size as usize) < size_of::<BridgeDeadline>() {
+            return Err(BridgeStatus::BadLength);
+        }
+        let filled = due.map_or_else(BridgeDeadline::default, |due| BridgeDeadline {
+            size: 0,
+            timer: due.timer.into(),
+            at_us: due.at.0,
+            flow: due.flow.map_or(0, FlowId::to_bits),
+        });
+        // SAFETY: as this call's own contract says.
+        unsafe { read::give(deadline, BridgeDeadline { size, ..filled }) };
         Ok(())
     })
 }

@@ -2,7 +2,7 @@
 
 use core::ffi::{c_char, c_void};
 
-use engine::{Close, How, Misuse};
+use engine::{Close, How, Misuse, TimerName};
 
 /// The version of this header. It changes when something in it changes its meaning; what is added does not change it.
 pub const BRIDGE_ABI_VERSION: u32 = 1;
@@ -133,6 +133,55 @@ pub enum BridgeHow {
     Stopped = 10,
     /// Another way, which this version of the header has no word for.
     Other = 11,
+    /// It had to make room for others, or there was none for its buffers.
+    Admission = 12,
+}
+
+/// What the engine waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum BridgeTimer {
+    /// Nothing but the next input.
+    #[default]
+    None = 0,
+    /// The answer to a dial.
+    Dial = 1,
+    /// The device's part of a handshake.
+    Handshake = 2,
+    /// Something to send: a retransmission, a probe of a closed window, a delayed acknowledgement.
+    Transmit = 3,
+    /// An acknowledgement of the device, before the flow is given up.
+    RetransmissionLimit = 4,
+    /// The end of a flow on its way out.
+    Linger = 5,
+    /// The other fragments of a packet.
+    Reassembly = 6,
+    /// The addresses of a name.
+    Resolve = 7,
+    /// A keep-alive probe, or the answer to one.
+    KeepAlive = 8,
+    /// Idle time: nothing is owed to anybody.
+    Idle = 9,
+    /// Idle time with one side closed.
+    HalfClosed = 10,
+    /// Idle time after the far side has ended, as the device knows.
+    FinWait = 11,
+    /// Something else, which this version of the header has no word for.
+    Other = 12,
+}
+
+/// What the engine waits for, and until when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct BridgeDeadline {
+    /// `sizeof(BridgeDeadline)` of the header the caller was compiled with, set before the call.
+    pub size: u32,
+    /// What for.
+    pub timer: BridgeTimer,
+    /// Microseconds on the host's clock; zero if it waits for nothing.
+    pub at_us: u64,
+    /// The flow that waits, or zero, which is no flow.
+    pub flow: u64,
 }
 
 /// How a flow ended: of anything but `BRIDGE_HOW_FIN` the far side should see a reset.
@@ -325,6 +374,25 @@ impl From<Misuse> for BridgeStatus {
     }
 }
 
+impl From<TimerName> for BridgeTimer {
+    fn from(timer: TimerName) -> Self {
+        match timer {
+            TimerName::Dial => Self::Dial,
+            TimerName::Handshake => Self::Handshake,
+            TimerName::Transmit => Self::Transmit,
+            TimerName::RetransmissionLimit => Self::RetransmissionLimit,
+            TimerName::Linger => Self::Linger,
+            TimerName::Reassembly => Self::Reassembly,
+            TimerName::Resolve => Self::Resolve,
+            TimerName::KeepAlive => Self::KeepAlive,
+            TimerName::Idle => Self::Idle,
+            TimerName::HalfClosed => Self::HalfClosed,
+            TimerName::FinWait => Self::FinWait,
+            _ => Self::Other,
+        }
+    }
+}
+
 impl From<Close> for BridgeClose {
     fn from(close: Close) -> Self {
         let by = match close.by {
@@ -343,6 +411,7 @@ impl From<Close> for BridgeClose {
             How::Abandoned => BridgeHow::Abandoned,
             How::Path => BridgeHow::Path,
             How::Guard => BridgeHow::Guard,
+            How::Admission => BridgeHow::Admission,
             How::Stopped => BridgeHow::Stopped,
             _ => BridgeHow::Other,
         };

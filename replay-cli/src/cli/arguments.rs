@@ -25,6 +25,8 @@ pub(crate) enum WayIn {
     Core,
     /// The driver's turns, with their ring and inboxes.
     Driver,
+    /// The C ABI, driven by its host.
+    Ffi,
 }
 
 impl From<WayIn> for Via {
@@ -32,6 +34,7 @@ impl From<WayIn> for Via {
         match way {
             WayIn::Core => Self::Core,
             WayIn::Driver => Self::Driver,
+            WayIn::Ffi => Self::Ffi,
         }
     }
 }

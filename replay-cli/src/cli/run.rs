@@ -75,6 +75,7 @@ Examples:
   replay run expectations/tcp/half_close.json -vv
   replay run --junit target/junit.xml --format json > target/run.json
   replay run --via driver                     the same through the driver's turns
+  replay run --via ffi                        the same through the C ABI, driven by its host
   replay run --list expectations/udp
   replay run handshake.pkt                    a packetdrill script, server side
 

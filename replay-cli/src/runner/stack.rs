@@ -16,6 +16,8 @@ use crate::diagnostic::Diagnostic;
 mod core;
 mod driven;
 mod driver;
+#[expect(unsafe_code, reason = "the C ABI is called as C calls it")]
+mod ffi;
 
 /// A packet-tunnel engine as the runner drives it: one input with its time, then a full drain, then wait for the deadline.
 ///
@@ -120,6 +122,8 @@ pub enum Via {
     Core,
     /// The driver's turns, as its loop takes them: inputs wait in a ring and in inboxes.
     Driver,
+    /// The C ABI, driven by its host: the same turns behind handles, texts and callbacks.
+    Ffi,
 }
 
 impl Via {
@@ -129,6 +133,7 @@ impl Via {
         match self {
             Self::Core => "core",
             Self::Driver => "driver",
+            Self::Ffi => "ffi",
         }
     }
 }
@@ -142,5 +147,6 @@ pub(super) fn open(via: &Via, config: Config) -> Result<Box<dyn Stack>, Diagnost
         Via::Driver => driver::open(config)
             .map(|driver| Box::new(driver) as Box<dyn Stack>)
             .map_err(|problem| Diagnostic::new(problem.to_string())),
+        Via::Ffi => ffi::open(&config).map(|ffi| Box::new(ffi) as Box<dyn Stack>),
     }
 }

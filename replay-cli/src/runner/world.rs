@@ -333,7 +333,9 @@ impl<'a> World<'a> {
             // What was handed in may still wait at a border of its own.
             return;
         }
-        if let Some(counters) = self.engine.counters()
+        // Behind a border nothing goes in while nothing is let out: what waits there is counted with the next turn.
+        if !(self.output_held && self.engine.has_inboxes())
+            && let Some(counters) = self.engine.counters()
             && let Some(problem) = invariant::conserved(
                 &counters,
                 self.frames_in - self.engine.frames_lost().min(self.frames_in),

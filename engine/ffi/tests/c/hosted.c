@@ -299,6 +299,46 @@ static void misuse(struct host *host) {
     for (int64_t code = -25; code < 3; code++) CHECK(strlen(BridgeStatusText(code)) > 0);
 }
 
+/* Settings by name, the deadline and what it is for, an address that is lost. */
+static void settings(struct host *host) {
+    host->takes_packets = true;
+    CHECK(make(host));
+    BridgeEngine *engine = host->engine;
+    CHECK(BridgeEngineSet(engine, "dial_timeout", "2500000") == BRIDGE_STATUS_OK);
+    CHECK(BridgeEngineSet(engine, "inbox_bytes", "100") == BRIDGE_STATUS_OK);
+    CHECK(BridgeEngineSet(engine, "path_policy", "close") == BRIDGE_STATUS_OK);
+    CHECK(BridgeEngineSet(engine, "path_policy", "shut") == BRIDGE_STATUS_BAD_ARGUMENT);
+    CHECK(BridgeEngineSet(engine, "mtu", "60") == BRIDGE_STATUS_BAD_ARGUMENT);
+    CHECK(BridgeEngineSet(engine, "no_such", "1") == BRIDGE_STATUS_BAD_ARGUMENT);
+    CHECK(BridgeEngineSet(engine, NULL, "1") == BRIDGE_STATUS_NULL_POINTER);
+    CHECK(BridgeEngineSet(engine, "mtu", NULL) == BRIDGE_STATUS_NULL_POINTER);
+    CHECK(BridgeEngineSet(engine, "mtu", "0000000000000000000000000000000000000000000000000000000000001500") == BRIDGE_STATUS_BAD_LENGTH);
+    CHECK(BridgeEngineSet(NULL, "mtu", "1500") == BRIDGE_STATUS_NULL_POINTER);
+    BridgeDeadline deadline = {.size = sizeof deadline};
+    CHECK(BridgeEngineGetDeadline(engine, &deadline) == BRIDGE_STATUS_NOT_STARTED);
+    CHECK(BridgeEngineStart(engine) == BRIDGE_STATUS_OK);
+    CHECK(BridgeEngineSet(engine, "mtu", "1500") == BRIDGE_STATUS_ALREADY_STARTED);
+    CHECK(BridgeEngineGetDeadline(engine, &deadline) == BRIDGE_STATUS_OK && deadline.timer == BRIDGE_TIMER_NONE);
+    segment(host, SYN, 100, 0, "");
+    CHECK(BridgeEnginePoll(engine, 1000000) == 3500000);
+    CHECK(BridgeEngineGetDeadline(engine, &deadline) == BRIDGE_STATUS_OK && deadline.timer == BRIDGE_TIMER_DIAL);
+    CHECK(deadline.size == sizeof deadline && deadline.at_us == 3500000 && deadline.flow == host->flow);
+    deadline.size = 4;
+    CHECK(BridgeEngineGetDeadline(engine, &deadline) == BRIDGE_STATUS_BAD_LENGTH);
+    CHECK(BridgeEngineGetDeadline(engine, NULL) == BRIDGE_STATUS_NULL_POINTER);
+    CHECK(BridgeEngineOnDialResult(engine, host->flow, BRIDGE_DIAL_RESULT_CONNECTED) == BRIDGE_STATUS_OK);
+    BridgeEnginePoll(engine, 1001000);
+    CHECK(BridgeEngineTcpRoom(engine, host->flow) == 100);
+    BridgeAddress lost = {.family = 5, .octets = {10, 0, 0, 2}};
+    CHECK(BridgeEngineOnAddressLost(engine, NULL) == BRIDGE_STATUS_NULL_POINTER);
+    CHECK(BridgeEngineOnAddressLost(engine, &lost) == BRIDGE_STATUS_BAD_ARGUMENT);
+    lost.family = 4;
+    CHECK(BridgeEngineOnAddressLost(engine, &lost) == BRIDGE_STATUS_OK);
+    BridgeEnginePoll(engine, 1002000);
+    CHECK(host->closes == 1 && host->close.how == BRIDGE_HOW_PATH);
+    CHECK(BridgeFreeEngine(engine) == BRIDGE_STATUS_OK);
+}
+
 /* A query of the device's, answered by the host. */
 static void names(struct host *host) {
     host->takes_packets = true;
@@ -317,8 +357,9 @@ static void names(struct host *host) {
 }
 
 int main(void) {
-    static struct host first, second, inner, none, named;
+    static struct host first, second, inner, none, named, set;
     names(&named);
+    settings(&set);
     play(&first);
     play(&second);
     CHECK(first.log_length == second.log_length && memcmp(first.log, second.log, first.log_length) == 0);

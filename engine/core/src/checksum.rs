@@ -66,6 +66,20 @@ pub(crate) fn of(bytes: &[u8]) -> u16 {
     Sum::default().add(bytes).finish()
 }
 
+/// Whether an IPv4 header carries the right checksum.
+#[inline]
+pub(crate) fn ipv4_header_verifies(header: &[u8]) -> bool {
+    let Ok(plain) = <&[u8; 20]>::try_from(header) else {
+        return verifies(header);
+    };
+    // Five words of 32 bits need no carries.
+    let (words, _) = plain.as_chunks::<4>();
+    let sum = words
+        .iter()
+        .map(|word| u64::from(u32::from_le_bytes(*word)));
+    fold(sum.sum()) == 0xffff
+}
+
 /// Whether bytes that contain their own checksum sum up to nothing.
 pub(crate) fn verifies(bytes: &[u8]) -> bool {
     of(bytes) == 0
@@ -101,14 +115,40 @@ fn sum_words(bytes: &[u8]) -> u64 {
         sum = end_around(sum, u64::from(carry));
     }
     let (words, tail) = rest.as_chunks::<8>();
-    for word in words {
+    let (fours, last) = words.as_chunks::<4>();
+    for words in fours {
+        let mut carry = false;
+        for word in words {
+            (sum, carry) = sum.carrying_add(u64::from_le_bytes(*word), carry);
+        }
+        sum = end_around(sum, u64::from(carry));
+    }
+    for word in last {
         sum = end_around(sum, u64::from_le_bytes(*word));
     }
-    let mut last = [0; 8];
-    for (to, from) in last.iter_mut().zip(tail) {
-        *to = *from;
+    if tail.is_empty() {
+        return sum;
     }
-    end_around(sum, u64::from_le_bytes(last))
+    end_around(sum, little_endian(tail))
+}
+
+/// Up to seven octets as a little-endian word.
+fn little_endian(octets: &[u8]) -> u64 {
+    let (mut word, mut shift) = (0, 0);
+    let (four, rest) = octets.as_chunks::<4>();
+    for four in four {
+        word = u64::from(u32::from_le_bytes(*four));
+        shift = 32;
+    }
+    let (two, rest) = rest.as_chunks::<2>();
+    for two in two {
+        word |= u64::from(u16::from_le_bytes(*two)) << shift;
+        shift += 16;
+    }
+    for one in rest {
+        word |= u64::from(*one) << shift;
+    }
+    word
 }
 
 /// The ones-complement sum of two words: a carry goes back in at the low end, where there is room for it.

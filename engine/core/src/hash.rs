@@ -15,6 +15,7 @@ impl FoldState {
 impl BuildHasher for FoldState {
     type Hasher = FoldHasher;
 
+    #[inline]
     fn build_hasher(&self) -> FoldHasher {
         FoldHasher {
             secret: self.0,
@@ -35,6 +36,7 @@ impl FoldHasher {
         clippy::cast_possible_truncation,
         reason = "the fold takes both halves of the product"
     )]
+    #[inline]
     fn fold(&mut self, word: u64) {
         let product =
             u128::from(self.state ^ word) * u128::from(self.secret ^ 0x9e37_79b9_7f4a_7c15);
@@ -43,6 +45,7 @@ impl FoldHasher {
 }
 
 impl Hasher for FoldHasher {
+    #[inline]
     fn finish(&self) -> u64 {
         self.state ^ self.state >> 32
     }
@@ -57,6 +60,7 @@ impl Hasher for FoldHasher {
         }
     }
 
+    #[inline]
     fn write_u64(&mut self, word: u64) {
         self.fold(word);
     }

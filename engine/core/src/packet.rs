@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use etherparse::{Ipv4Slice, Ipv6HeaderSlice, TcpSlice, UdpSlice};
+use etherparse::{Ipv4Slice, Ipv6HeaderSlice, UdpSlice};
 
-use crate::build::Addresses;
+use crate::build::{Addresses, IPV4_HEADER_LEN, protocol};
 use crate::checksum;
 use crate::drop_reason::DropReason;
 use crate::extension::{self, Fault};
@@ -12,6 +12,8 @@ use crate::seq::Seq;
 
 /// Length of the IPv6 base header.
 const BASE_LEN_V6: usize = 40;
+/// Length of the TCP header without options.
+const TCP_HEADER_LEN: usize = 20;
 
 /// An IP packet, trimmed to its own length.
 #[derive(Debug)]
@@ -36,6 +38,7 @@ pub(crate) struct IpPacket<'a> {
 
 impl<'a> IpPacket<'a> {
     /// Reads the base header; the extension headers of IPv6 still stand before the payload.
+    #[inline]
     pub(crate) fn parse(frame: &'a [u8]) -> Result<Self, DropReason> {
         match frame.first().map(|first| first >> 4) {
             Some(4) => Self::parse_v4(frame),
@@ -44,7 +47,46 @@ impl<'a> IpPacket<'a> {
         }
     }
 
+    #[inline]
     fn parse_v4(frame: &'a [u8]) -> Result<Self, DropReason> {
+        let Some((header, _)) = frame.split_first_chunk::<IPV4_HEADER_LEN>() else {
+            return Err(DropReason::MalformedIp);
+        };
+        if header[9] == protocol::AUTHENTICATION {
+            return Self::parse_v4_authenticated(frame);
+        }
+        let header_len = usize::from(header[0] & 0xf) * 4;
+        let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
+        let Some(frame) = frame.get(..total) else {
+            return Err(DropReason::MalformedIp);
+        };
+        let Some((whole_header, payload)) = frame.split_at_checked(header_len) else {
+            return Err(DropReason::MalformedIp);
+        };
+        if header_len < IPV4_HEADER_LEN {
+            return Err(DropReason::MalformedIp);
+        }
+        if !checksum::ipv4_header_verifies(whole_header) {
+            return Err(DropReason::BadIpChecksum);
+        }
+        let offset = u16::from_be_bytes([header[6], header[7]]);
+        Ok(Self {
+            source: IpAddr::from([header[12], header[13], header[14], header[15]]),
+            destination: IpAddr::from([header[16], header[17], header[18], header[19]]),
+            protocol: header[9],
+            named_at: 0,
+            frame,
+            payload,
+            // MF, or anything but the beginning.
+            fragment: offset & 0x3fff != 0,
+            dont_fragment: offset & 0x4000 != 0,
+            extended: false,
+        })
+    }
+
+    /// With an authentication header (RFC 4302), which is stepped over.
+    #[cold]
+    fn parse_v4_authenticated(frame: &'a [u8]) -> Result<Self, DropReason> {
         let ip = Ipv4Slice::from_slice(frame).map_err(|_| DropReason::MalformedIp)?;
         let header = ip.header();
         if !checksum::verifies(header.slice()) {
@@ -102,6 +144,7 @@ impl<'a> IpPacket<'a> {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn is_v6(&self) -> bool {
         self.source.is_ipv6()
     }
@@ -135,39 +178,58 @@ pub(crate) struct Segment<'a> {
 }
 
 impl<'a> Segment<'a> {
+    #[inline]
     pub(crate) fn parse(ip: &IpPacket<'a>) -> Result<Self, DropReason> {
-        let tcp = TcpSlice::from_slice(ip.payload).map_err(|_| DropReason::MalformedTransport)?;
-        if !ip.verifies(6, ip.payload) {
+        let Some((header, _)) = ip.payload.split_first_chunk::<TCP_HEADER_LEN>() else {
+            return Err(DropReason::MalformedTransport);
+        };
+        let header_len = usize::from(header[12] >> 4) * 4;
+        let (Some(options), Some(payload)) = (
+            ip.payload.get(TCP_HEADER_LEN..header_len),
+            ip.payload.get(header_len..),
+        ) else {
+            return Err(DropReason::MalformedTransport);
+        };
+        if !ip.verifies(protocol::TCP, ip.payload) {
             return Err(DropReason::BadTransportChecksum);
         }
-        if tcp.source_port() == 0 || tcp.destination_port() == 0 {
+        let source_port = u16::from_be_bytes([header[0], header[1]]);
+        let destination_port = u16::from_be_bytes([header[2], header[3]]);
+        if source_port == 0 || destination_port == 0 {
             return Err(DropReason::ZeroPort);
         }
+        let flags = header[13];
         // A reset is looked at before all else (RFC 9293 section 3.10.7): what stands beside it means nothing.
-        let rst = tcp.rst();
-        let (syn, fin) = (tcp.syn() && !rst, tcp.fin() && !rst);
+        let rst = flags & 4 != 0;
+        let (syn, fin) = (flags & 2 != 0 && !rst, flags & 1 != 0 && !rst);
         if syn && fin {
             return Err(DropReason::ContradictoryFlags);
         }
         let (mss, window_scale) = if syn {
-            (mss_option(tcp.options()), scale_option(tcp.options()))
+            (mss_option(options), scale_option(options))
         } else {
             (None, None)
         };
         Ok(Self {
-            source_port: tcp.source_port(),
-            destination_port: tcp.destination_port(),
-            seq: Seq(tcp.sequence_number()),
-            ack: tcp.ack().then(|| Seq(tcp.acknowledgment_number())),
+            source_port,
+            destination_port,
+            seq: Seq(u32::from_be_bytes([
+                header[4], header[5], header[6], header[7],
+            ])),
+            ack: (flags & 0x10 != 0).then(|| {
+                Seq(u32::from_be_bytes([
+                    header[8], header[9], header[10], header[11],
+                ]))
+            }),
             syn,
             fin,
             rst,
-            window: tcp.window_size(),
+            window: u16::from_be_bytes([header[14], header[15]]),
             mss,
             window_scale,
-            header_len: tcp.header_slice().len(),
-            options: ip.payload.get(20..tcp.header_slice().len()).unwrap_or(&[]),
-            payload: tcp.payload(),
+            header_len,
+            options,
+            payload,
         })
     }
 
@@ -240,6 +302,19 @@ impl<'a> Datagram<'a> {
     }
 }
 
+/// Whether an address is so ordinary that none of the rules below looks twice at it: nearly every one is.
+#[inline]
+pub(crate) fn is_ordinary(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(a) => {
+            let [first, ..] = a.octets();
+            (1..=223).contains(&first) && first != 127
+        }
+        // 2000::/3, all that is given out (RFC 4291 section 2.4).
+        IpAddr::V6(a) => a.octets()[0] >> 5 == 1,
+    }
+}
+
 /// Why no host can have `address` as its own, if so. Loopback and reserved ones may be admitted by a setting.
 pub(crate) fn is_martian(address: IpAddr, admit_local: bool) -> bool {
     match address {
@@ -295,6 +370,19 @@ mod tests {
         assert_eq!(scale_option(&[1, 3, 3, 7, 2, 4, 5, 180]), Some(7));
         assert_eq!(scale_option(&[3, 3, 200]), Some(14));
         assert_eq!(mss_option(&[8, 0, 0]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_rule_objects_to_an_ordinary_address(v6: bool, bits: u128, low: u32) {
+            let address: IpAddr = if v6 {
+                Ipv6Addr::from_bits(bits).into()
+            } else {
+                Ipv4Addr::from_bits(low).into()
+            };
+            let objects = is_martian(address, false) || is_link_local(address) || is_multicast(address);
+            prop_assert!(!(is_ordinary(address) && objects));
+        }
     }
 
     #[test]

@@ -36,8 +36,9 @@ impl Plain {
 }
 
 /// Whether every option's length fits (RFC 9293 section 3.1): smoltcp drops a whole segment for one that does not.
+#[inline]
 pub(crate) fn options_are_sound(options: &[u8]) -> bool {
-    sound_len(options) == options.len()
+    options.is_empty() || sound_len(options) == options.len()
 }
 
 /// Ends the list before the first option whose length is illegal, as RFC 9293 MUST-7 allows.

@@ -8,11 +8,13 @@ pub(crate) struct Seq(pub(crate) u32);
 
 impl Seq {
     /// The number `count` octets further on.
+    #[inline]
     pub(crate) fn plus(self, count: u32) -> Self {
         Self(self.0.wrapping_add(count))
     }
 
     /// Signed distance from `earlier` to `self`; right while both lie within 2^31 of each other.
+    #[inline]
     pub(crate) fn minus(self, earlier: Self) -> i32 {
         #[expect(
             clippy::cast_possible_wrap,
@@ -22,15 +24,18 @@ impl Seq {
         distance
     }
 
+    #[inline]
     pub(crate) fn is_after(self, other: Self) -> bool {
         self.minus(other) > 0
     }
 
+    #[inline]
     pub(crate) fn is_before(self, other: Self) -> bool {
         self.minus(other) < 0
     }
 
     /// The later of the two.
+    #[inline]
     pub(crate) fn latest(self, other: Self) -> Self {
         if other.is_after(self) { other } else { self }
     }

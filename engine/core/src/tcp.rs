@@ -251,18 +251,21 @@ impl Live {
         again
     }
 
-    /// Whether smoltcp will look at a segment's acknowledgement, or should have: a receiver whose window is closed
+    /// Whether smoltcp will look at a segment's acknowledgement, or should have, `expected` being RCV.NXT: a receiver
+    /// whose window is closed
     /// still reads those of segments at its edge (RFC 9293 section 3.10.7.4, first).
-    pub(crate) fn is_acceptable(&self, segment: &Segment<'_>) -> bool {
-        let expected = self.expected();
+    #[inline]
+    pub(crate) fn is_acceptable(&self, expected: Seq, segment: &Segment<'_>) -> bool {
+        if segment.seq == expected {
+            return true;
+        }
         let end = segment.seq.plus(segment.sequence_len());
-        segment.seq == expected
-            || (segment.seq.is_before(self.edge)
-                && (end.is_after(expected)
-                    || (end == segment.seq && segment.seq.is_after(expected))))
+        segment.seq.is_before(self.edge)
+            && (end.is_after(expected) || (end == segment.seq && segment.seq.is_after(expected)))
     }
 
     /// Notes the acknowledgement and window of an acceptable segment.
+    #[inline]
     pub(crate) fn note_ack(&mut self, now: Micros, seq: Seq, ack: Seq, window: u16) -> Told {
         if ack.is_before(self.acked) || ack.is_after(self.emitted) {
             return Told::Old;
@@ -296,6 +299,7 @@ impl Live {
     }
 
     /// Whether a segment carries nothing but an acknowledgement, in its place.
+    #[inline]
     pub(crate) fn is_bare(&self, segment: &Segment<'_>) -> bool {
         segment.payload.is_empty() && !segment.fin && segment.seq == self.expected()
     }
@@ -342,6 +346,7 @@ impl Live {
     }
 
     /// What smoltcp now believes.
+    #[inline]
     pub(crate) fn note_shown(&mut self, field: u16) {
         self.sender.show(u32::from(field) << self.shown_scale);
     }
@@ -378,12 +383,14 @@ impl Live {
     }
 
     /// The device's window, octets (SND.WND).
+    #[inline]
     pub(crate) fn send_window(&self) -> u32 {
         u32::from(self.device_window) << self.window_scale
     }
 
     /// Whether a segment asks whether the flow is alive (RFC 9293 section 3.8.4), without text. smoltcp answers one a
     /// second.
+    #[inline]
     pub(crate) fn is_bare_probe(&self, segment: &Segment<'_>) -> bool {
         segment.payload.is_empty()
             && !segment.fin
@@ -393,12 +400,18 @@ impl Live {
 
     /// Notes text that smoltcp was just shown, `expected` being RCV.NXT before it. Says whether it stands behind a
     /// hole.
+    #[inline]
     pub(crate) fn note_text(&mut self, expected: Seq, segment: &Segment<'_>) -> bool {
-        let text = u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
         let ahead = segment.seq.is_after(expected);
-        if text == 0 || !(ahead || self.holes.is_some()) {
+        if segment.payload.is_empty() || !(ahead || self.holes.is_some()) {
             return false;
         }
+        self.note_hole(expected, segment, ahead);
+        ahead
+    }
+
+    fn note_hole(&mut self, expected: Seq, segment: &Segment<'_>, ahead: bool) {
+        let text = u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
         let (edge, end) = (self.edge, segment.seq.plus(text));
         let start = if ahead { segment.seq } else { expected };
         let end = if end.is_after(edge) { edge } else { end };
@@ -411,11 +424,11 @@ impl Live {
                 self.holes = None;
             }
         }
-        ahead
     }
 
     /// Where a segment without text must stand for the device to look at it: one past all that ever left, but
     /// within the window, should the device have shrunk it.
+    #[inline]
     pub(crate) fn next_out(&self) -> Seq {
         let edge = self.acked.plus(self.send_window());
         if self.handshake_done() && self.emitted.is_after(edge) {
@@ -426,6 +439,7 @@ impl Live {
     }
 
     /// Whether an acknowledgement is older than any that can still be on its way (RFC 5961 section 5.2).
+    #[inline]
     pub(crate) fn is_ancient(&self, ack: Seq) -> bool {
         i64::from(self.acked.minus(ack)) > i64::from(self.max_window)
     }
@@ -451,6 +465,7 @@ impl Live {
     }
 
     /// The FIN that was kept, once nothing is missing before it.
+    #[inline]
     pub(crate) fn kept_fin(&self) -> Option<Crafted> {
         let at = self.fin_at?;
         (self.handshake_done() && !self.device_closed() && at == self.expected()).then_some(
@@ -464,7 +479,16 @@ impl Live {
         )
     }
 
-    /// What must be changed about a segment before smoltcp may see it.
+    /// Whether [`Live::repair`] may find anything to change.
+    #[inline]
+    pub(crate) fn may_need_repair(&self, segment: &Segment<'_>) -> bool {
+        segment.fin
+            || self.device_closed()
+            || segment.ack.is_none_or(|ack| ack.is_before(self.acked))
+    }
+
+    /// What must be changed about a segment before smoltcp may see it; `field` is the window field to put in the
+    /// place of its own.
     pub(crate) fn repair(&self, segment: &Segment<'_>, field: u16) -> Option<Plain> {
         let mut plain = Plain::whole(segment);
         let text = u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
@@ -495,6 +519,7 @@ impl Live {
     }
 
     /// The next octet expected from the device (RCV.NXT), which may be ahead of what was acknowledged.
+    #[inline]
     pub(crate) fn expected(&self) -> Seq {
         let unread = u32::try_from(self.socket.unread()).unwrap_or(0);
         let fin = u32::from(self.device_closed());
@@ -506,6 +531,7 @@ impl Live {
     }
 
     /// Whether the device's FIN has been received in order.
+    #[inline]
     pub(crate) fn device_closed(&self) -> bool {
         // An orderly CLOSED is only reached through LAST-ACK here: TIME-WAIT is left to the tombstone.
         self.fin_relayed
@@ -516,6 +542,7 @@ impl Live {
             )
     }
 
+    #[inline]
     pub(crate) fn handshake_done(&self) -> bool {
         !matches!(self.socket.state(), State::SynReceived | State::Listen)
     }

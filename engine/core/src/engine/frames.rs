@@ -84,8 +84,22 @@ impl Engine {
     }
 
     /// A packet that may be acted upon: sound, between hosts, its extension headers heeded.
+    #[inline(always)]
     fn packet<'f>(&mut self, now: Micros, frame: &'f [u8]) -> Result<IpPacket<'f>, DropReason> {
-        let mut ip = IpPacket::parse(frame)?;
+        let ip = IpPacket::parse(frame)?;
+        let plain = !ip.is_v6() || matches!(ip.protocol, protocol::TCP | protocol::UDP);
+        if plain && packet::is_ordinary(ip.source) && packet::is_ordinary(ip.destination) {
+            return Ok(ip);
+        }
+        self.scrutinize(now, ip)
+    }
+
+    /// What does not pass at first sight: extension headers, addresses that are not any host's.
+    fn scrutinize<'f>(
+        &mut self,
+        now: Micros,
+        mut ip: IpPacket<'f>,
+    ) -> Result<IpPacket<'f>, DropReason> {
         let admit = self.config.martians == Martians::Admit;
         let multicast = packet::is_multicast(ip.destination);
         if packet::is_martian(ip.source, admit) {
@@ -112,6 +126,7 @@ impl Engine {
         Ok(ip)
     }
 
+    #[inline]
     fn whole(
         &mut self,
         now: Micros,

@@ -353,7 +353,7 @@ fn edges(live: &mut Live) -> Edge {
                 && (state == State::Established
                     || (state == State::CloseWait && live.window_holds_all())) =>
         {
-            live.socket.tcp_mut().close();
+            live.socket.close();
             return Edge::Changed;
         }
         Some(RemoteEnd::Reset) if live.all_emitted() => {

@@ -29,18 +29,15 @@ impl Engine {
         ip: &IpPacket<'_>,
         segment: &Segment<'_>,
     ) -> Result<Taken, DropReason> {
-        let key = FlowKey {
-            proto: Proto::Tcp,
-            client: SocketAddr::new(ip.source, segment.source_port),
-            server: SocketAddr::new(ip.destination, segment.destination_port),
-        };
-        if key.client == key.server {
+        let client = (ip.source, segment.source_port);
+        let server = (ip.destination, segment.destination_port);
+        if segment.source_port == segment.destination_port && client == server {
             // RFC 9293 section 3.9.2.3: nobody connects to itself from without.
             return Err(DropReason::MartianSource);
         }
-        let packed = PackedKey::from(&key);
+        let packed = PackedKey::new(Proto::Tcp, client, server);
         let Some(slot) = self.flows.find(&packed) else {
-            return self.segment_without_flow(now, ip, segment, key, packed);
+            return self.segment_without_flow(now, ip, segment, key_of(ip, segment), packed);
         };
         let Some(flow) = self.flows.at(slot) else {
             return Ok(Taken::Control);
@@ -77,13 +74,13 @@ impl Engine {
                             how: How::Reset,
                         },
                     );
-                    return self.open_tcp(now, ip, segment, key, packed);
+                    return self.open_tcp(now, ip, segment, key_of(ip, segment), packed);
                 }
                 held.frame = plain_syn(ip, segment, held.shown_scale(&self.config));
                 held.quote = quote(&self.config, ip.frame);
                 Ok(Taken::Syn)
             }
-            Phase::Live(_) => self.live_segment(now, slot, ip, segment, &key),
+            Phase::Live(_) => self.live_segment(now, slot, ip, segment),
         }
     }
 
@@ -93,7 +90,6 @@ impl Engine {
         slot: u32,
         ip: &IpPacket<'_>,
         segment: &Segment<'_>,
-        key: &FlowKey,
     ) -> Result<Taken, DropReason> {
         let Some(flow) = self.flows.at(slot) else {
             return Ok(Taken::Control);
@@ -114,7 +110,7 @@ impl Engine {
                     return Ok(Taken::Control);
                 }
                 Placement::InWindow => {
-                    self.challenge(now, slot, key);
+                    self.challenge(now, slot, &key_of(ip, segment));
                     return Err(DropReason::ResetOutOfPlace);
                 }
                 Placement::Outside => return Err(DropReason::ResetOutOfPlace),
@@ -122,33 +118,33 @@ impl Engine {
         } else if segment.syn {
             let repeated = segment.ack.is_none() && segment.seq == live.device_isn;
             if repeated && !live.handshake_done() {
-                self.repeat_syn_ack(now, slot, ip, segment, key);
+                self.repeat_syn_ack(now, slot, ip, segment, &key_of(ip, segment));
                 return Ok(Taken::Control);
             }
             // RFC 5961 section 4: never believed, always challenged.
-            self.challenge(now, slot, key);
+            self.challenge(now, slot, &key_of(ip, segment));
             return Ok(Taken::Control);
         } else if let Some(ack) = segment.ack {
             if live.handshake_done() && ack.is_after(live.emitted) {
                 // RFC 9293 section 3.10.7.4; smoltcp would take unsent bytes for delivered.
-                self.challenge(now, slot, key);
+                self.challenge(now, slot, &key_of(ip, segment));
                 return Err(DropReason::AckOfUnsent);
             }
             if live.handshake_done() && live.is_ancient(ack) {
-                self.challenge(now, slot, key);
+                self.challenge(now, slot, &key_of(ip, segment));
                 return Err(DropReason::AckTooOld);
             }
             if segment.fin && live.is_fin_again(segment) {
                 // Its acknowledgement was lost. smoltcp answers one copy a second, which sends the device into
                 // its backoff; a FIN is paced by the device's own timer.
                 live.last_activity = now;
-                self.acknowledge(slot, key);
+                self.acknowledge(slot, &key_of(ip, segment));
                 return Ok(Taken::Control);
             }
             if live.is_bare_probe(segment) {
                 live.last_activity = now;
                 if live.challenges.draw(now) {
-                    self.acknowledge(slot, key);
+                    self.acknowledge(slot, &key_of(ip, segment));
                 } else {
                     self.counters.tcp_challenges_withheld += 1;
                 }
@@ -172,7 +168,7 @@ impl Engine {
         live.probes = 0;
         live.budget_used = 0;
         let expected = live.expected();
-        let acceptable = live.is_acceptable(segment);
+        let acceptable = live.is_acceptable(expected, segment);
         let mut closes_over_text = false;
         let mut at = now;
         if acceptable {
@@ -180,7 +176,7 @@ impl Engine {
             if matches!(told, Told::Progress(_)) {
                 // Out of place, or under a closed window: smoltcp may pass over it.
                 closes_over_text = live.device_window == 0 && live.unacknowledged();
-                live.unheard |= segment.seq != live.expected() || live.edge == segment.seq;
+                live.unheard |= segment.seq != expected || live.edge == segment.seq;
                 if live.lagging {
                     live.lagging = false;
                     at = now.plus(LAG);
@@ -195,33 +191,36 @@ impl Engine {
             }
         }
         let text_again = segment.fin && live.keep_fin(segment);
-        let mut field = live.field_for(ack);
-        if closes_over_text {
-            // smoltcp would trade its retransmission timer for one that probes with what comes after, if anything
-            // does. The flow's turn tells it that the window is closed.
-            field = field.max(1);
-        }
-        let mut shown = field;
-        let repair = live.repair(segment, field);
-        let frame = if repair.is_some() || ip.extended || !plain::options_are_sound(segment.options)
-        {
-            // smoltcp cannot skip extension headers, and drops a segment for one bad option.
-            self.counters.guard_segments_repaired += u64::from(repair.is_some());
-            let plain = repair.unwrap_or_else(|| Plain {
-                ack: Some((ack, field)),
-                ..Plain::whole(segment)
-            });
-            plain::write(&mut self.scratch, ip, plain);
-            self.scratch.as_slice()
-        } else if field == segment.window
-            || (!segment.payload.is_empty() && segment.window > 0 && live.socket.send_queue() == 0)
-        {
-            // With nothing to send its belief does not matter: that saves the copy of an upload's text.
-            shown = segment.window;
-            ip.frame
+        let sound = !ip.extended && plain::options_are_sound(segment.options);
+        let plain = sound && !live.may_need_repair(segment);
+        // With nothing to send smoltcp's belief does not matter: that saves the copy of an upload's text.
+        let any_belief =
+            live.socket.send_queue() == 0 && !segment.payload.is_empty() && segment.window > 0;
+        let (shown, frame) = if plain && any_belief {
+            (segment.window, ip.frame)
         } else {
-            plain::write_with_window(&mut self.scratch, ip, field);
-            self.scratch.as_slice()
+            let mut field = live.field_for(ack);
+            if closes_over_text {
+                // smoltcp would trade its retransmission timer for one that probes with what comes after, if anything
+                // does. The flow's turn tells it that the window is closed.
+                field = field.max(1);
+            }
+            let repair = live.repair(segment, field);
+            if !sound || repair.is_some() {
+                // smoltcp cannot skip extension headers, and drops a segment for one bad option.
+                self.counters.guard_segments_repaired += u64::from(repair.is_some());
+                let plain = repair.unwrap_or_else(|| Plain {
+                    ack: Some((ack, field)),
+                    ..Plain::whole(segment)
+                });
+                plain::write(&mut self.scratch, ip, plain);
+                (field, self.scratch.as_slice())
+            } else if field == segment.window || any_belief {
+                (segment.window, ip.frame)
+            } else {
+                plain::write_with_window(&mut self.scratch, ip, field);
+                (field, self.scratch.as_slice())
+            }
         };
         if acceptable {
             live.note_shown(shown);
@@ -235,11 +234,13 @@ impl Engine {
                 augment::note(live, now, sent, out);
             } else if ahead && live.handshake_done() {
                 // smoltcp says nothing about text that it has no place for.
-                augment::prompt(stack, now, live, key, &mut self.scratch, out);
+                let key = key_of(ip, segment);
+                augment::prompt(stack, now, live, &key, &mut self.scratch, out);
             }
         }
         if let Some(fin) = live.kept_fin() {
             self.counters.guard_segments_repaired += 1;
+            let key = key_of(ip, segment);
             fin.write(&mut self.scratch, key.client, key.server);
             let frame = &self.scratch;
             self.stack
@@ -255,7 +256,10 @@ impl Engine {
             live.established = true;
             self.room.forget(flow.opened, slot);
         }
-        self.mark_dirty(slot);
+        if !flow.dirty {
+            flow.dirty = true;
+            self.dirty.push_back(slot);
+        }
         Ok(taken)
     }
 
@@ -474,6 +478,16 @@ impl Engine {
             }
         }
         Ok(())
+    }
+}
+
+/// The tuple of a segment from the device.
+#[cold]
+fn key_of(ip: &IpPacket<'_>, segment: &Segment<'_>) -> FlowKey {
+    FlowKey {
+        proto: Proto::Tcp,
+        client: SocketAddr::new(ip.source, segment.source_port),
+        server: SocketAddr::new(ip.destination, segment.destination_port),
     }
 }
 

@@ -3,7 +3,7 @@
 //! smoltcp has no call to set one. It draws the ISN from a small generator seeded through
 //! `Config::random_seed`; that generator runs backwards as well, so the seed for any wanted number can be had.
 
-use core::hash::{Hash, Hasher};
+use core::hash::Hasher;
 
 use siphasher::sip::SipHasher24;
 
@@ -15,7 +15,9 @@ use crate::time::Micros;
 pub(crate) fn isn_for(secret: u64, key: &PackedKey, now: Micros) -> Seq {
     let mut hasher =
         SipHasher24::new_with_keys(secret, secret.rotate_left(32) ^ 0x6528_6528_6528_6528);
-    key.hash(&mut hasher);
+    for word in key.words() {
+        hasher.write_u64(word);
+    }
     #[expect(
         clippy::cast_possible_truncation,
         reason = "RFC 6528: both terms are taken modulo 2^32"

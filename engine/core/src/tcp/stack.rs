@@ -44,6 +44,11 @@ impl fmt::Debug for Stack {
 pub(crate) struct Socket {
     set: SocketSet<'static>,
     handle: SocketHandle,
+    /// What smoltcp's socket says of itself, noted after each call that may change it: it is asked for many times a
+    /// packet, and lies deep.
+    state: State,
+    received: usize,
+    queued: usize,
     /// Octets that the dialer has taken and that still stand in the receive ring.
     kept: usize,
     /// How many of them give up their room at once (RFC 9293 section 3.8.6.2.2): a segment, or half the ring. smoltcp
@@ -104,13 +109,17 @@ impl Stack {
         };
         once.poll_ingress_single(instant(now), &mut port, &mut set);
         let headers = if server.is_ipv6() { 60 } else { 40 };
-        let socket = Socket {
+        let mut socket = Socket {
             set,
             handle,
+            state: State::Listen,
+            received: 0,
+            queued: 0,
             kept: 0,
             step: (self.rx_ring / 2).min(self.mtu.saturating_sub(headers)),
         };
-        (socket.state() == State::SynReceived).then_some(socket)
+        socket.note();
+        (socket.state == State::SynReceived).then_some(socket)
     }
 
     /// Feeds one frame; at most one answer goes to `out`. A bare acknowledgement before `floor` is lifted there:
@@ -133,7 +142,9 @@ impl Stack {
         };
         self.iface
             .poll_ingress_single(instant(now), &mut port, &mut socket.set);
-        port.emitted
+        let emitted = port.emitted;
+        socket.note();
+        emitted
     }
 
     /// Lets the socket send one segment, if it has any to send: in a packet of `path_mtu` octets at the most, if
@@ -163,7 +174,9 @@ impl Stack {
             self.iface
                 .poll_egress(instant(now), &mut port, &mut socket.set);
         }
-        port.emitted
+        let emitted = port.emitted;
+        socket.note();
+        emitted
     }
 
     /// When the socket wants [`Stack::egress`] again.
@@ -178,30 +191,45 @@ impl Socket {
         self.set.get(self.handle)
     }
 
-    pub(crate) fn tcp_mut(&mut self) -> &mut tcp::Socket<'static> {
+    fn tcp_mut(&mut self) -> &mut tcp::Socket<'static> {
         self.set.get_mut(self.handle)
     }
 
+    fn note(&mut self) {
+        let tcp = self.tcp();
+        let (state, received, queued) = (tcp.state(), tcp.recv_queue(), tcp.send_queue());
+        (self.state, self.received, self.queued) = (state, received, queued);
+    }
+
+    /// Ends this side's stream.
+    pub(crate) fn close(&mut self) {
+        self.tcp_mut().close();
+        self.note();
+    }
+
+    #[inline]
     pub(crate) fn state(&self) -> State {
-        self.tcp().state()
+        self.state
     }
 
     /// Octets received in order that the dialer has not taken.
+    #[inline]
     pub(crate) fn unread(&self) -> usize {
-        self.tcp().recv_queue().saturating_sub(self.kept)
+        self.received.saturating_sub(self.kept)
     }
 
     /// Octets that the transmit ring still has room for.
     pub(crate) fn send_space(&self) -> usize {
-        self.tcp().send_capacity() - self.tcp().send_queue()
+        self.tcp().send_capacity() - self.queued
     }
 
     pub(crate) fn send_capacity(&self) -> usize {
         self.tcp().send_capacity()
     }
 
+    #[inline]
     pub(crate) fn send_queue(&self) -> usize {
-        self.tcp().send_queue()
+        self.queued
     }
 
     /// How many octets [`Socket::peek`] gives.
@@ -247,12 +275,15 @@ impl Socket {
                 return;
             };
             self.kept -= taken;
+            self.received -= taken;
         }
     }
 
     /// Puts octets into the transmit ring; says how many fitted.
     pub(crate) fn send(&mut self, data: &[u8]) -> usize {
-        self.tcp_mut().send_slice(data).unwrap_or(0)
+        let taken = self.tcp_mut().send_slice(data).unwrap_or(0);
+        self.queued += taken;
+        taken
     }
 }
 

@@ -1,6 +1,7 @@
 """Draws the sample for .ci/mutants, and reads the score off its results."""
 
 import hashlib
+import os
 import re
 import sys
 from collections import Counter
@@ -32,25 +33,42 @@ names = {name for _, name in mutants}
 for name in sorted(accepted - names):
     print(f"{accepted_file} names no mutant: {name}", file=sys.stderr)
 
+
+def write_patterns(name, lines):
+    escaped = (re.sub(r"([\\.+*?()|\[\]{}^$&#~-])", r"\\\1", line) for line in lines)
+    open(f"{out}/{name}.re", "w").write("".join(f"^{line}$\n" for line in escaped))
+
+
+def results(kind, *rounds):
+    """The mutants of a kind that these rounds of cargo-mutants found."""
+    paths = (f"{out}/{name}/mutants.out/{kind}.txt" for name in rounds)
+    return [line for path in paths if os.path.exists(path) for line in read(path)]
+
+
+UNITS = ("engine", "checker")
 if command == "sample":
     order = sorted(mutants, key=lambda mutant: hashlib.sha256(f"{seed} {mutant[1]}".encode()).hexdigest())
     part, parts = map(int, shard.split("/"))
     sample = order[: int(count)][part::parts]
     open(f"{out}/sample.txt", "w").write("".join(f"{name}\n" for _, name in sample))
-    escaped = (re.sub(r"([\\.+*?()|\[\]{}^$&#~-])", r"\\\1", line) for line, _ in sample)
-    open(f"{out}/sample.re", "w").write("".join(f"^{line}$\n" for line in escaped))
+    write_patterns("engine", [line for line, _ in sample if line.startswith("engine/")])
+    write_patterns("checker", [line for line, _ in sample if line.startswith("replay-cli/")])
     print(f"{len(mutants)} mutants, {len(sample)} of a sample of {count} with seed {seed}, shard {shard}", file=sys.stderr)
+elif command == "missed":
+    write_patterns("scenarios", results("missed", *UNITS))
 else:
     by_line = dict(mutants)
-    results = {kind: read(f"{out}/mutants.out/{kind}.txt") for kind in ("caught", "missed", "timeout", "unviable")}
-    for kind, lines in results.items():
-        print(f"{kind:<9} {len(lines)}")
-    caught = len(results["caught"]) + len(results["timeout"])
-    missed = [by_line[line] for line in results["missed"]]
+    caught = results("caught", *UNITS, "scenarios")
+    timeout = results("timeout", *UNITS, "scenarios")
+    missed = [by_line[line] for line in results("missed", "scenarios")]
+    print(f"caught    {len(caught)}, {len(results('caught', *UNITS))} of them by the tests beside the code")
+    print(f"timeout   {len(timeout)}")
+    print(f"unviable  {len(results('unviable', *UNITS, 'scenarios'))}")
+    print(f"missed    {len(missed)}")
     for name in sorted(missed):
-        print(f"missed    {name}{'   (accepted)' if name in accepted else ''}")
-    judged = caught + len(missed)
+        print(f"  {name}{'   (accepted)' if name in accepted else ''}")
+    judged = len(caught) + len(timeout) + len(missed)
     if judged:
-        print(f"score     {100 * caught / judged:.1f} % ({caught} of {judged}), commit {sys.argv[7]}, "
-              f"seed {seed}, count {count}, shard {shard}")
+        print(f"score     {100 * (judged - len(missed)) / judged:.1f} % ({judged - len(missed)} of {judged}), "
+              f"commit {sys.argv[7]}, seed {seed}, count {count}, shard {shard}")
     sys.exit(any(name not in accepted for name in missed))

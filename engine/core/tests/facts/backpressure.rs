@@ -88,6 +88,31 @@ fn a_full_ring_takes_short_and_resumes() {
 }
 
 #[test]
+fn a_remote_that_was_refused_is_called_back_when_half_the_ring_is_free() {
+    let mut bench = Bench::with(|_| {});
+    let mut device = Device::new(Family::V4);
+    let flow = bench.connect(&mut device);
+    let (taken, mut seen) = bench.remote(flow, &pattern(20_000));
+    assert_eq!(taken, 16_384);
+    let start = device.expected;
+    for _ in 0..30 {
+        for segment in tcp(&seen) {
+            device.take(&segment);
+            seen = bench.feed([device.ack()]);
+            let free = device.expected.wrapping_sub(start) as usize;
+            let resumed = seen.contains(&Seen::Resume(flow, free));
+            let called = seen.iter().any(|seen| matches!(seen, Seen::Resume(..)));
+            assert_eq!(called, resumed, "with {free} octets free");
+            if called {
+                assert!((8192..8192 + 1400).contains(&free), "{free}");
+                return;
+            }
+        }
+    }
+    panic!("it was never called back");
+}
+
+#[test]
 fn bytes_offered_before_the_handshake_is_done_are_asked_for_after_it() {
     let mut bench = Bench::with(|_| {});
     let mut device = Device::new(Family::V4);

@@ -120,6 +120,9 @@ fn text_under_a_window_that_shrank_to_zero_is_probed() {
         seen.extend(bench.wait(Duration::from_secs(61)));
         device.hear(&seen);
         assert_eq!(device.heard, b"abc");
+        let nudged = bench.counter("guard_stalls_nudged");
+        assert!(nudged > 0, "smoltcp had to be nudged");
+        assert_eq!(bench.counter("guard_hits"), nudged);
     }
 }
 

@@ -127,7 +127,13 @@ fn a_failed_dial_tells_the_device_why() {
                 assert_eq!((*from, *to), (family.server(), family.client()));
                 assert_eq!((*kind, *code), if family == Family::V4 { v4 } else { v6 });
                 let quoted = &rest[4..];
-                assert!(quoted.len() >= 48.min(frame.len()));
+                // RFC 1812 section 4.3.2.3, RFC 4443 section 2.4 (c).
+                let most = if family == Family::V4 {
+                    576 - 28
+                } else {
+                    1280 - 48
+                };
+                assert_eq!(quoted.len(), frame.len().min(most));
                 assert_eq!(
                     quoted,
                     &frame[..quoted.len()],

@@ -103,25 +103,21 @@ pub(crate) fn tcp_udp_verifies(addresses: &Addresses, protocol: u8, segment: &[u
 
 /// Adds up little-endian words of 64 bits with the carry put back in, the last one padded with zeros.
 fn sum_words(bytes: &[u8]) -> u64 {
-    let mut sum = 0_u64;
-    let (blocks, rest) = bytes.as_chunks::<128>();
+    let (words, tail) = bytes.as_chunks::<8>();
+    let (blocks, rest) = words.as_chunks::<32>();
+    // Four sums beside each other: an addition waits for the carry of the one before it, and not for those of the other
+    // sums.
+    let mut sums = [0; 4];
     for block in blocks {
-        // One chain of carries for a whole block: an addition for every eight octets and nothing else.
-        let (words, _) = block.as_chunks::<8>();
-        let mut carry = false;
-        for word in words {
-            (sum, carry) = sum.carrying_add(u64::from_le_bytes(*word), carry);
+        let (runs, _) = block.as_chunks::<8>();
+        for (sum, run) in sums.iter_mut().zip(runs) {
+            *sum = sum_run(*sum, run);
         }
-        sum = end_around(sum, u64::from(carry));
     }
-    let (words, tail) = rest.as_chunks::<8>();
-    let (fours, last) = words.as_chunks::<4>();
-    for words in fours {
-        let mut carry = false;
-        for word in words {
-            (sum, carry) = sum.carrying_add(u64::from_le_bytes(*word), carry);
-        }
-        sum = end_around(sum, u64::from(carry));
+    let mut sum = sums.into_iter().fold(0, end_around);
+    let (fours, last) = rest.as_chunks::<4>();
+    for four in fours {
+        sum = sum_run(sum, four);
     }
     for word in last {
         sum = end_around(sum, u64::from_le_bytes(*word));
@@ -130,6 +126,16 @@ fn sum_words(bytes: &[u8]) -> u64 {
         return sum;
     }
     end_around(sum, little_endian(tail))
+}
+
+/// Adds one chain of carries: an addition for every eight octets and nothing else.
+#[inline(always)]
+fn sum_run<const N: usize>(mut sum: u64, words: &[[u8; 8]; N]) -> u64 {
+    let mut carry = false;
+    for word in words {
+        (sum, carry) = sum.carrying_add(u64::from_le_bytes(*word), carry);
+    }
+    end_around(sum, u64::from(carry))
 }
 
 /// Up to seven octets as a little-endian word.

@@ -136,6 +136,8 @@ pub(crate) struct Live {
     /// Where the FIN of a segment stands that smoltcp could not use yet: behind a hole, or behind text it had.
     pub(crate) fin_at: Option<Seq>,
     pub(crate) challenges: Allowance,
+    /// smoltcp has sent something again, or was made to: its socket keeps traces of that.
+    pub(crate) worn: bool,
     /// The device reset the flow.
     pub(crate) reset: bool,
     /// The remote was refused room and waits for `Resume`.
@@ -198,6 +200,7 @@ impl Live {
             fin_relayed: false,
             fin_at: None,
             challenges: Allowance::new(now),
+            worn: false,
             reset: false,
             starved: false,
             opened: now,
@@ -232,6 +235,7 @@ impl Live {
             .wrapping_add(u32::from(sent.fin));
         let end = sent.seq.plus(length);
         let again = length > 0 && sent.seq.is_before(self.emitted);
+        self.worn |= again;
         if sent.syn {
             self.syn_acks = self.syn_acks.saturating_add(1);
             if again {
@@ -550,6 +554,30 @@ impl Live {
     /// Whether every octet of the transmit ring left at least once.
     pub(crate) fn all_emitted(&self) -> bool {
         !self.emitted.is_before(self.isn.plus(1).plus(self.enqueued))
+    }
+
+    /// Whether smoltcp has nothing to say after what it has just said: to ask it would cost as much as a segment.
+    #[inline]
+    pub(crate) fn said_all(&self, sent: Emitted) -> bool {
+        // A bare acknowledgement may have been lifted to where all ends.
+        let truthful = sent.payload > 0 || self.socket.send_queue() == 0;
+        let end = sent.seq.plus(sent.payload);
+        self.is_open() && truthful && end == self.isn.plus(1).plus(self.enqueued)
+    }
+
+    /// Whether this side's stream is open and the handshake done.
+    #[inline]
+    fn is_open(&self) -> bool {
+        matches!(self.socket.state(), State::Established | State::CloseWait)
+    }
+
+    /// Whether smoltcp waits for nothing but segments: all is acknowledged, both ways.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.is_open()
+            && self.socket.send_queue() == 0
+            && self.sender.shown() > 0
+            && !self.owes_acknowledgement()
     }
 
     /// Whether the window that smoltcp believes in has room for all that is not acknowledged.

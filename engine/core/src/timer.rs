@@ -75,6 +75,9 @@ pub struct Deadline {
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     queue: BTreeSet<(Micros, u32)>,
+    /// The first entry after it was looked at, until something happens: an engine on which nothing does is asked for
+    /// it at every tick.
+    known: Option<Deadline>,
 }
 
 impl Timers {
@@ -92,6 +95,7 @@ impl Timers {
                     self.queue.remove(&(armed, slot));
                 }
                 self.queue.insert((at, slot));
+                self.known = None;
                 Some(at)
             }
             (armed, None) => armed,
@@ -101,7 +105,32 @@ impl Timers {
     pub(crate) fn disarm(&mut self, slot: u32, armed: Option<Micros>) {
         if let Some(armed) = armed {
             self.queue.remove(&(armed, slot));
+            self.known = None;
         }
+    }
+
+    /// The true deadline of the first entry, if nothing has happened since it was noted.
+    #[inline]
+    pub(crate) fn known(&self) -> Option<Deadline> {
+        self.known
+    }
+
+    pub(crate) fn know(&mut self, first: Deadline) {
+        self.known = Some(first);
+    }
+
+    /// A flow is about to change: its deadline may be a later one, or another's.
+    #[inline]
+    pub(crate) fn forget(&mut self) {
+        self.known = None;
+    }
+
+    /// The first entry, if it is due.
+    pub(crate) fn first_until(&self, now: Micros) -> Option<(Micros, u32)> {
+        if self.known.is_some_and(|known| known.at > now) {
+            return None;
+        }
+        self.first().filter(|(at, _)| *at <= now)
     }
 
     pub(crate) fn first(&self) -> Option<(Micros, u32)> {
@@ -119,6 +148,26 @@ mod tests {
         let armed = timers.arm(7, None, Some(Micros(10)));
         assert_eq!(timers.arm(7, armed, Some(Micros(20))), Some(Micros(10)));
         assert_eq!(timers.first(), Some((Micros(10), 7)));
+    }
+
+    #[test]
+    fn what_is_known_of_the_first_entry_is_forgotten_with_any_change() {
+        let known = Deadline {
+            at: Micros(10),
+            timer: TimerName::Idle,
+            flow: None,
+        };
+        let mut timers = Timers::default();
+        timers.arm(7, None, Some(Micros(10)));
+        timers.know(known);
+        assert_eq!(timers.arm(8, None, Some(Micros(20))), Some(Micros(20)));
+        assert_eq!(timers.known(), None);
+        timers.know(known);
+        timers.disarm(8, Some(Micros(20)));
+        assert_eq!(timers.known(), None);
+        timers.know(known);
+        assert_eq!(timers.first_until(Micros(9)), None);
+        assert_eq!(timers.first_until(Micros(10)), Some((Micros(10), 7)));
     }
 
     #[test]

@@ -174,7 +174,7 @@ impl Engine {
         query: QueryId,
         resolution: Resolution,
     ) -> Result<(), Misuse> {
-        self.settle(now);
+        self.enter(now);
         let pending = self.pending.take(query).ok_or(Misuse::StaleQuery)?;
         let (rcode, addresses, ttl) = match resolution {
             Resolution::Addresses { mut addresses, ttl } => {

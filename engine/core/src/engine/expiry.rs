@@ -26,10 +26,7 @@ impl Engine {
         self.expire_queries(now);
         // Each flow due is looked at once: afterwards it is dirty, closed, or armed for later.
         let mut due = Vec::new();
-        while let Some((at, slot)) = self.timers.first() {
-            if at > now {
-                break;
-            }
+        while let Some((at, slot)) = self.timers.first_until(now) {
             self.timers.disarm(slot, Some(at));
             if let Some(flow) = self.flows.at(slot) {
                 flow.armed = None;
@@ -183,6 +180,9 @@ impl Engine {
 
     /// The earliest true deadline of any flow. Entries found to be early are moved on the way.
     pub(super) fn first_flow_deadline(&mut self) -> Option<Deadline> {
+        if let Some(known) = self.timers.known() {
+            return Some(known);
+        }
         while let Some((armed, slot)) = self.timers.first() {
             let Some((at, timer)) = self.flow_deadline(armed, slot) else {
                 self.timers.disarm(slot, Some(armed));
@@ -193,11 +193,13 @@ impl Engine {
             };
             if at <= armed {
                 let flow = self.flows.peek(slot).map(|flow| flow.id);
-                return Some(Deadline {
+                let deadline = Deadline {
                     at: armed,
                     timer,
                     flow,
-                });
+                };
+                self.timers.know(deadline);
+                return Some(deadline);
             }
             self.timers.disarm(slot, Some(armed));
             if let Some(flow) = self.flows.at(slot) {
@@ -240,6 +242,9 @@ impl Engine {
                     }
                     // In TIME-WAIT smoltcp only counts down; the flow waits for its dialer.
                     if live.socket.state() == State::TimeWait {
+                        return Some(own);
+                    }
+                    if live.is_quiet() {
                         return Some(own);
                     }
                     let wanted = live.override_at();

@@ -36,7 +36,7 @@ enum Origin {
 impl Engine {
     /// Takes a batch of raw IP frames. Answers come from [`Engine::poll_output`].
     pub fn handle_frames<'a>(&mut self, now: Micros, frames: impl IntoIterator<Item = &'a [u8]>) {
-        self.settle(now);
+        self.enter(now);
         for frame in frames {
             self.counters.frames_in += 1;
             self.counters.bytes_in += frame.len() as u64;
@@ -278,7 +278,7 @@ impl Engine {
         flow: FlowId,
         result: DialResult,
     ) -> Result<(), Misuse> {
-        self.settle(now);
+        self.enter(now);
         let key = self.flow_of(flow)?.key.unpack();
         self.log(now, LogLevel::Debug, Breadcrumb::Flow, |redactor| {
             let (to, label) = (redactor.hide(key.server), result.label());

@@ -6,7 +6,7 @@ use crate::dns::Asker;
 use crate::engine::{BATCH, Engine, Event, augment};
 use crate::key::FlowKey;
 use crate::output::{By, Close, How, RemoteEnd};
-use crate::table::{FlowId, Kind};
+use crate::table::{Flow, FlowId, Kind};
 use crate::tcp::crafted::Crafted;
 use crate::tcp::stack::{Stack, State};
 use crate::tcp::{LAG, Live, Phase};
@@ -29,6 +29,12 @@ enum Verdict {
 }
 
 impl Engine {
+    /// How every input begins.
+    pub(super) fn enter(&mut self, now: Micros) {
+        self.timers.forget();
+        self.settle(now);
+    }
+
     /// Takes the lent bytes off their ring, now that the host has had them.
     pub(super) fn settle(&mut self, now: Micros) {
         let Some((id, count)) = self.lent.take() else {
@@ -79,6 +85,7 @@ impl Engine {
 
     /// Gives `slot` its turn; says how many bytes of which flow are to be lent.
     pub(super) fn pump(&mut self, now: Micros, slot: u32) -> Option<(FlowId, usize)> {
+        self.timers.forget();
         let flow = self.flows.at(slot)?;
         flow.dirty = false;
         let id = flow.id;
@@ -94,10 +101,13 @@ impl Engine {
             Verdict::Bury(close) => {
                 if let Some(flow) = self.finish(slot, close) {
                     self.bury(now, &flow);
+                    self.retire(flow);
                 }
             }
             Verdict::Finish(close) => {
-                self.finish(slot, close);
+                if let Some(flow) = self.finish(slot, close) {
+                    self.retire(flow);
+                }
             }
             Verdict::Abort(close) => self.abort(slot, close),
         }
@@ -165,6 +175,9 @@ impl Engine {
                 let again = augment::note(live, now, sent, out);
                 live.lagging = (live.lagging || (late && sent.payload > 0)) && !again;
                 self.counters.tcp_retransmissions += u64::from(again);
+                if live.said_all(sent) {
+                    break;
+                }
             }
             match edges(live) {
                 Edge::None if !nudged && stalled(&mut self.stack, now, live) => {
@@ -249,6 +262,17 @@ impl Engine {
                 );
             }
         }
+        self.retire(flow);
+    }
+
+    /// Keeps what another flow can use of one that has ended.
+    fn retire(&mut self, flow: Flow) {
+        if let Kind::Tcp(tcp) = flow.kind
+            && let Phase::Live(live) = tcp.phase
+            && !live.worn
+        {
+            self.stack.keep(live.socket);
+        }
     }
 }
 
@@ -297,6 +321,7 @@ fn order_repair(
         return;
     }
     live.sender.repair_ordered();
+    live.worn = true;
     let other = if window == 1 { 2 } else { window - 1 };
     for window in [other, window, window, window, window] {
         let told = live.acknowledgement(window);

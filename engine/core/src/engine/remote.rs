@@ -18,7 +18,7 @@ impl Engine {
     /// # Errors
     /// The flow has ended, is UDP, is not connected yet, or its far side has ended before.
     pub fn remote_data(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<usize, Misuse> {
-        self.settle(now);
+        self.enter(now);
         let live = self.live(flow)?;
         if live.remote_end.is_some() {
             return Err(Misuse::AfterEnd);
@@ -84,7 +84,7 @@ impl Engine {
         from: SocketAddr,
         payload: &[u8],
     ) -> Result<bool, Misuse> {
-        self.settle(now);
+        self.enter(now);
         let filtering = self.config.udp_filtering;
         let place = self.flow_of(flow)?;
         let key = place.tuple();
@@ -127,7 +127,7 @@ impl Engine {
     /// # Errors
     /// The flow has ended.
     pub fn remote_blocked(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse> {
-        self.settle(now);
+        self.enter(now);
         self.set_blocked(flow, true)
     }
 
@@ -136,7 +136,7 @@ impl Engine {
     /// # Errors
     /// The flow has ended.
     pub fn remote_writable(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse> {
-        self.settle(now);
+        self.enter(now);
         self.set_blocked(flow, false)?;
         self.mark_dirty(flow.slot);
         Ok(())
@@ -187,7 +187,7 @@ impl Engine {
         flow: FlowId,
         end: RemoteEnd,
     ) -> Result<(), Misuse> {
-        self.settle(now);
+        self.enter(now);
         if self.flow_of(flow)?.kind.proto() == Proto::Udp {
             let (how, problem) = match end {
                 RemoteEnd::Eof => (How::Fin, None),

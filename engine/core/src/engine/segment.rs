@@ -501,7 +501,8 @@ fn quote(config: &Config, frame: &[u8]) -> Box<[u8]> {
 /// The SYN as smoltcp shall see it later: no payload, no extension headers, the shift of the windows it is shown, and
 /// the default segment size of IPv6 spelled out, where smoltcp has IPv4's.
 pub(super) fn plain_syn(ip: &IpPacket<'_>, segment: &Segment<'_>, scale: u8) -> Vec<u8> {
-    let mut frame = Vec::new();
+    // A base header, and the longest of TCP.
+    let mut frame = Vec::with_capacity(40 + 60);
     plain::write(
         &mut frame,
         ip,

@@ -22,6 +22,9 @@ use crate::time::Micros;
 pub(crate) use smoltcp::socket::tcp::State;
 pub(crate) use smoltcp::storage::Assembler;
 
+/// Octets of rings that are kept for the flows to come. They are neither allocated nor cleared again.
+const SPARE: usize = 256 << 10;
+
 /// smoltcp's part that all flows share.
 pub(crate) struct Stack {
     iface: Interface,
@@ -29,6 +32,8 @@ pub(crate) struct Stack {
     rx_ring: usize,
     tx_ring: usize,
     nagle: bool,
+    /// Closed sockets, the last one first: its rings are still in the caches.
+    spare: Vec<Socket>,
 }
 
 impl fmt::Debug for Stack {
@@ -76,27 +81,56 @@ impl Stack {
             rx_ring,
             tx_ring,
             nagle,
+            spare: Vec::new(),
         }
     }
 
-    /// Opens a socket on `server` and lets it see `syn`, so that its ISN is `isn`. `None` if smoltcp does
-    /// not take the SYN.
-    pub(crate) fn open(
-        &self,
-        now: Micros,
-        syn: &[u8],
-        server: SocketAddr,
-        isn: Seq,
-    ) -> Option<Socket> {
+    fn socket(&self) -> Socket {
         let mut socket = tcp::Socket::new(
             tcp::SocketBuffer::new(vec![0; self.rx_ring]),
             tcp::SocketBuffer::new(vec![0; self.tx_ring]),
         );
         socket.set_ack_delay(None);
         socket.set_nagle_enabled(self.nagle);
-        socket.listen((server.ip(), server.port())).ok()?;
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(socket);
+        Socket {
+            set,
+            handle,
+            state: State::Closed,
+            received: 0,
+            queued: 0,
+            kept: 0,
+            step: 0,
+        }
+    }
+
+    /// Takes a socket back whose flow has ended, for another flow. smoltcp forgets all about it when it listens anew,
+    /// but for what it does to send again: a socket that had to is not to be kept.
+    pub(crate) fn keep(&mut self, mut socket: Socket) {
+        if (self.spare.len() + 1) * (self.rx_ring + self.tx_ring) <= SPARE {
+            socket.tcp_mut().abort();
+            self.spare.push(socket);
+        }
+    }
+
+    /// Gives the kept sockets back to the allocator.
+    pub(crate) fn release(&mut self) {
+        self.spare = Vec::new();
+    }
+
+    /// Opens a socket on `server` and lets it see `syn`, so that its ISN is `isn`. `None` if smoltcp does
+    /// not take the SYN.
+    pub(crate) fn open(
+        &mut self,
+        now: Micros,
+        syn: &[u8],
+        server: SocketAddr,
+        isn: Seq,
+    ) -> Option<Socket> {
+        let mut socket = self.spare.pop().unwrap_or_else(|| self.socket());
+        let endpoint = (server.ip(), server.port());
+        socket.tcp_mut().listen(endpoint).ok()?;
         // smoltcp draws the ISN from the interface that sees the SYN: this one exists for that draw.
         let mut once = interface(self.mtu, isn::seed_for(isn));
         let mut nowhere = FrameBatch::default();
@@ -107,17 +141,10 @@ impl Stack {
             floor: isn,
             emitted: None,
         };
-        once.poll_ingress_single(instant(now), &mut port, &mut set);
+        once.poll_ingress_single(instant(now), &mut port, &mut socket.set);
         let headers = if server.is_ipv6() { 60 } else { 40 };
-        let mut socket = Socket {
-            set,
-            handle,
-            state: State::Listen,
-            received: 0,
-            queued: 0,
-            kept: 0,
-            step: (self.rx_ring / 2).min(self.mtu.saturating_sub(headers)),
-        };
+        socket.kept = 0;
+        socket.step = (self.rx_ring / 2).min(self.mtu.saturating_sub(headers));
         socket.note();
         (socket.state == State::SynReceived).then_some(socket)
     }

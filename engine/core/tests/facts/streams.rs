@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use crate::support::{Bench, Device, Family, Seen, stream, tcp};
+use engine::RemoteEnd;
+
+use crate::support::{Bench, Device, Family, Seen, closes, stream, tcp};
 
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at * 31 % 251) as u8).collect()
@@ -201,4 +203,32 @@ fn options_of_the_ipv4_header_are_looked_through() {
     device.hear(&bench.dialed(flow, engine::DialResult::Connected));
     let data = device.data(b"behind options");
     assert_eq!(stream(&bench.feed([with_options(data)])), b"behind options");
+}
+
+#[test]
+fn a_flow_on_rings_used_before_shows_nothing_of_the_last_one() {
+    let mut bench = Bench::with(|_| {});
+    for round in 0..6 {
+        let mut device = Device::on_port(Family::BOTH[round % 2], 40_000 + round as u16, 443);
+        let flow = bench.connect(&mut device);
+        let mark = b'a' + round as u8;
+        // A hole in the middle: what lies in the ring behind it must not be taken for text that came.
+        let pieces = [
+            device.data(&[mark; 900]),
+            device.data(&[mark; 900]),
+            device.data(&[mark; 900]),
+        ];
+        assert_eq!(stream(&bench.feed([&pieces[0], &pieces[2]])), [mark; 900]);
+        assert_eq!(stream(&bench.feed([&pieces[1]])), [mark; 1800]);
+        let (_, seen) = bench.remote(flow, &vec![mark; 6000]);
+        device.hear(&seen);
+        assert_eq!(device.heard, vec![mark; 6000]);
+        bench.feed([device.ack()]);
+        let seen = bench.feed([device.fin()]);
+        device.hear(&seen);
+        let seen = bench.end(flow, RemoteEnd::Eof);
+        device.hear(&seen);
+        assert!(device.heard_fin);
+        assert_eq!(closes(&bench.feed([device.ack()])), ["device fin"]);
+    }
 }

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod idle;
 mod steady;
 
 use core::time::Duration;

@@ -1,0 +1,123 @@
+//! What an open flow costs while nothing moves on it, before and after it has moved something.
+
+use engine::{Config, DialResult, Engine, FlowId, Micros, Output};
+
+use super::support::{Device, Family, Packet, heap};
+
+const NOW: Micros = Micros::from_secs(1000);
+
+/// Takes everything the engine says; the flow that was dialed.
+fn drain(engine: &mut Engine, device: &mut Device) -> Option<FlowId> {
+    let mut dialed = None;
+    while let Some(output) = engine.poll_output(NOW) {
+        match output {
+            Output::Dial { flow, .. } => dialed = Some(flow),
+            Output::Frames(frames) => {
+                for frame in frames {
+                    if let Packet::Tcp(segment) = Packet::read(frame) {
+                        device.take(&segment);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    dialed
+}
+
+fn feed(engine: &mut Engine, device: &mut Device, frame: &[u8]) -> Option<FlowId> {
+    engine.handle_frames(NOW, [frame]);
+    drain(engine, device)
+}
+
+/// An established flow.
+fn open(engine: &mut Engine, port: u16) -> (Device, FlowId) {
+    let mut device = Device::on_port(Family::V4, port, 443);
+    let syn = device.syn();
+    let flow = feed(engine, &mut device, &syn).expect("a dial");
+    engine
+        .dial_result(NOW, flow, DialResult::Connected)
+        .expect("a pending dial");
+    drain(engine, &mut device);
+    let ack = device.ack();
+    feed(engine, &mut device, &ack);
+    (device, flow)
+}
+
+/// Moves `octets` each way.
+fn exchange(engine: &mut Engine, device: &mut Device, flow: FlowId, octets: usize) {
+    const PIECE: usize = 1024;
+    for _ in 0..octets / PIECE {
+        let text = device.data(&[7; PIECE]);
+        feed(engine, device, &text);
+        let taken = engine
+            .remote_data(NOW, flow, &[5; PIECE])
+            .expect("an open flow");
+        assert_eq!(taken, PIECE, "the device keeps up");
+        drain(engine, device);
+        let ack = device.ack();
+        feed(engine, device, &ack);
+    }
+    assert_eq!(device.heard.len(), octets);
+}
+
+/// Octets of heap that each of `flows` holds; each moves `octets` both ways first.
+fn each(config: Config, flows: u16, octets: usize) -> isize {
+    let before = heap::held();
+    let mut engine = Engine::new(config).expect("sound settings");
+    for at in 0..flows {
+        let (mut device, flow) = open(&mut engine, 20_000 + at);
+        exchange(&mut engine, &mut device, flow, octets);
+    }
+    assert_eq!(engine.counters().tcp_connected, u64::from(flows));
+    (heap::held() - before) / isize::try_from(flows).expect("few")
+}
+
+#[test]
+fn an_idle_flow_costs_little_more_than_its_rings() {
+    let config = |flows: usize| {
+        let mut config = Config::default();
+        config.tcp_limit = flows;
+        config
+    };
+    let idle = each(config(1000), 1000, 0);
+    let moved = each(config(100), 100, 256 << 10);
+    println!("{idle} octets while idle, {moved} after 256 KiB each way");
+    assert!(idle <= 36 << 10, "{idle}");
+    assert!(moved <= 40 << 10, "{moved}");
+}
+
+#[test]
+fn ten_thousand_flows_of_the_preset_for_many_fit_in_a_hundred_megabytes() {
+    let mut config = Config::many_flows();
+    config.tcp_limit = 10_000;
+    config.byte_budget = None;
+    let each = each(config, 10_000, 0);
+    println!("{each} octets");
+    assert!(each <= 10_000, "{each}");
+}
+
+#[test]
+fn a_flow_takes_the_rings_of_one_that_has_ended() {
+    let mut engine = Engine::new(Config::default()).expect("the defaults are sound");
+    let mut held = Vec::new();
+    for round in 0..20 {
+        let (mut device, flow) = open(&mut engine, 20_000 + round);
+        exchange(&mut engine, &mut device, flow, 4096);
+        let peak = heap::held();
+        let fin = device.fin();
+        feed(&mut engine, &mut device, &fin);
+        engine
+            .remote_closed(NOW, flow, engine::RemoteEnd::Eof)
+            .expect("an open flow");
+        drain(&mut engine, &mut device);
+        let ack = device.ack();
+        feed(&mut engine, &mut device, &ack);
+        assert_eq!(engine.counters().tcp_connected, 0);
+        held.push((peak, heap::held()));
+    }
+    // The rings stay when the flow ends, and the next flow allocates none.
+    let (peak, after) = held[10];
+    assert!(peak - after < 16_384, "{held:?}");
+    assert!(held[19].0 <= held[10].0 + 4096, "{held:?}");
+}

@@ -33,9 +33,12 @@ pub(crate) struct Findings {
 }
 
 /// The device's ISN of every tuple that lines may use: any number does, as long as it is always the same, unless a SYN
-/// says which.
+/// says which. The device of a capture has numbers of its own.
 pub(crate) fn isns(scenario: &Scenario, lines: &[(String, Line)]) -> BTreeMap<FlowKey, Seq> {
     let mut isns = BTreeMap::new();
+    if scenario.input.capture.is_some() {
+        return isns;
+    }
     for (index, (_, spec)) in scenario.flows.iter().enumerate() {
         if let Some(key) = key_of(spec.protocol, spec.client, spec.server) {
             let index = u32::try_from(index).unwrap_or(u32::MAX);

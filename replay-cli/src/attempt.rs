@@ -117,7 +117,7 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
             false,
             runner::Way {
                 via: &options.via,
-                mutation: None,
+                ..runner::Way::CORE
             },
         )
         .map_err(|(_, problem)| problem)

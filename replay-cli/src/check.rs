@@ -282,7 +282,7 @@ fn describe(expected: &StreamExpectation) -> String {
 }
 
 /// A tuple as a scenario would name it.
-fn name_of(scenario: &Scenario, flow: &FlowState) -> String {
+pub(crate) fn name_of(scenario: &Scenario, flow: &FlowState) -> String {
     let spec = crate::runner::script::flow_spec(&flow.key, flow.occurrence);
     if let Some(name) = scenario.flow_name(&spec) {
         return name.to_owned();

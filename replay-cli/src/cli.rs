@@ -15,11 +15,14 @@ use crate::term::{ColorChoice, Style, Terminal, draws_progress};
 
 mod arguments;
 mod batch;
+mod bless;
 mod bug;
 mod conformance;
 mod import;
 mod inspect;
 pub(crate) mod live;
+mod record;
+mod review;
 mod run;
 mod schema;
 mod stress;
@@ -27,7 +30,7 @@ mod try_capture;
 
 pub(crate) use crate::capture::problem::diagnostic_of;
 
-/// Turns captures into tests: replays a device's packets through the engine in virtual time and checks what comes out.
+/// Turns captures into tests: a device's packets go through the engine, what comes out is checked.
 #[derive(Debug, Parser)]
 #[command(
     name = "replay",
@@ -37,8 +40,15 @@ pub(crate) use crate::capture::problem::diagnostic_of;
 )]
 #[command(after_help = "`replay --help` has examples and the exit codes.", after_long_help = AFTER_HELP)]
 struct Cli {
-    /// When to colour; NO_COLOR is respected.
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    /// When to colour: auto, always, never; NO_COLOR is respected.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t,
+        hide_possible_values = true
+    )]
     color: ColorChoice,
 
     #[command(subcommand)]
@@ -55,6 +65,12 @@ enum Command {
     Try(try_capture::TryArgs),
     /// Make a scenario from a capture.
     Import(import::ImportArgs),
+    /// Draft a scenario's expectations anew from what a run of it shows.
+    Record(record::RecordArgs),
+    /// Show what drafts would change, and take or reject them one by one.
+    Review(review::ReviewArgs),
+    /// Put drafts in the place of their goldens, or throw them away.
+    Bless(bless::BlessArgs),
     /// Describe a capture: flows, times, and what is wrong with it.
     Inspect(inspect::InspectArgs),
     /// Load the engine with many flows in virtual time, every octet verified.
@@ -73,6 +89,7 @@ Examples:
   replay try phone.pcapng                        does this capture replay?
   replay import phone.pcapng -o expectations/field/phone.json
   replay inspect phone.pcapng                    what is in it, and is it sound?
+  replay record expectations/tcp                 draft what has changed, to be reviewed
 
 Exit codes; of several, the worst (in the order 130, 70, 2, 3, 6, 1, 5, 4):
   0    every expectation was met
@@ -80,7 +97,7 @@ Exit codes; of several, the worst (in the order 130, 70, 2, 3, 6, 1, 5, 4):
   2    the command line is wrong, or an output file cannot be written
   3    an input file is missing, unreadable, damaged or invalid
   4    nothing was selected, so nothing was tested
-  5    drafts wait for review
+  5    drafts wait for review, or files are nobody's
   6    two runs of the same input gave different outputs
   70   a bug in replay or in the engine
   130  interrupted";
@@ -161,6 +178,9 @@ fn execute(command: &Command, terminal: &mut Terminal<'_>) -> io::Result<u8> {
         Command::Conformance(args) => conformance::run(args, terminal),
         Command::Try(args) => try_capture::run(args, terminal),
         Command::Import(args) => import::run(args, terminal),
+        Command::Record(args) => record::run(args, terminal),
+        Command::Review(args) => review::run(args, terminal),
+        Command::Bless(args) => bless::run(args, terminal),
         Command::Inspect(args) => inspect::run(args, terminal),
         Command::Live(args) => live::run(args, terminal),
         Command::Stress(args) => stress::run(args, terminal),

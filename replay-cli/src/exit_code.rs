@@ -15,7 +15,7 @@ pub const BAD_INPUT: u8 = 3;
 /// Nothing was selected: no scenario matched, so nothing was tested.
 pub const NOTHING_SELECTED: u8 = 4;
 
-/// Drafts wait for review beside their goldens.
+/// Drafts wait for review beside their goldens, or there are drafts without a golden or captures without a scenario.
 pub const DRAFTS_PENDING: u8 = 5;
 
 /// Two runs of one scenario differed.

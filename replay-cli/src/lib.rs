@@ -1,13 +1,16 @@
 //! Replays packet captures through the engine in virtual time and holds what comes out against expectations.
 
+mod align;
 pub mod attempt;
 pub mod capture;
 pub mod catalogue;
 mod check;
+pub mod claim;
 pub mod cli;
 pub mod conformance;
 pub mod conversation;
 pub mod diagnostic;
+pub mod draft;
 pub mod duration;
 mod endings;
 pub mod exit_code;
@@ -21,6 +24,7 @@ pub mod notation;
 pub mod outcome;
 pub mod packet;
 mod packetdrill;
+pub mod record;
 pub mod recording;
 pub mod report;
 pub mod runner;

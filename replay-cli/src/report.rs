@@ -119,7 +119,7 @@ pub fn reproduce(scenario: &Path, captures: Option<&Path>, via: &Via) -> String 
 }
 
 /// A word as a shell reads it: quoted where it has to be.
-fn shell_word(word: &str) -> String {
+pub(crate) fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();

@@ -40,6 +40,7 @@ mod stack;
 mod stall;
 mod twins;
 mod versus;
+pub(crate) mod witness;
 pub(crate) mod world;
 
 pub use file::run_file;
@@ -74,6 +75,8 @@ pub(crate) struct Way<'a> {
     pub(crate) via: &'a Via,
     /// A change to what is observed of it.
     pub(crate) mutation: Option<&'a Mutation>,
+    /// Whether emitted frames are kept even if nothing is expected of them.
+    pub(crate) keep_frames: bool,
 }
 
 impl Way<'static> {
@@ -81,6 +84,7 @@ impl Way<'static> {
     pub(crate) const CORE: Self = Self {
         via: &Via::Core,
         mutation: None,
+        keep_frames: false,
     };
 }
 

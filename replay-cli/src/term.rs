@@ -206,8 +206,13 @@ fn steers(character: char) -> bool {
 /// Whether progress may be drawn: on a terminal that is watched, not in continuous integration.
 #[must_use]
 pub fn draws_progress() -> bool {
-    let in_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
-    io::stderr().is_terminal() && !in_ci
+    io::stderr().is_terminal() && !in_ci()
+}
+
+/// Whether this is continuous integration, by the variable CI that its services set.
+#[must_use]
+pub fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
 }
 
 #[cfg(test)]

@@ -6,47 +6,13 @@
 
 use std::path::Path;
 
+use crate::claim::Claim;
 use crate::diagnostic::Place;
 use crate::notation::{Action, Line};
 use crate::outcome::{FailureKind, ScenarioOutcome, Verdict};
 use crate::packetdrill;
 use crate::runner::{FrameChange, Mutation, RunOptions, run_file, run_mutated};
 use crate::scenario::{ClosedList, Expectations, load};
-
-/// A kind of thing that a scenario checks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Claim {
-    /// Emitted packets: `>` lines, `expect.packets`, `never`, silences.
-    Packets,
-    /// Byte streams.
-    Streams,
-    /// Dial requests.
-    Dials,
-    /// Half-closes.
-    HalfCloses,
-    /// Closes.
-    Closes,
-    /// DNS records.
-    Dns,
-    /// Counters.
-    Counters,
-}
-
-impl Claim {
-    /// The word for it in scenarios.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Packets => "packets",
-            Self::Streams => "streams",
-            Self::Dials => "dials",
-            Self::HalfCloses => "half_closes",
-            Self::Closes => "closes",
-            Self::Dns => "dns",
-            Self::Counters => "counters",
-        }
-    }
-}
 
 /// A claim that no change was noticed for.
 #[derive(Clone, Debug, PartialEq, Eq)]

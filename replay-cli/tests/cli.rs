@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 mod cli {
     mod bad_input;
     mod conformance;
+    mod drafts;
     mod nothing;
     mod scripts;
     mod selection;
@@ -41,7 +42,7 @@ fn replay_in<I: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<Item =
 fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_replay"));
     command.current_dir(folder);
-    for variable in ["NO_COLOR", "CLICOLOR_FORCE", "RUST_BACKTRACE"] {
+    for variable in ["CI", "NO_COLOR", "CLICOLOR_FORCE", "RUST_BACKTRACE"] {
         command.env_remove(variable);
     }
     command

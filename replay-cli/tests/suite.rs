@@ -123,38 +123,9 @@ fn every_scenario_is_stored_canonically() {
 }
 
 #[test]
-fn every_capture_has_an_expectation_or_waits_for_one() {
-    /// Captures of what cannot be replayed so far.
-    const WAITING: &[&str] = &["icmp/echo"];
-    let mut missing = Vec::new();
-    let captures = repository().join("captures");
-    for area in std::fs::read_dir(&captures)
-        .expect("captures")
-        .flatten()
-        .filter(|area| area.path().is_dir())
-    {
-        for file in std::fs::read_dir(area.path()).expect("an area").flatten() {
-            let path = file.path();
-            if path
-                .extension()
-                .is_some_and(|kind| kind == "pcap" || kind == "pcapng")
-            {
-                let name = path
-                    .strip_prefix(&captures)
-                    .expect("below captures")
-                    .with_extension("");
-                let expectation = repository()
-                    .join("expectations")
-                    .join(&name)
-                    .with_extension("json");
-                let waits = WAITING.iter().any(|waiting| Path::new(waiting) == name);
-                if !expectation.exists() && !waits {
-                    missing.push(name);
-                }
-            }
-        }
-    }
-    assert!(missing.is_empty(), "{missing:?}");
+fn every_capture_has_a_scenario_or_a_reason() {
+    let waiting = replay::draft::find::waiting(&[repository().join("expectations")], None);
+    assert_eq!(waiting.strays, []);
 }
 
 #[test]

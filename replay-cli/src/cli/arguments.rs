@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use clap::ValueEnum;
 
+use super::Stop;
+use crate::diagnostic::Diagnostic;
 use crate::runner::Via;
 use crate::scenario::Device;
 
@@ -64,6 +66,17 @@ pub(crate) fn parse_device(text: &str) -> Result<Device, String> {
         .map(address)
         .collect::<Result<_, _>>()
         .map(Device::Addresses)
+}
+
+/// Refuses to write drafts or goldens in continuous integration, whoever asks: what a person has not looked at is no golden.
+pub(crate) fn refuse_in_ci(command: &str) -> Result<(), Stop> {
+    if !crate::term::in_ci() {
+        return Ok(());
+    }
+    let what = format!("`replay {command}` writes nothing in continuous integration: CI is set");
+    Err(Stop::usage(Diagnostic::new(what).help(
+        "run it where a person looks at what it writes, and commit that",
+    )))
 }
 
 #[cfg(test)]

@@ -44,20 +44,24 @@ pub(super) fn check_captures(captures: Option<&Path>) -> Result<(), Stop> {
 pub(super) fn select(paths: &[PathBuf], default: &str) -> Result<Discovery, Stop> {
     let mut paths = paths.to_vec();
     if paths.is_empty() {
-        let folder = expectations_upward(default).ok_or_else(|| {
-            let what = format!(
-                "nothing selected: there is no folder {} here or above",
-                Path::new("expectations").join(default).display()
-            );
-            let help = "name scenario files or folders: `replay run PATH...`";
-            Stop::Refused(
-                vec![Diagnostic::new(what).help(help)],
-                exit_code::NOTHING_SELECTED,
-            )
-        })?;
-        paths.push(folder);
+        paths.push(expectations(default)?);
     }
     discover(&paths).map_err(|problems| Stop::Refused(problems, exit_code::BAD_INPUT))
+}
+
+/// The folder `below` in the nearest expectations/.
+pub(super) fn expectations(below: &str) -> Result<PathBuf, Stop> {
+    expectations_upward(below).ok_or_else(|| {
+        let what = format!(
+            "nothing selected: there is no folder {} here or above",
+            Path::new("expectations").join(below).display()
+        );
+        let help = "name scenario files or folders: `replay run PATH...`";
+        Stop::Refused(
+            vec![Diagnostic::new(what).help(help)],
+            exit_code::NOTHING_SELECTED,
+        )
+    })
 }
 
 /// A folder of the nearest expectations, as short as it can be written from here.

@@ -11,6 +11,7 @@ use super::Stop;
 use super::arguments::{Format, WayIn};
 use super::batch::{self, Progress};
 use crate::diagnostic::Diagnostic;
+use crate::draft::find::{self, Stray, Waiting};
 use crate::exit_code;
 use crate::outcome::{ScenarioOutcome, Verdict};
 use crate::report::human::{self, Detail, Look};
@@ -79,11 +80,12 @@ Examples:
   replay run --list expectations/udp
   replay run handshake.pkt                    a packetdrill script, server side
 
-Exit codes; of several, the worst (in the order 70, 2, 3, 6, 1, 4):
+Exit codes; of several, the worst (in the order 70, 2, 3, 6, 1, 5, 4):
   0   every expectation was met
   1   an expectation failed
   3   a scenario or one of its files is missing or invalid
   4   nothing was selected, so nothing was tested
+  5   below a folder named, drafts wait for review or files are nobody's
   6   two runs of a scenario gave different outputs
   70  a bug in replay or in the engine";
 
@@ -112,7 +114,9 @@ pub(crate) fn run(args: &RunArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
         let style = terminal.style;
         human::scripts(terminal.out(), &results.outcomes, style)?;
     }
-    report(args, &results, started.elapsed(), terminal)?;
+    let waiting = find::waiting(&discovery.folders, args.captures.as_deref());
+    report(args, &results, &waiting, started.elapsed(), terminal)?;
+    let unreviewed = said_what_waits(&waiting, terminal)?;
     let missing = batch::said_what_is_missing(&discovery, terminal)?;
     if missing == exit_code::SUCCESS && results.totals.exit_code() == exit_code::NOTHING_SELECTED {
         let why = if results.totals.not_applicable > 0 {
@@ -122,7 +126,32 @@ pub(crate) fn run(args: &RunArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
         };
         terminal.say(&format!("nothing selected: {why}, nothing was tested"))?;
     }
+    let missing = exit_code::worst(missing, unreviewed);
     Ok(exit_code::worst(missing, results.totals.exit_code()))
+}
+
+/// Says which drafts wait for review, and which files are nobody's; that is an exit code.
+fn said_what_waits(waiting: &Waiting, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
+    for draft in &waiting.drafts {
+        terminal.say(&format!("draft: {} waits for review", draft.display()))?;
+    }
+    for Stray { path, why } in &waiting.strays {
+        terminal.say(&format!("stray: {} is {why}", path.display()))?;
+    }
+    if !waiting.drafts.is_empty() {
+        terminal.say("  help: look at drafts with `replay review`")?;
+    }
+    if !waiting.strays.is_empty() {
+        terminal.say(&format!(
+            "  help: throw away a draft with `replay bless --reject`; give a capture a scenario with `replay import`, or a reason in captures/{}",
+            find::WITHOUT_SCENARIO
+        ))?;
+    }
+    Ok(if waiting.is_empty() {
+        exit_code::SUCCESS
+    } else {
+        exit_code::DRAFTS_PENDING
+    })
 }
 
 fn list(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Result<(), Stop> {
@@ -198,6 +227,7 @@ fn is_of_scripts(found: &[Found]) -> bool {
 fn report(
     args: &RunArgs,
     results: &Results,
+    waiting: &Waiting,
     wall: Duration,
     terminal: &mut Terminal<'_>,
 ) -> Result<(), Stop> {
@@ -205,7 +235,13 @@ fn report(
         Format::Human if args.quiet => {}
         Format::Human => writeln!(terminal.out(), "{}", human::summary(&results.totals, wall))?,
         Format::Json => {
-            let run = report::json::run(&results.outcomes, &results.totals);
+            let mut run = report::json::run(&results.outcomes, &results.totals);
+            let drafts = waiting.drafts.iter().map(|path| path.to_string_lossy());
+            run["drafts"] = drafts.collect();
+            let strays = waiting.strays.iter();
+            run["strays"] = strays
+                .map(|Stray { path, why }| json!({ "path": path.to_string_lossy(), "why": why }))
+                .collect();
             writeln!(terminal.out(), "{run:#}")?;
         }
     }

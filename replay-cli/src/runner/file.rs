@@ -38,6 +38,7 @@ fn run_way(path: &Path, options: &RunOptions, mutation: Option<&Mutation>) -> Ve
     let way = Way {
         via: &options.via,
         mutation,
+        keep_frames: false,
     };
     if path.extension().is_some_and(|extension| extension == "pkt") {
         return vec![super::packetdrill::run_script(path, way)];
@@ -79,13 +80,16 @@ fn run_way(path: &Path, options: &RunOptions, mutation: Option<&Mutation>) -> Ve
 }
 
 /// What a scenario needs from other places than its own values.
-struct Prepared {
+pub(super) struct Prepared {
     capture: Option<Conversations>,
     /// `input.frames`, each with its pointer.
-    lines: Vec<(String, Line)>,
+    pub(super) lines: Vec<(String, Line)>,
 }
 
-fn prepare(loaded: &LoadedScenario, options: &RunOptions) -> Result<Prepared, Vec<Diagnostic>> {
+pub(super) fn prepare(
+    loaded: &LoadedScenario,
+    options: &RunOptions,
+) -> Result<Prepared, Vec<Diagnostic>> {
     let scenario = &loaded.scenario;
     let mut problems = Vec::new();
     let mut lines = Vec::new();
@@ -325,7 +329,7 @@ fn slack(via: &Via) -> u64 {
     }
 }
 
-fn play(
+pub(super) fn play(
     loaded: &LoadedScenario,
     scenario: &Scenario,
     prepared: &Prepared,
@@ -340,7 +344,8 @@ fn play(
             None => diagnostic,
         }
     };
-    let keep = !scenario.expect.packets.is_empty() || !scenario.expect.never.is_empty();
+    let keep =
+        way.keep_frames || !scenario.expect.packets.is_empty() || !scenario.expect.never.is_empty();
     if let Some(capture) = &prepared.capture {
         return play_capture(scenario, loaded.folder(), capture, keep, way).map_err(place);
     }

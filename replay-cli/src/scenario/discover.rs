@@ -8,10 +8,10 @@ use super::json::{self, Value};
 use crate::diagnostic::{Diagnostic, nearest};
 
 /// The folder whose structure gives scenarios their names.
-const EXPECTATIONS: &str = "expectations";
+pub(crate) const EXPECTATIONS: &str = "expectations";
 
 /// The folder captures are relative to.
-const CAPTURES: &str = "captures";
+pub(crate) const CAPTURES: &str = "captures";
 
 /// What was found in the files and folders named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Discovery {
     pub found: Vec<Found>,
     /// The folders named in which there was none: nothing was selected there, which is not the same as success.
     pub empty_folders: Vec<PathBuf>,
+    /// All folders that were named.
+    pub folders: Vec<PathBuf>,
 }
 
 /// One scenario file.
@@ -44,22 +46,25 @@ pub enum FoundKind {
     Packetdrill,
 }
 
-/// Finds the scenarios in files and folders; folders are searched in depth, drafts (`.json.new`) and hidden names left out.
+/// Finds the scenarios in files, folders and patterns of both; folders are searched in depth, drafts (`.json.new`) and hidden names
+/// left out.
 ///
 /// # Errors
 ///
-/// One diagnostic for each path that does not exist, cannot be read, or is a file of another sort.
+/// One diagnostic for each path that does not exist, cannot be read, or is a file of another sort, and for each pattern without a match.
 pub fn discover(paths: &[PathBuf]) -> Result<Discovery, Vec<Diagnostic>> {
     let mut errors = Vec::new();
     let mut by_file = BTreeMap::new();
     let mut empty_folders = Vec::new();
-    for path in paths {
+    let mut folders = Vec::new();
+    for path in &expand(paths, |path| path.is_dir() || is_scenario_file(path))? {
         let mut files = Vec::new();
         if path.is_dir() {
-            collect(path, &mut files, &mut errors);
+            files = files_below(path, &mut errors, is_scenario_file);
             if files.is_empty() {
                 empty_folders.push(path.clone());
             }
+            folders.push(path.clone());
         } else if let Err(error) = named_file(path) {
             errors.push(error);
         } else {
@@ -86,6 +91,7 @@ pub fn discover(paths: &[PathBuf]) -> Result<Discovery, Vec<Diagnostic>> {
     Ok(Discovery {
         found,
         empty_folders,
+        folders,
     })
 }
 
@@ -197,8 +203,51 @@ fn similar_name(folder: &Path, wanted: &str) -> Option<String> {
     nearest(wanted, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
-/// Adds the scenario files of a folder and its subfolders, in any order.
-fn collect(folder: &Path, files: &mut Vec<PathBuf>, errors: &mut Vec<Diagnostic>) {
+/// Paths with patterns (`*`, `**`, `?`, `[a-z]`) in the place of what they match and is wanted; what exists as it is written stands
+/// for itself.
+pub(crate) fn expand(
+    paths: &[PathBuf],
+    wanted: impl Fn(&Path) -> bool,
+) -> Result<Vec<PathBuf>, Vec<Diagnostic>> {
+    let mut expanded = Vec::new();
+    let mut errors = Vec::new();
+    for path in paths {
+        let pattern = path
+            .to_str()
+            .filter(|text| text.contains(['*', '?', '[']) && !path.exists());
+        let Some(pattern) = pattern else {
+            expanded.push(path.clone());
+            continue;
+        };
+        let wrong = |what: String| Diagnostic::new(what).in_file(path);
+        match glob::glob(pattern) {
+            Err(error) => errors.push(wrong(format!("this is no pattern: {}", error.msg))),
+            Ok(matches) => {
+                let before = expanded.len();
+                expanded.extend(matches.flatten().filter(|path| wanted(path)));
+                if expanded.len() == before {
+                    errors.push(
+                        wrong("nothing matches this pattern".to_owned())
+                            .help("`*` stands for a part of a name, `**` for any folders"),
+                    );
+                }
+            }
+        }
+    }
+    if errors.is_empty() {
+        Ok(expanded)
+    } else {
+        Err(errors)
+    }
+}
+
+/// The files of a folder and its subfolders that are wanted, in any order.
+pub(crate) fn files_below(
+    folder: &Path,
+    errors: &mut Vec<Diagnostic>,
+    wanted: impl Fn(&Path) -> bool,
+) -> Vec<PathBuf> {
+    let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         let entries = match fs::read_dir(&folder) {
@@ -218,10 +267,22 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>, errors: &mut Vec<Diagnostic>
             // Links to folders are not followed: they can lead back up.
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 folders.push(path);
-            } else if is_scenario_file(&path) && path.is_file() {
+            } else if wanted(&path) && path.is_file() {
                 files.push(path);
             }
         }
+    }
+    files
+}
+
+/// The capture that a scenario file replays, as far as the file can be read.
+pub(crate) fn capture_of(scenario: &Path, captures: Option<&Path>) -> Option<PathBuf> {
+    let text = fs::read_to_string(scenario).ok()?;
+    let (root, _) = json::parse(&text).ok()?;
+    let input = root.member("input")?;
+    match &input.member("capture")?.value {
+        Value::String(capture) => resolve_capture(capture, scenario, captures).ok(),
+        _ => None,
     }
 }
 
@@ -247,7 +308,7 @@ fn named_file(path: &Path) -> Result<(), Diagnostic> {
         .to_string_lossy()
         .into_owned();
     Err(if name.ends_with(".json.new") {
-        wrong("this is a draft, not a scenario").help("review it against the file beside it first")
+        wrong("this is a draft, not a scenario").help("review it first: `replay review`")
     } else if [".pcap", ".pcapng", ".cap", ".gz"]
         .iter()
         .any(|ending| name.ends_with(ending))

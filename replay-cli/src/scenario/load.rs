@@ -213,7 +213,8 @@ fn empty(path: &Path) -> Diagnostic {
         .help(FIRST_LINES)
 }
 
-fn read(path: &Path) -> Result<String, Diagnostic> {
+/// The text of a scenario file, if that is what it can be.
+pub(crate) fn read(path: &Path) -> Result<String, Diagnostic> {
     let failed = |what: String| Diagnostic::new(what).in_file(path);
     let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use replay::capture::CaptureReader;
+use replay::draft::find::{WITHOUT_SCENARIO, excuses};
 
 use super::{files_below, shown};
 
@@ -13,13 +14,11 @@ const LIMIT: u64 = 20_000;
 /// What every note says about a capture, as the beginnings of lines.
 const NOTED: [&str; 4] = ["# ", "- Client", "- Vantage:", "- Licence:"];
 
-/// Captures that no scenario of the same name replays, one a line: name, then the reason.
-const WITHOUT_EXPECTATION: &str = include_str!("without_expectation.txt");
-
 pub(super) fn check(root: &Path) -> Vec<String> {
     let mut problems = Vec::new();
     let folder = root.join("captures");
     let index = fs::read_to_string(folder.join("README.md")).unwrap_or_default();
+    let excused = fs::read_to_string(folder.join(WITHOUT_SCENARIO)).unwrap_or_default();
     let mut names = Vec::new();
     for path in files_below(&folder) {
         if !is_capture(&path) {
@@ -29,7 +28,7 @@ pub(super) fn check(root: &Path) -> Vec<String> {
         let about = |what: String| format!("{}: {what}", shown(&path, root));
         problems.extend(size(&path).map(about));
         problems.extend(note(&path).into_iter().map(about));
-        problems.extend(expectation(root, &name).map(about));
+        problems.extend(expectation(root, &name, &excused).map(about));
         problems.extend(index_row(&index, &path, &name).map(about));
         names.push(name);
     }
@@ -44,9 +43,10 @@ pub(super) fn check(root: &Path) -> Vec<String> {
             "captures/README.md lists {name}, which is not there"
         ));
     }
-    for (name, _) in excused().filter(|(name, _)| !names.iter().any(|known| known == name)) {
+    for (name, _) in excuses(&excused).filter(|(name, _)| !names.iter().any(|known| known == name))
+    {
         problems.push(format!(
-            "without_expectation.txt lists {name}, which is not there"
+            "captures/{WITHOUT_SCENARIO} lists {name}, which is not there"
         ));
     }
     problems
@@ -74,26 +74,19 @@ fn note(path: &Path) -> Vec<String> {
         .collect()
 }
 
-fn expectation(root: &Path, name: &str) -> Option<String> {
+fn expectation(root: &Path, name: &str, list: &str) -> Option<String> {
     let scenario: PathBuf = root.join("expectations").join(format!("{name}.json"));
-    let reason = excused()
+    let reason = excuses(list)
         .find(|(excused, _)| *excused == name)
         .map(|(_, reason)| reason);
     match (scenario.is_file(), reason) {
         (true, None) => None,
         (false, Some(reason)) if !reason.is_empty() => None,
         (false, _) => Some(format!(
-            "no scenario expectations/{name}.json; write one, or a reason into xtask/src/check/without_expectation.txt"
+            "no scenario expectations/{name}.json; write one, or a reason into captures/{WITHOUT_SCENARIO}"
         )),
         (true, Some(_)) => Some("has a scenario, and a reason for having none".to_owned()),
     }
-}
-
-fn excused() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let lines = WITHOUT_EXPECTATION
-        .lines()
-        .filter(|line| !line.starts_with('#') && !line.trim().is_empty());
-    lines.map(|line| line.split_once(' ').unwrap_or((line, "")))
 }
 
 /// Holds the capture's row of the index against the file.

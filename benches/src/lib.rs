@@ -2,4 +2,5 @@
 
 mod bare;
 mod counted;
+pub mod times;
 pub mod workload;

@@ -2,15 +2,26 @@
 //!
 //! ```text
 //! benches WORKLOAD [FLOWS [SHARE]]       prints one line of JSON: frames, octets, seconds
+//! benches times                          nanoseconds of the engine per frame, and the floor under them
 //! ```
 
 use std::process::ExitCode;
 use std::time::Instant;
 
+use benches::times;
 use benches::workload::{Workload, run};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments == ["times"] {
+        return match times::print() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(trouble) => {
+                eprintln!("{trouble}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let workload = arguments.first().and_then(|name| Workload::named(name));
     let number = |at: usize| {
         arguments
@@ -23,6 +34,7 @@ fn main() -> ExitCode {
         for workload in Workload::ALL {
             eprintln!("  {:14} {}", workload.name(), workload.what());
         }
+        eprintln!("or: benches times");
         return ExitCode::from(2);
     };
     let flows = flows.map_or_else(|| workload.flows(), |flows| flows as usize);

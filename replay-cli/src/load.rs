@@ -9,6 +9,7 @@
 //! [`Session`] puts the engine between the two; another stack needs only a loop of its own.
 
 mod client;
+pub mod clock;
 mod device;
 mod far;
 mod pattern;

@@ -1,0 +1,74 @@
+//! How long the engine is at work in a session: its calls, timed one by one, for benches. Off unless asked for.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+thread_local! {
+    static SPENT: Cell<Option<Spent>> = const { Cell::new(None) };
+}
+
+/// What the engine's calls took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Wall-clock time within the calls.
+    pub time: Duration,
+    /// How many calls.
+    pub calls: u64,
+}
+
+/// Begins to time the engine's calls on this thread.
+pub fn watch() {
+    SPENT.set(Some(Spent::default()));
+}
+
+/// What the calls took since [`watch`], which ends with this.
+pub fn spent() -> Spent {
+    SPENT.take().unwrap_or_default()
+}
+
+/// What the clock itself adds to the time of each call, from many calls of nothing.
+#[must_use]
+pub fn overhead() -> Duration {
+    const CALLS: u32 = 10_000;
+    watch();
+    for _ in 0..CALLS {
+        let _timed = Timed::begin();
+    }
+    spent().time / CALLS
+}
+
+/// Times a call while it lives.
+pub(super) struct Timed(Option<Instant>);
+
+impl Timed {
+    pub(super) fn begin() -> Self {
+        Self(SPENT.get().map(|_| Instant::now()))
+    }
+}
+
+impl Drop for Timed {
+    fn drop(&mut self) {
+        if let (Some(began), Some(spent)) = (self.0, SPENT.get()) {
+            SPENT.set(Some(Spent {
+                time: spent.time + began.elapsed(),
+                calls: spent.calls + 1,
+            }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_counted_between_watch_and_spent() {
+        drop(Timed::begin());
+        watch();
+        drop(Timed::begin());
+        drop(Timed::begin());
+        assert_eq!(spent().calls, 2);
+        drop(Timed::begin());
+        assert_eq!(spent(), Spent::default());
+    }
+}

@@ -1,8 +1,8 @@
 //! `benches times`: nanoseconds of the engine per frame, at few flows and at many, and the floor under them.
 //!
 //! Only calls of the engine are timed, and what the clock itself adds to each is taken off. Each figure is the
-//! difference of two runs, the second with more of the same, as with instructions. Seconds move with the machine and
-//! with what else runs on it: the ratios say more, and the least of several runs more than the rest.
+//! difference of two, the second with more of the same, as with instructions, and of each the least of several runs is
+//! taken: seconds move with the machine and with what else runs on it. The ratios say more.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -45,37 +45,34 @@ pub fn print() -> Result<(), String> {
         println!("  checksum, {name:11}   {sum:6.0}");
     }
     println!();
-    println!(
-        "workload      flows   ns a frame   (of {RUNS} runs: least, most)   to the fewest flows"
-    );
+    println!("workload      flows   ns a frame    times the fewest flows");
     let mut base = (Workload::Idle, 1.0);
     for (workload, flows, shares) in ROWS {
-        let mut runs = (0..RUNS)
-            .map(|_| per_frame(workload, flows, shares))
-            .collect::<Result<Vec<_>, _>>()?;
-        runs.sort_by(f64::total_cmp);
-        let (least, median, most) = (runs[0], runs[RUNS / 2], runs[RUNS - 1]);
+        let each = per_frame(workload, flows, shares)?;
         if base.0 != workload {
-            base = (workload, median);
+            base = (workload, each);
         }
-        println!(
-            "{:12} {flows:6} {median:12.0}   ({least:.0}, {most:.0}) {:22.2}",
-            workload.name(),
-            median / base.1
-        );
+        let (name, times) = (workload.name(), each / base.1);
+        println!("{name:12} {flows:6} {each:12.0} {times:22.2}");
     }
     Ok(())
 }
 
-/// Nanoseconds of a frame more.
+/// Nanoseconds of a frame more: the least of several runs with more of the same, less the least of those with less.
 fn per_frame(workload: Workload, flows: usize, shares: (u64, u64)) -> Result<f64, String> {
     let overhead = clock::overhead();
     let timed = |share| -> Result<(Duration, Done), String> {
-        clock::watch();
-        let done = run(workload, flows, share);
-        let spent = clock::spent();
-        let calls = u32::try_from(spent.calls).unwrap_or(u32::MAX);
-        Ok((spent.time.saturating_sub(overhead * calls), done?))
+        let mut least = Duration::MAX;
+        let mut last = None;
+        for _ in 0..RUNS {
+            clock::watch();
+            let done = run(workload, flows, share);
+            let spent = clock::spent();
+            let calls = u32::try_from(spent.calls).unwrap_or(u32::MAX);
+            least = least.min(spent.time.saturating_sub(overhead * calls));
+            last = Some(done?);
+        }
+        last.map(|done| (least, done)).ok_or_else(String::new)
     };
     let (few, few_done) = timed(shares.0)?;
     let (many, many_done) = timed(shares.1)?;

@@ -104,17 +104,18 @@ pub(crate) fn tcp_udp_verifies(addresses: &Addresses, protocol: u8, segment: &[u
 /// Adds up little-endian words of 64 bits with the carry put back in, the last one padded with zeros.
 fn sum_words(bytes: &[u8]) -> u64 {
     let (words, tail) = bytes.as_chunks::<8>();
-    let (blocks, rest) = words.as_chunks::<32>();
-    // Four sums beside each other: an addition waits for the carry of the one before it, and not for those of the other
-    // sums.
-    let mut sums = [0; 4];
+    let (blocks, rest) = words.as_chunks::<16>();
+    // Two sums beside each other: an addition waits for the carry of the one before it, and not for those of the other
+    // sum.
+    let mut sums = [0; 2];
     for block in blocks {
         let (runs, _) = block.as_chunks::<8>();
         for (sum, run) in sums.iter_mut().zip(runs) {
             *sum = sum_run(*sum, run);
         }
     }
-    let mut sum = sums.into_iter().fold(0, end_around);
+    let [sum, other] = sums;
+    let mut sum = end_around(sum, other);
     let (fours, last) = rest.as_chunks::<4>();
     for four in fours {
         sum = sum_run(sum, four);

@@ -9,12 +9,16 @@
 
 pub(crate) mod challenge;
 pub(crate) mod crafted;
+mod deadline;
+mod incoming;
 pub(crate) mod isn;
 pub(crate) mod sack;
 pub(crate) mod sender;
 pub(crate) mod silly;
 pub(crate) mod stack;
 pub(crate) mod tombstone;
+
+pub(crate) use incoming::Placement;
 
 use core::time::Duration;
 
@@ -23,7 +27,6 @@ use crate::config::Config;
 use crate::dns::Streams;
 use crate::output::{By, RemoteEnd};
 use crate::packet::Segment;
-use crate::plain::Plain;
 use crate::seq::Seq;
 use crate::tcp::challenge::Allowance;
 use crate::tcp::crafted::Crafted;
@@ -31,7 +34,6 @@ use crate::tcp::sack::Holes;
 use crate::tcp::sender::{Sender, Told};
 use crate::tcp::stack::{Emitted, Socket, State};
 use crate::time::Micros;
-use crate::timer::TimerName;
 
 /// How far smoltcp's clock is set forward for the first text after a SYN-ACK that was repeated.
 pub(crate) const LAG: Duration = Duration::from_secs(1);
@@ -392,16 +394,6 @@ impl Live {
         u32::from(self.device_window) << self.window_scale
     }
 
-    /// Whether a segment asks whether the flow is alive (RFC 9293 section 3.8.4), without text. smoltcp answers one a
-    /// second.
-    #[inline]
-    pub(crate) fn is_bare_probe(&self, segment: &Segment<'_>) -> bool {
-        segment.payload.is_empty()
-            && !segment.fin
-            && self.handshake_done()
-            && segment.seq.plus(1) == self.expected()
-    }
-
     /// Notes text that smoltcp was just shown, `expected` being RCV.NXT before it. Says whether it stands behind a
     /// hole.
     #[inline]
@@ -440,86 +432,6 @@ impl Live {
         } else {
             self.emitted
         }
-    }
-
-    /// Whether an acknowledgement is older than any that can still be on its way (RFC 5961 section 5.2).
-    #[inline]
-    pub(crate) fn is_ancient(&self, ack: Seq) -> bool {
-        i64::from(self.acked.minus(ack)) > i64::from(self.max_window)
-    }
-
-    /// Whether a segment is a copy of the FIN that was received.
-    pub(crate) fn is_fin_again(&self, segment: &Segment<'_>) -> bool {
-        segment.fin
-            && segment.payload.is_empty()
-            && self.device_closed()
-            && segment.seq.plus(1) == self.expected()
-    }
-
-    /// Remembers a FIN within the window; says whether the text before it was all received before. smoltcp forgets
-    /// a FIN behind a hole, and takes text it had, with a FIN, for a mere duplicate.
-    pub(crate) fn keep_fin(&mut self, segment: &Segment<'_>) -> bool {
-        let text = u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
-        let (end, expected) = (segment.seq.plus(text), self.expected());
-        if self.device_closed() || end.is_before(expected) || end.is_after(self.edge) {
-            return false;
-        }
-        self.fin_at = Some(end);
-        text > 0 && end == expected
-    }
-
-    /// The FIN that was kept, once nothing is missing before it.
-    #[inline]
-    pub(crate) fn kept_fin(&self) -> Option<Crafted> {
-        let at = self.fin_at?;
-        (self.handshake_done() && !self.device_closed() && at == self.expected()).then_some(
-            Crafted {
-                seq: at,
-                ack: self.acked,
-                window: self.field_for(self.acked),
-                fin: true,
-                octet: false,
-            },
-        )
-    }
-
-    /// Whether [`Live::repair`] may find anything to change.
-    #[inline]
-    pub(crate) fn may_need_repair(&self, segment: &Segment<'_>) -> bool {
-        segment.fin
-            || self.device_closed()
-            || segment.ack.is_none_or(|ack| ack.is_before(self.acked))
-    }
-
-    /// What must be changed about a segment before smoltcp may see it; `field` is the window field to put in the
-    /// place of its own.
-    pub(crate) fn repair(&self, segment: &Segment<'_>, field: u16) -> Option<Plain> {
-        let mut plain = Plain::whole(segment);
-        let text = u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
-        let end = segment.seq.plus(text);
-        let mut needed = false;
-        if segment.fin && text > 0 && end.is_after(self.edge) {
-            // smoltcp keeps the FIN of a segment whose text it cuts at the window's edge.
-            plain.without_fin = true;
-            needed = true;
-        }
-        if text > 0 && self.device_closed() && end.is_after(self.expected()) {
-            // RFC 9293 section 3.10.7.4, seventh: text after a FIN is ignored; smoltcp would deliver it.
-            plain.payload = false;
-            plain.without_fin = true;
-            needed = true;
-        }
-        let ack = segment.ack.unwrap_or(self.acked);
-        if self.handshake_done() && ack.is_before(self.acked) && segment.sequence_len() > 0 {
-            // smoltcp drops the text of a segment whose acknowledgement is old; RFC 9293 section 3.10.7.4, fifth,
-            // ignores only the acknowledgement.
-            plain.ack = Some((self.acked, field));
-            needed = true;
-        }
-        if needed && plain.ack.is_none() {
-            plain.ack = Some((ack, field));
-        }
-        needed.then_some(plain)
     }
 
     /// The next octet expected from the device (RCV.NXT), which may be ahead of what was acknowledged.
@@ -571,15 +483,6 @@ impl Live {
         matches!(self.socket.state(), State::Established | State::CloseWait)
     }
 
-    /// Whether smoltcp waits for nothing but segments: all is acknowledged, both ways.
-    #[inline]
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.is_open()
-            && self.socket.send_queue() == 0
-            && self.sender.shown() > 0
-            && !self.owes_acknowledgement()
-    }
-
     /// Whether the window that smoltcp believes in has room for all that is not acknowledged.
     pub(crate) fn window_holds_all(&self) -> bool {
         usize::try_from(self.sender.shown()).is_ok_and(|shown| shown >= self.socket.send_queue())
@@ -596,16 +499,6 @@ impl Live {
         }
     }
 
-    /// When the device is to be probed, if it is: it is silent, and nothing is owed that would be sent anyway.
-    fn keep_alive(&self, config: &Config) -> Option<(Micros, TimerName)> {
-        let idle = config.keep_alive?;
-        if !self.handshake_done() || self.unacknowledged() || self.socket.send_queue() > 0 {
-            return None;
-        }
-        let waited = config.keep_alive_interval.saturating_mul(self.probes);
-        Some((self.heard.plus(idle).plus(waited), TimerName::KeepAlive))
-    }
-
     /// Whether something left that the device has not acknowledged.
     pub(crate) fn unacknowledged(&self) -> bool {
         self.emitted.is_after(self.acked)
@@ -617,80 +510,9 @@ impl Live {
         // A device may open its window a few octets at a time, each its own segment.
         u32::try_from(segments * 4).unwrap_or(u32::MAX)
     }
-
-    /// The deadlines that are the engine's own, not smoltcp's.
-    pub(crate) fn own_deadline(&self, config: &Config) -> (Micros, TimerName) {
-        let idle = if self.handshake_done() {
-            if self.socket.state() == State::FinWait2 {
-                (
-                    self.last_activity.plus(config.tcp_fin_wait),
-                    TimerName::FinWait,
-                )
-            } else if self.first_end.is_some() {
-                (
-                    self.last_activity.plus(config.tcp_half_closed),
-                    TimerName::HalfClosed,
-                )
-            } else {
-                (self.last_activity.plus(config.tcp_idle), TimerName::Idle)
-            }
-        } else {
-            (
-                self.opened.plus(config.handshake_timeout),
-                TimerName::Handshake,
-            )
-        };
-        let limit = (self.handshake_done() && self.unacknowledged()).then(|| {
-            (
-                self.progress.plus(config.retransmission_limit),
-                TimerName::RetransmissionLimit,
-            )
-        });
-        let linger =
-            matches!(self.remote_end, Some(RemoteEnd::Reset | RemoteEnd::Error)).then(|| {
-                (
-                    self.ended_at
-                        .unwrap_or(self.last_activity)
-                        .plus(config.linger),
-                    TimerName::Linger,
-                )
-            });
-        [limit, linger, self.keep_alive(config)]
-            .into_iter()
-            .flatten()
-            .fold(
-                idle,
-                |first, other| if other.0 < first.0 { other } else { first },
-            )
-    }
-
-    /// Where a segment stands in the receive window (RFC 9293 section 3.10.7.4).
-    pub(crate) fn reset_placement(&self, segment: &Segment<'_>) -> Placement {
-        let expected = self.expected();
-        if segment.seq == expected {
-            Placement::Exact
-        } else if segment.seq.is_after(expected)
-            && segment.seq.is_before(self.edge.latest(expected.plus(1)))
-        {
-            Placement::InWindow
-        } else {
-            Placement::Outside
-        }
-    }
 }
 
 /// Octets of text that fit a packet without options.
 fn largest_segment(mtu: usize, v6: bool) -> u16 {
     u16::try_from(mtu.saturating_sub(if v6 { 60 } else { 40 })).unwrap_or(u16::MAX)
-}
-
-/// Where a reset stands (RFC 5961 section 3.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Placement {
-    /// At RCV.NXT: it counts.
-    Exact,
-    /// Elsewhere in the window: challenged.
-    InWindow,
-    /// Outside the window: ignored.
-    Outside,
 }

@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 thread_local! {
-    static SPENT: Cell<Option<Spent>> = const { Cell::new(None) };
+    static WATCHED: Cell<bool> = const { Cell::new(false) };
+    static SPENT: Cell<Spent> = const { Cell::new(Spent::NOTHING) };
 }
 
 /// What the engine's calls took.
@@ -16,14 +17,23 @@ pub struct Spent {
     pub calls: u64,
 }
 
+impl Spent {
+    const NOTHING: Self = Self {
+        time: Duration::ZERO,
+        calls: 0,
+    };
+}
+
 /// Begins to time the engine's calls on this thread.
 pub fn watch() {
-    SPENT.set(Some(Spent::default()));
+    SPENT.set(Spent::NOTHING);
+    WATCHED.set(true);
 }
 
 /// What the calls took since [`watch`], which ends with this.
 pub fn spent() -> Spent {
-    SPENT.take().unwrap_or_default()
+    WATCHED.set(false);
+    SPENT.take()
 }
 
 /// What the clock itself adds to the time of each call, from many calls of nothing.
@@ -42,17 +52,18 @@ pub(super) struct Timed(Option<Instant>);
 
 impl Timed {
     pub(super) fn begin() -> Self {
-        Self(SPENT.get().map(|_| Instant::now()))
+        Self(WATCHED.get().then(Instant::now))
     }
 }
 
 impl Drop for Timed {
     fn drop(&mut self) {
-        if let (Some(began), Some(spent)) = (self.0, SPENT.get()) {
-            SPENT.set(Some(Spent {
+        if let Some(began) = self.0 {
+            let spent = SPENT.get();
+            SPENT.set(Spent {
                 time: spent.time + began.elapsed(),
                 calls: spent.calls + 1,
-            }));
+            });
         }
     }
 }
@@ -69,6 +80,6 @@ mod tests {
         drop(Timed::begin());
         assert_eq!(spent().calls, 2);
         drop(Timed::begin());
-        assert_eq!(spent(), Spent::default());
+        assert_eq!(spent(), Spent::NOTHING);
     }
 }

@@ -21,6 +21,7 @@ impl Engine {
     /// flow once.
     pub fn handle_timeout(&mut self, now: Micros) {
         self.counters.timeouts += 1;
+        self.stack.trim(now);
         self.settle(now);
         self.expire_fragments(now);
         self.expire_queries(now);

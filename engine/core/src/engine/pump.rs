@@ -32,6 +32,7 @@ impl Engine {
     /// How every input begins.
     pub(super) fn enter(&mut self, now: Micros) {
         self.timers.forget();
+        self.stack.trim(now);
         self.settle(now);
     }
 
@@ -101,13 +102,11 @@ impl Engine {
             Verdict::Bury(close) => {
                 if let Some(flow) = self.finish(slot, close) {
                     self.bury(now, &flow);
-                    self.retire(flow);
+                    self.retire(now, flow);
                 }
             }
             Verdict::Finish(close) => {
-                if let Some(flow) = self.finish(slot, close) {
-                    self.retire(flow);
-                }
+                self.finish(slot, close);
             }
             Verdict::Abort(close) => self.abort(slot, close),
         }
@@ -262,16 +261,15 @@ impl Engine {
                 );
             }
         }
-        self.retire(flow);
     }
 
-    /// Keeps what another flow can use of one that has ended.
-    fn retire(&mut self, flow: Flow) {
+    /// Keeps what another flow can use of one that has ended in order.
+    fn retire(&mut self, now: Micros, flow: Flow) {
         if let Kind::Tcp(tcp) = flow.kind
             && let Phase::Live(live) = tcp.phase
             && !live.worn
         {
-            self.stack.keep(live.socket);
+            self.stack.keep(now, live.socket);
         }
     }
 }

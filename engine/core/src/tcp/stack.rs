@@ -4,6 +4,7 @@
 //! constant. `Interface::poll` is never called: a peer can make one socket emit for ever.
 
 use core::fmt;
+use core::time::Duration;
 use std::net::SocketAddr;
 
 use smoltcp::iface::{self, Interface, SocketHandle, SocketSet};
@@ -24,6 +25,10 @@ pub(crate) use smoltcp::storage::Assembler;
 
 /// Octets of rings that are kept for the flows to come. They are neither allocated nor cleared again.
 const SPARE: usize = 256 << 10;
+/// The same while flows come and go.
+const SPARE_BUSY: usize = 2 << 20;
+/// How long after the last of them that is over.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// smoltcp's part that all flows share.
 pub(crate) struct Stack {
@@ -34,6 +39,8 @@ pub(crate) struct Stack {
     nagle: bool,
     /// Closed sockets, the last one first: its rings are still in the caches.
     spare: Vec<Socket>,
+    /// When one of them was kept last.
+    spared: Micros,
 }
 
 impl fmt::Debug for Stack {
@@ -82,6 +89,7 @@ impl Stack {
             tx_ring,
             nagle,
             spare: Vec::new(),
+            spared: Micros(0),
         }
     }
 
@@ -107,14 +115,32 @@ impl Stack {
 
     /// Takes a socket back whose flow has ended, for another flow. smoltcp forgets all about it when it listens anew,
     /// but for what it does to send again: a socket that had to is not to be kept.
-    pub(crate) fn keep(&mut self, mut socket: Socket) {
-        if (self.spare.len() + 1) * (self.rx_ring + self.tx_ring) <= SPARE {
+    pub(crate) fn keep(&mut self, now: Micros, mut socket: Socket) {
+        if self.spare.len() < self.most_spare(SPARE_BUSY) {
             socket.tcp_mut().abort();
             self.spare.push(socket);
+            self.spared = now;
         }
     }
 
-    /// Gives the kept sockets back to the allocator.
+    fn most_spare(&self, octets: usize) -> usize {
+        octets / (self.rx_ring + self.tx_ring).max(1)
+    }
+
+    /// Gives kept sockets back to the allocator once no flow has ended for a while; a few stay.
+    #[inline]
+    pub(crate) fn trim(&mut self, now: Micros) {
+        if self.spare.is_empty() || now <= self.spared.plus(BUSY) {
+            return;
+        }
+        let most = self.most_spare(SPARE);
+        if self.spare.len() > most {
+            self.spare.truncate(most);
+            self.spare.shrink_to_fit();
+        }
+    }
+
+    /// Gives all kept sockets back to the allocator.
     pub(crate) fn release(&mut self) {
         self.spare = Vec::new();
     }

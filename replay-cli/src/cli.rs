@@ -73,7 +73,7 @@ enum Command {
     Bless(bless::BlessArgs),
     /// Describe a capture: flows, times, and what is wrong with it.
     Inspect(inspect::InspectArgs),
-    /// Load the engine with many flows in virtual time, every octet verified.
+    /// Load the engine or its driver with many flows, every octet verified.
     Stress(stress::StressArgs),
     /// Run the engine on a TUN device with real sockets (Linux, root).
     Live(live::LiveArgs),

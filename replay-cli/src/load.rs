@@ -10,16 +10,21 @@
 
 mod client;
 pub mod clock;
+mod datagrams;
 mod device;
 mod far;
 mod pattern;
+mod plan;
+mod remotes;
 mod session;
 mod weather;
 mod wire;
 
-pub use client::{FlowPlan, Side};
 pub use device::{Device, DeviceTotals};
 pub use far::{Far, FarTotals};
 pub use pattern::Pattern;
+pub use plan::{DatagramPlan, FlowPlan, Side};
+pub(crate) use remotes::slot_of;
+pub use remotes::{Border, Remotes};
 pub use session::{Session, Stalled};
 pub use weather::Weather;

@@ -119,6 +119,7 @@ pub(crate) struct RunOutput {
 /// The engine's settings for a scenario.
 pub(crate) fn config(settings: &EngineSettings) -> Config {
     let EngineSettings {
+        preset,
         mtu,
         hop_limit,
         tcp_limit,
@@ -159,7 +160,11 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         udp_queue,
         output_limit,
     } = settings;
-    let mut config = Config::default();
+    let mut config = match preset {
+        None => Config::default(),
+        Some(scenario::Preset::ManyFlows) => Config::many_flows(),
+        Some(scenario::Preset::Phone) => Config::phone(),
+    };
     if let Some(control) = congestion_control {
         config.congestion_control = *control;
     }
@@ -212,7 +217,7 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         };
     }
     config.pending_dials = pending_dials.map(|limit| limit as usize);
-    config.byte_budget = byte_budget.as_ref().map(size);
+    config.byte_budget = byte_budget.as_ref().map(size).or(config.byte_budget);
     config.keep_alive = keep_alive.as_ref().map(time);
     if let Some(probes) = keep_alive_probes {
         config.keep_alive_probes = *probes;
@@ -246,8 +251,8 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         config.output_limit = *limit as usize;
     }
     config.nagle = nagle.unwrap_or(config.nagle);
-    config.rx_buffer = rx_buffer.as_ref().map(size);
-    config.tx_buffer = tx_buffer.as_ref().map(size);
+    config.rx_buffer = rx_buffer.as_ref().map(size).or(config.rx_buffer);
+    config.tx_buffer = tx_buffer.as_ref().map(size).or(config.tx_buffer);
     for (field, value) in [
         (&mut config.tcp_idle, tcp_idle),
         (&mut config.udp_idle, udp_idle),

@@ -38,7 +38,7 @@ pub use dialer::{
     True, When,
 };
 pub use engine_settings::{
-    DialFailure, EngineSettings, Martians, PathPolicy, Refusal, UdpFiltering, UdpMapping,
+    DialFailure, EngineSettings, Martians, PathPolicy, Preset, Refusal, UdpFiltering, UdpMapping,
 };
 pub use expect::{
     CloseExpectation, DialExpectation, DnsExpectation, Expectations, HalfCloseExpectation, How,

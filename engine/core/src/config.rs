@@ -191,6 +191,21 @@ impl Config {
         }
     }
 
+    /// Settings for a tunnel on a phone, whose process may have 50 MB: an MTU of 4,064 octets, 256 TCP and 256 UDP flows,
+    /// which together take 16 MiB at most, and 1,024 frames toward the device (4 MiB). With the driver's limits for a phone
+    /// the sum of all bounds is below 32 MiB.
+    #[must_use]
+    pub fn phone() -> Self {
+        Self {
+            mtu: 4064,
+            tcp_limit: 256,
+            udp_limit: 256,
+            byte_budget: Some(16 << 20),
+            output_limit: 1024,
+            ..Self::default()
+        }
+    }
+
     /// Pending dials in force.
     pub(crate) fn dial_limit(&self) -> usize {
         self.pending_dials.unwrap_or(self.tcp_limit)

@@ -23,12 +23,15 @@ enum SchemaOf {
     Scenario,
     /// The stress scenarios of `replay stress`.
     Stress,
+    /// What `replay stress --format json` prints.
+    StressReport,
 }
 
 pub(crate) fn run(args: &SchemaArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     let text = match args.format {
         SchemaOf::Scenario => scenario_schema_text(),
         SchemaOf::Stress => crate::stress::schema_text(),
+        SchemaOf::StressReport => crate::stress::report_schema_text(),
     };
     terminal.out().write_all(text.as_bytes())?;
     Ok(exit_code::SUCCESS)

@@ -1,20 +1,24 @@
-//! `replay stress`: many flows at once in virtual time, held against limits.
+//! `replay stress`: many flows at once, in virtual time or against the driver, held against limits.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use clap::Args;
-use serde_json::json;
+use clap::{Args, ValueEnum};
 
 use super::Stop;
 use super::arguments::Format;
-use super::batch::Progress;
 use crate::diagnostic::Diagnostic;
-use crate::duration::Size;
 use crate::exit_code;
-use crate::scenario::EngineSettings;
-use crate::stress::{self, Kind, Limits, Link, Outcome, Side, Stress, TcpGroup, UdpGroup};
+use crate::scenario::Preset;
+use crate::stress::{self, Measures, Outcome, Played, Report, Stress, Way};
 use crate::term::Terminal;
+
+mod flags;
+mod watch;
+
+use flags::LoadFlags;
+use watch::Bar;
 
 /// Where the standard set is.
 const STANDARD: &str = "expectations/stress";
@@ -24,47 +28,56 @@ const STANDARD: &str = "expectations/stress";
 pub(crate) struct StressArgs {
     /// Scenario files or folders; the standard set of expectations/stress/ if neither these nor flows are given.
     paths: Vec<PathBuf>,
-    /// TCP flows of a load made here, 1 to 20,000.
-    #[arg(long, value_name = "N")]
-    flows: Option<u32>,
-    /// Octets of each flow from the device.
-    #[arg(long, value_name = "SIZE", default_value = "1MiB")]
-    up: Size,
-    /// Octets of each flow toward the device.
-    #[arg(long, value_name = "SIZE", default_value = "1MiB")]
-    down: Size,
-    /// Connections in all, each flow followed by another.
-    #[arg(long, value_name = "N", requires = "flows")]
-    connections: Option<u32>,
-    /// Datagrams that come back.
-    #[arg(long, value_name = "N")]
-    datagrams: Option<u64>,
-    /// UDP flows they are shared out over.
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    udp_flows: u32,
-    /// Octets of each datagram.
-    #[arg(long, value_name = "N", default_value_t = 512)]
-    size: u32,
-    /// Frames lost out of a thousand.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    loss: u32,
-    /// The MTU of the device.
-    #[arg(long, value_name = "N")]
-    mtu: Option<u32>,
+    /// By which way the engine is driven: as a library in virtual time, or by the driver's loop in real time.
+    #[arg(long, value_enum, value_name = "WAY", default_value_t)]
+    via: StressVia,
+    /// What dials with --via driver: far sides in memory, or real sockets on the loopback interface.
+    #[arg(long, value_enum, value_name = "DIALER", default_value_t)]
+    dialer: Dialer,
+    /// Settings to begin with: many_flows (rings of 4 KiB), phone (MTU 4064, 50 MB in all).
+    #[arg(long, value_name = "NAME", value_parser = flags::preset)]
+    preset: Option<Preset>,
+    #[command(flatten)]
+    load: LoadFlags,
     /// What form the results have.
     #[arg(long, value_enum, value_name = "FORM", default_value_t)]
     format: Format,
 }
 
+/// By which way the engine is driven.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum StressVia {
+    /// The engine as a library, in virtual time; each scenario twice.
+    #[default]
+    Core,
+    /// The driver's loop on a thread of its own, in real time.
+    Driver,
+}
+
+/// What dials against the driver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Dialer {
+    /// Far sides in memory: what engine and driver cost.
+    #[default]
+    Memory,
+    /// Real sockets on the loopback interface: the whole path.
+    Sockets,
+}
+
 const EXAMPLES: &str = "\
 Examples:
-  replay stress                                        the standard set
+  replay stress                                        the standard set, in virtual time
+  replay stress --via driver                           the same against the driver: throughput, lag, memory
   replay stress expectations/stress/phone.json         one scenario
   replay stress --flows 1000 --up 64KiB --down 1MiB    a load of one's own
+  replay stress --flows 100 --turns 20 --think 50ms --remote-reads 1MiB
   replay stress --datagrams 1000000 --udp-flows 1024
+  replay stress --via driver --dialer sockets --flows 16
 
-Exit codes: 0 all limits were kept; 1 one was missed, or an octet was lost; 3 a file is missing or invalid;
-4 nothing was selected; 6 two runs differed";
+Limits that depend on the machine are judged with --via driver only. Ctrl-C prints what was measured so far.
+
+Exit codes: 0 all limits were kept; 1 one was missed, or an octet was lost; 2 the command line is wrong; 3 a file is
+missing or invalid; 4 nothing was selected; 6 two runs differed; 130 interrupted";
 
 pub(crate) fn run(args: &StressArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     let scenarios = scenarios(args)?;
@@ -72,91 +85,122 @@ pub(crate) fn run(args: &StressArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
         terminal.say("nothing selected: no stress scenario was found, nothing was tested")?;
         return Ok(exit_code::NOTHING_SELECTED);
     }
-    let mut progress = Progress::of(scenarios.len(), terminal.progress);
-    let (mut results, mut missed, mut unsteady) = (Vec::new(), 0, 0);
-    for (name, scenario) in &scenarios {
-        let began = Instant::now();
-        let play = || {
-            stress::run(scenario)
-                .map_err(|what| Stop::input(Diagnostic::new(format!("{name}: {what}"))))
-        };
-        let (outcome, again) = (play()?, play()?);
-        let seconds = began.elapsed().as_secs_f64() / 2.0;
-        missed += usize::from(!outcome.missed.is_empty());
-        unsteady += usize::from(outcome != again);
-        if args.format == Format::Human {
-            human(
-                terminal,
-                name,
-                &scenario.title,
-                &outcome,
-                seconds,
-                outcome == again,
-            )?;
+    watch::listen();
+    let way = match (args.via, args.dialer) {
+        (StressVia::Core, Dialer::Memory) => Way::Core,
+        (StressVia::Driver, Dialer::Memory) => Way::Memory,
+        (StressVia::Driver, Dialer::Sockets) => Way::Sockets,
+        (StressVia::Core, Dialer::Sockets) => {
+            let what = "sockets need real time";
+            return Err(Stop::usage(Diagnostic::new(what).help("add --via driver")));
         }
-        results.push(json!({
-            "scenario": name, "title": scenario.title, "seconds": seconds, "steady": outcome == again, "outcome": outcome,
-        }));
-        progress.step();
+    };
+    let mut bar = Bar::of(scenarios.len(), terminal.progress);
+    let mut report = Report {
+        schema: 1,
+        via: if way == Way::Core { "core" } else { "driver" }.to_owned(),
+        dialer: match way {
+            Way::Core => None,
+            Way::Memory => Some("memory".to_owned()),
+            Way::Sockets => Some("sockets".to_owned()),
+        },
+        interrupted: false,
+        passed: 0,
+        missed: 0,
+        unsteady: 0,
+        results: Vec::new(),
+    };
+    for (name, scenario) in &scenarios {
+        bar.begin(name);
+        let played = play(name, scenario, way, &mut bar)?;
+        bar.end();
+        report.interrupted |= played.outcome.interrupted;
+        report.missed += usize::from(!played.outcome.missed.is_empty());
+        report.unsteady += usize::from(!played.steady);
+        if args.format == Format::Human {
+            bar.make_way(|| human(terminal, &played))?;
+            bar.make_way(|| terminal.flush())?;
+        }
+        report.results.push(played);
+        if report.interrupted {
+            break;
+        }
     }
-    progress.bar.finish_and_clear();
-    let passed = results.len() - missed;
+    bar.finish();
+    let cut = usize::from(report.interrupted);
+    report.passed = report.results.len().saturating_sub(report.missed + cut);
     match args.format {
         Format::Json => {
-            let all = json!({ "schema": 1, "passed": passed, "missed": missed, "unsteady": unsteady, "results": results });
-            writeln!(terminal.out(), "{all:#}")?;
+            let text = serde_json::to_string_pretty(&report).unwrap_or_default();
+            writeln!(terminal.out(), "{text}")?;
         }
         Format::Human => writeln!(
             terminal.out(),
-            "{} stress scenarios: {passed} passed, {missed} missed a limit",
-            results.len()
+            "{} stress scenarios: {} passed, {} missed a limit{}",
+            report.results.len(),
+            report.passed,
+            report.missed,
+            if report.interrupted {
+                ", interrupted"
+            } else {
+                ""
+            },
         )?,
     }
-    Ok(match (unsteady, missed) {
-        (0, 0) => exit_code::SUCCESS,
-        (0, _) => exit_code::EXPECTATION_FAILED,
-        _ => exit_code::NONDETERMINISM,
+    Ok(match (report.interrupted, report.unsteady, report.missed) {
+        (true, ..) => exit_code::INTERRUPTED,
+        (false, 0, 0) => exit_code::SUCCESS,
+        (false, 0, _) => exit_code::EXPECTATION_FAILED,
+        (false, ..) => exit_code::NONDETERMINISM,
     })
 }
 
-fn human(
-    terminal: &mut Terminal<'_>,
-    name: &str,
-    title: &str,
-    outcome: &Outcome,
-    seconds: f64,
-    steady: bool,
-) -> Result<(), Stop> {
-    let word = if outcome.missed.is_empty() && steady {
-        "PASS"
-    } else {
-        "MISS"
+/// Plays a scenario: twice in virtual time, once against the driver.
+fn play(name: &str, scenario: &Stress, way: Way, bar: &mut Bar) -> Result<Played, Stop> {
+    let began = Instant::now();
+    let refused = |what| Stop::input(Diagnostic::new(format!("{name}: {what}")));
+    let outcome = stress::run(scenario, way, bar).map_err(refused)?;
+    let mut seconds = began.elapsed().as_secs_f64();
+    let mut steady = true;
+    if way == Way::Core && !outcome.interrupted {
+        let again = stress::run(scenario, way, bar).map_err(refused)?;
+        steady = again.interrupted || outcome == again;
+        seconds = began.elapsed().as_secs_f64() / 2.0;
+    }
+    Ok(Played {
+        scenario: name.to_owned(),
+        title: scenario.title.clone(),
+        seconds,
+        steady,
+        outcome,
+    })
+}
+
+fn human(terminal: &mut Terminal<'_>, played: &Played) -> Result<(), Stop> {
+    let Played {
+        scenario,
+        title,
+        seconds,
+        steady,
+        outcome,
+    } = played;
+    let word = match (outcome.interrupted, outcome.missed.is_empty() && *steady) {
+        (true, _) => "STOP",
+        (false, true) => "PASS",
+        (false, false) => "MISS",
     };
     let out = terminal.out();
-    writeln!(out, "{word} {name}  ({title})")?;
-    let octets = outcome.octets_up + outcome.octets_down;
-    let [sent, _, back] = outcome.datagrams;
-    writeln!(
-        out,
-        "  {} flows, {} octets up, {} down, {back} of {sent} datagrams back; {} frames in, {} out, {} dropped, {} + {} sent again",
-        outcome.flows_served,
-        outcome.octets_up,
-        outcome.octets_down,
-        outcome.frames_in,
-        outcome.frames_out,
-        outcome.drops,
-        outcome.retransmissions[0],
-        outcome.retransmissions[1],
-    )?;
-    let heap = outcome
-        .peak_heap
-        .map_or_else(|| "not counted".to_owned(), |peak| format!("{peak} octets"));
-    writeln!(
-        out,
-        "  {:.3} s of virtual time in {seconds:.2} s ({:.1} Gbit/s, device and far side included), peak heap {heap}",
-        outcome.virtual_us as f64 / 1e6,
-        octets as f64 * 8.0 / 1e9 / seconds.max(1e-9),
-    )?;
+    writeln!(out, "{word} {scenario}  ({title})")?;
+    counts(out, outcome)?;
+    match &outcome.measures {
+        None => writeln!(
+            out,
+            "  {:.3} s of virtual time in {seconds:.2} s, peak heap {}",
+            outcome.virtual_us.unwrap_or(0) as f64 / 1e6,
+            octets(outcome.peak_heap),
+        )?,
+        Some(measures) => measured(out, outcome, measures)?,
+    }
     for miss in &outcome.missed {
         writeln!(out, "  missed: {miss}")?;
     }
@@ -166,9 +210,93 @@ fn human(
     Ok(())
 }
 
+fn counts(out: &mut dyn Write, outcome: &Outcome) -> std::io::Result<()> {
+    let [sent, _, back] = outcome.datagrams;
+    writeln!(
+        out,
+        "  {} of {} flows, {} octets up, {} down, {sent} datagrams sent, {back} came back",
+        outcome.flows_served, outcome.flows_wanted, outcome.octets_up, outcome.octets_down,
+    )?;
+    writeln!(
+        out,
+        "  {} frames in, {} out, {} dropped, {} + {} sent again",
+        outcome.frames_in,
+        outcome.frames_out,
+        outcome.drops,
+        outcome.retransmissions[0],
+        outcome.retransmissions[1],
+    )
+}
+
+fn measured(out: &mut dyn Write, outcome: &Outcome, measures: &Measures) -> std::io::Result<()> {
+    writeln!(
+        out,
+        "  {:.3} s: {:.2} Gbit/s up, {:.2} Gbit/s down, {:.0} frames/s",
+        measures.seconds,
+        measures.octets_up_per_second * 8.0 / 1e9,
+        measures.octets_down_per_second * 8.0 / 1e9,
+        measures.frames_per_second,
+    )?;
+    if let (Some(each), Some(all)) = (measures.nanoseconds_per_frame, measures.driver_seconds) {
+        writeln!(
+            out,
+            "  the driver's thread worked {all:.3} s, {each:.0} ns a frame"
+        )?;
+    }
+    for (name, of) in [
+        ("turns", measures.turn_us),
+        ("lag", measures.lag_us),
+        ("inbox wait", measures.inbox_wait_us),
+    ] {
+        writeln!(
+            out,
+            "  {name}: p50 {} us, p99 {} us, max {} us, of {}",
+            of.p50, of.p99, of.max, of.count
+        )?;
+    }
+    write!(out, "  heap at most {}", octets(outcome.peak_heap))?;
+    if let Some(each) = measures.allocations_per_frame {
+        write!(out, ", {each:.4} allocations a frame")?;
+    }
+    let resident = &measures.resident;
+    writeln!(
+        out,
+        ", resident {} more at most",
+        octets(resident.peak_growth)
+    )?;
+    if let Some(idle) = resident.per_idle_flow {
+        let used = octets(resident.per_used_flow);
+        writeln!(
+            out,
+            "  resident for each idle flow {idle} octets, after its octets {used}"
+        )?;
+    }
+    if let Some(cost) = &measures.cost_ratio {
+        writeln!(
+            out,
+            "  a frame costs {:.2} times what it does with {} flows ({:.0} ns)",
+            cost.ratio, cost.flows, cost.baseline_nanoseconds_per_frame
+        )?;
+    }
+    Ok(())
+}
+
+fn octets(count: Option<u64>) -> String {
+    count.map_or_else(
+        || "not counted".to_owned(),
+        |count| format!("{count} octets"),
+    )
+}
+
 fn scenarios(args: &StressArgs) -> Result<Vec<(String, Stress)>, Stop> {
-    if args.flows.is_some() || args.datagrams.is_some() {
-        return made(args).map(|scenario| vec![("command line".to_owned(), scenario)]);
+    if args.load.any() {
+        if let Some(path) = args.paths.first() {
+            let what = "a scenario and a load of flags exclude each other";
+            let help = "leave out the file, or --flows and --datagrams";
+            return Err(Stop::usage(Diagnostic::new(what).in_file(path).help(help)));
+        }
+        let scenario = args.load.scenario(args.preset)?;
+        return Ok(vec![("command line".to_owned(), scenario)]);
     }
     let standard = [PathBuf::from(STANDARD)];
     let paths = if args.paths.is_empty() {
@@ -180,44 +308,13 @@ fn scenarios(args: &StressArgs) -> Result<Vec<(String, Stress)>, Stop> {
     for path in paths {
         collect(path, &mut found)?;
     }
-    found.iter().map(|path| read(path)).collect()
-}
-
-fn made(args: &StressArgs) -> Result<Stress, Stop> {
-    let group = |flows| TcpGroup {
-        flows,
-        up: args.up,
-        down: args.down,
-        connections: args.connections,
-        every: crate::duration::Micros::ZERO,
-        closes_first: Side::Device,
-        stays_open: false,
-        device_stalls_until: crate::duration::Micros::ZERO,
-        remote_stalls_until: crate::duration::Micros::ZERO,
-    };
-    let scenario = Stress {
-        schema: 1,
-        kind: Kind::Stress,
-        title: "a load from the command line".to_owned(),
-        engine: EngineSettings {
-            mtu: args.mtu,
-            ..EngineSettings::default()
-        },
-        tcp: args.flows.map(group).into_iter().collect(),
-        udp: args.datagrams.map(|datagrams| UdpGroup {
-            flows: args.udp_flows,
-            datagrams,
-            size: args.size,
-        }),
-        link: Link {
-            loss: args.loss,
-            reorder: 0,
-            seed: 1,
-        },
-        limits: Limits::default(),
-    };
-    let text = serde_json::to_string(&scenario).unwrap_or_default();
-    stress::parse(Path::new("command line"), &text).map_err(Stop::usage)
+    let mut scenarios = Vec::new();
+    for path in &found {
+        let (name, mut scenario) = read(path)?;
+        scenario.engine.preset = args.preset.or(scenario.engine.preset);
+        scenarios.push((name, scenario));
+    }
+    Ok(scenarios)
 }
 
 fn collect(path: &Path, found: &mut Vec<PathBuf>) -> Result<(), Stop> {

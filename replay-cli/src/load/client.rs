@@ -4,59 +4,15 @@
 use engine::{FrameBatch, Micros};
 
 use super::pattern::{Pattern, downstream, upstream};
+use super::plan::{FlowPlan, Side};
 use super::wire::{self, ACK, Ends, FIN, Header, PSH, RST, SYN};
-
-/// Which side closes first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Side {
-    /// The device, when it has sent and received all.
-    #[default]
-    Device,
-    /// The far side, when it has sent and received all.
-    Remote,
-}
-
-/// What one flow is to carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FlowPlan {
-    /// Octets from the device.
-    pub up: u64,
-    /// Octets toward the device.
-    pub down: u64,
-    /// When its SYN leaves.
-    pub start: Micros,
-    /// Which side closes first.
-    pub closes_first: Side,
-    /// Whether it is closed at all once all octets have arrived.
-    pub stays_open: bool,
-    /// Until when the device's app reads nothing: its window is shut from the handshake on.
-    pub device_stalls_until: Micros,
-    /// Until when the far side reads nothing.
-    pub remote_stalls_until: Micros,
-}
-
-impl FlowPlan {
-    /// A flow that starts at once, carries so many octets, and is closed by the device.
-    #[must_use]
-    pub const fn new(up: u64, down: u64) -> Self {
-        Self {
-            up,
-            down,
-            start: Micros(0),
-            closes_first: Side::Device,
-            stays_open: false,
-            device_stalls_until: Micros(0),
-            remote_stalls_until: Micros(0),
-        }
-    }
-}
 
 /// By how much the client's window fields are shifted.
 const SHIFT: u8 = 7;
 /// The window field of a client whose app reads.
 const OPEN: u16 = 0xffff;
-/// Without progress for so long the client sends again.
-const PATIENCE: u64 = 250_000;
+/// Octets that wait at most for an app that reads slowly.
+const APP: u64 = 64 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -88,10 +44,25 @@ pub(super) struct Client {
     unacknowledged: u8,
     owes_ack: bool,
     fin_sent: bool,
+    /// It was sent once, though it may have to be sent again.
+    fin_left: bool,
     fin_acked: bool,
     peer_fin: Option<u64>,
     moved: Micros,
+    /// Without progress for so long it sends again, microseconds.
+    patience: u64,
     duplicates: u8,
+    /// The turn of question and answer it is in, from 0 on, and the octets it may send by now.
+    turn: u32,
+    limit: u64,
+    /// When it has something to do that no frame brings: a thought ends, an app has read.
+    wake: Option<Micros>,
+    /// Since when the app reads.
+    opened: Micros,
+    /// How far the window has been open, in octets of the stream.
+    edge: u64,
+    /// Whether it asks what the window is.
+    probes: bool,
     pub(super) retransmissions: u64,
     /// Whether the device lists it as having something to say.
     pub(super) listed: bool,
@@ -108,14 +79,22 @@ impl Client {
         port: u16,
         server_port: u16,
         mtu: usize,
+        patience: u64,
     ) -> Self {
+        let most = mtu as u32 - 40;
+        let mss = if plan.segment == 0 {
+            most
+        } else {
+            most.min(plan.segment)
+        };
+        let limit = if plan.held { 0 } else { plan.share(plan.up, 1) };
         Self {
             number,
             plan,
             port,
             server_port,
             state: State::Idle,
-            mss: mtu as u32 - 40,
+            mss,
             window: 0,
             shift: 0,
             peer_isn: 0,
@@ -127,10 +106,18 @@ impl Client {
             unacknowledged: 0,
             owes_ack: false,
             fin_sent: false,
+            fin_left: false,
             fin_acked: false,
             peer_fin: None,
             moved: Micros(0),
+            patience,
             duplicates: 0,
+            turn: 0,
+            limit,
+            wake: None,
+            opened: Micros(0),
+            edge: 0,
+            probes: false,
             retransmissions: 0,
             listed: false,
             reset: false,
@@ -165,7 +152,31 @@ impl Client {
         now >= self.plan.device_stalls_until
     }
 
-    fn header(&self, now: Micros, seq: u32, flags: u8) -> Header {
+    /// Octets that the app can have read by now.
+    fn consumed(&self, now: Micros) -> u64 {
+        let micros = u128::from(now.0.saturating_sub(self.opened.0));
+        let read = micros * u128::from(self.plan.device_reads) / 1_000_000;
+        u64::try_from(read).unwrap_or(u64::MAX).min(self.got)
+    }
+
+    /// The window field: open wide, shut, or as far as an app has read that reads slowly.
+    fn window_field(&mut self, now: Micros) -> u16 {
+        if !self.reads(now) {
+            return 0;
+        }
+        if self.plan.device_reads == 0 {
+            return OPEN;
+        }
+        let edge = self.consumed(now) + APP;
+        // It opens in steps worth a segment, never less far than before (RFC 9293 section 3.8.6.2.2).
+        if edge >= self.edge + u64::from(self.mss) {
+            self.edge = edge;
+        }
+        u16::try_from((self.edge - self.got.min(self.edge)).div_ceil(1 << SHIFT)).unwrap_or(OPEN)
+    }
+
+    fn header(&mut self, now: Micros, seq: u32, flags: u8) -> Header {
+        let window = self.window_field(now);
         let fin = u32::from(self.peer_fin == Some(self.got));
         Header {
             port: self.port,
@@ -173,7 +184,7 @@ impl Client {
             seq,
             ack: (self.peer_isn.wrapping_add(1).wrapping_add(self.got as u32)).wrapping_add(fin),
             flags,
-            window: if self.reads(now) { OPEN } else { 0 },
+            window,
         }
     }
 
@@ -223,7 +234,7 @@ impl Client {
         out: &mut FrameBatch,
     ) -> bool {
         let room = (self.acked + self.window).saturating_sub(self.sent);
-        let left = self.plan.up - self.sent;
+        let left = self.limit.saturating_sub(self.sent);
         let len = left.min(room).min(u64::from(self.mss));
         // No tiny segments while more is to come and something is on its way (RFC 9293 section 3.8.6.2.1).
         let full = len == left || len == u64::from(self.mss) || self.sent == self.acked;
@@ -239,13 +250,21 @@ impl Client {
             self.sent += len;
             self.furthest = self.furthest.max(self.sent);
             self.acknowledged_now();
-            return self.sent < self.plan.up || self.fin_due();
+            return self.sent < self.limit || self.fin_due();
         }
         if self.fin_due() {
             let header = self.header(now, Self::at(self.sent), ACK | FIN);
             wire::tcp(out, ends, &header, &[], &[]);
             self.fin_sent = true;
+            self.fin_left = true;
             self.moved = now;
+            self.acknowledged_now();
+            return false;
+        }
+        if core::mem::take(&mut self.probes) {
+            // One octet before the window: a stack must answer with where it stands (RFC 9293 section 3.10.7.4).
+            let before = Self::at(self.sent).wrapping_sub(1);
+            wire::tcp(out, ends, &self.header(now, before, ACK), &[], &[]);
             self.acknowledged_now();
             return false;
         }
@@ -280,10 +299,10 @@ impl Client {
             State::SynSent | State::Closed => false,
             State::Open => {
                 let room = (self.acked + self.window).saturating_sub(self.sent);
-                let left = self.plan.up - self.sent;
+                let left = self.limit.saturating_sub(self.sent);
                 let len = left.min(room).min(u64::from(self.mss));
                 let full = len == left || len == u64::from(self.mss) || self.sent == self.acked;
-                (len > 0 && full) || self.fin_due() || self.owes_ack
+                (len > 0 && full) || self.fin_due() || self.owes_ack || self.probes
             }
         }
     }
@@ -296,18 +315,39 @@ impl Client {
     /// When the client wants [`Client::timeout`].
     pub(super) fn deadline(&self) -> Option<Micros> {
         let stalled = self.plan.device_stalls_until;
-        let wake = (stalled > self.moved && self.state == State::Open).then_some(stalled);
-        let waits = match self.state {
-            State::SynSent => true,
-            State::Open => self.acked < self.sent || (self.fin_sent && !self.fin_acked),
-            State::Idle | State::Closed => false,
-        };
-        let again = waits.then_some(Micros(self.moved.0 + PATIENCE));
-        [wake, again].into_iter().flatten().min()
+        let reads = (stalled > self.moved && self.state == State::Open).then_some(stalled);
+        [reads, self.wake, self.again()].into_iter().flatten().min()
     }
 
-    /// Sends again from the first unacknowledged octet, or opens the window at last.
+    /// When it sends again, or asks for the window.
+    fn again(&self) -> Option<Micros> {
+        let waits = match self.state {
+            State::SynSent => true,
+            State::Open => {
+                self.acked < self.sent || (self.fin_sent && !self.fin_acked) || self.is_shut_out()
+            }
+            State::Idle | State::Closed => false,
+        };
+        waits.then_some(Micros(self.moved.0 + self.patience))
+    }
+
+    /// Whether there is something to send and no window for it.
+    fn is_shut_out(&self) -> bool {
+        self.window == 0 && self.acked == self.sent && self.sent < self.limit
+    }
+
+    /// Sends again from the first unacknowledged octet, goes on after a thought, or opens the window at last.
     pub(super) fn timeout(&mut self, now: Micros, ends: &Ends, out: &mut FrameBatch) {
+        if self.deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        if self.wake.take_if(|at| *at <= now).is_some() {
+            self.limit = self.limit.max(self.plan.share(self.plan.up, self.turn + 1));
+            if self.plan.device_reads > 0 && self.state == State::Open {
+                self.owes_ack = true;
+                self.reads_on(now);
+            }
+        }
         if self.deadline().is_none_or(|at| at > now) {
             return;
         }
@@ -318,11 +358,44 @@ impl Client {
                 self.syn(ends, out);
             }
             State::Open => {
+                self.probes = self.is_shut_out();
                 self.owes_ack = true;
                 self.go_back();
             }
             State::Idle | State::Closed => {}
         }
+    }
+
+    /// Both sides may send from now on.
+    pub(super) fn release(&mut self) {
+        self.plan.held = false;
+        self.limit = self.plan.share(self.plan.up, self.turn + 1);
+    }
+
+    /// The next turn begins, now or after a thought, when the answer has come whole.
+    fn take_turn(&mut self, now: Micros) {
+        let (plan, next) = (&self.plan, self.turn + 1);
+        let answered =
+            self.acked >= plan.share(plan.up, next) && self.got >= plan.share(plan.down, next);
+        if next >= plan.turns || !answered || self.plan.held {
+            return;
+        }
+        self.turn = next;
+        if self.plan.think.0 == 0 {
+            self.limit = self.plan.share(self.plan.up, next + 1);
+        } else {
+            self.wake = Some(Micros(now.0 + self.plan.think.0));
+        }
+    }
+
+    /// Says when the app will have read enough for the window to open further.
+    fn reads_on(&mut self, now: Micros) {
+        let rate = self.plan.device_reads;
+        if rate == 0 || self.wake.is_some() || self.consumed(now) == self.got {
+            return;
+        }
+        let wait = (APP / 4).saturating_mul(1_000_000) / rate;
+        self.wake = Some(Micros(now.0 + wait.max(10_000)));
     }
 
     fn go_back(&mut self) {
@@ -353,6 +426,7 @@ impl Client {
                 self.shift = shift.unwrap_or(0);
                 self.window = u64::from(header.window);
                 self.moved = now;
+                self.opened = now;
             }
             self.owes_ack = true;
             return;
@@ -361,6 +435,7 @@ impl Client {
             return;
         }
         self.hear_ack(now, header, payload.is_empty());
+        self.take_turn(now);
         let place = u64::from(
             header
                 .seq
@@ -399,6 +474,7 @@ impl Client {
             return;
         }
         self.got = end;
+        self.reads_on(now);
         while let Some(next) = self.early.iter().position(|(from, _)| *from <= self.got) {
             let (_, until) = self.early.swap_remove(next);
             self.got = self.got.max(until);
@@ -407,11 +483,12 @@ impl Client {
         if self.unacknowledged >= 2 || !self.early.is_empty() {
             self.owes_ack = true;
         }
+        self.take_turn(now);
     }
 
     fn hear_ack(&mut self, now: Micros, header: &Header, bare: bool) {
         let ahead = u64::from(header.ack.wrapping_sub(Self::at(self.acked)));
-        let fin = u64::from(self.fin_sent);
+        let fin = u64::from(self.fin_left);
         if ahead <= self.furthest - self.acked + fin {
             let octets = ahead.min(self.plan.up - self.acked);
             if octets > 0 {
@@ -420,8 +497,10 @@ impl Client {
                 self.moved = now;
                 self.duplicates = 0;
             }
-            if ahead > octets && self.fin_sent {
+            if ahead > octets && self.fin_left {
                 self.fin_acked = true;
+                self.fin_sent = true;
+                self.sent = self.plan.up;
                 self.moved = now;
             }
             let window = u64::from(header.window) << self.shift;

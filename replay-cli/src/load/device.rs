@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 
 use engine::{FrameBatch, Micros};
 
-use super::client::{Client, FlowPlan};
-use super::pattern::{Pattern, upstream};
+use super::client::Client;
+use super::datagrams::Datagrams;
+use super::pattern::Pattern;
+use super::plan::{DatagramPlan, FlowPlan};
 use super::wire::{self, Ends, Heard};
 
 /// The port that TCP flows ask for.
@@ -32,15 +34,6 @@ pub struct DeviceTotals {
     pub frames: u64,
 }
 
-/// A UDP socket: how many datagrams went out, and which came back.
-#[derive(Clone, Debug)]
-struct UdpSocket {
-    number: u64,
-    left: u64,
-    sent: u64,
-    back: u64,
-}
-
 /// Many clients that take turns, one segment at a time.
 #[derive(Debug)]
 pub struct Device {
@@ -48,8 +41,7 @@ pub struct Device {
     ends: Ends,
     mtu: usize,
     clients: Vec<Client>,
-    sockets: Vec<UdpSocket>,
-    datagram: usize,
+    datagrams: Datagrams,
     /// Which client or socket has a port; sockets follow the clients.
     by_port: Vec<u32>,
     ready: VecDeque<u32>,
@@ -58,11 +50,17 @@ pub struct Device {
     /// Clients that begin later, the next one last.
     waiting: Vec<(Micros, u32)>,
     next_port: u16,
+    patience: u64,
+    /// Clients that hold their octets back and are not connected yet, and whether they wait for a release.
+    to_stand: usize,
+    held: bool,
     totals: DeviceTotals,
     troubles: Vec<String>,
 }
 
 const NOBODY: u32 = u32::MAX;
+/// Without progress for so long a client sends again, microseconds.
+const PATIENCE: u64 = 250_000;
 
 impl Device {
     /// A device without flows, on a link of this MTU.
@@ -76,16 +74,23 @@ impl Device {
             },
             mtu,
             clients: Vec::new(),
-            sockets: Vec::new(),
-            datagram: 0,
+            datagrams: Datagrams::default(),
             by_port: vec![NOBODY; 1 << 16],
             ready: VecDeque::new(),
             pending: Vec::new(),
             waiting: Vec::new(),
             next_port: FIRST_PORT,
+            patience: PATIENCE,
+            to_stand: 0,
+            held: false,
             totals: DeviceTotals::default(),
             troubles: Vec::new(),
         }
+    }
+
+    /// Sets after how much time without progress a client sends again. Default 250 ms.
+    pub fn set_patience(&mut self, micros: u64) {
+        self.patience = micros;
     }
 
     /// Adds TCP flows; they keep their numbers in order, from 0 on. At most 60,000 may be open at once.
@@ -99,7 +104,10 @@ impl Device {
                 port,
                 SERVER_TCP,
                 self.mtu,
+                self.patience,
             ));
+            self.to_stand += usize::from(plan.held);
+            self.held |= plan.held;
             if plan.start.0 == 0 {
                 self.list(index);
             } else {
@@ -111,19 +119,16 @@ impl Device {
 
     /// Adds UDP sockets that send `count` datagrams in all, of `len` octets each. Call it after [`Device::add`].
     pub fn add_udp(&mut self, sockets: usize, count: u64, len: usize) {
-        let share = count / sockets.max(1) as u64;
-        let rest = count - share * sockets as u64;
-        self.datagram = len.max(8);
-        for _ in 0..sockets {
-            let index = (self.clients.len() + self.sockets.len()) as u32;
-            self.take_port(index);
-            let number = self.sockets.len() as u64;
-            self.sockets.push(UdpSocket {
-                number,
-                left: share + u64::from(number < rest),
-                sent: 0,
-                back: 0,
-            });
+        self.add_datagrams(DatagramPlan::new(sockets, count, len));
+    }
+
+    /// Adds UDP sockets and what they send. Call it after [`Device::add`], and once.
+    pub fn add_datagrams(&mut self, plan: DatagramPlan) {
+        self.datagrams = Datagrams::new(plan);
+        for socket in 0..plan.sockets {
+            let index = (self.clients.len() + socket) as u32;
+            let port = self.take_port(index);
+            self.datagrams.open(port);
             self.ready.push_back(index);
         }
     }
@@ -141,7 +146,14 @@ impl Device {
         let port = self.take_port(number);
         let plan = FlowPlan { start: now, ..plan };
         if let Some(client) = self.clients.get_mut(number as usize) {
-            *client = Client::new(u64::from(number), plan, port, SERVER_TCP, self.mtu);
+            *client = Client::new(
+                u64::from(number),
+                plan,
+                port,
+                SERVER_TCP,
+                self.mtu,
+                self.patience,
+            );
         }
         self.list(number);
     }
@@ -192,6 +204,12 @@ impl Device {
         &self.pattern
     }
 
+    /// How often the far side is to send each datagram back.
+    #[must_use]
+    pub fn replies(&self) -> u8 {
+        self.datagrams.plan().replies
+    }
+
     /// Appends at most `most` frames to `out`, one of each flow in its turn.
     pub fn speak(&mut self, now: Micros, most: usize, out: &mut FrameBatch) {
         while self.waiting.last().is_some_and(|(at, _)| *at <= now) {
@@ -200,11 +218,12 @@ impl Device {
             }
         }
         let before = out.len();
+        self.datagrams.start(now);
         while out.len() - before < most {
             let Some(index) = self.ready.pop_front() else {
                 return;
             };
-            let sockets = self.clients.len();
+            let clients = self.clients.len();
             match self.clients.get_mut(index as usize) {
                 Some(client) => {
                     if client.speak(now, &self.ends, &self.pattern, out) {
@@ -213,32 +232,19 @@ impl Device {
                         client.listed = false;
                     }
                 }
-                None => self.speak_udp(index, index as usize - sockets, out),
+                None => self.speak_udp(now, index as usize - clients, out),
             }
         }
     }
 
-    fn speak_udp(&mut self, index: u32, at: usize, out: &mut FrameBatch) {
-        let Some(socket) = self.sockets.get_mut(at) else {
+    fn speak_udp(&mut self, now: Micros, socket: usize, out: &mut FrameBatch) {
+        let Some((port, tag)) = self.datagrams.next(now, socket) else {
             return;
         };
-        if socket.left == 0 {
-            return;
-        }
-        let payload = self
-            .pattern
-            .slice(upstream(socket.number), socket.sent * 8, self.datagram);
-        wire::udp(
-            out,
-            &self.ends,
-            FIRST_PORT + index as u16,
-            SERVER_UDP,
-            payload,
-        );
-        socket.sent += 1;
-        socket.left -= 1;
+        let (ports, len) = ((port, SERVER_UDP), self.datagrams.plan().len);
+        wire::udp(out, &self.ends, ports, &self.pattern, tag, len);
         self.totals.datagrams.0 += 1;
-        self.ready.push_back(index);
+        self.ready.push_back((self.clients.len() + socket) as u32);
     }
 
     /// Takes in a frame from the stack.
@@ -258,7 +264,11 @@ impl Device {
                 let Some(client) = self.clients.get_mut(index as usize) else {
                     return;
                 };
+                let stood = client.is_open();
                 client.hear(now, &self.pattern, &header, options, payload);
+                if !stood && client.is_open() && client.plan.held {
+                    self.to_stand -= 1;
+                }
                 if client.has_words() {
                     self.list(index);
                 } else if !payload.is_empty() {
@@ -272,21 +282,13 @@ impl Device {
                     .copied()
                     .unwrap_or(NOBODY);
                 let at = (index as usize).wrapping_sub(self.clients.len());
-                let Some(socket) = self.sockets.get_mut(at) else {
-                    return;
-                };
-                // The answers of a far side that echoes come in the order of the questions.
-                let expected =
-                    self.pattern
-                        .slice(upstream(socket.number), socket.back * 8, self.datagram);
-                if payload == expected {
-                    socket.back += 1;
-                    self.totals.datagrams.1 += 1;
-                } else if self.troubles.len() < 20 {
-                    self.troubles.push(format!(
-                        "datagram {} of socket {at} is not what was sent",
-                        socket.back
-                    ));
+                match self.datagrams.hear(now, at, &self.pattern, payload) {
+                    Ok(()) => {
+                        self.totals.datagrams.1 += 1;
+                        self.wake_sockets(now);
+                    }
+                    Err(trouble) if self.troubles.len() < 20 => self.troubles.push(trouble),
+                    Err(_) => {}
                 }
             }
             Heard::Other => {}
@@ -319,15 +321,25 @@ impl Device {
     pub fn deadline(&self) -> Option<Micros> {
         let start = self.waiting.last().map(|(at, _)| *at);
         let clients = self.clients.iter().filter_map(Client::deadline).min();
-        [start, clients].into_iter().flatten().min()
+        let sockets = self.datagrams.deadline();
+        [start, clients, sockets].into_iter().flatten().min()
+    }
+
+    fn wake_sockets(&mut self, now: Micros) {
+        let clients = self.clients.len();
+        let woken = self.datagrams.woken(now);
+        self.ready
+            .extend(woken.map(|socket| (clients + socket) as u32));
     }
 
     /// Acts upon what is due.
     pub fn timeout(&mut self, now: Micros, out: &mut FrameBatch) {
+        self.datagrams.timeout(now);
+        self.wake_sockets(now);
         for index in 0..self.clients.len() as u32 {
             if let Some(client) = self.clients.get_mut(index as usize) {
                 client.timeout(now, &self.ends, out);
-                if client.has_words() && client.deadline().is_some() {
+                if client.is_open() && client.has_words() {
                     self.list(index);
                 }
             }
@@ -348,7 +360,35 @@ impl Device {
         let done = |client: &Client| {
             client.is_closed() || (client.plan.stays_open && client.is_open() && client.is_served())
         };
-        self.clients.iter().all(done) && self.sockets.iter().all(|socket| socket.left == 0)
+        self.clients.iter().all(done) && self.datagrams.is_done()
+    }
+
+    /// Whether every flow that holds its octets back is connected, and none has been released.
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        self.held && self.to_stand == 0
+    }
+
+    /// Lets the flows that hold their octets back send them.
+    pub fn release(&mut self) {
+        self.held = false;
+        for index in 0..self.clients.len() as u32 {
+            if let Some(client) = self.clients.get_mut(index as usize)
+                && client.plan.held
+            {
+                client.release();
+                if client.has_words() && client.is_open() {
+                    self.list(index);
+                }
+            }
+        }
+    }
+
+    /// Octets and datagrams that have arrived at the device so far, without those of flows still open: a measure of
+    /// progress that costs nothing.
+    #[must_use]
+    pub fn frames(&self) -> u64 {
+        self.totals.frames
     }
 
     /// Counts a flow that ended, before it is forgotten.

@@ -2,8 +2,9 @@
 
 use engine::Micros;
 
-use super::client::{FlowPlan, Side};
 use super::pattern::{Pattern, downstream, upstream};
+use super::plan::{FlowPlan, Side};
+use super::wire;
 
 /// What the far side saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,17 +32,43 @@ struct FarFlow {
     sent: u64,
     device_ended: bool,
     ended: bool,
+    /// Since when its app reads, and how much it has read since then.
+    reads_since: Micros,
+    read: u64,
+}
+
+impl FarFlow {
+    /// Octets that the device has asked for so far.
+    fn owed(&self) -> u64 {
+        let plan = &self.plan;
+        if plan.held {
+            return 0;
+        }
+        if plan.turns < 2 || plan.up == 0 {
+            return plan.down;
+        }
+        // The most turns of which every octet has arrived: `share` rounds down.
+        let turns = (u128::from(self.got + 1) * u128::from(plan.turns) - 1) / u128::from(plan.up);
+        plan.share(plan.down, u32::try_from(turns).unwrap_or(u32::MAX))
+    }
 }
 
 impl Far {
     /// A flow was dialed: its far end begins afresh.
     pub fn open(&mut self, number: u64, plan: FlowPlan) {
+        self.open_at(Micros(0), number, plan);
+    }
+
+    /// As [`Far::open`], at a time from which on an app reads that reads slowly.
+    pub fn open_at(&mut self, now: Micros, number: u64, plan: FlowPlan) {
         let fresh = FarFlow {
             plan,
             got: 0,
             sent: 0,
             device_ended: false,
             ended: false,
+            reads_since: now.max(plan.remote_stalls_until),
+            read: 0,
         };
         let at = number as usize;
         if self.flows.len() <= at {
@@ -70,9 +97,62 @@ impl Far {
         flow.got = at;
     }
 
+    /// How many of `waiting` octets a far side reads now; if not all, it reads on at the time that comes with it.
+    pub fn reads(&mut self, now: Micros, number: u64, waiting: usize) -> (usize, Option<Micros>) {
+        let Some(flow) = self.flows.get_mut(number as usize) else {
+            return (waiting, None);
+        };
+        if now < flow.plan.remote_stalls_until {
+            return (0, Some(flow.plan.remote_stalls_until));
+        }
+        let rate = flow.plan.remote_reads;
+        if rate == 0 {
+            return (waiting, None);
+        }
+        let micros = u128::from(now.0.saturating_sub(flow.reads_since.0));
+        let may = u64::try_from(micros * u128::from(rate) / 1_000_000).unwrap_or(u64::MAX);
+        // It reads in steps worth a wake: some hundredth of a second.
+        let count = may.saturating_sub(flow.read).min(waiting as u64);
+        flow.read += count;
+        let left = waiting as u64 - count;
+        let step = (rate / 100).clamp(1, 64 << 10).min(left);
+        let due = u128::from(flow.read + step) * 1_000_000 / u128::from(rate) + 1;
+        let due = flow
+            .reads_since
+            .0
+            .saturating_add(u64::try_from(due).unwrap_or(u64::MAX));
+        (
+            count as usize,
+            (left > 0).then_some(Micros(due.max(now.0 + 1))),
+        )
+    }
+
     /// A datagram from the device.
     pub fn hear_datagram(&mut self) {
         self.totals.datagrams += 1;
+    }
+
+    /// A datagram from the device, looked at.
+    pub fn check_datagram(&mut self, pattern: &Pattern, payload: &[u8]) {
+        self.totals.datagrams += 1;
+        if !wire::is_datagram(pattern, payload) && self.troubles.len() < 20 {
+            self.troubles.push(format!(
+                "a datagram of {} octets is not what the device sent",
+                payload.len()
+            ));
+        }
+    }
+
+    /// Both sides of every flow may send from now on.
+    pub fn release(&mut self) {
+        for flow in &mut self.flows {
+            flow.plan.held = false;
+        }
+    }
+
+    /// Memory for so many flows is taken now.
+    pub fn reserve(&mut self, flows: usize) {
+        self.flows.reserve(flows.saturating_sub(self.flows.len()));
     }
 
     /// The device's stream has ended.
@@ -94,7 +174,8 @@ impl Far {
         let Some(flow) = self.flows.get(number as usize) else {
             return &[];
         };
-        let left = usize::try_from(flow.plan.down - flow.sent).unwrap_or(usize::MAX);
+        let left = flow.owed().saturating_sub(flow.sent);
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
         pattern.slice(downstream(number), flow.sent, left.min(most))
     }
 

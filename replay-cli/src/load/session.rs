@@ -1,19 +1,16 @@
 //! The engine under load, in virtual time: one loop, as a driver would run it, without a socket.
 
-use std::collections::VecDeque;
-
-use engine::{Config, ConfigError, Engine, FlowId, FrameBatch, Micros, Output, Proto};
+use engine::{Config, ConfigError, DialResult, Engine, FlowId, FrameBatch, Micros, Misuse, Output};
 
 use super::device::Device;
 use super::far::Far;
+use super::remotes::{Border, Remotes};
 use super::weather::{Way, Weather};
 
 mod counted;
 
 /// Frames handed in at a time.
 const BATCH: usize = 64;
-/// Octets the far side offers at a time.
-const CHUNK: usize = 16 << 10;
 /// Octets of far sides handed in before the engine is drained.
 const FED: usize = 64 << 10;
 
@@ -36,21 +33,11 @@ pub struct Session {
     pub far: Far,
     now: Micros,
     frames: FrameBatch,
-    /// The flow number of each slot of the engine, with the handle that is in force.
-    slots: Vec<(FlowId, u64)>,
-    dials: Vec<(FlowId, Proto, u64)>,
-    /// Far sides that may send: their handle and number.
-    ready: VecDeque<(FlowId, u64)>,
-    /// Far sides that read again later.
-    stalled: Vec<(Micros, FlowId)>,
-    echoes: FrameBatch,
-    echo_to: Vec<FlowId>,
+    remotes: Remotes,
     closes: u64,
     frames_in: u64,
     weather: Option<Weather>,
 }
-
-const NONE: (FlowId, u64) = (FlowId::from_bits(u64::MAX), u64::MAX);
 
 impl Session {
     /// An engine with these settings between `device` and far sides that are opened as they are dialed.
@@ -64,12 +51,7 @@ impl Session {
             far: Far::default(),
             now: Micros::from_secs(1),
             frames: FrameBatch::new(),
-            slots: Vec::new(),
-            dials: Vec::new(),
-            ready: VecDeque::new(),
-            stalled: Vec::new(),
-            echoes: FrameBatch::new(),
-            echo_to: Vec::new(),
+            remotes: Remotes::default(),
             closes: 0,
             frames_in: 0,
             weather: None,
@@ -143,7 +125,7 @@ impl Session {
     /// Lets time pass until something is due.
     fn wait(&mut self) -> Result<(), Stalled> {
         let engine = counted::deadline(&mut self.engine).map(|deadline| deadline.at);
-        let stalled = self.stalled.iter().map(|(at, _)| *at).min();
+        let stalled = self.remotes.deadline();
         let next = [engine, self.device.deadline(), stalled]
             .into_iter()
             .flatten()
@@ -156,25 +138,13 @@ impl Session {
             counted::timeout(&mut self.engine, self.now);
         }
         self.device.timeout(self.now, &mut self.frames);
-        let (now, engine) = (self.now, &mut self.engine);
-        self.stalled.retain(|(until, flow)| {
-            let over = *until <= now;
-            if over {
-                // A flow that has ended meanwhile reads nothing any more.
-                let _ = engine.remote_writable(now, *flow);
-            }
-            !over
-        });
+        let mut border = AtEngine(&mut self.engine, self.now);
+        while let Some(flow) = self.remotes.due(self.now) {
+            // A flow that has ended meanwhile reads nothing any more.
+            let _ = border.writable(flow);
+        }
         self.drain();
         Ok(())
-    }
-
-    fn number_of(&self, flow: FlowId) -> Option<u64> {
-        let slot = (flow.to_bits() & u64::from(u32::MAX)) as usize;
-        self.slots
-            .get(slot)
-            .filter(|(id, _)| *id == flow)
-            .map(|(_, number)| *number)
     }
 
     fn drain(&mut self) -> bool {
@@ -194,31 +164,34 @@ impl Session {
                         self.device.hear(self.now, frame);
                     }
                 }
-                Output::Dial { flow, key, .. } => {
-                    let number = self.device.flow_on(key.client.port()).unwrap_or(u64::MAX);
-                    self.dials.push((flow, key.proto, number));
-                }
+                Output::Dial { flow, key, .. } => self.remotes.dialed(&self.device, flow, key),
                 Output::Data { flow, bytes } => {
-                    let slot = (flow.to_bits() & u64::from(u32::MAX)) as usize;
-                    if let Some((_, number)) = self.slots.get(slot).filter(|(id, _)| *id == flow) {
-                        self.far.hear(self.device.pattern(), *number, bytes);
-                        self.ready.push_back((flow, *number));
+                    let Some(number) = self.remotes.number_of(flow) else {
+                        continue;
+                    };
+                    let (taken, again) = self.far.reads(self.now, number, bytes.len());
+                    let read = bytes.get(..taken).unwrap_or(bytes);
+                    self.far.hear(self.device.pattern(), number, read);
+                    self.remotes.may_send(flow, number);
+                    if let Some(again) = again {
+                        // The octets are lent: the flow has not ended.
+                        let _ = self.engine.remote_took(self.now, flow, taken);
+                        self.remotes.reads_at(again, flow);
                     }
                 }
                 Output::Datagram { flow, payload, .. } => {
-                    self.far.hear_datagram();
-                    self.echoes.push(payload);
-                    self.echo_to.push(flow);
+                    self.far.check_datagram(self.device.pattern(), payload);
+                    self.remotes.echo(&self.device, flow, payload);
                 }
                 Output::HalfClose { flow } => {
-                    if let Some(number) = self.number_of(flow) {
+                    if let Some(number) = self.remotes.number_of(flow) {
                         self.far.hear_end(number);
-                        self.ready.push_back((flow, number));
+                        self.remotes.may_send(flow, number);
                     }
                 }
                 Output::Resume { flow, .. } => {
-                    if let Some(number) = self.number_of(flow) {
-                        self.ready.push_back((flow, number));
+                    if let Some(number) = self.remotes.number_of(flow) {
+                        self.remotes.may_send(flow, number);
                     }
                 }
                 Output::Close { .. } => self.closes += 1,
@@ -230,64 +203,45 @@ impl Session {
 
     /// What the far sides do in answer to the last drain.
     fn answer(&mut self) -> bool {
-        let mut any = false;
-        for (flow, proto, number) in core::mem::take(&mut self.dials) {
-            any = true;
-            if counted::dialed(&mut self.engine, self.now, flow).is_err() || proto == Proto::Udp {
-                continue;
-            }
-            let slot = (flow.to_bits() & u64::from(u32::MAX)) as usize;
-            if self.slots.len() <= slot {
-                self.slots.resize(slot + 1, NONE);
-            }
-            if let Some(place) = self.slots.get_mut(slot) {
-                *place = (flow, number);
-            }
-            if let Some(plan) = self.device.plan(number).copied() {
-                self.far.open(number, plan);
-                if plan.remote_stalls_until > self.now {
-                    let _ = self.engine.remote_blocked(self.now, flow);
-                    self.stalled.push((plan.remote_stalls_until, flow));
-                }
-            }
-            self.ready.push_back((flow, number));
-        }
-        let echoes = self.echoes.len();
-        if echoes > 0 {
-            any = true;
-            let payloads = self.echoes.take(echoes);
-            for (payload, flow) in payloads.iter().zip(self.echo_to.drain(..)) {
-                // What is not taken is counted by the engine.
-                let _ = counted::datagram(&mut self.engine, self.now, flow, payload);
-            }
-        }
-        let mut fed = 0;
-        while fed < FED {
-            let Some((flow, number)) = self.ready.pop_front() else {
-                break;
-            };
-            any = true;
-            let bytes = self.far.next(self.device.pattern(), number, CHUNK);
-            if !bytes.is_empty() {
-                let len = bytes.len();
-                let Ok(taken) = counted::data(&mut self.engine, self.now, flow, bytes) else {
-                    continue;
-                };
-                self.far.sent(number, taken);
-                fed += taken;
-                if taken < len {
-                    continue;
-                }
-                if !self.far.next(self.device.pattern(), number, 1).is_empty() {
-                    self.ready.push_back((flow, number));
-                    continue;
-                }
-            }
-            if self.far.ends_now(number) {
-                let _ = counted::end(&mut self.engine, self.now, flow);
-            }
-        }
-        any
+        let mut border = AtEngine(&mut self.engine, self.now);
+        self.remotes
+            .answer(self.now, &self.device, &mut self.far, &mut border, FED)
+    }
+
+    /// Lets the flows that hold their octets back send them, both ways.
+    pub fn release(&mut self) {
+        self.device.release();
+        self.far.release();
+        self.remotes.all_may_send();
+    }
+}
+
+/// The engine's calls for far sides, at an instant.
+struct AtEngine<'a>(&'a mut Engine, Micros);
+
+impl Border for AtEngine<'_> {
+    fn connected(&mut self, flow: FlowId) -> Result<(), Misuse> {
+        counted::dialed(self.0, self.1, flow, DialResult::Connected)
+    }
+
+    fn data(&mut self, flow: FlowId, bytes: &[u8]) -> Result<usize, Misuse> {
+        counted::data(self.0, self.1, flow, bytes)
+    }
+
+    fn datagram(&mut self, flow: FlowId, payload: &[u8]) -> Result<bool, Misuse> {
+        counted::datagram(self.0, self.1, flow, payload)
+    }
+
+    fn eof(&mut self, flow: FlowId) -> Result<(), Misuse> {
+        counted::end(self.0, self.1, flow)
+    }
+
+    fn blocked(&mut self, flow: FlowId) -> Result<(), Misuse> {
+        self.0.remote_blocked(self.1, flow)
+    }
+
+    fn writable(&mut self, flow: FlowId) -> Result<(), Misuse> {
+        self.0.remote_writable(self.1, flow)
     }
 }
 

@@ -49,8 +49,28 @@ impl Weather {
         (self.seed >> 33) % 1000 < u64::from(of_thousand)
     }
 
+    /// Frames of the device set out.
+    pub fn pass_in<'a>(&mut self, frames: impl IntoIterator<Item = &'a [u8]>) {
+        self.pass(Way::In, frames);
+    }
+
+    /// Which of the device's frames arrive now.
+    pub fn arrived_in(&mut self) -> Frames<'_> {
+        self.arrived(Way::In)
+    }
+
+    /// Frames for the device set out.
+    pub fn pass_out<'a>(&mut self, frames: impl IntoIterator<Item = &'a [u8]>) {
+        self.pass(Way::Out, frames);
+    }
+
+    /// Which of the frames for the device arrive now.
+    pub fn arrived_out(&mut self) -> Frames<'_> {
+        self.arrived(Way::Out)
+    }
+
     /// Frames set out; what the weather lets through waits for [`Weather::arrived`].
-    pub(super) fn pass(&mut self, way: Way, frames: Frames<'_>) {
+    pub(super) fn pass<'a>(&mut self, way: Way, frames: impl IntoIterator<Item = &'a [u8]>) {
         let mut passage = core::mem::take(&mut self.ways[way as usize]);
         let late = passage.held.len();
         for frame in frames {

@@ -4,6 +4,8 @@ use core::net::Ipv4Addr;
 
 use engine::FrameBatch;
 
+use super::pattern::{Pattern, upstream};
+
 /// Octets of an IPv4 header without options.
 const IP: usize = 20;
 /// Octets of a TCP header without options.
@@ -84,9 +86,61 @@ pub(super) fn tcp(
     });
 }
 
-/// Appends a datagram from the device.
-pub(super) fn udp(out: &mut FrameBatch, ends: &Ends, port: u16, server_port: u16, payload: &[u8]) {
-    let len = IP + UDP + payload.len();
+/// Whose a datagram is and which: its first eight octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tag {
+    /// The number of its socket.
+    pub(super) socket: u32,
+    /// Its number among those of the socket.
+    pub(super) number: u32,
+}
+
+/// Octets of a [`Tag`].
+pub(super) const TAG: usize = 8;
+
+impl Tag {
+    fn to_octets(self) -> [u8; TAG] {
+        (u64::from(self.socket) << 32 | u64::from(self.number)).to_be_bytes()
+    }
+
+    /// The tag of a payload.
+    pub(super) fn of(payload: &[u8]) -> Option<Self> {
+        let tag = u64::from_be_bytes(*payload.first_chunk::<TAG>()?);
+        Some(Self {
+            socket: (tag >> 32) as u32,
+            number: tag as u32,
+        })
+    }
+
+    /// What stands behind it.
+    fn text(self, pattern: &Pattern, len: usize) -> &[u8] {
+        pattern.slice(
+            upstream(self.socket.into()),
+            u64::from(self.number) * 8,
+            len,
+        )
+    }
+}
+
+/// Whether a payload is what its tag says.
+pub(super) fn is_datagram(pattern: &Pattern, payload: &[u8]) -> bool {
+    Tag::of(payload).is_some_and(|tag| {
+        let text = payload.get(TAG..).unwrap_or_default();
+        text == tag.text(pattern, text.len())
+    })
+}
+
+/// Appends a datagram from the device, with a payload of `len` octets.
+pub(super) fn udp(
+    out: &mut FrameBatch,
+    ends: &Ends,
+    (port, server_port): (u16, u16),
+    pattern: &Pattern,
+    tag: Tag,
+    len: usize,
+) {
+    let text = tag.text(pattern, len.saturating_sub(TAG));
+    let len = IP + UDP + TAG + text.len();
     out.push_with(len, |frame| {
         ipv4(frame, ends, 17);
         let Some(datagram) = frame.get_mut(IP..) else {
@@ -97,7 +151,8 @@ pub(super) fn udp(out: &mut FrameBatch, ends: &Ends, port: u16, server_port: u16
         head[2..4].copy_from_slice(&server_port.to_be_bytes());
         head[4..6].copy_from_slice(&((len - IP) as u16).to_be_bytes());
         head[6..8].fill(0);
-        body.copy_from_slice(payload);
+        body[..TAG].copy_from_slice(&tag.to_octets());
+        body[TAG..].copy_from_slice(text);
         let sum = !fold(pseudo(ends, 17, len - IP) + sum(datagram));
         let sum = if sum == 0 { 0xffff } else { sum };
         datagram[6..8].copy_from_slice(&sum.to_be_bytes());

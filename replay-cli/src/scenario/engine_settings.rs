@@ -9,6 +9,9 @@ use crate::duration::{Micros, Size};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EngineSettings {
+    /// Settings to begin with instead of the engine's defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
     /// The largest IP packet in bytes, both ways.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 68, max = 65535))]
@@ -130,6 +133,19 @@ pub struct EngineSettings {
     /// How many frames may wait for the device before datagrams of remotes are dropped; at least 64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_limit: Option<u32>,
+}
+
+/// Settings for a purpose.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "snake_case")]
+#[clap(rename_all = "snake_case")]
+pub enum Preset {
+    /// Thousands of flows: rings of 4 KiB each way, 2,048 TCP flows, 32 MiB in all.
+    ManyFlows,
+    /// A phone: MTU 4064, 256 TCP flows, 16 MiB in all.
+    Phone,
 }
 
 /// What happens to frames with addresses a device cannot mean: unspecified, loopback, link-local, multicast, broadcast

@@ -15,6 +15,8 @@ use super::{files_below, shown};
 const SCHEMA: &str = "replay-cli/schemas/scenario.schema.json";
 /// Where the schema of stress scenarios is kept.
 const STRESS_SCHEMA: &str = "replay-cli/schemas/stress.schema.json";
+/// Where the schema of what they come to is kept.
+const STRESS_REPORT_SCHEMA: &str = "replay-cli/schemas/stress-report.schema.json";
 
 /// The package of the C ABI, and its header within.
 const FFI: &str = "engine/ffi";
@@ -62,6 +64,10 @@ pub(crate) fn files(root: &Path) -> Vec<Result<Generated, String>> {
     files.push(Ok(Generated {
         path: root.join(STRESS_SCHEMA),
         wanted: stress::schema_text(),
+    }));
+    files.push(Ok(Generated {
+        path: root.join(STRESS_REPORT_SCHEMA),
+        wanted: stress::report_schema_text(),
     }));
     files.push(conformance_page(root));
     let scenarios = files_below(&root.join("expectations"));

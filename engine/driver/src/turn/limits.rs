@@ -40,3 +40,26 @@ impl Default for Limits {
         }
     }
 }
+
+impl Limits {
+    /// Limits for thousands of flows, as [`Config::many_flows`](engine::Config::many_flows): an inbox holds 8 KiB.
+    #[must_use]
+    pub fn many_flows() -> Self {
+        Self {
+            inbox_bytes: 8 << 10,
+            ..Self::default()
+        }
+    }
+
+    /// Limits for a phone, as [`Config::phone`](engine::Config::phone): a ring of 1 MiB, and 16 KiB for each flow. All 512
+    /// flows full and two rings: 10 MiB.
+    #[must_use]
+    pub fn phone() -> Self {
+        Self {
+            ring_frames: 1024,
+            ring_bytes: 1 << 20,
+            inbox_bytes: 16 << 10,
+            ..Self::default()
+        }
+    }
+}

@@ -18,9 +18,14 @@ pub(super) fn output(engine: &mut Engine, now: Micros) -> Option<Output<'_>> {
 }
 
 #[inline(never)]
-pub(super) fn dialed(engine: &mut Engine, now: Micros, flow: FlowId) -> Result<(), Misuse> {
+pub(super) fn dialed(
+    engine: &mut Engine,
+    now: Micros,
+    flow: FlowId,
+    result: DialResult,
+) -> Result<(), Misuse> {
     let (_counting, _timed) = (AtWork::begin(), Timed::begin());
-    engine.dial_result(now, flow, DialResult::Connected)
+    engine.dial_result(now, flow, result)
 }
 
 #[inline(never)]

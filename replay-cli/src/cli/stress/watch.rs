@@ -1,0 +1,105 @@
+//! Whoever sits at the terminal: sees how far the load is, and may interrupt it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::exit_code;
+use crate::stress::Watch;
+
+/// Steps of the bar for each scenario.
+const STEPS: u64 = 1000;
+
+/// How long a run may take before progress is drawn.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// Whether Ctrl-C was pressed.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Listens for Ctrl-C: the first ends the run with what was measured, the second ends the process.
+#[cfg(target_os = "linux")]
+pub(super) fn listen() {
+    let listener = std::thread::Builder::new().name("interrupt".to_owned());
+    // Without the thread Ctrl-C ends the process as it always does.
+    let _ = listener.spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let Ok(runtime) = runtime else {
+            return;
+        };
+        runtime.block_on(async {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if INTERRUPTED.swap(true, Ordering::Relaxed) {
+                    std::process::exit(exit_code::INTERRUPTED.into());
+                }
+            }
+        });
+    });
+}
+
+/// Elsewhere Ctrl-C ends the process.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn listen() {}
+
+/// A bar over all scenarios, hidden unless somebody watches and has waited for a while.
+pub(super) struct Bar {
+    bar: ProgressBar,
+    hidden_since: Option<Instant>,
+    done: u64,
+}
+
+impl Bar {
+    pub(super) fn of(scenarios: usize, watched: bool) -> Self {
+        let steps = scenarios as u64 * STEPS;
+        let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::hidden());
+        let bar = match ProgressStyle::with_template("{bar:40} {percent} %, {eta} left: {msg}") {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        };
+        Self {
+            bar,
+            hidden_since: watched.then(Instant::now),
+            done: 0,
+        }
+    }
+
+    /// The next scenario begins.
+    pub(super) fn begin(&self, name: &str) {
+        self.bar.set_message(name.to_owned());
+    }
+
+    /// It has ended.
+    pub(super) fn end(&mut self) {
+        self.done += STEPS;
+        self.goes_on(0.0);
+    }
+
+    /// Text is to be printed where the bar is.
+    pub(super) fn make_way<R>(&self, print: impl FnOnce() -> R) -> R {
+        self.bar.suspend(print)
+    }
+
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Watch for Bar {
+    fn stops(&self) -> bool {
+        INTERRUPTED.load(Ordering::Relaxed)
+    }
+
+    fn goes_on(&mut self, share: f64) {
+        if self
+            .hidden_since
+            .take_if(|since| since.elapsed() > PATIENCE)
+            .is_some()
+        {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        let step = (share.clamp(0.0, 1.0) * STEPS as f64) as u64;
+        self.bar.set_position(self.done + step);
+    }
+}

@@ -1,0 +1,107 @@
+//! What the flows of a load are to carry, and when.
+
+use engine::Micros;
+
+/// Which side closes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Side {
+    /// The device, when it has sent and received all.
+    #[default]
+    Device,
+    /// The far side, when it has sent and received all.
+    Remote,
+}
+
+/// What one flow is to carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowPlan {
+    /// Octets from the device.
+    pub up: u64,
+    /// Octets toward the device.
+    pub down: u64,
+    /// When its SYN leaves.
+    pub start: Micros,
+    /// Which side closes first.
+    pub closes_first: Side,
+    /// Whether it is closed at all once all octets have arrived.
+    pub stays_open: bool,
+    /// Until when the device's app reads nothing: its window is shut from the handshake on.
+    pub device_stalls_until: Micros,
+    /// Until when the far side reads nothing.
+    pub remote_stalls_until: Micros,
+    /// The most octets of a segment, both ways; 0: what the MTU allows.
+    pub segment: u32,
+    /// In how many turns of question and answer both streams go; 0 and 1: all at once.
+    pub turns: u32,
+    /// How long the device thinks between two turns.
+    pub think: Micros,
+    /// Octets a second that the device's app reads; 0: all that comes.
+    pub device_reads: u64,
+    /// Octets a second that the far side reads; 0: all that comes.
+    pub remote_reads: u64,
+    /// Whether neither side sends an octet before [`Device::release`](super::Device::release).
+    pub held: bool,
+}
+
+impl FlowPlan {
+    /// A flow that starts at once, carries so many octets, and is closed by the device.
+    #[must_use]
+    pub const fn new(up: u64, down: u64) -> Self {
+        Self {
+            up,
+            down,
+            start: Micros(0),
+            closes_first: Side::Device,
+            stays_open: false,
+            device_stalls_until: Micros(0),
+            remote_stalls_until: Micros(0),
+            segment: 0,
+            turns: 1,
+            think: Micros(0),
+            device_reads: 0,
+            remote_reads: 0,
+            held: false,
+        }
+    }
+
+    /// How many octets of a stream of `all` belong to the first `turns` of its turns.
+    pub(super) fn share(&self, all: u64, turns: u32) -> u64 {
+        if turns >= self.turns {
+            return all;
+        }
+        let part = u128::from(all) * u128::from(turns) / u128::from(self.turns.max(1));
+        u64::try_from(part).unwrap_or(all)
+    }
+}
+
+/// What the datagrams of a load are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatagramPlan {
+    /// How many sockets send them, in turns.
+    pub sockets: usize,
+    /// How many go out in all, shared out evenly.
+    pub count: u64,
+    /// Octets of each, 8 at least: the first eight say whose it is and which.
+    pub len: usize,
+    /// How often the far side sends each back.
+    pub replies: u8,
+    /// How many a second go out; 0: all that may be on their way.
+    pub per_second: u64,
+    /// How many may be on their way at a time, those of `per_second` aside.
+    pub in_flight: u64,
+}
+
+impl DatagramPlan {
+    /// Datagrams that come back once each, 256 of them on their way at a time.
+    #[must_use]
+    pub const fn new(sockets: usize, count: u64, len: usize) -> Self {
+        Self {
+            sockets,
+            count,
+            len,
+            replies: 1,
+            per_second: 0,
+            in_flight: 256,
+        }
+    }
+}

@@ -10,7 +10,7 @@ use crate::packet::Seq;
 use crate::runner::flow::FlowState;
 use crate::runner::matcher::View;
 use crate::runner::world::seconds;
-use crate::runner::{RunOutput, digest};
+use crate::runner::{RunOutput, Traits, digest};
 use crate::scenario::load::LoadedScenario;
 use crate::scenario::{Expected, FlowSpec, Scenario, StreamExpectation};
 
@@ -32,8 +32,8 @@ pub(crate) struct Check<'a> {
     pub(crate) loaded: &'a LoadedScenario,
     pub(crate) run: &'a RunOutput,
     pub(crate) isns: &'a BTreeMap<FlowKey, Seq>,
-    /// How far times may be off, microseconds: more than none by another way in than the core.
-    pub(crate) slack: u64,
+    /// What the stack can be held to.
+    pub(crate) traits: Traits,
     pub(crate) verdicts: Verdicts,
 }
 
@@ -64,7 +64,7 @@ impl<'a> Check<'a> {
     /// Counts an exact time that only a run through the core can be held to.
     fn note_time(&mut self, expected: Option<&Expected<Micros>>) {
         let exact = matches!(expected, Some(Expected::Exact(_)));
-        self.verdicts.core_only += u64::from(self.slack > 0 && exact);
+        self.verdicts.core_only += u64::from(self.traits.tolerance > 0 && exact);
     }
 
     /// The dial that an expectation names; a failure if there was none.
@@ -166,6 +166,7 @@ impl<'a> Check<'a> {
     fn counters(&mut self) {
         // An engine of another kind has none that could be compared.
         let Some(mut counters) = self.run.named_counters() else {
+            self.verdicts.core_only += self.scenario.expect.counters.iter().count() as u64;
             return;
         };
         if let Some((name, by)) = &self.run.raised
@@ -179,7 +180,7 @@ impl<'a> Check<'a> {
             .collect();
         for (name, expected) in self.scenario.expect.counters.iter() {
             let known = counters.contains_key(name);
-            if self.slack > 0 && known && !semantic.contains(name) {
+            if !self.traits.is_core() && known && !semantic.contains(name) {
                 self.verdicts.core_only += 1;
                 continue;
             }
@@ -219,7 +220,7 @@ impl<'a> Check<'a> {
         else {
             return;
         };
-        if self.slack > 0 {
+        if !self.traits.is_core() {
             self.verdicts.core_only += 1;
             return;
         }

@@ -16,7 +16,7 @@ use crate::scenario::discover;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Every scenario that covers it passes.
+    /// Every scenario that covers it passes; of another stack, every one that could be run.
     Pass,
     /// A scenario that covers it fails, unexplained.
     Fail,
@@ -71,6 +71,51 @@ pub struct Matrix {
     pub rows: Vec<Row>,
 }
 
+/// What was found by hand of another stack's rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notes(BTreeMap<String, Note>);
+
+/// What was found of one requirement that fails.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Note {
+    /// Why it fails, or why it cannot be compared.
+    reason: String,
+    /// [`Verdict::NotApplicable`] if it cannot be compared.
+    verdict: Option<Verdict>,
+}
+
+impl Notes {
+    /// Reads notes from JSON.
+    ///
+    /// # Errors
+    /// The text is none, names an unknown requirement, or makes a verdict of what is only a reason.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let notes: BTreeMap<String, Note> =
+            serde_json::from_str(text).map_err(|error| error.to_string())?;
+        for (id, note) in &notes {
+            if catalogue::unknown(id).is_some() {
+                return Err(format!("there is no requirement `{id}`"));
+            }
+            let comparable = !note.reason.starts_with(NOT_COMPARABLE);
+            match note.verdict {
+                None if comparable => {}
+                Some(Verdict::NotApplicable) if !comparable => {}
+                _ => {
+                    return Err(format!(
+                        "{id}: a note changes no verdict, except to not_applicable with a reason that begins with \
+                         `{NOT_COMPARABLE}`"
+                    ));
+                }
+            }
+        }
+        Ok(Self(notes))
+    }
+}
+
+/// How the reason begins of a row that says nothing of a stack.
+const NOT_COMPARABLE: &str = "not comparable: ";
+
 /// How many requirements have which verdict.
 pub type Counts = BTreeMap<Verdict, u64>;
 
@@ -106,6 +151,24 @@ impl Matrix {
             .flat_map(|file| run_file(&file.path, &options))
             .collect();
         Ok(Self::new(&outcomes, true))
+    }
+
+    /// Puts what was found by hand beside the failures it is about; says of which requirements it does not hold any more.
+    #[must_use]
+    pub fn note(&mut self, notes: &Notes) -> Vec<String> {
+        let mut stale = Vec::new();
+        for row in &mut self.rows {
+            let Some(note) = notes.0.get(&row.requirement.id) else {
+                continue;
+            };
+            if row.verdict == Verdict::Fail {
+                row.verdict = note.verdict.unwrap_or(Verdict::Fail);
+                row.reason = Some(note.reason.clone());
+            } else {
+                stale.push(row.requirement.id.clone());
+            }
+        }
+        stale
     }
 
     /// The counts of the requirements that `belongs` picks.
@@ -192,6 +255,17 @@ fn judge(id: &str, outcomes: &[&ScenarioOutcome]) -> (Verdict, Option<String>) {
     let passed = |outcome: &&ScenarioOutcome| matches!(outcome.verdict, Outcome::Pass);
     if outcomes.iter().any(passed) {
         return (Verdict::Pass, None);
+    }
+    let cannot = outcomes.iter().find_map(|outcome| {
+        outcome.via.stack()?;
+        match &outcome.verdict {
+            Outcome::NotApplicable(lacks) => lacks.first().map(|lack| lack.what.clone()),
+            Outcome::Left(why) => Some(why.clone()),
+            _ => None,
+        }
+    });
+    if let Some(reason) = cannot {
+        return (Verdict::NotApplicable, Some(reason));
     }
     match catalogue::not_applicable().get(id) {
         Some(reason) => (Verdict::NotApplicable, Some(reason.clone())),

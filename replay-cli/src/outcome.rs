@@ -169,6 +169,8 @@ kinds! {
     UnknownFlow = "unknown-flow",
     /// A run by another way in than the core did what the core did not do.
     DiffersFromCore = "differs-from-core",
+    /// Another stack ended, did not answer, or said what the protocol does not know.
+    BrokenStack = "broken-stack",
     /// A scenario that is known to fail passed.
     UnexpectedPass = "unexpected-pass",
     /// A scenario that is known to fail failed in another way.
@@ -185,6 +187,7 @@ impl FailureKind {
                 | Self::Livelock
                 | Self::Nondeterminism
                 | Self::DiffersFromCore
+                | Self::BrokenStack
                 | Self::UnknownFlow
                 | Self::UnexpectedPass
                 | Self::WrongDeviation

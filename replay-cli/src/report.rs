@@ -110,6 +110,7 @@ pub fn reproduce(scenario: &Path, captures: Option<&Path>, via: &Via) -> String 
         .unwrap_or_default();
     let via = match via {
         Via::Core => String::new(),
+        Via::Stack(program) => format!(" --stack {}", shell_word(&program.spec)),
         other => format!(" --via {}", other.label()),
     };
     format!(

@@ -31,6 +31,7 @@ mod invariant;
 mod lines;
 pub(crate) mod matcher;
 mod mutation;
+mod needs;
 mod observe;
 mod packetdrill;
 mod receiver;
@@ -44,7 +45,9 @@ pub(crate) mod witness;
 pub(crate) mod world;
 
 pub use file::run_file;
-pub use stack::Via;
+pub use stack::{StackProgram, Via, serve_engine};
+
+pub(crate) use stack::Traits;
 
 pub(crate) use file::run_mutated;
 pub(crate) use mutation::{FrameChange, Mutation};
@@ -100,6 +103,10 @@ pub(crate) struct RunOutput {
     pub(crate) failures: Vec<Failure>,
     /// Its counters; `None` if it has none to compare.
     pub(crate) counters: Option<Counters>,
+    /// What it can be held to.
+    pub(crate) traits: Traits,
+    /// Something worth a note.
+    pub(crate) remarks: Option<String>,
     /// Frames of the device that were lost before the engine.
     pub(crate) frames_lost: u64,
     pub(crate) figures: Figures,
@@ -337,7 +344,7 @@ fn world<'a>(
     way: Way<'_>,
 ) -> Result<World<'a>, (String, Diagnostic)> {
     let rules = Rules::new(scenario, folder, capture)?;
-    let engine = stack::open(way.via, config(&scenario.engine))
+    let engine = stack::open(way.via, &scenario.engine)
         .map_err(|problem| ("/engine".to_owned(), problem))?;
     let mut world = World::new(engine, rules, Faults::new(scenario), capture);
     world.resolver = Resolver::new(&scenario.dialer);
@@ -375,8 +382,19 @@ fn finish(mut world: World<'_>) -> RunOutput {
     for complaint in world.engine.complaints().to_vec() {
         world.broken(None, complaint);
     }
-    let failures = std::mem::take(&mut world.failures);
+    let mut failures = std::mem::take(&mut world.failures);
+    if let Some((at, what)) = world.engine.broken() {
+        let mut broken = lines::failure_at(FailureKind::BrokenStack, what, Some(at));
+        broken.help = Some(
+            "the stack is at fault, or its program: run the scenario alone, and the program by hand with the lines of \
+             docs/STACK_PROTOCOL.md"
+                .to_owned(),
+        );
+        failures.insert(0, broken);
+    }
     RunOutput {
+        traits: world.engine.traits(),
+        remarks: world.engine.remarks(),
         figures: Figures {
             virtual_us: world.now,
             frames_in: world.frames_in,

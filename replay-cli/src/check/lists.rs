@@ -44,7 +44,9 @@ impl<'a> Check<'a> {
                 self.verdicts.failures.push(missing);
                 continue;
             };
-            if let Some(problem) = at_problem(expected.at.as_ref(), flow.dialed_at, self.slack) {
+            if let Some(problem) =
+                at_problem(expected.at.as_ref(), flow.dialed_at, self.traits.tolerance)
+            {
                 let at = flow.dialed_at;
                 let mut late = self.failure(
                     FailureKind::WrongTime,
@@ -55,7 +57,9 @@ impl<'a> Check<'a> {
                 self.verdicts.failures.push(late);
             }
             let seen = flow.name.as_deref().unwrap_or("");
-            if let Some(name) = expected.name.as_deref()
+            if !self.traits.dns && expected.name.is_some() {
+                self.verdicts.core_only += 1;
+            } else if let Some(name) = expected.name.as_deref()
                 && name != seen
             {
                 let mut other = self.failure(
@@ -92,6 +96,10 @@ impl<'a> Check<'a> {
         let Some(list) = &self.scenario.expect.half_closes else {
             return;
         };
+        if !self.traits.half_close {
+            self.verdicts.core_only += list.items.len() as u64 + u64::from(!list.others_allowed);
+            return;
+        }
         let mut named: BTreeSet<(FlowSpec, Option<Side>)> = BTreeSet::new();
         for (index, expected) in list.items.iter().enumerate() {
             self.verdicts.checks += 1;
@@ -116,7 +124,9 @@ impl<'a> Check<'a> {
                     self.verdicts.failures.push(missing);
                 }
                 Some(at) => {
-                    if let Some(problem) = at_problem(expected.at.as_ref(), at, self.slack) {
+                    if let Some(problem) =
+                        at_problem(expected.at.as_ref(), at, self.traits.tolerance)
+                    {
                         let what = format!("flow {} was half-closed{by} {problem}", expected.flow);
                         let mut late = self.failure(FailureKind::WrongTime, &pointer, what);
                         (late.flow, late.at_us) = (Some(expected.flow.clone()), Some(at));
@@ -156,6 +166,10 @@ impl<'a> Check<'a> {
         let Some(list) = &self.scenario.expect.closes else {
             return;
         };
+        if !self.traits.close {
+            self.verdicts.core_only += list.items.len() as u64 + u64::from(!list.others_allowed);
+            return;
+        }
         let mut named: BTreeSet<FlowSpec> = BTreeSet::new();
         for (index, expected) in list.items.iter().enumerate() {
             self.verdicts.checks += 1;
@@ -187,6 +201,9 @@ impl<'a> Check<'a> {
         let Some(flow) = self.flow(&expected.flow, pointer) else {
             return;
         };
+        let untold = |told: bool, asked: bool| u64::from(!told && asked);
+        self.verdicts.core_only += untold(self.traits.by, expected.by.is_some())
+            + untold(self.traits.how, expected.how.is_some());
         let closed = flow.closed;
         let name = Some(expected.flow.clone());
         let wanted = if expected.is_open() {
@@ -212,14 +229,17 @@ impl<'a> Check<'a> {
                 )
             }
             (Some((at, close)), open) => {
-                let by = expected.by.is_none_or(|by| side(close.by) == by);
-                let how = expected
-                    .how
-                    .is_none_or(|how| how.as_str() == close.how.label());
+                let by = !self.traits.by || expected.by.is_none_or(|by| side(close.by) == by);
+                let how = !self.traits.how
+                    || expected
+                        .how
+                        .is_none_or(|how| how.as_str() == close.how.label());
                 if open || !by || !how {
                     let what = format!("flow {} ended in another way", expected.flow);
                     (FailureKind::WrongClose, what, words(close), Some(at))
-                } else if let Some(problem) = at_problem(expected.at.as_ref(), at, self.slack) {
+                } else if let Some(problem) =
+                    at_problem(expected.at.as_ref(), at, self.traits.tolerance)
+                {
                     (
                         FailureKind::WrongTime,
                         format!("flow {} was closed {problem}", expected.flow),
@@ -241,6 +261,10 @@ impl<'a> Check<'a> {
         let Some(list) = &self.scenario.expect.dns else {
             return;
         };
+        if !self.traits.dns {
+            self.verdicts.core_only += list.items.len() as u64 + u64::from(!list.others_allowed);
+            return;
+        }
         let mut used = vec![false; self.run.dns.len()];
         for (index, expected) in list.items.iter().enumerate() {
             self.verdicts.checks += 1;
@@ -259,7 +283,7 @@ impl<'a> Check<'a> {
                         .ttl
                         .as_ref()
                         .is_none_or(|ttl| ttl.matches(&seen.ttl))
-                    && at_problem(expected.at.as_ref(), *time, self.slack).is_none()
+                    && at_problem(expected.at.as_ref(), *time, self.traits.tolerance).is_none()
             });
             match found.map(|(at, _)| at) {
                 Some(at) => {

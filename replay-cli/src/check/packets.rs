@@ -34,9 +34,9 @@ pub(super) fn check(check: &mut Check<'_>) {
         match found {
             Found::Match(at) => {
                 let time = check.run.emitted.get(at).map_or(0, |emitted| emitted.at);
-                let exact = line.time.is_exact() && check.slack > 0;
+                let exact = line.time.is_exact() && check.traits.tolerance > 0;
                 check.verdicts.core_only += u64::from(exact);
-                if !accepts(line.time, time, previous, check.slack) {
+                if !accepts(line.time, time, previous, check.traits.tolerance) {
                     let what = format!(
                         "it came at {} s, {} s after the one before",
                         seconds(time),

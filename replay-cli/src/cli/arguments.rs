@@ -1,12 +1,14 @@
 //! Arguments that several subcommands take.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 
 use super::Stop;
 use crate::diagnostic::Diagnostic;
-use crate::runner::Via;
+use crate::runner::{StackProgram, Via};
 use crate::scenario::Device;
 
 /// What form results have.
@@ -38,6 +40,29 @@ impl From<WayIn> for Via {
             WayIn::Driver => Self::Driver,
             WayIn::Ffi => Self::Ffi,
         }
+    }
+}
+
+/// Another stack to run instead of the engine.
+#[derive(Debug, Args)]
+pub(crate) struct OtherStack {
+    /// Another stack: `exec:PATH`, or the NAME of a program replay-stack-NAME beside this one or on PATH.
+    #[arg(long, value_name = "STACK")]
+    pub(crate) stack: Option<String>,
+
+    /// How long the other stack may take to answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, requires = "stack")]
+    pub(crate) stack_timeout: u64,
+}
+
+/// The way in that the command line asks for; another stack is found and asked who it is.
+pub(crate) fn via(way: WayIn, other: &OtherStack) -> Result<Via, Stop> {
+    let patience = Duration::from_secs(other.stack_timeout);
+    match &other.stack {
+        None => Ok(way.into()),
+        Some(spec) => StackProgram::find_patiently(spec, patience)
+            .map(|program| Via::Stack(Arc::new(program)))
+            .map_err(Stop::input),
     }
 }
 

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::Stop;
+use super::arguments::{self, OtherStack, WayIn};
 use super::batch::{self, Progress};
-use crate::conformance::{Matrix, Verdict};
+use crate::conformance::{Matrix, Notes, Verdict};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code;
 use crate::report::Totals;
 use crate::report::conformance::{self as report, Column};
-use crate::runner::{RunOptions, Via};
+use crate::runner::RunOptions;
 use crate::term::Terminal;
 
 #[derive(Debug, Args)]
@@ -32,6 +33,14 @@ pub(crate) struct ConformanceArgs {
     /// The form of the report.
     #[arg(long, value_enum, default_value_t)]
     format: MatrixFormat,
+
+    #[command(flatten)]
+    other: OtherStack,
+
+    /// What was found by hand of another stack's rows, a JSON object of requirements: `reason`, and where it is not
+    /// comparable, `verdict`.
+    #[arg(long, value_name = "FILE", requires = "stack")]
+    notes: Option<PathBuf>,
 
     /// A JSON report of another stack to stand beside this one in markdown, named for its file; may be repeated.
     #[arg(long, value_name = "FILE")]
@@ -56,6 +65,7 @@ Examples:
   replay conformance expectations/conformance/tcp-close    one group
   replay conformance --format json > conformance.json
   replay conformance --format markdown --column docs/rivals/other.json
+  replay conformance --stack other --notes docs/rivals/other.notes.json --format json > docs/rivals/other.json
 
 Exit codes; of several, the worst (in the order 70, 2, 3, 6, 1, 4):
   0   every requirement passes, deviates as is known, or does not apply
@@ -73,11 +83,13 @@ pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result
         .map(|path| column(path))
         .collect::<Result<Vec<_>, _>>()
         .map_err(Stop::input)?;
+    let notes = args.notes.as_deref().map(notes).transpose();
+    let notes = notes.map_err(Stop::input)?;
     let discovery = batch::select(&args.paths, "")?;
     let options = RunOptions {
         captures: args.captures.clone(),
         trace: false,
-        via: Via::Core,
+        via: arguments::via(WayIn::Core, &args.other)?,
     };
     let mut totals = Totals::default();
     let mut outcomes = Vec::new();
@@ -91,11 +103,15 @@ pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result
     })?;
     progress.bar.finish_and_clear();
     let whole = args.paths.is_empty();
-    let matrix = Matrix::new(&outcomes, whole);
+    let mut matrix = Matrix::new(&outcomes, whole);
+    let stale = notes.map_or_else(Vec::new, |notes| matrix.note(&notes));
     let style = terminal.style;
     match args.format {
         MatrixFormat::Human => report::human(terminal.out(), &matrix, style)?,
-        MatrixFormat::Json => writeln!(terminal.out(), "{:#}", report::json(&matrix))?,
+        MatrixFormat::Json => {
+            let report = report::json(&matrix, options.via.stack());
+            writeln!(terminal.out(), "{report:#}")?;
+        }
         MatrixFormat::Markdown => {
             write!(terminal.out(), "{}", report::markdown(&matrix, &columns))?;
         }
@@ -108,6 +124,11 @@ pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result
     {
         let reason = row.reason.as_deref().unwrap_or_default();
         terminal.say(&format!("{} fails: {reason}", row.requirement.id))?;
+    }
+    for id in stale {
+        terminal.say(&format!(
+            "the note on {id} does not hold any more: the requirement does not fail; take it out"
+        ))?;
     }
     let missing = batch::said_what_is_missing(&discovery, terminal)?;
     let unmet = matrix
@@ -122,6 +143,16 @@ pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result
     Ok([missing, unmet]
         .into_iter()
         .fold(totals.exit_code(), exit_code::worst))
+}
+
+fn notes(path: &Path) -> Result<Notes, Diagnostic> {
+    let refused = |problem: String| {
+        Diagnostic::new(format!("the notes cannot be used: {problem}"))
+            .in_file(path)
+            .help("a JSON object: {\"TCP-HS-SYNACK\": {\"reason\": \"...\"}}; see docs/STACK_PROTOCOL.md")
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+    Notes::read(&text).map_err(refused)
 }
 
 fn column(path: &Path) -> Result<Column, Diagnostic> {

@@ -8,7 +8,7 @@ use clap::{ArgAction, Args};
 use serde_json::json;
 
 use super::Stop;
-use super::arguments::{Format, WayIn};
+use super::arguments::{self, Format, OtherStack, WayIn};
 use super::batch::{self, Progress};
 use crate::diagnostic::Diagnostic;
 use crate::draft::find::{self, Stray, Waiting};
@@ -38,8 +38,11 @@ pub(crate) struct RunArgs {
 
     /// By which way in the engine is driven. By another than the core each scenario runs through the core as well, and
     /// what must be equal is compared.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, conflicts_with = "stack")]
     via: WayIn,
+
+    #[command(flatten)]
+    other: OtherStack,
 
     /// The form of the report.
     #[arg(long, value_enum, default_value_t)]
@@ -62,7 +65,7 @@ pub(crate) struct RunArgs {
     fail_fast: bool,
 
     /// Change what is observed of each run and report scenarios that notice nothing of the kind they check.
-    #[arg(long, conflicts_with_all = ["junit", "fail_fast", "list"])]
+    #[arg(long, conflicts_with_all = ["junit", "fail_fast", "list", "stack"])]
     vacuity: bool,
 
     /// Print the names of the scenarios instead of running them.
@@ -77,6 +80,7 @@ Examples:
   replay run --junit target/junit.xml --format json > target/run.json
   replay run --via driver                     the same through the driver's turns
   replay run --via ffi                        the same through the C ABI, driven by its host
+  replay run --stack exec:./my-stack          the same by another stack: docs/STACK_PROTOCOL.md
   replay run --list expectations/udp
   replay run handshake.pkt                    a packetdrill script, server side
 
@@ -184,7 +188,7 @@ fn run_all(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Resu
     let options = RunOptions {
         captures: args.captures.clone(),
         trace: args.verbose > 1,
-        via: args.via.into(),
+        via: arguments::via(args.via, &args.other)?,
     };
     let mut results = Results::default();
     let mut progress = Progress::of(found.len(), terminal.progress);

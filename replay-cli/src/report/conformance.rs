@@ -5,10 +5,12 @@ use std::io::{self, Write};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use stack_protocol::Time;
 
 use super::json::SCHEMA;
 use super::table::{Align, Table};
 use crate::conformance::{Counts, Matrix, Row, Verdict, share_passed};
+use crate::runner::StackProgram;
 use crate::term::{Paint, Style};
 
 /// What an earlier run said of another stack, to stand beside this one's verdicts.
@@ -49,9 +51,9 @@ impl Column {
     }
 }
 
-/// The report programs read; a later version only adds to it.
+/// The report programs read, of the engine or of another stack; a later version only adds to it.
 #[must_use]
-pub fn json(matrix: &Matrix) -> Value {
+pub fn json(matrix: &Matrix, stack: Option<&StackProgram>) -> Value {
     let requirement = |row: &Row| {
         let mut value = json!({
             "id": row.requirement.id,
@@ -70,11 +72,24 @@ pub fn json(matrix: &Matrix) -> Value {
         .into_iter()
         .map(|(level, counts)| (level.word().to_owned(), self::counts(&counts)))
         .collect();
-    json!({
+    let mut report = json!({
         "schema": SCHEMA,
         "requirements": matrix.rows.iter().map(requirement).collect::<Vec<_>>(),
         "totals": totals,
-    })
+    });
+    if let Some(StackProgram { hello, .. }) = stack {
+        let time = match hello.time {
+            Time::Virtual => "virtual",
+            Time::Real => "real",
+        };
+        report["stack"] = json!({
+            "name": hello.name,
+            "version": hello.version,
+            "time": time,
+            "tolerance_us": hello.tolerance,
+        });
+    }
+    report
 }
 
 fn counts(counts: &Counts) -> Value {
@@ -311,7 +326,7 @@ mod tests {
 
     #[test]
     fn the_report_for_programs_has_verdicts_and_totals() {
-        insta::assert_snapshot!(format!("{:#}", json(&matrix())));
+        insta::assert_snapshot!(format!("{:#}", json(&matrix(), None)));
     }
 
     #[test]
@@ -323,7 +338,7 @@ mod tests {
 
     #[test]
     fn the_page_has_the_columns_of_other_stacks() {
-        let other = Column::read("other", &json(&matrix()).to_string()).unwrap();
+        let other = Column::read("other", &json(&matrix(), None).to_string()).unwrap();
         insta::assert_snapshot!(markdown(&matrix(), &[other]));
     }
 

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use engine::FlowKey;
+use stack_protocol::Time;
 
 use super::lines::{self, Timeline};
 use super::{
-    Mutation, RunOptions, RunOutput, TOLERANCE_US, Via, Way, config, finish, play_capture, twins,
-    versus, world,
+    Mutation, RunOptions, RunOutput, Via, Way, config, finish, needs, play_capture, twins, versus,
+    world,
 };
 use crate::check::Check;
 use crate::conversation::{Conversation, Conversations, ReadOptions};
@@ -224,14 +225,6 @@ fn run_one(
     way: Way<'_>,
 ) -> ScenarioOutcome {
     let isns = lines::isns(scenario, &prepared.lines);
-    let reference =
-        (*way.via != Via::Core).then(|| play(loaded, scenario, prepared, &isns, Way::CORE));
-    let first = play(loaded, scenario, prepared, &isns, way);
-    // A changed run is held against the unchanged one, not against itself.
-    let second = match way.mutation {
-        None => Some(play(loaded, scenario, prepared, &isns, way)),
-        Some(_) => None,
-    };
     let mut outcome = ScenarioOutcome {
         name: format!("{}{suffix}", loaded.name),
         path: loaded.path.clone(),
@@ -245,6 +238,32 @@ fn run_one(
         figures: Figures::default(),
         notes: Vec::new(),
     };
+    let lacks = needs::of_scenario(scenario, &prepared.lines, way.via);
+    if !lacks.is_empty() {
+        let place = |(pointer, lack): (String, Diagnostic)| loaded.diagnostic(&pointer, lack.what);
+        outcome.verdict = Verdict::NotApplicable(lacks.into_iter().map(place).collect());
+        return outcome;
+    }
+    let real = way
+        .via
+        .stack()
+        .is_some_and(|stack| stack.hello.time == Time::Real);
+    let compared = matches!(way.via, Via::Driver | Via::Ffi);
+    let reference = (compared || real).then(|| play(loaded, scenario, prepared, &isns, Way::CORE));
+    if let Some(Ok(core)) = &reference
+        && let Some(left) = needs::too_long(core, way.via)
+    {
+        outcome.verdict = left;
+        return outcome;
+    }
+    let first = play(loaded, scenario, prepared, &isns, way);
+    // A changed run is held against the unchanged one, not against itself.
+    let again = way.mutation.is_none()
+        && way
+            .via
+            .stack()
+            .is_none_or(|stack| stack.hello.deterministic);
+    let second = again.then(|| play(loaded, scenario, prepared, &isns, way));
     let (run, other) = match (first, second) {
         (Ok(mut first), None) => {
             if let Some(mutation) = way.mutation {
@@ -267,7 +286,7 @@ fn run_one(
         loaded,
         run: &run,
         isns: &isns,
-        slack: slack(way.via),
+        traits: run.traits,
         verdicts: Default::default(),
     }
     .all();
@@ -280,6 +299,7 @@ fn run_one(
             outcome.verdict = Verdict::Invalid(vec![problem.clone()]);
             return outcome;
         }
+        Some(Ok(_)) if real => {}
         Some(Ok(core)) => {
             let (failures, checks) = versus::differences(core, &run);
             outcome.failures.extend(failures);
@@ -301,7 +321,12 @@ fn run_one(
             run.figures.left_out
         ));
     }
-    let deviation = scenario.deviation.as_ref();
+    outcome.notes.extend(run.remarks.clone());
+    // What another stack is known to do is not written in the scenario.
+    let deviation = scenario
+        .deviation
+        .as_ref()
+        .filter(|_| way.via.stack().is_none());
     let place = deviation.map(|_| loaded.place("/deviation"));
     outcome.judge(deviation, place);
     if let Some(other) = other
@@ -319,14 +344,6 @@ fn run_one(
         );
     }
     outcome
-}
-
-/// How far times may be off.
-fn slack(via: &Via) -> u64 {
-    match via {
-        Via::Core => 0,
-        _ => TOLERANCE_US,
-    }
 }
 
 pub(super) fn play(
@@ -370,7 +387,6 @@ pub(super) fn play(
         lines: &prepared.lines,
         batch,
         isns,
-        slack: slack(way.via),
     };
     let findings = timeline.play(
         &mut world,

@@ -76,8 +76,8 @@ pub(crate) fn frame(bytes: &[u8], mtu: usize) -> Vec<String> {
 }
 
 /// Checks a segment within its flow: only bytes of the dialer, within the device's window, no acknowledgement of
-/// what was not sent, silence after the end.
-pub(crate) fn segment(flow: &FlowState, at: Option<u64>, tcp: &Tcp<'_>) -> Vec<String> {
+/// what was not sent; if a close is the `last` of its flow, silence after it.
+pub(crate) fn segment(flow: &FlowState, at: Option<u64>, tcp: &Tcp<'_>, last: bool) -> Vec<String> {
     let mut problems = Vec::new();
     let bare = tcp.payload.is_empty()
         && !tcp.flags.contains(Flags::SYN)
@@ -85,6 +85,7 @@ pub(crate) fn segment(flow: &FlowState, at: Option<u64>, tcp: &Tcp<'_>) -> Vec<S
     if flow
         .closed
         .is_some_and(|(_, close)| !matches!(close.how, How::Dial(_)))
+        && last
         && !bare
     {
         problems.push(format!(

@@ -18,8 +18,6 @@ pub(crate) struct Timeline<'a> {
     pub(crate) lines: &'a [(String, Line)],
     pub(crate) batch: usize,
     pub(crate) isns: &'a BTreeMap<FlowKey, Seq>,
-    /// How far times may be off, microseconds.
-    pub(crate) slack: u64,
 }
 
 /// What a run of a timeline found, each with the pointer of its line.
@@ -84,6 +82,7 @@ impl Timeline<'_> {
     /// Plays the lines, then lets the run come to its end.
     pub(crate) fn play(&self, world: &mut World<'_>, until: Option<u64>) -> Findings {
         let mut findings = Findings::default();
+        let slack = world.engine.traits().tolerance;
         let mut previous = 0;
         let mut waiting: Vec<Vec<u8>> = Vec::new();
         for (at, (pointer, line)) in self.lines.iter().enumerate() {
@@ -125,11 +124,8 @@ impl Timeline<'_> {
                 }
                 Action::Expect(segment) => {
                     findings.checks += 1;
-                    findings.untimed += u64::from(self.slack > 0 && line.time.is_exact());
-                    let window = (
-                        from.saturating_sub(self.slack),
-                        to.saturating_add(self.slack),
-                    );
+                    findings.untimed += u64::from(slack > 0 && line.time.is_exact());
+                    let window = (from.saturating_sub(slack), to.saturating_add(slack));
                     previous = self
                         .expect(world, segment, window, pointer, line, &mut findings)
                         .unwrap_or_else(|| previous.max(world.now));
@@ -139,13 +135,13 @@ impl Timeline<'_> {
                     let before = world.emitted.len();
                     // Silence ends just before its time: what is due then may come.
                     run_until(world, until.saturating_sub(1));
-                    let quiet_to = until.saturating_sub(self.slack);
+                    let quiet_to = until.saturating_sub(slack);
                     for index in before..world.emitted.len() {
                         if world
                             .emitted
                             .get(index)
                             .is_some_and(|emitted| emitted.at >= quiet_to)
-                            && self.slack > 0
+                            && slack > 0
                         {
                             continue;
                         }

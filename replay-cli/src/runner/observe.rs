@@ -81,6 +81,7 @@ impl World<'_> {
                     .by_id
                     .remove(&id)
                     .and_then(|index| self.flows.get(index))
+                    && self.engine.traits().last
                     && let Some(problem) = invariant::lost_bytes(flow)
                 {
                     let key = flow.key;
@@ -118,6 +119,9 @@ impl World<'_> {
     }
 
     fn dialed(&mut self, id: FlowId, key: FlowKey, name: Option<String>) {
+        if let Some(index) = self.accepted_before(key) {
+            return self.dialed_late(index, id, name);
+        }
         let index = self.flows.len();
         let count = self.dial_counts.entry(key).or_default();
         *count += 1;
@@ -130,6 +134,31 @@ impl World<'_> {
         self.flows.push(flow);
         self.by_id.insert(id, index);
         self.by_key.insert(key, index);
+        self.touched.insert(index);
+        if let Some(delay) = delay {
+            self.schedule(self.now + delay, Task::Dial(index));
+        }
+    }
+
+    /// The flow of a connection that another stack has accepted already, and only now asks the dial for.
+    fn accepted_before(&self, key: FlowKey) -> Option<usize> {
+        let index = self.by_key.get(&key).copied()?;
+        let flow = self.flows.get(index)?;
+        (flow.undialed && self.engine.traits().foreign).then_some(index)
+    }
+
+    fn dialed_late(&mut self, index: usize, id: FlowId, name: Option<String>) {
+        let Some(flow) = self.flows.get_mut(index) else {
+            return;
+        };
+        let count = self.dial_counts.entry(flow.key).or_default();
+        *count += 1;
+        let (script, delay) = self.rules.choose(&flow.key, *count);
+        self.rules.move_newest(index);
+        (flow.id, flow.name, flow.undialed) = (id, name, false);
+        (flow.occurrence, flow.dialed_at) = (*count, self.now);
+        flow.script.actions = script;
+        self.by_id.insert(id, index);
         self.touched.insert(index);
         if let Some(delay) = delay {
             self.schedule(self.now + delay, Task::Dial(index));
@@ -173,13 +202,14 @@ impl World<'_> {
             index = Some(self.accepted(key));
         }
         let mtu = self.engine.mtu();
+        let last = self.engine.traits().last;
         let mut problems = invariant::frame(&frame, mtu);
         if let (Ok(packet), Some(flow)) =
             (&packet, index.and_then(|index| self.flows.get_mut(index)))
             && let Transport::Tcp(tcp) = packet.transport
         {
             let at = flow.down.note_emitted(&tcp);
-            problems.extend(invariant::segment(flow, at, &tcp));
+            problems.extend(invariant::segment(flow, at, &tcp, last));
         }
         for problem in problems {
             self.broken(key, problem);

@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use engine::{By, FlowKey, How};
 use serde_json::json;
+use stack_protocol::Time;
 
 use super::content::{Action as Step, Content};
 use super::lines::{self, Findings, Timeline, failure_at, run_until};
 use super::world::World;
-use super::{RunOutput, Via, Way, finish, versus, world};
+use super::{RunOutput, Via, Way, finish, needs, versus, world};
 use crate::catalogue;
 use crate::diagnostic::{Diagnostic, Place, Position};
 use crate::notation::{Action, pattern_bytes};
@@ -69,6 +70,21 @@ pub(super) fn run_script(path: &Path, way: Way<'_>) -> ScenarioOutcome {
         world.step_limit = 100_000 + 1_000 * script.events.len() as u64;
         Ok(play(&script, &scenario, &isns, world, path))
     };
+    if let Some(left) = needs::of_script(&script, way.via) {
+        outcome.verdict = left;
+        return outcome;
+    }
+    let real = way
+        .via
+        .stack()
+        .is_some_and(|stack| stack.hello.time == Time::Real);
+    if real
+        && let Ok(core) = play(Way::CORE)
+        && let Some(left) = needs::too_long(&core, way.via)
+    {
+        outcome.verdict = left;
+        return outcome;
+    }
     let (run, other) = match (play(way), play(way)) {
         (Ok(first), Ok(second)) => (first, second),
         (Err(problem), _) | (_, Err(problem)) => {
@@ -79,7 +95,7 @@ pub(super) fn run_script(path: &Path, way: Way<'_>) -> ScenarioOutcome {
     outcome.figures = run.figures;
     outcome.checks = run.figures.frames_out + run.line_checks + 1;
     outcome.failures.clone_from(&run.failures);
-    if *way.via != Via::Core {
+    if matches!(way.via, Via::Driver | Via::Ffi) {
         match play(Way::CORE) {
             Ok(core) => {
                 let (failures, checks) = versus::differences(&core, &run);
@@ -96,7 +112,9 @@ pub(super) fn run_script(path: &Path, way: Way<'_>) -> ScenarioOutcome {
         .failures
         .sort_by_key(|failure| failure.at_us.unwrap_or(u64::MAX));
     outcome.judge(None, None);
-    if let Some(index) = run.digest.difference(&other.digest) {
+    if run.traits.deterministic
+        && let Some(index) = run.digest.difference(&other.digest)
+    {
         outcome.verdict = Verdict::Nondeterministic;
         let what = format!("two runs differ from output {index} on");
         let differs = failure_at(FailureKind::Nondeterminism, what, None);
@@ -152,7 +170,6 @@ fn play(
         lines: &[],
         batch: 1,
         isns,
-        slack: 0,
     };
     let mut player = Player {
         timeline,

@@ -104,6 +104,15 @@ impl Rules {
         (rule.actions.clone(), rule.result.map(|_| rule.delay))
     }
 
+    /// The result chosen last is that of the flow at `index`, which was passed over before.
+    pub(crate) fn move_newest(&mut self, index: usize) {
+        if let Some(result) = self.results.pop()
+            && let Some(place) = self.results.get_mut(index)
+        {
+            *place = result;
+        }
+    }
+
     /// A flow without a dial.
     pub(crate) fn pass_over(&mut self) {
         self.results.push(None);

@@ -4,20 +4,30 @@
 //! library; other ways to the same engine, and other engines, implement [`Stack`] and have a [`Via`].
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use engine::{
-    Config, Counters, Deadline, DialResult, FlowId, Micros, Misuse, PathChange, QueryId, RemoteEnd,
+    Counters, Deadline, DialResult, FlowId, Micros, Misuse, PathChange, QueryId, RemoteEnd,
     Resolution,
 };
 
 use super::observe::Seen;
+use super::{TOLERANCE_US, config};
 use crate::diagnostic::Diagnostic;
+use crate::scenario::EngineSettings;
 
+mod child;
 mod core;
 mod driven;
 mod driver;
+mod external;
 #[expect(unsafe_code, reason = "the C ABI is called as C calls it")]
 mod ffi;
+mod program;
+mod served;
+
+pub use program::StackProgram;
+pub use served::serve_engine;
 
 /// A packet-tunnel engine as the runner drives it: one input with its time, then a full drain, then wait for the deadline.
 ///
@@ -107,11 +117,74 @@ pub(crate) trait Stack {
         &[]
     }
 
+    /// What it can be held to.
+    fn traits(&self) -> Traits {
+        Traits::CORE
+    }
+
+    /// When it stopped working, and why; nothing comes out of it from then on.
+    fn broken(&self) -> Option<(u64, String)> {
+        None
+    }
+
+    /// Something worth a note that is no failure.
+    fn remarks(&self) -> Option<String> {
+        None
+    }
+
     /// Its counters, if it counts what the engine counts: they must add up.
     fn counters(&self) -> Option<Counters>;
 
     /// Its flows as a table, to explain a run that does not end.
     fn inspect(&mut self, now: Micros) -> String;
+}
+
+/// What a stack can be held to: of what it cannot tell, nothing is checked, and the checks left out are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing it can tell or not"
+)]
+pub(crate) struct Traits {
+    /// How far times may be off, microseconds: none through the core.
+    pub(crate) tolerance: u64,
+    /// It is another engine than ours, or behaves as one: it may accept a connection before it asks for the dial, and has
+    /// no counters.
+    pub(crate) foreign: bool,
+    /// Two runs must give the same.
+    pub(crate) deterministic: bool,
+    /// It tells when the device's FIN came.
+    pub(crate) half_close: bool,
+    /// It tells when a flow has ended.
+    pub(crate) close: bool,
+    /// It tells by whom.
+    pub(crate) by: bool,
+    /// It tells how.
+    pub(crate) how: bool,
+    /// Nothing of a flow leaves it after its close.
+    pub(crate) last: bool,
+    /// It reads DNS answers.
+    pub(crate) dns: bool,
+}
+
+impl Traits {
+    /// Everything.
+    pub(crate) const CORE: Self = Self {
+        tolerance: 0,
+        foreign: false,
+        deterministic: true,
+        half_close: true,
+        close: true,
+        by: true,
+        how: true,
+        last: true,
+        dns: true,
+    };
+
+    /// Whether what only the core can be held to is checked.
+    pub(crate) const fn is_core(&self) -> bool {
+        self.tolerance == 0 && !self.foreign
+    }
 }
 
 /// Which engine runs, and by which way in.
@@ -124,22 +197,35 @@ pub enum Via {
     Driver,
     /// The C ABI, driven by its host: the same turns behind handles, texts and callbacks.
     Ffi,
+    /// Another stack, in a process of its own.
+    Stack(Arc<StackProgram>),
 }
 
 impl Via {
     /// Its name on the command line.
     #[must_use]
-    pub const fn label(&self) -> &'static str {
+    pub fn label(&self) -> &str {
         match self {
             Self::Core => "core",
             Self::Driver => "driver",
             Self::Ffi => "ffi",
+            Self::Stack(program) => &program.spec,
+        }
+    }
+
+    /// The program of another stack.
+    #[must_use]
+    pub fn stack(&self) -> Option<&StackProgram> {
+        match self {
+            Self::Stack(program) => Some(program),
+            _ => None,
         }
     }
 }
 
 /// Starts an engine with the settings of a scenario.
-pub(super) fn open(via: &Via, config: Config) -> Result<Box<dyn Stack>, Diagnostic> {
+pub(super) fn open(via: &Via, settings: &EngineSettings) -> Result<Box<dyn Stack>, Diagnostic> {
+    let config = config(settings);
     match via {
         Via::Core => core::Core::new(config)
             .map(|core| Box::new(core) as Box<dyn Stack>)
@@ -148,5 +234,7 @@ pub(super) fn open(via: &Via, config: Config) -> Result<Box<dyn Stack>, Diagnost
             .map(|driver| Box::new(driver) as Box<dyn Stack>)
             .map_err(|problem| Diagnostic::new(problem.to_string())),
         Via::Ffi => ffi::open(&config).map(|ffi| Box::new(ffi) as Box<dyn Stack>),
+        Via::Stack(program) => external::External::open(program, settings, config.mtu)
+            .map(|stack| Box::new(stack) as Box<dyn Stack>),
     }
 }

@@ -72,7 +72,7 @@ impl Witness {
             loaded,
             run: &self.run,
             isns: &self.isns,
-            slack: 0,
+            traits: run.traits,
             verdicts: Default::default(),
         }
         .all()

@@ -23,7 +23,7 @@ use crate::outcome::Failure;
 use crate::packet::{Flags, Packet, Seq, Transport};
 
 /// The engine's clock at virtual time 0: smoltcp needs more than zero.
-const EPOCH_US: u64 = 1_000_000;
+pub(super) const EPOCH_US: u64 = 1_000_000;
 
 /// Events kept to explain a livelock.
 const LAST_EVENTS: usize = 20;

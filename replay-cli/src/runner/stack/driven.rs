@@ -11,7 +11,7 @@ use engine::{
     RemoteEnd, Resolution,
 };
 
-use super::Stack;
+use super::{Stack, TOLERANCE_US, Traits};
 use crate::runner::observe::Seen;
 
 /// Turns at one instant beyond which the engine must be looping.
@@ -261,6 +261,13 @@ impl<B: Border> Stack for Driven<B> {
 
     fn frames_lost(&self) -> u64 {
         self.frames_lost
+    }
+
+    fn traits(&self) -> Traits {
+        Traits {
+            tolerance: TOLERANCE_US,
+            ..Traits::CORE
+        }
     }
 
     fn complaints(&self) -> &[String] {

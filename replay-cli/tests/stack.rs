@@ -1,0 +1,247 @@
+//! Other stacks as child processes: the protocol loses nothing, and whatever a child does, the run goes on.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+const ENGINE: &str = concat!("exec:", env!("CARGO_BIN_EXE_replay-stack-engine"));
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A run of the command: exit code, report, standard error.
+fn replay(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let ran = Command::new(env!("CARGO_BIN_EXE_replay"))
+        .current_dir(folder)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the command starts");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    let code = ran.status.code().expect("an exit code");
+    (code, text(ran.stdout), text(ran.stderr))
+}
+
+/// Name, verdict, kinds of failures and figures of a scenario.
+type Outcome = (String, String, Vec<String>, Value);
+
+/// The scenarios of a run with all that must not depend on the way in, and how many checks were left out.
+fn verdicts(arguments: &[&str]) -> (Vec<Outcome>, u64) {
+    let arguments = [&["run", "--format", "json"], arguments].concat();
+    let (_, out, err) = replay(&repository(), &arguments);
+    let report: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("a report: {err}"));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let scenario = |scenario: &Value| {
+        let failures = scenario["failures"].as_array().cloned().unwrap_or_default();
+        let mut figures = scenario["figures"].clone();
+        // While output is held nobody polls, so that deadlines are heard of late.
+        figures["steps"] = Value::Null;
+        (
+            text(&scenario["name"]),
+            text(&scenario["verdict"]),
+            failures
+                .iter()
+                .map(|failure| text(&failure["kind"]))
+                .collect(),
+            figures,
+        )
+    };
+    let scenarios = report["scenarios"].as_array().expect("scenarios");
+    let core_only = report["totals"]["core_only"].as_u64().expect("a total");
+    (scenarios.iter().map(scenario).collect(), core_only)
+}
+
+#[test]
+fn the_engine_through_the_protocol_does_what_it_does_through_the_core() {
+    let (core, none) = verdicts(&[]);
+    let (other, left_out) = verdicts(&["--stack", ENGINE]);
+    assert_eq!(core.len(), other.len());
+    for (core, other) in core.iter().zip(&other) {
+        assert_eq!(core, other);
+    }
+    assert_eq!(none, 0);
+    assert!(left_out > 0, "counters are checked through the core only");
+}
+
+/// A datagram that is echoed, and the same with a stack that this shell script is.
+#[cfg(unix)]
+fn with_script(script: &str) -> (i32, Value, String) {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let root = tempfile::tempdir().expect("a folder");
+    let folder = root.path().join("expectations");
+    std::fs::create_dir(&folder).expect("a folder");
+    let scenario = r#"{ "schema": 1, "title": "an echo", "flows": { "q": "udp 10.0.0.2:50000 > 198.51.100.7:9000" },
+  "input": { "frames": ["0 < q udp 4", "~ > q udp 4"] },
+  "dialer": { "rules": [ { "dial": { "result": "connected" }, "then": [ { "echo": 1 } ] } ] } }"#;
+    for name in ["a.json", "b.json"] {
+        std::fs::write(folder.join(name), scenario).expect("a file");
+    }
+    let program = root.path().join("stack");
+    std::fs::write(&program, format!("#!/bin/sh\n{script}")).expect("a file");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("a program");
+    let arguments = [
+        "run",
+        "--stack",
+        "exec:./stack",
+        "--stack-timeout",
+        "1",
+        "--format",
+        "json",
+    ];
+    let (code, out, err) = replay(root.path(), &arguments);
+    (code, serde_json::from_str(&out).unwrap_or_default(), err)
+}
+
+/// What both scenarios failed with first.
+#[cfg(unix)]
+fn broken(script: &str) -> String {
+    let (code, report, err) = with_script(script);
+    assert_eq!(code, 1, "{err}");
+    let failures: Vec<&Value> = report["scenarios"]
+        .as_array()
+        .expect("scenarios")
+        .iter()
+        .map(|scenario| &scenario["failures"][0])
+        .collect();
+    assert_eq!(failures.len(), 2, "the run goes on");
+    assert!(
+        failures
+            .iter()
+            .all(|failure| failure["kind"] == "broken-stack"),
+        "{failures:#?}"
+    );
+    failures[1]["what"].as_str().expect("a sentence").to_owned()
+}
+
+#[test]
+#[cfg(unix)]
+fn a_stack_that_crashes_fails_its_scenario_with_its_last_words() {
+    let what = broken("echo hello 1 bad 1.0; read line; echo out of luck >&2; exit 3");
+    assert!(
+        what.contains("it ended by itself: exit status: 3"),
+        "{what}"
+    );
+    assert!(what.contains("out of luck"), "{what}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_stack_that_hangs_fails_its_scenario_and_is_killed() {
+    let what = broken("echo hello 1 bad 1.0; while read line; do :; done; true");
+    assert!(what.contains("it has not answered for 1 s"), "{what}");
+    let what = broken("echo hello 1 bad 1.0; exec tail -f /dev/null");
+    assert!(what.contains("it has not answered for 1 s"), "{what}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_stack_that_talks_garbage_fails_its_scenario() {
+    let answering = |answer: &str| {
+        format!(
+            "echo hello 1 bad 1.0; while read word rest; do [ $word = poll ] && echo '{answer}'; done; true"
+        )
+    };
+    let what = broken(&answering("what?"));
+    assert!(
+        what.contains("it said `what?`, which is no line of the protocol"),
+        "{what}"
+    );
+    let what = broken(&answering("data 7 00"));
+    assert!(
+        what.contains("it speaks of flow 7, which is not open"),
+        "{what}"
+    );
+    let what = broken(&answering("took 1"));
+    assert!(
+        what.contains("it said `took 1`, which is not due"),
+        "{what}"
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn a_stack_that_closes_its_output_fails_its_scenario() {
+    let what = broken("echo hello 1 bad 1.0; exec tail -f /dev/null > /dev/null");
+    assert!(what.contains("it closed its standard output"), "{what}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_stack_that_says_no_hello_is_refused_before_anything_runs() {
+    for (script, what) in [
+        ("echo good morning", "`good` is no reply"),
+        (
+            "echo hello 2 bad 1.0",
+            "version 2 of the protocol; known is 1",
+        ),
+        ("exit 4", "it ended by itself: exit status: 4"),
+    ] {
+        let (code, _, err) = with_script(script);
+        assert_eq!(code, 3, "{err}");
+        assert!(
+            err.contains("the stack says no hello") && err.contains(what),
+            "{err}"
+        );
+        assert!(err.contains("help: "), "{err}");
+    }
+}
+
+#[test]
+fn a_stack_that_is_not_there_is_named_with_what_to_do() {
+    for (stack, what) in [
+        ("nowhere", "there is no program replay-stack-nowhere"),
+        ("exec:./nothing", "the stack cannot be started"),
+        ("a/b", "`a/b` is no name of a stack"),
+    ] {
+        let (code, _, err) = replay(&repository(), &["run", "--stack", stack]);
+        assert_eq!(code, 3, "{err}");
+        assert!(err.contains(what) && err.contains("help: "), "{err}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn the_example_in_python_passes_what_it_knows() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no python3 here, so the example is not tried");
+        return;
+    }
+    let passing = [
+        "icmp/ICMP-UNKNOWN.json",
+        "udp/UDP-CSUM-OUT.json",
+        "udp/UDP-CSUM-ZERO.json",
+        "udp/UDP-RELAY.json",
+    ];
+    let names = passing.map(|name| format!("expectations/conformance/{name}"));
+    let mut arguments = vec!["run", "--stack", "exec:docs/examples/replay-stack-python"];
+    arguments.extend(names.iter().map(String::as_str));
+    let (code, out, err) = replay(&repository(), &arguments);
+    assert_eq!(code, 0, "{out}{err}");
+
+    let tcp = "expectations/conformance/tcp-handshake/TCP-HS-SYNACK.json";
+    let stack = "exec:docs/examples/replay-stack-python";
+    let report = ["conformance", "--stack", stack, "--format", "json", tcp];
+    let (code, out, _) = replay(&repository(), &report);
+    assert_eq!(code, 1, "it knows no TCP");
+    let report: Value = serde_json::from_str(&out).expect("a report");
+    assert_eq!(report["stack"]["name"], "python");
+}
+
+#[test]
+fn a_setting_that_a_stack_does_not_follow_makes_a_scenario_not_applicable() {
+    let python = "exec:docs/examples/replay-stack-python";
+    let ttl = "expectations/conformance/ipv4/IP4-TTL.json";
+    if Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no python3 here");
+        return;
+    }
+    let report = ["conformance", "--stack", python, "--format", "json", ttl];
+    let (_, out, _) = replay(&repository(), &report);
+    let report: Value = serde_json::from_str(&out).expect("a report");
+    let row = &report["requirements"][0];
+    assert_eq!(row["verdict"], "not_applicable", "{row:#}");
+    assert_eq!(row["reason"], "the stack has no setting `hop_limit`");
+}

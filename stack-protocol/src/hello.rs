@@ -38,6 +38,8 @@ abilities! {
     Last = "last",
     /// It reads the names of DNS answers: for dials, and as records.
     Dns = "dns",
+    /// It says `rest` when nothing but the end of idle flows is waited for.
+    Rest = "rest",
     /// It can be told that the far side takes a number of octets.
     Take = "take",
     /// It can be given datagrams of another source than the one dialed.

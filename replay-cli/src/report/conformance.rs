@@ -18,6 +18,8 @@ use crate::term::{Paint, Style};
 pub struct Column {
     /// The stack's name.
     pub name: String,
+    /// Its version, if the report tells.
+    version: String,
     /// Its verdicts by requirement.
     verdicts: Vec<(String, Verdict)>,
 }
@@ -31,6 +33,12 @@ impl Column {
         #[derive(Deserialize)]
         struct Report {
             requirements: Vec<Requirement>,
+            #[serde(default)]
+            stack: Stack,
+        }
+        #[derive(Default, Deserialize)]
+        struct Stack {
+            version: String,
         }
         #[derive(Deserialize)]
         struct Requirement {
@@ -41,6 +49,7 @@ impl Column {
         let verdicts = report.requirements.into_iter();
         Ok(Self {
             name: name.to_owned(),
+            version: report.stack.version,
             verdicts: verdicts.map(|row| (row.id, row.verdict)).collect(),
         })
     }
@@ -189,8 +198,44 @@ What this engine does right, requirement by requirement. Made by `replay conform
 pub fn markdown(matrix: &Matrix, columns: &[Column]) -> String {
     let mut page = String::from(HEAD);
     // Writing into a string cannot fail.
+    let _ = write_stacks(&mut page, columns);
     let _ = write_page(&mut page, matrix, columns);
     page
+}
+
+const STACKS: &str = "
+## Other stacks
+
+The other columns are of other stacks, each with a page of its own made by
+
+```sh
+replay conformance --stack NAME --notes docs/rivals/NAME.notes.json --format json > docs/rivals/NAME.json
+```
+
+They run the same scenarios in virtual time behind [the protocol for stacks](STACK_PROTOCOL.md), with programs of benches/rivals that do with them what
+their own examples do. A row **passes** if every scenario that could be run passes. It **fails** only if the failure was looked at by hand and found to be the
+stack's. Everything else is **not applicable**: what the stack has no setting for, what it may do otherwise by the RFC than the scenario has
+it, and what nobody has looked at yet; the reports give the reason of each. The totals have passes / failures / the rest: they are no ranking.
+
+";
+
+fn write_stacks(page: &mut String, columns: &[Column]) -> std::fmt::Result {
+    if columns.is_empty() {
+        return Ok(());
+    }
+    page.push_str(STACKS);
+    columns.iter().try_for_each(|column| {
+        let Column { name, version, .. } = column;
+        writeln!(page, "* [{name}](rivals/{name}.json) {version}")
+    })
+}
+
+/// Passes, failures, and the rest.
+fn told(counts: &Counts) -> String {
+    let count = |verdict| counts.get(&verdict).copied().unwrap_or(0);
+    let (pass, fail) = (count(Verdict::Pass), count(Verdict::Fail));
+    let rest = counts.values().sum::<u64>() - pass - fail;
+    format!("{pass} / {fail} / {rest}")
 }
 
 fn write_page(page: &mut String, matrix: &Matrix, columns: &[Column]) -> std::fmt::Result {
@@ -223,7 +268,7 @@ fn write_page(page: &mut String, matrix: &Matrix, columns: &[Column]) -> std::fm
                     *theirs.entry(verdict).or_default() += 1;
                 }
             }
-            write!(page, " {} |", share(&theirs))?;
+            write!(page, " {} |", told(&theirs))?;
         }
         writeln!(page)?;
     }

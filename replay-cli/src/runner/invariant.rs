@@ -109,6 +109,10 @@ pub(crate) fn segment(flow: &FlowState, at: Option<u64>, tcp: &Tcp<'_>, last: bo
         return problems;
     };
     let end = at + tcp.payload.len() as u64;
+    // A keep-alive may carry an octet of no meaning that the device has acknowledged (RFC 9293 section 3.8.4).
+    if tcp.payload.len() == 1 && end <= flow.down.contiguous() {
+        return problems;
+    }
     let from = usize::try_from(at.wrapping_sub(1)).unwrap_or(usize::MAX);
     match flow.sent.get(from..from.saturating_add(tcp.payload.len())) {
         None => problems.push(format!(

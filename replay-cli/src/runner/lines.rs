@@ -4,13 +4,20 @@ use std::collections::BTreeMap;
 
 use engine::{FlowKey, PathChange};
 
-use super::matcher::{Found, Matcher, View};
+use super::matcher::{Found, Matcher, View, is_pure_ack};
 use super::script::key_of;
 use super::world::{World, seconds};
 use crate::notation::{Action, Body, Direction, Ends, Line, Num, Segment, Value, wrap};
 use crate::outcome::{Failure, FailureKind};
 use crate::packet::{self, Flags, Seq};
 use crate::scenario::{Protocol, Scenario};
+
+/// How long another stack may keep an acknowledgement, microseconds (RFC 9293 section 3.8.6.3).
+const ACK_DELAY_US: u64 = 500_000;
+
+/// For how long a stack that never says that all is done is looked at after the last line, microseconds: delayed
+/// acknowledgements and the first retransmission come in that time, the end of idle flows does not.
+const AFTERWARDS_US: u64 = 3_000_000;
 
 /// Lines with the JSON pointer of each.
 pub(crate) struct Timeline<'a> {
@@ -81,8 +88,10 @@ fn initial_number(segment: &Segment) -> Option<Seq> {
 impl Timeline<'_> {
     /// Plays the lines, then lets the run come to its end.
     pub(crate) fn play(&self, world: &mut World<'_>, until: Option<u64>) -> Findings {
+        let traits = world.engine.traits();
+        let slack = traits.tolerance;
         let mut findings = Findings::default();
-        let slack = world.engine.traits().tolerance;
+        findings.matcher.pushes_free = traits.foreign;
         let mut previous = 0;
         let mut waiting: Vec<Vec<u8>> = Vec::new();
         for (at, (pointer, line)) in self.lines.iter().enumerate() {
@@ -125,7 +134,12 @@ impl Timeline<'_> {
                 Action::Expect(segment) => {
                     findings.checks += 1;
                     findings.untimed += u64::from(slack > 0 && line.time.is_exact());
-                    let window = (from.saturating_sub(slack), to.saturating_add(slack));
+                    let delayed = traits.foreign && line.time.is_exact() && is_pure_ack(segment);
+                    let delay = if delayed { ACK_DELAY_US } else { 0 };
+                    let window = (
+                        from.saturating_sub(slack),
+                        to.saturating_add(slack).saturating_add(delay),
+                    );
                     previous = self
                         .expect(world, segment, window, pointer, line, &mut findings)
                         .unwrap_or_else(|| previous.max(world.now));
@@ -358,9 +372,13 @@ pub(crate) fn run_until(world: &mut World<'_>, at: u64) {
 
 /// Runs on until only idle time is waited for.
 fn finish(world: &mut World<'_>, until: Option<u64>) {
+    let rests = world.engine.traits().rests;
+    let end = world.now;
     while let Some(next) = world.next() {
         let idle = !world.has_tasks() && next.timer.is_some_and(|(timer, _)| timer.is_idle());
-        let late = until.is_some_and(|until| next.at > until);
+        let last = world.emitted.last().map_or(end, |last| last.at.max(end));
+        let over = !rests && !world.has_tasks() && next.at > last.saturating_add(AFTERWARDS_US);
+        let late = until.map_or(over, |until| next.at > until);
         if world.livelock || late || (idle && until.is_none()) {
             break;
         }

@@ -32,6 +32,8 @@ pub(crate) struct Matcher {
     cursors: BTreeMap<String, usize>,
     /// Whether acknowledgements that nobody wrote down are differences too.
     pub(crate) strict: bool,
+    /// Whether pushes are looked at: another stack may push where it likes (RFC 9293 section 3.9.1.2).
+    pub(crate) pushes_free: bool,
 }
 
 /// What a line found.
@@ -63,6 +65,11 @@ impl Matcher {
                 at += 1;
                 continue;
             }
+            let packet = if self.pushes_free {
+                pushed_as(segment, packet)
+            } else {
+                packet
+            };
             let differences = segment.compare(
                 &packet,
                 Direction::FromEngine,
@@ -249,8 +256,17 @@ impl<'a> View<'a> {
     }
 }
 
+/// The packet, its push as the line has it.
+fn pushed_as<'a>(segment: &Segment, mut packet: Packet<'a>) -> Packet<'a> {
+    if let (Body::Tcp(line), Transport::Tcp(tcp)) = (&segment.body, &mut packet.transport) {
+        let push = Flags(line.flags.0 & Flags::PSH.0);
+        tcp.flags = tcp.flags.without(Flags::PSH).with(push);
+    }
+    packet
+}
+
 /// Whether a line asks for an acknowledgement and nothing else.
-fn is_pure_ack(segment: &Segment) -> bool {
+pub(super) fn is_pure_ack(segment: &Segment) -> bool {
     match &segment.body {
         Body::Tcp(tcp) => {
             tcp.flags == Flags::ACK

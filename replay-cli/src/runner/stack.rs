@@ -165,6 +165,8 @@ pub(crate) struct Traits {
     pub(crate) last: bool,
     /// It reads DNS answers.
     pub(crate) dns: bool,
+    /// It says when nothing but the end of idle flows is waited for.
+    pub(crate) rests: bool,
 }
 
 impl Traits {
@@ -179,6 +181,7 @@ impl Traits {
         how: true,
         last: true,
         dns: true,
+        rests: true,
     };
 
     /// Whether what only the core can be held to is checked.

@@ -72,7 +72,7 @@ impl Witness {
             loaded,
             run: &self.run,
             isns: &self.isns,
-            traits: run.traits,
+            traits: self.run.traits,
             verdicts: Default::default(),
         }
         .all()

@@ -184,7 +184,10 @@ fn conformance_page(root: &Path) -> Result<Generated, String> {
     };
     let matrix = Matrix::of_folder(&root.join("expectations")).map_err(lines)?;
     let reports = files_below(&root.join(RIVALS));
-    let is_report = |path: &&PathBuf| path.extension().is_some_and(|ending| ending == "json");
+    let is_report = |path: &&PathBuf| {
+        let name = path.to_string_lossy();
+        name.ends_with(".json") && !name.ends_with(".notes.json")
+    };
     let column = |path: &PathBuf| {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let text = fs::read_to_string(path).map_err(|error| error.to_string());

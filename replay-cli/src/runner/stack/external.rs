@@ -24,6 +24,9 @@ use crate::scenario::EngineSettings;
 /// retransmission waits (RFC 6298 section 2.5). A stack that polls itself never says that nothing is to come.
 const QUIET_US: u64 = 64_000_000;
 
+/// And for how long after the last input at all: what comes then by itself, keep-alives say, is no answer to it.
+const PATIENT_US: u64 = 120_000_000;
+
 /// The same for a stack in real time.
 const QUIET_REAL_US: u64 = 2_000_000;
 
@@ -38,6 +41,7 @@ pub(super) struct External {
     next: Option<u64>,
     rest: bool,
     last_event: u64,
+    last_input: u64,
     /// What went wrong, and when: nothing is said to it any more.
     broken: Option<(u64, String)>,
 }
@@ -71,6 +75,7 @@ impl External {
             next: None,
             rest: false,
             last_event: 0,
+            last_input: 0,
             broken: None,
         })
     }
@@ -86,7 +91,7 @@ impl External {
             self.child.say(&Request::At(now));
         }
         if *request != Request::Poll {
-            self.last_event = self.now;
+            (self.last_event, self.last_input) = (self.now, self.now);
         }
         self.child.say(request);
     }
@@ -372,7 +377,9 @@ impl Stack for External {
             Time::Real => QUIET_REAL_US,
         };
         let at = self.next?.max(self.now);
-        let rest = self.rest || self.now.saturating_sub(self.last_event) >= quiet;
+        let rest = self.rest
+            || self.now.saturating_sub(self.last_event) >= quiet
+            || self.now.saturating_sub(self.last_input) >= PATIENT_US;
         Some(Deadline {
             at: Micros(EPOCH_US + at),
             timer: if rest {
@@ -421,6 +428,7 @@ impl Traits {
             how: hello.can(Ability::How),
             last: hello.can(Ability::Last),
             dns: hello.can(Ability::Dns),
+            rests: hello.can(Ability::Rest),
         }
     }
 }

@@ -22,8 +22,6 @@ struct Row {
     shares: (u32, u32),
     /// The keys of a run's line of JSON whose sum is what the instructions are divided by.
     per: &'static [&'static str],
-    /// Whether it takes too long to be looked at with every change.
-    slow: bool,
 }
 
 const FRAMES: &[&str] = &["frames_in", "frames_out"];
@@ -41,7 +39,6 @@ const fn row(
         flows,
         shares,
         per,
-        slow: false,
     }
 }
 
@@ -52,10 +49,7 @@ const ROWS: [Row; 15] = [
     row("bare-down", 1, (2000, 6000), FRAMES),
     row("many-up", 64, (64, 128), FRAMES),
     row("many-up", 4096, (1, 3), FRAMES),
-    Row {
-        slow: true,
-        ..row("many-up", 20_000, (1, 3), FRAMES)
-    },
+    row("many-up", 20_000, (1, 3), FRAMES),
     row("many-down", 64, (64, 128), FRAMES),
     row("many-down", 1024, (4, 8), FRAMES),
     row("udp", 64, (50, 150), FRAMES),
@@ -77,20 +71,9 @@ const BOUNDS: [(&str, &str, f64); 5] = [
 
 type Table = BTreeMap<String, u64>;
 
-/// What to do with the figures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Task {
-    /// Measure every row and write the table.
-    Write,
-    /// Hold the quick rows against it.
-    Check,
-    /// Hold every row against it.
-    CheckAll,
-}
-
-/// Measures, and writes the table or holds it to what was written.
-pub(crate) fn run(root: &Path, task: Task) -> ExitCode {
-    match measure(root, task).and_then(|table| conclude(root, task, &table)) {
+/// Measures, and writes the table or holds the figures to what was written.
+pub(crate) fn run(root: &Path, check: bool) -> ExitCode {
+    match measure(root).and_then(|table| conclude(root, check, &table)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(problem) => {
@@ -104,7 +87,7 @@ fn table_path(root: &Path) -> PathBuf {
     root.join("docs").join("instructions.json")
 }
 
-fn measure(root: &Path, task: Task) -> io::Result<Table> {
+fn measure(root: &Path) -> io::Result<Table> {
     let built = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--release", "-p", "benches"])
         .current_dir(root)
@@ -116,7 +99,7 @@ fn measure(root: &Path, task: Task) -> io::Result<Table> {
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let program = target.join("release").join("benches");
     let mut table = Table::new();
-    for row in ROWS.iter().filter(|row| !(row.slow && task == Task::Check)) {
+    for row in &ROWS {
         let (few, few_units) = counted(&program, row, row.shares.0)?;
         let (many, many_units) = counted(&program, row, row.shares.1)?;
         let units = many_units.saturating_sub(few_units).max(1);
@@ -164,13 +147,13 @@ fn field(line: &str, key: &str) -> Option<u64> {
     rest.get(..end)?.parse().ok()
 }
 
-fn conclude(root: &Path, task: Task, table: &Table) -> io::Result<bool> {
+fn conclude(root: &Path, check: bool, table: &Table) -> io::Result<bool> {
     let path = table_path(root);
     let beyond = beyond(table);
     for problem in &beyond {
         eprintln!("{problem}");
     }
-    if task == Task::Write {
+    if !check {
         let rows: Vec<String> = table
             .iter()
             .map(|(name, each)| format!("  \"{name}\": {each}"))

@@ -3,7 +3,7 @@
 //! * `check` looks for drift and changes nothing: `.ci/run` calls it.
 //! * `generate` writes what `check` compares: the JSON Schema, and scenario files in their canonical form.
 //! * `instructions` counts the engine's instructions under callgrind and writes the table of them; with `--check` it
-//!   fails when one grew, and with `--check --slow` looks at the slow ones as well.
+//!   fails when one grew.
 //! * `replay ARGS` is the `replay` command in this process, so that commands in the documentation can be tried.
 
 use std::ffi::OsString;
@@ -12,8 +12,6 @@ use std::process::ExitCode;
 
 mod check;
 mod instructions;
-
-use instructions::Task;
 
 /// As in the `replay` binary: scenarios may expect how much heap the engine holds.
 #[global_allocator]
@@ -26,8 +24,7 @@ Commands:
   check          Look for drift: schema, scenario files, captures, documentation
   generate       Write the schema and put scenario files into their canonical form
   instructions   Count the engine's instructions under callgrind and write docs/instructions.json;
-                 --check compares the quick ones and fails when one grew by more than 3 %,
-                 --check --slow compares all";
+                 --check fails when one grew by more than 3 %, or a bound between two does not hold";
 
 fn main() -> ExitCode {
     replay::heap::installed();
@@ -37,13 +34,8 @@ fn main() -> ExitCode {
     match (command.to_str(), rest.is_empty()) {
         (Some("check"), true) => check::all(&root()),
         (Some("generate"), true) => generate(&root()),
-        (Some("instructions"), true) => instructions::run(&root(), Task::Write),
-        (Some("instructions"), false) if rest == ["--check"] => {
-            instructions::run(&root(), Task::Check)
-        }
-        (Some("instructions"), false) if rest == ["--check", "--slow"] => {
-            instructions::run(&root(), Task::CheckAll)
-        }
+        (Some("instructions"), true) => instructions::run(&root(), false),
+        (Some("instructions"), false) if rest == ["--check"] => instructions::run(&root(), true),
         (Some("replay"), _) => {
             replay::cli::main([OsString::from("replay")].into_iter().chain(rest))
         }

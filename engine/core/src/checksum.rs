@@ -107,15 +107,14 @@ fn sum_words(bytes: &[u8]) -> u64 {
     let (blocks, rest) = words.as_chunks::<16>();
     // Two sums beside each other: an addition waits for the carry of the one before it, and not for those of the other
     // sum.
-    let mut sums = [0; 2];
+    let (mut sum, mut other) = (0, 0);
     for block in blocks {
-        let (runs, _) = block.as_chunks::<8>();
-        for (sum, run) in sums.iter_mut().zip(runs) {
-            *sum = sum_run(*sum, run);
+        if let ([one, two], _) = block.as_chunks::<8>() {
+            sum = sum_run(sum, one);
+            other = sum_run(other, two);
         }
     }
-    let [sum, other] = sums;
-    let mut sum = end_around(sum, other);
+    sum = end_around(sum, other);
     let (fours, last) = rest.as_chunks::<4>();
     for four in fours {
         sum = sum_run(sum, four);

@@ -12,6 +12,7 @@ mod cli {
     mod scripts;
     mod selection;
     mod streams;
+    mod stress;
 }
 
 /// What a command came to.

@@ -133,11 +133,9 @@ impl Device {
         }
     }
 
-    /// Gives the flow with this number a new life, on a new port.
-    pub fn reopen(&mut self, number: u32, now: Micros) {
-        let Some(old) = self.clients.get(number as usize) else {
-            return;
-        };
+    /// Gives the flow with this number a new life, on a new port; says which.
+    pub fn reopen(&mut self, number: u32, now: Micros) -> Option<u16> {
+        let old = self.clients.get(number as usize)?;
         let (plan, port) = (old.plan, old.port());
         self.settle(number);
         if let Some(place) = self.by_port.get_mut(usize::from(port)) {
@@ -156,6 +154,7 @@ impl Device {
             );
         }
         self.list(number);
+        Some(port)
     }
 
     fn take_port(&mut self, index: u32) -> u16 {

@@ -13,6 +13,7 @@ mod driver;
 mod far_side;
 mod pipe;
 mod process;
+mod sockets;
 
 use std::time::{Duration, Instant};
 
@@ -266,7 +267,9 @@ impl Bench {
             .far
             .answer(now, &self.device, mailbox, &mut self.parcel);
         for group in &mut self.groups {
-            group.follow(&mut self.device, now);
+            group.follow(&mut self.device, now, |number, port| {
+                self.far.moved(number, port);
+            });
         }
         let spoke = self.speak(now);
         came || answered || spoke || self.far.has_read()
@@ -379,7 +382,8 @@ impl Bench {
         let border = &measures.border;
         let lost_at_the_border = border.ring_overflow_frames
             + border.inbox_dropped_datagrams
-            + border.dialer_dropped_datagrams;
+            + border.dialer_dropped_datagrams
+            + self.far.datagrams_lost();
         let mut missed: Vec<String> = stalled.into_iter().collect();
         missed.extend(self.device.troubles());
         missed.extend(self.far.troubles());

@@ -89,3 +89,29 @@ fn flows_that_find_no_room_are_a_miss_of_the_driver_too() {
     let miss = format!("{served} of 10 flows carried every octet");
     assert!(outcome.missed.contains(&miss), "{outcome:?}");
 }
+
+#[test]
+fn real_sockets_carry_every_octet_of_a_mix() {
+    let outcome = driven(
+        r#""tcp": [{"flows": 20, "up": "100KiB", "down": "50KiB", "connections": 60, "closes_first": "remote"},
+            {"flows": 3, "up": "200KiB", "down": "20KiB", "remote_reads": "2MiB"},
+            {"flows": 5, "up": "20KiB", "down": "200KiB", "turns": 4}],
+        "udp": {"flows": 4, "datagrams": 100, "size": 512, "in_flight": 16}"#,
+        Way::Sockets,
+    );
+    assert_eq!(outcome.missed, Vec::<String>::new());
+    assert_eq!((outcome.flows_served, outcome.flows_wanted), (68, 68));
+    assert_eq!(outcome.octets_up, 60 * 102_400 + 3 * 204_800 + 5 * 20_480);
+    assert_eq!(outcome.octets_down, 60 * 51_200 + 3 * 20_480 + 5 * 204_800);
+    assert_eq!(outcome.datagrams, [100, 100, 100]);
+}
+
+#[test]
+fn sockets_that_are_held_open_wait_for_all() {
+    let outcome = driven(
+        r#""tcp": [{"flows": 10, "up": "64KiB", "down": "64KiB", "waits_for_all": true, "stays_open": true}]"#,
+        Way::Sockets,
+    );
+    assert_eq!(outcome.missed, Vec::<String>::new());
+    assert_eq!((outcome.open, outcome.octets_down), (10, 10 * 65_536));
+}

@@ -3,7 +3,7 @@
 use super::limits::{drops, hold};
 use super::{Outcome, Stress, plan};
 use crate::heap;
-use crate::load::{Session, Weather};
+use crate::load::{Device, Session, Weather};
 
 /// Against what a scenario is played.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,7 +75,7 @@ fn core(stress: &Stress, watch: &mut dyn Watch) -> Result<Outcome, String> {
         }
         let (now, mut left) = (session.now(), 0);
         for group in &mut groups {
-            left += group.follow(&mut session.device, now);
+            left += group.follow(&mut session.device, now, |_, _| {});
         }
         !interrupted && (left > 0 || !session.device.is_done())
     });
@@ -154,13 +154,21 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Begins a new connection for each flow that has closed, while any is left; says how many are.
-    pub(super) fn follow(&mut self, device: &mut crate::load::Device, now: engine::Micros) -> u32 {
+    /// Begins a new connection for each flow that has closed, while any is left, and tells on which port; says how many
+    /// are.
+    pub(super) fn follow(
+        &mut self,
+        device: &mut Device,
+        now: engine::Micros,
+        mut tell: impl FnMut(u32, u16),
+    ) -> u32 {
         if self.left > 0 {
             for number in self.first..self.first + self.flows {
                 if self.left > 0 && device.is_closed(number) {
-                    device.reopen(number, now);
                     self.left -= 1;
+                    if let Some(port) = device.reopen(number, now) {
+                        tell(number, port);
+                    }
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! The far sides of a run against the driver, in memory: on the load's thread, behind the pipe.
+//! The far sides of a run against the driver: in memory, on the load's thread behind the pipe, or behind real sockets.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use engine_driver::{Limits, Mailbox};
 
 use super::driver::Driver;
 use super::pipe::{Event, InMemory, Parcel, Pipe};
+use super::sockets::Server;
 use crate::heap::AtWork;
 use crate::load::{Border, Device, Far, FarTotals, Remotes, slot_of};
 use crate::stress::play::Load;
@@ -35,16 +36,28 @@ pub(super) struct FarSide {
     shut: Vec<FlowId>,
     /// Those that have it now.
     open: Vec<FlowId>,
+    /// Where they are if they are behind sockets.
+    server: Option<Server>,
     heard: Instant,
 }
 
 impl FarSide {
     pub(super) fn new(
-        _way: Way,
-        _device: &Device,
+        way: Way,
+        device: &Device,
         stress: &Stress,
         flows: usize,
     ) -> Result<Self, String> {
+        let sockets = stress
+            .tcp
+            .iter()
+            .map(|group| group.flows as usize)
+            .sum::<usize>()
+            + stress.udp.as_ref().map_or(0, |udp| udp.flows as usize);
+        let server = match way {
+            Way::Sockets => Some(Server::start(device, sockets)?),
+            Way::Core | Way::Memory => None,
+        };
         let mut far = Far::default();
         far.reserve(stress.tcp.iter().map(|group| group.flows as usize).sum());
         let mut remotes = Remotes::default();
@@ -56,6 +69,7 @@ impl FarSide {
             read: Vec::with_capacity(flows),
             shut: Vec::with_capacity(flows),
             open: Vec::with_capacity(flows),
+            server,
             heard: Instant::now(),
         })
     }
@@ -67,6 +81,9 @@ impl FarSide {
         limits: Limits,
         pipe: &Arc<Pipe>,
     ) -> Result<Driver, String> {
+        if let Some(server) = &self.server {
+            return Driver::start(config, limits, server.host(pipe));
+        }
         let host = InMemory(Arc::clone(pipe));
         Driver::start(config, limits, move |_| host)
     }
@@ -183,6 +200,9 @@ impl FarSide {
     pub(super) fn release(&mut self) {
         self.far.release();
         self.remotes.all_may_send();
+        if let Some(server) = &self.server {
+            server.release();
+        }
     }
 
     /// For how long nothing has come from the driver.
@@ -192,15 +212,33 @@ impl FarSide {
 
     /// Whether every octet that the device is to send has come.
     pub(super) fn has_all(&self, load: &Load) -> bool {
-        self.far.totals().received >= load.octets[0]
+        self.totals().received >= load.octets[0]
     }
 
     pub(super) fn totals(&self) -> FarTotals {
-        self.far.totals()
+        match &self.server {
+            None => self.far.totals(),
+            Some(server) => server.totals(),
+        }
+    }
+
+    /// A flow has got another port.
+    pub(super) fn moved(&self, number: u32, port: u16) {
+        if let Some(server) = &self.server {
+            server.moved(number, port);
+        }
+    }
+
+    /// Datagrams that were lost between the dialer and the kernel.
+    pub(super) fn datagrams_lost(&self) -> u64 {
+        self.server.as_ref().map_or(0, Server::datagrams_lost)
     }
 
     pub(super) fn troubles(&self) -> Vec<String> {
-        self.far.troubles().to_vec()
+        match &self.server {
+            None => self.far.troubles().to_vec(),
+            Some(server) => server.troubles(),
+        }
     }
 }
 

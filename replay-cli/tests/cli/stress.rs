@@ -1,0 +1,109 @@
+//! `replay stress` as a user meets it: what cannot be, what is missed, what the JSON has.
+
+use serde_json::Value;
+
+use crate::{Ran, folder, replay_in};
+
+/// Runs `replay stress` with these arguments, in a folder with this scenario at `a.json`.
+fn stress(scenario: &str, arguments: &[&str]) -> Ran {
+    let root = folder(&[("a.json", scenario.as_bytes())]);
+    replay_in(root.path(), [&["stress"], arguments].concat())
+}
+
+const SMALL: &str = r#"{"schema": 1, "kind": "stress", "title": "small", "tcp": [{"flows": 3, "up": "9KiB", "down": "9KiB"}]}"#;
+
+#[test]
+fn loads_that_cannot_be_are_refused_with_the_reason() {
+    for (arguments, code, said) in [
+        (&["--flows", "0"][..], 2, "0 flows; 1 to 20,000 can be had"),
+        (
+            &["--flows", "1000000000"],
+            2,
+            "1000000000 flows; 1 to 20,000",
+        ),
+        (&["--flows", "-3"], 2, "unexpected argument '-3'"),
+        (&["--flows", "3", "--up", "many"], 2, "\"many\" is no size"),
+        (
+            &["--flows", "3", "--preset", "tablet"],
+            2,
+            "the presets are many_flows and phone",
+        ),
+        (&["--flows", "3", "--think", "1s"], 2, "--turns"),
+        (&["--flows", "3", "a.json"], 2, "exclude each other"),
+        (&["--dialer", "sockets", "a.json"], 2, "add --via driver"),
+        (
+            &["--via", "drivr", "a.json"],
+            2,
+            "a similar value exists: 'driver'",
+        ),
+        (&["gone.json"], 3, "gone.json: "),
+    ] {
+        let Ran {
+            code: found, err, ..
+        } = stress(SMALL, arguments);
+        assert_eq!(found, code, "{arguments:?}: {err}");
+        assert!(err.contains(said), "{arguments:?}: {err}");
+    }
+}
+
+#[test]
+fn a_limit_that_is_missed_is_exit_code_1_and_says_by_how_much() {
+    let strict = SMALL.replace("]}", r#"], "limits": {"peak_heap": "1KiB"}}"#);
+    for way in ["core", "driver"] {
+        let Ran { code, out, .. } = stress(&strict, &["--via", way, "a.json"]);
+        assert_eq!(code, 1, "{out}");
+        assert!(
+            out.contains("missed: peak_heap: ") && out.contains("times that)"),
+            "{out}"
+        );
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_json_of_the_driver_has_what_was_measured() {
+    let arguments = [
+        "--via",
+        "driver",
+        "--preset",
+        "many-flows",
+        "--format",
+        "json",
+        "a.json",
+    ];
+    let Ran { code, out, err } = stress(SMALL, &arguments);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let report: Value = serde_json::from_str(&out).expect("one document");
+    assert_eq!(
+        (&report["schema"], &report["via"], &report["dialer"]),
+        (&1.into(), &"driver".into(), &"memory".into())
+    );
+    assert_eq!(
+        (&report["passed"], &report["interrupted"]),
+        (&1.into(), &false.into())
+    );
+    let outcome = &report["results"][0]["outcome"];
+    assert_eq!(
+        (&outcome["flows_served"], &outcome["octets_up"]),
+        (&3.into(), &27_648.into())
+    );
+    let measures = &outcome["measures"];
+    for field in [
+        "seconds",
+        "octets_up_per_second",
+        "frames_per_second",
+        "nanoseconds_per_frame",
+        "allocations_per_frame",
+    ] {
+        assert!(measures[field].is_number(), "{field}: {measures}");
+    }
+    for histogram in ["turn_us", "lag_us", "inbox_wait_us"] {
+        let p99 = &measures[histogram]["p99"];
+        assert!(p99.is_u64(), "{histogram}: {measures}");
+    }
+    assert!(
+        outcome["peak_heap"]
+            .as_u64()
+            .is_some_and(|octets| octets > 0)
+    );
+}

@@ -1,6 +1,7 @@
-//! Workloads for benches: the same device and far sides for every stack, every octet verified.
+//! Workloads for benches: the same device and far sides for every stack, every octet verified; and captures as large as asked for.
 
 mod bare;
 mod counted;
 pub mod times;
+pub mod traffic;
 pub mod workload;

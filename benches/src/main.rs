@@ -3,12 +3,16 @@
 //! ```text
 //! benches WORKLOAD [FLOWS [SHARE]]       prints one line of JSON: frames, octets, seconds
 //! benches times                          nanoseconds of the engine per frame, and the floor under them
+//! benches capture OCTETS FILE [SEED]     makes a capture, pcapng if FILE is named so
 //! ```
 
+use std::fs::File;
+use std::io::BufWriter;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use benches::times;
+use benches::traffic::{Format, Traffic};
 use benches::workload::{Workload, run};
 
 fn main() -> ExitCode {
@@ -21,6 +25,11 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         };
+    }
+    if let [word, octets, file, seed @ ..] = arguments.as_slice()
+        && word == "capture"
+    {
+        return capture(octets, file, seed.first().map_or("1", String::as_str));
     }
     let workload = arguments.first().and_then(|name| Workload::named(name));
     let number = |at: usize| {
@@ -56,6 +65,34 @@ fn main() -> ExitCode {
         }
         Err(trouble) => {
             eprintln!("{}: {trouble}", workload.name());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Makes a capture file.
+fn capture(octets: &str, file: &str, seed: &str) -> ExitCode {
+    let (Ok(size), Ok(seed)) = (octets.parse(), seed.parse()) else {
+        eprintln!("usage: benches capture OCTETS FILE [SEED], with numbers for OCTETS and SEED");
+        return ExitCode::from(2);
+    };
+    let format = if file.ends_with(".pcapng") {
+        Format::Pcapng
+    } else {
+        Format::Pcap
+    };
+    let traffic = Traffic { size, seed, format };
+    let made = File::create(file).and_then(|file| traffic.write(BufWriter::new(file)));
+    match made {
+        Ok(made) => {
+            println!(
+                "{{\"packets\":{},\"flows\":{},\"octets\":{}}}",
+                made.packets, made.flows, made.octets
+            );
+            ExitCode::SUCCESS
+        }
+        Err(problem) => {
+            eprintln!("{file}: {problem}");
             ExitCode::FAILURE
         }
     }

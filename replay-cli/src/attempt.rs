@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use crate::conversation::{Conversation, Conversations, Talk};
+use crate::conversation::{Conversation, Conversations, Stream, Talk};
 use crate::diagnostic::Diagnostic;
 use crate::import::{self, ImportOptions};
 use crate::outcome::Figures;
 use crate::runner::flow::FlowState;
-use crate::runner::script::flow_spec;
-use crate::runner::{self, RunOutput, digest};
+use crate::runner::tape::{Against, Heard, Retention};
+use crate::runner::{self, Keeping, RunOutput};
 use crate::scenario::{Device, DialResult, FlowSpec, Protocol};
 
 /// What became of a capture.
@@ -71,7 +71,7 @@ pub enum FlowVerdict {
 pub struct StreamSeen {
     /// Octets.
     pub bytes: u64,
-    /// SHA-256 of them, hex.
+    /// SHA-256 of them, hex; empty if it was not asked for.
     pub sha256: String,
     /// Datagrams, of UDP.
     pub datagrams: u64,
@@ -97,6 +97,8 @@ pub struct TryOptions {
     pub default_settings: bool,
     /// By which way in it is replayed.
     pub via: runner::Via,
+    /// Whether the streams are hashed.
+    pub hashes: bool,
 }
 
 /// Imports a capture and replays it, twice.
@@ -108,28 +110,40 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
         device: options.device.clone(),
         default_settings: options.default_settings,
     };
-    let (import, capture) = import::import(path, &path.display().to_string(), &import)?;
-    let play = || {
-        runner::play_capture(
-            &import.scenario,
-            Path::new("."),
-            &capture,
-            false,
-            runner::Way {
-                via: &options.via,
-                ..runner::Way::CORE
-            },
-        )
-        .map_err(|(_, problem)| problem)
+    let (import, capture) = import::for_attempt(path, &import)?;
+    let play = |nth| {
+        let keep = Keeping {
+            frames: false,
+            streams: Retention::Count,
+            against: (nth == 0).then_some(options.hashes),
+        };
+        let way = runner::Way {
+            via: &options.via,
+            ..runner::Way::CORE
+        };
+        runner::play_capture(&import.scenario, Path::new("."), &capture, keep, way)
+            .map_err(|(_, problem)| problem)
     };
-    let first = play()?;
-    let second = play()?;
+    let (first, second) = runner::twice(capture.usable > runner::SIDE_BY_SIDE, play);
+    let (mut first, second) = (first?, second?);
     let deterministic = first.digest.difference(&second.digest).is_none();
+    let mut dials: Vec<Vec<usize>> = vec![Vec::new(); capture.flows.len()];
+    for (index, state) in first.flows.iter().enumerate() {
+        let dialed = state.conversation.and_then(|flow| dials.get_mut(flow));
+        if let Some(dialed) = dialed {
+            dialed.push(index);
+        }
+    }
+    let mut heard = std::mem::take(&mut first.heard).into_iter();
     let flows = capture
         .flows
         .iter()
+        .zip(&dials)
         .enumerate()
-        .map(|(index, flow)| judge(index, flow, &first))
+        .map(|(index, (flow, dials))| {
+            let heard = heard.next().unwrap_or_default();
+            judge(index, flow, dials, heard, &first)
+        })
         .collect();
     let Conversations {
         packets_read,
@@ -149,13 +163,19 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
     })
 }
 
-/// Holds what a flow did against what the capture says it did.
-fn judge(index: usize, flow: &Conversation, run: &RunOutput) -> FlowAttempt {
+/// Holds what a flow did against what the capture says it did. `dials` are those that replayed it.
+fn judge(
+    index: usize,
+    flow: &Conversation,
+    dials: &[usize],
+    heard: Heard,
+    run: &RunOutput,
+) -> FlowAttempt {
     let FlowSpec {
         protocol,
         client,
         server,
-        occurrence,
+        ..
     } = flow.spec;
     let mut attempt = FlowAttempt {
         protocol,
@@ -171,26 +191,17 @@ fn judge(index: usize, flow: &Conversation, run: &RunOutput) -> FlowAttempt {
         attempt.verdict = FlowVerdict::Unreplayable(reason.clone());
         return attempt;
     }
-    let ours = |state: &&FlowState| {
-        let spec = flow_spec(&state.key, state.occurrence);
-        (spec.protocol, spec.client, spec.server) == (protocol, client, server)
-            && (protocol == Protocol::Udp || spec.occurrence == occurrence)
-    };
-    let (mut up, mut down) = (Vec::new(), Vec::new());
-    let mut dialed = false;
-    for state in run.flows.iter().filter(ours) {
-        dialed = true;
-        up.extend_from_slice(&state.upstream);
-        down.extend_from_slice(&state.down.bytes);
+    let states = dials.iter().filter_map(|dial| run.flows.get(*dial));
+    for state in states {
+        let state: &FlowState = state;
         attempt.upstream.datagrams += state.upstream_datagrams;
         attempt.downstream.datagrams += state.down.datagrams;
         attempt.close = state
             .closed
             .map(|(_, close)| (close.by.to_string(), close.how.label().to_owned()));
     }
-    (attempt.upstream.bytes, attempt.upstream.sha256) = (up.len() as u64, digest::sha256(&up));
-    (attempt.downstream.bytes, attempt.downstream.sha256) =
-        (down.len() as u64, digest::sha256(&down));
+    let Heard { up, down } = heard;
+    (attempt.upstream.bytes, attempt.downstream.bytes) = (up.len, down.len);
     if let Some((synthetic, left_out)) = run.device.get(index) {
         if *synthetic > 0 {
             attempt.notes.push(format!(
@@ -208,27 +219,25 @@ fn judge(index: usize, flow: &Conversation, run: &RunOutput) -> FlowAttempt {
         .failures
         .iter()
         .find(|failure| failure.flow.as_deref() == Some(name.as_str()));
-    let problem = if !dialed {
+    let problem = if dials.is_empty() {
         Some("the engine never asked for it to be dialed".to_owned())
     } else if let Some(broken) = broken {
         Some(broken.what.clone())
     } else {
         match &flow.talk {
-            Talk::Udp(udp) if udp.dial.0 != DialResult::Connected => differs("dialer", &up, &[]),
-            Talk::Udp(udp) => differs("dialer", &up, &udp.device_bytes)
-                .or_else(|| differs("device", &down, &udp.far_bytes))
+            Talk::Udp(udp) if udp.dial.0 != DialResult::Connected => {
+                (up.len > 0).then(|| differs("dialer", up.len, 0, 0))
+            }
+            Talk::Udp(udp) => as_recorded("dialer", &up, &udp.device_bytes)
+                .or_else(|| as_recorded("device", &down, &udp.far_bytes))
                 .or_else(|| {
                     (attempt.upstream.datagrams != udp.device.len() as u64)
                         .then(|| "datagrams merged or split".to_owned())
                 }),
             Talk::Tcp(tcp) => {
-                differs("dialer", &up, &tcp.device_stream).or_else(|| match tcp.device_took {
-                    Some(took)
-                        if down.len() as u64 >= took && tcp.far_stream.starts_with(&down) =>
-                    {
-                        None
-                    }
-                    _ => differs("device", &down, &tcp.far_stream),
+                as_recorded("dialer", &up, &tcp.device_stream).or_else(|| match tcp.device_took {
+                    Some(took) if down.len >= took && down.is_prefix() => None,
+                    _ => as_recorded("device", &down, &tcp.far_stream),
                 })
             }
         }
@@ -236,17 +245,17 @@ fn judge(index: usize, flow: &Conversation, run: &RunOutput) -> FlowAttempt {
     if let Some(problem) = problem {
         attempt.verdict = FlowVerdict::Fail(problem);
     }
+    attempt.upstream.sha256 = up.sha256().unwrap_or_default();
+    attempt.downstream.sha256 = down.sha256().unwrap_or_default();
     attempt
 }
 
-fn differs(who: &str, got: &[u8], want: &[u8]) -> Option<String> {
-    if got == want {
-        return None;
-    }
-    let same = got.iter().zip(want).take_while(|(a, b)| a == b).count();
-    Some(format!(
-        "the {who} got {} of {} octets; they agree up to octet {same}",
-        got.len(),
-        want.len()
-    ))
+/// What is wrong with a stream that should be as recorded.
+fn as_recorded(who: &str, got: &Against, want: &Stream) -> Option<String> {
+    let equal = got.is_prefix() && got.len == want.len();
+    (!equal).then(|| differs(who, got.len, want.len(), got.same))
+}
+
+fn differs(who: &str, got: u64, want: u64, same: u64) -> String {
+    format!("the {who} got {got} of {want} octets; they agree up to octet {same}")
 }

@@ -24,6 +24,7 @@ use std::{
 mod byte_order;
 mod error;
 mod gzip;
+mod kept;
 mod link;
 mod pcap;
 mod pcapng;
@@ -31,10 +32,12 @@ pub(crate) mod problem;
 mod source;
 
 pub use error::{CaptureError, DamageReason, GzipDamage};
+pub(crate) use kept::{Kept, Spool};
 pub use link::{IpBytes, SkipReason};
 
 use error::Stop;
 use gzip::GzipReader;
+use kept::{Copying, Tee};
 use pcap::Pcap;
 use pcapng::Pcapng;
 use source::Source;
@@ -59,20 +62,37 @@ impl CaptureReader {
     /// Every [`CaptureError`]: the file is missing, a directory, unreadable, empty, not a capture, or damaged already
     /// in its first header.
     pub fn open(path: &Path) -> Result<Self, CaptureError> {
-        let name = path.display().to_string();
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => CaptureError::NotFound { path: name.clone() },
-            io::ErrorKind::IsADirectory => CaptureError::IsDirectory { path: name.clone() },
-            _ => CaptureError::Io {
-                path: name.clone(),
-                source,
-            },
-        };
-        if path.metadata().map_err(failed)?.is_dir() {
-            return Err(CaptureError::IsDirectory { path: name });
-        }
-        let file = File::open(path).map_err(failed)?;
+        let (name, file) = open_file(path)?;
         Self::from_read(&name, file)
+    }
+
+    /// Opens a capture whose bytes will be looked at again: [`Kept::settle`] once this reader is done.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn open_kept(path: &Path) -> Result<(Self, Kept), CaptureError> {
+        let (name, file) = open_file(path)?;
+        let failed = |source| CaptureError::Io {
+            path: name.clone(),
+            source,
+        };
+        let metadata = file.metadata().map_err(failed)?;
+        let mut magic = [0; 2];
+        if !metadata.is_file()
+            || (kept::read_at(&file, 0, &mut magic).map_err(failed)? == 2 && magic == gzip::MAGIC)
+        {
+            let (kept, copy) = Kept::copying(&name);
+            let reader = Self::begin(&name, Box::new(file), Some(copy))?;
+            return Ok((reader, kept));
+        }
+        if metadata.len() <= kept::HELD {
+            let (kept, bytes) = Kept::held(&name, &file).map_err(failed)?;
+            let reader = Self::from_read(&name, io::Cursor::new(bytes))?;
+            return Ok((reader, kept));
+        }
+        let again = file.try_clone().map_err(failed)?;
+        let kept = Kept::file(&name, again).map_err(failed)?;
+        Ok((Self::from_read(&name, file)?, kept))
     }
 
     /// Reads a capture from any stream, such as standard input; `name` is what messages call it.
@@ -80,11 +100,24 @@ impl CaptureReader {
     /// # Errors
     /// As [`open`](Self::open), except for what only a path can be.
     pub fn from_read(name: &str, reader: impl Read + 'static) -> Result<Self, CaptureError> {
-        let mut source = Source::new(Box::new(reader));
+        Self::begin(name, Box::new(reader), None)
+    }
+
+    fn begin(
+        name: &str,
+        reader: Box<dyn Read>,
+        copy: Option<Copying>,
+    ) -> Result<Self, CaptureError> {
+        let mut source = Source::new(reader);
         let gzip = source.peek(2) == gzip::MAGIC;
         if gzip {
             let members = GzipReader::new(BufReader::with_capacity(GZIP_INPUT, source.into_read()));
             source = Source::new(Box::new(members));
+        }
+        // A stream that failed within its first bytes has no more to give; the failure must not be lost.
+        if let Some(copy) = copy.filter(|_| !source.has_failed()) {
+            let reader = source.into_read();
+            source = Source::new(Box::new(Tee { reader, copy }));
         }
         let format = Format::open(&mut source, name)?;
         Ok(Self {
@@ -124,11 +157,13 @@ impl CaptureReader {
             match item {
                 Item::Packet(frame) => return Ok(Some(Record::Packet(self.packet(frame)))),
                 Item::Custom { enterprise, data } => {
+                    let offset = self.source.place(&data);
                     let data = self.source.taken(data);
                     return Ok(Some(Record::Custom(CustomBlock {
                         number: self.frames,
                         enterprise,
                         data,
+                        offset,
                     })));
                 }
                 Item::OtherFrame => {}
@@ -208,7 +243,10 @@ impl CaptureReader {
             .packet_comments
             .saturating_add(u64::from(comment.is_some()));
         self.link_types.insert(link);
-        let content = link::ip_packet(link, self.source.taken(data), original_len);
+        let place = self.source.place(&data);
+        let frame = self.source.taken(data);
+        let content = link::ip_packet(link, frame, original_len);
+        let header = content.map_or(0, |ip| ip.bytes.as_ptr().addr() - frame.as_ptr().addr());
         CapturedPacket {
             number: self.frames,
             time_ns,
@@ -216,6 +254,7 @@ impl CaptureReader {
             content,
             comment,
             direction,
+            offset: place.saturating_add(header as u64),
         }
     }
 }
@@ -256,6 +295,8 @@ pub struct CapturedPacket<'a> {
     pub comment: Option<String>,
     /// Which way it crossed the interface, where the capture says so.
     pub direction: Option<Direction>,
+    /// Where the IP packet begins in the (decompressed) capture, bytes; the frame, if there is none.
+    pub offset: u64,
 }
 
 /// Which way a packet crossed the interface it was captured at (section 4.3.1).
@@ -276,6 +317,8 @@ pub struct CustomBlock<'a> {
     pub enterprise: u32,
     /// The data, with the options and padding that only its owner can tell apart.
     pub data: &'a [u8],
+    /// Where the data begin in the (decompressed) capture, bytes.
+    pub offset: u64,
 }
 
 /// What is known of a capture beside its packets.
@@ -357,6 +400,24 @@ impl Format {
         };
         opened.map_err(|stop| located(path, 0, stop))
     }
+}
+
+/// Opens a file; its path as messages write it.
+fn open_file(path: &Path) -> Result<(String, File), CaptureError> {
+    let name = path.display().to_string();
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => CaptureError::NotFound { path: name.clone() },
+        io::ErrorKind::IsADirectory => CaptureError::IsDirectory { path: name.clone() },
+        _ => CaptureError::Io {
+            path: name.clone(),
+            source,
+        },
+    };
+    if path.metadata().map_err(failed)?.is_dir() {
+        return Err(CaptureError::IsDirectory { path: name });
+    }
+    let file = File::open(path).map_err(failed)?;
+    Ok((name, file))
 }
 
 fn located(path: &str, after_packet: u64, stop: Stop) -> CaptureError {

@@ -9,8 +9,9 @@ use crate::outcome::{Failure, FailureKind};
 use crate::packet::Seq;
 use crate::runner::flow::FlowState;
 use crate::runner::matcher::View;
+use crate::runner::tape::Tape;
 use crate::runner::world::seconds;
-use crate::runner::{RunOutput, Traits, digest};
+use crate::runner::{RunOutput, Traits};
 use crate::scenario::load::LoadedScenario;
 use crate::scenario::{Expected, FlowSpec, Scenario, StreamExpectation};
 
@@ -143,10 +144,10 @@ impl<'a> Check<'a> {
                     );
                     wrong.expected = Some(describe(expected));
                     wrong.actual = Some(format!(
-                        "{} octets, sha256 {}, beginning {}",
+                        "{} octets, sha256 {}, beginning \"{}\"",
                         bytes.len(),
-                        digest::sha256(bytes),
-                        beginning(bytes)
+                        bytes.sha256().unwrap_or_default(),
+                        bytes.beginning().escape_ascii()
                     ));
                     wrong.flow = Some(name.to_owned());
                     wrong.at_us = at;
@@ -260,19 +261,14 @@ impl<'a> Check<'a> {
     }
 }
 
-fn differs(expected: &StreamExpectation, bytes: &[u8]) -> Option<String> {
-    let length = bytes.len() as u64;
+fn differs(expected: &StreamExpectation, bytes: &Tape) -> Option<String> {
+    let length = bytes.len();
     if !expected.bytes.matches(&length) {
         return Some(format!("has {length} octets"));
     }
     let sha = expected.sha256.as_ref()?;
-    (*sha != digest::sha256(bytes)).then(|| "has the right length but other bytes".to_owned())
-}
-
-/// The first octets of a stream, as text where they are text.
-fn beginning(bytes: &[u8]) -> String {
-    let head = bytes.get(..bytes.len().min(32)).unwrap_or(bytes);
-    format!("\"{}\"", head.escape_ascii())
+    (Some(sha) != bytes.sha256().as_ref())
+        .then(|| "has the right length but other bytes".to_owned())
 }
 
 fn describe(expected: &StreamExpectation) -> String {

@@ -12,30 +12,43 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::capture::{CaptureError, CaptureReader, Record};
+use crate::runner::script::flow_spec;
 use crate::scenario::{Device, FlowSpec, Protocol};
 
 mod assembly;
 mod demux;
 mod fragments;
+mod raw;
 mod recorded;
 mod store;
 mod tcp;
 mod timeline;
 mod udp;
 
+pub(crate) use demux::MTU_BOUND;
 pub(crate) use fragments::Fragments;
+pub use raw::Part;
 pub use recorded::Recording;
-pub use store::{FrameStore, StoredFrame};
+pub(crate) use store::ByteReader;
+pub use store::{CaptureBytes, Span, Stream};
 pub use tcp::{DeviceSegment, FarEvent, FarEventKind, TcpConversation};
 pub use udp::{DeviceDatagram, FarDatagram, UdpConversation};
 
 /// A capture, taken apart.
 #[derive(Debug)]
 pub struct Conversations {
-    /// The raw packets, by index.
-    pub frames: FrameStore,
+    /// Where its octets are.
+    pub bytes: CaptureBytes,
+    /// IP packets that may be replayed, fragments and what they make included.
+    pub usable: u64,
+    /// The largest of them that a device may have sent, octets.
+    pub largest: usize,
+    /// How many are larger: segmentation offload.
+    pub oversize: u64,
     /// The flows, in the order of their first packet.
     pub flows: Vec<Conversation>,
+    /// Those that can be replayed, by tuple and occurrence.
+    by_spec: BTreeMap<FlowSpec, usize>,
     /// Records read, whatever they held.
     pub packets_read: u64,
     /// Packets that belong to no flow, by reason.
@@ -97,15 +110,17 @@ pub struct ReadOptions {
     pub udp_idle_us: Option<u64>,
     /// The same for UDP to port 53.
     pub dns_idle_us: Option<u64>,
+    /// Whether wrong checksums are to be known.
+    pub checksums: bool,
 }
 
 impl Conversations {
     /// Reads a capture file.
     ///
     /// # Errors
-    /// The file is missing, unreadable or no capture. Damage further on is no error: see [`Conversations::damage`].
+    /// The file is missing, unreadable, no capture, or changes while it is read. Damage further on is no error: see [`Conversations::damage`].
     pub fn read(path: &Path, options: &ReadOptions) -> Result<Self, CaptureError> {
-        let mut reader = CaptureReader::open(path)?;
+        let (mut reader, mut kept) = CaptureReader::open_kept(path)?;
         let mut demux = demux::Demux::new(options.clone());
         let damage = loop {
             match reader.next_record() {
@@ -116,7 +131,9 @@ impl Conversations {
             }
         };
         let info = reader.info();
-        let mut conversations = demux.finish();
+        drop(reader);
+        kept.settle();
+        let mut conversations = demux.finish(kept)?;
         conversations.damage = damage;
         conversations.format = info.format;
         Ok(conversations)
@@ -125,9 +142,19 @@ impl Conversations {
     /// The replayable flow of this tuple and occurrence.
     #[must_use]
     pub fn find(&self, spec: &FlowSpec) -> Option<usize> {
-        self.flows
-            .iter()
-            .position(|flow| flow.spec == *spec && flow.unreplayable.is_none())
+        self.by_spec.get(spec).copied()
+    }
+
+    /// The flow that a dial replays: of UDP every dial of a tuple is the one flow that it has.
+    pub(crate) fn of_dial(&self, key: &engine::FlowKey, occurrence: u32) -> Option<usize> {
+        let spec = flow_spec(key, occurrence);
+        match spec.protocol {
+            Protocol::Udp => self.find(&FlowSpec {
+                occurrence: 1,
+                ..spec
+            }),
+            _ => self.find(&spec),
+        }
     }
 
     /// How many flows of `protocol` are open at once, at the most.
@@ -158,10 +185,19 @@ impl Conversations {
 impl Conversation {
     /// The stream of the far side (TCP), or its datagrams back to back (UDP).
     #[must_use]
-    pub fn far_bytes(&self) -> &[u8] {
+    pub fn far_bytes(&self) -> &Stream {
         match &self.talk {
             Talk::Tcp(tcp) => &tcp.far_stream,
             Talk::Udp(udp) => &udp.far_bytes,
+        }
+    }
+
+    /// The stream of the device, likewise.
+    #[must_use]
+    pub fn device_bytes(&self) -> &Stream {
+        match &self.talk {
+            Talk::Tcp(tcp) => &tcp.device_stream,
+            Talk::Udp(udp) => &udp.device_bytes,
         }
     }
 

@@ -1,7 +1,7 @@
 //! How a capture's flows ended, as far as it shows: the closes and half-closes that a replay owes.
 
 use crate::conversation::{
-    Conversation, Conversations, DeviceSegment, FarEventKind, Talk, TcpConversation,
+    ByteReader, Conversation, Conversations, DeviceSegment, FarEventKind, Talk, TcpConversation,
 };
 use crate::packet::Flags;
 use crate::scenario::{
@@ -43,7 +43,7 @@ pub(crate) fn of(tcp: &TcpConversation) -> Ending {
             return ending;
         }
     }
-    let far_len = tcp.far_stream.len() as u64;
+    let far_len = tcp.far_stream.len();
     let far_fin = tcp
         .far
         .iter()
@@ -71,7 +71,7 @@ pub(crate) fn of(tcp: &TcpConversation) -> Ending {
             .device
             .iter()
             .take(rst_at.unwrap_or(usize::MAX))
-            .any(|segment| segment.ack.is_some_and(|ack| ack > 1 + far_len));
+            .any(|segment| segment.ack().is_some_and(|ack| ack > 1 + far_len));
     let device_acked = far_fin
         .and_then(|at| tcp.far.get(at))
         .is_some_and(|event| event.fin_acked);
@@ -130,6 +130,7 @@ const SHORT_US: u64 = 25_000_000;
 pub(crate) fn expect(
     capture: &Conversations,
     names: &[(String, usize)],
+    reader: &mut ByteReader<'_>,
     expectations: &mut Expectations,
 ) {
     // How long a silence the engine bears is its own affair: a run that long may close what the capture left open.
@@ -153,7 +154,7 @@ pub(crate) fn expect(
             continue;
         };
         if flow.spec.server.port() == 53 {
-            dns(flow, &mut records.items);
+            dns(flow, reader, &mut records.items);
         }
         let Talk::Tcp(tcp) = &flow.talk else { continue };
         let ending = of(tcp);
@@ -190,25 +191,25 @@ pub(crate) fn expect(
 }
 
 /// The answers with addresses that the far side gave.
-fn dns(flow: &Conversation, records: &mut Vec<DnsExpectation>) {
-    let mut read = |message: &[u8]| records.extend(answer(message));
+fn dns(flow: &Conversation, reader: &mut ByteReader<'_>, records: &mut Vec<DnsExpectation>) {
     match &flow.talk {
         Talk::Udp(udp) => {
             for datagram in &udp.far {
-                read(udp.far_bytes.get(datagram.from..datagram.to).unwrap_or(&[]));
+                let message = udp.far_bytes.read(datagram.from, datagram.to, reader);
+                records.extend(answer(message));
             }
         }
         Talk::Tcp(tcp) => {
-            let mut rest = tcp.far_stream.as_slice();
+            let stream = &tcp.far_stream;
+            let mut at = 0;
             // RFC 1035 section 4.2.2: two octets of length before each message.
-            while let Some((length, tail)) = rest.split_first_chunk::<2>() {
-                let Some((message, tail)) =
-                    tail.split_at_checked(usize::from(u16::from_be_bytes(*length)))
-                else {
+            while let Ok(length) = <[u8; 2]>::try_from(stream.read(at, at + 2, reader)) {
+                let end = at + 2 + u64::from(u16::from_be_bytes(length));
+                if end > stream.len() {
                     return;
-                };
-                read(message);
-                rest = tail;
+                }
+                records.extend(answer(stream.read(at + 2, end, reader)));
+                at = end;
             }
         }
     }

@@ -3,16 +3,17 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::conversation::{
-    Conversation, Conversations, FarEventKind, ReadOptions, Recording, Talk, TcpConversation,
-    UdpConversation,
+    ByteReader, Conversation, Conversations, FarEventKind, MTU_BOUND, ReadOptions, Recording,
+    Stream, Talk, TcpConversation, UdpConversation,
 };
 use crate::diagnostic::Diagnostic;
 use crate::duration::{Micros, Size};
 use crate::endings;
-use crate::packet::Packet;
 use crate::recording::RemoteEnd;
-use crate::runner::digest;
+use crate::runner::digest::hex;
 use crate::scenario::{
     self, Bytes, CaptureSettings, ClosedList, Device, Dial, DialExpectation, DialFailure,
     EngineSettings, Expected, FlowSpec, Input, Martians, Named, Protocol, Rule, Scenario, Step,
@@ -37,14 +38,41 @@ pub struct ImportOptions {
     pub default_settings: bool,
 }
 
-/// Largest MTU that import sets by itself; larger frames are segmentation offload and are cut.
-const MTU_BOUND: usize = 9216;
+/// What a scenario is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// To be written: with its expectations, and with its steps unless they are too many.
+    File,
+    /// To be replayed at once: what the capture says is not said again.
+    Attempt,
+}
+
+/// Doings of far sides in a capture from which on nobody edits their steps: they are not listed.
+const LISTED: usize = 50_000;
 
 /// Reads a capture and derives the scenario that replays it. `reference` is how the scenario names the capture.
 ///
 /// # Errors
-/// The file is missing or is no capture at all.
+/// The file is missing, is no capture at all, or changes while it is read.
 pub fn import(
+    path: &Path,
+    reference: &str,
+    options: &ImportOptions,
+) -> Result<(Import, Conversations), Diagnostic> {
+    made_for(Purpose::File, path, reference, options)
+}
+
+/// Reads a capture and derives what replays it at once: without expectations.
+pub(crate) fn for_attempt(
+    path: &Path,
+    options: &ImportOptions,
+) -> Result<(Import, Conversations), Diagnostic> {
+    let reference = path.display().to_string();
+    made_for(Purpose::Attempt, path, &reference, options)
+}
+
+fn made_for(
+    purpose: Purpose,
     path: &Path,
     reference: &str,
     options: &ImportOptions,
@@ -54,13 +82,20 @@ pub fn import(
         ..ReadOptions::default()
     };
     let capture = Conversations::read(path, &read).map_err(Diagnostic::from)?;
-    let import = derive(&capture, reference, options);
+    let mut reader = ByteReader::new(&capture.bytes);
+    let import = derive(&capture, &mut reader, reference, options, purpose);
+    reader.finish().map_err(Diagnostic::from)?;
     Ok((import, capture))
 }
 
 /// Derives the scenario of a capture that was read.
-#[must_use]
-pub fn derive(capture: &Conversations, reference: &str, options: &ImportOptions) -> Import {
+fn derive(
+    capture: &Conversations,
+    reader: &mut ByteReader<'_>,
+    reference: &str,
+    options: &ImportOptions,
+    purpose: Purpose,
+) -> Import {
     let mut notes = Vec::new();
     note_device(capture, &mut notes);
     let engine = if options.default_settings {
@@ -86,6 +121,13 @@ pub fn derive(capture: &Conversations, reference: &str, options: &ImportOptions)
         faults: Vec::new(),
         expect: scenario::Expectations::default(),
     };
+    let doings: usize = capture.flows.iter().map(doings).sum();
+    let listed = purpose == Purpose::File && doings <= LISTED;
+    if purpose == Purpose::File && !listed {
+        notes.push(format!(
+            "what the far sides did, {doings} steps and more, is not listed: `recorded` stands for what the capture says"
+        ));
+    }
     let mut flows = Vec::new();
     let mut streams = Vec::new();
     let mut dials = Vec::new();
@@ -97,14 +139,16 @@ pub fn derive(capture: &Conversations, reference: &str, options: &ImportOptions)
         }
         let name = name_of(&flow.spec, flows.len());
         notes.extend(flow.notes.iter().map(|note| format!("{name}: {note}")));
-        scenario.dialer.rules.push(rule(flow, &name));
-        dials.push(DialExpectation {
-            flow: name.clone(),
-            at: None,
-            name: None,
-        });
-        streams.push((name.clone(), expected_streams(flow)));
-        names.push((name.clone(), index));
+        scenario.dialer.rules.push(rule(flow, &name, listed));
+        if purpose == Purpose::File {
+            dials.push(DialExpectation {
+                flow: name.clone(),
+                at: None,
+                name: None,
+            });
+            streams.push((name.clone(), expected_streams(flow, reader)));
+            names.push((name.clone(), index));
+        }
         flows.push((name, flow.spec));
     }
     for (reason, count) in capture.recording.iter().flat_map(|r| &r.unused) {
@@ -114,12 +158,15 @@ pub fn derive(capture: &Conversations, reference: &str, options: &ImportOptions)
         notes.push(format!("{count} packet(s) skipped: {reason}"));
     }
     scenario.flows = Named(flows);
+    if purpose == Purpose::Attempt {
+        return Import { scenario, notes };
+    }
     scenario.expect.dials = Some(ClosedList {
         items: dials,
         others_allowed: false,
     });
     scenario.expect.streams = Named(streams);
-    endings::expect(capture, &names, &mut scenario.expect);
+    endings::expect(capture, &names, reader, &mut scenario.expect);
     Import { scenario, notes }
 }
 
@@ -187,19 +234,7 @@ fn settings(capture: &Conversations, notes: &mut Vec<String>) -> EngineSettings 
                 .to_owned(),
         );
     }
-    let mut largest = 0;
-    let mut beyond = 0_u64;
-    for index in 0..capture.frames.len() {
-        if let Some(frame) = capture.frames.get(index) {
-            let length =
-                Packet::parse(frame.bytes, frame.original_len).map_or(0, |packet| packet.total_len);
-            if length > MTU_BOUND {
-                beyond += 1;
-            } else {
-                largest = largest.max(length);
-            }
-        }
-    }
+    let (largest, beyond) = (capture.largest, capture.oversize);
     let slowest = replayed()
         .filter_map(Conversation::tcp)
         .filter(|tcp| tcp.dial != scenario::DialResult::Never)
@@ -273,39 +308,36 @@ fn is_odd(address: IpAddr) -> bool {
     }
 }
 
-fn rule(flow: &Conversation, name: &str) -> Rule {
-    let when = When {
-        flow: Some(name.to_owned()),
-        ..When::default()
-    };
+/// How many things the far side did.
+fn doings(flow: &Conversation) -> usize {
     match &flow.talk {
-        Talk::Tcp(tcp) => Rule {
-            when,
-            dial: Dial {
-                result: tcp.dial,
-                after: (tcp.dial_us > 0).then_some(Micros(tcp.dial_us)),
-            },
-            then: if tcp.dial == scenario::DialResult::Connected {
-                tcp_steps(tcp, name)
-            } else {
-                Vec::new()
-            },
+        Talk::Tcp(tcp) => tcp.far.len(),
+        Talk::Udp(udp) => udp.far.len(),
+    }
+}
+
+/// The dialer's rule for a flow; its steps one by one if they are to be `listed`.
+fn rule(flow: &Conversation, name: &str, listed: bool) -> Rule {
+    let (result, after) = match &flow.talk {
+        Talk::Tcp(tcp) => (tcp.dial, tcp.dial_us),
+        Talk::Udp(udp) => udp.dial,
+    };
+    let then = match &flow.talk {
+        _ if result != scenario::DialResult::Connected => Vec::new(),
+        _ if !listed => vec![Step::Recorded(True)],
+        Talk::Tcp(tcp) => tcp_steps(tcp, name),
+        Talk::Udp(udp) => udp_steps(udp, name),
+    };
+    Rule {
+        when: When {
+            flow: Some(name.to_owned()),
+            ..When::default()
         },
-        Talk::Udp(udp) => {
-            let (result, after) = udp.dial;
-            Rule {
-                when,
-                dial: Dial {
-                    result,
-                    after: (after > 0).then_some(Micros(after)),
-                },
-                then: if result == scenario::DialResult::Connected {
-                    udp_steps(udp, name)
-                } else {
-                    Vec::new()
-                },
-            }
-        }
+        dial: Dial {
+            result,
+            after: (after > 0).then_some(Micros(after)),
+        },
+        then,
     }
 }
 
@@ -353,7 +385,7 @@ fn udp_steps(udp: &UdpConversation, name: &str) -> Vec<Step> {
         if datagram.wait_us > 0 {
             steps.push(Step::Wait(Micros(datagram.wait_us)));
         }
-        let (from, to) = (datagram.from as u64, datagram.to as u64);
+        let (from, to) = (datagram.from, datagram.to);
         steps.push(Step::Send(Bytes::Capture {
             flow: name.to_owned(),
             from,
@@ -379,15 +411,19 @@ fn udp_steps(udp: &UdpConversation, name: &str) -> Vec<Step> {
 /// The reason of a failure that a recording tells without one.
 const RECORDED_FAILURE: &str = "recorded";
 
-fn expected_streams(flow: &Conversation) -> StreamPair {
-    let whole = |bytes: &[u8]| StreamExpectation {
-        bytes: Expected::Exact(bytes.len() as u64),
-        sha256: Some(digest::sha256(bytes)),
+fn expected_streams(flow: &Conversation, reader: &mut ByteReader<'_>) -> StreamPair {
+    let mut whole = |stream: &Stream| {
+        let mut hash = Sha256::new();
+        stream.each(reader, |bytes| hash.update(bytes));
+        StreamExpectation {
+            bytes: Expected::Exact(stream.len()),
+            sha256: Some(hex(&hash.finalize())),
+        }
     };
     match &flow.talk {
         Talk::Udp(udp) if udp.dial.0 != scenario::DialResult::Connected => StreamPair {
-            upstream: Some(whole(&[])),
-            downstream: Some(whole(&[])),
+            upstream: Some(whole(&Stream::default())),
+            downstream: Some(whole(&Stream::default())),
         },
         Talk::Udp(udp) => StreamPair {
             upstream: Some(whole(&udp.device_bytes)),
@@ -400,7 +436,7 @@ fn expected_streams(flow: &Conversation) -> StreamPair {
                 Some(took) => StreamExpectation {
                     bytes: Expected::Range {
                         min: Some(took),
-                        max: Some(tcp.far_stream.len() as u64),
+                        max: Some(tcp.far_stream.len()),
                     },
                     sha256: None,
                 },

@@ -243,6 +243,7 @@ mod tests {
             number: 1,
             enterprise,
             data,
+            offset: 0,
         })
     }
 

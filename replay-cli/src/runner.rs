@@ -20,6 +20,7 @@ use crate::diagnostic::Diagnostic;
 use crate::outcome::{Failure, FailureKind, Figures};
 use crate::scenario::{self, EngineSettings, Scenario};
 
+mod actions;
 mod captured;
 mod content;
 pub(crate) mod digest;
@@ -39,6 +40,7 @@ mod resolver;
 pub(crate) mod script;
 mod stack;
 mod stall;
+pub(crate) mod tape;
 mod twins;
 mod versus;
 pub(crate) mod witness;
@@ -58,6 +60,7 @@ use fault::Faults;
 use flow::FlowState;
 use resolver::Resolver;
 use script::Rules;
+use tape::{Against, Heard, Retention};
 use world::{Emitted, World};
 
 /// Options of [`run_file`].
@@ -91,12 +94,25 @@ impl Way<'static> {
     };
 }
 
+/// What a run keeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keeping {
+    /// Emitted frames.
+    pub(crate) frames: bool,
+    /// The streams of each flow.
+    pub(crate) streams: Retention,
+    /// Whether streams are held against those of the capture, and hashed beside.
+    pub(crate) against: Option<bool>,
+}
+
 /// How far times may be off by another way in than the core, microseconds: one interval of polling, and a millisecond.
 pub(crate) const TOLERANCE_US: u64 = 6_000;
 
 /// Everything a run left behind.
 pub(crate) struct RunOutput {
     pub(crate) flows: Vec<FlowState>,
+    /// The streams of each conversation, if they were held against the capture.
+    pub(crate) heard: Vec<Heard>,
     pub(crate) dns: Vec<(u64, DnsSeen)>,
     pub(crate) emitted: Vec<Emitted>,
     /// Broken invariants and stuck inputs.
@@ -296,24 +312,57 @@ impl RunOutput {
     }
 }
 
+/// Packets of a capture from which on its two runs are made side by side.
+pub(crate) const SIDE_BY_SIDE: u64 = 2_000;
+
+/// Makes two runs, of which neither knows the other, and side by side if that is worth a thread.
+pub(crate) fn twice<T: Send>(side_by_side: bool, run: impl Fn(usize) -> T + Sync) -> (T, T) {
+    if !side_by_side {
+        return (run(0), run(1));
+    }
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| run(1));
+        let first = run(0);
+        match second.join() {
+            Ok(second) => (first, second),
+            // A bug, to be told where the first one's would be.
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
 /// Plays a capture once. An error names the JSON pointer it is about.
 pub(crate) fn play_capture(
     scenario: &Scenario,
     folder: &Path,
     capture: &Conversations,
-    keep_frames: bool,
+    keep: Keeping,
     way: Way<'_>,
 ) -> Result<RunOutput, (String, Diagnostic)> {
     let input = &scenario.input;
     let mut world = world(scenario, folder, Some(capture), way)?;
-    world.keep_frames = keep_frames;
-    let actions: usize = scenario
+    world.keep_frames = keep.frames;
+    world.retention = keep.streams;
+    if let Some(hashed) = keep.against {
+        let heard = Heard {
+            up: Against::new(hashed),
+            down: Against::new(hashed),
+        };
+        world.heard = vec![heard; capture.flows.len()];
+    }
+    // Actions that are not listed come from packets, up to four from each.
+    let actions = scenario
         .dialer
         .rules
         .iter()
-        .map(|rule| rule.then.len())
-        .sum();
-    world.step_limit = 10_000 + 50 * (capture.frames.len() + actions + capture.flows.len()) as u64;
+        .map(|rule| match rule.then[..] {
+            [scenario::Step::Recorded(_)] => 0,
+            ref steps => steps.len() as u64,
+        });
+    let listed: u64 = actions.sum();
+    let recorded = if listed == 0 { 4 * capture.usable } else { 0 };
+    let flows = capture.flows.len() as u64;
+    world.step_limit = 10_000 + 50 * (capture.usable + listed + recorded + flows);
     let play = Play {
         timing: input.timing.unwrap_or_default(),
         checksums: input.checksums.unwrap_or_default(),
@@ -329,6 +378,10 @@ pub(crate) fn play_capture(
         .map(|flow| (flow.synthetic, flow.left_out))
         .collect();
     let findings = device.findings;
+    if let Some(reader) = world.reader.take() {
+        let read = reader.finish();
+        read.map_err(|problem| ("/input/capture".to_owned(), problem.into()))?;
+    }
     let mut output = finish(world);
     output.failures.extend(findings);
     output.figures.synthetic = synthetic;
@@ -405,6 +458,7 @@ fn finish(mut world: World<'_>) -> RunOutput {
         },
         frames_lost: world.engine.frames_lost(),
         flows: world.flows,
+        heard: world.heard,
         dns: world.dns,
         emitted: world.emitted,
         failures,

@@ -47,6 +47,17 @@ pub enum CaptureError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The file is not the one any more that was read first: its payload is read again where it is wanted.
+    #[error(
+        "{path}: changed while it was read{}; wait until nothing writes to it, or take a copy",
+        At(.offset)
+    )]
+    Changed {
+        /// The path as it was given.
+        path: String,
+        /// Where bytes are missing that had been there; none if only its length or time tells.
+        offset: Option<u64>,
+    },
     /// The file is damaged or cut short; every packet before the damage was given.
     #[error(
         "{path}: damaged at byte {offset}, after frame {after_packet}: {reason}; the frames before are good, record the rest again or cut the file there"
@@ -167,6 +178,18 @@ pub(crate) enum Stop {
     Damaged { offset: u64, reason: DamageReason },
     /// Reading failed.
     Io(io::Error),
+}
+
+/// Where a change showed.
+pub(crate) struct At<'a>(pub(crate) &'a Option<u64>);
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(offset) => write!(f, ": what stood at byte {offset} is gone"),
+            None => Ok(()),
+        }
+    }
 }
 
 struct Hex<'a>(&'a [u8]);

@@ -1,6 +1,7 @@
 //! What is wrong with a capture, as a diagnostic: where, what, what next.
 
 use crate::capture::CaptureError;
+use crate::capture::error::At;
 use crate::diagnostic::Diagnostic;
 
 /// The diagnostic of a capture that cannot be opened or read further.
@@ -38,6 +39,11 @@ pub(crate) fn diagnostic_of(error: &CaptureError) -> Diagnostic {
             path,
             format!("cannot be read: {source}"),
             "check its permissions and the disk",
+        ),
+        CaptureError::Changed { path, offset } => (
+            path,
+            format!("changed while it was read{}", At(offset)),
+            "wait until nothing writes to it, or take a copy",
         ),
         CaptureError::Damaged {
             path,

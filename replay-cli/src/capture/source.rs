@@ -66,6 +66,12 @@ impl Source {
         self.buffer.get(range).unwrap_or_default()
     }
 
+    /// Says where in the stream bytes stand that were taken before.
+    pub(crate) fn place(&self, taken: &Range<usize>) -> u64 {
+        let behind = self.start.saturating_sub(taken.start) as u64;
+        self.offset.saturating_sub(behind)
+    }
+
     /// Passes over `length` bytes however many they are, and returns how many there were.
     pub(crate) fn skip(&mut self, length: u64) -> u64 {
         let mut left = length;
@@ -89,6 +95,11 @@ impl Source {
         let mut rest = Cursor::new(self.buffer);
         rest.set_position(self.start as u64);
         rest.chain(self.reader)
+    }
+
+    /// Whether a read error has ended the stream.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.is_some()
     }
 
     /// Returns the position in the stream, in bytes.

@@ -50,6 +50,7 @@ pub(crate) fn run(args: &TryArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
         device: args.device.clone(),
         default_settings: args.settings == Settings::Default,
         via: args.via.into(),
+        hashes: args.format == Format::Json,
     };
     let tried = try_capture(&args.capture, &options).map_err(Stop::input)?;
     let style = terminal.style;

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::store::{BLANK, ByteReader, Span, Stream};
+
 /// A stream under construction. Offsets count from the first octet after the SYN.
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
-    bytes: Vec<u8>,
+    /// Where its octets stand, in order, without overlaps; what is covered and in none of them stands as zeros.
+    pieces: Vec<Piece>,
     /// Covered ranges, start to end, neither touching nor overlapping.
     covered: BTreeMap<u64, u64>,
     /// Covered ranges whose content is not known so far, start to end: they stand as zeros.
@@ -14,6 +17,19 @@ pub(crate) struct Assembly {
     pub(crate) repeated: u64,
     /// Octets that came more than once with different content.
     pub(crate) conflicting: u64,
+}
+
+/// Octets of the stream that one segment brought.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    start: u64,
+    span: Span,
+}
+
+impl Piece {
+    fn end(&self) -> u64 {
+        self.start + u64::from(self.span.len)
+    }
 }
 
 /// A range without content.
@@ -35,7 +51,13 @@ pub(crate) enum Added {
 
 impl Assembly {
     /// Adds a segment of `wire_len` octets, of which `captured` are there.
-    pub(crate) fn insert(&mut self, offset: u64, captured: &[u8], wire_len: u64) -> Added {
+    pub(crate) fn insert(
+        &mut self,
+        offset: u64,
+        captured: Span,
+        wire_len: u64,
+        bytes: &mut ByteReader<'_>,
+    ) -> Added {
         let end = offset + wire_len;
         let mut added = Added::Repeated;
         let mut at = offset;
@@ -46,7 +68,7 @@ impl Assembly {
                 if self.write_blank(at, to, offset, captured) {
                     added = Added::New;
                 }
-                self.compare(at, to, offset, captured);
+                self.compare(at, to, offset, captured, bytes);
                 at = to;
                 continue;
             }
@@ -75,7 +97,6 @@ impl Assembly {
                 .next()
                 .map_or(edge, |(start, _)| *start)
                 .min(edge);
-            self.grow(next);
             self.cover(at, next);
             self.blank.insert(
                 at,
@@ -116,7 +137,7 @@ impl Assembly {
     }
 
     /// The stream up to its first hole, and how many octets lie behind that.
-    pub(crate) fn finish(mut self) -> (Vec<u8>, u64) {
+    pub(crate) fn finish(self) -> (Stream, u64) {
         let contiguous = self.contiguous();
         let behind = self
             .covered
@@ -124,9 +145,18 @@ impl Assembly {
             .filter(|(start, _)| **start > contiguous)
             .map(|(start, end)| end - start)
             .sum();
-        self.bytes
-            .truncate(usize::try_from(contiguous).unwrap_or(usize::MAX));
-        (self.bytes, behind)
+        let mut stream = Stream::default();
+        for piece in self
+            .pieces
+            .iter()
+            .take_while(|piece| piece.start < contiguous)
+        {
+            stream.push(BLANK, piece.start.saturating_sub(stream.len()));
+            stream.push(piece.span.place, u64::from(piece.span.len));
+        }
+        stream.push(BLANK, contiguous.saturating_sub(stream.len()));
+        stream.shrink();
+        (stream, behind)
     }
 
     fn covered_to(&self, at: u64) -> Option<u64> {
@@ -151,29 +181,28 @@ impl Assembly {
         self.covered.insert(start, end);
     }
 
-    fn grow(&mut self, to: u64) {
-        let to = usize::try_from(to).unwrap_or(usize::MAX);
-        if self.bytes.len() < to {
-            self.bytes.resize(to, 0);
-        }
-    }
-
-    fn write(&mut self, from: u64, to: u64, offset: u64, captured: &[u8]) {
-        self.grow(to);
-        let source = slice(captured, from - offset, to - offset);
-        let known = from + source.len() as u64;
+    fn write(&mut self, from: u64, to: u64, offset: u64, captured: Span) {
+        let span = captured.behind(from - offset).up_to(to - from);
+        let known = from + u64::from(span.len);
         if known < to {
             self.blank.insert(known, Blank { end: to, cut: true });
         }
-        let at = usize::try_from(from).unwrap_or(usize::MAX);
-        if let Some(place) = self.bytes.get_mut(at..at + source.len()) {
-            place.copy_from_slice(source);
+        if span.len == 0 {
+            return;
+        }
+        let piece = Piece { start: from, span };
+        // Most come in order.
+        if self.pieces.last().is_none_or(|last| last.start < from) {
+            self.pieces.push(piece);
+        } else {
+            let place = self.pieces.partition_point(|piece| piece.start < from);
+            self.pieces.insert(place, piece);
         }
     }
 
     /// Gives blank octets between `from` and `to` the content that has come; says whether there were any.
-    fn write_blank(&mut self, from: u64, to: u64, offset: u64, captured: &[u8]) -> bool {
-        let to = to.min(offset.saturating_add(captured.len() as u64));
+    fn write_blank(&mut self, from: u64, to: u64, offset: u64, captured: Span) -> bool {
+        let to = to.min(offset.saturating_add(u64::from(captured.len)));
         let mut written = false;
         while let Some((start, blank)) = self
             .blank
@@ -202,70 +231,132 @@ impl Assembly {
         written
     }
 
-    fn compare(&mut self, from: u64, to: u64, offset: u64, captured: &[u8]) {
-        let source = slice(captured, from - offset, to - offset);
-        if slice(&self.bytes, from, from + source.len() as u64) != source {
-            self.conflicting += source.len() as u64;
+    /// Counts octets that came again with other content.
+    fn compare(
+        &mut self,
+        from: u64,
+        to: u64,
+        offset: u64,
+        captured: Span,
+        bytes: &mut ByteReader<'_>,
+    ) {
+        let span = captured.behind(from - offset).up_to(to - from);
+        let known = self.read(from, from + u64::from(span.len), bytes);
+        if bytes.span(span) != known {
+            self.conflicting += u64::from(span.len);
         }
     }
-}
 
-/// The part of `bytes` from `from` to `to`, as far as it is there.
-fn slice(bytes: &[u8], from: u64, to: u64) -> &[u8] {
-    let clamp = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
-    bytes.get(clamp(from)..clamp(to)).unwrap_or(&[])
+    /// The octets so far; zeros where there are none.
+    fn read(&self, from: u64, to: u64, bytes: &mut ByteReader<'_>) -> Vec<u8> {
+        let mut known = vec![0; usize::try_from(to - from).unwrap_or(0)];
+        let first = self.pieces.partition_point(|piece| piece.end() <= from);
+        let pieces = self.pieces.get(first..).unwrap_or_default();
+        for piece in pieces.iter().take_while(|piece| piece.start < to) {
+            let begin = piece.start.max(from);
+            let span = piece.span.behind(begin - piece.start).up_to(to - begin);
+            let at = (begin - from) as usize;
+            if let Some(place) = known.get_mut(at..at + span.len as usize) {
+                let there = bytes.span(span);
+                if there.len() == place.len() {
+                    place.copy_from_slice(there);
+                }
+            }
+        }
+        known
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conversation::store::CaptureBytes;
+
+    /// A stream and the capture its segments stand in.
+    struct Segments {
+        stream: Assembly,
+        bytes: CaptureBytes,
+        next: u64,
+    }
+
+    impl Segments {
+        /// Segments with this text, one behind the other.
+        fn of(text: &[u8]) -> Self {
+            Self {
+                stream: Assembly::default(),
+                bytes: CaptureBytes::of(text),
+                next: 0,
+            }
+        }
+
+        /// Adds the next `captured` octets of the text at `offset`.
+        fn insert(&mut self, offset: u64, captured: usize, wire_len: u64) -> Added {
+            let span = Span::new(self.next, captured);
+            self.next += captured as u64;
+            let mut reader = ByteReader::new(&self.bytes);
+            self.stream.insert(offset, span, wire_len, &mut reader)
+        }
+
+        fn finish(self) -> (Vec<u8>, u64) {
+            let (stream, behind) = self.stream.finish();
+            let mut reader = ByteReader::new(&self.bytes);
+            let octets = stream.read(0, stream.len(), &mut reader).to_vec();
+            (octets, behind)
+        }
+    }
 
     #[test]
     fn the_first_copy_of_overlapping_octets_wins() {
-        let mut stream = Assembly::default();
-        stream.insert(2, b"cd", 2);
-        assert_eq!(stream.insert(0, b"abXXef", 6), Added::New);
-        assert_eq!(stream.conflicting, 2);
-        assert_eq!(stream.finish(), (b"abcdef".to_vec(), 0));
+        let mut segments = Segments::of(b"cdabXXef");
+        segments.insert(2, 2, 2);
+        assert_eq!(segments.insert(0, 6, 6), Added::New);
+        assert_eq!(segments.stream.conflicting, 2);
+        assert_eq!(segments.finish(), (b"abcdef".to_vec(), 0));
     }
 
     #[test]
     fn octets_behind_a_hole_are_counted_apart() {
-        let mut stream = Assembly::default();
-        stream.insert(0, b"ab", 2);
-        stream.insert(4, b"ef", 2);
-        assert_eq!((stream.contiguous(), stream.highest()), (2, 6));
-        assert_eq!(stream.finish(), (b"ab".to_vec(), 2));
+        let mut segments = Segments::of(b"abef");
+        segments.insert(0, 2, 2);
+        segments.insert(4, 2, 2);
+        assert_eq!(
+            (segments.stream.contiguous(), segments.stream.highest()),
+            (2, 6)
+        );
+        assert_eq!(segments.finish(), (b"ab".to_vec(), 2));
     }
 
     #[test]
     fn a_filled_hole_is_zeros() {
-        let mut stream = Assembly::default();
-        stream.insert(2, b"c", 1);
-        stream.fill_to(3);
-        assert_eq!(stream.filled(), 2);
-        assert_eq!(stream.finish(), (vec![0, 0, b'c'], 0));
+        let mut segments = Segments::of(b"c");
+        segments.insert(2, 1, 1);
+        segments.stream.fill_to(3);
+        assert_eq!(segments.stream.filled(), 2);
+        assert_eq!(segments.finish(), (vec![0, 0, b'c'], 0));
     }
 
     #[test]
     fn a_late_copy_gives_blank_octets_their_content() {
-        let mut stream = Assembly::default();
-        stream.insert(0, b"a", 3);
-        stream.insert(5, b"f", 1);
-        stream.fill_to(6);
-        stream.insert(3, b"d", 1);
-        stream.insert(2, b"cXe", 3);
-        assert_eq!((stream.cut(), stream.filled()), (1, 0));
-        assert_eq!((stream.repeated, stream.conflicting), (4, 3));
-        assert_eq!(stream.finish(), (b"a\0cdef".to_vec(), 0));
+        let mut segments = Segments::of(b"afdcXe");
+        segments.insert(0, 1, 3);
+        segments.insert(5, 1, 1);
+        segments.stream.fill_to(6);
+        segments.insert(3, 1, 1);
+        segments.insert(2, 3, 3);
+        assert_eq!((segments.stream.cut(), segments.stream.filled()), (1, 0));
+        assert_eq!(
+            (segments.stream.repeated, segments.stream.conflicting),
+            (4, 3)
+        );
+        assert_eq!(segments.finish(), (b"a\0cdef".to_vec(), 0));
     }
 
     #[test]
     fn octets_cut_off_keep_their_place() {
-        let mut stream = Assembly::default();
-        stream.insert(0, b"ab", 4);
-        stream.insert(4, b"e", 1);
-        assert_eq!(stream.cut(), 2);
-        assert_eq!(stream.finish(), (b"ab\0\0e".to_vec(), 0));
+        let mut segments = Segments::of(b"abe");
+        segments.insert(0, 2, 4);
+        segments.insert(4, 1, 1);
+        assert_eq!(segments.stream.cut(), 2);
+        assert_eq!(segments.finish(), (b"ab\0\0e".to_vec(), 0));
     }
 }

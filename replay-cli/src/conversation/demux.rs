@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::fragments::Fragments;
+use super::raw::{Part, QuotedError, RawFlow, RawPacket};
 use super::recorded::{RawEvent, RawKind, Recording};
-use super::{Conversation, Conversations, FrameStore, Pair, ReadOptions, Talk, tcp, udp};
-use crate::capture::{CapturedPacket, CustomBlock, Direction};
-use crate::packet::{Flags, Packet, Seq, Transport};
+use super::store::{ByteReader, CaptureBytes, Span};
+use super::{Conversation, Conversations, Pair, ReadOptions, Talk, tcp, udp};
+use crate::capture::{CaptureError, CapturedPacket, CustomBlock, Direction, Kept, Spool};
+use crate::packet::{Checksum, Flags, Packet, Transport};
 use crate::recording::{self, Event, EventKind};
 use crate::scenario::{FlowSpec, Protocol};
 
@@ -15,8 +17,15 @@ use crate::scenario::{FlowSpec, Protocol};
 #[derive(Debug)]
 pub(crate) struct Demux {
     options: ReadOptions,
-    frames: FrameStore,
-    fragments: Fragments,
+    fragments: Fragments<Part>,
+    /// Packets put together from fragments.
+    rebuilt: Spool,
+    /// What went wrong with those.
+    failure: Option<CaptureError>,
+    /// IP packets that may be replayed, fragments and what they make included.
+    usable: u64,
+    largest: usize,
+    oversize: u64,
     flows: Vec<RawFlow>,
     current: BTreeMap<Pair, usize>,
     skipped: BTreeMap<String, u64>,
@@ -29,124 +38,16 @@ pub(crate) struct Demux {
     direction: Option<Direction>,
 }
 
-/// A flow's packets before they are looked at.
-#[derive(Debug)]
-pub(crate) struct RawFlow {
-    pub(crate) protocol: Protocol,
-    pub(crate) client: SocketAddr,
-    pub(crate) server: SocketAddr,
-    pub(crate) packets: Vec<RawPacket>,
-    /// The ISN of the client's SYN, if the capture holds it.
-    client_isn: Option<Seq>,
-    server_isn: Option<Seq>,
-    /// The far side refused before it ever answered.
-    refused: bool,
-    established: bool,
-    /// The far side has sent something other than a SYN or a reset.
-    far_spoke: bool,
-    /// The SYN that begins the flow came after other packets of it, before which it belongs.
-    syn_is_late: bool,
-    /// Errors that quote the flow: kind, code, whether v4, and after how many packets they came.
-    pub(crate) icmp: Vec<QuotedError>,
-    /// What a flight recorder kept of it, in order.
-    pub(crate) events: Vec<RawEvent>,
-}
-
-/// How many packets a tap may show before the SYN that they follow, and how many octets of a stream.
-const LATE_PACKETS: usize = 64;
-const LATE_OCTETS: i32 = 65_536;
-
-impl RawFlow {
-    /// Whether this SYN is the beginning that the flow lacks: a tap that reorders shows it behind what it led to.
-    fn is_begun_by(&self, source: SocketAddr, isn: Seq, frames: &FrameStore) -> bool {
-        let near = |seq: Seq| (0..LATE_OCTETS).contains(&seq.minus(isn.plus(1)));
-        let opener_is_client = self.client == source;
-        self.client_isn.is_none()
-            && self.packets.len() <= LATE_PACKETS
-            && self.packets.iter().all(|packet| {
-                let tcp = frames
-                    .get(packet.frame)
-                    .and_then(|frame| Packet::parse(frame.bytes, frame.original_len).ok())
-                    .and_then(|packet| packet.tcp().copied());
-                tcp.is_some_and(|tcp| {
-                    if packet.from_client == opener_is_client {
-                        near(tcp.sequence)
-                    } else {
-                        tcp.flags.contains(Flags::ACK) && near(tcp.acknowledgement)
-                    }
-                })
-            })
-    }
-
-    /// Takes a SYN as the beginning of what came before it.
-    fn begin_with(&mut self, client: SocketAddr, server: SocketAddr, isn: Seq) {
-        if self.client != client {
-            for packet in &mut self.packets {
-                packet.from_client = !packet.from_client;
-            }
-        }
-        (self.client, self.server) = (client, server);
-        (self.client_isn, self.syn_is_late) = (Some(isn), true);
-    }
-
-    /// Whether a flight recorder saw it dialed.
-    fn was_dialed(&self) -> bool {
-        self.events
-            .iter()
-            .any(|event| matches!(event.kind, RawKind::Dial))
-    }
-
-    /// The flow if it holds a packet, with a client that says something: of one whose client's datagrams are all cut,
-    /// the server is all there is.
-    fn with_a_device(mut self) -> Option<Self> {
-        let silent = !self.packets.iter().any(|packet| packet.from_client);
-        if self.protocol == Protocol::Udp && silent {
-            std::mem::swap(&mut self.client, &mut self.server);
-            for packet in &mut self.packets {
-                packet.from_client = true;
-            }
-        }
-        (!self.packets.is_empty()).then_some(self)
-    }
-}
-
-/// One packet of a flow.
-#[derive(Clone, Debug)]
-pub(crate) struct RawPacket {
-    /// The packet to read.
-    pub(crate) frame: usize,
-    /// The packets to inject: its fragments, or itself.
-    pub(crate) parts: Vec<usize>,
-    pub(crate) from_client: bool,
-}
-
-/// An ICMP error about a flow.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct QuotedError {
-    pub(crate) kind: u8,
-    pub(crate) code: u8,
-    pub(crate) v4: bool,
-    pub(crate) time_ns: i64,
-}
-
-impl QuotedError {
-    /// One line for the flow's notes.
-    pub(crate) fn describe(&self) -> String {
-        format!(
-            "an ICMP{} error quoted it: type {}, code {}",
-            if self.v4 { "" } else { "v6" },
-            self.kind,
-            self.code
-        )
-    }
-}
-
 impl Demux {
     pub(crate) fn new(options: ReadOptions) -> Self {
         Self {
             options,
-            frames: FrameStore::default(),
             fragments: Fragments::default(),
+            rebuilt: Spool::default(),
+            failure: None,
+            usable: 0,
+            largest: 0,
+            oversize: 0,
             flows: Vec::new(),
             current: BTreeMap::new(),
             skipped: BTreeMap::new(),
@@ -173,37 +74,58 @@ impl Demux {
             Ok(packet) => packet,
             Err(problem) => return self.skip(format!("malformed: {problem}")),
         };
+        let part = Part {
+            span: Span::new(captured.offset, ip.bytes.len()),
+            number: u32::try_from(captured.number).unwrap_or(u32::MAX),
+        };
         if packet.fragment.is_some() {
-            let frame =
-                self.frames
-                    .push(ip.bytes, ip.original_len, captured.number, captured.time_ns);
-            let Some(whole) = self.fragments.insert(&packet, frame) else {
-                return;
-            };
-            if whole.cut {
-                return self.skip_many(
-                    "fragments of a datagram cut by the snap length",
-                    whole.frames.len() as u64,
-                );
-            }
-            let rebuilt = self.frames.push(
-                &whole.packet,
-                whole.packet.len(),
-                captured.number,
-                captured.time_ns,
-            );
-            if let Ok(packet) = Packet::whole(&whole.packet) {
-                self.whole(&packet, captured.time_ns, rebuilt, whole.frames);
-            }
-            return;
+            return self.fragment(&packet, captured.time_ns, part);
         }
         if !matches!(packet.transport, Transport::Tcp(_) | Transport::Udp(_)) {
             return self.other(&packet, captured.time_ns);
         }
-        let frame = self
-            .frames
-            .push(ip.bytes, ip.original_len, captured.number, captured.time_ns);
-        self.whole(&packet, captured.time_ns, frame, vec![frame]);
+        self.note_size(&packet);
+        self.whole(&packet, captured.time_ns, part, Vec::new());
+    }
+
+    fn fragment(&mut self, packet: &Packet<'_>, time_ns: i64, part: Part) {
+        self.note_size(packet);
+        let Some(whole) = self.fragments.insert(packet, part) else {
+            return;
+        };
+        if whole.cut {
+            return self.skip_many(
+                "fragments of a datagram cut by the snap length",
+                whole.frames.len() as u64,
+            );
+        }
+        let place = match self.rebuilt.push(&whole.packet) {
+            Ok(at) => CaptureBytes::rebuilt(at),
+            Err(source) => {
+                let path = "temporary file".into();
+                self.failure
+                    .get_or_insert(CaptureError::Io { path, source });
+                return;
+            }
+        };
+        let part = Part {
+            span: Span::new(place, whole.packet.len()),
+            ..part
+        };
+        if let Ok(packet) = Packet::whole(&whole.packet) {
+            self.note_size(&packet);
+            self.whole(&packet, time_ns, part, whole.frames);
+        }
+    }
+
+    /// Remembers the largest packet, which the engine's MTU must admit; what no device sends is segmentation offload.
+    fn note_size(&mut self, packet: &Packet<'_>) {
+        self.usable += 1;
+        if packet.total_len > MTU_BOUND {
+            self.oversize += 1;
+        } else {
+            self.largest = self.largest.max(packet.total_len);
+        }
     }
 
     /// A custom block: an event of a flight recorder, or somebody else's.
@@ -215,11 +137,11 @@ impl Demux {
                 .recording
                 .get_or_insert_default()
                 .pass_over(unreadable.to_string()),
-            Some(Ok(event)) => self.event(&event),
+            Some(Ok(event)) => self.event(&event, block),
         }
     }
 
-    fn event(&mut self, event: &Event<'_>) {
+    fn event(&mut self, event: &Event<'_>, block: &CustomBlock<'_>) {
         let recording = self.recording.get_or_insert_default();
         match event.kind {
             EventKind::Settings(text) => {
@@ -237,7 +159,7 @@ impl Demux {
             _ => {}
         }
         recording.events += 1;
-        let (Some(flow), Some(kind)) = (event.flow, RawKind::of(event.kind)) else {
+        let (Some(flow), Some(kind)) = (event.flow, RawKind::of(event.kind, block)) else {
             return;
         };
         let pair = Pair::of(flow.protocol, flow.client, flow.server);
@@ -299,8 +221,9 @@ impl Demux {
         }
     }
 
-    fn whole(&mut self, packet: &Packet<'_>, time_ns: i64, frame: usize, parts: Vec<usize>) {
-        let many = parts.len() as u64;
+    /// A packet that is whole; `parts` are its fragments, if it came in some.
+    fn whole(&mut self, packet: &Packet<'_>, time_ns: i64, part: Part, parts: Vec<Part>) {
+        let many = parts.len().max(1) as u64;
         let (protocol, from, to) = match packet.transport {
             Transport::Tcp(tcp) => (Protocol::Tcp, tcp.source_port, tcp.destination_port),
             Transport::Udp(udp) => (Protocol::Udp, udp.source_port, udp.destination_port),
@@ -329,19 +252,13 @@ impl Demux {
                 None => self.open(pair, source, destination),
             },
         };
+        let spoiled = self.options.checksums && packet.checksums().transport == Checksum::Invalid;
         if let Some(flow) = self.flows.get_mut(flow) {
             let from_client = flow.client == source;
-            let place = if std::mem::take(&mut flow.syn_is_late) {
-                0
-            } else {
-                flow.packets.len()
-            };
-            let packet = RawPacket {
-                frame,
-                parts,
-                from_client,
-            };
-            flow.packets.insert(place, packet);
+            let mut raw = RawPacket::of(packet, part, time_ns);
+            raw.set(RawPacket::FROM_CLIENT, from_client);
+            raw.set(RawPacket::SPOILED, spoiled);
+            flow.push(raw, parts);
         }
     }
 
@@ -353,20 +270,7 @@ impl Demux {
         } else {
             (client, server)
         };
-        self.flows.push(RawFlow {
-            protocol: pair.protocol,
-            client,
-            server,
-            packets: Vec::new(),
-            client_isn: None,
-            server_isn: None,
-            refused: false,
-            established: false,
-            far_spoke: false,
-            syn_is_late: false,
-            icmp: Vec::new(),
-            events: Vec::new(),
-        });
+        self.flows.push(RawFlow::new(pair.protocol, client, server));
         self.current.insert(pair, index);
         index
     }
@@ -385,7 +289,7 @@ impl Demux {
         let known = self.current.get(&pair).copied();
         if let Some(flow) = known.and_then(|index| self.flows.get_mut(index))
             && (syn && !ack && !rst)
-            && flow.is_begun_by(source, tcp.sequence, &self.frames)
+            && flow.is_begun_by(source, tcp.sequence)
         {
             flow.begin_with(source, destination, tcp.sequence);
             return known.unwrap_or(0);
@@ -452,14 +356,21 @@ impl Demux {
         *self.skipped.entry(reason.into()).or_default() += packets;
     }
 
-    pub(crate) fn finish(mut self) -> Conversations {
+    /// What the capture holds; `kept` is where its bytes can be read again.
+    pub(crate) fn finish(mut self, kept: Kept) -> Result<Conversations, CaptureError> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
         let orphans = self.fragments.orphans();
         if orphans > 0 {
             self.skip_many("fragments without the rest of their datagram", orphans);
         }
         let Self {
             options,
-            frames,
+            rebuilt,
+            usable,
+            largest,
+            oversize,
             flows,
             skipped,
             packets_read,
@@ -470,13 +381,15 @@ impl Demux {
             ..
         } = self;
         let start_ns = first_ns.unwrap_or(0);
+        let bytes = CaptureBytes::new(kept, rebuilt);
+        let mut reader = ByteReader::new(&bytes);
         let mut used: BTreeMap<(Protocol, SocketAddr, SocketAddr), u32> = BTreeMap::new();
-        let flows = flows
+        let mut flows: Vec<Conversation> = flows
             .into_iter()
             .filter_map(RawFlow::with_a_device)
             .map(|raw| {
                 let raw = &raw;
-                let mut flow = conversation(raw, &frames, &options, start_ns);
+                let mut flow = conversation(raw, &mut reader, &options, start_ns);
                 if recording.is_some() && flow.unreplayable.is_none() && !raw.was_dialed() {
                     flow.unreplayable = Some(
                         "no dial request of it is in the recording: refused, or begun before it"
@@ -501,8 +414,20 @@ impl Demux {
                 flow
             })
             .collect();
-        let mut conversations = Conversations {
-            frames,
+        link_dns(&mut flows, &mut reader);
+        reader.finish()?;
+        let mut by_spec = BTreeMap::new();
+        for (index, flow) in flows.iter().enumerate() {
+            if flow.unreplayable.is_none() {
+                by_spec.entry(flow.spec).or_insert(index);
+            }
+        }
+        Ok(Conversations {
+            by_spec,
+            bytes,
+            usable,
+            largest,
+            oversize,
             flows,
             packets_read,
             skipped,
@@ -513,69 +438,54 @@ impl Demux {
                 .unwrap_or(0),
             format: String::new(),
             recording,
-        };
-        link_dns(&mut conversations);
-        conversations
+        })
     }
 }
 
 fn conversation(
     raw: &RawFlow,
-    frames: &FrameStore,
+    bytes: &mut ByteReader<'_>,
     options: &ReadOptions,
     start_ns: i64,
 ) -> Conversation {
-    let time = |packet: &RawPacket| {
-        frames
-            .get(packet.frame)
-            .map_or(start_ns, |frame| frame.time_ns)
-    };
     let offset = |ns: i64| {
         u64::try_from((i128::from(ns) - i128::from(start_ns)).max(0) / 1000).unwrap_or(u64::MAX)
     };
     let first = raw.packets.first();
-    let start_us = first.map_or(0, |packet| offset(time(packet)));
+    let start_us = first.map_or(0, |packet| offset(packet.time_ns));
     let spec = FlowSpec {
         protocol: raw.protocol,
         client: raw.client,
         server: raw.server,
         occurrence: 1,
     };
+    let latest = raw.packets.iter().map(|packet| packet.time_ns).max();
     let mut flow = Conversation {
         spec,
-        first_packet: first
-            .and_then(|packet| frames.get(packet.frame))
-            .map_or(0, |frame| frame.number),
-        packets: raw
-            .packets
-            .iter()
-            .map(|packet| packet.parts.len() as u64)
-            .sum(),
+        first_packet: first.map_or(0, |packet| packet.number.into()),
+        packets: raw.captured(),
         start_us,
-        end_us: raw
-            .packets
-            .iter()
-            .map(|packet| offset(time(packet)))
-            .max()
-            .unwrap_or(start_us),
+        end_us: latest.map_or(start_us, offset),
         unreplayable: None,
         notes: Vec::new(),
         after_dns: None,
         talk: Talk::Udp(Box::default()),
     };
     if raw.protocol == Protocol::Udp {
-        let talk = udp::read(raw, frames, options, &mut flow.notes);
+        let talk = udp::read(raw, options, &mut flow.notes);
         flow.talk = Talk::Udp(Box::new(talk));
     } else {
-        let isn = raw.client_isn;
-        let talk = tcp::read(raw, isn, frames, options, &mut flow.notes);
-        if isn.is_none() {
+        let talk = tcp::read(raw, bytes, options, &mut flow.notes);
+        if raw.client_isn.is_none() {
             flow.unreplayable = Some("its beginning is not in the capture: no SYN".to_owned());
         }
         flow.talk = Talk::Tcp(Box::new(talk));
     }
     flow
 }
+
+/// Larger frames than any device sends are segmentation offload, and are cut: import sets no MTU above this.
+pub(crate) const MTU_BOUND: usize = 9216;
 
 /// Why packets between these addresses are no flow.
 fn no_flow(source: IpAddr, destination: IpAddr) -> Option<&'static str> {
@@ -594,17 +504,15 @@ fn no_flow(source: IpAddr, destination: IpAddr) -> Option<&'static str> {
 }
 
 /// Ties flows to the DNS answers that named their servers.
-fn link_dns(conversations: &mut Conversations) {
+fn link_dns(flows: &mut [Conversation], reader: &mut ByteReader<'_>) {
     let mut answers: BTreeMap<IpAddr, Vec<(u64, usize, usize)>> = BTreeMap::new();
-    for (index, flow) in conversations.flows.iter().enumerate() {
+    for (index, flow) in flows.iter().enumerate() {
         let Talk::Udp(udp) = &flow.talk else { continue };
         if flow.spec.server.port() != 53 || flow.unreplayable.is_some() {
             continue;
         }
         for (nth, datagram) in udp.far.iter().enumerate() {
-            let Some(bytes) = udp.far_bytes.get(datagram.from..datagram.to) else {
-                continue;
-            };
+            let bytes = udp.far_bytes.read(datagram.from, datagram.to, reader);
             let Ok(message) = simple_dns::Packet::parse(bytes) else {
                 continue;
             };
@@ -626,7 +534,7 @@ fn link_dns(conversations: &mut Conversations) {
     }
     /// How long after an answer a connection still counts as its consequence, microseconds.
     const WINDOW_US: u64 = 30_000_000;
-    for flow in &mut conversations.flows {
+    for flow in flows {
         let Some(known) = answers.get(&flow.spec.server.ip()) else {
             continue;
         };

@@ -7,33 +7,54 @@ use crate::packet::Packet;
 use crate::packet::build;
 
 /// Datagrams of which a fragment is missing so far.
-#[derive(Debug, Default)]
-pub(crate) struct Fragments {
-    open: BTreeMap<(IpAddr, IpAddr, u8, u32), Pieces>,
+///
+/// `P` is how whoever gives them calls a fragment.
+#[derive(Debug)]
+pub(crate) struct Fragments<P> {
+    open: BTreeMap<(IpAddr, IpAddr, u8, u32), Pieces<P>>,
 }
 
-#[derive(Debug, Default)]
-struct Pieces {
+#[derive(Debug)]
+struct Pieces<P> {
     /// Offset to payload.
     parts: BTreeMap<u32, Vec<u8>>,
     total: Option<u32>,
-    frames: Vec<usize>,
+    frames: Vec<P>,
     cut: bool,
 }
 
 /// A datagram whose last fragment has come.
 #[derive(Debug)]
-pub(crate) struct Whole {
+pub(crate) struct Whole<P> {
     /// The packet without fragmentation.
     pub(crate) packet: Vec<u8>,
-    /// The store's indices of its fragments, in the order in which they came.
-    pub(crate) frames: Vec<usize>,
+    /// Its fragments, in the order in which they came.
+    pub(crate) frames: Vec<P>,
     /// Whether octets of it are missing.
     pub(crate) cut: bool,
 }
 
-impl Fragments {
-    pub(crate) fn insert(&mut self, packet: &Packet<'_>, frame: usize) -> Option<Whole> {
+impl<P> Default for Fragments<P> {
+    fn default() -> Self {
+        Self {
+            open: BTreeMap::new(),
+        }
+    }
+}
+
+impl<P> Default for Pieces<P> {
+    fn default() -> Self {
+        Self {
+            parts: BTreeMap::new(),
+            total: None,
+            frames: Vec::new(),
+            cut: false,
+        }
+    }
+}
+
+impl<P> Fragments<P> {
+    pub(crate) fn insert(&mut self, packet: &Packet<'_>, frame: P) -> Option<Whole<P>> {
         let fragment = packet.fragment?;
         let key = (
             packet.source,

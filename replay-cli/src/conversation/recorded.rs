@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::store::{ByteReader, STRETCH, Span, Stream};
 use super::tcp::{FarEvent, FarEventKind};
+use crate::capture::CustomBlock;
 use crate::recording::{EventKind, RemoteEnd};
 use crate::scenario::DialResult;
 
@@ -58,13 +60,13 @@ pub(crate) struct RawEvent {
     pub(crate) kind: RawKind,
 }
 
-/// [`EventKind`] of a flow, with bytes of its own.
+/// [`EventKind`] of a flow; its bytes stay where they are.
 #[derive(Clone, Debug)]
 pub(crate) enum RawKind {
     Dial,
     DialResult(DialResult),
-    RemoteData(Vec<u8>),
-    RemoteDatagram(Vec<u8>),
+    RemoteData(Span),
+    RemoteDatagram(Span),
     RemoteClosed(RemoteEnd),
     Took(u64),
     Datagram,
@@ -75,14 +77,21 @@ pub(crate) enum RawKind {
 }
 
 impl RawKind {
-    /// `None` for what belongs to no flow.
-    pub(crate) fn of(kind: EventKind<'_>) -> Option<Self> {
+    /// An event of `block`; `None` for what belongs to no flow.
+    pub(crate) fn of(kind: EventKind<'_>, block: &CustomBlock<'_>) -> Option<Self> {
+        let span = |bytes: &[u8]| {
+            let at = bytes
+                .as_ptr()
+                .addr()
+                .wrapping_sub(block.data.as_ptr().addr());
+            Span::new(block.offset.wrapping_add(at as u64), bytes.len())
+        };
         Some(match kind {
             EventKind::Settings(_) | EventKind::Path(_) => return None,
             EventKind::Dial(_) => Self::Dial,
             EventKind::DialResult(result) => Self::DialResult(result),
-            EventKind::RemoteData(bytes) => Self::RemoteData(bytes.to_vec()),
-            EventKind::RemoteDatagram(bytes) => Self::RemoteDatagram(bytes.to_vec()),
+            EventKind::RemoteData(bytes) => Self::RemoteData(span(bytes)),
+            EventKind::RemoteDatagram(bytes) => Self::RemoteDatagram(span(bytes)),
             EventKind::RemoteClosed(end) => Self::RemoteClosed(end),
             EventKind::Took(count) => Self::Took(count),
             EventKind::Datagram(_) => Self::Datagram,
@@ -106,7 +115,7 @@ pub(crate) struct Dialer {
     heard_at: u64,
     /// When the far side did something last.
     did_at: u64,
-    stream: Vec<u8>,
+    stream: Stream,
     far: Vec<FarEvent>,
     events: u64,
     close: Option<String>,
@@ -116,7 +125,7 @@ pub(crate) struct Dialer {
 #[derive(Debug)]
 pub(crate) struct Told {
     pub(crate) dial: (DialResult, u64),
-    pub(crate) stream: Vec<u8>,
+    pub(crate) stream: Stream,
     pub(crate) far: Vec<FarEvent>,
     pub(crate) events: u64,
     /// The recorded engine's word for its end.
@@ -142,9 +151,9 @@ impl Dialer {
             }
             RawKind::HalfClose => (self.ended, self.heard_at) = (true, now),
             RawKind::RemoteData(bytes) => {
-                let from = self.stream.len() as u64;
-                self.stream.extend_from_slice(bytes);
-                let to = self.stream.len() as u64;
+                let from = self.stream.len();
+                self.stream.push(bytes.place, bytes.len.into());
+                let to = self.stream.len();
                 if let Some(FarEvent {
                     kind: FarEventKind::Send { to: end, .. },
                     acked,
@@ -193,13 +202,19 @@ impl Dialer {
 
 impl Told {
     /// The flow's notes: where its far side is from, and what the recorded engine made of it.
-    pub(crate) fn notes(&self, shown: &[u8], device_ended: bool, notes: &mut Vec<String>) {
+    pub(crate) fn notes(
+        &self,
+        shown: &Stream,
+        device_ended: bool,
+        bytes: &mut ByteReader<'_>,
+        notes: &mut Vec<String>,
+    ) {
         notes.push(format!(
             "its far side is taken from {} recorded event(s) of the dialer, not from the frames",
             self.events
         ));
         let told = &self.stream;
-        let same = told.iter().zip(shown).take_while(|(a, b)| a == b).count();
+        let same = common(told, shown, bytes);
         if same < shown.len() {
             notes.push(format!(
                 "the recorded engine gave the device other bytes than its dialer gave it, from octet {same} on"
@@ -214,4 +229,21 @@ impl Told {
             notes.push(format!("the recorded engine's word for its end: {close}"));
         }
     }
+}
+
+/// How many octets two streams have in common from their beginning on.
+fn common(one: &Stream, other: &Stream, bytes: &mut ByteReader<'_>) -> u64 {
+    let end = one.len().min(other.len());
+    let mut at = 0;
+    while at < end {
+        let to = (at + STRETCH).min(end);
+        let mine = one.read(at, to, bytes).to_vec();
+        let theirs = other.read(at, to, bytes);
+        let same = mine.iter().zip(theirs).take_while(|(a, b)| a == b).count() as u64;
+        at += same;
+        if same < (to - at + same) {
+            break;
+        }
+    }
+    at
 }

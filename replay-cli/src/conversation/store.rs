@@ -1,77 +1,403 @@
-//! The raw packets of a capture, back to back.
+//! Where a capture's octets are, and how they are looked at again.
+//!
+//! Nothing of a packet's payload is kept: a [`Span`] says where it stands, and a [`ByteReader`] reads it when it is wanted,
+//! by way of a few windows of the file. Replay goes through a capture in about its own order, so that most looks
+//! find their window read already.
 
-/// Packets by index. Bytes are as captured, from the IP header on.
-#[derive(Debug, Default)]
-pub struct FrameStore {
-    bytes: Vec<u8>,
-    frames: Vec<Entry>,
+use crate::capture::{CaptureError, Kept, Spool};
+
+/// Octets of a capture, or of what was put together from it: where they begin, and how many they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// The place of the first.
+    pub(crate) place: u64,
+    /// How many.
+    pub(crate) len: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    start: usize,
-    len: u32,
-    original_len: u32,
+impl Span {
+    pub(crate) fn new(place: u64, len: usize) -> Self {
+        Self {
+            place,
+            len: u32::try_from(len).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// What is left without the first `count` octets.
+    pub(crate) fn behind(self, count: u64) -> Self {
+        let count = u32::try_from(count).unwrap_or(u32::MAX).min(self.len);
+        Self {
+            place: self.place + u64::from(count),
+            len: self.len - count,
+        }
+    }
+
+    /// Its first `count` octets, or all of it.
+    pub(crate) fn up_to(self, count: u64) -> Self {
+        let len = u32::try_from(count).unwrap_or(u32::MAX).min(self.len);
+        Self { len, ..self }
+    }
+}
+
+/// The place of octets that no packet holds: zeros.
+pub(crate) const BLANK: u64 = u64::MAX;
+
+/// Set in places of packets that were put together from fragments.
+const REBUILT: u64 = 1 << 62;
+
+/// The octets of a capture, by place.
+#[derive(Debug)]
+pub struct CaptureBytes {
+    kept: Kept,
+    /// Packets put together from fragments.
+    rebuilt: Spool,
+}
+
+impl CaptureBytes {
+    pub(crate) fn new(kept: Kept, rebuilt: Spool) -> Self {
+        Self { kept, rebuilt }
+    }
+
+    /// Nothing but these octets.
+    #[cfg(test)]
+    pub(crate) fn of(octets: &[u8]) -> Self {
+        Self {
+            kept: Kept::of(octets),
+            rebuilt: Spool::default(),
+        }
+    }
+
+    /// The place of octets that stand at `at` among what was put together.
+    pub(crate) fn rebuilt(at: u64) -> u64 {
+        at | REBUILT
+    }
+
+    /// The octets from `place` on that are held in memory.
+    fn held(&self, place: u64, len: usize) -> Option<Option<&[u8]>> {
+        let (all, at) = if place & REBUILT == 0 {
+            (self.kept.all()?, place)
+        } else {
+            (self.rebuilt.all()?, place & !REBUILT)
+        };
+        let from = usize::try_from(at).unwrap_or(usize::MAX);
+        Some(all.get(from..from.saturating_add(len)))
+    }
+
+    fn read_at(&self, place: u64, to: &mut [u8]) -> Result<usize, CaptureError> {
+        if place & REBUILT == 0 {
+            return self.kept.read_at(place, to);
+        }
+        self.rebuilt
+            .read_at(place & !REBUILT, to)
+            .map_err(|source| CaptureError::Io {
+                path: "temporary file".into(),
+                source,
+            })
+    }
+}
+
+/// Looks at a capture's octets.
+#[derive(Debug)]
+pub(crate) struct ByteReader<'a> {
+    bytes: &'a CaptureBytes,
+    windows: Vec<Window>,
+    scratch: Vec<u8>,
+    failure: Option<CaptureError>,
+}
+
+/// A piece of the file, as read.
+#[derive(Clone, Debug)]
+struct Window {
     number: u64,
-    time_ns: i64,
+    bytes: Vec<u8>,
 }
 
-/// One packet of the store.
-#[derive(Clone, Copy, Debug)]
-pub struct StoredFrame<'a> {
-    /// What was captured.
-    pub bytes: &'a [u8],
-    /// Octets the packet had on the wire.
-    pub original_len: usize,
-    /// Its number in the capture, from 1.
-    pub number: u64,
-    /// Nanoseconds since the epoch.
-    pub time_ns: i64,
+/// Octets of a window: enough to make the cost of a read vanish, and little enough that a far look costs little.
+const WINDOW: u64 = 64 << 10;
+
+/// Windows that are kept; one takes the place of the one so many before it.
+const WINDOWS: u64 = 64;
+
+impl<'a> ByteReader<'a> {
+    pub(crate) fn new(bytes: &'a CaptureBytes) -> Self {
+        Self {
+            bytes,
+            windows: Vec::new(),
+            scratch: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// The octets of a span; none of them if they cannot be read, which [`finish`](Self::finish) tells.
+    pub(crate) fn span(&mut self, span: Span) -> &[u8] {
+        self.at(span.place, span.len as usize)
+    }
+
+    /// `len` octets from `place` on, likewise.
+    pub(crate) fn at(&mut self, place: u64, len: usize) -> &[u8] {
+        if place == BLANK {
+            self.scratch.clear();
+            self.scratch.resize(len, 0);
+            return &self.scratch;
+        }
+        let bytes = self.bytes;
+        if let Some(held) = bytes.held(place, len) {
+            if held.is_none() {
+                self.lost(place);
+            }
+            return held.unwrap_or_default();
+        }
+        let from = (place % WINDOW) as usize;
+        if from + len <= WINDOW as usize {
+            return self.window(place, from, len);
+        }
+        let mut whole = std::mem::take(&mut self.scratch);
+        whole.clear();
+        let end = place + len as u64;
+        let mut at = place;
+        while at < end {
+            let part = (WINDOW - at % WINDOW).min(end - at) as usize;
+            let bytes = self.window(at, (at % WINDOW) as usize, part);
+            if bytes.len() < part {
+                whole.clear();
+                break;
+            }
+            whole.extend_from_slice(bytes);
+            at += part as u64;
+        }
+        self.scratch = whole;
+        &self.scratch
+    }
+
+    /// Octets of one window.
+    fn window(&mut self, place: u64, from: usize, len: usize) -> &[u8] {
+        let number = place / WINDOW;
+        let slot = (number % WINDOWS) as usize;
+        if self.windows.is_empty() {
+            let none = Window {
+                number: u64::MAX,
+                bytes: Vec::new(),
+            };
+            self.windows = vec![none; WINDOWS as usize];
+        }
+        let Some(window) = self.windows.get_mut(slot) else {
+            return &[];
+        };
+        let there = window.bytes.len();
+        if window.number != number || there < from + len {
+            window.number = number;
+            window.bytes.resize(WINDOW as usize, 0);
+            let read = self.bytes.read_at(number * WINDOW, &mut window.bytes);
+            let count = match read {
+                Ok(count) => count,
+                Err(failure) => {
+                    self.failure.get_or_insert(failure);
+                    0
+                }
+            };
+            window.bytes.truncate(count);
+        }
+        if self
+            .windows
+            .get(slot)
+            .is_none_or(|window| window.bytes.len() < from + len)
+        {
+            self.lost(place);
+            return &[];
+        }
+        let window = self.windows.get(slot);
+        window
+            .and_then(|window| window.bytes.get(from..from + len))
+            .unwrap_or_default()
+    }
+
+    fn lost(&mut self, place: u64) {
+        self.failure
+            .get_or_insert_with(|| self.bytes.kept.gone(place & !REBUILT));
+    }
+
+    /// Whether all that was asked for was there, and is still what it was.
+    ///
+    /// # Errors
+    /// The capture cannot be read any more, or has changed.
+    pub(crate) fn finish(self) -> Result<(), CaptureError> {
+        match self.failure {
+            Some(failure) => Err(failure),
+            None => self.bytes.kept.unchanged(),
+        }
+    }
 }
 
-impl FrameStore {
-    pub(crate) fn push(
-        &mut self,
-        bytes: &[u8],
-        original_len: usize,
-        number: u64,
-        time_ns: i64,
-    ) -> usize {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
-        self.frames.push(Entry {
-            start,
-            len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-            original_len: u32::try_from(original_len).unwrap_or(u32::MAX),
-            number,
-            time_ns,
-        });
-        self.frames.len() - 1
-    }
+/// A stream of a capture: where its octets stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stream {
+    pieces: Vec<Piece>,
+}
 
-    /// The packet at `index`.
+/// Octets that stand together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Piece {
+    /// Offset in the stream of the octet behind its last.
+    end: u64,
+    /// Where its first octet stands.
+    place: u64,
+}
+
+/// Octets of a stream that are looked at in one go, where it is looked at from end to end.
+pub(crate) const STRETCH: u64 = 64 << 10;
+
+impl Stream {
+    /// How many octets it has.
     #[must_use]
-    pub fn get(&self, index: usize) -> Option<StoredFrame<'_>> {
-        let entry = self.frames.get(index)?;
-        Some(StoredFrame {
-            bytes: self
-                .bytes
-                .get(entry.start..entry.start + entry.len as usize)?,
-            original_len: entry.original_len as usize,
-            number: entry.number,
-            time_ns: entry.time_ns,
-        })
+    pub fn len(&self) -> u64 {
+        self.pieces.last().map_or(0, |piece| piece.end)
     }
 
-    /// How many packets there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.frames.len()
-    }
-
-    /// Whether there is none.
+    /// Whether it has none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.len() == 0
+    }
+
+    /// Appends octets.
+    pub(crate) fn push(&mut self, place: u64, len: u64) {
+        if len == 0 {
+            return;
+        }
+        let end = self.len() + len;
+        let begin = self.pieces.iter().rev().nth(1).map_or(0, |piece| piece.end);
+        if let Some(last) = self.pieces.last_mut()
+            && (last.place == BLANK) == (place == BLANK)
+            && (place == BLANK || last.place + (last.end - begin) == place)
+        {
+            last.end = end;
+            return;
+        }
+        self.pieces.push(Piece { end, place });
+    }
+
+    /// Gives up room that is not used.
+    pub(crate) fn shrink(&mut self) {
+        self.pieces.shrink_to_fit();
+    }
+
+    /// The octets from `from` to `to`, as far as they are there.
+    pub(crate) fn read<'r>(&self, from: u64, to: u64, reader: &'r mut ByteReader<'_>) -> &'r [u8] {
+        let to = to.min(self.len());
+        if from >= to {
+            return &[];
+        }
+        let first = self.pieces.partition_point(|piece| piece.end <= from);
+        let mut begin = first
+            .checked_sub(1)
+            .and_then(|before| self.pieces.get(before))
+            .map_or(0, |piece| piece.end);
+        let rest = self.pieces.get(first..).unwrap_or_default();
+        if let Some(piece) = rest.first()
+            && to <= piece.end
+        {
+            return reader.at(place_in(*piece, from - begin), (to - from) as usize);
+        }
+        let mut whole = Vec::with_capacity((to - from) as usize);
+        for piece in rest {
+            if begin >= to {
+                break;
+            }
+            let at = from.max(begin);
+            let len = (to.min(piece.end) - at) as usize;
+            let bytes = reader.at(place_in(*piece, at - begin), len);
+            if bytes.len() < len {
+                return &[];
+            }
+            whole.extend_from_slice(bytes);
+            begin = piece.end;
+        }
+        reader.scratch = whole;
+        &reader.scratch
+    }
+
+    /// Looks at all of it, a stretch at a time.
+    pub(crate) fn each(&self, reader: &mut ByteReader<'_>, mut look: impl FnMut(&[u8])) {
+        let mut at = 0;
+        while at < self.len() {
+            let to = (at + STRETCH).min(self.len());
+            look(self.read(at, to, reader));
+            at = to;
+        }
+    }
+}
+
+fn place_in(piece: Piece, at: u64) -> u64 {
+    if piece.place == BLANK {
+        BLANK
+    } else {
+        piece.place + at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::capture::CaptureReader;
+
+    /// A file too large to be held, of which the octet at each place tells the place.
+    fn file() -> (tempfile::NamedTempFile, CaptureBytes) {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let mut bytes: Vec<u8> = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0];
+        bytes.resize(9 << 20, 0);
+        for (place, octet) in bytes.iter_mut().enumerate().skip(24) {
+            *octet = (place % 251) as u8;
+        }
+        file.write_all(&bytes).unwrap();
+        let (_, kept) = CaptureReader::open_kept(file.path()).unwrap();
+        (file, CaptureBytes::new(kept, Spool::default()))
+    }
+
+    #[test]
+    fn a_look_across_windows_gives_every_octet() {
+        let (_file, bytes) = file();
+        let mut reader = ByteReader::new(&bytes);
+        for place in [100, WINDOW - 3, WINDOW * WINDOWS - 1, WINDOW * 100] {
+            let seen = reader.at(place, 200_000).to_vec();
+            assert_eq!(seen.len(), 200_000);
+            assert!(
+                (place..)
+                    .zip(&seen)
+                    .all(|(at, octet)| *octet == (at % 251) as u8)
+            );
+        }
+        assert!(reader.finish().is_ok());
+    }
+
+    #[test]
+    fn a_file_that_lost_its_end_is_told_with_the_place() {
+        let (file, bytes) = file();
+        file.as_file().set_len(1 << 20).unwrap();
+        let mut reader = ByteReader::new(&bytes);
+        assert_eq!(reader.at(2 << 20, 10), b"");
+        let error = reader.finish().unwrap_err().to_string();
+        assert!(
+            error.contains("what stood at byte 2097152 is gone"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_stream_reads_across_its_pieces_and_blanks() {
+        let (_file, bytes) = file();
+        let mut reader = ByteReader::new(&bytes);
+        let mut stream = Stream::default();
+        stream.push(1000, 4);
+        stream.push(1004, 2);
+        stream.push(BLANK, 2);
+        stream.push(500, 3);
+        assert_eq!((stream.len(), stream.pieces.len()), (11, 3));
+        let octet = |place: u64| (place % 251) as u8;
+        let want = [octet(1005), 0, 0, octet(500), octet(501)];
+        assert_eq!(stream.read(5, 10, &mut reader), want);
+        assert_eq!(stream.read(9, 99, &mut reader), [octet(501), octet(502)]);
+        assert_eq!(stream.read(11, 12, &mut reader), b"");
     }
 }

@@ -1,10 +1,12 @@
 //! A UDP conversation: whoever speaks first is the client.
 
-use super::demux::RawFlow;
+use std::collections::BTreeMap;
+
+use super::ReadOptions;
+use super::raw::{Part, RawFlow, RawPacket};
 use super::recorded::{RawEvent, RawKind};
+use super::store::Stream;
 use super::timeline::Timeline;
-use super::{FrameStore, ReadOptions};
-use crate::packet::Packet;
 use crate::recording::RemoteEnd;
 use crate::scenario::DialResult;
 
@@ -16,9 +18,9 @@ pub struct UdpConversation {
     /// The far side's datagrams.
     pub far: Vec<FarDatagram>,
     /// The payloads of the far side, back to back.
-    pub far_bytes: Vec<u8>,
+    pub far_bytes: Stream,
     /// The payloads of the device, back to back.
-    pub device_bytes: Vec<u8>,
+    pub device_bytes: Stream,
     /// Silences cut to just under the idle limit.
     pub cuts: u64,
     /// What the dial came to, and how long that took, microseconds: connected at once unless a recording says more.
@@ -26,28 +28,44 @@ pub struct UdpConversation {
     /// How the far side ended, which only a recording can say: how, how many datagrams of the device it had then,
     /// and microseconds since it had heard or said something last.
     pub end: Option<(RemoteEnd, u64, u64)>,
+    /// The fragments of the device's datagrams that came in some, by the number of the last one's packet.
+    pub(crate) fragments: BTreeMap<u32, Vec<Part>>,
 }
 
 /// One datagram of the device.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct DeviceDatagram {
-    /// Indices of the packets that carry it: one, or its fragments.
-    pub frames: Vec<usize>,
+    /// The packet that carries it, put together if it came in fragments.
+    pub(crate) packet: Part,
+    /// Whether it came in fragments.
+    pub(crate) in_parts: bool,
     /// Microseconds since the device's datagram before it.
     pub gap_us: u64,
     /// Microseconds since the flow's first packet.
     pub at_us: u64,
     /// Octets of payload.
-    pub len: usize,
+    pub len: u32,
+}
+
+impl UdpConversation {
+    /// The packets that carry a datagram of the device: one, or its fragments.
+    #[must_use]
+    pub fn parts<'a>(&'a self, datagram: &'a DeviceDatagram) -> &'a [Part] {
+        let fragments = datagram
+            .in_parts
+            .then(|| self.fragments.get(&datagram.packet.number))
+            .flatten();
+        fragments.map_or_else(|| std::slice::from_ref(&datagram.packet), Vec::as_slice)
+    }
 }
 
 /// One datagram of the far side.
 #[derive(Clone, Copy, Debug)]
 pub struct FarDatagram {
     /// Where its payload begins in `far_bytes`.
-    pub from: usize,
+    pub from: u64,
     /// Where it ends.
-    pub to: usize,
+    pub to: u64,
     /// Datagrams the device had sent before it.
     pub after: u64,
     /// Microseconds since the later of: the device's datagram before it, the far side's datagram before it.
@@ -58,7 +76,6 @@ pub struct FarDatagram {
 
 pub(crate) fn read(
     raw: &RawFlow,
-    frames: &FrameStore,
     options: &ReadOptions,
     notes: &mut Vec<String>,
 ) -> UdpConversation {
@@ -78,28 +95,28 @@ pub(crate) fn read(
             let now = time.at(event.time_ns, limit);
             dialer.event(&mut talk, event, now);
         }
-        let Some(frame) = frames.get(packet.frame) else {
-            continue;
-        };
-        let Some(udp) = Packet::parse(frame.bytes, frame.original_len)
-            .ok()
-            .and_then(|p| p.udp().copied())
-        else {
-            continue;
-        };
-        let at_us = time.at(frame.time_ns, limit);
-        if packet.from_client {
+        let at_us = time.at(packet.time_ns, limit);
+        let payload = packet.payload();
+        if packet.is_from_client() {
+            let part = Part {
+                span: packet.span(),
+                number: packet.number,
+            };
+            if let Some(parts) = raw.parts(packet) {
+                talk.fragments.insert(packet.number, parts.to_vec());
+            }
             talk.device.push(DeviceDatagram {
-                frames: packet.parts.clone(),
+                packet: part,
+                in_parts: packet.is(RawPacket::IN_PARTS),
                 gap_us: at_us - last_device,
                 at_us,
-                len: udp.payload_len,
+                len: packet.payload_len,
             });
-            talk.device_bytes.extend_from_slice(udp.payload);
+            talk.device_bytes.push(payload.place, payload.len.into());
             last_device = at_us;
         } else if !recorded {
             let from = talk.far_bytes.len();
-            talk.far_bytes.extend_from_slice(udp.payload);
+            talk.far_bytes.push(payload.place, payload.len.into());
             talk.far.push(FarDatagram {
                 from,
                 to: talk.far_bytes.len(),
@@ -129,6 +146,10 @@ pub(crate) fn read(
             talk.dial = (DialResult::Never, 0);
         }
     }
+    talk.device.shrink_to_fit();
+    talk.far.shrink_to_fit();
+    talk.far_bytes.shrink();
+    talk.device_bytes.shrink();
     talk.cuts = time.cuts;
     time.note(notes);
     for error in &raw.icmp {
@@ -171,7 +192,7 @@ impl Dialer {
             }
             RawKind::RemoteDatagram(payload) => {
                 let from = talk.far_bytes.len();
-                talk.far_bytes.extend_from_slice(payload);
+                talk.far_bytes.push(payload.place, payload.len.into());
                 talk.far.push(FarDatagram {
                     from,
                     to: talk.far_bytes.len(),

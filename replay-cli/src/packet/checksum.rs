@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::read::{array_at, u16_at};
+use super::read::u16_at;
 use super::{ICMP, ICMPV6, Packet, TCP, Transport, UDP};
 
 /// What a checksum field was found to be.
@@ -142,15 +142,16 @@ fn judge(fits: bool) -> Checksum {
     }
 }
 
-/// Sum of 16-bit words; an odd last byte is padded with zero.
+/// Sum of 16-bit words, taken two at a time: 2^16 is 1 where carries come around (RFC 1071 section 2). An odd last
+/// byte is padded with zero.
 fn sum(bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks::<2>();
-    let last = array_at::<1>(rest, 0).map_or(0, |[byte]| u64::from(byte) << 8);
-    words
-        .iter()
-        .map(|word| u64::from(u16::from_be_bytes(*word)))
-        .sum::<u64>()
-        + last
+    let (words, rest) = bytes.as_chunks::<4>();
+    let mut last = [0; 4];
+    for (byte, rest) in last.iter_mut().zip(rest) {
+        *byte = *rest;
+    }
+    let wide = |word: &[u8; 4]| u64::from(u32::from_be_bytes(*word));
+    words.iter().map(wide).sum::<u64>() + wide(&last)
 }
 
 /// As [`sum`], the two bytes at the even offset `field` left out.

@@ -8,9 +8,10 @@ use super::values::renew;
 use crate::attempt::DnsSeen;
 use crate::check::name_of;
 use crate::duration::Micros;
+use crate::runner::RunOutput;
 use crate::runner::flow::FlowState;
 use crate::runner::script::flow_spec;
-use crate::runner::{RunOutput, digest};
+use crate::runner::tape::Tape;
 use crate::scenario::{
     CloseExpectation, ClosedList, DialExpectation, DnsExpectation, Expected, FlowSpec,
     HalfCloseExpectation, How, Named, Scenario, Side, StreamExpectation, StreamPair, True,
@@ -215,14 +216,13 @@ impl<'a> Lists<'a> {
     pub(super) fn streams(&self, old: &Named<StreamPair>) -> Named<StreamPair> {
         if old.is_empty() {
             let flows = self.run.flows.iter();
-            let spoken =
-                flows.filter(|flow| !flow.upstream.is_empty() || !flow.down.bytes.is_empty());
+            let spoken = flows.filter(|flow| flow.upstream.len() > 0 || flow.down.bytes.len() > 0);
             return spoken
                 .map(|flow| {
-                    let whole = |bytes: &[u8]| {
+                    let whole = |bytes: &Tape| {
                         Some(StreamExpectation {
-                            bytes: Expected::Exact(bytes.len() as u64),
-                            sha256: Some(digest::sha256(bytes)),
+                            bytes: Expected::Exact(bytes.len()),
+                            sha256: bytes.sha256(),
                         })
                     };
                     let pair = StreamPair {
@@ -251,10 +251,10 @@ impl<'a> Lists<'a> {
     }
 }
 
-fn stream(old: &StreamExpectation, bytes: &[u8]) -> StreamExpectation {
+fn stream(old: &StreamExpectation, bytes: &Tape) -> StreamExpectation {
     StreamExpectation {
-        bytes: renew(old.bytes, bytes.len() as u64),
-        sha256: old.sha256.as_ref().map(|_| digest::sha256(bytes)),
+        bytes: renew(old.bytes, bytes.len()),
+        sha256: old.sha256.as_ref().and_then(|_| bytes.sha256()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The device of a capture: each flow's recorded segments go in when their time has come and their cause is there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use engine::{FlowKey, TimerName};
 
@@ -29,6 +30,8 @@ pub(crate) struct Device<'a> {
     pub(crate) flows: Vec<DeviceFlow>,
     /// Conversations by tuple, in order.
     by_key: BTreeMap<FlowKey, Vec<usize>>,
+    /// For each conversation those of its tuple, itself included, in order.
+    siblings: Vec<Rc<[usize]>>,
     agenda: BTreeSet<(u64, usize)>,
     waits_for: BTreeMap<usize, Vec<usize>>,
     batch: Vec<Vec<u8>>,
@@ -90,6 +93,7 @@ impl<'a> Device<'a> {
             play,
             flows: Vec::with_capacity(capture.flows.len()),
             by_key: BTreeMap::new(),
+            siblings: vec![Rc::default(); capture.flows.len()],
             agenda: BTreeSet::new(),
             waits_for: BTreeMap::new(),
             batch: Vec::new(),
@@ -116,6 +120,14 @@ impl<'a> Device<'a> {
                 }
             }
             device.flows.push(flow);
+        }
+        for flows in device.by_key.values() {
+            let all: Rc<[usize]> = flows.as_slice().into();
+            for index in flows {
+                if let Some(place) = device.siblings.get_mut(*index) {
+                    *place = Rc::clone(&all);
+                }
+            }
         }
         device
     }
@@ -175,11 +187,15 @@ impl<'a> Device<'a> {
 
     fn look_at_touched(&mut self, world: &mut World<'_>) {
         while let Some(touched) = world.touched.pop_first() {
-            let Some(key) = world.flows.get(touched).map(|flow| flow.key) else {
+            let Some(flow) = world.flows.get(touched) else {
                 continue;
             };
-            let flows = self.by_key.get(&key).cloned().unwrap_or_default();
-            for index in flows {
+            let siblings = flow.conversation.and_then(|index| self.siblings.get(index));
+            let flows = match siblings {
+                Some(siblings) => Rc::clone(siblings),
+                None => self.frames_of(&flow.key).into(),
+            };
+            for index in flows.iter().copied() {
                 self.look(world, index);
                 for waiting in self.waits_for.get(&index).cloned().unwrap_or_default() {
                     self.look(world, waiting);
@@ -259,10 +275,10 @@ impl<'a> Device<'a> {
                 needs: segment.needs,
             };
         }
-        if segment.len > 0 && !self.is_needless(world, index, segment) {
+        if segment.octets() > 0 && !self.is_needless(world, index, segment) {
             let end = segment.at
                 + segment
-                    .len
+                    .octets()
                     .min(flow.offset + inject::piece(world, segment, flow.offset));
             if end > state.down.room_to {
                 return Gate::Window { to: end };
@@ -273,9 +289,8 @@ impl<'a> Device<'a> {
 
     fn may_begin(&self, world: &World<'_>, index: usize, conversation: &Conversation) -> bool {
         let before = self
-            .flows
+            .siblings
             .get(index)
-            .and_then(|flow| self.by_key.get(&flow.key?))
             .and_then(|flows| flows.iter().rev().find(|other| **other < index))
             .copied();
         if let Some(before) = before {
@@ -317,17 +332,8 @@ impl<'a> Device<'a> {
         world: &'w World<'_>,
         index: usize,
     ) -> Option<&'w super::flow::FlowState> {
-        let flow = self.flows.get(index).filter(|flow| flow.dialed)?;
-        let spec = flow.spec?;
-        let newest = world.by_key.get(&flow.key?)?;
-        let state = world.flows.get(*newest)?;
-        if state.occurrence == spec.occurrence || spec.protocol == crate::scenario::Protocol::Udp {
-            return Some(state);
-        }
-        world
-            .flows
-            .iter()
-            .find(|state| Some(state.key) == flow.key && state.occurrence == spec.occurrence)
+        self.flows.get(index).filter(|flow| flow.dialed)?;
+        world.flows.get((*world.by_conversation.get(index)?)?)
     }
 
     /// Whether a recorded retransmission has nothing to bring.
@@ -338,8 +344,9 @@ impl<'a> Device<'a> {
         segment: &DeviceSegment,
     ) -> bool {
         // What the stall rule sent ahead of the recording is repeated when its own segment comes.
-        let brings = segment.len > 0 || segment.flags.contains(Flags::FIN);
-        if !(segment.repeated || brings) || self.play.retransmissions == Retransmissions::AsRecorded
+        let brings = segment.octets() > 0 || segment.flags.contains(Flags::FIN);
+        if !(segment.is_repeated() || brings)
+            || self.play.retransmissions == Retransmissions::AsRecorded
         {
             return false;
         }
@@ -395,7 +402,7 @@ impl<'a> Device<'a> {
     pub(crate) fn flush(&mut self, world: &mut World<'_>) {
         if !self.batch.is_empty() {
             let frames = std::mem::take(&mut self.batch);
-            world.inject(&frames);
+            world.inject(frames);
         }
     }
 
@@ -404,7 +411,6 @@ impl<'a> Device<'a> {
         let Some(conversation) = self.capture.flows.get(index) else {
             return;
         };
-        let capture = self.capture;
         match &conversation.talk {
             Talk::Udp(udp) => {
                 let Some(flow) = self.flows.get_mut(index) else {
@@ -417,13 +423,14 @@ impl<'a> Device<'a> {
                 flow.last_at = Some(world.now);
                 flow.dialed = true;
                 let mtu = world.engine.mtu();
-                let frames = datagram
-                    .frames
-                    .iter()
-                    .filter_map(|frame| capture.frames.get(*frame));
-                self.batch.extend(
-                    frames.flat_map(|frame| inject::datagram(&frame, self.play.checksums, mtu)),
-                );
+                let Some(reader) = world.reader.get_mut() else {
+                    return;
+                };
+                for part in udp.parts(datagram) {
+                    let frame = reader.span(part.span).to_vec();
+                    let frames = inject::datagram(frame, part.number, self.play.checksums, mtu);
+                    self.batch.extend(frames);
+                }
             }
             Talk::Tcp(tcp) => {
                 let Some(head) = self.flows.get(index).map(|flow| flow.head) else {
@@ -444,7 +451,6 @@ impl<'a> Device<'a> {
                 let injection = Injection {
                     world,
                     state,
-                    capture,
                     conversation: tcp,
                     segment,
                     flow,
@@ -487,7 +493,7 @@ impl<'a> Device<'a> {
             .filter(|flow| flow.closed.is_none());
         if let Some(reset) = open.and_then(inject::reset) {
             self.note_synthetic(index);
-            world.inject(&[reset]);
+            world.inject(vec![reset]);
         }
     }
 

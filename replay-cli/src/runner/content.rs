@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::conversation::Conversations;
+use super::actions::Actions;
+use crate::conversation::{ByteReader, Conversations};
 use crate::diagnostic::Diagnostic;
-use crate::scenario::{Bytes, Scenario, Step};
+use crate::scenario::{Bytes, FlowSpec, Scenario, Step};
 
 /// Bytes to send or to wait for.
 #[derive(Clone, Debug)]
@@ -18,9 +19,9 @@ pub(crate) enum Content {
         /// Index of the conversation.
         flow: usize,
         /// First octet.
-        from: usize,
+        from: u64,
         /// One past the last.
-        to: usize,
+        to: u64,
     },
 }
 
@@ -43,19 +44,83 @@ pub(crate) enum Action {
 }
 
 impl Content {
-    pub(crate) fn bytes<'a>(&'a self, capture: Option<&'a Conversations>) -> &'a [u8] {
+    /// How many octets it has.
+    pub(crate) fn len(&self) -> u64 {
         match self {
-            Self::Owned(bytes) => bytes,
-            Self::Far { flow, from, to } => capture
-                .and_then(|capture| capture.flows.get(*flow))
-                .and_then(|flow| flow.far_bytes().get(*from..*to))
-                .unwrap_or(&[]),
+            Self::Owned(bytes) => bytes.len() as u64,
+            Self::Far { from, to, .. } => to.saturating_sub(*from),
+        }
+    }
+
+    /// The octets from `at` on, at most `most` of them.
+    pub(crate) fn read<'r>(
+        &'r self,
+        at: u64,
+        most: u64,
+        capture: Option<&Conversations>,
+        reader: Option<&'r mut ByteReader<'_>>,
+    ) -> &'r [u8] {
+        let end = at.saturating_add(most).min(self.len());
+        match self {
+            Self::Owned(bytes) => {
+                let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+                bytes.get(place(at)..place(end)).unwrap_or_default()
+            }
+            Self::Far { flow, from, .. } => {
+                let flow = capture.and_then(|capture| capture.flows.get(*flow));
+                match (flow, reader) {
+                    (Some(flow), Some(reader)) => {
+                        flow.far_bytes().read(from + at, from + end, reader)
+                    }
+                    _ => &[],
+                }
+            }
         }
     }
 }
 
-/// Resolves the bytes of `steps`; `pointer` is the place of the list in the file.
-pub(crate) fn resolve(
+/// Resolves a rule's steps; `pointer` is the place of the list in the file, `flow` the one that the rule names.
+pub(crate) fn actions(
+    steps: &[Step],
+    pointer: &str,
+    folder: &Path,
+    scenario: &Scenario,
+    capture: Option<&Conversations>,
+    flow: Option<&FlowSpec>,
+) -> Result<Actions, (String, Diagnostic)> {
+    if let [Step::Recorded(_)] = steps {
+        let problem = |what: &str, help: &str| {
+            let diagnostic = Diagnostic::new(what.to_owned()).help(help.to_owned());
+            (format!("{pointer}/0"), diagnostic)
+        };
+        let capture = capture.ok_or_else(|| {
+            problem(
+                "`recorded`, but the input is no capture",
+                "set `input.capture`, or write the steps one by one",
+            )
+        })?;
+        let index = flow.and_then(|flow| capture.find(flow)).ok_or_else(|| {
+            problem(
+                "`recorded`, but the rule names no flow of the capture that can be replayed",
+                "name one in `when.flow`; `replay inspect` lists the flows of a capture",
+            )
+        })?;
+        return Ok(Actions::recorded(index));
+    }
+    if let Some(at) = steps
+        .iter()
+        .position(|step| matches!(step, Step::Recorded(_)))
+    {
+        let what = "`recorded` stands for all that the far side did: no other step goes with it";
+        let help = "leave the other steps out, or import the capture with its steps";
+        let diagnostic = Diagnostic::new(what.to_owned()).help(help.to_owned());
+        return Err((format!("{pointer}/{at}"), diagnostic));
+    }
+    resolve(steps, pointer, folder, scenario, capture).map(Actions::listed)
+}
+
+/// Resolves the bytes of `steps`.
+fn resolve(
     steps: &[Step],
     pointer: &str,
     folder: &Path,
@@ -84,6 +149,8 @@ pub(crate) fn resolve(
             Step::Reset(_) => actions.push(Action::Reset),
             Step::Fail(_) => actions.push(Action::Fail),
             Step::Echo(count) => actions.push(Action::Echo(*count)),
+            // Alone in its list, or refused.
+            Step::Recorded(_) => {}
             Step::Reply(replies) => {
                 for reply in replies {
                     actions.push(Action::Read(1));
@@ -143,16 +210,13 @@ fn content(
                 .flows
                 .get(index)
                 .map_or(0, |flow| flow.far_bytes().len());
-            let range = usize::try_from(*from)
-                .ok()
-                .zip(usize::try_from(*to).ok())
-                .filter(|(_, to)| *to <= there);
-            let (from, to) = range.ok_or_else(|| {
-                Diagnostic::new(format!(
+            if *to > there {
+                return Err(Diagnostic::new(format!(
                     "bytes {from} to {to} of {flow}, but its far side sent {there} in the capture"
                 ))
-                .help("import the capture anew, or correct the range")
-            })?;
+                .help("import the capture anew, or correct the range"));
+            }
+            let (from, to) = (*from, *to);
             Ok(Content::Far {
                 flow: index,
                 from,

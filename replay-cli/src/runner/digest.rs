@@ -5,16 +5,37 @@ use sha2::{Digest as _, Sha256};
 
 use super::observe::Seen;
 
-/// The hash so far, and how many outputs it is of.
-#[derive(Clone, Debug, Default)]
+/// Hashes of the outputs so far: one for each while they are few, and one for each stretch of outputs once they are many,
+/// so that the first difference can be named and a long run takes no more memory than a short one.
+#[derive(Clone, Debug)]
 pub(crate) struct Digest {
-    /// One word for each output, so that the first difference can be named.
-    pub(crate) words: Vec<u64>,
+    words: Vec<u64>,
+    /// Outputs that a word is of.
+    stretch: u64,
+    /// The word under way, and how many outputs it is of.
+    word: Fnv,
+    filled: u64,
+    outputs: u64,
+}
+
+/// Words that are kept.
+const WORDS: usize = 1 << 16;
+
+impl Default for Digest {
+    fn default() -> Self {
+        Self {
+            words: Vec::new(),
+            stretch: 1,
+            word: Fnv::new(),
+            filled: 0,
+            outputs: 0,
+        }
+    }
 }
 
 impl Digest {
     pub(crate) fn output(&mut self, now: u64, output: &Seen) {
-        let mut hash = Fnv::new();
+        let hash = &mut self.word;
         hash.add(&now.to_le_bytes());
         match output {
             Seen::Frame(frame) => {
@@ -40,25 +61,53 @@ impl Digest {
             }
             other => hash.add(format!("{other:?}").as_bytes()),
         }
-        self.words.push(hash.0);
+        self.outputs += 1;
+        self.filled += 1;
+        if self.filled == self.stretch {
+            self.words.push(self.word.0);
+            (self.word, self.filled) = (Fnv::new(), 0);
+            if self.words.len() == WORDS {
+                self.coarsen();
+            }
+        }
     }
 
-    /// The index of the first output that differs, if one does.
-    pub(crate) fn difference(&self, other: &Self) -> Option<usize> {
-        if self.words == other.words {
+    /// Makes one word of every two.
+    fn coarsen(&mut self) {
+        self.stretch *= 2;
+        let pairs = self.words.chunks(2).map(|pair| {
+            let mut word = Fnv::new();
+            pair.iter().for_each(|half| word.mix(*half));
+            word.0
+        });
+        self.words = pairs.collect();
+    }
+
+    /// How many outputs there were.
+    pub(crate) fn outputs(&self) -> u64 {
+        self.outputs
+    }
+
+    /// The index of the first output that differs, if one does; of a long run, that of the stretch it is in.
+    pub(crate) fn difference(&self, other: &Self) -> Option<u64> {
+        if self.outputs == other.outputs && self.words == other.words && self.word == other.word {
             return None;
         }
-        let same = self
-            .words
-            .iter()
-            .zip(&other.words)
-            .take_while(|(a, b)| a == b)
-            .count();
-        Some(same)
+        let (mut one, mut two) = (self.clone(), other.clone());
+        while one.stretch < two.stretch {
+            one.coarsen();
+        }
+        while two.stretch < one.stretch {
+            two.coarsen();
+        }
+        let pairs = one.words.iter().zip(&two.words);
+        let same = pairs.take_while(|(a, b)| a == b).count() as u64;
+        Some((same * one.stretch).min(self.outputs).min(other.outputs))
     }
 }
 
 /// FNV-1a over words of eight octets: quick, and good enough to tell two runs apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Fnv(u64);
 
 impl Fnv {
@@ -67,7 +116,21 @@ impl Fnv {
     }
 
     fn add(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
+        // Four at a time, so that no multiplication waits for the one before.
+        let (blocks, rest) = bytes.as_chunks::<32>();
+        if !blocks.is_empty() {
+            let mut lanes = [1, 2, 3, 4].map(|nth| Self(self.0 ^ nth));
+            for block in blocks {
+                let (words, _) = block.as_chunks::<8>();
+                for (lane, word) in lanes.iter_mut().zip(words) {
+                    lane.mix(u64::from_le_bytes(*word));
+                }
+            }
+            for lane in &lanes {
+                self.mix(lane.0);
+            }
+        }
+        let (words, rest) = rest.as_chunks::<8>();
         for word in words {
             self.mix(u64::from_le_bytes(*word));
         }
@@ -86,12 +149,55 @@ impl Fnv {
 /// The SHA-256 of a stream in hex, as expectations write it.
 #[must_use]
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
+    hex(&Sha256::digest(bytes))
+}
+
+/// Octets in hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes
         .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
+        .fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
             use std::fmt::Write as _;
             // Writing to a string cannot fail.
             let _ = write!(hex, "{byte:02x}");
             hex
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(outputs: usize, odd: Option<usize>) -> Digest {
+        let mut digest = Digest::default();
+        for nth in 0..outputs {
+            let frames = if odd == Some(nth) { 2 } else { 1 };
+            digest.output(nth as u64, &Seen::Batch(frames));
+        }
+        digest
+    }
+
+    #[test]
+    fn the_first_difference_is_named() {
+        assert_eq!(run(10, None).difference(&run(10, None)), None);
+        assert_eq!(run(10, None).difference(&run(10, Some(7))), Some(7));
+        assert_eq!(run(10, None).difference(&run(9, None)), Some(9));
+    }
+
+    #[test]
+    fn of_a_long_run_the_stretch_is_named_and_the_words_stay_few() {
+        let long = run(1_000_000, None);
+        assert!(long.words.len() < WORDS);
+        assert_eq!(long.difference(&run(1_000_000, None)), None);
+        let found = long.difference(&run(1_000_000, Some(765_432))).unwrap();
+        assert!(
+            (765_432 - long.stretch..=765_432).contains(&found),
+            "{found}"
+        );
+        let shorter = long.difference(&run(100_000, None)).unwrap();
+        assert!(
+            (100_000 - long.stretch..=100_000).contains(&shorter),
+            "{shorter}"
+        );
+    }
 }

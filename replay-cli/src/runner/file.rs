@@ -7,9 +7,10 @@ use engine::FlowKey;
 use stack_protocol::Time;
 
 use super::lines::{self, Timeline};
+use super::tape::Retention;
 use super::{
-    Mutation, RunOptions, RunOutput, Via, Way, config, finish, needs, play_capture, twins, versus,
-    world,
+    Keeping, Mutation, RunOptions, RunOutput, SIDE_BY_SIDE, Via, Way, config, finish, needs,
+    play_capture, twice, twins, versus, world,
 };
 use crate::check::Check;
 use crate::conversation::{Conversation, Conversations, ReadOptions};
@@ -18,7 +19,7 @@ use crate::notation::{Action, Line};
 use crate::outcome::{Failure, FailureKind, Figures, ScenarioOutcome, Verdict};
 use crate::packet::Seq;
 use crate::scenario::load::{self, LoadedScenario};
-use crate::scenario::{FlowSpec, Protocol, Scenario, discover};
+use crate::scenario::{Checksums, FlowSpec, Protocol, Scenario, discover};
 
 /// Loads and runs one scenario file: one outcome, or one for each IP family.
 #[must_use]
@@ -214,6 +215,7 @@ fn read_options(scenario: &Scenario) -> ReadOptions {
         tcp_idle_us: micros(config.tcp_idle),
         udp_idle_us: micros(config.udp_idle),
         dns_idle_us: micros(config.dns_idle),
+        checksums: scenario.input.checksums == Some(Checksums::Keep),
     }
 }
 
@@ -249,21 +251,38 @@ fn run_one(
         .stack()
         .is_some_and(|stack| stack.hello.time == Time::Real);
     let compared = matches!(way.via, Via::Driver | Via::Ffi);
-    let reference = (compared || real).then(|| play(loaded, scenario, prepared, &isns, Way::CORE));
+    // What a mutation changes must be there.
+    let streams = if way.mutation.is_some() {
+        Retention::All
+    } else {
+        Retention::Hash
+    };
+    let one = |way, streams| play(loaded, scenario, prepared, &isns, way, streams);
+    let reference = (compared || real).then(|| one(Way::CORE, streams));
     if let Some(Ok(core)) = &reference
         && let Some(left) = needs::too_long(core, way.via)
     {
         outcome.verdict = left;
         return outcome;
     }
-    let first = play(loaded, scenario, prepared, &isns, way);
     // A changed run is held against the unchanged one, not against itself.
     let again = way.mutation.is_none()
         && way
             .via
             .stack()
             .is_none_or(|stack| stack.hello.deterministic);
-    let second = again.then(|| play(loaded, scenario, prepared, &isns, way));
+    let large = prepared
+        .capture
+        .as_ref()
+        .is_some_and(|capture| capture.usable > SIDE_BY_SIDE);
+    let (first, second) = if again {
+        let (first, second) = twice(large, |nth| {
+            one(way, if nth == 0 { streams } else { Retention::Count })
+        });
+        (first, Some(second))
+    } else {
+        (one(way, streams), None)
+    };
     let (run, other) = match (first, second) {
         (Ok(mut first), None) => {
             if let Some(mutation) = way.mutation {
@@ -335,8 +354,8 @@ fn run_one(
         outcome.verdict = Verdict::Nondeterministic;
         let what = format!(
             "two runs differ from output {index} on; the first gave {} outputs, the second {}",
-            run.digest.words.len(),
-            other.digest.words.len()
+            run.digest.outputs(),
+            other.digest.outputs()
         );
         outcome.failures.insert(
             0,
@@ -352,6 +371,7 @@ pub(super) fn play(
     prepared: &Prepared,
     isns: &BTreeMap<FlowKey, Seq>,
     way: Way<'_>,
+    streams: Retention,
 ) -> Result<RunOutput, Diagnostic> {
     let place = |(pointer, problem): (String, Diagnostic)| {
         let Diagnostic { what, help, .. } = problem;
@@ -361,9 +381,14 @@ pub(super) fn play(
             None => diagnostic,
         }
     };
-    let keep =
+    let frames =
         way.keep_frames || !scenario.expect.packets.is_empty() || !scenario.expect.never.is_empty();
     if let Some(capture) = &prepared.capture {
+        let keep = Keeping {
+            frames,
+            streams,
+            against: None,
+        };
         return play_capture(scenario, loaded.folder(), capture, keep, way).map_err(place);
     }
     let mut world = world(scenario, loaded.folder(), None, way).map_err(place)?;

@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 
 use engine::{Close, FlowId, FlowKey, Proto};
 
-use super::content::{Action, Content};
+use super::actions::Actions;
+use super::content::Action;
 use super::receiver::Receiver;
+use super::tape::{Retention, Sent, Tape};
+use crate::conversation::Conversations;
 use crate::packet::Seq;
 
 /// A flow that asked for a dial.
@@ -23,15 +26,17 @@ pub(crate) struct FlowState {
     pub(crate) connected: bool,
     pub(crate) answered: bool,
     pub(crate) closed: Option<(u64, Close)>,
+    /// The conversation of the capture that it replays.
+    pub(crate) conversation: Option<usize>,
     /// What the dialer was given.
-    pub(crate) upstream: Vec<u8>,
+    pub(crate) upstream: Tape,
     pub(crate) upstream_datagrams: u64,
-    /// Octets of each of its datagrams.
+    /// Octets of each of its datagrams, if all octets are kept.
     pub(crate) datagram_lens: Vec<usize>,
-    /// Where each of them goes.
+    /// Where each of them goes, likewise.
     pub(crate) datagram_tos: Vec<SocketAddr>,
     /// What the engine took from the dialer.
-    pub(crate) sent: Vec<u8>,
+    pub(crate) sent: Sent,
     pub(crate) sent_datagrams: u64,
     /// What the device was given.
     pub(crate) down: Receiver,
@@ -43,8 +48,7 @@ pub(crate) struct FlowState {
 /// Where a flow's script stands.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
-    pub(crate) actions: Vec<Action>,
-    pub(crate) next: usize,
+    pub(crate) actions: Actions,
     /// Octets or datagrams that earlier reads have taken.
     pub(crate) read: u64,
     /// Octets of the current step that the engine has taken.
@@ -60,13 +64,6 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// Whether it sends what the far side of a capture sent.
-    pub(crate) fn is_recorded(&self) -> bool {
-        let sent = self.actions.iter().take(self.next);
-        sent.rev()
-            .any(|action| matches!(action, Action::Send(Content::Far { .. })))
-    }
-
     /// Whether it waits for nothing but the passing of time.
     pub(crate) fn is_timed(&self) -> bool {
         self.wait_until.is_some()
@@ -85,11 +82,12 @@ impl FlowState {
             connected: false,
             answered: false,
             closed: None,
-            upstream: Vec::new(),
+            conversation: None,
+            upstream: Tape::default(),
             upstream_datagrams: 0,
             datagram_lens: Vec::new(),
             datagram_tos: Vec::new(),
-            sent: Vec::new(),
+            sent: Sent::default(),
             sent_datagrams: 0,
             down: Receiver::default(),
             half_closed_by_device: None,
@@ -98,25 +96,38 @@ impl FlowState {
         }
     }
 
-    /// What its script waits for, in words.
-    pub(crate) fn waits_for(&self) -> String {
-        let Script {
-            actions,
-            next,
-            read,
-            ..
-        } = &self.script;
-        let (step, of) = (next + 1, actions.len());
-        let come = if self.key.proto == Proto::Udp {
+    /// Gives it a script, and as much memory for its streams as that asks for.
+    pub(crate) fn follow(&mut self, actions: Actions, retention: Retention) {
+        // Who reads octets again needs them; what the device gets nobody reads again.
+        let up = if actions.reads_octets() {
+            Retention::All
+        } else {
+            retention
+        };
+        self.upstream = Tape::new(up);
+        self.down.bytes = Tape::new(retention);
+        self.script.actions = actions;
+    }
+
+    /// Octets, or datagrams, that the dialer was given.
+    pub(crate) fn come(&self) -> u64 {
+        if self.key.proto == Proto::Udp {
             self.upstream_datagrams
         } else {
-            self.upstream.len() as u64
-        };
-        match actions.get(*next) {
+            self.upstream.len()
+        }
+    }
+
+    /// What its script waits for, in words.
+    pub(crate) fn waits_for(&self, capture: Option<&Conversations>) -> String {
+        let Script { actions, read, .. } = &self.script;
+        let (next, of) = actions.progress(capture);
+        let step = next + 1;
+        match actions.current(capture) {
             None => "the dialer's script is through".to_owned(),
             Some(Action::Read(count)) => format!(
                 "the dialer waits at step {step} of {of} for {count} of the device, of which {} came",
-                come.saturating_sub(*read)
+                self.come().saturating_sub(*read)
             ),
             Some(Action::ReadEof) => {
                 format!(

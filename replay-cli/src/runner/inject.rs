@@ -3,16 +3,15 @@
 use super::captured::{DeviceFlow, Play};
 use super::flow::FlowState;
 use super::world::World;
-use crate::conversation::{Conversations, DeviceSegment, StoredFrame, TcpConversation};
+use crate::conversation::{DeviceSegment, TcpConversation};
 use crate::packet::build::{self, TcpSpec};
-use crate::packet::{Checksum, Flags, Packet, Seq, patch};
+use crate::packet::{Flags, Packet, Seq, patch};
 use crate::scenario::Checksums;
 
 /// What a segment is built from.
-pub(crate) struct Injection<'a> {
-    pub(crate) world: &'a World<'a>,
+pub(crate) struct Injection<'a, 'w> {
+    pub(crate) world: &'a World<'w>,
     pub(crate) state: Option<&'a FlowState>,
-    pub(crate) capture: &'a Conversations,
     pub(crate) conversation: &'a TcpConversation,
     pub(crate) segment: &'a DeviceSegment,
     pub(crate) flow: &'a DeviceFlow,
@@ -37,21 +36,21 @@ pub(crate) struct Built {
 pub(crate) fn piece(world: &World<'_>, segment: &DeviceSegment, offset: u64) -> u64 {
     // 120 octets hold any IP and TCP header with options that tunnels carry.
     let most = (world.engine.mtu() as u64).saturating_sub(120).max(1);
-    let rest = segment.len.saturating_sub(offset);
+    let rest = segment.octets().saturating_sub(offset);
     if rest <= most + 60 { rest } else { most }
 }
 
-impl Injection<'_> {
+impl Injection<'_, '_> {
     /// Builds the next frame of the segment; without payload if that is `needless`.
     pub(crate) fn build(&self, needless: bool) -> Built {
         let Self { segment, flow, .. } = self;
         let opening = segment.flags.contains(Flags::SYN);
         let size = if needless {
-            segment.len.saturating_sub(flow.offset)
+            segment.octets().saturating_sub(flow.offset)
         } else {
             piece(self.world, segment, flow.offset)
         };
-        let whole = flow.offset + size >= segment.len;
+        let whole = flow.offset + size >= segment.octets();
         let acked = self.acknowledges();
         let mut built = Built {
             frame: None,
@@ -68,7 +67,7 @@ impl Injection<'_> {
         let stale = self
             .state
             .is_some_and(|state| segment.at < state.down.acked);
-        if stale && segment.len == 0 && !needless && !opening {
+        if stale && segment.octets() == 0 && !needless && !opening {
             (built.acked, built.window) = (0, None);
         }
         // Of a needless retransmission only its acknowledgement and window count, if they are new.
@@ -81,7 +80,7 @@ impl Injection<'_> {
 
     /// Units of the far side to acknowledge: as recorded, never what the device does not have.
     fn acknowledges(&self) -> Option<u64> {
-        let recorded = self.segment.ack?;
+        let recorded = self.segment.ack()?;
         let Some(state) = self.state else {
             return Some(recorded);
         };
@@ -95,10 +94,13 @@ impl Injection<'_> {
             flow,
             ..
         } = self;
-        let stored = self.capture.frames.get(segment.frame)?;
-        let packet = Packet::parse(stored.bytes, stored.original_len).ok()?;
-        let tcp = packet.tcp()?;
-        let mut frame = stored.bytes.get(..tcp.payload_offset)?.to_vec();
+        let mut reader = self.world.reader.borrow_mut();
+        let reader = reader.as_mut()?;
+        let mut frame = Vec::with_capacity(usize::from(segment.headers) + size as usize);
+        frame.extend_from_slice(reader.at(segment.place, segment.headers.into()));
+        if frame.is_empty() {
+            return None;
+        }
         patch::set_lengths(&mut frame);
         let opening = segment.flags.contains(Flags::SYN);
         let last = whole && !needless;
@@ -107,7 +109,7 @@ impl Injection<'_> {
             flags = flags.without(Flags::FIN).without(Flags::PSH);
         }
         patch::set_tcp_flags(&mut frame, flags);
-        if segment.from_syn {
+        if segment.is_from_syn() {
             // Options of a SYN have no business on data.
             for kind in [2, 3, 4, 8, 34, 254] {
                 patch::blank_tcp_option(&mut frame, kind);
@@ -131,13 +133,16 @@ impl Injection<'_> {
             self.rebase(&mut frame, state, acked);
         }
         if !needless && size > 0 && !opening {
-            let from = usize::try_from(start.checked_sub(1)?).ok()?;
-            let to = from + usize::try_from(size).ok()?;
-            patch::set_payload(&mut frame, conversation.device_stream.get(from..to)?);
+            let from = start.checked_sub(1)?;
+            let stream = &conversation.device_stream;
+            let payload = stream.read(from, from + size, reader);
+            if (payload.len() as u64) < size {
+                return None;
+            }
+            frame.extend_from_slice(payload);
+            patch::set_lengths(&mut frame);
         }
-        let spoil = self.play.checksums == Checksums::Keep
-            && packet.checksums().transport == Checksum::Invalid;
-        patch::set_lengths(&mut frame);
+        let spoil = self.play.checksums == Checksums::Keep && segment.is_spoiled();
         patch::repair_checksums(&mut frame);
         if spoil {
             spoil_checksum(&mut frame);
@@ -181,8 +186,12 @@ impl Injection<'_> {
 
 /// A datagram, or a fragment of one, as recorded; in fragments if it is too large for this run's device, as the one
 /// recorded (a loopback interface, segmentation offload) was not.
-pub(crate) fn datagram(stored: &StoredFrame<'_>, checksums: Checksums, mtu: usize) -> Vec<Vec<u8>> {
-    let mut frame = stored.bytes.to_vec();
+pub(crate) fn datagram(
+    mut frame: Vec<u8>,
+    number: u32,
+    checksums: Checksums,
+    mtu: usize,
+) -> Vec<Vec<u8>> {
     if checksums == Checksums::Repair {
         patch::repair_checksums(&mut frame);
     }
@@ -191,8 +200,7 @@ pub(crate) fn datagram(stored: &StoredFrame<'_>, checksums: Checksums, mtu: usiz
         return vec![frame];
     }
     // Datagrams of one flow that are in fragments at once need identifications of their own.
-    let identification = u32::try_from(stored.number & 0xffff).unwrap_or(0);
-    build::fragments(&frame, mtu, identification)
+    build::fragments(&frame, mtu, number & 0xffff)
 }
 
 /// A bare acknowledgement as the device would send it now.
@@ -216,27 +224,34 @@ pub(crate) fn reset(state: &FlowState) -> Option<Vec<u8>> {
 
 /// What the engine has not acknowledged of the device's stream up to unit `until`, within its window.
 pub(crate) fn resend(
+    world: &World<'_>,
     state: &FlowState,
     conversation: &TcpConversation,
     until: u64,
-    mtu: usize,
     acked: u64,
     window: u32,
 ) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
-    let size = mtu.saturating_sub(60).max(1);
+    let size = world.engine.mtu().saturating_sub(60).max(1) as u64;
     let stream = &conversation.device_stream;
-    let end = stream.len() as u64 + 1;
+    let mut reader = world.reader.borrow_mut();
+    let Some(reader) = reader.as_mut() else {
+        return frames;
+    };
+    let end = stream.len() + 1;
     let mut at = state.down.acked.max(1);
     while at < until && frames.len() < 64 {
-        let from = usize::try_from(at - 1).unwrap_or(usize::MAX);
-        let to = from
-            .saturating_add(size)
+        let from = at - 1;
+        let to = (from + size)
             .min(stream.len())
-            .min(usize::try_from(until.min(state.down.room_to).saturating_sub(1)).unwrap_or(0));
-        let Some(payload) = stream.get(from..to) else {
+            .min(until.min(state.down.room_to).saturating_sub(1));
+        if to < from {
             break;
-        };
+        }
+        let payload = stream.read(from, to, reader);
+        if (payload.len() as u64) < to - from {
+            break;
+        }
         let next = at + payload.len() as u64;
         let fin = next == end && conversation.device_fin && state.down.device_edge > end;
         if payload.is_empty() && !fin {

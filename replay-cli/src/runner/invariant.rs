@@ -4,7 +4,7 @@ use engine::{By, Counters, FlowKey, How, Proto};
 
 use super::flow::FlowState;
 use crate::outcome::{Failure, FailureKind};
-use crate::packet::{Flags, Packet, Tcp, Transport};
+use crate::packet::{Flags, Malformed, Packet, Tcp, Transport};
 
 /// A failure of an invariant.
 pub(crate) fn failure(now: u64, key: Option<FlowKey>, what: String) -> Failure {
@@ -38,8 +38,8 @@ pub(crate) fn conserved(counters: &Counters, frames_in: u64, frames_out: u64) ->
 
 /// Checks that the octets the engine counts are those the dialer saw; with `inboxes`, what it gave may not have come in.
 pub(crate) fn octets(counters: &Counters, flows: &[FlowState], inboxes: bool) -> Option<String> {
-    let upstream: u64 = flows.iter().map(|flow| flow.upstream.len() as u64).sum();
-    let downstream: u64 = flows.iter().map(|flow| flow.sent.len() as u64).sum();
+    let upstream: u64 = flows.iter().map(|flow| flow.upstream.len()).sum();
+    let downstream: u64 = flows.iter().map(|flow| flow.sent.len()).sum();
     let came_in = counters.downstream_bytes;
     let differs = came_in > downstream || (!inboxes && came_in < downstream);
     (counters.upstream_bytes != upstream || differs).then(|| {
@@ -51,7 +51,11 @@ pub(crate) fn octets(counters: &Counters, flows: &[FlowState], inboxes: bool) ->
 }
 
 /// Checks a frame by itself: size, lengths, checksums.
-pub(crate) fn frame(bytes: &[u8], mtu: usize) -> Vec<String> {
+pub(crate) fn frame(
+    bytes: &[u8],
+    packet: &Result<Packet<'_>, Malformed>,
+    mtu: usize,
+) -> Vec<String> {
     let mut problems = Vec::new();
     if bytes.len() > mtu {
         problems.push(format!(
@@ -59,7 +63,7 @@ pub(crate) fn frame(bytes: &[u8], mtu: usize) -> Vec<String> {
             bytes.len()
         ));
     }
-    match Packet::whole(bytes) {
+    match packet {
         Err(malformed) => problems.push(format!("a frame that is no IP packet: {malformed}")),
         Ok(packet) => {
             if let Transport::Malformed(malformed) = packet.transport {
@@ -76,8 +80,15 @@ pub(crate) fn frame(bytes: &[u8], mtu: usize) -> Vec<String> {
 }
 
 /// Checks a segment within its flow: only bytes of the dialer, within the device's window, no acknowledgement of
-/// what was not sent; if a close is the `last` of its flow, silence after it.
-pub(crate) fn segment(flow: &FlowState, at: Option<u64>, tcp: &Tcp<'_>, last: bool) -> Vec<String> {
+/// what was not sent; if a close is the `last` of its flow, silence after it. `sent` says whether octets stand at a place
+/// of what the dialer has given.
+pub(crate) fn segment(
+    flow: &FlowState,
+    at: Option<u64>,
+    tcp: &Tcp<'_>,
+    last: bool,
+    sent: impl FnOnce(u64, &[u8]) -> Option<bool>,
+) -> Vec<String> {
     let mut problems = Vec::new();
     let bare = tcp.payload.is_empty()
         && !tcp.flags.contains(Flags::SYN)
@@ -113,18 +124,17 @@ pub(crate) fn segment(flow: &FlowState, at: Option<u64>, tcp: &Tcp<'_>, last: bo
     if tcp.payload.len() == 1 && end <= flow.down.contiguous() {
         return problems;
     }
-    let from = usize::try_from(at.wrapping_sub(1)).unwrap_or(usize::MAX);
-    match flow.sent.get(from..from.saturating_add(tcp.payload.len())) {
+    match sent(at.wrapping_sub(1), tcp.payload) {
         None => problems.push(format!(
             "octets {at} to {end} toward the device, but the remote has sent {} only",
             flow.sent.len()
         )),
-        Some(sent) if sent != tcp.payload => {
+        Some(false) => {
             problems.push(format!(
                 "octets {at} to {end} toward the device differ from what the remote sent"
             ));
         }
-        Some(_) => {}
+        Some(true) => {}
     }
     // A probe of a closed window is one octet (RFC 9293 section 3.8.6.1).
     if let Some(edge) = flow
@@ -147,16 +157,14 @@ pub(crate) fn lost_bytes(flow: &FlowState) -> Option<String> {
     }
     // The FIN took one unit, the SYN another.
     let owed = flow.down.device_edge.saturating_sub(2);
-    if (flow.upstream.len() as u64) < owed {
+    if flow.upstream.len() < owed {
         return Some(format!(
             "closed in order, but the dialer got {} of the device's {owed} octets",
             flow.upstream.len()
         ));
     }
     let (sent, got) = (flow.sent.len(), flow.down.bytes.len());
-    (got < sent
-        && flow.down.contiguous() < flow.down.emitted
-        && flow.down.emitted < 1 + sent as u64)
+    (got < sent && flow.down.contiguous() < flow.down.emitted && flow.down.emitted < 1 + sent)
         .then(|| format!("closed in order, but the device got {got} of the remote's {sent} octets"))
 }
 

@@ -107,7 +107,7 @@ impl Timeline<'_> {
                         if before > 0 {
                             from = line.time.window(from).0;
                             if from > previous || waiting.len() >= self.batch {
-                                world.inject(&std::mem::take(&mut waiting));
+                                world.inject(std::mem::take(&mut waiting));
                             }
                         }
                         run_until(world, from);
@@ -128,7 +128,7 @@ impl Timeline<'_> {
                             && next.time.window(previous).0 <= previous
                     });
                     if waiting.len() >= self.batch || !more {
-                        world.inject(&std::mem::take(&mut waiting));
+                        world.inject(std::mem::take(&mut waiting));
                     }
                 }
                 Action::Expect(segment) => {

@@ -126,16 +126,8 @@ impl Mutation {
         };
         match self {
             Self::Frame(..) => {}
-            Self::TruncateUpstream(index) => flow(run, *index, |flow| {
-                if flow.upstream.pop().is_none() {
-                    flow.upstream.push(0);
-                }
-            }),
-            Self::TruncateDownstream(index) => flow(run, *index, |flow| {
-                if flow.down.bytes.pop().is_none() {
-                    flow.down.bytes.push(0);
-                }
-            }),
+            Self::TruncateUpstream(index) => flow(run, *index, |flow| flow.upstream.shorten()),
+            Self::TruncateDownstream(index) => flow(run, *index, |flow| flow.down.bytes.shorten()),
             Self::RemoveDial(index) => {
                 if *index < run.flows.len() {
                     run.flows.remove(*index);

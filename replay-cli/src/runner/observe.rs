@@ -8,8 +8,10 @@ use super::fault::Fate;
 use super::flow::FlowState;
 use super::invariant;
 use super::mutation::Mutation;
+use super::tape::Retention;
 use super::world::{Emitted, Task, World, flow_key};
 use crate::attempt::DnsSeen;
+use crate::conversation::Conversation;
 use crate::packet::{Flags, Packet, Transport};
 
 /// An output, owned.
@@ -62,13 +64,22 @@ impl World<'_> {
             }
             Seen::Dial(id, key, name) => self.dialed(id, key, name),
             Seen::Resolve(query, name, kind) => self.asked(query, &name, kind),
-            Seen::Data(id, bytes) => self.with(id, |flow| flow.upstream.extend_from_slice(&bytes)),
-            Seen::Datagram(id, to, payload) => self.with(id, |flow| {
-                flow.upstream.extend_from_slice(&payload);
-                flow.upstream_datagrams += 1;
-                flow.datagram_lens.push(payload.len());
-                flow.datagram_tos.push(to);
-            }),
+            Seen::Data(id, bytes) => {
+                self.with(id, |flow| flow.upstream.push(&bytes));
+                self.heard_up(id, &bytes);
+            }
+            Seen::Datagram(id, to, payload) => {
+                let all = self.retention == Retention::All;
+                self.with(id, |flow| {
+                    flow.upstream.push(&payload);
+                    flow.upstream_datagrams += 1;
+                    if all || flow.script.actions.reads_octets() {
+                        flow.datagram_lens.push(payload.len());
+                        flow.datagram_tos.push(to);
+                    }
+                });
+                self.heard_up(id, &payload);
+            }
             Seen::HalfClose(id) => {
                 let now = self.now;
                 self.with(id, |flow| flow.half_closed_by_device = Some(now));
@@ -118,6 +129,41 @@ impl World<'_> {
         self.touched.insert(index);
     }
 
+    /// Holds what the dialer got against the capture.
+    fn heard_up(&mut self, id: FlowId, bytes: &[u8]) {
+        if self.heard.is_empty() {
+            return;
+        }
+        let flow = self.by_id.get(&id).and_then(|index| self.flows.get(*index));
+        let index = flow.and_then(|flow| flow.conversation);
+        if let (Some(index), Some(capture), Some(reader)) =
+            (index, self.capture, self.reader.get_mut())
+            && let Some(heard) = self.heard.get_mut(index)
+            && let Some(recorded) = capture.flows.get(index).map(Conversation::device_bytes)
+        {
+            heard.up.push(bytes, recorded, reader);
+        }
+    }
+
+    /// Holds what the device got since the last time against the capture.
+    fn heard_down(&mut self, index: usize) {
+        let Some(flow) = self
+            .flows
+            .get_mut(index)
+            .filter(|flow| !flow.down.fresh.is_empty())
+        else {
+            return;
+        };
+        if let (Some(index), Some(capture), Some(reader)) =
+            (flow.conversation, self.capture, self.reader.get_mut())
+            && let Some(heard) = self.heard.get_mut(index)
+            && let Some(recorded) = capture.flows.get(index).map(Conversation::far_bytes)
+        {
+            heard.down.push(&flow.down.fresh, recorded, reader);
+        }
+        flow.down.fresh.clear();
+    }
+
     fn dialed(&mut self, id: FlowId, key: FlowKey, name: Option<String>) {
         if let Some(index) = self.accepted_before(key) {
             return self.dialed_late(index, id, name);
@@ -130,7 +176,11 @@ impl World<'_> {
         flow.name = name;
         self.know_device(&mut flow);
         let (script, delay) = self.rules.choose(&key, count);
-        flow.script.actions = script;
+        flow.follow(script, self.retention);
+        flow.conversation = self
+            .capture
+            .and_then(|capture| capture.of_dial(&key, count));
+        flow.down.tells = !self.heard.is_empty();
         self.flows.push(flow);
         self.by_id.insert(id, index);
         self.by_key.insert(key, index);
@@ -157,7 +207,17 @@ impl World<'_> {
         self.rules.move_newest(index);
         (flow.id, flow.name, flow.undialed) = (id, name, false);
         (flow.occurrence, flow.dialed_at) = (*count, self.now);
-        flow.script.actions = script;
+        flow.follow(script, self.retention);
+        flow.down.tells = !self.heard.is_empty();
+        flow.conversation = self
+            .capture
+            .and_then(|capture| capture.of_dial(&flow.key, flow.occurrence));
+        let newest = flow
+            .conversation
+            .and_then(|conversation| self.by_conversation.get_mut(conversation));
+        if let Some(newest) = newest {
+            *newest = Some(index);
+        }
         self.by_id.insert(id, index);
         self.touched.insert(index);
         if let Some(delay) = delay {
@@ -170,11 +230,24 @@ impl World<'_> {
         let index = self.flows.len();
         let mut flow = FlowState::new(FlowId::from_bits(u64::MAX), key, 1, self.now);
         flow.undialed = true;
+        self.replays(&mut flow, index);
         self.know_device(&mut flow);
         self.flows.push(flow);
         self.rules.pass_over();
         self.by_key.insert(key, index);
         index
+    }
+
+    /// Finds the conversation that the flow at `index` replays.
+    fn replays(&mut self, flow: &mut FlowState, index: usize) {
+        let capture = self.capture;
+        flow.conversation = capture.and_then(|capture| capture.of_dial(&flow.key, flow.occurrence));
+        let newest = flow
+            .conversation
+            .and_then(|conversation| self.by_conversation.get_mut(conversation));
+        if let Some(newest) = newest {
+            *newest = Some(index);
+        }
     }
 
     /// What the SYN said of the device.
@@ -203,13 +276,16 @@ impl World<'_> {
         }
         let mtu = self.engine.mtu();
         let last = self.engine.traits().last;
-        let mut problems = invariant::frame(&frame, mtu);
+        let mut problems = invariant::frame(&frame, &packet, mtu);
+        let sound = problems.is_empty();
         if let (Ok(packet), Some(flow)) =
             (&packet, index.and_then(|index| self.flows.get_mut(index)))
             && let Transport::Tcp(tcp) = packet.transport
         {
             let at = flow.down.note_emitted(&tcp);
-            problems.extend(invariant::segment(flow, at, &tcp, last));
+            let reader = self.reader.get_mut().as_mut();
+            let sent = |at, bytes: &[u8]| flow.sent.holds(at, bytes, self.capture, reader);
+            problems.extend(invariant::segment(flow, at, &tcp, last, sent));
         }
         for problem in problems {
             self.broken(key, problem);
@@ -228,6 +304,17 @@ impl World<'_> {
                 _ => self.emitted.push(emitted),
             }
         }
+        // It was looked at already, and is what it was.
+        if let (true, Fate::Pass, Ok(packet)) = (sound, &fate, &packet)
+            && packet.fragment.is_none()
+        {
+            return self.reach(packet, index);
+        }
+        self.send(fate, frame);
+    }
+
+    /// What the fault rules make of a frame on its way to the device.
+    fn send(&mut self, fate: Fate, frame: Vec<u8>) {
         match fate {
             Fate::Pass => self.deliver(&frame),
             Fate::Twice => {
@@ -246,7 +333,7 @@ impl World<'_> {
             return;
         };
         if packet.fragment.is_some() {
-            let Some(whole) = self.fragments.insert(&packet, 0) else {
+            let Some(whole) = self.fragments.insert(&packet, ()) else {
                 return;
             };
             return self.deliver(&whole.packet);
@@ -254,11 +341,14 @@ impl World<'_> {
         if !packet.checksums().are_sound() {
             return;
         }
-        let Some(index) = flow_key(&packet, false).and_then(|key| self.by_key.get(&key).copied())
+        let index = flow_key(&packet, false).and_then(|key| self.by_key.get(&key).copied());
+        self.reach(&packet, index);
+    }
+
+    /// A sound packet reaches the device; it is of the flow at `index`, if of any.
+    fn reach(&mut self, packet: &Packet<'_>, index: Option<usize>) {
+        let Some((index, flow)) = index.and_then(|index| Some((index, self.flows.get_mut(index)?)))
         else {
-            return;
-        };
-        let Some(flow) = self.flows.get_mut(index) else {
             return;
         };
         match packet.transport {
@@ -270,7 +360,7 @@ impl World<'_> {
                 }
             }
             Transport::Udp(udp) => {
-                flow.down.bytes.extend_from_slice(udp.payload);
+                flow.down.take(udp.payload);
                 flow.down.datagrams += 1;
             }
             _ => {}
@@ -279,6 +369,7 @@ impl World<'_> {
             self.ready.insert(index);
         }
         self.touched.insert(index);
+        self.heard_down(index);
     }
 
     /// Records that an invariant does not hold.

@@ -226,7 +226,7 @@ impl Player<'_> {
                     Action::Inject(segment) => {
                         run_until(world, from);
                         match self.timeline.build(world, segment, &self.findings) {
-                            Ok(frame) => world.inject(&[frame]),
+                            Ok(frame) => world.inject(vec![frame]),
                             Err(problem) => self.fail(world, event, FailureKind::Stuck, problem),
                         }
                         previous = from;
@@ -327,7 +327,7 @@ impl Player<'_> {
                 let before = flow.sent.len();
                 steps(world, [Step::Send(Content::Owned(Arc::from(bytes)))]);
                 let taken = world.flows.first().map_or(0, |flow| flow.sent.len()) - before;
-                if taken as u64 != count {
+                if taken != count {
                     let what = format!("{taken} octets were taken, not {count}");
                     self.fail(world, event, FailureKind::WrongStream, what);
                 }
@@ -351,12 +351,12 @@ impl Player<'_> {
         let unread = world
             .flows
             .first()
-            .is_some_and(|flow| flow.upstream.len() as u64 > self.consumed);
+            .is_some_and(|flow| flow.upstream.len() > self.consumed);
         if unread {
             return steps(world, [Step::Reset]);
         }
         let next = 1 + world.flows.first().map_or(0, |flow| {
-            (flow.upstream.len() as u64).saturating_sub(flow.script.read)
+            flow.upstream.len().saturating_sub(flow.script.read)
         });
         steps(world, [Step::Shutdown, Step::Read(next), Step::Reset]);
     }
@@ -366,7 +366,7 @@ impl Player<'_> {
         let Some(flow) = world.flows.first() else {
             return;
         };
-        let come = flow.upstream.len() as u64;
+        let come = flow.upstream.len();
         let unread = come.saturating_sub(self.consumed);
         let ended = flow.half_closed_by_device.is_some()
             || flow.closed.is_some_and(|(_, close)| close.how == How::Fin);

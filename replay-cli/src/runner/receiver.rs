@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::tape::Tape;
 use crate::packet::{Flags, Seq, Tcp};
 
 /// What the device knows of the engine's side. Units as in the conversation: SYN is 0, first octet 1.
@@ -10,7 +11,11 @@ pub(crate) struct Receiver {
     pub(crate) engine_isn: Option<Seq>,
     pub(crate) device_isn: Option<Seq>,
     /// The stream in order.
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Tape,
+    /// Whether what comes is told in `fresh`.
+    pub(crate) tells: bool,
+    /// What came in order since somebody looked last.
+    pub(crate) fresh: Vec<u8>,
     /// Octets that came ahead of a hole.
     ahead: BTreeMap<u64, Vec<u8>>,
     /// The unit of the FIN, once seen.
@@ -41,7 +46,7 @@ impl Receiver {
         if self.engine_isn.is_none() {
             return 0;
         }
-        let octets = 1 + self.bytes.len() as u64;
+        let octets = 1 + self.bytes.len();
         octets + u64::from(self.fin == Some(octets))
     }
 
@@ -103,7 +108,7 @@ impl Receiver {
     }
 
     fn insert(&mut self, start: u64, payload: &[u8]) {
-        let edge = 1 + self.bytes.len() as u64;
+        let edge = 1 + self.bytes.len();
         if start > edge {
             let held = self.ahead.entry(start).or_default();
             if held.len() < payload.len() {
@@ -113,7 +118,7 @@ impl Receiver {
         }
         self.append(start, payload);
         while let Some(entry) = self.ahead.first_entry() {
-            if *entry.key() > 1 + self.bytes.len() as u64 {
+            if *entry.key() > 1 + self.bytes.len() {
                 return;
             }
             let (start, payload) = entry.remove_entry();
@@ -122,9 +127,16 @@ impl Receiver {
     }
 
     fn append(&mut self, start: u64, payload: &[u8]) {
-        let known = (1 + self.bytes.len() as u64).saturating_sub(start);
+        let known = (1 + self.bytes.len()).saturating_sub(start);
         let known = usize::try_from(known).unwrap_or(usize::MAX);
-        self.bytes
-            .extend_from_slice(payload.get(known..).unwrap_or(&[]));
+        self.take(payload.get(known..).unwrap_or(&[]));
+    }
+
+    /// Takes octets that are next in order.
+    pub(crate) fn take(&mut self, octets: &[u8]) {
+        self.bytes.push(octets);
+        if self.tells {
+            self.fresh.extend_from_slice(octets);
+        }
     }
 }

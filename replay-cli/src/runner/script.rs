@@ -6,7 +6,8 @@ use std::path::Path;
 
 use engine::{DialResult, FlowKey, Misuse, Proto, RemoteEnd};
 
-use super::content::{self, Action};
+use super::actions::Actions;
+use super::content::{self, Action, Content};
 use super::world::{Task, World};
 use crate::conversation::Conversations;
 use crate::diagnostic::Diagnostic;
@@ -33,7 +34,7 @@ struct Rule {
     met: u32,
     result: Option<DialResult>,
     delay: u64,
-    actions: Vec<Action>,
+    actions: Actions,
 }
 
 impl Rules {
@@ -45,9 +46,17 @@ impl Rules {
     ) -> Result<Self, (String, Diagnostic)> {
         let mut rules = Vec::with_capacity(scenario.dialer.rules.len());
         let mut by_flow = BTreeMap::new();
+        let named: BTreeMap<&str, FlowSpec> = scenario
+            .flows
+            .iter()
+            .map(|(name, spec)| (name, *spec))
+            .collect();
         for (index, rule) in scenario.dialer.rules.iter().enumerate() {
             let flow = match &rule.when.flow {
                 None => None,
+                Some(name) if named.contains_key(name.as_str()) => {
+                    named.get(name.as_str()).copied()
+                }
                 Some(name) => Some(scenario.flow(name).ok_or_else(|| {
                     (
                         format!("/dialer/rules/{index}/when/flow"),
@@ -56,7 +65,14 @@ impl Rules {
                 })?),
             };
             let pointer = format!("/dialer/rules/{index}/then");
-            let actions = content::resolve(&rule.then, &pointer, folder, scenario, capture)?;
+            let actions = content::actions(
+                &rule.then,
+                &pointer,
+                folder,
+                scenario,
+                capture,
+                flow.as_ref(),
+            )?;
             let when = &rule.when;
             if let Some(flow) = flow
                 && when.proto.is_none()
@@ -86,7 +102,7 @@ impl Rules {
     }
 
     /// The script of a new dial, and how long its answer takes; no delay means that it never comes.
-    pub(crate) fn choose(&mut self, key: &FlowKey, occurrence: u32) -> (Vec<Action>, Option<u64>) {
+    pub(crate) fn choose(&mut self, key: &FlowKey, occurrence: u32) -> (Actions, Option<u64>) {
         let spec = flow_spec(key, occurrence);
         let direct = self.by_flow.get(&spec).copied();
         let chosen = direct.or_else(|| {
@@ -98,7 +114,7 @@ impl Rules {
         });
         let Some(rule) = chosen.and_then(|index| self.rules.get(index)) else {
             self.results.push(self.otherwise);
-            return (Vec::new(), self.otherwise.map(|_| 0));
+            return (Actions::default(), self.otherwise.map(|_| 0));
         };
         self.results.push(rule.result);
         (rule.actions.clone(), rule.result.map(|_| rule.delay))
@@ -182,6 +198,9 @@ fn engine_result(result: scenario::DialResult) -> Option<DialResult> {
     })
 }
 
+/// Octets that a dialer gives at a time, at most.
+const AT_ONCE: u64 = 1 << 20;
+
 /// What carrying out one action came to.
 enum Step {
     /// On to the next.
@@ -203,7 +222,7 @@ impl World<'_> {
             if self.engine.holds(flow.id) {
                 return;
             }
-            let Some(action) = flow.script.actions.get(flow.script.next).cloned() else {
+            let Some(action) = flow.script.actions.current(self.capture) else {
                 return;
             };
             let before = self.steps;
@@ -212,13 +231,13 @@ impl World<'_> {
                 Step::Over => {
                     if let Some(flow) = self.flows.get_mut(index) {
                         flow.script.cut_short = true;
-                        flow.script.next = flow.script.actions.len();
+                        flow.script.actions.end();
                     }
                     return;
                 }
                 Step::Done => {
                     if let Some(flow) = self.flows.get_mut(index) {
-                        flow.script.next += 1;
+                        flow.script.actions.step(self.capture);
                         flow.script.progress = 0;
                     }
                     self.touched.insert(index);
@@ -240,11 +259,7 @@ impl World<'_> {
         let id = flow.id;
         let udp = flow.key.proto == Proto::Udp;
         let closed = flow.closed.is_some();
-        let come = if udp {
-            flow.upstream_datagrams
-        } else {
-            flow.upstream.len() as u64
-        };
+        let come = flow.come();
         match action {
             Action::Read(count) => {
                 if come >= flow.script.read + count {
@@ -254,13 +269,10 @@ impl World<'_> {
                 if closed { Step::Over } else { Step::Wait }
             }
             Action::ReadUntil(content) => {
-                let wanted = content.bytes(self.capture);
-                let from = usize::try_from(flow.script.read).unwrap_or(usize::MAX);
-                let unread = if udp {
-                    flow.upstream.as_slice()
-                } else {
-                    flow.upstream.get(from..).unwrap_or(&[])
-                };
+                let reader = self.reader.get_mut().as_mut();
+                let wanted = content.read(0, u64::MAX, self.capture, reader);
+                let from = if udp { 0 } else { flow.script.read };
+                let unread = flow.upstream.get(from, u64::MAX);
                 let found = unread
                     .windows(wanted.len().max(1))
                     .position(|window| window == wanted);
@@ -303,13 +315,14 @@ impl World<'_> {
                     Action::Send(content) => (None, content),
                     _ => return Step::Done,
                 };
-                let payload = content.bytes(self.capture).to_vec();
+                let reader = self.reader.get_mut().as_mut();
+                let payload = content.read(0, u64::MAX, self.capture, reader);
                 let taken = match from {
-                    Some(from) => self.engine.remote_datagram_from(now, id, from, &payload),
-                    None => self.engine.remote_datagram(now, id, &payload),
+                    Some(from) => self.engine.remote_datagram_from(now, id, from, payload),
+                    None => self.engine.remote_datagram(now, id, payload),
                 };
                 if taken.is_ok_and(|taken| taken) {
-                    flow.sent.extend_from_slice(&payload);
+                    flow.sent.count(payload.len());
                     flow.sent_datagrams += 1;
                 }
                 self.dialer_step(taken.map(|_| ()), "datagram")
@@ -319,17 +332,30 @@ impl World<'_> {
                 if flow.script.refused {
                     return Step::Wait;
                 }
-                let bytes = content.bytes(self.capture);
-                let from = usize::try_from(flow.script.progress).unwrap_or(usize::MAX);
-                let rest = bytes.get(from..).unwrap_or(&[]);
+                let at = flow.script.progress;
+                let wanted = (content.len() - at.min(content.len())).min(AT_ONCE);
+                let reader = self.reader.get_mut().as_mut();
+                let rest = content.read(at, wanted, self.capture, reader);
+                if (rest.len() as u64) < wanted {
+                    // The capture cannot be read any more: the run ends with that.
+                    return Step::Over;
+                }
                 match self.engine.remote_data(now, id, rest) {
                     Err(_) => Step::Over,
                     Ok(taken) => {
-                        flow.sent
-                            .extend_from_slice(rest.get(..taken).unwrap_or(&[]));
+                        match content {
+                            Content::Owned(_) => {
+                                flow.sent.push(rest.get(..taken).unwrap_or(&[]));
+                            }
+                            Content::Far {
+                                flow: far, from, ..
+                            } => {
+                                flow.sent.push_far(*far, from + at, taken as u64);
+                            }
+                        }
                         flow.script.progress += taken as u64;
                         flow.script.refused = taken < rest.len();
-                        let done = taken == rest.len();
+                        let done = flow.script.progress >= content.len();
                         self.step("remote data");
                         if done {
                             return Step::Done;
@@ -357,18 +383,16 @@ impl World<'_> {
                 if flow.script.refused {
                     return Step::Wait;
                 }
-                let from = usize::try_from(flow.script.read).unwrap_or(usize::MAX);
-                let most = usize::try_from(count - done).unwrap_or(usize::MAX);
-                let fresh = flow.upstream.get(from..).unwrap_or(&[]);
-                let fresh: Vec<u8> = fresh.get(..most.min(fresh.len())).unwrap_or(&[]).to_vec();
+                let from = flow.script.read;
+                let fresh = flow.upstream.get(from, from.saturating_add(count - done));
+                let fresh = fresh.to_vec();
                 if fresh.is_empty() {
                     return if closed { Step::Over } else { Step::Wait };
                 }
                 match self.engine.remote_data(now, id, &fresh) {
                     Err(_) => Step::Over,
                     Ok(taken) => {
-                        flow.sent
-                            .extend_from_slice(fresh.get(..taken).unwrap_or(&[]));
+                        flow.sent.push(fresh.get(..taken).unwrap_or(&[]));
                         flow.script.progress += taken as u64;
                         flow.script.read += taken as u64;
                         flow.script.refused = taken < fresh.len();
@@ -401,8 +425,8 @@ impl World<'_> {
             // A recorded reset came when all that the far side sends here was on its way to the device already.
             Action::Reset
                 if !closed
-                    && flow.script.is_recorded()
-                    && flow.down.contiguous() <= flow.sent.len() as u64 =>
+                    && flow.script.actions.has_sent_recorded()
+                    && flow.down.contiguous() <= flow.sent.len() =>
             {
                 flow.script.awaits_delivery = true;
                 Step::Wait
@@ -432,17 +456,14 @@ impl World<'_> {
             };
         };
         let start: usize = flow.datagram_lens.iter().take(nth).sum();
-        let payload = flow
-            .upstream
-            .get(start..start + len)
-            .unwrap_or(&[])
-            .to_vec();
+        let start = start as u64;
+        let payload = flow.upstream.get(start, start + len as u64).to_vec();
         let id = flow.id;
         let to = flow.datagram_tos.get(nth).copied();
         let from = to.unwrap_or(flow.key.server);
         let taken = self.engine.remote_datagram_from(now, id, from, &payload);
         if taken == Ok(true) {
-            flow.sent.extend_from_slice(&payload);
+            flow.sent.count(payload.len());
             flow.sent_datagrams += 1;
         }
         flow.script.read += 1;

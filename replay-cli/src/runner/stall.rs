@@ -47,7 +47,7 @@ impl Device<'_> {
             (flow.acked, flow.window) = (have, window);
         }
         self.note_synthetic(index);
-        world.inject(&[frame]);
+        world.inject(vec![frame]);
         true
     }
 
@@ -104,7 +104,7 @@ impl Device<'_> {
         let flow = self.flows.get(index)?;
         let tcp = self.conversation(index)?.tcp()?;
         let at = tcp.device.get(flow.head)?.at + flow.offset;
-        let handed_on = 1 + state.upstream.len() as u64;
+        let handed_on = 1 + state.upstream.len();
         let hole = handed_on < at && state.down.acked <= handed_on;
         (hole && matches!(self.gate(world, index), Gate::Window { .. })).then_some(at)
     }
@@ -195,7 +195,7 @@ impl Device<'_> {
                     "packet {} waits for {missing} octet(s) of the far side: it acknowledged up to {needs}, the engine has sent {}; {}",
                     segment.number,
                     state.down.emitted,
-                    state.waits_for()
+                    state.waits_for(world.capture)
                 )
             }
             Gate::Window { to } => format!(
@@ -205,7 +205,7 @@ impl Device<'_> {
             Gate::At(_) | Gate::Order | Gate::Empty => return false,
         };
         let number = segment.number;
-        self.finding(world, index, what, Some(number));
+        self.finding(world, index, what, Some(number.into()));
         if let Some(flow) = self.flows.get_mut(index) {
             flow.stuck = true;
         }
@@ -241,7 +241,7 @@ impl Device<'_> {
             flow.acked = have;
         }
         self.note_synthetic(index);
-        world.inject(&[frame]);
+        world.inject(vec![frame]);
         true
     }
 
@@ -263,8 +263,8 @@ impl Device<'_> {
             state.down.acked,
             state.down.emitted,
             flow.head,
-            state.script.next,
-            state.upstream.len() as u64,
+            state.script.actions.done(),
+            state.upstream.len(),
         );
         let until = self
             .hole_before_head(world, index)
@@ -274,8 +274,7 @@ impl Device<'_> {
         {
             return false;
         }
-        let mtu = world.engine.mtu();
-        let frames = inject::resend(state, tcp, until, mtu, flow.acked.max(1), flow.window);
+        let frames = inject::resend(world, state, tcp, until, flow.acked.max(1), flow.window);
         if frames.is_empty() {
             return false;
         }
@@ -285,7 +284,7 @@ impl Device<'_> {
         for _ in &frames {
             self.note_synthetic(index);
         }
-        world.inject(&frames);
+        world.inject(frames);
         true
     }
 }

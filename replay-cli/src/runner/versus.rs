@@ -10,6 +10,7 @@ use engine::{Counters, FlowKey, Mark};
 
 use super::flow::FlowState;
 use super::lines::failure_at;
+use super::tape::Tape;
 use super::world::seconds;
 use super::{RunOutput, TOLERANCE_US};
 use crate::outcome::{Failure, FailureKind};
@@ -60,6 +61,7 @@ impl Versus {
             (
                 flow.datagram_lens.clone(),
                 flow.datagram_tos.clone(),
+                flow.upstream_datagrams,
                 flow.down.datagrams,
             )
         };
@@ -143,11 +145,18 @@ impl Versus {
         }
     }
 
-    fn bytes(&mut self, key: FlowKey, what: &str, core: &[u8], other: &[u8]) {
+    fn bytes(&mut self, key: FlowKey, what: &str, core: &Tape, other: &Tape) {
         self.checks += 1;
-        if core != other {
-            let same = core.iter().zip(other).take_while(|(a, b)| a == b).count();
-            let words = |bytes: &[u8]| format!("{} octets, equal up to {same}", bytes.len());
+        let agree = core.agree(other);
+        if core.len() != other.len() || agree != Some(core.len()) {
+            let words = |tape: &Tape| match agree {
+                Some(same) => format!("{} octets, equal up to {same}", tape.len()),
+                None => format!(
+                    "{} octets, beginning \"{}\"",
+                    tape.len(),
+                    tape.beginning().escape_ascii()
+                ),
+            };
             self.differs(Some(key), 0, what, &words(core), &words(other));
         }
     }

@@ -3,7 +3,8 @@
 //! One step is one input and then a full drain. What the dialer does in answer to an output becomes the next
 //! inputs, at the same instant, in the order of the flows' dials.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
 use engine::{DialResult, FlowId, FlowKey, Micros, Proto, TimerName};
@@ -17,8 +18,9 @@ use super::observe::Seen;
 use super::resolver::Resolver;
 use super::script::Rules;
 use super::stack::Stack;
+use super::tape::{Heard, Retention};
 use crate::attempt::DnsSeen;
-use crate::conversation::{Conversations, Fragments};
+use crate::conversation::{ByteReader, Conversations, Fragments};
 use crate::outcome::Failure;
 use crate::packet::{Flags, Packet, Seq, Transport};
 
@@ -33,12 +35,20 @@ pub(crate) struct World<'a> {
     pub(crate) engine: Box<dyn Stack>,
     pub(crate) now: u64,
     pub(crate) capture: Option<&'a Conversations>,
+    /// Looks at the capture's octets.
+    pub(crate) reader: RefCell<Option<ByteReader<'a>>>,
+    /// How much of the streams is kept.
+    pub(crate) retention: Retention,
+    /// The streams of each conversation, held against the recorded ones; none if nobody asks.
+    pub(crate) heard: Vec<Heard>,
     pub(crate) rules: Rules,
     pub(crate) resolver: Resolver,
     pub(crate) flows: Vec<FlowState>,
     pub(crate) by_id: BTreeMap<FlowId, usize>,
-    /// The newest flow of a tuple.
-    pub(crate) by_key: BTreeMap<FlowKey, usize>,
+    /// The newest flow of a tuple. Looked up with every frame, and never gone through.
+    pub(crate) by_key: HashMap<FlowKey, usize>,
+    /// The newest flow of each conversation of the capture.
+    pub(crate) by_conversation: Vec<Option<usize>>,
     pub(crate) agenda: BTreeSet<(u64, u64, Task)>,
     order: u64,
     /// Flows that something happened to since the device looked last.
@@ -66,7 +76,7 @@ pub(crate) struct World<'a> {
     /// The newest SYN of each tuple: its ISN and window shift.
     pub(crate) syns: BTreeMap<FlowKey, (Seq, u8)>,
     pub(crate) dial_counts: BTreeMap<FlowKey, u32>,
-    pub(crate) fragments: Fragments,
+    pub(crate) fragments: Fragments<()>,
 }
 
 /// Something due at a time.
@@ -110,11 +120,15 @@ impl<'a> World<'a> {
             engine,
             now: 0,
             capture,
+            reader: RefCell::new(capture.map(|capture| ByteReader::new(&capture.bytes))),
+            retention: Retention::All,
+            heard: Vec::new(),
             rules,
             resolver: Resolver::default(),
             flows: Vec::new(),
             by_id: BTreeMap::new(),
-            by_key: BTreeMap::new(),
+            by_key: HashMap::new(),
+            by_conversation: vec![None; capture.map_or(0, |capture| capture.flows.len())],
             agenda: BTreeSet::new(),
             order: 0,
             touched: BTreeSet::new(),
@@ -146,17 +160,17 @@ impl<'a> World<'a> {
     }
 
     /// Hands frames to the engine and lets everything that follows at this instant happen.
-    pub(crate) fn inject(&mut self, frames: &[Vec<u8>]) {
+    pub(crate) fn inject(&mut self, frames: Vec<Vec<u8>>) {
         let mut passed: Vec<Vec<u8>> = Vec::with_capacity(frames.len());
         for frame in frames {
             // The device has sent it, whatever becomes of it on the way.
-            self.note_injected(frame);
-            match self.faults.input(frame) {
-                Fate::Pass => passed.push(frame.clone()),
+            self.note_injected(&frame);
+            match self.faults.input(&frame) {
+                Fate::Pass => passed.push(frame),
                 Fate::Drop => {}
-                Fate::Twice => passed.extend([frame.clone(), frame.clone()]),
+                Fate::Twice => passed.extend([frame.clone(), frame]),
                 Fate::Altered(bytes) => passed.push(bytes),
-                Fate::Later(by) => self.hold(true, frame.clone(), by),
+                Fate::Later(by) => self.hold(true, frame, by),
             }
         }
         self.frames_in += passed.len() as u64;

@@ -364,7 +364,8 @@ impl Checker<'_> {
             | Step::Shutdown(_)
             | Step::Reset(_)
             | Step::Fail(_)
-            | Step::Echo(_) => {}
+            | Step::Echo(_)
+            | Step::Recorded(_) => {}
         }
     }
 

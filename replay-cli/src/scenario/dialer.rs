@@ -193,6 +193,8 @@ pub enum Step {
     Echo(u64),
     /// UDP: one of these datagrams for each one read.
     Reply(Vec<Bytes>),
+    /// All that the far side did in the capture, with its waits; the only step of a rule whose `when.flow` names a flow of the capture.
+    Recorded(True),
 }
 
 /// A datagram of a third party.
@@ -308,7 +310,7 @@ mod tests {
     fn every_step_prints_as_it_was_read() {
         let json = concat!(
             r#"[{"read":78},{"read_until":{"text":"\r\n"}},{"read_eof":true},{"wait":"10ms"},{"send":{"hex":"00"}},{"block":true},{"take":5},"#,
-            r#"{"unblock":true},{"shutdown":true},{"reset":true},{"fail":"tls"},{"echo":2},{"reply":[{"text":"a"}]}]"#
+            r#"{"unblock":true},{"shutdown":true},{"reset":true},{"fail":"tls"},{"echo":2},{"reply":[{"text":"a"}]},{"recorded":true}]"#
         );
         let steps: Vec<Step> = serde_json::from_str(json).unwrap();
         assert_eq!(serde_json::to_string(&steps).unwrap(), json);

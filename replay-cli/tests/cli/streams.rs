@@ -118,3 +118,41 @@ fn a_report_that_cannot_be_written_is_usage() {
         ran.err
     );
 }
+
+/// A capture of the repository that replays.
+fn sound_capture() -> Vec<u8> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../captures/http/get.pcapng");
+    std::fs::read(path).expect("a capture")
+}
+
+#[test]
+fn a_gzip_of_a_capture_replays_like_the_capture() {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, &sound_capture()).unwrap();
+    let root = folder(&[
+        ("a.pcapng", &sound_capture()),
+        ("a.pcapng.gz", &gzip.finish().unwrap()),
+    ]);
+    let [plain, packed] = ["a.pcapng", "a.pcapng.gz"]
+        .map(|name| replay_in(root.path(), ["try", name, "--format", "json"]));
+    assert_eq!((packed.code, packed.out), (0, plain.out));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_capture_from_a_pipe_replays() {
+    let root = folder(&[]);
+    let mut child = command(root.path())
+        .args(["try", "/dev/stdin"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, &sound_capture()).unwrap();
+    drop(stdin);
+    let ran = child.wait_with_output().unwrap();
+    let out = String::from_utf8(ran.stdout).unwrap();
+    assert_eq!(ran.status.code(), Some(0), "{out}");
+    assert!(out.contains("1 flow: 1 passed"), "{out}");
+}

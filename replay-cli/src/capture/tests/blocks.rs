@@ -233,6 +233,7 @@ fn a_skipped_block_may_be_larger_than_the_window() {
 fn custom_blocks_are_handed_out_and_numbered() {
     for (kind, writer) in [(0xbad, LITTLE), (0x4000_0bad, BIG)] {
         let mut file = [writer.section(&[]), writer.interface(101, 0, &[])].concat();
+        let file_start = file.len();
         file.extend(writer.block(kind, &[writer.words(&[32_473]), b"dial".to_vec()].concat()));
         file.extend(writer.enhanced(0, 0, &packet(1), &[]));
         let mut reader = open(&file).unwrap();
@@ -240,6 +241,7 @@ fn custom_blocks_are_handed_out_and_numbered() {
             number: 1,
             enterprise: 32_473,
             data: b"dial",
+            offset: (file_start + 12) as u64,
         };
         assert_eq!(reader.next_record().unwrap(), Some(Record::Custom(custom)));
         let Some(Record::Packet(packet)) = reader.next_record().unwrap() else {

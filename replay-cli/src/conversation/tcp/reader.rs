@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{DeviceSegment, FarEvent, TcpConversation};
+use super::{DeviceSegment, FarEvent, Marks, NO_ACK, TcpConversation};
 use crate::conversation::assembly::{Added, Assembly};
-use crate::conversation::demux::RawFlow;
+use crate::conversation::raw::{RawFlow, RawPacket};
 use crate::conversation::recorded::{Dialer, RawEvent};
 use crate::conversation::timeline::Timeline;
-use crate::conversation::{FrameStore, ReadOptions};
-use crate::packet::{Flags, Packet, Seq, Tcp};
+use crate::conversation::{ByteReader, ReadOptions};
+use crate::packet::{Flags, Seq};
 use crate::scenario::DialResult;
 
 mod far;
@@ -19,31 +19,21 @@ const FAR_AWAY: i64 = 100_000_000;
 
 pub(crate) fn read(
     raw: &RawFlow,
-    isn: Option<Seq>,
-    frames: &FrameStore,
+    bytes: &mut ByteReader<'_>,
     options: &ReadOptions,
     notes: &mut Vec<String>,
 ) -> TcpConversation {
-    let mut reader = Reader::new(raw, isn, frames, Patience::new(options));
+    let mut reader = Reader::new(raw, bytes, Patience::new(options));
     let mut events = raw.events.iter().peekable();
     for (index, packet) in raw.packets.iter().enumerate() {
         while let Some(event) = events.next_if(|event| event.after <= index) {
             reader.recorded(event);
         }
-        let Some(frame) = frames.get(packet.frame) else {
-            continue;
-        };
-        let Some(tcp) = Packet::parse(frame.bytes, frame.original_len)
-            .ok()
-            .and_then(|p| p.tcp().copied())
-        else {
-            continue;
-        };
-        let now = reader.time.at(frame.time_ns, reader.longest_silence());
-        if packet.from_client {
-            reader.device_segment(&tcp, packet.frame, frame.number, now);
+        let now = reader.time.at(packet.time_ns, reader.longest_silence());
+        if packet.is_from_client() {
+            reader.device_segment(packet, now);
         } else {
-            reader.far_segment(&tcp, now);
+            reader.far_segment(packet, now);
         }
     }
     events.for_each(|event| reader.recorded(event));
@@ -83,7 +73,9 @@ impl Patience {
     }
 }
 
-struct Reader {
+struct Reader<'r, 'b> {
+    /// The capture, for octets that came more than once.
+    bytes: &'r mut ByteReader<'b>,
     time: Timeline,
     patience: Patience,
     device_isn: Seq,
@@ -124,26 +116,19 @@ struct Reader {
     dialer: Dialer,
 }
 
-impl Reader {
+impl<'r, 'b> Reader<'r, 'b> {
     /// Settles both ISNs before any segment is placed: the far side's is the one the device acknowledged.
-    fn new(raw: &RawFlow, isn: Option<Seq>, frames: &FrameStore, patience: Patience) -> Self {
+    fn new(raw: &RawFlow, bytes: &'r mut ByteReader<'b>, patience: Patience) -> Self {
         let (mut device_scale, mut far_scale) = (None, None);
         let mut candidates: Vec<(Seq, Option<u8>)> = Vec::new();
         let mut first_seq = None;
         let mut acknowledged: Vec<Seq> = Vec::new();
-        for packet in &raw.packets {
-            let Some(tcp) = frames
-                .get(packet.frame)
-                .and_then(|f| Packet::parse(f.bytes, f.original_len).ok())
-                .and_then(|p| p.tcp().copied())
-            else {
-                continue;
-            };
+        for tcp in &raw.packets {
             let syn = tcp.flags.contains(Flags::SYN);
-            if packet.from_client {
+            if tcp.is_from_client() {
                 first_seq.get_or_insert(tcp.sequence);
                 if syn {
-                    device_scale = device_scale.or(tcp.options.window_scale);
+                    device_scale = device_scale.or_else(|| tcp.window_scale());
                 } else if tcp.flags.contains(Flags::ACK)
                     && !tcp.flags.contains(Flags::RST)
                     && acknowledged.len() < 4
@@ -151,7 +136,7 @@ impl Reader {
                     acknowledged.push(tcp.acknowledgement);
                 }
             } else if syn && !candidates.iter().any(|(known, _)| *known == tcp.sequence) {
-                candidates.push((tcp.sequence, tcp.options.window_scale));
+                candidates.push((tcp.sequence, tcp.window_scale()));
             }
         }
         let first_ack = acknowledged.first().copied();
@@ -167,9 +152,11 @@ impl Reader {
             .map(|(isn, _)| isn)
             .or_else(|| first_ack.map(|ack| Seq(ack.0.wrapping_sub(1))));
         Self {
+            bytes,
             time: Timeline::default(),
             patience,
-            device_isn: isn
+            device_isn: raw
+                .client_isn
                 .or_else(|| first_seq.map(|seq| Seq(seq.0.wrapping_sub(1))))
                 .unwrap_or(Seq(0)),
             far_isn: far_isn.unwrap_or(Seq(0)),
@@ -234,7 +221,7 @@ impl Reader {
         }
     }
 
-    fn device_segment(&mut self, tcp: &Tcp<'_>, frame: usize, number: u64, now: u64) {
+    fn device_segment(&mut self, tcp: &RawPacket, now: u64) {
         let flags = tcp.flags;
         let (syn, rst) = (flags.contains(Flags::SYN), flags.contains(Flags::RST));
         let gap_us = now - self.last_device_at;
@@ -248,7 +235,7 @@ impl Reader {
             return;
         };
         // A keep-alive stands one octet before what was sent, and brings nothing.
-        let len = if rst { 0 } else { tcp.payload_len as u64 };
+        let len = if rst { 0 } else { u64::from(tcp.payload_len) };
         let (skip, from) = if offset < 0 {
             (offset.unsigned_abs(), 0)
         } else {
@@ -257,11 +244,8 @@ impl Reader {
         let fresh = len.saturating_sub(skip);
         let mut repeated = len > 0 || flags.contains(Flags::FIN);
         if fresh > 0 {
-            let captured = tcp
-                .payload
-                .get(usize::try_from(skip).unwrap_or(usize::MAX)..)
-                .unwrap_or(&[]);
-            repeated &= self.sent.insert(from, captured, fresh) == Added::Repeated;
+            let captured = tcp.payload().behind(skip);
+            repeated &= self.sent.insert(from, captured, fresh, self.bytes) == Added::Repeated;
             self.last_data_at = now;
             self.note_sent(now);
         }
@@ -295,20 +279,21 @@ impl Reader {
         let implied = syn && flags.contains(Flags::ACK);
         let opening = syn && !implied;
         let segment = DeviceSegment {
-            frame,
-            number,
+            place: tcp.span().place,
+            number: tcp.number,
+            headers: tcp.payload_at,
             flags: if implied { Flags::ACK } else { flags },
             at: if opening {
                 0
             } else {
                 from + 1 - u64::from(offset < 0)
             },
-            len: if opening || implied || offset < 0 {
+            len: if opening || implied || offset < 0 || rst {
                 0
             } else {
-                len
+                tcp.payload_len
             },
-            ack,
+            acked: ack.unwrap_or(NO_ACK),
             needs: self.needs,
             window: if syn {
                 u32::from(tcp.window)
@@ -317,20 +302,17 @@ impl Reader {
             },
             gap_us,
             at_us: now,
-            repeated,
-            from_syn: false,
+            marks: Marks::new(repeated, tcp.is(RawPacket::SPOILED)),
         };
         if opening && len > 0 && self.syn_payload.is_none() && self.device.is_empty() {
-            let flags = Flags::ACK.with(Flags::PSH);
-            let (at, ack) = (1, Some(1));
             self.syn_payload = Some(DeviceSegment {
-                flags,
-                at,
-                len,
-                ack,
+                flags: Flags::ACK.with(Flags::PSH),
+                at: 1,
+                len: tcp.payload_len,
+                acked: 1,
                 needs: 1,
                 gap_us: 0,
-                from_syn: true,
+                marks: segment.marks.and_from_syn(),
                 ..segment
             });
         }
@@ -357,7 +339,7 @@ impl Reader {
     }
 
     /// Takes the device's acknowledgement: octets it has that no packet shows were lost to the capture.
-    fn note_ack(&mut self, tcp: &Tcp<'_>, now: u64) -> Option<u64> {
+    fn note_ack(&mut self, tcp: &RawPacket, now: u64) -> Option<u64> {
         if !tcp.flags.contains(Flags::ACK) {
             return None;
         }

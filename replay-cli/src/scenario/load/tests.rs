@@ -166,8 +166,8 @@ const BAD_FILES: &str = r##"
 2:103: `read` should be a whole number, not "x"
 2:110: `then[2]` should be an object with one member, such as {"read": 78}, not a word alone
 2:119: the object has more than one member; `reset` needs an object of its own
-2:149: the object is empty; it takes one of `read`, `read_until`, `read_eof`, `wait`, `send`, `send_from`, `take`, `block`, `unblock`, `shutdown`, `reset`, `fail`, `echo`, `reply`
-2:153: `then[5]` should be one of `read`, `read_until`, `read_eof`, `wait`, `send`, `send_from`, `take`, `block`, `unblock`, `shutdown`, `reset`, `fail`, `echo`, `reply`, not 5
+2:149: the object is empty; it takes one of `read`, `read_until`, `read_eof`, `wait`, `send`, `send_from`, `take`, `block`, `unblock`, `shutdown`, `reset`, `fail`, `echo`, `reply`, `recorded`
+2:153: `then[5]` should be one of `read`, `read_until`, `read_eof`, `wait`, `send`, `send_from`, `take`, `block`, `unblock`, `shutdown`, `reset`, `fail`, `echo`, `reply`, `recorded`, not 5
 2:167: only `true` can be written here; leave it out to mean the opposite
 
 > "input": { "frames": ["a"] }, "dialer": { "rules": [{ "then": [{ "send": { "hex": "0g" } }, { "send": { "text": "a", "hex": "00" } }, { "send": {} }, { "send": { "file": "./none.bin" } }, { "send": { "capture": "a", "from": 0, "to": 1 } }] }] }

@@ -2,12 +2,13 @@
 
 use super::{Heard, Reader, place};
 use crate::conversation::assembly::Added;
+use crate::conversation::raw::RawPacket;
 use crate::conversation::tcp::{DeviceSegment, FarEvent, FarEventKind};
-use crate::packet::{Flags, Tcp};
+use crate::packet::Flags;
 use crate::scenario::DialResult;
 
-impl Reader {
-    pub(super) fn far_segment(&mut self, tcp: &Tcp<'_>, now: u64) {
+impl Reader<'_, '_> {
+    pub(super) fn far_segment(&mut self, tcp: &RawPacket, now: u64) {
         let flags = tcp.flags;
         let (syn, rst) = (flags.contains(Flags::SYN), flags.contains(Flags::RST));
         if rst {
@@ -56,7 +57,7 @@ impl Reader {
             };
             self.acked = self.acked.max(heard.octets);
         }
-        let len = tcp.payload_len as u64;
+        let len = u64::from(tcp.payload_len);
         let (skip, from) = if offset < 0 {
             (offset.unsigned_abs(), 0)
         } else {
@@ -64,11 +65,8 @@ impl Reader {
         };
         let fresh = len.saturating_sub(skip);
         if fresh > 0 {
-            let captured = tcp
-                .payload
-                .get(usize::try_from(skip).unwrap_or(usize::MAX)..)
-                .unwrap_or(&[]);
-            if self.came.insert(from, captured, fresh) == Added::New {
+            let captured = tcp.payload().behind(skip);
+            if self.came.insert(from, captured, fresh, self.bytes) == Added::New {
                 self.heard.entry(from).or_insert(heard);
             }
             self.far_high = self.far_high.max(1 + from + fresh);
@@ -126,7 +124,9 @@ impl Reader {
         self.needs = self.needs.min(units);
         for segment in &mut self.device {
             segment.needs = segment.needs.min(units);
-            segment.ack = segment.ack.map(|ack| ack.min(units));
+            if let Some(ack) = segment.ack() {
+                segment.acked = ack.min(units);
+            }
         }
     }
 
@@ -166,7 +166,7 @@ impl Reader {
     /// nothing more to send, so those were another's, or of another use of the tuple. Says how many there were.
     pub(super) fn retract_ends(&mut self) -> u64 {
         let news = |segment: &DeviceSegment| {
-            !segment.repeated && (segment.len > 0 || segment.flags.contains(Flags::FIN))
+            !segment.is_repeated() && (segment.len > 0 || segment.flags.contains(Flags::FIN))
         };
         let last = self.device.iter().rposition(news).unwrap_or(0);
         let octets = self.sent.contiguous();
@@ -179,7 +179,7 @@ impl Reader {
         self.device.retain_mut(|segment| {
             index += 1;
             let rst = segment.flags.contains(Flags::RST);
-            if segment.flags.contains(Flags::FIN) && segment.at + segment.len < end {
+            if segment.flags.contains(Flags::FIN) && segment.at + segment.octets() < end {
                 segment.flags = segment.flags.without(Flags::FIN);
                 retracted += 1;
             }

@@ -1,12 +1,12 @@
 //! The end of a reading: what the connection came to, and what was found on the way.
 
 use super::{Heard, Reader};
-use crate::conversation::demux::RawFlow;
+use crate::conversation::raw::RawFlow;
 use crate::conversation::tcp::{FarEventKind, TcpConversation};
 use crate::packet::Flags;
 use crate::scenario::DialResult;
 
-impl Reader {
+impl Reader<'_, '_> {
     pub(super) fn finish(mut self, raw: &RawFlow, notes: &mut Vec<String>) -> TcpConversation {
         let retracted = self.retract_ends();
         let connected =
@@ -52,7 +52,7 @@ impl Reader {
         let repeated = self
             .device
             .iter()
-            .filter(|segment| segment.repeated)
+            .filter(|segment| segment.is_repeated())
             .count() as u64;
         say(repeated, "segment(s) of the device sent again");
         say(
@@ -104,21 +104,23 @@ impl Reader {
             behind,
             "octet(s) of the far side behind a hole that nobody acknowledged left out",
         );
-        let device_fin = self.device_fins.contains_key(&(device_stream.len() as u64));
+        let device_fin = self.device_fins.contains_key(&device_stream.len());
         let told = self.dialer.finish();
         if let Some(told) = &told {
             let over = device_fin || self.device_rst_at.is_some();
-            told.notes(&far_stream, over, notes);
+            told.notes(&far_stream, over, self.bytes, notes);
         }
         let (far_stream, far, dial) = match told {
             Some(told) => (told.stream, told.far, told.dial),
             None => (far_stream, self.far, dial),
         };
-        let device_took = (self.device_rst_at.is_some()
-            && self.device_acked < far_stream.len() as u64)
+        let device_took = (self.device_rst_at.is_some() && self.device_acked < far_stream.len())
             .then_some(self.device_acked);
-        let end = 1 + device_stream.len() as u64;
+        let end = 1 + device_stream.len();
         self.device.retain(|segment| segment.at <= end + 1);
+        self.device.shrink_to_fit();
+        let mut far = far;
+        far.shrink_to_fit();
         TcpConversation {
             device_isn: self.device_isn,
             far_isn: self.far_isn,

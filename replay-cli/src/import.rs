@@ -48,7 +48,7 @@ enum Purpose {
 }
 
 /// Doings of far sides in a capture from which on nobody edits their steps: they are not listed.
-const LISTED: usize = 50_000;
+const LISTED: usize = 5_000;
 
 /// Reads a capture and derives the scenario that replays it. `reference` is how the scenario names the capture.
 ///

@@ -22,7 +22,7 @@ mod wire;
 
 pub use device::{Device, DeviceTotals};
 pub use far::{Far, FarTotals};
-pub use pattern::Pattern;
+pub use pattern::{Pattern, downstream, upstream};
 pub use plan::{DatagramPlan, FlowPlan, Side};
 pub(crate) use remotes::slot_of;
 pub use remotes::{Border, Remotes};

@@ -240,7 +240,13 @@ impl Client {
         let full = len == left || len == u64::from(self.mss) || self.sent == self.acked;
         if len > 0 && full {
             let last = len == left;
-            let header = self.header(now, Self::at(self.sent), if last { ACK | PSH } else { ACK });
+            let fin = self.sent + len == self.plan.up && self.plan.ends_with_text && self.may_end();
+            let flags = match (last, fin) {
+                (false, _) => ACK,
+                (true, false) => ACK | PSH,
+                (true, true) => ACK | PSH | FIN,
+            };
+            let header = self.header(now, Self::at(self.sent), flags);
             let payload = pattern.slice(upstream(self.number), self.sent, len as usize);
             wire::tcp(out, ends, &header, &[], payload);
             if self.sent == self.acked {
@@ -248,6 +254,8 @@ impl Client {
             }
             self.retransmissions += u64::from(self.sent < self.furthest);
             self.sent += len;
+            self.fin_sent |= fin;
+            self.fin_left |= fin;
             self.furthest = self.furthest.max(self.sent);
             self.acknowledged_now();
             return self.sent < self.limit || self.fin_due();
@@ -285,11 +293,16 @@ impl Client {
     }
 
     fn fin_due(&self) -> bool {
-        let turn = match self.plan.closes_first {
-            Side::Device => self.got == self.plan.down && !self.plan.stays_open,
+        !self.fin_sent && self.sent == self.plan.up && self.may_end()
+    }
+
+    /// Whether its stream may end when all is sent.
+    fn may_end(&self) -> bool {
+        let all = self.plan.ends_early || self.got == self.plan.down;
+        match self.plan.closes_first {
+            Side::Device => all && !self.plan.stays_open,
             Side::Remote => self.peer_fin == Some(self.got),
-        };
-        !self.fin_sent && self.sent == self.plan.up && turn
+        }
     }
 
     /// Whether [`Client::speak`] would say something now.

@@ -51,12 +51,14 @@ impl Pattern {
 }
 
 /// The stream from the device of the flow with this number.
-pub(crate) const fn upstream(flow: u64) -> u64 {
+#[must_use]
+pub const fn upstream(flow: u64) -> u64 {
     flow * 2
 }
 
 /// The stream toward the device of the flow with this number.
-pub(crate) const fn downstream(flow: u64) -> u64 {
+#[must_use]
+pub const fn downstream(flow: u64) -> u64 {
     flow * 2 + 1
 }
 

@@ -25,6 +25,10 @@ pub struct FlowPlan {
     pub closes_first: Side,
     /// Whether it is closed at all once all octets have arrived.
     pub stays_open: bool,
+    /// Whether the device ends its stream once it has sent all, whatever it is still to receive.
+    pub ends_early: bool,
+    /// Whether the end of its stream comes with the last octets, not after them.
+    pub ends_with_text: bool,
     /// Until when the device's app reads nothing: its window is shut from the handshake on.
     pub device_stalls_until: Micros,
     /// Until when the far side reads nothing.
@@ -53,6 +57,8 @@ impl FlowPlan {
             start: Micros(0),
             closes_first: Side::Device,
             stays_open: false,
+            ends_early: false,
+            ends_with_text: false,
             device_stalls_until: Micros(0),
             remote_stalls_until: Micros(0),
             segment: 0,

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod contender;
 pub mod load;
 pub mod probes;
+pub mod program;
 mod run;
 pub mod stacks;
 pub mod table;

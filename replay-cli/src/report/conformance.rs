@@ -209,7 +209,7 @@ const STACKS: &str = "
 The other columns are of other stacks, each with a page of its own made by
 
 ```sh
-replay conformance --stack NAME --notes docs/rivals/NAME.notes.json --format json > docs/rivals/NAME.json
+replay conformance expectations/conformance --stack NAME --notes docs/rivals/NAME.notes.json --format json > docs/rivals/NAME.json
 ```
 
 They run the same scenarios in virtual time behind [the protocol for stacks](STACK_PROTOCOL.md), with programs of benches/rivals that do with them what

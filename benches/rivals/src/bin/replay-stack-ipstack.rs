@@ -1,0 +1,7 @@
+//! `replay run --stack ipstack`: the ipstack crate behind the protocol of docs/STACK_PROTOCOL.md.
+
+rivals::virtual_time!();
+
+fn main() -> std::io::Result<()> {
+    rivals::program::run(rivals::stacks::Kind::Ipstack)
+}

@@ -296,8 +296,10 @@ mod tests {
         let mut batch = batch(&[b"a", b"bb", b"ccc"]);
         assert_eq!(all(batch.take(2)), [&b"a"[..], b"bb"]);
         assert_eq!((batch.len(), batch.bytes()), (1, 3));
-        assert_eq!(all(batch.take(2)), [b"ccc"]);
-        assert_eq!(batch.take(2).len(), 0);
+        let last = batch.take(2);
+        assert_eq!((all(last), last.is_empty()), (vec![b"ccc".to_vec()], false));
+        let none = batch.take(2);
+        assert_eq!((none.len(), none.is_empty()), (0, true));
     }
 
     #[test]

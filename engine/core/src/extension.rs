@@ -220,6 +220,22 @@ mod tests {
     }
 
     #[test]
+    fn the_report_points_at_the_option_that_is_not_known() {
+        let reason = DropReason::UnknownOption;
+        // Six octets of padding, then an option that wants its sender told (RFC 8200 section 4.2).
+        let options = [&[1, 4, 0, 0, 0, 0][..], &[0x80 | 30, 0]].concat();
+        let fault = Fault::reported(reason, 2, 40 + 8);
+        assert_eq!(options_of(&options, false), Err(fault));
+        let asks_unicast_only = [0xc0 | 30, 0];
+        assert_eq!(
+            options_of(&asks_unicast_only, true),
+            Err(Fault::silent(reason))
+        );
+        let fault = Fault::reported(reason, 2, 40 + 2);
+        assert_eq!(options_of(&asks_unicast_only, false), Err(fault));
+    }
+
+    #[test]
     fn an_option_beyond_its_header_is_malformed() {
         let fault = Fault::silent(DropReason::MalformedIp);
         assert_eq!(options_of(&[1, 5, 0, 0, 0, 0], false), Err(fault));

@@ -156,6 +156,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_tuple_is_shown_from_the_device_to_the_server() {
+        let key = |proto| FlowKey {
+            proto,
+            client: "10.0.0.2:40000".parse().expect("address"),
+            server: "[2001:db8::2]:53".parse().expect("address"),
+        };
+        let (tcp, udp) = (key(Proto::Tcp), key(Proto::Udp));
+        assert_eq!(tcp.to_string(), "tcp 10.0.0.2:40000 > [2001:db8::2]:53");
+        assert_eq!(format!("{udp:?}"), "udp 10.0.0.2:40000 > [2001:db8::2]:53");
+    }
+
+    #[test]
     fn packed_keys_unpack_to_what_they_were() {
         for (proto, client, server) in [
             (Proto::Tcp, "10.0.0.2:40000", "93.184.216.34:80"),

@@ -195,6 +195,65 @@ mod tests {
         assert!(options_are_sound(&options));
     }
 
+    /// A SYN with these options, as the device sends it.
+    fn syn(v6: bool, options: &[u8]) -> Vec<u8> {
+        let mut tcp = vec![0, 1, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0];
+        tcp.extend([(5 + options.len() as u8 / 4) << 4, 2, 1, 0, 0, 0, 0, 0]);
+        tcp.extend(options);
+        let mut frame = if v6 {
+            vec![0x60, 0, 0, 0, 0, tcp.len() as u8, 6, 64]
+        } else {
+            vec![
+                0x45,
+                0,
+                0,
+                20 + tcp.len() as u8,
+                0,
+                0,
+                0,
+                0,
+                64,
+                6,
+                0,
+                0,
+                10,
+                0,
+                0,
+                2,
+                192,
+                0,
+                2,
+                1,
+            ]
+        };
+        if v6 {
+            frame.extend([0xfd; 32]);
+        }
+        frame.extend(tcp);
+        frame
+    }
+
+    #[test]
+    fn the_window_scale_is_found_behind_any_other_option_in_both_families() {
+        for v6 in [false, true] {
+            let start = if v6 { 60 } else { 40 };
+            for (before, at) in [
+                (&[1, 3, 3, 7][..], 3),
+                (&[2, 4, 5, 180, 1, 1, 4, 2, 3, 3, 7, 0], 10),
+            ] {
+                let mut frame = syn(v6, before);
+                let mut wanted = frame.clone();
+                wanted[start + at] = 2;
+                set_window_scale(&mut frame, 2);
+                assert_eq!(frame, wanted, "IPv6: {v6}");
+            }
+            let without = syn(v6, &[2, 4, 3, 3, 0, 3, 3, 9]);
+            let mut frame = without.clone();
+            set_window_scale(&mut frame, 2);
+            assert_eq!(frame, without, "no such option before the end of the list");
+        }
+    }
+
     #[test]
     fn unknown_options_of_legal_length_are_kept() {
         assert!(options_are_sound(&[254, 4, 0, 0, 1, 3, 3, 7]));

@@ -224,6 +224,18 @@ fn a_query_is_read_with_its_name_and_kind() {
 }
 
 #[test]
+fn the_opt_record_is_found_behind_records_of_any_name() {
+    let names: [&[u8]; 3] = [b"\x00", b"\xc0\x0c", b"\x03key\x07example\x00"];
+    for name in names {
+        let other = [name, b"\x00\xfa\x00\xff\x00\x00\x00\x00\x00\x02hm"].concat();
+        let mut asking = query(&[other, opt(0)].concat());
+        asking[11] = 2;
+        let (read, ..) = Query::read(&asking).expect("sound");
+        assert_eq!(read.edns.map(|edns| edns.size), Some(4096), "{name:?}");
+    }
+}
+
+#[test]
 fn the_wish_for_signatures_is_no_version_and_is_handed_back() {
     let mut wanting = opt(0);
     wanting[7] = 0x80;

@@ -48,3 +48,37 @@ impl Crafted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_fit_in_both_families_with_and_without_the_octet() {
+        let ends = [
+            ("10.0.0.2:1", "192.0.2.1:2"),
+            ("[fd00::2]:1", "[2001:db8::1]:2"),
+        ];
+        for (client, server) in ends {
+            for octet in [false, true] {
+                let crafted = Crafted {
+                    seq: Seq(7),
+                    ack: Seq(8),
+                    window: 9,
+                    fin: false,
+                    octet,
+                };
+                let mut frame = vec![1; 100];
+                let (client, server) = (client.parse().unwrap(), server.parse().unwrap());
+                crafted.write(&mut frame, client, server);
+                let header = if client.is_ipv4() { 20 } else { 40 };
+                assert_eq!(frame.len(), header + 20 + usize::from(octet));
+                let stated = match client.ip() {
+                    IpAddr::V4(_) => usize::from(u16::from_be_bytes([frame[2], frame[3]])),
+                    IpAddr::V6(_) => 40 + usize::from(u16::from_be_bytes([frame[4], frame[5]])),
+                };
+                assert_eq!(stated, frame.len(), "{client}, octet: {octet}");
+            }
+        }
+    }
+}

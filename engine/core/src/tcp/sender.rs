@@ -254,3 +254,83 @@ impl Sender {
         self.repair = Repair::None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MSS: u32 = 1000;
+    const START: Seq = Seq(1001);
+
+    fn sender() -> Sender {
+        Sender::new(Micros(0), Seq(1000), 1000, true)
+    }
+
+    /// So many segments have left, without an acknowledgement.
+    fn after(segments: u32) -> Sender {
+        let mut sender = sender();
+        sender.next = START.plus(segments * MSS);
+        sender
+    }
+
+    #[test]
+    fn the_first_two_duplicates_admit_one_new_segment_each() {
+        let mut sender = after(10);
+        let emitted = START.plus(10 * MSS);
+        for admitted in [11, 12] {
+            sender.duplicate(START, emitted);
+            assert_eq!(sender.limit(), admitted * MSS, "RFC 3042");
+        }
+    }
+
+    #[test]
+    fn a_third_duplicate_halves_the_flight_but_keeps_two_segments() {
+        for (out, threshold) in [(20, 10), (10, 5), (3, 2), (1, 2)] {
+            let mut sender = after(out);
+            for _ in 0..3 {
+                sender.duplicate(START, START.plus(out * MSS));
+            }
+            assert_eq!(sender.ssthresh, threshold * MSS, "RFC 5681 equation (4)");
+            assert_eq!(sender.limit(), (threshold + 3) * MSS, "{out} segments out");
+            assert!(sender.wants_repair());
+        }
+    }
+
+    #[test]
+    fn beyond_the_threshold_the_window_grows_by_a_segment_a_round_trip() {
+        let mut sender = sender();
+        sender.ssthresh = 10 * MSS;
+        sender.cwnd = 10 * MSS;
+        for segment in 1..=10 {
+            sender.progress(START.plus(segment * MSS), MSS, 9 * MSS);
+        }
+        let grown = sender.cwnd - 10 * MSS;
+        assert!(
+            (900..=1000).contains(&grown),
+            "RFC 5681 equation (3): {grown}"
+        );
+    }
+
+    #[test]
+    fn below_the_threshold_it_grows_by_what_was_acknowledged_up_to_a_segment() {
+        let mut sender = sender();
+        sender.progress(START.plus(300), 300, 0);
+        assert_eq!(sender.cwnd, 10 * MSS + 300);
+        sender.progress(START.plus(300 + 2 * MSS), 2 * MSS, 0);
+        assert_eq!(sender.cwnd, 11 * MSS + 300, "RFC 5681 equation (2)");
+    }
+
+    #[test]
+    fn a_window_is_shown_in_whole_segments_while_more_text_waits_than_it_holds() {
+        let sender = after(2);
+        let out = 2 * MSS;
+        assert_eq!(sender.offer(START, 4500, 9 * MSS), out + 2 * MSS);
+        assert_eq!(sender.offer(START, 4500, 4 * MSS), 4500, "all of it fits");
+        assert_eq!(
+            sender.offer(START, 1500, 9 * MSS),
+            1500,
+            "a window that shrank"
+        );
+        assert_eq!(sender.offer(START, 0, 9 * MSS), 0);
+    }
+}

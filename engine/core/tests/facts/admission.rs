@@ -125,3 +125,17 @@ fn a_flood_of_syns_harms_no_established_flow_and_grows_nothing() {
     let seen = bench.feed([old.data(b"still here")]);
     assert!(seen.contains(&crate::support::Seen::Data(kept, b"still here".to_vec())));
 }
+
+#[test]
+fn a_flow_that_never_came_up_gives_way_once_its_grace_is_over() {
+    for (early, evicted) in [(1, 0), (0, 1)] {
+        let mut bench = Bench::with(|config| config.tcp_limit = 1);
+        bench.knock(&mut Device::on_port(Family::V4, 1, 443));
+        let grace = bench.engine.config().admission_grace;
+        bench.wait(grace - Duration::from_micros(early));
+        let seen = bench.feed([Device::on_port(Family::V4, 2, 443).syn()]);
+        assert_eq!(dials(&seen).len(), evicted);
+        assert_eq!(closes(&seen), vec!["engine admission"; evicted]);
+        assert_eq!(bench.counter("tcp_evicted"), evicted as u64);
+    }
+}

@@ -230,3 +230,11 @@ fn the_counters_ride_on_the_first_drain_after_the_interval() {
         "{line}"
     );
 }
+
+#[test]
+fn lines_that_nobody_fetches_are_bounded_and_the_rest_counted() {
+    let mut bench = loud(LogLevel::Trace);
+    bench.feed(vec![b"rubbish"; 1500]);
+    assert_eq!(bench.lines.len(), 1024);
+    assert_eq!(bench.counter("log_lines_dropped"), 1500 - 1024);
+}

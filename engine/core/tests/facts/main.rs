@@ -15,6 +15,7 @@ mod half_close;
 mod handles;
 mod handshake;
 mod icmp;
+mod inspection;
 mod interception;
 mod isn;
 mod logs;

@@ -232,3 +232,60 @@ fn a_flow_on_rings_used_before_shows_nothing_of_the_last_one() {
         assert_eq!(closes(&bench.feed([device.ack()])), ["device fin"]);
     }
 }
+
+#[test]
+fn a_scaled_window_of_the_device_is_kept_to() {
+    for family in Family::BOTH {
+        let mut bench = Bench::with(|config| {
+            config.tx_buffer = Some(1 << 20);
+            config.congestion_control = false;
+        });
+        let mut device = Device::new(family);
+        // MSS 1400, window scale 7: the field says 100, the window is 12,800 octets.
+        device.syn_options = vec![2, 4, 5, 120, 1, 3, 3, 7];
+        device.window = 100;
+        let flow = bench.connect(&mut device);
+        let (_, mut seen) = bench.remote(flow, &pattern(200_000));
+        for field in [100, 300, 77] {
+            let before = device.heard.len();
+            device.hear(&seen);
+            let text = device.heard.len() - before;
+            let window = usize::from(device.window) << 7;
+            assert!(
+                (window - 1400..=window).contains(&text),
+                "{family:?}: {text} octets in a window of {window}"
+            );
+            device.window = field;
+            seen = bench.feed([device.ack()]);
+        }
+    }
+}
+
+#[test]
+fn text_beside_a_hole_leaves_room_for_the_block_that_tells_of_it() {
+    for family in Family::BOTH {
+        let mut bench = Bench::with(|_| {});
+        let mut device = Device::new(family);
+        let flow = bench.connect(&mut device);
+        let late = device.data(b"late");
+        let from = device.next;
+        bench.feed([device.data(b"early")]);
+        let block = [from, device.next].map(u32::to_be_bytes).concat();
+        let option = [&[1, 1, 5, 10][..], &block].concat();
+        let sent = tcp(&bench.remote(flow, &pattern(4000)).1);
+        assert!(sent.len() >= 3);
+        for segment in sent {
+            assert_eq!(segment.options, option);
+            assert!(
+                segment.payload.len() + option.len() <= 1400,
+                "the device's MSS"
+            );
+        }
+        bench.feed([late]);
+        let whole = tcp(&bench.remote(flow, &pattern(4000)).1);
+        assert_eq!(
+            (whole[0].payload.len(), &whole[0].options[..]),
+            (1400, &[][..])
+        );
+    }
+}

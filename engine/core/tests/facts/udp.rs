@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use engine::{DialResult, FlowId, Misuse, RemoteEnd, TimerName};
+use engine::{DialResult, FlowId, Misuse, RemoteEnd, TimerName, UdpMapping};
 
 use crate::support::{Bench, Family, Packet, Seen, Udp, closes, datagrams, dials, packets};
 
@@ -208,4 +208,34 @@ fn datagrams_beyond_the_output_limit_are_refused_and_counted() {
     assert_eq!(taken.count(), 64);
     assert_eq!(packets(&bench.drain()).len(), 64);
     assert_eq!(bench.counter("udp_backpressure_drops"), 36);
+}
+
+#[test]
+fn a_mapping_that_talks_to_more_than_name_servers_lives_as_long_as_any_other() {
+    let name_server = Udp::new(Family::V4, 5000, 53);
+    for (other, limit) in [(53, 30), (7, 300)] {
+        let mut bench = Bench::with(|config| config.udp_mapping = UdpMapping::EndpointIndependent);
+        let mut to = Udp::new(Family::V4, 5000, other);
+        to.remote.set_ip([203, 0, 113, 9].into());
+        opened(&mut bench, name_server);
+        assert_eq!(datagrams(&bench.feed([to.send(b"?")])), [b"?"]);
+        bench.feed([name_server.send(b"again")]);
+        assert_eq!(bench.wait(Duration::from_secs(limit - 1)), []);
+        assert_eq!(closes(&bench.wait(Duration::from_secs(2))), ["engine idle"]);
+    }
+}
+
+#[test]
+fn a_second_dial_result_is_misuse() {
+    let mut bench = Bench::with(|_| {});
+    let udp = Udp::new(Family::V4, 5000, 7);
+    let flow = opened(&mut bench, udp);
+    for result in [DialResult::Connected, DialResult::Refused] {
+        let again = bench.engine.dial_result(bench.now, flow, result);
+        assert_eq!(again, Err(Misuse::DialAnswered));
+    }
+    assert_eq!(
+        datagrams(&bench.feed([udp.send(b"still here")])),
+        [b"still here"]
+    );
 }

@@ -17,6 +17,8 @@ use crate::scenario::{Expected, FlowSpec, Scenario, StreamExpectation};
 
 mod lists;
 mod packets;
+#[cfg(test)]
+mod tests;
 
 /// What was found, and how much was looked at.
 #[derive(Debug, Default)]

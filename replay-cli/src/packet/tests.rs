@@ -331,6 +331,182 @@ fn a_replaced_payload_sets_the_lengths() {
     }
 }
 
+#[test]
+fn a_payload_is_cut_and_replaced_whatever_carries_it() {
+    for v6 in [false, true] {
+        let (source, destination) = ends(v6);
+        for mut bytes in [
+            segment(v6, SACK_AND_TIMES, b"abcdef"),
+            udp(source, destination, b"abcdef"),
+        ] {
+            let payload = |bytes: &[u8]| {
+                let packet = Packet::whole(bytes).unwrap();
+                assert_eq!(packet.total_len, bytes.len());
+                match packet.transport {
+                    Transport::Tcp(tcp) => tcp.payload.to_vec(),
+                    Transport::Udp(udp) => udp.payload.to_vec(),
+                    other => panic!("{other:?}"),
+                }
+            };
+            assert!(patch::cut_payload(&mut bytes, 1..4));
+            assert_eq!(payload(&bytes), b"bcd");
+            assert!(patch::cut_payload(&mut bytes, 0..99));
+            assert_eq!(payload(&bytes), b"bcd");
+            assert!(patch::set_payload(&mut bytes, b"as long as it likes"));
+            assert_eq!(payload(&bytes), b"as long as it likes");
+        }
+        let mut echo = icmp_echo(source.ip(), destination.ip(), false, 1, 2, b"abc");
+        let before = echo.clone();
+        assert!(!patch::cut_payload(&mut echo, 1..2) && !patch::set_payload(&mut echo, b"x"));
+        assert_eq!(echo, before, "no other payload is touched");
+    }
+}
+
+#[test]
+fn addresses_are_written_within_their_family_only() {
+    for v6 in [false, true] {
+        let mut bytes = segment(v6, &[], b"hello");
+        let (source, destination) = ends(v6);
+        let (foreign, _) = ends(!v6);
+        assert!(patch::set_addresses(
+            &mut bytes,
+            destination.ip(),
+            source.ip()
+        ));
+        assert!(!patch::set_addresses(&mut bytes, foreign.ip(), source.ip()));
+        assert!(!patch::set_addresses(
+            &mut bytes,
+            foreign.ip(),
+            foreign.ip()
+        ));
+        assert!(patch::repair_checksums(&mut bytes));
+        let packet = Packet::whole(&bytes).unwrap();
+        assert_eq!(
+            (packet.source, packet.destination),
+            (destination.ip(), source.ip())
+        );
+        assert!(packet.checksums().are_sound());
+    }
+}
+
+#[test]
+fn the_place_of_a_fragment_is_written_in_units_of_eight_octets() {
+    let mut bytes = segment(false, &[], b"hello");
+    for (offset, more) in [(0, true), (1480, true), (65_528, false)] {
+        let fragment = Fragment {
+            identification: 77,
+            offset,
+            more,
+        };
+        assert!(patch::set_fragment(&mut bytes, fragment));
+        assert_eq!(Packet::whole(&bytes).unwrap().fragment, Some(fragment));
+    }
+    let mut v6 = segment(true, &[], b"hello");
+    let none = Fragment {
+        identification: 0,
+        offset: 0,
+        more: false,
+    };
+    assert!(
+        !patch::set_fragment(&mut v6, none),
+        "its fragments are built"
+    );
+}
+
+#[test]
+fn flags_are_a_set_with_a_letter_for_each() {
+    let letters = "SFRPEW.U";
+    let all = letters
+        .chars()
+        .map(|letter| Flags::from_letter(letter).unwrap());
+    let all = all.fold(Flags(0), Flags::with);
+    assert_eq!((all, all.to_string().as_str()), (Flags(0xff), letters));
+    assert_eq!(Flags(0).to_string(), "-");
+    assert_eq!(Flags::from_letter('X'), None);
+    let synack = Flags::SYN.with(Flags::ACK);
+    assert_eq!(synack.with(Flags::SYN), synack);
+    assert_eq!(synack.without(Flags::SYN), Flags::ACK);
+    assert_eq!(synack.without(Flags::FIN), synack);
+    assert!(synack.contains(Flags::ACK) && !Flags::ACK.contains(synack));
+    let takes = ["-", "SFRPEW.U", "S.", "F.", ".", "P"].map(|text| {
+        let flags = text.chars().filter_map(Flags::from_letter);
+        flags.fold(Flags(0), Flags::with).sequence_len()
+    });
+    assert_eq!(takes, [0, 2, 1, 1, 0, 0]);
+}
+
+#[test]
+fn only_a_udp_checksum_that_comes_to_zero_is_sent_as_all_ones() {
+    let (source, destination) = ends(false);
+    let sum_of = |bytes: &[u8], at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+    // What the checksum lacks to zero is added by a word of the payload (RFC 768).
+    let word = sum_of(&udp(source, destination, &[0, 0]), 26).to_be_bytes();
+    let bytes = udp(source, destination, &word);
+    assert_eq!(sum_of(&bytes, 26), 0xffff);
+    assert_eq!(
+        Packet::whole(&bytes).unwrap().checksums().transport,
+        Checksum::Valid
+    );
+    let word = sum_of(&segment(false, &[], &[0, 0]), 36).to_be_bytes();
+    let bytes = segment(false, &[], &word);
+    assert_eq!(sum_of(&bytes, 36), 0);
+    assert_eq!(
+        Packet::whole(&bytes).unwrap().checksums().transport,
+        Checksum::Valid
+    );
+}
+
+#[test]
+fn a_header_that_the_packet_itself_lacks_is_malformed_not_cut() {
+    let (source, destination) = ends(false);
+    let echo = icmp_echo(source.ip(), destination.ip(), false, 1, 2, b"");
+    for (whole, header) in [
+        (segment(false, &[], b""), 20),
+        (udp(source, destination, b""), 8),
+        (echo, 8),
+    ] {
+        assert_eq!(whole.len(), 20 + header);
+        let there = Packet::whole(&whole).unwrap().transport;
+        let known = matches!(
+            there,
+            Transport::Tcp(_) | Transport::Udp(_) | Transport::Icmp(_)
+        );
+        assert!(known, "all of the header is there: {there:?}");
+        let cut = Packet::parse(&whole[..23], whole.len()).unwrap();
+        assert_eq!(cut.transport, Transport::Cut, "the capture lacks it");
+        let mut short = whole[..20 + header - 1].to_vec();
+        patch::set_lengths(&mut short);
+        let lacking = Packet::whole(&short).unwrap();
+        let wanted = Malformed::TransportShort {
+            protocol: lacking.protocol,
+            present: header - 1,
+        };
+        assert_eq!(lacking.transport, Transport::Malformed(wanted));
+    }
+}
+
+#[test]
+fn a_header_is_inserted_behind_a_chain_of_any_kinds() {
+    let chains: [&[(u8, Vec<u8>)]; 3] = [
+        // An authentication header counts in words of four octets.
+        &[(51, [&[0, 4][..], &[7; 22]].concat())],
+        // The second octet of a fragment header is reserved, and is no length.
+        &[(44, vec![0, 7, 0, 0, 0, 0, 0, 9]), (60, vec![0; 8])],
+        &[(0, [&[0, 2][..], &[0; 22]].concat()), (60, vec![0; 8])],
+    ];
+    for chain in chains {
+        let extended = with_extension_headers(&segment(true, &[], b"hello"), chain);
+        let length: usize = chain.iter().map(|(_, header)| header.len()).sum();
+        assert_eq!(build::last_next_header(&extended[..40 + length]), {
+            40 + length - chain.last().unwrap().1.len()
+        });
+        let again = with_extension_headers(&extended, &[(60, vec![0, 0, 1, 4, 0, 0, 0, 0])]);
+        let packet = Packet::whole(&again).unwrap();
+        assert_eq!(packet.transport_offset, 40 + length + 8);
+        assert_eq!(packet.tcp().unwrap().payload, b"hello");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn no_bytes_make_the_decoder_or_a_patch_panic(

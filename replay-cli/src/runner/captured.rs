@@ -568,3 +568,6 @@ impl<'a> Device<'a> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

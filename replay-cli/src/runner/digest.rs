@@ -181,6 +181,8 @@ mod tests {
     fn the_first_difference_is_named() {
         assert_eq!(run(10, None).difference(&run(10, None)), None);
         assert_eq!(run(10, None).difference(&run(10, Some(7))), Some(7));
+        assert_eq!(run(10, None).difference(&run(10, Some(0))), Some(0));
+        assert_eq!(run(9, None).difference(&run(10, None)), Some(9));
         assert_eq!(run(10, None).difference(&run(9, None)), Some(9));
     }
 
@@ -199,5 +201,24 @@ mod tests {
             (100_000 - long.stretch..=100_000).contains(&shorter),
             "{shorter}"
         );
+    }
+
+    #[test]
+    fn time_and_every_octet_count() {
+        let of = |now, bytes: &[u8]| {
+            let mut digest = Digest::default();
+            digest.output(now, &Seen::Frame(bytes.to_vec()));
+            digest
+        };
+        let one = of(5, b"ninebytes");
+        assert_eq!(one.difference(&of(5, b"ninebytes")), None);
+        for other in [
+            of(6, b"ninebytes"),
+            of(5, b"Ninebytes"),
+            of(5, b"ninebyteS"),
+            of(5, b"ninebytes\0"),
+        ] {
+            assert_eq!(one.difference(&other), Some(0));
+        }
     }
 }

@@ -146,3 +146,51 @@ impl FlowState {
         self.down.engine_isn
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_script_waits_for_is_said_with_what_came() {
+        let key = |proto| FlowKey {
+            proto,
+            client: "10.0.0.2:1".parse().unwrap(),
+            server: "192.0.2.1:2".parse().unwrap(),
+        };
+        let mut flow = FlowState::new(FlowId::from_bits(0), key(Proto::Tcp), 1, 0);
+        assert_eq!(flow.waits_for(), "the dialer's script is through");
+        let content = Content::Owned(b"x".to_vec().into());
+        flow.script.actions = vec![
+            Action::Read(9),
+            Action::ReadEof,
+            Action::Send(content),
+            Action::Shutdown,
+        ];
+        flow.upstream = b"1234567".to_vec();
+        flow.script.read = 5;
+        let said: Vec<String> = (0..4)
+            .map(|next| {
+                flow.script.next = next;
+                flow.waits_for()
+            })
+            .collect();
+        assert_eq!(
+            said,
+            [
+                "the dialer waits at step 1 of 4 for 9 of the device, of which 2 came",
+                "the dialer waits at step 2 of 4 for the device's end, which the engine has not passed on",
+                "the dialer sends at step 3 of 4, and the engine takes no more",
+                "the dialer is at step 4 of 4",
+            ]
+        );
+        let mut flow = FlowState::new(FlowId::from_bits(0), key(Proto::Udp), 1, 0);
+        flow.script.actions = vec![Action::Read(3)];
+        flow.upstream = vec![0; 2000];
+        flow.upstream_datagrams = 2;
+        assert!(
+            flow.waits_for()
+                .ends_with("for 3 of the device, of which 2 came")
+        );
+    }
+}

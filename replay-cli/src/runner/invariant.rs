@@ -181,3 +181,112 @@ fn what_it_has(tcp: &Tcp<'_>) -> String {
     }
     has.join(" and ")
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::{Close, FlowId};
+
+    use super::*;
+    use crate::packet::Seq;
+    use crate::packet::build::{TcpSpec, tcp};
+
+    /// A flow whose remote has sent `abcdef`, whose device has sent 10 units and offers room up to unit 5.
+    fn flow() -> FlowState {
+        let key = FlowKey {
+            proto: Proto::Tcp,
+            client: "10.0.0.2:1".parse().unwrap(),
+            server: "192.0.2.1:2".parse().unwrap(),
+        };
+        let mut flow = FlowState::new(FlowId::from_bits(0), key, 1, 0);
+        flow.sent = b"abcdef".to_vec();
+        flow.down.device_isn = Some(Seq(1000));
+        flow.down.device_edge = 10;
+        flow.down.offered_to = Some(5);
+        flow
+    }
+
+    /// The beginnings of what is wrong with a segment whose payload stands at `at`.
+    fn wrong(flow: &FlowState, at: u64, acked: u32, flags: &str, payload: &[u8]) -> Vec<String> {
+        let letters = flags
+            .chars()
+            .map(|letter| Flags::from_letter(letter).unwrap());
+        let bytes = tcp(&TcpSpec {
+            acknowledgement: Seq(1000 + acked),
+            flags: letters.fold(Flags(0), Flags::with),
+            payload,
+            ..TcpSpec::new(flow.key.server, flow.key.client)
+        });
+        let packet = Packet::whole(&bytes).unwrap();
+        let problems = segment(flow, Some(at), packet.tcp().unwrap(), true);
+        let start = |text: String| text.split(',').next().unwrap_or_default().to_owned();
+        problems.into_iter().map(start).collect()
+    }
+
+    #[test]
+    fn octets_that_the_remote_never_sent_are_noticed() {
+        let flow = flow();
+        assert_eq!(wrong(&flow, 1, 10, ".", b"abcd"), [""; 0]);
+        assert_eq!(
+            wrong(&flow, 1, 10, ".", b"abXd"),
+            ["octets 1 to 5 toward the device differ from what the remote sent"]
+        );
+        assert_eq!(
+            wrong(&flow, 6, 10, ".", b"fg")[0],
+            "octets 6 to 8 toward the device"
+        );
+        let mut undialed = flow;
+        undialed.undialed = true;
+        assert_eq!(wrong(&undialed, 1, 10, ".", b"its own"), [""; 0]);
+    }
+
+    #[test]
+    fn text_ends_at_the_window_but_for_a_probe_of_one_octet() {
+        let flow = flow();
+        assert_eq!(wrong(&flow, 5, 10, ".", b"e"), [""; 0], "a probe");
+        assert_eq!(wrong(&flow, 4, 10, ".", b"de"), ["octets up to 6"]);
+    }
+
+    #[test]
+    fn acknowledgements_of_what_was_not_sent_are_noticed_unless_a_reset_repeats_them() {
+        let flow = flow();
+        assert_eq!(
+            wrong(&flow, 1, 11, ".", b""),
+            ["an acknowledgement of octet 11"]
+        );
+        assert_eq!(wrong(&flow, 1, 11, "R.", b""), [""; 0]);
+        assert_eq!(wrong(&flow, 1, 11, "R", b""), [""; 0]);
+    }
+
+    #[test]
+    fn after_the_close_nothing_but_bare_segments_may_come() {
+        let mut flow = flow();
+        let ended = |how| Close {
+            by: By::Engine,
+            how,
+        };
+        flow.closed = Some((0, ended(How::Idle)));
+        assert_eq!(wrong(&flow, 1, 10, ".", b""), [""; 0]);
+        assert_eq!(wrong(&flow, 1, 10, "R.", b""), [""; 0]);
+        for (flags, payload, what) in [
+            ("S.", &b""[..], "a segment with a SYN after the close"),
+            ("F.", b"", "a segment with a FIN after the close"),
+            (".", b"abc", "a segment with 3 octets after the close"),
+        ] {
+            assert_eq!(wrong(&flow, 1, 10, flags, payload), [what]);
+        }
+    }
+
+    #[test]
+    fn a_frame_is_held_against_the_mtu_and_its_own_checksums() {
+        let ends = ["192.0.2.1:80", "10.0.0.2:40000"].map(|end| end.parse().unwrap());
+        let mut bytes = tcp(&TcpSpec::new(ends[0], ends[1]));
+        assert_eq!(frame(&bytes, 40), [""; 0]);
+        assert_eq!(
+            frame(&bytes, 39),
+            ["a frame of 40 octets, above the MTU of 39"]
+        );
+        bytes[25] ^= 1;
+        assert_eq!(frame(&bytes, 40), ["a frame with a wrong checksum"]);
+        assert!(frame(&bytes[..19], 40)[0].starts_with("a frame that is no IP packet"));
+    }
+}

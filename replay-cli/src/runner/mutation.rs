@@ -185,3 +185,50 @@ impl Mutation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::build::{TcpSpec, tcp, udp};
+
+    fn emitted(bytes: Vec<u8>) -> Emitted {
+        Emitted {
+            at: 5,
+            bytes,
+            flow: Some(0),
+        }
+    }
+
+    #[test]
+    fn a_frame_is_changed_in_what_the_change_says_and_nowhere_else() {
+        let ends = ["192.0.2.1:80", "10.0.0.2:40000"].map(|end| end.parse().unwrap());
+        let mut spec = TcpSpec::new(ends[0], ends[1]);
+        spec.payload = b"text";
+        let (segment, datagram) = (tcp(&spec), udp(ends[0], ends[1], b"text"));
+        for change in FrameChange::ALL {
+            for bytes in [&segment, &datagram] {
+                let seen = change.apply(emitted(bytes.clone()));
+                let count = match change {
+                    FrameChange::Drop => 0,
+                    FrameChange::Duplicate => 2,
+                    _ => 1,
+                };
+                assert_eq!(seen.len(), count, "{change:?}");
+                let late = u64::from(change == FrameChange::Delay) * 1_000_000;
+                assert!(seen.iter().all(|seen| seen.at == 5 + late));
+                let altered: Vec<usize> = seen
+                    .iter()
+                    .flat_map(|seen| seen.bytes.iter().zip(bytes).enumerate())
+                    .filter_map(|(at, (a, b))| (a != b).then_some(at))
+                    .collect();
+                let wanted: &[usize] = match change {
+                    FrameChange::FlipReset | FrameChange::FlipPush if bytes == &segment => &[33],
+                    FrameChange::Shift if bytes == &segment => &[27],
+                    FrameChange::FlipReset | FrameChange::FlipPush | FrameChange::Shift => &[31],
+                    _ => &[],
+                };
+                assert_eq!(altered, wanted, "{change:?}");
+            }
+        }
+    }
+}

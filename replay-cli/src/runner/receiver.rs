@@ -140,3 +140,76 @@ impl Receiver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::Packet;
+    use crate::packet::build::{TcpSpec, tcp};
+
+    const ISN: Seq = Seq(u32::MAX - 2);
+
+    /// A segment of the engine's whose first octet is this unit, received.
+    fn receive(receiver: &mut Receiver, at: u32, flags: Flags, payload: &[u8]) {
+        let ends = ["192.0.2.1:80", "10.0.0.2:40000"].map(|end| end.parse().unwrap());
+        let bytes = tcp(&TcpSpec {
+            sequence: ISN.plus(at),
+            acknowledgement: Seq(1000),
+            flags: Flags::ACK.with(flags),
+            window: 500,
+            payload,
+            ..TcpSpec::new(ends[0], ends[1])
+        });
+        let packet = Packet::whole(&bytes).unwrap();
+        let segment = packet.tcp().unwrap();
+        let at = receiver.note_emitted(segment).unwrap();
+        receiver.receive(at, segment);
+    }
+
+    fn opened() -> Receiver {
+        let mut receiver = Receiver {
+            device_isn: Some(Seq(999)),
+            device_edge: 1,
+            ..Receiver::default()
+        };
+        assert_eq!(receiver.contiguous(), 0);
+        receive(&mut receiver, 0, Flags::SYN, b"");
+        receiver
+    }
+
+    #[test]
+    fn octets_in_any_order_and_any_cut_are_one_stream() {
+        let orders: [&[(u32, &[u8])]; 4] = [
+            &[(1, b"abc"), (4, b"def"), (7, b"g")],
+            &[(7, b"g"), (4, b"def"), (1, b"abc")],
+            // Again, longer, and over what is there.
+            &[(4, b"d"), (4, b"def"), (4, b"d"), (1, b"abcd"), (6, b"fg")],
+            &[(1, b"abcdefg"), (2, b"bc"), (7, b"g")],
+        ];
+        for order in orders {
+            let mut receiver = opened();
+            for (at, payload) in order {
+                receive(&mut receiver, *at, Flags(0), payload);
+            }
+            assert_eq!(receiver.bytes, b"abcdefg", "{order:?}");
+            assert_eq!((receiver.contiguous(), receiver.emitted), (8, 8));
+        }
+    }
+
+    #[test]
+    fn a_fin_counts_once_all_before_it_is_there() {
+        let mut receiver = opened();
+        receive(&mut receiver, 4, Flags::FIN, b"de");
+        assert_eq!((receiver.fin, receiver.contiguous()), (Some(6), 1));
+        receive(&mut receiver, 1, Flags(0), b"abc");
+        assert_eq!((receiver.contiguous(), receiver.emitted), (7, 7));
+        receive(&mut receiver, 1, Flags::RST, b"");
+        assert!(receiver.reset);
+    }
+
+    #[test]
+    fn the_engines_acknowledgement_and_window_are_known_in_units_of_the_device() {
+        let receiver = opened();
+        assert_eq!((receiver.acked, receiver.room_to), (1, 501));
+    }
+}

@@ -59,3 +59,29 @@ fn net(network: Network, family: u8) -> Network {
         prefix,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_has_as_many_addresses_in_its_twin_and_the_way_back_is_the_same() {
+        for (text, prefix) in [("198.51.100.0", 24), ("0.0.0.0", 0), ("192.0.2.1", 32)] {
+            let network = Network {
+                address: text.parse().unwrap(),
+                prefix,
+            };
+            let twin = net(network, 6);
+            assert_eq!(twin.prefix, 96 + prefix);
+            let inside = endpoint(format!("{text}:7").parse().unwrap(), 6);
+            assert!(inside.is_ipv6() && twin.contains(inside.ip()));
+            assert_eq!((net(twin, 4), net(network, 4)), (network, network));
+        }
+        let outside = address("198.51.101.1".parse().unwrap(), 6);
+        let network = Network {
+            address: "198.51.100.0".parse().unwrap(),
+            prefix: 24,
+        };
+        assert!(!net(network, 6).contains(outside));
+    }
+}

@@ -45,14 +45,25 @@ def results(kind, *rounds):
     return [line for path in paths if os.path.exists(path) for line in read(path)]
 
 
-UNITS = ("engine", "checker")
-if command == "sample":
-    order = sorted(mutants, key=lambda mutant: hashlib.sha256(f"{seed} {mutant[1]}".encode()).hexdigest())
-    part, parts = map(int, shard.split("/"))
-    sample = order[: int(count)][part::parts]
+def write_sample(sample):
     open(f"{out}/sample.txt", "w").write("".join(f"{name}\n" for _, name in sample))
     write_patterns("engine", [line for line, _ in sample if line.startswith("engine/")])
     write_patterns("checker", [line for line, _ in sample if line.startswith("replay-cli/")])
+
+
+UNITS = ("engine", "checker")
+if command == "named":
+    wanted = read(sys.argv[7])
+    by_name = {name: line for line, name in mutants}
+    for name in wanted:
+        if name not in by_name:
+            print(f"{sys.argv[7]} names no mutant: {name}", file=sys.stderr)
+    write_sample([(by_name[name], name) for name in wanted if name in by_name])
+elif command == "sample":
+    order = sorted(mutants, key=lambda mutant: hashlib.sha256(f"{seed} {mutant[1]}".encode()).hexdigest())
+    part, parts = map(int, shard.split("/"))
+    sample = order[: int(count)][part::parts]
+    write_sample(sample)
     print(f"{len(mutants)} mutants, {len(sample)} of a sample of {count} with seed {seed}, shard {shard}", file=sys.stderr)
 elif command == "missed":
     write_patterns("scenarios", results("missed", *UNITS))

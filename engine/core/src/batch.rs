@@ -78,6 +78,21 @@ impl FrameBatch {
         fill(self.arena.get_mut(start..end).unwrap_or_default())
     }
 
+    /// Appends a frame of at most `max` bytes that `fill` writes in place, if it says how many: for a device that is read
+    /// without knowing. The slice holds leftovers. Says whether a frame was appended.
+    pub fn push_up_to(&mut self, max: usize, fill: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
+        let len = self.push_with(max, fill);
+        match len {
+            Some(len) => {
+                self.resize_last(len.min(max));
+            }
+            None => {
+                self.ends.pop();
+            }
+        }
+        len.is_some()
+    }
+
     /// Appends a copy of `frame`.
     pub fn push(&mut self, frame: &[u8]) {
         self.push_with(frame.len(), |space| space.copy_from_slice(frame));
@@ -334,6 +349,18 @@ mod tests {
         });
         assert_eq!(seen, 5);
         assert_eq!(all(batch.take(1)), [[9; 5]]);
+    }
+
+    #[test]
+    fn a_frame_whose_length_turns_out_late_takes_no_more_room_than_that() {
+        let mut batch = batch(&[b"one"]);
+        let two = |space: &mut [u8]| {
+            space[..3].copy_from_slice(b"two");
+            Some(3)
+        };
+        assert!(batch.push_up_to(1500, two) && !batch.push_up_to(1500, |_| None));
+        batch.push(b"three");
+        assert_eq!(all(batch.take(9)), [&b"one"[..], b"two", b"three"]);
     }
 
     #[test]

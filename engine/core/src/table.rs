@@ -24,6 +24,13 @@ impl FlowId {
         (self.generation as u64) << 32 | self.slot as u64
     }
 
+    /// An index for tables of the host: no two live flows have the same one, and a flow gets the one that was given back
+    /// last, or else one more than there were. A later flow may have it again; compare the whole handle.
+    #[must_use]
+    pub const fn slot(self) -> usize {
+        self.slot as usize
+    }
+
     /// The handle back from [`FlowId::to_bits`]; any number is safe, a wrong one is stale.
     #[must_use]
     #[expect(

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use engine::Frames;
+use engine::{FrameBatch, Frames};
 use tun_rs::{AsyncDevice, DeviceBuilder};
 
 use crate::turn::Mailbox;
@@ -78,30 +78,28 @@ impl Tun {
     /// # Errors
     /// What ended it.
     pub async fn read_into(&self, mailbox: &Mailbox) -> io::Result<()> {
-        let mut space = vec![0; BATCH * (usize::from(self.mtu) + 4).min(LONGEST)];
-        let each = space.len() / BATCH;
+        let each = (usize::from(self.mtu) + 4).min(LONGEST);
+        let mut batch = FrameBatch::new();
         loop {
             self.device.readable().await?;
-            let mut lengths = [0; BATCH];
-            let mut count = 0;
-            let mut drained = false;
-            for (place, length) in space.chunks_mut(each).zip(&mut lengths) {
-                match self.device.try_recv(place) {
-                    Ok(read) => *length = read,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        drained = true;
-                        break;
+            // The device writes where the engine reads: the batch is lent to the ring as it is.
+            let mut refusal = None;
+            while refusal.is_none() && batch.len() < BATCH {
+                batch.push_up_to(each, |place| match self.device.try_recv(place) {
+                    Ok(read) => Some(read),
+                    Err(error) => {
+                        refusal = Some(error);
+                        None
                     }
-                    Err(error) => return Err(error),
-                }
-                count += 1;
+                });
             }
-            let frames = space.chunks(each).zip(lengths).take(count);
-            mailbox.frames(frames.filter_map(|(place, length)| place.get(..length)));
-            if !drained {
-                tokio::task::yield_now().await;
+            mailbox.batch(&mut batch);
+            match refusal {
+                None => tokio::task::yield_now().await,
+                Some(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Some(error) => return Err(error),
             }
-            while !mailbox.has_room(BATCH, space.len()) {
+            while !mailbox.has_room(BATCH, BATCH * each) {
                 tokio::task::yield_now().await;
             }
         }

@@ -24,6 +24,7 @@
 //! **When to run again** is what [`Turn::run`] returns; a wake from the mailbox is earlier than that. An engine with
 //! nothing owed asks for its idle limits only, so an idle device is not woken.
 
+mod flows;
 mod host;
 mod inbox;
 mod limits;
@@ -207,6 +208,7 @@ impl Turn {
         let (path_changes, addresses_lost, resolutions) = {
             let mut state = self.mailbox.state();
             state.looked();
+            state.turning = true;
             state.ring.refill(&mut self.front);
             let resolutions = core::mem::take(&mut state.resolutions);
             let addresses_lost = core::mem::take(&mut state.addresses_lost);
@@ -238,9 +240,9 @@ impl Turn {
         let mut frames = 0;
         while open && frames < self.limits.turn_frames && !self.front.is_empty() {
             let chunk = self.front.take(CHUNK);
-            frames += CHUNK;
+            frames += chunk.len();
             if let Some(tap) = &mut self.tap {
-                for frame in chunk.clone() {
+                for frame in chunk {
                     tap.crossed(now, Crossing::FrameIn(frame));
                 }
             }
@@ -276,7 +278,7 @@ impl Turn {
         let mut state = self.mailbox.state();
         loop {
             let (flow, since) = state.ready.pop_front()?;
-            if let Some(inbox) = state.flows.get_mut(&flow) {
+            if let Some(inbox) = state.flows.get_mut(flow) {
                 self.stats.inbox_wait.record(now.since(since));
                 return Some((flow, inbox.take()));
             }
@@ -305,11 +307,11 @@ impl Turn {
             news = News::default();
         }
         let mut state = self.mailbox.state();
-        let Some(inbox) = state.flows.get_mut(&flow) else {
-            state.recycle(news.into_buffer());
+        let Some(inbox) = state.flows.get_mut(flow) else {
+            state.recycle(news.into_buffers());
             return fed;
         };
-        inbox.waits |= !news.data().is_empty();
+        inbox.waits |= news.has_stream();
         let spare = inbox.put_back(news);
         let resume = inbox.resumes(self.limits.inbox_bytes);
         state.recycle(spare);
@@ -347,7 +349,7 @@ impl Turn {
             }
             None => {}
         }
-        if !news.data().is_empty() {
+        if news.has_stream() {
             if let Some(tap) = &mut self.tap {
                 let seen = self.offered.remove(&flow).unwrap_or(0);
                 if let Some(fresh) = news.data().get(seen..).filter(|fresh| !fresh.is_empty()) {
@@ -362,19 +364,18 @@ impl Turn {
             news.took(taken);
         }
         for _ in 0..DATAGRAMS {
-            let Some((from, payload)) = news.datagrams.pop_front() else {
+            let Some((from, payload)) = news.datagram() else {
                 break;
             };
-            self.cross(now, Crossing::Datagram(flow, from, &payload));
+            cross(&mut self.tap, now, Crossing::Datagram(flow, from, payload));
             match from {
-                Some(from) => self
-                    .engine
-                    .remote_datagram_from(now, flow, from, &payload)?,
-                None => self.engine.remote_datagram(now, flow, &payload)?,
+                Some(from) => self.engine.remote_datagram_from(now, flow, from, payload)?,
+                None => self.engine.remote_datagram(now, flow, payload)?,
             };
             *fed += payload.len();
+            news.told_datagram();
         }
-        if news.data().is_empty() && news.datagrams.is_empty() {
+        if news.is_told() {
             let eof = core::mem::take(&mut news.eof).then_some(RemoteEnd::Eof);
             for end in eof.into_iter().chain(news.broken.take()) {
                 self.cross(now, Crossing::Ended(flow, end));
@@ -392,7 +393,7 @@ impl Turn {
             }
             self.lingers.pop_first();
             let mut state = self.mailbox.state();
-            if let Some(inbox) = state.flows.get_mut(&flow)
+            if let Some(inbox) = state.flows.get_mut(flow)
                 && inbox.waits
             {
                 self.stats.lingered_bytes += inbox.discard() as u64;
@@ -468,7 +469,7 @@ impl Turn {
                 }
                 Output::Resume { flow, .. } => {
                     let mut state = self.mailbox.state();
-                    if let Some(inbox) = state.flows.get_mut(&flow) {
+                    if let Some(inbox) = state.flows.get_mut(flow) {
                         inbox.waits = false;
                     }
                     state.enqueue(flow, || now);
@@ -549,7 +550,11 @@ impl Turn {
 
     /// Tells the host of new losses, and everybody of the numbers.
     fn publish<H: Host + ?Sized>(&mut self, host: &mut H) {
-        let losses = self.mailbox.state().losses;
+        let losses = {
+            let mut state = self.mailbox.state();
+            state.turning = false;
+            state.losses
+        };
         losses.tell(&mut self.stats);
         let told = core::mem::replace(&mut self.told, losses);
         let frames = losses.overflow_frames - told.overflow_frames;

@@ -36,15 +36,32 @@ pub(crate) struct Inbox {
 pub(crate) struct News {
     pub(crate) dial: Option<DialResult>,
     pub(crate) blocked: Option<bool>,
+    /// The stream, or the payloads of the datagrams back to back.
     data: Vec<u8>,
     /// Octets of `data` that the engine has taken.
     read: usize,
-    pub(crate) datagrams: VecDeque<(Option<SocketAddr>, Vec<u8>)>,
-    datagram_cost: usize,
+    datagrams: VecDeque<Datagram>,
     pub(crate) eof: bool,
     pub(crate) broken: Option<RemoteEnd>,
     /// A break waits behind bytes that the engine has no room for.
     pub(crate) lingers: bool,
+}
+
+/// One datagram that waits: where it came from, if not from where the flow was dialed to, and its length.
+pub(crate) type Datagram = (Option<SocketAddr>, usize);
+
+/// Empty buffers of an inbox, for the next one that needs them.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    data: Vec<u8>,
+    datagrams: VecDeque<Datagram>,
+}
+
+impl Buffers {
+    /// Octets they hold on to.
+    pub(crate) fn capacity(&self) -> usize {
+        self.data.capacity() + self.datagrams.capacity() * size_of::<Datagram>()
+    }
 }
 
 impl Inbox {
@@ -93,19 +110,19 @@ impl Inbox {
         if self.check(Proto::Tcp).is_err() {
             return 0;
         }
-        limit.saturating_sub(self.lent + self.news.data().len())
+        limit.saturating_sub(self.lent + self.news.cost())
     }
 
     pub(crate) fn push_data(
         &mut self,
         bytes: &[u8],
         limit: usize,
-        spare: &mut Vec<Vec<u8>>,
+        spare: &mut Vec<Buffers>,
     ) -> Result<usize, Misuse> {
         self.check(Proto::Tcp)?;
         let count = self.room(limit).min(bytes.len());
-        if count > 0 && self.news.data.capacity() == 0 {
-            self.news.data = spare.pop().unwrap_or_default();
+        if count > 0 {
+            self.news.equip(spare);
         }
         self.news.extend(bytes.get(..count).unwrap_or(&[]));
         self.starved |= count < bytes.len();
@@ -117,15 +134,16 @@ impl Inbox {
         from: Option<SocketAddr>,
         payload: &[u8],
         limit: usize,
+        spare: &mut Vec<Buffers>,
     ) -> Result<bool, Misuse> {
         self.check(Proto::Udp)?;
-        let cost = payload.len() + DATAGRAM_COST;
-        let held = self.lent + self.news.datagram_cost;
-        if held > 0 && held + cost > limit {
+        let held = self.lent + self.news.cost();
+        if held > 0 && held + payload.len() + DATAGRAM_COST > limit {
             return Ok(false);
         }
-        self.news.datagram_cost += cost;
-        self.news.datagrams.push_back((from, payload.to_vec()));
+        self.news.equip(spare);
+        self.news.extend(payload);
+        self.news.datagrams.push_back((from, payload.len()));
         Ok(true)
     }
 
@@ -149,13 +167,11 @@ impl Inbox {
         let News {
             dial,
             blocked,
-            datagrams,
             eof,
             broken,
             ..
         } = &self.news;
-        let stream =
-            !self.news.data().is_empty() || !datagrams.is_empty() || *eof || broken.is_some();
+        let stream = !self.news.is_told() || *eof || broken.is_some();
         dial.is_some() || blocked.is_some() || (stream && !self.waits) || self.starts_to_linger()
     }
 
@@ -176,25 +192,23 @@ impl Inbox {
                 ..News::default()
             };
         }
-        self.lent = self.news.data().len() + self.news.datagram_cost;
+        self.lent = self.news.cost();
         core::mem::take(&mut self.news)
     }
 
     /// Puts back what the engine did not take, before what has come meanwhile; gives back a buffer not needed.
-    pub(crate) fn put_back(&mut self, mut rest: News) -> Vec<u8> {
+    pub(crate) fn put_back(&mut self, mut rest: News) -> Buffers {
         self.lent = 0;
-        if !rest.data().is_empty() {
+        if !rest.is_told() {
             rest.extend(self.news.data());
+            rest.datagrams.append(&mut self.news.datagrams);
             core::mem::swap(&mut self.news.data, &mut rest.data);
+            core::mem::swap(&mut self.news.datagrams, &mut rest.datagrams);
             self.news.read = rest.read;
-        }
-        while let Some(datagram) = rest.datagrams.pop_back() {
-            self.news.datagram_cost += datagram.1.len() + DATAGRAM_COST;
-            self.news.datagrams.push_front(datagram);
         }
         self.news.eof |= rest.eof;
         self.news.broken = self.news.broken.or(rest.broken);
-        rest.data
+        rest.into_buffers()
     }
 
     /// Room to tell the host of, if it waits for that and half of the inbox is free.
@@ -215,12 +229,51 @@ impl Inbox {
         count
     }
 
-    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
-        core::mem::take(&mut self.news.data)
+    pub(crate) fn take_buffers(&mut self) -> Buffers {
+        core::mem::take(&mut self.news).into_buffers()
     }
 }
 
 impl News {
+    /// Whether the engine has been told all bytes and datagrams.
+    pub(crate) fn is_told(&self) -> bool {
+        self.data().is_empty() && self.datagrams.is_empty()
+    }
+
+    /// Whether bytes of a stream wait.
+    pub(crate) fn has_stream(&self) -> bool {
+        !self.data().is_empty() && self.datagrams.is_empty()
+    }
+
+    /// The datagram to be told next.
+    pub(crate) fn datagram(&self) -> Option<(Option<SocketAddr>, &[u8])> {
+        let (from, len) = *self.datagrams.front()?;
+        Some((from, self.data().get(..len)?))
+    }
+
+    /// The engine was told of the next datagram.
+    pub(crate) fn told_datagram(&mut self) {
+        if let Some((_, len)) = self.datagrams.pop_front() {
+            self.took(len);
+        }
+    }
+
+    /// Octets that the waiting bytes and datagrams count for.
+    fn cost(&self) -> usize {
+        self.data().len() + self.datagrams.len() * DATAGRAM_COST
+    }
+
+    /// Takes spare buffers if it has none.
+    fn equip(&mut self, spare: &mut Vec<Buffers>) {
+        if self.data.capacity() == 0
+            && self.datagrams.is_empty()
+            && let Some(buffers) = spare.pop()
+        {
+            self.data = buffers.data;
+            self.datagrams = buffers.datagrams;
+        }
+    }
+
     /// Bytes of the far side that the engine has not taken.
     pub(crate) fn data(&self) -> &[u8] {
         self.data.get(self.read..).unwrap_or(&[])
@@ -235,9 +288,16 @@ impl News {
         }
     }
 
-    /// The buffer, whatever it holds.
-    pub(crate) fn into_buffer(self) -> Vec<u8> {
-        self.data
+    /// The buffers, without what they hold.
+    pub(crate) fn into_buffers(self) -> Buffers {
+        let Self {
+            mut data,
+            mut datagrams,
+            ..
+        } = self;
+        data.clear();
+        datagrams.clear();
+        Buffers { data, datagrams }
     }
 
     fn extend(&mut self, bytes: &[u8]) {

@@ -1,20 +1,27 @@
 //! What comes in from other threads, or from the host within its calls: bounded, ordered, without the engine.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use engine::{DialResult, FlowId, FlowKey, Micros, Misuse, QueryId, RemoteEnd, Resolution};
+use engine::{
+    DialResult, FlowId, FlowKey, FrameBatch, Micros, Misuse, QueryId, RemoteEnd, Resolution,
+};
 
-use super::inbox::Inbox;
+use super::flows::Flows;
+use super::inbox::{Buffers, Inbox};
 use super::limits::Limits;
 use super::ring::FrameRing;
 use crate::clock::Clock;
 use crate::stats::{Snapshot, Stats};
 
-/// Empty buffers kept for the next inbox that needs one.
+/// Empty buffers kept for the next inbox that needs some, however large they have grown.
 const SPARE: usize = 16;
+
+/// Small ones kept beside them, for many flows with little to say; and how small.
+const SPARE_SMALL: usize = 128;
+const SMALL: usize = 4096;
 
 /// Answers to queries that may wait for a turn: far above any useful
 /// [`Config::resolve_limit`](engine::Config::resolve_limit).
@@ -44,7 +51,7 @@ pub struct Mailbox {
 pub(crate) struct State {
     pub(crate) ring: FrameRing,
     /// Live flows.
-    pub(crate) flows: BTreeMap<FlowId, Inbox>,
+    pub(crate) flows: Flows,
     /// Flows with something to say, each once, and since when they stand here.
     pub(crate) ready: VecDeque<(FlowId, Micros)>,
     pub(crate) path_changes: usize,
@@ -54,7 +61,9 @@ pub(crate) struct State {
     pub(crate) resolutions: VecDeque<(QueryId, Resolution)>,
     /// When the first news came since the owner looked, other than frames.
     pub(crate) since: Option<Micros>,
-    pub(crate) spare: Vec<Vec<u8>>,
+    pub(crate) spare: Vec<Buffers>,
+    /// A turn runs.
+    pub(crate) turning: bool,
     /// Whether the owner was woken since it looked last.
     signalled: bool,
     pub(crate) stopped: bool,
@@ -100,13 +109,14 @@ impl Mailbox {
         Self {
             state: Mutex::new(State {
                 ring: FrameRing::new(limits.ring_frames, limits.ring_bytes),
-                flows: BTreeMap::new(),
+                flows: Flows::default(),
                 ready: VecDeque::new(),
                 path_changes: 0,
                 addresses_lost: BTreeSet::new(),
                 resolutions: VecDeque::new(),
                 since: None,
                 spare: Vec::new(),
+                turning: false,
                 signalled: false,
                 stopped: false,
                 losses: Losses::default(),
@@ -146,6 +156,26 @@ impl Mailbox {
         taken
     }
 
+    /// Several frames of the device, without a copy where that is possible: the ring takes the batch as it is, and leaves
+    /// an empty one for the next frames. Else it is as [`Mailbox::frames`] with all of them; the batch is empty afterwards
+    /// in either case.
+    pub fn batch(&self, batch: &mut FrameBatch) -> usize {
+        let count = batch.len();
+        if count == 0 {
+            return 0;
+        }
+        {
+            let mut state = self.state();
+            if !state.stopped && state.ring.swap(|| self.clock.now(), batch) {
+                state.losses.ring_frames += count as u64;
+                state.losses.high_water = state.losses.high_water.max(state.ring.bytes() as u64);
+                self.signal(state);
+                return count;
+            }
+        }
+        self.frames(batch.take(usize::MAX))
+    }
+
     /// Whether `frames` of `bytes` octets together would be taken now: for a reader that can leave them where they are.
     #[must_use]
     pub fn has_room(&self, frames: usize, bytes: usize) -> bool {
@@ -173,7 +203,7 @@ impl Mailbox {
             losses,
             ..
         } = &mut *state;
-        let inbox = flows.get_mut(&flow).ok_or(Misuse::StaleFlow)?;
+        let inbox = flows.get_mut(flow).ok_or(Misuse::StaleFlow)?;
         let taken = inbox.push_data(bytes, self.inbox_bytes, spare)?;
         losses.refused_bytes += (bytes.len() - taken) as u64;
         self.enqueue(state, flow);
@@ -188,7 +218,7 @@ impl Mailbox {
     /// The flow has ended.
     pub fn room(&self, flow: FlowId) -> Result<usize, Misuse> {
         let mut state = self.state();
-        let inbox = state.flows.get_mut(&flow).ok_or(Misuse::StaleFlow)?;
+        let inbox = state.flows.get_mut(flow).ok_or(Misuse::StaleFlow)?;
         let room = inbox.room(self.inbox_bytes);
         inbox.starved |= room == 0;
         Ok(room)
@@ -206,9 +236,14 @@ impl Mailbox {
         payload: &[u8],
     ) -> Result<bool, Misuse> {
         let mut state = self.state();
-        let State { flows, losses, .. } = &mut *state;
-        let inbox = flows.get_mut(&flow).ok_or(Misuse::StaleFlow)?;
-        let taken = inbox.push_datagram(from, payload, self.inbox_bytes)?;
+        let State {
+            flows,
+            spare,
+            losses,
+            ..
+        } = &mut *state;
+        let inbox = flows.get_mut(flow).ok_or(Misuse::StaleFlow)?;
+        let taken = inbox.push_datagram(from, payload, self.inbox_bytes, spare)?;
         losses.dropped_datagrams += u64::from(!taken);
         self.enqueue(state, flow);
         Ok(taken)
@@ -306,14 +341,16 @@ impl Mailbox {
         change: impl FnOnce(&mut Inbox) -> Result<(), Misuse>,
     ) -> Result<(), Misuse> {
         let mut state = self.state();
-        let inbox = state.flows.get_mut(&flow).ok_or(Misuse::StaleFlow)?;
+        let inbox = state.flows.get_mut(flow).ok_or(Misuse::StaleFlow)?;
         change(inbox)?;
         self.enqueue(state, flow);
         Ok(())
     }
 
     fn enqueue(&self, mut state: MutexGuard<'_, State>, flow: FlowId) {
-        if let Some(at) = state.enqueue(flow, || self.clock.now()) {
+        // Within a turn one look at the clock must do: the host answers for many flows at once.
+        let earlier = state.since.filter(|_| state.turning);
+        if let Some(at) = state.enqueue(flow, || earlier.unwrap_or_else(|| self.clock.now())) {
             state.since.get_or_insert(at);
             self.signal(state);
         }
@@ -339,7 +376,7 @@ impl Mailbox {
 impl State {
     /// Puts a flow into the queue if it has something to say and does not wait there; tells when, if it now does.
     pub(crate) fn enqueue(&mut self, flow: FlowId, now: impl FnOnce() -> Micros) -> Option<Micros> {
-        let inbox = self.flows.get_mut(&flow)?;
+        let inbox = self.flows.get_mut(flow)?;
         if inbox.queued || !inbox.has_news() {
             return None;
         }
@@ -351,7 +388,7 @@ impl State {
 
     pub(crate) fn open(&mut self, flow: FlowId, key: FlowKey) {
         if !self.stopped {
-            self.flows.insert(flow, Inbox::new(key));
+            self.flows.insert(flow, key);
         }
     }
 
@@ -359,7 +396,7 @@ impl State {
     pub(crate) fn stop(&mut self) {
         self.stopped = true;
         self.signalled = false;
-        self.flows = BTreeMap::new();
+        self.flows = Flows::default();
         self.ready = VecDeque::new();
         self.spare = Vec::new();
         self.ring.clear();
@@ -371,16 +408,17 @@ impl State {
 
     /// Forgets a flow and what it had to say.
     pub(crate) fn shut(&mut self, flow: FlowId) {
-        if let Some(mut inbox) = self.flows.remove(&flow) {
-            self.recycle(inbox.take_buffer());
+        if let Some(mut inbox) = self.flows.remove(flow) {
+            self.recycle(inbox.take_buffers());
         }
     }
 
-    /// Keeps an empty buffer for the next inbox.
-    pub(crate) fn recycle(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() > 0 && self.spare.len() < SPARE {
-            buffer.clear();
-            self.spare.push(buffer);
+    /// Keeps empty buffers for the next inbox.
+    pub(crate) fn recycle(&mut self, buffers: Buffers) {
+        let size = buffers.capacity();
+        let kept = self.spare.len();
+        if size > 0 && (kept < SPARE || (size <= SMALL && kept < SPARE_SMALL)) {
+            self.spare.push(buffers);
         }
     }
 

@@ -1,9 +1,9 @@
 //! Frames of the device wait here: bounded, copied once, handed over whole.
 //!
-//! Two arenas: whoever hands a frame in appends to the back; the turn reads the front, and takes the back for it once
-//! the front is read. A frame is copied when it comes in and not again.
+//! Two batches: whoever hands frames in appends to the back, or lends a whole batch for it; the turn reads the front, and
+//! takes the back for it once the front is read. A frame is copied at most once, when it comes in.
 
-use engine::Micros;
+use engine::{FrameBatch, Frames, Micros};
 
 /// Octets of an empty arena that are kept.
 const KEPT: usize = 256 << 10;
@@ -11,19 +11,17 @@ const KEPT: usize = 256 << 10;
 /// The longest IP packet (RFC 791 section 3.1: total length).
 const LONGEST: usize = 65_535;
 
-/// Frames back to back, read from the front.
+/// Frames read from the front, and since when they wait.
 #[derive(Debug, Default)]
 pub(crate) struct Arena {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-    read: usize,
+    frames: FrameBatch,
     /// When the first of them came.
     since: Option<Micros>,
 }
 
 impl Arena {
     pub(crate) fn is_empty(&self) -> bool {
-        self.read == self.ends.len()
+        self.frames.is_empty()
     }
 
     /// When the oldest frame came, at the latest.
@@ -32,35 +30,19 @@ impl Arena {
     }
 
     /// The next frames, at most `max`.
-    pub(crate) fn take(&mut self, max: usize) -> impl Iterator<Item = &[u8]> + Clone {
-        let first = self.read;
-        self.read = self.ends.len().min(first.saturating_add(max));
-        let (bytes, ends): (&[u8], &[usize]) = (&self.bytes, &self.ends);
-        (first..self.read).map(move |index| {
-            let start = index.checked_sub(1).and_then(|before| ends.get(before));
-            let range = start.copied().unwrap_or(0)..ends.get(index).copied().unwrap_or(0);
-            bytes.get(range).unwrap_or(&[])
-        })
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-        self.read = 0;
-        self.since = None;
+    pub(crate) fn take(&mut self, max: usize) -> Frames<'_> {
+        self.frames.take(max)
     }
 
     /// Gives back what a burst had needed.
     pub(crate) fn trim(&mut self) {
-        if self.is_empty() && self.bytes.capacity() > KEPT {
-            self.clear();
-            self.bytes.shrink_to(KEPT);
-            self.ends.shrink_to(KEPT / 64);
+        if self.frames.capacity() > KEPT {
+            self.frames.shrink_to(KEPT);
         }
     }
 }
 
-/// The back arena and the bounds over both.
+/// The back batch and the bounds over both.
 #[derive(Debug)]
 pub(crate) struct FrameRing {
     back: Arena,
@@ -90,14 +72,14 @@ impl FrameRing {
         self.back.since()
     }
 
-    /// Octets in both arenas.
+    /// Octets in both batches.
     pub(crate) fn bytes(&self) -> usize {
-        self.front_bytes + self.back.bytes.len()
+        self.front_bytes + self.back.frames.bytes()
     }
 
     /// Whether `frames` of `bytes` octets together would be taken.
     pub(crate) fn has_room(&self, frames: usize, bytes: usize) -> bool {
-        self.front_frames + self.back.ends.len() + frames <= self.limit_frames
+        self.front_frames + self.back.frames.len() + frames <= self.limit_frames
             && self.bytes() + bytes <= self.limit_bytes
     }
 
@@ -106,12 +88,25 @@ impl FrameRing {
         if frame.len() > LONGEST || !self.has_room(1, frame.len()) {
             return false;
         }
-        if self.back.ends.is_empty() {
+        if self.back.is_empty() {
             self.back.since = Some(now());
         }
-        self.back.bytes.extend_from_slice(frame);
-        self.back.ends.push(self.back.bytes.len());
+        self.back.frames.push(frame);
         true
+    }
+
+    /// Takes a whole batch for the back and leaves an empty one, without a copy; `false` if frames wait in the back, or
+    /// not all of these have room.
+    pub(crate) fn swap(&mut self, now: impl FnOnce() -> Micros, batch: &mut FrameBatch) -> bool {
+        let fits = self.back.is_empty()
+            && self.has_room(batch.len(), batch.bytes())
+            && batch.iter().all(|frame| frame.len() <= LONGEST);
+        if fits && !batch.is_empty() {
+            self.back.frames.clear();
+            core::mem::swap(&mut self.back.frames, batch);
+            self.back.since = Some(now());
+        }
+        fits
     }
 
     /// Makes the back the new front, if the front is read.
@@ -119,10 +114,10 @@ impl FrameRing {
         if !front.is_empty() {
             return;
         }
-        front.clear();
+        front.frames.clear();
         core::mem::swap(front, &mut self.back);
-        self.front_frames = front.ends.len();
-        self.front_bytes = front.bytes.len();
+        self.front_frames = front.frames.len();
+        self.front_bytes = front.frames.bytes();
     }
 
     pub(crate) fn trim(&mut self) {
@@ -154,12 +149,12 @@ mod tests {
         let (mut ring, mut front) = (ring(9, 99), Arena::default());
         assert!(push(&mut ring, b"a") && push(&mut ring, b"") && push(&mut ring, b"ccc"));
         ring.refill(&mut front);
-        assert!(front.take(2).eq([&b"a"[..], b""]));
+        assert!(front.take(2).iter().eq([&b"a"[..], b""]));
         assert!(push(&mut ring, b"d"));
         ring.refill(&mut front);
-        assert!(front.take(9).eq([&b"ccc"[..]]));
+        assert!(front.take(9).iter().eq([&b"ccc"[..]]));
         ring.refill(&mut front);
-        assert!(front.take(9).eq([&b"d"[..]]));
+        assert!(front.take(9).iter().eq([&b"d"[..]]));
         assert!(front.is_empty() && ring.is_empty());
     }
 
@@ -179,7 +174,7 @@ mod tests {
         let (mut ring, mut front) = (ring(1, 10), Arena::default());
         assert!(push(&mut ring, b"a"));
         ring.refill(&mut front);
-        assert_eq!(front.take(1).count(), 1);
+        assert_eq!(front.take(1).len(), 1);
         ring.refill(&mut front);
         assert!(push(&mut ring, b"b"));
     }
@@ -195,8 +190,23 @@ mod tests {
         let (mut ring, mut front) = (ring(4096, 4 << 20), Arena::default());
         while push(&mut ring, &[1; 1500]) {}
         ring.refill(&mut front);
-        front.take(4096).for_each(drop);
+        let _ = front.take(4096);
         front.trim();
-        assert!(front.bytes.capacity() <= KEPT);
+        assert!(front.frames.capacity() <= KEPT);
+    }
+
+    #[test]
+    fn a_batch_is_taken_whole_without_a_copy_if_nothing_waits_behind_it() {
+        let (mut ring, mut front) = (ring(3, 99), Arena::default());
+        let mut batch = FrameBatch::new();
+        batch.push(b"a");
+        batch.push(b"bb");
+        assert!(ring.swap(|| Micros(7), &mut batch) && batch.is_empty());
+        batch.push(b"c");
+        assert!(!ring.swap(|| Micros(7), &mut batch) && batch.len() == 1);
+        ring.refill(&mut front);
+        batch.push(b"d");
+        assert!(!ring.swap(|| Micros(7), &mut batch), "over the bound");
+        assert!(front.take(9).iter().eq([&b"a"[..], b"bb"]));
     }
 }

@@ -111,7 +111,7 @@ fn speak(
     let now = load.clock();
     match load.speak(now, frames) {
         Word::Said => {
-            mailbox.frames(frames.take(usize::MAX));
+            mailbox.batch(frames);
             context.waker().wake_by_ref();
         }
         Word::Soon => context.waker().wake_by_ref(),

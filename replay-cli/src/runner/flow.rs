@@ -150,6 +150,7 @@ impl FlowState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runner::content::Content;
 
     #[test]
     fn what_a_script_waits_for_is_said_with_what_came() {
@@ -159,20 +160,21 @@ mod tests {
             server: "192.0.2.1:2".parse().unwrap(),
         };
         let mut flow = FlowState::new(FlowId::from_bits(0), key(Proto::Tcp), 1, 0);
-        assert_eq!(flow.waits_for(), "the dialer's script is through");
+        assert_eq!(flow.waits_for(None), "the dialer's script is through");
         let content = Content::Owned(b"x".to_vec().into());
-        flow.script.actions = vec![
+        flow.script.actions = Actions::listed(vec![
             Action::Read(9),
             Action::ReadEof,
             Action::Send(content),
             Action::Shutdown,
-        ];
-        flow.upstream = b"1234567".to_vec();
+        ]);
+        flow.upstream.push(b"1234567");
         flow.script.read = 5;
         let said: Vec<String> = (0..4)
-            .map(|next| {
-                flow.script.next = next;
-                flow.waits_for()
+            .map(|_| {
+                let said = flow.waits_for(None);
+                flow.script.actions.step(None);
+                said
             })
             .collect();
         assert_eq!(
@@ -185,11 +187,11 @@ mod tests {
             ]
         );
         let mut flow = FlowState::new(FlowId::from_bits(0), key(Proto::Udp), 1, 0);
-        flow.script.actions = vec![Action::Read(3)];
-        flow.upstream = vec![0; 2000];
+        flow.script.actions = Actions::listed(vec![Action::Read(3)]);
+        flow.upstream.push(&[0; 2000]);
         flow.upstream_datagrams = 2;
         assert!(
-            flow.waits_for()
+            flow.waits_for(None)
                 .ends_with("for 3 of the device, of which 2 came")
         );
     }

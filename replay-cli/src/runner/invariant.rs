@@ -198,7 +198,7 @@ mod tests {
             server: "192.0.2.1:2".parse().unwrap(),
         };
         let mut flow = FlowState::new(FlowId::from_bits(0), key, 1, 0);
-        flow.sent = b"abcdef".to_vec();
+        flow.sent.push(b"abcdef");
         flow.down.device_isn = Some(Seq(1000));
         flow.down.device_edge = 10;
         flow.down.offered_to = Some(5);
@@ -217,7 +217,8 @@ mod tests {
             ..TcpSpec::new(flow.key.server, flow.key.client)
         });
         let packet = Packet::whole(&bytes).unwrap();
-        let problems = segment(flow, Some(at), packet.tcp().unwrap(), true);
+        let sent = |at, bytes: &[u8]| flow.sent.holds(at, bytes, None, None);
+        let problems = segment(flow, Some(at), packet.tcp().unwrap(), true, sent);
         let start = |text: String| text.split(',').next().unwrap_or_default().to_owned();
         problems.into_iter().map(start).collect()
     }
@@ -280,6 +281,7 @@ mod tests {
     fn a_frame_is_held_against_the_mtu_and_its_own_checksums() {
         let ends = ["192.0.2.1:80", "10.0.0.2:40000"].map(|end| end.parse().unwrap());
         let mut bytes = tcp(&TcpSpec::new(ends[0], ends[1]));
+        let frame = |bytes: &[u8], mtu| frame(bytes, &Packet::whole(bytes), mtu);
         assert_eq!(frame(&bytes, 40), [""; 0]);
         assert_eq!(
             frame(&bytes, 39),

@@ -191,7 +191,7 @@ mod tests {
             for (at, payload) in order {
                 receive(&mut receiver, *at, Flags(0), payload);
             }
-            assert_eq!(receiver.bytes, b"abcdefg", "{order:?}");
+            assert_eq!(receiver.bytes.get(0, u64::MAX), b"abcdefg", "{order:?}");
             assert_eq!((receiver.contiguous(), receiver.emitted), (8, 8));
         }
     }

@@ -80,7 +80,11 @@ impl FrameBatch {
 
     /// Appends a frame of at most `max` bytes that `fill` writes in place, if it says how many: for a device that is read
     /// without knowing. The slice holds leftovers. Says whether a frame was appended.
-    pub fn push_up_to(&mut self, max: usize, fill: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
+    pub fn push_up_to(
+        &mut self,
+        max: usize,
+        fill: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> bool {
         let len = self.push_with(max, fill);
         match len {
             Some(len) => {

@@ -282,6 +282,17 @@ impl Engine {
             .min_by_key(|deadline| deadline.at)
     }
 
+    /// A time before which [`Engine::poll_timeout`] does not come, found without a look at any flow: for loops that
+    /// would ask at every turn while deadlines move on with every packet. At that time
+    /// [`Engine::handle_timeout`] may find nothing due, and knows better afterwards.
+    #[must_use]
+    pub fn timeout_bound(&self) -> Option<Micros> {
+        let flow = self.timers.first().map(|(at, _)| at);
+        let others = [self.reassembly_deadline(), self.resolve_deadline()];
+        let others = others.into_iter().flatten().map(|deadline| deadline.at);
+        others.chain(flow).min()
+    }
+
     fn mark_dirty(&mut self, slot: u32) {
         if let Some(flow) = self.flows.at(slot)
             && !flow.dirty

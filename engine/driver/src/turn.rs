@@ -34,6 +34,7 @@ mod tap;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::{
     Config, ConfigError, Counters, Deadline, DialResult, Engine, FlowId, FrameBatch, Frames,
@@ -56,6 +57,9 @@ const CHUNK: usize = 64;
 
 /// Octets of far sides given to the engine before it is drained.
 const FED: usize = 64 << 10;
+
+/// How far off a deadline is far.
+const FAR: Duration = Duration::from_secs(1);
 
 /// Datagrams of one flow given to the engine before the next flow has its turn.
 const DATAGRAMS: usize = 32;
@@ -233,7 +237,7 @@ impl Turn {
                 .path_changed(now, PathChange::AddressLost(address));
         }
         self.expire_lingering(now);
-        if self.engine.poll_timeout().is_some_and(|due| due.at <= now) {
+        if self.engine.timeout_bound().is_some_and(|due| due <= now) {
             self.engine.handle_timeout(now);
         }
         let mut open = self.drain(now, host, budget);
@@ -312,8 +316,13 @@ impl Turn {
             return fed;
         };
         inbox.waits |= news.has_stream();
+        let before = inbox.held();
         let spare = inbox.put_back(news);
-        let resume = inbox.resumes(self.limits.inbox_bytes);
+        let told = before.saturating_sub(inbox.held());
+        state.held = state.held.saturating_sub(told);
+        let limit = self.mailbox.inbox_limit(&state);
+        let inbox = state.flows.get_mut(flow);
+        let resume = inbox.and_then(|inbox| inbox.resumes(limit));
         state.recycle(spare);
         state.enqueue(flow, || now);
         drop(state);
@@ -396,7 +405,9 @@ impl Turn {
             if let Some(inbox) = state.flows.get_mut(flow)
                 && inbox.waits
             {
-                self.stats.lingered_bytes += inbox.discard() as u64;
+                let lost = inbox.discard();
+                state.held = state.held.saturating_sub(lost);
+                self.stats.lingered_bytes += lost as u64;
                 self.offered.remove(&flow);
                 state.enqueue(flow, || now);
             }
@@ -531,7 +542,13 @@ impl Turn {
             state.ring.trim();
         }
         self.front.trim();
-        let own = self.engine.poll_timeout().map(|due| due.at.max(now));
+        // Idle limits move on with every packet: as long as none is near, it will do to be early.
+        let bound = self.engine.timeout_bound();
+        let own = if bound.is_some_and(|at| at.since(now) >= FAR) {
+            bound
+        } else {
+            self.engine.poll_timeout().map(|due| due.at.max(now))
+        };
         let linger = self.lingers.first().map(|(until, _)| (*until).max(now));
         own.into_iter().chain(linger).min()
     }

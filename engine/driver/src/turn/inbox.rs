@@ -21,6 +21,8 @@ pub(crate) struct Inbox {
     news: News,
     /// Octets that the turn has taken out and not given back.
     lent: usize,
+    /// Octets that the host was told there is room for, and may bring next.
+    promised: usize,
     /// A `data` was taken short, and the host waits for `resume`.
     pub(crate) starved: bool,
     /// The engine took the flow's bytes short: they wait for its `Resume`.
@@ -72,6 +74,7 @@ impl Inbox {
             end: None,
             news: News::default(),
             lent: 0,
+            promised: 0,
             starved: false,
             waits: false,
             queued: false,
@@ -113,6 +116,21 @@ impl Inbox {
         limit.saturating_sub(self.lent + self.news.cost())
     }
 
+    /// The room within `limit`, which the next `data` finds whatever others bring meanwhile.
+    pub(crate) fn promise(&mut self, limit: usize) -> usize {
+        self.promised = self.room(limit);
+        self.starved |= self.promised == 0;
+        self.promised
+    }
+
+    /// Octets of the stream that wait here, or that the turn has taken out.
+    pub(crate) fn held(&self) -> usize {
+        match self.key.proto {
+            Proto::Tcp => self.lent + self.news.data().len(),
+            Proto::Udp => 0,
+        }
+    }
+
     pub(crate) fn push_data(
         &mut self,
         bytes: &[u8],
@@ -120,7 +138,8 @@ impl Inbox {
         spare: &mut Vec<Buffers>,
     ) -> Result<usize, Misuse> {
         self.check(Proto::Tcp)?;
-        let count = self.room(limit).min(bytes.len());
+        let room = self.room(limit).max(core::mem::take(&mut self.promised));
+        let count = room.min(bytes.len());
         if count > 0 {
             self.news.equip(spare);
         }

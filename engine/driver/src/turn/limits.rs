@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 /// Bounds of a [`Turn`](crate::Turn) and its [`Mailbox`](crate::Mailbox). Worst-case memory beside the engine's own:
-/// twice `ring_bytes` while a flood lasts, `inbox_bytes` for each flow, one batch of frames.
+/// twice `ring_bytes` while a flood lasts, `inboxes_bytes` and 4 KiB for each flow, one batch of frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Frames of the device that may wait. Default 4,096.
@@ -13,6 +13,9 @@ pub struct Limits {
     /// Octets of a far side that may wait for the engine, for each flow; a datagram costs 64 more than its length.
     /// One datagram always fits. Default 64 KiB.
     pub inbox_bytes: usize,
+    /// Octets of streams that may wait for the engine in all inboxes together; beyond, each flow may have no more than 4 KiB
+    /// waiting. A turn hands over `turn_bytes`, so more would only wait. Default 2 MiB.
+    pub inboxes_bytes: usize,
     /// How soon what was taken but not handed on is tried again. Default 5 ms.
     pub poll_interval: Duration,
     /// Frames of the device that one turn gives to the engine. Default 256.
@@ -32,6 +35,7 @@ impl Default for Limits {
             ring_frames: 4096,
             ring_bytes: 4 << 20,
             inbox_bytes: 64 << 10,
+            inboxes_bytes: 2 << 20,
             poll_interval: Duration::from_millis(5),
             turn_frames: 256,
             turn_flows: 64,
@@ -51,14 +55,15 @@ impl Limits {
         }
     }
 
-    /// Limits for a phone, as [`Config::phone`](engine::Config::phone): a ring of 1 MiB, and 16 KiB for each flow. All 512
-    /// flows full and two rings: 10 MiB.
+    /// Limits for a phone, as [`Config::phone`](engine::Config::phone): a ring of 1 MiB, and 16 KiB for each flow, 1 MiB for
+    /// all streams together.
     #[must_use]
     pub fn phone() -> Self {
         Self {
             ring_frames: 1024,
             ring_bytes: 1 << 20,
             inbox_bytes: 16 << 10,
+            inboxes_bytes: 1 << 20,
             ..Self::default()
         }
     }

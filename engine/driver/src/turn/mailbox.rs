@@ -30,6 +30,9 @@ const RESOLUTIONS: usize = 65_536;
 /// Lost addresses that may wait for a turn.
 const ADDRESSES: usize = 1024;
 
+/// Octets that may wait for each flow though all inboxes together are full: without them a flow could starve.
+const FLOOR: usize = 4 << 10;
+
 /// The way in to a [`Turn`](crate::Turn), from any thread. Calls copy, wake the turn's owner if nothing was waiting
 /// before, and return; none of them waits for a turn.
 ///
@@ -44,6 +47,7 @@ pub struct Mailbox {
     wake: Box<dyn Fn() + Send + Sync>,
     clock: Arc<dyn Clock>,
     inbox_bytes: usize,
+    inboxes_bytes: usize,
 }
 
 /// What the lock protects.
@@ -52,6 +56,8 @@ pub(crate) struct State {
     pub(crate) ring: FrameRing,
     /// Live flows.
     pub(crate) flows: Flows,
+    /// Octets of streams in all of their inboxes.
+    pub(crate) held: usize,
     /// Flows with something to say, each once, and since when they stand here.
     pub(crate) ready: VecDeque<(FlowId, Micros)>,
     pub(crate) path_changes: usize,
@@ -110,6 +116,7 @@ impl Mailbox {
             state: Mutex::new(State {
                 ring: FrameRing::new(limits.ring_frames, limits.ring_bytes),
                 flows: Flows::default(),
+                held: 0,
                 ready: VecDeque::new(),
                 path_changes: 0,
                 addresses_lost: BTreeSet::new(),
@@ -125,6 +132,7 @@ impl Mailbox {
             wake,
             clock,
             inbox_bytes: limits.inbox_bytes,
+            inboxes_bytes: limits.inboxes_bytes,
         }
     }
 
@@ -197,20 +205,23 @@ impl Mailbox {
     /// The flow has ended, is UDP, is not connected, or its far side has ended before.
     pub fn data(&self, flow: FlowId, bytes: &[u8]) -> Result<usize, Misuse> {
         let mut state = self.state();
+        let limit = self.inbox_limit(&state);
         let State {
             flows,
+            held,
             spare,
             losses,
             ..
         } = &mut *state;
         let inbox = flows.get_mut(flow).ok_or(Misuse::StaleFlow)?;
-        let taken = inbox.push_data(bytes, self.inbox_bytes, spare)?;
+        let taken = inbox.push_data(bytes, limit, spare)?;
+        *held += taken;
         losses.refused_bytes += (bytes.len() - taken) as u64;
         self.enqueue(state, flow);
         Ok(taken)
     }
 
-    /// Octets that [`Mailbox::data`] would take of this flow now: for a reader that can leave the rest where it is. If
+    /// Octets that the next [`Mailbox::data`] will take of this flow: for a reader that can leave the rest where it is. If
     /// that is none, [`Host::resume`](crate::Host::resume) says when to ask again. It is none, and stays so, for a flow
     /// that is UDP, not connected, or whose far side has ended.
     ///
@@ -218,10 +229,18 @@ impl Mailbox {
     /// The flow has ended.
     pub fn room(&self, flow: FlowId) -> Result<usize, Misuse> {
         let mut state = self.state();
+        let limit = self.inbox_limit(&state);
         let inbox = state.flows.get_mut(flow).ok_or(Misuse::StaleFlow)?;
-        let room = inbox.room(self.inbox_bytes);
-        inbox.starved |= room == 0;
-        Ok(room)
+        Ok(inbox.promise(limit))
+    }
+
+    /// Octets that each inbox may hold now.
+    pub(crate) fn inbox_limit(&self, state: &State) -> usize {
+        if state.held < self.inboxes_bytes {
+            self.inbox_bytes
+        } else {
+            self.inbox_bytes.min(FLOOR)
+        }
     }
 
     /// One datagram of the far side; `from` is its source if that is not the destination the flow was dialed to.
@@ -397,6 +416,7 @@ impl State {
         self.stopped = true;
         self.signalled = false;
         self.flows = Flows::default();
+        self.held = 0;
         self.ready = VecDeque::new();
         self.spare = Vec::new();
         self.ring.clear();
@@ -409,6 +429,7 @@ impl State {
     /// Forgets a flow and what it had to say.
     pub(crate) fn shut(&mut self, flow: FlowId) {
         if let Some(mut inbox) = self.flows.remove(flow) {
+            self.held = self.held.saturating_sub(inbox.held());
             self.recycle(inbox.take_buffers());
         }
     }

@@ -63,6 +63,31 @@ fn bytes_beyond_the_inbox_are_refused_and_resume_asks_for_them_again() {
 }
 
 #[test]
+fn full_inboxes_leave_each_stream_a_little_and_what_it_was_promised() {
+    let limits = Limits {
+        inboxes_bytes: 10_000,
+        ..Limits::default()
+    };
+    let mut scene = Scene::new(Config::default(), limits);
+    let mut devices = [40_000, 40_001, 40_002].map(|port| Device::on_port(Family::V4, port, 443));
+    let [full, plain, promised] = devices.each_mut().map(|device| scene.open(device));
+    assert_eq!(scene.mailbox().room(promised), Ok(64 << 10));
+    assert_eq!(scene.send(full, &[1; 30_000]), 30_000);
+    assert_eq!(scene.send(plain, &[2; 30_000]), 4096);
+    assert_eq!(scene.send(promised, &[3; 30_000]), 30_000);
+    assert_eq!(scene.send(promised, &[3; 1]), 0);
+    // The engine takes what its rings hold; of the two that are ahead the rest still waits.
+    scene.settle();
+    assert_eq!(scene.mailbox().room(plain), Ok(4096));
+    let reset = devices[0].rst();
+    scene.frame(&reset);
+    let reset = devices[2].rst();
+    scene.frame(&reset);
+    scene.settle();
+    assert_eq!(scene.mailbox().room(plain), Ok(64 << 10), "nobody waits");
+}
+
+#[test]
 fn a_download_larger_than_every_buffer_arrives_whole() {
     let limits = Limits {
         inbox_bytes: 10_000,

@@ -177,9 +177,7 @@ impl World<'_> {
         self.know_device(&mut flow);
         let (script, delay) = self.rules.choose(&key, count);
         flow.follow(script, self.retention);
-        flow.conversation = self
-            .capture
-            .and_then(|capture| capture.of_dial(&key, count));
+        self.replays(&mut flow, index);
         flow.down.tells = !self.heard.is_empty();
         self.flows.push(flow);
         self.by_id.insert(id, index);

@@ -258,7 +258,10 @@ impl<'a> View<'a> {
 
 /// The packet, its push as the line has it.
 fn pushed_as<'a>(segment: &Segment, mut packet: Packet<'a>) -> Packet<'a> {
-    if let (Body::Tcp(line), Transport::Tcp(tcp)) = (&segment.body, &mut packet.transport) {
+    // A bare acknowledgement pushes nothing, and must stay one to be passed over.
+    if let (Body::Tcp(line), Transport::Tcp(tcp)) = (&segment.body, &mut packet.transport)
+        && tcp.payload_len > 0
+    {
         let push = Flags(line.flags.0 & Flags::PSH.0);
         tcp.flags = tcp.flags.without(Flags::PSH).with(push);
     }

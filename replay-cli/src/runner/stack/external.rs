@@ -377,9 +377,10 @@ impl Stack for External {
             Time::Real => QUIET_REAL_US,
         };
         let at = self.next?.max(self.now);
-        let rest = self.rest
-            || self.now.saturating_sub(self.last_event) >= quiet
+        let silent = self.now.saturating_sub(self.last_event) >= quiet
             || self.now.saturating_sub(self.last_input) >= PATIENT_US;
+        // A stack that says when it rests is believed.
+        let rest = self.rest || (silent && !self.hello.can(Ability::Rest));
         Some(Deadline {
             at: Micros(EPOCH_US + at),
             timer: if rest {

@@ -24,7 +24,6 @@ pub use device::{Device, DeviceTotals};
 pub use far::{Far, FarTotals};
 pub use pattern::{Pattern, downstream, upstream};
 pub use plan::{DatagramPlan, FlowPlan, Side};
-pub(crate) use remotes::slot_of;
 pub use remotes::{Border, Remotes};
 pub use session::{Session, Stalled};
 pub use weather::Weather;

@@ -27,8 +27,10 @@
 mod flows;
 mod host;
 mod inbox;
+mod inward;
 mod limits;
 mod mailbox;
+mod outward;
 mod ring;
 mod tap;
 
@@ -37,8 +39,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{
-    Config, ConfigError, Counters, Deadline, DialResult, Engine, FlowId, FrameBatch, Frames,
-    Micros, Misuse, Output, PathChange, RemoteEnd, TimerName,
+    Config, ConfigError, Counters, Deadline, Engine, FlowId, FrameBatch, Micros, PathChange,
+    TimerName,
 };
 
 pub use self::host::{Host, Notice};
@@ -46,9 +48,9 @@ pub use self::limits::Limits;
 pub use self::mailbox::Mailbox;
 pub use self::tap::{Crossing, Tap};
 
-use self::inbox::News;
 use self::mailbox::Losses;
 use self::ring::Arena;
+use self::tap::cross;
 use crate::clock::Clock;
 use crate::stats::Stats;
 
@@ -60,9 +62,6 @@ const FED: usize = 64 << 10;
 
 /// How far off a deadline must be for its bound to do: so far that coming early wakes nobody who would have slept.
 const FAR: Duration = Duration::from_secs(30);
-
-/// Datagrams of one flow given to the engine before the next flow has its turn.
-const DATAGRAMS: usize = 32;
 
 /// The engine and what waits at its border. See the [module](self) for the rules.
 pub struct Turn {
@@ -278,253 +277,6 @@ impl Turn {
         }
     }
 
-    fn next_inbox(&mut self, now: Micros) -> Option<(FlowId, News)> {
-        let mut state = self.mailbox.state();
-        loop {
-            let (flow, since) = state.ready.pop_front()?;
-            if let Some(inbox) = state.flows.get_mut(flow) {
-                self.stats.inbox_wait.record(now.since(since));
-                return Some((flow, inbox.take()));
-            }
-        }
-    }
-
-    /// Tells the engine what a flow's dialer said; returns how many octets that was.
-    fn tell<H: Host + ?Sized>(
-        &mut self,
-        now: Micros,
-        host: &mut H,
-        flow: FlowId,
-        mut news: News,
-    ) -> usize {
-        let mut fed = 0;
-        let told = self.try_tell(now, flow, &mut news, &mut fed);
-        if news.lingers {
-            let until = now.plus(self.engine.config().linger);
-            self.lingers.insert((until, flow));
-        }
-        if let Err(why) = told {
-            // The engine may have ended the flow on its own account, and says so in the next drain.
-            if why != Misuse::StaleFlow {
-                host.notice(&Notice::Refused { flow, why });
-            }
-            news = News::default();
-        }
-        let mut state = self.mailbox.state();
-        let Some(inbox) = state.flows.get_mut(flow) else {
-            state.recycle(news.into_buffers());
-            return fed;
-        };
-        inbox.waits |= news.has_stream();
-        let before = inbox.held();
-        let spare = inbox.put_back(news);
-        let told = before.saturating_sub(inbox.held());
-        state.held = state.held.saturating_sub(told);
-        let limit = self.mailbox.inbox_limit(&state);
-        let inbox = state.flows.get_mut(flow);
-        let resume = inbox.and_then(|inbox| inbox.resumes(limit));
-        state.recycle(spare);
-        state.enqueue(flow, || now);
-        drop(state);
-        if let Some(space) = resume {
-            host.resume(flow, space);
-        }
-        fed
-    }
-
-    /// The part of [`Turn::tell`] that can fail; takes off `news` what was told.
-    fn try_tell(
-        &mut self,
-        now: Micros,
-        flow: FlowId,
-        news: &mut News,
-        fed: &mut usize,
-    ) -> Result<(), Misuse> {
-        if let Some(result) = news.dial.take() {
-            self.cross(now, Crossing::Dialed(flow, result));
-            self.engine.dial_result(now, flow, result)?;
-            if result != DialResult::Connected {
-                return Ok(());
-            }
-        }
-        match news.blocked.take() {
-            Some(true) => {
-                self.cross(now, Crossing::Blocked(flow));
-                self.engine.remote_blocked(now, flow)?;
-            }
-            Some(false) => {
-                self.cross(now, Crossing::Writable(flow));
-                self.engine.remote_writable(now, flow)?;
-            }
-            None => {}
-        }
-        if news.has_stream() {
-            if let Some(tap) = &mut self.tap {
-                let seen = self.offered.remove(&flow).unwrap_or(0);
-                if let Some(fresh) = news.data().get(seen..).filter(|fresh| !fresh.is_empty()) {
-                    tap.crossed(now, Crossing::Data(flow, fresh));
-                }
-            }
-            let taken = self.engine.remote_data(now, flow, news.data())?;
-            if self.tap.is_some() && taken < news.data().len() {
-                self.offered.insert(flow, news.data().len() - taken);
-            }
-            *fed += taken;
-            news.took(taken);
-        }
-        for _ in 0..DATAGRAMS {
-            let Some((from, payload)) = news.datagram() else {
-                break;
-            };
-            cross(&mut self.tap, now, Crossing::Datagram(flow, from, payload));
-            match from {
-                Some(from) => self.engine.remote_datagram_from(now, flow, from, payload)?,
-                None => self.engine.remote_datagram(now, flow, payload)?,
-            };
-            *fed += payload.len();
-            news.told_datagram();
-        }
-        if news.is_told() {
-            let eof = core::mem::take(&mut news.eof).then_some(RemoteEnd::Eof);
-            for end in eof.into_iter().chain(news.broken.take()) {
-                self.cross(now, Crossing::Ended(flow, end));
-                self.engine.remote_closed(now, flow, end)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Cuts what a device did not take for too long after its far side broke.
-    fn expire_lingering(&mut self, now: Micros) {
-        while let Some((until, flow)) = self.lingers.first().copied() {
-            if until > now {
-                return;
-            }
-            self.lingers.pop_first();
-            let mut state = self.mailbox.state();
-            if let Some(inbox) = state.flows.get_mut(flow)
-                && inbox.waits
-            {
-                let lost = inbox.discard();
-                state.held = state.held.saturating_sub(lost);
-                self.stats.lingered_bytes += lost as u64;
-                self.offered.remove(&flow);
-                state.enqueue(flow, || now);
-            }
-        }
-    }
-
-    /// Hands over what the engine says until it has said all. `false`: the budget ended before, or the host took no
-    /// more frames.
-    fn drain<H: Host + ?Sized>(&mut self, now: Micros, host: &mut H, budget: &mut usize) -> bool {
-        if !self.held.is_empty() {
-            return false;
-        }
-        loop {
-            if *budget == 0 {
-                self.undrained = true;
-                self.stats.budget_spent += 1;
-                return false;
-            }
-            let Some(output) = self.engine.poll_output(now) else {
-                self.undrained = false;
-                return true;
-            };
-            *budget -= 1;
-            let tap = &mut self.tap;
-            let stats = &mut self.stats;
-            // What the engine is to be told about the output, once it is no longer borrowed.
-            let mut short = None;
-            match output {
-                Output::Frames(frames) => {
-                    let taken = host.frames(frames).min(frames.len());
-                    tap_frames(tap, now, frames, taken);
-                    if taken < frames.len() {
-                        stats.host_refused_batches += 1;
-                        frames
-                            .iter()
-                            .skip(taken)
-                            .for_each(|frame| self.held.push(frame));
-                        return false;
-                    }
-                }
-                Output::Dial { flow, key, name } => {
-                    cross(tap, now, Crossing::Dial(flow, key));
-                    self.mailbox.state().open(flow, key);
-                    host.dial(flow, key, name);
-                }
-                Output::Data { flow, bytes } => {
-                    let taken = host.data(flow, bytes).min(bytes.len());
-                    if let Some(sent) = bytes.get(..taken).filter(|sent| !sent.is_empty()) {
-                        cross(tap, now, Crossing::Sent(flow, sent));
-                    }
-                    if taken < bytes.len() {
-                        stats.host_refused_bytes += (bytes.len() - taken) as u64;
-                        cross(tap, now, Crossing::Blocked(flow));
-                        short = Some(Short::Stream(flow, taken));
-                    }
-                }
-                Output::Datagram { flow, to, payload } => {
-                    if host.datagram(flow, to, payload) {
-                        cross(tap, now, Crossing::DatagramSent(flow, to, payload));
-                    } else {
-                        stats.host_dropped_datagrams += 1;
-                        cross(tap, now, Crossing::Blocked(flow));
-                        host.notice(&Notice::DatagramRefused { flow });
-                        short = Some(Short::Datagram(flow));
-                    }
-                }
-                Output::HalfClose { flow } => {
-                    cross(tap, now, Crossing::HalfClose(flow));
-                    host.half_close(flow);
-                }
-                Output::Resume { flow, .. } => {
-                    let mut state = self.mailbox.state();
-                    if let Some(inbox) = state.flows.get_mut(flow) {
-                        inbox.waits = false;
-                    }
-                    state.enqueue(flow, || now);
-                }
-                Output::Close { flow, key, close } => {
-                    cross(tap, now, Crossing::Close(flow, close));
-                    self.offered.remove(&flow);
-                    self.mailbox.state().shut(flow);
-                    host.close(flow, key, close);
-                }
-                Output::Dns { flow, record } => host.dns(flow, &record),
-                Output::Resolve { query, name, kind } => host.resolve(query, name, kind),
-                Output::Log(record) => host.log(&record),
-                _ => {}
-            }
-            match short {
-                // The flow can have ended only by what this very loop would have seen.
-                Some(Short::Stream(flow, taken)) => {
-                    let _ = self.engine.remote_took(now, flow, taken);
-                }
-                Some(Short::Datagram(flow)) => {
-                    let _ = self.engine.remote_blocked(now, flow);
-                }
-                None => {}
-            }
-        }
-    }
-
-    /// Offers again what the host did not take; `false` while some of it is left.
-    fn offer_held<H: Host + ?Sized>(&mut self, now: Micros, host: &mut H) -> bool {
-        if self.held.is_empty() {
-            return true;
-        }
-        let mut batch = core::mem::take(&mut self.held);
-        let frames = batch.take(usize::MAX);
-        let taken = host.frames(frames).min(frames.len());
-        tap_frames(&mut self.tap, now, frames, taken);
-        frames
-            .iter()
-            .skip(taken)
-            .for_each(|frame| self.held.push(frame));
-        self.held.is_empty()
-    }
-
     fn next(&mut self, now: Micros) -> Option<Micros> {
         if !self.held.is_empty() {
             return Some(now.plus(self.limits.poll_interval));
@@ -597,25 +349,5 @@ impl Drop for Turn {
     /// Whoever still has the mailbox finds it stopped and empty.
     fn drop(&mut self) {
         self.mailbox.state().stop();
-    }
-}
-
-/// What the host did not take.
-enum Short {
-    Stream(FlowId, usize),
-    Datagram(FlowId),
-}
-
-fn cross(tap: &mut Option<Box<dyn Tap>>, now: Micros, crossing: Crossing<'_>) {
-    if let Some(tap) = tap {
-        tap.crossed(now, crossing);
-    }
-}
-
-fn tap_frames(tap: &mut Option<Box<dyn Tap>>, now: Micros, frames: Frames<'_>, taken: usize) {
-    if let Some(tap) = tap {
-        for frame in frames.iter().take(taken) {
-            tap.crossed(now, Crossing::FrameOut(frame));
-        }
     }
 }

@@ -66,12 +66,6 @@ pub struct Remotes {
 
 const NONE: (FlowId, u64) = (FlowId::from_bits(u64::MAX), u64::MAX);
 
-/// The engine's slot of a handle.
-#[must_use]
-pub(crate) fn slot_of(flow: FlowId) -> usize {
-    (flow.to_bits() & u64::from(u32::MAX)) as usize
-}
-
 impl Remotes {
     /// Memory for so many flows is taken now.
     pub fn reserve(&mut self, flows: usize) {
@@ -83,7 +77,7 @@ impl Remotes {
     /// The number of a flow that was dialed and has not ended.
     #[must_use]
     pub fn number_of(&self, flow: FlowId) -> Option<u64> {
-        let slot = self.slots.get(slot_of(flow));
+        let slot = self.slots.get(flow.slot());
         slot.filter(|(id, _)| *id == flow)
             .map(|(_, number)| *number)
     }
@@ -197,7 +191,7 @@ impl Remotes {
         border: &mut impl Border,
         (flow, number): (FlowId, u64),
     ) {
-        let slot = slot_of(flow);
+        let slot = flow.slot();
         if self.slots.len() <= slot {
             self.slots.resize(slot + 1, NONE);
         }

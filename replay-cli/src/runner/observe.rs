@@ -11,7 +11,7 @@ use super::mutation::Mutation;
 use super::tape::Retention;
 use super::world::{Emitted, Task, World, flow_key};
 use crate::attempt::DnsSeen;
-use crate::conversation::Conversation;
+use crate::conversation::{Conversation, Conversations};
 use crate::packet::{Flags, Packet, Transport};
 
 /// An output, owned.
@@ -177,7 +177,7 @@ impl World<'_> {
         self.know_device(&mut flow);
         let (script, delay) = self.rules.choose(&key, count);
         flow.follow(script, self.retention);
-        self.replays(&mut flow, index);
+        replays(self.capture, &mut self.by_conversation, &mut flow, index);
         flow.down.tells = !self.heard.is_empty();
         self.flows.push(flow);
         self.by_id.insert(id, index);
@@ -207,15 +207,7 @@ impl World<'_> {
         (flow.occurrence, flow.dialed_at) = (*count, self.now);
         flow.follow(script, self.retention);
         flow.down.tells = !self.heard.is_empty();
-        flow.conversation = self
-            .capture
-            .and_then(|capture| capture.of_dial(&flow.key, flow.occurrence));
-        let newest = flow
-            .conversation
-            .and_then(|conversation| self.by_conversation.get_mut(conversation));
-        if let Some(newest) = newest {
-            *newest = Some(index);
-        }
+        replays(self.capture, &mut self.by_conversation, flow, index);
         self.by_id.insert(id, index);
         self.touched.insert(index);
         if let Some(delay) = delay {
@@ -228,24 +220,12 @@ impl World<'_> {
         let index = self.flows.len();
         let mut flow = FlowState::new(FlowId::from_bits(u64::MAX), key, 1, self.now);
         flow.undialed = true;
-        self.replays(&mut flow, index);
+        replays(self.capture, &mut self.by_conversation, &mut flow, index);
         self.know_device(&mut flow);
         self.flows.push(flow);
         self.rules.pass_over();
         self.by_key.insert(key, index);
         index
-    }
-
-    /// Finds the conversation that the flow at `index` replays.
-    fn replays(&mut self, flow: &mut FlowState, index: usize) {
-        let capture = self.capture;
-        flow.conversation = capture.and_then(|capture| capture.of_dial(&flow.key, flow.occurrence));
-        let newest = flow
-            .conversation
-            .and_then(|conversation| self.by_conversation.get_mut(conversation));
-        if let Some(newest) = newest {
-            *newest = Some(index);
-        }
     }
 
     /// What the SYN said of the device.
@@ -376,5 +356,21 @@ impl World<'_> {
         if self.failures.len() < 100 {
             self.failures.push(invariant::failure(self.now, key, what));
         }
+    }
+}
+
+/// Finds the conversation that the flow at `index` replays.
+fn replays(
+    capture: Option<&Conversations>,
+    by_conversation: &mut [Option<usize>],
+    flow: &mut FlowState,
+    index: usize,
+) {
+    flow.conversation = capture.and_then(|capture| capture.of_dial(&flow.key, flow.occurrence));
+    let newest = flow
+        .conversation
+        .and_then(|conversation| by_conversation.get_mut(conversation));
+    if let Some(newest) = newest {
+        *newest = Some(index);
     }
 }

@@ -24,10 +24,6 @@ struct Session {
     troubles: Vec<String>,
 }
 
-const fn slot(flow: FlowId) -> usize {
-    (flow.to_bits() & u32::MAX as u64) as usize
-}
-
 /// Runs the load to its end; what is returned keeps the engine's memory.
 pub(crate) fn run(preset: Preset, flows: usize, load: &mut Load) -> Result<Engine, String> {
     let engine = Engine::new(preset.config(flows)).map_err(|problem| problem.to_string())?;
@@ -65,7 +61,7 @@ pub(crate) fn run(preset: Preset, flows: usize, load: &mut Load) -> Result<Engin
 
 impl Session {
     fn far(&mut self, flow: FlowId) -> Option<&mut FarEnd> {
-        match self.slots.get_mut(slot(flow))? {
+        match self.slots.get_mut(flow.slot())? {
             Some((id, far)) if *id == flow => Some(far),
             _ => None,
         }
@@ -96,7 +92,7 @@ impl Session {
                     self.dials.push((flow, key.proto, key.client.port()));
                 }
                 Output::Data { flow, bytes } => {
-                    if let Some(Some((id, far))) = self.slots.get_mut(slot(flow))
+                    if let Some(Some((id, far))) = self.slots.get_mut(flow.slot())
                         && *id == flow
                     {
                         let asked = far.is_asked();
@@ -111,7 +107,7 @@ impl Session {
                     self.echo_to.push(flow);
                 }
                 Output::HalfClose { flow } => {
-                    if let Some(Some((id, far))) = self.slots.get_mut(slot(flow))
+                    if let Some(Some((id, far))) = self.slots.get_mut(flow.slot())
                         && *id == flow
                     {
                         far.hear_end();
@@ -139,10 +135,10 @@ impl Session {
             let Some(far) = load.dialed(port) else {
                 continue;
             };
-            if self.slots.len() <= slot(flow) {
-                self.slots.resize_with(slot(flow) + 1, || None);
+            if self.slots.len() <= flow.slot() {
+                self.slots.resize_with(flow.slot() + 1, || None);
             }
-            if let Some(place) = self.slots.get_mut(slot(flow)) {
+            if let Some(place) = self.slots.get_mut(flow.slot()) {
                 *place = Some((flow, far));
             }
             self.ready.push_back(flow);
@@ -162,7 +158,7 @@ impl Session {
             let now = self.now;
             let Some(Some((_, far))) = self
                 .slots
-                .get_mut(slot(flow))
+                .get_mut(flow.slot())
                 .filter(|place| place.as_ref().is_some_and(|(id, _)| *id == flow))
             else {
                 continue;

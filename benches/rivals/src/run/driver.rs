@@ -30,7 +30,7 @@ struct Fars {
 
 impl Fars {
     fn get(&mut self, flow: FlowId) -> Option<&mut FarEnd> {
-        match self.slots.get_mut(slot(flow))? {
+        match self.slots.get_mut(flow.slot())? {
             Some((id, far)) if *id == flow => Some(far),
             _ => None,
         }
@@ -42,10 +42,6 @@ impl Fars {
             waker.wake();
         }
     }
-}
-
-const fn slot(flow: FlowId) -> usize {
-    (flow.to_bits() & u32::MAX as u64) as usize
 }
 
 /// Runs the load to its end.
@@ -187,10 +183,10 @@ impl Host for Bench {
             return;
         };
         let mut fars = lock(&self.fars);
-        if fars.slots.len() <= slot(flow) {
-            fars.slots.resize_with(slot(flow) + 1, || None);
+        if fars.slots.len() <= flow.slot() {
+            fars.slots.resize_with(flow.slot() + 1, || None);
         }
-        if let Some(place) = fars.slots.get_mut(slot(flow)) {
+        if let Some(place) = fars.slots.get_mut(flow.slot()) {
             *place = Some((flow, far));
         }
         fars.list(flow);
@@ -245,7 +241,7 @@ impl Host for Bench {
 
     fn close(&mut self, flow: FlowId, _: FlowKey, _: Close) {
         let mut fars = lock(&self.fars);
-        if let Some(place) = fars.slots.get_mut(slot(flow)) {
+        if let Some(place) = fars.slots.get_mut(flow.slot()) {
             *place = None;
         }
     }

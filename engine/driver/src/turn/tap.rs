@@ -48,3 +48,10 @@ pub trait Tap: Send {
     /// A turn has ended.
     fn turned(&mut self) {}
 }
+
+/// Tells the tap, if there is one.
+pub(super) fn cross(tap: &mut Option<Box<dyn Tap>>, now: Micros, crossing: Crossing<'_>) {
+    if let Some(tap) = tap {
+        tap.crossed(now, crossing);
+    }
+}

@@ -10,7 +10,7 @@ use super::driver::Driver;
 use super::pipe::{Event, InMemory, Parcel, Pipe};
 use super::sockets::Server;
 use crate::heap::AtWork;
-use crate::load::{Border, Device, Far, FarTotals, Remotes, slot_of};
+use crate::load::{Border, Device, Far, FarTotals, Remotes};
 use crate::stress::play::Load;
 use crate::stress::{Stress, Way};
 
@@ -134,7 +134,7 @@ impl FarSide {
             }
         }
         while let Some(flow) = self.remotes.due(now) {
-            if let Some(unread) = self.unread.get_mut(slot_of(flow)) {
+            if let Some(unread) = self.unread.get_mut(flow.slot()) {
                 unread.set = false;
             }
             self.read_on(now, flow);
@@ -154,7 +154,7 @@ impl FarSide {
         };
         self.far.hear(device.pattern(), number, bytes);
         self.remotes.may_send(flow, number);
-        let slot = slot_of(flow);
+        let slot = flow.slot();
         if self.unread.len() <= slot {
             self.unread.resize(slot + 1, Unread::default());
         }
@@ -166,7 +166,7 @@ impl FarSide {
 
     /// The app reads what it may now.
     fn read_on(&mut self, now: Micros, flow: FlowId) {
-        let Some(unread) = self.unread.get_mut(slot_of(flow)) else {
+        let Some(unread) = self.unread.get_mut(flow.slot()) else {
             return;
         };
         let Some(number) = self.remotes.number_of(flow).filter(|_| unread.octets > 0) else {

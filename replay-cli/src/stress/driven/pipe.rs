@@ -11,7 +11,6 @@ use engine::{Close, DnsRecord, FlowId, FlowKey, Frames, LogRecord};
 use engine_driver::{Host, Notice};
 
 use crate::heap::AtWork;
-use crate::load::slot_of;
 
 /// Octets of frames that may wait for the device, of streams for far sides, and of datagrams beside them.
 const WAITING: usize = 1 << 20;
@@ -134,7 +133,7 @@ impl Pipe {
         parcel.clear();
         let mut inner = self.inner();
         for (flow, count) in read.drain(..) {
-            if let Some(room) = inner.room.get_mut(slot_of(flow)) {
+            if let Some(room) = inner.room.get_mut(flow.slot()) {
                 *room = (*room + count).min(SOCKET);
             }
         }
@@ -142,9 +141,7 @@ impl Pipe {
         shut.append(&mut parcel.short);
         let Inner { room, .. } = &*inner;
         shut.retain(|flow| {
-            let opens = room
-                .get(slot_of(*flow))
-                .is_none_or(|room| *room >= WRITABLE);
+            let opens = room.get(flow.slot()).is_none_or(|room| *room >= WRITABLE);
             if opens {
                 open.push(*flow);
             }
@@ -194,7 +191,7 @@ impl Pipe {
     fn data(&self, flow: FlowId, bytes: &[u8]) -> usize {
         let mut inner = self.inner();
         let Inner { parcel, room, .. } = &mut *inner;
-        let Some(room) = room.get_mut(slot_of(flow)) else {
+        let Some(room) = room.get_mut(flow.slot()) else {
             return bytes.len();
         };
         let space = (*room as usize).min(WAITING.saturating_sub(parcel.bytes.len()));
@@ -229,7 +226,7 @@ impl Pipe {
     fn event(&self, event: Event) {
         let mut inner = self.inner();
         if let Event::Dial(flow, _) = event {
-            let slot = slot_of(flow);
+            let slot = flow.slot();
             if inner.room.len() <= slot {
                 inner.room.resize(slot + 1, SOCKET);
             }

@@ -1,0 +1,149 @@
+//! What dialers said, on its way into the engine.
+
+use engine::{DialResult, FlowId, Micros, Misuse, RemoteEnd};
+
+use super::Turn;
+use super::host::{Host, Notice};
+use super::inbox::News;
+use super::tap::{Crossing, cross};
+
+/// Datagrams of one flow given to the engine before the next flow has its turn.
+const DATAGRAMS: usize = 32;
+
+impl Turn {
+    pub(super) fn next_inbox(&mut self, now: Micros) -> Option<(FlowId, News)> {
+        let mut state = self.mailbox.state();
+        loop {
+            let (flow, since) = state.ready.pop_front()?;
+            if let Some(inbox) = state.flows.get_mut(flow) {
+                self.stats.inbox_wait.record(now.since(since));
+                return Some((flow, inbox.take()));
+            }
+        }
+    }
+
+    /// Tells the engine what a flow's dialer said; returns how many octets that was.
+    pub(super) fn tell<H: Host + ?Sized>(
+        &mut self,
+        now: Micros,
+        host: &mut H,
+        flow: FlowId,
+        mut news: News,
+    ) -> usize {
+        let mut fed = 0;
+        let told = self.try_tell(now, flow, &mut news, &mut fed);
+        if news.lingers {
+            let until = now.plus(self.engine.config().linger);
+            self.lingers.insert((until, flow));
+        }
+        if let Err(why) = told {
+            // The engine may have ended the flow on its own account, and says so in the next drain.
+            if why != Misuse::StaleFlow {
+                host.notice(&Notice::Refused { flow, why });
+            }
+            news = News::default();
+        }
+        let mut state = self.mailbox.state();
+        let Some(inbox) = state.flows.get_mut(flow) else {
+            state.recycle(news.into_buffers());
+            return fed;
+        };
+        inbox.waits |= news.has_stream();
+        let before = inbox.held();
+        let spare = inbox.put_back(news);
+        let told = before.saturating_sub(inbox.held());
+        state.held = state.held.saturating_sub(told);
+        let limit = self.mailbox.inbox_limit(&state);
+        let inbox = state.flows.get_mut(flow);
+        let resume = inbox.and_then(|inbox| inbox.resumes(limit));
+        state.recycle(spare);
+        state.enqueue(flow, || now);
+        drop(state);
+        if let Some(space) = resume {
+            host.resume(flow, space);
+        }
+        fed
+    }
+
+    /// The part of [`Turn::tell`] that can fail; takes off `news` what was told.
+    fn try_tell(
+        &mut self,
+        now: Micros,
+        flow: FlowId,
+        news: &mut News,
+        fed: &mut usize,
+    ) -> Result<(), Misuse> {
+        if let Some(result) = news.dial.take() {
+            self.cross(now, Crossing::Dialed(flow, result));
+            self.engine.dial_result(now, flow, result)?;
+            if result != DialResult::Connected {
+                return Ok(());
+            }
+        }
+        match news.blocked.take() {
+            Some(true) => {
+                self.cross(now, Crossing::Blocked(flow));
+                self.engine.remote_blocked(now, flow)?;
+            }
+            Some(false) => {
+                self.cross(now, Crossing::Writable(flow));
+                self.engine.remote_writable(now, flow)?;
+            }
+            None => {}
+        }
+        if news.has_stream() {
+            if let Some(tap) = &mut self.tap {
+                let seen = self.offered.remove(&flow).unwrap_or(0);
+                if let Some(fresh) = news.data().get(seen..).filter(|fresh| !fresh.is_empty()) {
+                    tap.crossed(now, Crossing::Data(flow, fresh));
+                }
+            }
+            let taken = self.engine.remote_data(now, flow, news.data())?;
+            if self.tap.is_some() && taken < news.data().len() {
+                self.offered.insert(flow, news.data().len() - taken);
+            }
+            *fed += taken;
+            news.took(taken);
+        }
+        for _ in 0..DATAGRAMS {
+            let Some((from, payload)) = news.datagram() else {
+                break;
+            };
+            cross(&mut self.tap, now, Crossing::Datagram(flow, from, payload));
+            match from {
+                Some(from) => self.engine.remote_datagram_from(now, flow, from, payload)?,
+                None => self.engine.remote_datagram(now, flow, payload)?,
+            };
+            *fed += payload.len();
+            news.told_datagram();
+        }
+        if news.is_told() {
+            let eof = core::mem::take(&mut news.eof).then_some(RemoteEnd::Eof);
+            for end in eof.into_iter().chain(news.broken.take()) {
+                self.cross(now, Crossing::Ended(flow, end));
+                self.engine.remote_closed(now, flow, end)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts what a device did not take for too long after its far side broke.
+    pub(super) fn expire_lingering(&mut self, now: Micros) {
+        while let Some((until, flow)) = self.lingers.first().copied() {
+            if until > now {
+                return;
+            }
+            self.lingers.pop_first();
+            let mut state = self.mailbox.state();
+            if let Some(inbox) = state.flows.get_mut(flow)
+                && inbox.waits
+            {
+                let lost = inbox.discard();
+                state.held = state.held.saturating_sub(lost);
+                self.stats.lingered_bytes += lost as u64;
+                self.offered.remove(&flow);
+                state.enqueue(flow, || now);
+            }
+        }
+    }
+}

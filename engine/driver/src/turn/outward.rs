@@ -1,0 +1,139 @@
+//! What the engine says, on its way to the host.
+
+use engine::{FlowId, Frames, Micros, Output};
+
+use super::Turn;
+use super::host::{Host, Notice};
+use super::tap::{Crossing, Tap, cross};
+
+impl Turn {
+    /// Hands over what the engine says until it has said all. `false`: the budget ended before, or the host took no
+    /// more frames.
+    pub(super) fn drain<H: Host + ?Sized>(
+        &mut self,
+        now: Micros,
+        host: &mut H,
+        budget: &mut usize,
+    ) -> bool {
+        if !self.held.is_empty() {
+            return false;
+        }
+        loop {
+            if *budget == 0 {
+                self.undrained = true;
+                self.stats.budget_spent += 1;
+                return false;
+            }
+            let Some(output) = self.engine.poll_output(now) else {
+                self.undrained = false;
+                return true;
+            };
+            *budget -= 1;
+            let tap = &mut self.tap;
+            let stats = &mut self.stats;
+            // What the engine is to be told about the output, once it is no longer borrowed.
+            let mut short = None;
+            match output {
+                Output::Frames(frames) => {
+                    let taken = host.frames(frames).min(frames.len());
+                    tap_frames(tap, now, frames, taken);
+                    if taken < frames.len() {
+                        stats.host_refused_batches += 1;
+                        frames
+                            .iter()
+                            .skip(taken)
+                            .for_each(|frame| self.held.push(frame));
+                        return false;
+                    }
+                }
+                Output::Dial { flow, key, name } => {
+                    cross(tap, now, Crossing::Dial(flow, key));
+                    self.mailbox.state().open(flow, key);
+                    host.dial(flow, key, name);
+                }
+                Output::Data { flow, bytes } => {
+                    let taken = host.data(flow, bytes).min(bytes.len());
+                    if let Some(sent) = bytes.get(..taken).filter(|sent| !sent.is_empty()) {
+                        cross(tap, now, Crossing::Sent(flow, sent));
+                    }
+                    if taken < bytes.len() {
+                        stats.host_refused_bytes += (bytes.len() - taken) as u64;
+                        cross(tap, now, Crossing::Blocked(flow));
+                        short = Some(Short::Stream(flow, taken));
+                    }
+                }
+                Output::Datagram { flow, to, payload } => {
+                    if host.datagram(flow, to, payload) {
+                        cross(tap, now, Crossing::DatagramSent(flow, to, payload));
+                    } else {
+                        stats.host_dropped_datagrams += 1;
+                        cross(tap, now, Crossing::Blocked(flow));
+                        host.notice(&Notice::DatagramRefused { flow });
+                        short = Some(Short::Datagram(flow));
+                    }
+                }
+                Output::HalfClose { flow } => {
+                    cross(tap, now, Crossing::HalfClose(flow));
+                    host.half_close(flow);
+                }
+                Output::Resume { flow, .. } => {
+                    let mut state = self.mailbox.state();
+                    if let Some(inbox) = state.flows.get_mut(flow) {
+                        inbox.waits = false;
+                    }
+                    state.enqueue(flow, || now);
+                }
+                Output::Close { flow, key, close } => {
+                    cross(tap, now, Crossing::Close(flow, close));
+                    self.offered.remove(&flow);
+                    self.mailbox.state().shut(flow);
+                    host.close(flow, key, close);
+                }
+                Output::Dns { flow, record } => host.dns(flow, &record),
+                Output::Resolve { query, name, kind } => host.resolve(query, name, kind),
+                Output::Log(record) => host.log(&record),
+                _ => {}
+            }
+            match short {
+                // The flow can have ended only by what this very loop would have seen.
+                Some(Short::Stream(flow, taken)) => {
+                    let _ = self.engine.remote_took(now, flow, taken);
+                }
+                Some(Short::Datagram(flow)) => {
+                    let _ = self.engine.remote_blocked(now, flow);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Offers again what the host did not take; `false` while some of it is left.
+    pub(super) fn offer_held<H: Host + ?Sized>(&mut self, now: Micros, host: &mut H) -> bool {
+        if self.held.is_empty() {
+            return true;
+        }
+        let mut batch = core::mem::take(&mut self.held);
+        let frames = batch.take(usize::MAX);
+        let taken = host.frames(frames).min(frames.len());
+        tap_frames(&mut self.tap, now, frames, taken);
+        frames
+            .iter()
+            .skip(taken)
+            .for_each(|frame| self.held.push(frame));
+        self.held.is_empty()
+    }
+}
+
+/// What the host did not take.
+enum Short {
+    Stream(FlowId, usize),
+    Datagram(FlowId),
+}
+
+fn tap_frames(tap: &mut Option<Box<dyn Tap>>, now: Micros, frames: Frames<'_>, taken: usize) {
+    if let Some(tap) = tap {
+        for frame in frames.iter().take(taken) {
+            tap.crossed(now, Crossing::FrameOut(frame));
+        }
+    }
+}

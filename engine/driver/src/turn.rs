@@ -80,6 +80,8 @@ pub struct Turn {
     lingers: BTreeSet<(Micros, FlowId)>,
     /// When this turn was to come at the latest, as the last one said.
     due: Option<Micros>,
+    /// Something came in during this turn.
+    busy: bool,
     tap: Option<Box<dyn Tap>>,
     /// Of bytes that wait for room in the engine, how many the tap has seen.
     offered: BTreeMap<FlowId, usize>,
@@ -116,6 +118,7 @@ impl Turn {
             undrained: false,
             lingers: BTreeSet::new(),
             due: None,
+            busy: false,
             tap: None,
             offered: BTreeMap::new(),
         })
@@ -162,8 +165,8 @@ impl Turn {
     }
 
     /// One turn. Returns when to call again without an input: `now` while work is left, within
-    /// [`Limits::poll_interval`] while the host has not taken a frame, else the engine's own deadline; `None`: not
-    /// before the next input.
+    /// [`Limits::poll_interval`] while the host has not taken a frame, else the engine's own deadline, or, after a turn
+    /// with input, a time before one that is far off; `None`: not before the next input.
     pub fn run<H: Host + ?Sized>(&mut self, now: Micros, host: &mut H) -> Option<Micros> {
         let began = self.mailbox.now();
         self.measure_lag(now);
@@ -240,6 +243,7 @@ impl Turn {
             self.engine.handle_timeout(now);
         }
         let mut open = self.drain(now, host, budget);
+        self.busy = !self.front.is_empty();
         let mut frames = 0;
         while open && frames < self.limits.turn_frames && !self.front.is_empty() {
             let chunk = self.front.take(CHUNK);
@@ -264,6 +268,7 @@ impl Turn {
             let Some((flow, news)) = self.next_inbox(now) else {
                 break;
             };
+            self.busy = true;
             let count = self.tell(now, host, flow, news);
             fed += count;
             told += count;
@@ -294,9 +299,10 @@ impl Turn {
             state.ring.trim();
         }
         self.front.trim();
-        // Idle limits move on with every packet: as long as none is near, it will do to be early.
+        // Idle limits move on with every packet: while packets come and none is near, it will do to be early. A turn for
+        // nothing else than its time then finds the true deadline: an idle device is woken early once at the most.
         let bound = self.engine.timeout_bound();
-        let own = if bound.is_some_and(|at| at.since(now) >= FAR) {
+        let own = if self.busy && bound.is_some_and(|at| at.since(now) >= FAR) {
             bound
         } else {
             self.engine.poll_timeout().map(|due| due.at.max(now))

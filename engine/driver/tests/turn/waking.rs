@@ -49,6 +49,38 @@ fn an_idle_flow_and_a_blocked_dialer_wait_for_limits_not_for_polls() {
 }
 
 #[test]
+fn idle_limits_that_have_moved_on_wake_early_once_at_the_most() {
+    let mut scene = scene();
+    let idle = Config::default().udp_idle;
+    let flows: Vec<_> = (5000..5004)
+        .map(|port| Udp::new(Family::V4, port, 9000))
+        .collect();
+    for udp in &flows {
+        scene.frame(&udp.send(b"?"));
+        scene.settle();
+        let flow = scene.last_dial();
+        let connected = scene.mailbox().dialed(flow, DialResult::Connected);
+        connected.expect("fresh");
+        scene.settle();
+        scene.now = scene.now.plus(Duration::from_secs(40));
+    }
+    let mut next = None;
+    for udp in &flows {
+        scene.frame(&udp.send(b"again"));
+        next = scene.settle();
+    }
+    let last = scene.now;
+    let mut woken = 0;
+    while scene.mailbox().flows() > 0 {
+        scene.now = next.expect("an idle limit");
+        next = scene.settle();
+        woken += 1;
+    }
+    assert_eq!(scene.now, last.plus(idle));
+    assert!(woken <= 2, "woken {woken} times for one limit");
+}
+
+#[test]
 fn a_download_the_device_does_not_take_waits_for_a_probe_not_for_polls() {
     let (mut scene, mut device) = (scene(), Device::new(Family::V4));
     device.window = 0;

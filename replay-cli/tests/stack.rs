@@ -190,6 +190,26 @@ fn a_stack_that_says_no_hello_is_refused_before_anything_runs() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_name_is_looked_for_beside_the_command_and_on_the_path() {
+    let scenario = "expectations/tcp/device_half_closes.json";
+    let (code, _, err) = replay(&repository(), &["run", "--stack", "engine", scenario]);
+    assert_eq!(code, 0, "beside: {err}");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("replay-stack-elsewhere");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_replay-stack-engine"), &program).unwrap();
+    let ran = Command::new(env!("CARGO_BIN_EXE_replay"))
+        .current_dir(repository())
+        .env("PATH", folder.path())
+        .args(["run", "--stack", "elsewhere", scenario])
+        .output()
+        .expect("the command starts");
+    let err = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(0), "on the path: {err}");
+}
+
+#[test]
 fn a_stack_that_is_not_there_is_named_with_what_to_do() {
     for (stack, what) in [
         ("nowhere", "there is no program replay-stack-nowhere"),

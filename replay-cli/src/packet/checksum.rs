@@ -142,16 +142,35 @@ fn judge(fits: bool) -> Checksum {
     }
 }
 
-/// Sum of 16-bit words, taken two at a time: 2^16 is 1 where carries come around (RFC 1071 section 2). An odd last
-/// byte is padded with zero.
+/// Sum of 16-bit words, folded. They are taken four at a time in the machine's own order, each carry put back in, and the
+/// octets of the result change places: RFC 1071 section 2 (B) and (C). An odd last byte is padded with zero.
 fn sum(bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks::<4>();
-    let mut last = [0; 4];
+    // Two sums beside each other, because an addition waits for the carry of the one before.
+    let (mut one, mut two) = (0, 0);
+    let (pairs, rest) = bytes.as_chunks::<16>();
+    for pair in pairs {
+        let (words, _) = pair.as_chunks::<8>();
+        if let [first, second] = words {
+            one = add(one, u64::from_ne_bytes(*first));
+            two = add(two, u64::from_ne_bytes(*second));
+        }
+    }
+    let (words, rest) = rest.as_chunks::<8>();
+    for word in words {
+        one = add(one, u64::from_ne_bytes(*word));
+    }
+    let mut last = [0; 8];
     for (byte, rest) in last.iter_mut().zip(rest) {
         *byte = *rest;
     }
-    let wide = |word: &[u8; 4]| u64::from(u32::from_be_bytes(*word));
-    words.iter().map(wide).sum::<u64>() + wide(&last)
+    let all = add(add(one, two), u64::from_ne_bytes(last));
+    u64::from(u16::from_be(fold(all)))
+}
+
+/// Addition in ones' complement.
+fn add(sum: u64, word: u64) -> u64 {
+    let (sum, carry) = sum.overflowing_add(word);
+    sum + u64::from(carry)
 }
 
 /// As [`sum`], the two bytes at the even offset `field` left out.
@@ -160,6 +179,7 @@ fn sum_without(bytes: &[u8], field: usize) -> Option<u64> {
 }
 
 fn fold(mut sum: u64) -> u16 {
+    sum = (sum & 0xffff_ffff) + (sum >> 32);
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
-use super::read::write_at;
+use super::read::{u16_at, write_at};
 use super::transport::{TcpOption, walk};
 use super::{Flags, Fragment, Packet, Seq, Transport, checksum};
 
@@ -20,7 +20,9 @@ pub fn repair_checksums(bytes: &mut [u8]) -> bool {
         return false;
     };
     let ip = checksum::expected_ip(&packet);
-    let absent = packet.udp().is_some() && packet.checksums().transport == super::Checksum::Absent;
+    let absent = packet.udp().is_some()
+        && packet.is_v4()
+        && u16_at(bytes, packet.transport_offset + 6) == Some(0);
     let transport = checksum::expected_transport(&packet).filter(|_| !absent);
     if let Some(value) = ip {
         write_at(bytes, 10, &value.to_be_bytes());
@@ -58,66 +60,98 @@ pub fn set_ports(bytes: &mut [u8], source: u16, destination: u16) -> bool {
         && write_at(bytes, at + 2, &destination.to_be_bytes())
 }
 
-/// Writes the sequence number.
-pub fn set_tcp_sequence(bytes: &mut [u8], sequence: Seq) -> bool {
-    write_tcp(bytes, 4, &sequence.0.to_be_bytes())
+/// Where the TCP header of a packet stands: found once, written to as often as needed while the headers keep their place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpHeader {
+    at: usize,
+    /// Octets of options.
+    options: usize,
 }
 
-/// Writes the acknowledgement number.
-pub fn set_tcp_acknowledgement(bytes: &mut [u8], acknowledgement: Seq) -> bool {
-    write_tcp(bytes, 8, &acknowledgement.0.to_be_bytes())
-}
-
-/// Writes the flags.
-pub fn set_tcp_flags(bytes: &mut [u8], flags: Flags) -> bool {
-    write_tcp(bytes, 13, &[flags.0])
-}
-
-/// Writes the window field, not scaled.
-pub fn set_tcp_window(bytes: &mut [u8], window: u16) -> bool {
-    write_tcp(bytes, 14, &window.to_be_bytes())
-}
-
-/// Writes the urgent pointer.
-pub fn set_tcp_urgent(bytes: &mut [u8], urgent: u16) -> bool {
-    write_tcp(bytes, 18, &urgent.to_be_bytes())
-}
-
-/// Puts each edge of a selective acknowledgement through `translate`; false if there is none.
-pub fn map_sack_edges(bytes: &mut [u8], mut translate: impl FnMut(Seq) -> Seq) -> bool {
-    let Some((at, length)) = tcp_option(bytes, 5) else {
-        return false;
-    };
-    let edges = bytes
-        .get_mut(at..at + length)
-        .unwrap_or_default()
-        .as_chunks_mut::<4>()
-        .0;
-    for edge in edges {
-        *edge = translate(Seq(u32::from_be_bytes(*edge))).0.to_be_bytes();
+impl TcpHeader {
+    /// The header of a packet that is a TCP segment with its options.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let packet = Packet::whole(bytes).ok()?;
+        let tcp = packet.tcp()?;
+        Some(Self {
+            at: packet.transport_offset,
+            options: tcp.option_bytes.len(),
+        })
     }
-    true
-}
 
-/// Writes the timestamp value and its echo; false if the segment has no timestamps.
-pub fn set_timestamps(bytes: &mut [u8], value: u32, echo: u32) -> bool {
-    let Some((at, 8)) = tcp_option(bytes, 8) else {
-        return false;
-    };
-    write_at(bytes, at, &value.to_be_bytes()) && write_at(bytes, at + 4, &echo.to_be_bytes())
-}
+    /// Writes the sequence number.
+    pub fn set_sequence(self, bytes: &mut [u8], sequence: Seq) -> bool {
+        write_at(bytes, self.at + 4, &sequence.0.to_be_bytes())
+    }
 
-/// Overwrites every option of a kind with no-operations, as a middlebox does that removes it; false if there is none.
-pub fn blank_tcp_option(bytes: &mut [u8], kind: u8) -> bool {
-    let mut found = false;
-    while let Some((at, length)) = tcp_option(bytes, kind).filter(|(at, _)| *at >= 2) {
-        bytes
-            .get_mut(at - 2..at + length)
+    /// Writes the acknowledgement number.
+    pub fn set_acknowledgement(self, bytes: &mut [u8], acknowledgement: Seq) -> bool {
+        write_at(bytes, self.at + 8, &acknowledgement.0.to_be_bytes())
+    }
+
+    /// Writes the flags.
+    pub fn set_flags(self, bytes: &mut [u8], flags: Flags) -> bool {
+        write_at(bytes, self.at + 13, &[flags.0])
+    }
+
+    /// Writes the window field, not scaled.
+    pub fn set_window(self, bytes: &mut [u8], window: u16) -> bool {
+        write_at(bytes, self.at + 14, &window.to_be_bytes())
+    }
+
+    /// Writes the urgent pointer.
+    pub fn set_urgent(self, bytes: &mut [u8], urgent: u16) -> bool {
+        write_at(bytes, self.at + 18, &urgent.to_be_bytes())
+    }
+
+    /// Puts each edge of a selective acknowledgement through `translate`; false if there is none.
+    pub fn map_sack_edges(self, bytes: &mut [u8], mut translate: impl FnMut(Seq) -> Seq) -> bool {
+        let Some((at, length)) = self.option(bytes, 5) else {
+            return false;
+        };
+        let edges = bytes
+            .get_mut(at..at + length)
             .unwrap_or_default()
-            .fill(1);
-        found = true;
+            .as_chunks_mut::<4>()
+            .0;
+        for edge in edges {
+            *edge = translate(Seq(u32::from_be_bytes(*edge))).0.to_be_bytes();
+        }
+        true
     }
-    found
+
+    /// Writes the timestamp value and its echo; false if the segment has no timestamps.
+    pub fn set_timestamps(self, bytes: &mut [u8], value: u32, echo: u32) -> bool {
+        let Some((at, 8)) = self.option(bytes, 8) else {
+            return false;
+        };
+        write_at(bytes, at, &value.to_be_bytes()) && write_at(bytes, at + 4, &echo.to_be_bytes())
+    }
+
+    /// Overwrites every option of a kind with no-operations, as a middlebox does that removes it; false if there is none.
+    pub fn blank_option(self, bytes: &mut [u8], kind: u8) -> bool {
+        let mut found = false;
+        while let Some((at, length)) = self.option(bytes, kind).filter(|(at, _)| *at >= 2) {
+            bytes
+                .get_mut(at - 2..at + length)
+                .unwrap_or_default()
+                .fill(1);
+            found = true;
+        }
+        found
+    }
+
+    /// Offset and length of the value of the first option of a kind.
+    fn option(self, bytes: &[u8], wanted: u8) -> Option<(usize, usize)> {
+        let start = self.at + 20;
+        walk(bytes.get(start..start + self.options)?).find_map(|(at, option)| match option {
+            TcpOption::Known { kind, value } if kind == wanted => {
+                Some((start + at + 2, value.len()))
+            }
+            _ => None,
+        })
+    }
 }
 
 /// Keeps `range` of a TCP or UDP payload and sets the lengths; the caller moves the sequence number.
@@ -164,6 +198,14 @@ pub fn set_lengths(bytes: &mut [u8]) -> bool {
         Some(6) => write_at(bytes, 4, &field(length.saturating_sub(40))),
         _ => false,
     };
+    // Nothing else has a length of its own; over IPv6 it may stand behind other headers.
+    let other = match bytes.first().map(|first| first >> 4) {
+        Some(4) => bytes.get(9).is_some_and(|protocol| *protocol != super::UDP),
+        _ => bytes.get(6).is_some_and(|protocol| *protocol == super::TCP),
+    };
+    if other {
+        return written;
+    }
     let udp = Packet::whole(bytes)
         .ok()
         .filter(|packet| packet.protocol == super::UDP && packet.fragment.is_none())
@@ -183,23 +225,4 @@ pub fn set_fragment(bytes: &mut [u8], fragment: Fragment) -> bool {
     let offset = u16::try_from((fragment.offset / 8) & 0x1fff).unwrap_or_default();
     let word = offset | if fragment.more { 0x2000 } else { 0 };
     write_at(bytes, 4, &identification.to_be_bytes()) && write_at(bytes, 6, &word.to_be_bytes())
-}
-
-/// Offset and length of the value of the first TCP option of a kind.
-fn tcp_option(bytes: &[u8], wanted: u8) -> Option<(usize, usize)> {
-    let packet = Packet::whole(bytes).ok()?;
-    let tcp = packet.tcp()?;
-    let start = packet.transport_offset + 20;
-    walk(tcp.option_bytes).find_map(|(at, option)| match option {
-        TcpOption::Known { kind, value } if kind == wanted => Some((start + at + 2, value.len())),
-        _ => None,
-    })
-}
-
-fn write_tcp(bytes: &mut [u8], offset: usize, value: &[u8]) -> bool {
-    let at = Packet::whole(bytes)
-        .ok()
-        .filter(|packet| packet.tcp().is_some())
-        .map(|packet| packet.transport_offset);
-    at.is_some_and(|at| write_at(bytes, at + offset, value))
 }

@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use super::build::{
     TcpSpec, fragments, icmp_echo, icmp_unreachable, tcp, udp, with_extension_headers,
 };
+use super::patch::TcpHeader;
 use super::*;
 
 fn ends(v6: bool) -> (SocketAddr, SocketAddr) {
@@ -267,6 +268,45 @@ fn a_bad_option_length_is_flagged_and_ends_the_list() {
 }
 
 #[test]
+fn timestamps_alone_are_read_as_among_other_options() {
+    let alone = [1, 1, 8, 10, 0, 0, 1, 2, 3, 4, 5, 6];
+    let mut among = alone.to_vec();
+    among.extend([1, 1, 1, 1]);
+    assert_eq!(Options::parse(&alone), Options::parse(&among));
+    assert_eq!(
+        Options::parse(&alone).timestamps,
+        Some((0x0102, 0x0304_0506))
+    );
+}
+
+#[test]
+fn a_checksum_is_the_sum_of_its_words_whatever_their_number() {
+    for length in 0..70_usize {
+        let payload: Vec<u8> = (0..length).map(|at| (at * 151 + 250) as u8).collect();
+        let bytes = segment(false, &[], &payload);
+        let packet = Packet::whole(&bytes).unwrap();
+        let words = |bytes: &[u8]| {
+            let word =
+                |pair: &[u8]| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
+            bytes.chunks(2).map(word).sum::<u32>()
+        };
+        let mut sum = words(&bytes[12..20]) + 6 + (bytes.len() as u32 - 20) + words(&bytes[20..]);
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        assert_eq!(sum, 0xffff, "{length}");
+        assert_eq!(packet.checksums().transport, Checksum::Valid);
+        let mut wrong = bytes.clone();
+        let last = wrong.len() - 1;
+        wrong[last] ^= 1;
+        assert_eq!(
+            Packet::whole(&wrong).unwrap().checksums().transport,
+            Checksum::Invalid
+        );
+    }
+}
+
+#[test]
 fn sequence_numbers_compare_across_the_wrap() {
     let (low, high) = (Seq(5), Seq(u32::MAX - 4));
     assert!(high.before(low) && low.after(high) && !low.before(low));
@@ -277,13 +317,14 @@ fn sequence_numbers_compare_across_the_wrap() {
 fn patches_write_the_fields_they_name() {
     for v6 in [false, true] {
         let mut bytes = segment(v6, SACK_AND_TIMES, b"hello");
-        assert!(patch::set_tcp_sequence(&mut bytes, Seq(1)));
-        assert!(patch::set_tcp_acknowledgement(&mut bytes, Seq(2)));
-        assert!(patch::set_tcp_flags(&mut bytes, Flags::ACK));
-        assert!(patch::set_tcp_window(&mut bytes, 3));
-        assert!(patch::set_tcp_urgent(&mut bytes, 4));
-        assert!(patch::map_sack_edges(&mut bytes, |edge| edge.plus(1)));
-        assert!(patch::set_timestamps(&mut bytes, 8, 9));
+        let header = TcpHeader::of(&bytes).unwrap();
+        assert!(header.set_sequence(&mut bytes, Seq(1)));
+        assert!(header.set_acknowledgement(&mut bytes, Seq(2)));
+        assert!(header.set_flags(&mut bytes, Flags::ACK));
+        assert!(header.set_window(&mut bytes, 3));
+        assert!(header.set_urgent(&mut bytes, 4));
+        assert!(header.map_sack_edges(&mut bytes, |edge| edge.plus(1)));
+        assert!(header.set_timestamps(&mut bytes, 8, 9));
         assert!(patch::set_ports(&mut bytes, 11, 12));
         assert!(patch::cut_payload(&mut bytes, 1..3));
         assert!(patch::repair_checksums(&mut bytes));
@@ -312,8 +353,9 @@ fn patches_write_the_fields_they_name() {
 #[test]
 fn a_blanked_option_is_gone_and_the_others_stay() {
     let mut bytes = segment(false, SACK_AND_TIMES, b"");
-    assert!(patch::blank_tcp_option(&mut bytes, 8));
-    assert!(!patch::blank_tcp_option(&mut bytes, 8));
+    let header = TcpHeader::of(&bytes).unwrap();
+    assert!(header.blank_option(&mut bytes, 8));
+    assert!(!header.blank_option(&mut bytes, 8));
     let options = Packet::whole(&bytes).unwrap().tcp().unwrap().options;
     assert_eq!((options.timestamps, options.sack_count), (None, 1));
 }
@@ -524,9 +566,11 @@ proptest::proptest! {
             let _ = packet.checksums();
             let _ = packet.ports();
         }
-        patch::map_sack_edges(&mut bytes, |edge| edge);
-        patch::set_timestamps(&mut bytes, 1, 2);
-        patch::blank_tcp_option(&mut bytes, 8);
+        if let Some(header) = TcpHeader::of(&bytes) {
+            header.map_sack_edges(&mut bytes, |edge| edge);
+            header.set_timestamps(&mut bytes, 1, 2);
+            header.blank_option(&mut bytes, 8);
+        }
         patch::set_ports(&mut bytes, 1, 2);
         patch::repair_checksums(&mut bytes);
         let _ = fragments(&bytes, 60, 1);

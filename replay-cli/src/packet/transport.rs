@@ -141,6 +141,16 @@ impl Options {
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Self {
         let mut options = Self::default();
+        match *bytes {
+            [] => return options,
+            // Timestamps alone, aligned as appendix A of RFC 7323 has it: the options of nearly every segment.
+            [1, 1, 8, 10, a, b, c, d, e, f, g, h] => {
+                let (value, echo) = ([a, b, c, d], [e, f, g, h]);
+                options.timestamps = Some((u32::from_be_bytes(value), u32::from_be_bytes(echo)));
+                return options;
+            }
+            _ => {}
+        }
         for (_, option) in walk(bytes) {
             match option {
                 TcpOption::End | TcpOption::Nop => {}

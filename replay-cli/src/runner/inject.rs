@@ -5,7 +5,8 @@ use super::flow::FlowState;
 use super::world::World;
 use crate::conversation::{DeviceSegment, TcpConversation};
 use crate::packet::build::{self, TcpSpec};
-use crate::packet::{Flags, Packet, Seq, patch};
+use crate::packet::patch::{self, TcpHeader};
+use crate::packet::{Flags, Packet, Seq};
 use crate::scenario::Checksums;
 
 /// What a segment is built from.
@@ -102,18 +103,12 @@ impl Injection<'_, '_> {
             return None;
         }
         patch::set_lengths(&mut frame);
+        let header = TcpHeader::of(&frame);
         let opening = segment.flags.contains(Flags::SYN);
         let last = whole && !needless;
         let mut flags = segment.flags;
         if !last {
             flags = flags.without(Flags::FIN).without(Flags::PSH);
-        }
-        patch::set_tcp_flags(&mut frame, flags);
-        if segment.is_from_syn() {
-            // Options of a SYN have no business on data.
-            for kind in [2, 3, 4, 8, 34, 254] {
-                patch::blank_tcp_option(&mut frame, kind);
-            }
         }
         let start = segment.at + flow.offset;
         let answered = self
@@ -128,9 +123,18 @@ impl Injection<'_, '_> {
         } else {
             start
         };
-        patch::set_tcp_sequence(&mut frame, unit(conversation.device_isn, sequence));
-        if let Some(state) = self.state.filter(|_| !opening) {
-            self.rebase(&mut frame, state, acked);
+        if let Some(header) = header {
+            header.set_flags(&mut frame, flags);
+            if segment.is_from_syn() {
+                // Options of a SYN have no business on data.
+                for kind in [2, 3, 4, 8, 34, 254] {
+                    header.blank_option(&mut frame, kind);
+                }
+            }
+            header.set_sequence(&mut frame, unit(conversation.device_isn, sequence));
+            if let Some(state) = self.state.filter(|_| !opening) {
+                self.rebase(header, &mut frame, state, acked);
+            }
         }
         if !needless && size > 0 && !opening {
             let from = start.checked_sub(1)?;
@@ -151,35 +155,35 @@ impl Injection<'_, '_> {
     }
 
     /// Translates what the device said of the far side into the engine's numbers.
-    fn rebase(&self, frame: &mut [u8], state: &FlowState, acked: Option<u64>) {
+    fn rebase(&self, header: TcpHeader, frame: &mut [u8], state: &FlowState, acked: Option<u64>) {
         let Some(isn) = state.engine_isn() else {
             return;
         };
         if let Some(acked) = acked {
-            patch::set_tcp_acknowledgement(frame, unit(isn, acked));
+            header.set_acknowledgement(frame, unit(isn, acked));
         }
         let shift = if state.down.scaled {
             state.down.device_shift
         } else {
             0
         };
-        patch::set_tcp_window(
+        header.set_window(
             frame,
             u16::try_from(self.segment.window >> shift).unwrap_or(u16::MAX),
         );
         if !state.down.timestamps {
-            patch::blank_tcp_option(frame, 8);
+            header.blank_option(frame, 8);
         }
         // A block beyond what the engine has sent would be a lie.
         let far_isn = self.conversation.far_isn;
         let mut beyond = !state.down.sack_permitted;
-        patch::map_sack_edges(frame, |edge| {
+        header.map_sack_edges(frame, |edge| {
             let units = u64::from(edge.0.wrapping_sub(far_isn.0));
             beyond |= units > state.down.emitted || units <= acked.unwrap_or(0);
             unit(isn, units)
         });
         if beyond {
-            patch::blank_tcp_option(frame, 5);
+            header.blank_option(frame, 5);
         }
     }
 }

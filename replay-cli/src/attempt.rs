@@ -9,6 +9,7 @@ use crate::diagnostic::Diagnostic;
 use crate::import::{self, ImportOptions};
 use crate::outcome::Figures;
 use crate::runner::flow::FlowState;
+use crate::runner::share::{self, Share};
 use crate::runner::tape::{Against, Heard, Retention};
 use crate::runner::{self, Keeping, RunOutput};
 use crate::scenario::{Device, DialResult, FlowSpec, Protocol};
@@ -111,21 +112,23 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
         default_settings: options.default_settings,
     };
     let (import, capture) = import::for_attempt(path, &import)?;
-    let play = |nth| {
+    let play = |_, share| {
         let keep = Keeping {
             frames: false,
             streams: Retention::Count,
-            against: (nth == 0).then_some(options.hashes),
+            against: (share != Share::None).then_some(options.hashes),
         };
         let way = runner::Way {
             via: &options.via,
+            share,
             ..runner::Way::CORE
         };
         runner::play_capture(&import.scenario, Path::new("."), &capture, keep, way)
             .map_err(|(_, problem)| problem)
     };
-    let (first, second) = runner::twice(capture.usable > runner::SIDE_BY_SIDE, play);
-    let (mut first, second) = (first?, second?);
+    let side_by_side = capture.usable > runner::SIDE_BY_SIDE;
+    let halves = options.via == runner::Via::Core;
+    let (mut first, second) = share::twice(side_by_side, halves, play)?;
     let deterministic = first.digest.difference(&second.digest).is_none();
     let mut dials: Vec<Vec<usize>> = vec![Vec::new(); capture.flows.len()];
     for (index, state) in first.flows.iter().enumerate() {

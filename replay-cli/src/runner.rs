@@ -27,6 +27,7 @@ pub(crate) mod digest;
 mod fault;
 mod file;
 pub(crate) mod flow;
+mod hash;
 mod inject;
 mod invariant;
 mod lines;
@@ -38,6 +39,7 @@ mod packetdrill;
 mod receiver;
 mod resolver;
 pub(crate) mod script;
+pub(crate) mod share;
 mod stack;
 mod stall;
 pub(crate) mod tape;
@@ -60,6 +62,7 @@ use fault::Faults;
 use flow::FlowState;
 use resolver::Resolver;
 use script::Rules;
+use share::Share;
 use tape::{Against, Heard, Retention};
 use world::{Emitted, World};
 
@@ -83,6 +86,8 @@ pub(crate) struct Way<'a> {
     pub(crate) mutation: Option<&'a Mutation>,
     /// Whether emitted frames are kept even if nothing is expected of them.
     pub(crate) keep_frames: bool,
+    /// What of it is checked.
+    pub(crate) share: Share,
 }
 
 impl Way<'static> {
@@ -91,6 +96,7 @@ impl Way<'static> {
         via: &Via::Core,
         mutation: None,
         keep_frames: false,
+        share: Share::All,
     };
 }
 
@@ -315,22 +321,6 @@ impl RunOutput {
 /// Packets of a capture from which on its two runs are made side by side.
 pub(crate) const SIDE_BY_SIDE: u64 = 2_000;
 
-/// Makes two runs, of which neither knows the other, and side by side if that is worth a thread.
-pub(crate) fn twice<T: Send>(side_by_side: bool, run: impl Fn(usize) -> T + Sync) -> (T, T) {
-    if !side_by_side {
-        return (run(0), run(1));
-    }
-    std::thread::scope(|scope| {
-        let second = scope.spawn(|| run(1));
-        let first = run(0);
-        match second.join() {
-            Ok(second) => (first, second),
-            // A bug, to be told where the first one's would be.
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
-}
-
 /// Plays a capture once. An error names the JSON pointer it is about.
 pub(crate) fn play_capture(
     scenario: &Scenario,
@@ -402,6 +392,7 @@ fn world<'a>(
     let mut world = World::new(engine, rules, Faults::new(scenario), capture);
     world.resolver = Resolver::new(&scenario.dialer);
     world.mutation = way.mutation.cloned();
+    world.share = way.share;
     Ok(world)
 }
 

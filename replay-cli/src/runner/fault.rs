@@ -81,6 +81,11 @@ impl Faults {
         }
     }
 
+    /// Whether there is no rule.
+    pub(crate) fn are_none(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     pub(crate) fn input(&mut self, frame: &[u8]) -> Fate {
         self.frames_in += 1;
         self.fate(FaultPoint::Input, self.frames_in, frame)

@@ -7,10 +7,11 @@ use engine::FlowKey;
 use stack_protocol::Time;
 
 use super::lines::{self, Timeline};
+use super::share::Share;
 use super::tape::Retention;
 use super::{
     Keeping, Mutation, RunOptions, RunOutput, SIDE_BY_SIDE, Via, Way, config, finish, needs,
-    play_capture, twice, twins, versus, world,
+    play_capture, share, twins, versus, world,
 };
 use crate::check::Check;
 use crate::conversation::{Conversation, Conversations, ReadOptions};
@@ -41,6 +42,7 @@ fn run_way(path: &Path, options: &RunOptions, mutation: Option<&Mutation>) -> Ve
         via: &options.via,
         mutation,
         keep_frames: false,
+        share: Share::All,
     };
     if path.extension().is_some_and(|extension| extension == "pkt") {
         return vec![super::packetdrill::run_script(path, way)];
@@ -275,23 +277,24 @@ fn run_one(
         .capture
         .as_ref()
         .is_some_and(|capture| capture.usable > SIDE_BY_SIDE);
-    let (first, second) = if again {
-        let (first, second) = twice(large, |nth| {
+    let runs = if again {
+        let halves = *way.via == Via::Core;
+        let runs = share::twice(large, halves, |nth, share| {
+            let way = Way { share, ..way };
             one(way, if nth == 0 { streams } else { Retention::Count })
         });
-        (first, Some(second))
+        runs.map(|(first, second)| (first, Some(second)))
     } else {
-        (one(way, streams), None)
-    };
-    let (run, other) = match (first, second) {
-        (Ok(mut first), None) => {
+        one(way, streams).map(|mut only| {
             if let Some(mutation) = way.mutation {
-                mutation.apply(&mut first);
+                mutation.apply(&mut only);
             }
-            (first, None)
-        }
-        (Ok(first), Some(Ok(second))) => (first, Some(second)),
-        (Err(problem), _) | (_, Some(Err(problem))) => {
+            (only, None)
+        })
+    };
+    let (run, other) = match runs {
+        Ok(runs) => runs,
+        Err(problem) => {
             outcome.verdict = Verdict::Invalid(vec![problem]);
             return outcome;
         }

@@ -97,7 +97,8 @@ impl Injection<'_, '_> {
         } = self;
         let mut reader = self.world.reader.borrow_mut();
         let reader = reader.as_mut()?;
-        let mut frame = Vec::with_capacity(usize::from(segment.headers) + size as usize);
+        let mut frame = self.world.place();
+        frame.reserve(usize::from(segment.headers) + size as usize);
         frame.extend_from_slice(reader.at(segment.place, segment.headers.into()));
         if frame.is_empty() {
             return None;

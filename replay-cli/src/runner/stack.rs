@@ -92,6 +92,11 @@ pub(crate) trait Stack {
     /// Appends all that comes out now, in order; false if `most` were taken and there is more.
     fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<Seen>) -> bool;
 
+    /// Octets of an output that are of no more use: their place may serve for another one.
+    fn give_back(&mut self, octets: Vec<u8>) {
+        drop(octets);
+    }
+
     /// When it wants [`handle_timeout`](Self::handle_timeout), and what for.
     fn poll_timeout(&mut self) -> Option<Deadline>;
 

@@ -12,11 +12,13 @@ use engine::{DialResult, FlowId, FlowKey, Micros, Proto, TimerName};
 use super::digest::Digest;
 use super::fault::{Fate, Faults};
 use super::flow::FlowState;
+use super::hash::Quick;
 use super::invariant;
 use super::mutation::Mutation;
 use super::observe::Seen;
 use super::resolver::Resolver;
 use super::script::Rules;
+use super::share::Share;
 use super::stack::Stack;
 use super::tape::{Heard, Retention};
 use crate::attempt::DnsSeen;
@@ -26,6 +28,9 @@ use crate::packet::{Flags, Packet, Seq, Transport};
 
 /// The engine's clock at virtual time 0: smoltcp needs more than zero.
 pub(super) const EPOCH_US: u64 = 1_000_000;
+
+/// Places that are kept: for one batch.
+const SPARE: usize = 64;
 
 /// Events kept to explain a livelock.
 const LAST_EVENTS: usize = 20;
@@ -46,7 +51,7 @@ pub(crate) struct World<'a> {
     pub(crate) flows: Vec<FlowState>,
     pub(crate) by_id: BTreeMap<FlowId, usize>,
     /// The newest flow of a tuple. Looked up with every frame, and never gone through.
-    pub(crate) by_key: HashMap<FlowKey, usize>,
+    pub(crate) by_key: HashMap<FlowKey, usize, Quick>,
     /// The newest flow of each conversation of the capture.
     pub(crate) by_conversation: Vec<Option<usize>>,
     pub(crate) agenda: BTreeSet<(u64, u64, Task)>,
@@ -56,6 +61,8 @@ pub(crate) struct World<'a> {
     /// Flows whose script may go on.
     pub(crate) ready: BTreeSet<usize>,
     pub(crate) emitted: Vec<Emitted>,
+    /// What is checked in this run.
+    pub(crate) share: Share,
     /// A change to what is recorded, for [`crate::vacuity`].
     pub(crate) mutation: Option<Mutation>,
     /// Whether emitted frames are kept for expectations.
@@ -65,6 +72,8 @@ pub(crate) struct World<'a> {
     pub(crate) digest: Digest,
     pub(crate) faults: Faults,
     held_frames: Vec<Option<(bool, Vec<u8>)>>,
+    /// Places of frames that have gone in, for those to come.
+    spare: RefCell<Vec<Vec<u8>>>,
     pub(crate) frames_in: u64,
     pub(crate) frames_out: u64,
     pub(crate) steps: u64,
@@ -127,13 +136,14 @@ impl<'a> World<'a> {
             resolver: Resolver::default(),
             flows: Vec::new(),
             by_id: BTreeMap::new(),
-            by_key: HashMap::new(),
+            by_key: HashMap::default(),
             by_conversation: vec![None; capture.map_or(0, |capture| capture.flows.len())],
             agenda: BTreeSet::new(),
             order: 0,
             touched: BTreeSet::new(),
             ready: BTreeSet::new(),
             emitted: Vec::new(),
+            share: Share::All,
             mutation: None,
             keep_frames: false,
             dns: Vec::new(),
@@ -141,6 +151,7 @@ impl<'a> World<'a> {
             digest: Digest::default(),
             faults,
             held_frames: Vec::new(),
+            spare: RefCell::default(),
             frames_in: 0,
             frames_out: 0,
             steps: 0,
@@ -161,26 +172,46 @@ impl<'a> World<'a> {
 
     /// Hands frames to the engine and lets everything that follows at this instant happen.
     pub(crate) fn inject(&mut self, frames: Vec<Vec<u8>>) {
-        let mut passed: Vec<Vec<u8>> = Vec::with_capacity(frames.len());
-        for frame in frames {
-            // The device has sent it, whatever becomes of it on the way.
-            self.note_injected(&frame);
-            match self.faults.input(&frame) {
-                Fate::Pass => passed.push(frame),
-                Fate::Drop => {}
-                Fate::Twice => passed.extend([frame.clone(), frame]),
-                Fate::Altered(bytes) => passed.push(bytes),
-                Fate::Later(by) => self.hold(true, frame, by),
+        let mut passed = frames;
+        // The device has sent them, whatever becomes of them on the way.
+        if self.faults.are_none() {
+            passed.iter().for_each(|frame| self.note_injected(frame));
+        } else {
+            let sent = std::mem::take(&mut passed);
+            for frame in sent {
+                self.note_injected(&frame);
+                match self.faults.input(&frame) {
+                    Fate::Pass => passed.push(frame),
+                    Fate::Drop => {}
+                    Fate::Twice => passed.extend([frame.clone(), frame]),
+                    Fate::Altered(bytes) => passed.push(bytes),
+                    Fate::Later(by) => self.hold(true, frame, by),
+                }
             }
         }
         self.frames_in += passed.len() as u64;
+        let now = self.clock();
+        match passed.as_slice() {
+            [] => {}
+            [only] => self.engine.handle_frames(now, &[only.as_slice()]),
+            many => {
+                let frames: Vec<&[u8]> = many.iter().map(Vec::as_slice).collect();
+                self.engine.handle_frames(now, &frames);
+            }
+        }
         if !passed.is_empty() {
-            let now = self.clock();
-            let frames: Vec<&[u8]> = passed.iter().map(Vec::as_slice).collect();
-            self.engine.handle_frames(now, &frames);
             self.step("frames");
         }
+        self.spare.get_mut().append(&mut passed);
+        self.spare.get_mut().truncate(SPARE);
         self.settle();
+    }
+
+    /// A place for a frame of the device.
+    pub(crate) fn place(&self) -> Vec<u8> {
+        let mut place = self.spare.borrow_mut().pop().unwrap_or_default();
+        place.clear();
+        place
     }
 
     pub(crate) fn hold(&mut self, input: bool, frame: Vec<u8>, by: u64) {
@@ -347,8 +378,7 @@ impl<'a> World<'a> {
             // What was handed in may still wait at a border of its own.
             return;
         }
-        // Behind a border nothing goes in while nothing is let out: what waits there is counted with the next turn.
-        if !(self.output_held && self.engine.has_inboxes())
+        if self.share.takes(self.steps as usize)
             && let Some(counters) = self.engine.counters()
             && let Some(problem) = invariant::conserved(
                 &counters,

@@ -18,7 +18,11 @@ pub(super) struct Core {
     engine: Engine,
     /// How much flows that take a counted number of bytes may still be given.
     takes: BTreeMap<FlowId, usize>,
+    spare: Vec<Vec<u8>>,
 }
+
+/// Places for octets that are kept for the outputs to come: of one drain, and of little memory.
+const SPARE: usize = 256;
 
 impl Core {
     pub(super) fn new(config: Config) -> Result<Self, ConfigError> {
@@ -27,6 +31,7 @@ impl Core {
         Ok(Self {
             engine: Engine::new(config)?,
             takes: BTreeMap::new(),
+            spare: Vec::new(),
         })
     }
 
@@ -126,7 +131,7 @@ impl Stack for Core {
             drop(counting);
             let Some(output) = output else { return true };
             let taken = Self::limit(&mut self.takes, &output);
-            Seen::keep(output, to);
+            Seen::keep(output, to, &mut self.spare);
             if let Some((flow, taken)) = taken {
                 if let Some(Seen::Data(_, bytes)) = to.last_mut() {
                     bytes.truncate(taken);
@@ -140,6 +145,12 @@ impl Stack for Core {
             if to.len() > most {
                 return false;
             }
+        }
+    }
+
+    fn give_back(&mut self, octets: Vec<u8>) {
+        if self.spare.len() < SPARE {
+            self.spare.push(octets);
         }
     }
 

@@ -40,7 +40,7 @@ pub struct Stats {
     /// How late turns came: how long the oldest frame, the first news since the turn before, a deadline, or the work
     /// that the turn before had left, had waited.
     pub lag: Histogram,
-    /// How long each flow with news stood in the queue. Under more than the engine can do it is as long as the round of
+    /// How long each flow with news stood in the queue, and the oldest of the datagrams that a turn took up together. Under more than the engine can do it is as long as the round of
     /// all flows takes, however punctual the turns are.
     pub inbox_wait: Histogram,
 }

@@ -4,9 +4,10 @@
 //!   any thread                     the thread that owns the Turn
 //!  ┌─────────┐  frames   ┌──────┐   ┌──────────────── run(now, host) ────────────────┐
 //!  │ Mailbox ├──────────>│ ring ├──>│ 1 what the host did not take the last time     │
-//!  │         ├──────────>│ inbox│   │ 2 a path change, timers that are due           │──> Host
-//!  └─────────┘  dialer   └──────┘   │ 3 frames, 64 at a time   4 flows, each in turn │
-//!       wake, once per look <───────│   a drain after each; all under a budget       │
+//!  │         ├──────────>│ words├──>│ 2 a path change, timers that are due           │──> Host
+//!  │         ├──────────>│ inbox│   │ 3 frames  4 datagrams  5 streams, each in turn │
+//!  └─────────┘  dialer   └──────┘   │   a drain after each; all under a budget       │
+//!       wake, once per look <───────│                                                │
 //!                                   └──> when to call again ─────────────────────────┘
 //! ```
 //!
@@ -14,8 +15,11 @@
 //! [`Host`], on their own thread. Everybody else has the [`Mailbox`]. No lock is held while the engine works or the
 //! host is called, so the host may use the mailbox within its calls.
 //!
-//! **Order.** Frames reach the engine in the order in which they were handed in. Of one flow the engine hears the dial's
-//! answer, then readiness, then bytes, then the end. Flows take turns in the order in which they got something to say.
+//! **Order.** Frames reach the engine in the order in which they were handed in. Of a TCP flow the engine hears the dial's
+//! answer, then readiness, then bytes, then the end; these flows take turns in the order in which they got something to say.
+//! Of UDP flows it hears dials' answers, datagrams and ends in the order in which they were handed in, whatever their flow:
+//! a flow that floods holds others up by what it may have waiting ([`Limits::inbox_bytes`]), and streams by what a turn
+//! takes of datagrams ([`Limits::turn_bytes`]).
 //! Each call of the host happens in the order of the engine's outputs.
 //!
 //! **Determinism.** The same inputs with the same times in the same turns give the same calls of the host. The clock in
@@ -24,6 +28,7 @@
 //! **When to run again** is what [`Turn::run`] returns; a wake from the mailbox is earlier than that. An engine with
 //! nothing owed asks for its idle limits only, so an idle device is not woken.
 
+mod datagrams;
 mod flows;
 mod host;
 mod inbox;
@@ -48,6 +53,7 @@ pub use self::limits::Limits;
 pub use self::mailbox::Mailbox;
 pub use self::tap::{Crossing, Tap};
 
+use self::datagrams::Words;
 use self::mailbox::Losses;
 use self::ring::Arena;
 use self::tap::cross;
@@ -72,6 +78,8 @@ pub struct Turn {
     /// Losses that the host was told of.
     told: Losses,
     front: Arena,
+    /// What was said of UDP flows, being told to the engine.
+    words: Words,
     /// Frames that the host did not take.
     held: FrameBatch,
     /// The budget ended before the engine had said all.
@@ -114,6 +122,7 @@ impl Turn {
             stats: Stats::default(),
             told: Losses::default(),
             front: Arena::default(),
+            words: Words::default(),
             held: FrameBatch::new(),
             undrained: false,
             lingers: BTreeSet::new(),
@@ -192,6 +201,7 @@ impl Turn {
     pub fn stop<H: Host + ?Sized>(&mut self, now: Micros, host: &mut H) {
         self.mailbox.state().stop();
         self.front = Arena::default();
+        self.words = Words::default();
         self.lingers.clear();
         self.engine.stop(now);
         // Each flow has one close and one reset at most; a refused batch is dropped instead of held.
@@ -216,6 +226,12 @@ impl Turn {
             state.looked();
             state.turning = true;
             state.ring.refill(&mut self.front);
+            if self.words.is_empty() {
+                state.words.refill(&mut self.words);
+                if let Some(since) = self.words.since() {
+                    self.stats.inbox_wait.record(now.since(since));
+                }
+            }
             let resolutions = core::mem::take(&mut state.resolutions);
             let addresses_lost = core::mem::take(&mut state.addresses_lost);
             (
@@ -243,7 +259,7 @@ impl Turn {
             self.engine.handle_timeout(now);
         }
         let mut open = self.drain(now, host, budget);
-        self.busy = !self.front.is_empty();
+        self.busy = !self.front.is_empty() || !self.words.is_empty();
         let mut frames = 0;
         while open && frames < self.limits.turn_frames && !self.front.is_empty() {
             let chunk = self.front.take(CHUNK);
@@ -256,6 +272,7 @@ impl Turn {
             self.engine.handle_frames(now, chunk);
             open = self.drain(now, host, budget);
         }
+        open = open && self.tell_words(now, host, budget);
         let (mut fed, mut told) = (0, 0);
         // A flow that comes back into the queue has its next turn behind those that stand there now.
         for _ in 0..self.limits.turn_flows {
@@ -286,7 +303,7 @@ impl Turn {
         if !self.held.is_empty() {
             return Some(now.plus(self.limits.poll_interval));
         }
-        if self.undrained || !self.front.is_empty() {
+        if self.undrained || !self.front.is_empty() || !self.words.is_empty() {
             return Some(now);
         }
         {
@@ -297,8 +314,11 @@ impl Turn {
             // Nothing waits: room counted for the frames that were read is free, and so is what a burst had needed.
             state.ring.refill(&mut self.front);
             state.ring.trim();
+            state.words.refill(&mut self.words);
+            state.words.trim();
         }
         self.front.trim();
+        self.words.trim();
         // Idle limits move on with every packet: while packets come and none is near, it will do to be early. A turn for
         // nothing else than its time then finds the true deadline: an idle device is woken early once at the most.
         let bound = self.engine.timeout_bound();

@@ -1,32 +1,33 @@
-//! What one flow's dialer has to say to the engine: a dial result, bytes or datagrams, an end, readiness.
+//! What one flow's dialer has to say to the engine: of a stream the dial's answer, bytes and the end, of any flow its
+//! readiness. What is said of UDP flows otherwise has a queue of its own ([`super::datagrams`]).
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+use engine::{DialResult, Misuse, Proto, RemoteEnd};
 
-use engine::{DialResult, FlowKey, Misuse, Proto, RemoteEnd};
-
-/// What a waiting datagram costs beside its payload: an empty one is not free.
-const DATAGRAM_COST: usize = 64;
+use super::datagrams::cost_of;
 
 /// What has come for one flow since it was looked at last. It coalesces, so it is bounded however often it is told
 /// something.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    key: FlowKey,
-    /// The dial was answered; kept for the answers to misuse.
-    answer: Option<DialResult>,
-    /// The end that was told last.
-    end: Option<RemoteEnd>,
     /// What the engine has not been told.
     news: News,
     /// Octets that the turn has taken out and not given back.
     lent: usize,
     /// Octets that the host was told there is room for, and may bring next.
     promised: usize,
+    /// Octets of the flow in the back of the queue of datagrams, as of `epoch`.
+    queued_octets: u32,
+    /// The queue's epoch when they were counted.
+    epoch: u32,
+    proto: Proto,
+    /// The dial was answered; kept for the answers to misuse.
+    answer: Option<DialResult>,
+    /// The end that was told last.
+    end: Option<RemoteEnd>,
     /// A `data` was taken short, and the host waits for `resume`.
-    pub(crate) starved: bool,
+    starved: bool,
     /// The engine took the flow's bytes short: they wait for its `Resume`.
-    pub(crate) waits: bool,
+    waits: bool,
     /// Whether the flow stands in the queue.
     pub(crate) queued: bool,
     /// The turn knows that a break waits behind bytes, and for how long it may.
@@ -36,45 +37,29 @@ pub(crate) struct Inbox {
 /// The untold part of an [`Inbox`], as the turn takes it out.
 #[derive(Debug, Default)]
 pub(crate) struct News {
-    pub(crate) dial: Option<DialResult>,
-    pub(crate) blocked: Option<bool>,
-    /// The stream, or the payloads of the datagrams back to back.
+    /// The stream.
     data: Vec<u8>,
     /// Octets of `data` that the engine has taken.
     read: usize,
-    datagrams: VecDeque<Datagram>,
+    pub(crate) dial: Option<DialResult>,
+    pub(crate) blocked: Option<bool>,
     pub(crate) eof: bool,
     pub(crate) broken: Option<RemoteEnd>,
     /// A break waits behind bytes that the engine has no room for.
     pub(crate) lingers: bool,
 }
 
-/// One datagram that waits: where it came from, if not from where the flow was dialed to, and its length.
-pub(crate) type Datagram = (Option<SocketAddr>, usize);
-
-/// Empty buffers of an inbox, for the next one that needs them.
-#[derive(Debug, Default)]
-pub(crate) struct Buffers {
-    data: Vec<u8>,
-    datagrams: VecDeque<Datagram>,
-}
-
-impl Buffers {
-    /// Octets they hold on to.
-    pub(crate) fn capacity(&self) -> usize {
-        self.data.capacity() + self.datagrams.capacity() * size_of::<Datagram>()
-    }
-}
-
 impl Inbox {
-    pub(crate) fn new(key: FlowKey) -> Self {
+    pub(crate) fn new(proto: Proto) -> Self {
         Self {
-            key,
-            answer: None,
-            end: None,
             news: News::default(),
             lent: 0,
             promised: 0,
+            queued_octets: 0,
+            epoch: 0,
+            proto,
+            answer: None,
+            end: None,
             starved: false,
             waits: false,
             queued: false,
@@ -82,22 +67,25 @@ impl Inbox {
         }
     }
 
-    pub(crate) fn dialed(&mut self, result: DialResult) -> Result<(), Misuse> {
+    /// Notes the dial's answer; says whether it goes with the datagrams.
+    pub(crate) fn dialed(&mut self, result: DialResult) -> Result<bool, Misuse> {
         if self.answer.is_some() {
             return Err(Misuse::DialAnswered);
         }
         self.answer = Some(result);
-        self.news.dial = Some(result);
-        Ok(())
+        let apart = self.proto == Proto::Udp;
+        if !apart {
+            self.news.dial = Some(result);
+        }
+        Ok(apart)
     }
 
-    pub(crate) fn set_blocked(&mut self, blocked: bool) -> Result<(), Misuse> {
+    pub(crate) fn set_blocked(&mut self, blocked: bool) {
         self.news.blocked = Some(blocked);
-        Ok(())
     }
 
     fn check(&self, proto: Proto) -> Result<(), Misuse> {
-        if self.key.proto != proto {
+        if self.proto != proto {
             return Err(Misuse::WrongProtocol);
         }
         if self.answer != Some(DialResult::Connected) {
@@ -113,7 +101,7 @@ impl Inbox {
         if self.check(Proto::Tcp).is_err() {
             return 0;
         }
-        limit.saturating_sub(self.lent + self.news.cost())
+        limit.saturating_sub(self.held())
     }
 
     /// The room within `limit`, which the next `data` finds whatever others bring meanwhile.
@@ -125,60 +113,65 @@ impl Inbox {
 
     /// Octets of the stream that wait here, or that the turn has taken out.
     pub(crate) fn held(&self) -> usize {
-        match self.key.proto {
-            Proto::Tcp => self.lent + self.news.data().len(),
-            Proto::Udp => 0,
-        }
+        self.lent + self.news.data().len()
     }
 
     pub(crate) fn push_data(
         &mut self,
         bytes: &[u8],
         limit: usize,
-        spare: &mut Vec<Buffers>,
+        spare: &mut Vec<Vec<u8>>,
     ) -> Result<usize, Misuse> {
         self.check(Proto::Tcp)?;
         let room = self.room(limit).max(core::mem::take(&mut self.promised));
         let count = room.min(bytes.len());
-        if count > 0 {
-            self.news.equip(spare);
+        if count > 0
+            && self.news.data.capacity() == 0
+            && let Some(buffer) = spare.pop()
+        {
+            self.news.data = buffer;
         }
         self.news.extend(bytes.get(..count).unwrap_or(&[]));
         self.starved |= count < bytes.len();
         Ok(count)
     }
 
-    pub(crate) fn push_datagram(
+    /// Counts a datagram that is to stand in the queue's back in `epoch`, if it has room there.
+    pub(crate) fn count_datagram(
         &mut self,
-        from: Option<SocketAddr>,
-        payload: &[u8],
+        len: usize,
         limit: usize,
-        spare: &mut Vec<Buffers>,
+        epoch: u32,
     ) -> Result<bool, Misuse> {
         self.check(Proto::Udp)?;
-        let held = self.lent + self.news.cost();
-        if held > 0 && held + payload.len() + DATAGRAM_COST > limit {
+        let before = match self.queued_octets {
+            octets if self.epoch == epoch => octets,
+            _ => 0,
+        };
+        let cost = u32::try_from(cost_of(len)).unwrap_or(u32::MAX);
+        let after = before.saturating_add(cost);
+        if before > 0 && after as usize > limit {
             return Ok(false);
         }
-        self.news.equip(spare);
-        self.news.extend(payload);
-        self.news.datagrams.push_back((from, payload.len()));
+        (self.queued_octets, self.epoch) = (after, epoch);
         Ok(true)
     }
 
-    pub(crate) fn ended(&mut self, end: RemoteEnd) -> Result<(), Misuse> {
+    /// Notes the end; says whether it goes with the datagrams.
+    pub(crate) fn ended(&mut self, end: RemoteEnd) -> Result<bool, Misuse> {
         if self.answer != Some(DialResult::Connected) {
             return Err(Misuse::NotConnected);
         }
+        let apart = self.proto == Proto::Udp;
         match (self.end, end) {
-            (None, RemoteEnd::Eof) => self.news.eof = true,
+            (None, RemoteEnd::Eof) => self.news.eof = !apart,
             (None | Some(RemoteEnd::Eof), RemoteEnd::Reset | RemoteEnd::Error) => {
-                self.news.broken = Some(end);
+                self.news.broken = Some(end).filter(|_| !apart);
             }
             _ => return Err(Misuse::AfterEnd),
         }
         self.end = Some(end);
-        Ok(())
+        Ok(apart)
     }
 
     /// Whether the engine can be told something now. An end stands behind bytes that wait for room.
@@ -211,86 +204,62 @@ impl Inbox {
                 ..News::default()
             };
         }
-        self.lent = self.news.cost();
+        self.lent = self.news.data().len();
         core::mem::take(&mut self.news)
     }
 
-    /// Puts back what the engine did not take, before what has come meanwhile; gives back a buffer not needed.
-    pub(crate) fn put_back(&mut self, mut rest: News) -> Buffers {
+    /// Puts back what the engine did not take, before what has come meanwhile; gives back a buffer not needed. Bytes of the
+    /// stream that are left wait for the engine's `Resume`.
+    pub(crate) fn put_back(&mut self, mut rest: News) -> Vec<u8> {
         self.lent = 0;
         if !rest.is_told() {
+            self.waits = true;
             rest.extend(self.news.data());
-            rest.datagrams.append(&mut self.news.datagrams);
             core::mem::swap(&mut self.news.data, &mut rest.data);
-            core::mem::swap(&mut self.news.datagrams, &mut rest.datagrams);
             self.news.read = rest.read;
         }
         self.news.eof |= rest.eof;
         self.news.broken = self.news.broken.or(rest.broken);
-        rest.into_buffers()
+        rest.into_buffer()
     }
 
     /// Room to tell the host of, if it waits for that and half of the inbox is free.
     pub(crate) fn resumes(&mut self, limit: usize) -> Option<usize> {
+        if !self.starved {
+            return None;
+        }
         let room = self.room(limit);
-        if !self.starved || room < limit.div_ceil(2) {
+        if room < limit.div_ceil(2) {
             return None;
         }
         self.starved = false;
         Some(room)
     }
 
-    /// Gives up the bytes that wait, so that the end behind them can be told; says how many.
-    pub(crate) fn discard(&mut self) -> usize {
+    /// The engine has room again.
+    pub(crate) fn resumed(&mut self) {
         self.waits = false;
-        let count = self.news.data().len();
-        self.news.took(count);
-        count
     }
 
-    pub(crate) fn take_buffers(&mut self) -> Buffers {
-        core::mem::take(&mut self.news).into_buffers()
+    /// Gives up the bytes that wait for room, so that the end behind them can be told; says how many, if any wait.
+    pub(crate) fn give_up(&mut self) -> Option<usize> {
+        if !core::mem::take(&mut self.waits) {
+            return None;
+        }
+        let count = self.news.data().len();
+        self.news.took(count);
+        Some(count)
+    }
+
+    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.news).into_buffer()
     }
 }
 
 impl News {
-    /// Whether the engine has been told all bytes and datagrams.
+    /// Whether the engine has been told all bytes.
     pub(crate) fn is_told(&self) -> bool {
-        self.data().is_empty() && self.datagrams.is_empty()
-    }
-
-    /// Whether bytes of a stream wait.
-    pub(crate) fn has_stream(&self) -> bool {
-        !self.data().is_empty() && self.datagrams.is_empty()
-    }
-
-    /// The datagram to be told next.
-    pub(crate) fn datagram(&self) -> Option<(Option<SocketAddr>, &[u8])> {
-        let (from, len) = *self.datagrams.front()?;
-        Some((from, self.data().get(..len)?))
-    }
-
-    /// The engine was told of the next datagram.
-    pub(crate) fn told_datagram(&mut self) {
-        if let Some((_, len)) = self.datagrams.pop_front() {
-            self.took(len);
-        }
-    }
-
-    /// Octets that the waiting bytes and datagrams count for.
-    fn cost(&self) -> usize {
-        self.data().len() + self.datagrams.len() * DATAGRAM_COST
-    }
-
-    /// Takes spare buffers if it has none.
-    fn equip(&mut self, spare: &mut Vec<Buffers>) {
-        if self.data.capacity() == 0
-            && self.datagrams.is_empty()
-            && let Some(buffers) = spare.pop()
-        {
-            self.data = buffers.data;
-            self.datagrams = buffers.datagrams;
-        }
+        self.data().is_empty()
     }
 
     /// Bytes of the far side that the engine has not taken.
@@ -307,16 +276,11 @@ impl News {
         }
     }
 
-    /// The buffers, without what they hold.
-    pub(crate) fn into_buffers(self) -> Buffers {
-        let Self {
-            mut data,
-            mut datagrams,
-            ..
-        } = self;
+    /// The buffer, without what it holds.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        let mut data = self.data;
         data.clear();
-        datagrams.clear();
-        Buffers { data, datagrams }
+        data
     }
 
     fn extend(&mut self, bytes: &[u8]) {

@@ -2,15 +2,64 @@
 
 use engine::{DialResult, FlowId, Micros, Misuse, RemoteEnd};
 
-use super::Turn;
+use super::datagrams::Word;
 use super::host::{Host, Notice};
 use super::inbox::News;
 use super::tap::{Crossing, cross};
-
-/// Datagrams of one flow given to the engine before the next flow has its turn.
-const DATAGRAMS: usize = 32;
+use super::{CHUNK, FED, Turn};
 
 impl Turn {
+    /// Tells the engine what was said of UDP flows, until that were so many octets; a drain after each part. `false`: the
+    /// budget ended before.
+    pub(super) fn tell_words<H: Host + ?Sized>(
+        &mut self,
+        now: Micros,
+        host: &mut H,
+        budget: &mut usize,
+    ) -> bool {
+        let (mut told, mut fed, mut count) = (0, 0, 0);
+        while told < self.limits.turn_bytes {
+            let Some((flow, word)) = self.words.next() else {
+                break;
+            };
+            let cost = word.cost();
+            told += cost;
+            fed += cost;
+            count += 1;
+            let (crossing, heard) = match word {
+                Word::Datagram(from, payload) => {
+                    let taken = match from {
+                        Some(from) => self.engine.remote_datagram_from(now, flow, from, payload),
+                        None => self.engine.remote_datagram(now, flow, payload),
+                    };
+                    let crossing = Crossing::Datagram(flow, from, payload);
+                    (crossing, taken.map(|_| ()))
+                }
+                Word::Dialed(result) => {
+                    let heard = self.engine.dial_result(now, flow, result);
+                    (Crossing::Dialed(flow, result), heard)
+                }
+                Word::Ended(end) => {
+                    let heard = self.engine.remote_closed(now, flow, end);
+                    (Crossing::Ended(flow, end), heard)
+                }
+            };
+            match heard {
+                // The flow has ended meanwhile.
+                Err(Misuse::StaleFlow) => {}
+                Err(why) => host.notice(&Notice::Refused { flow, why }),
+                Ok(()) => cross(&mut self.tap, now, crossing),
+            }
+            if count >= CHUNK || fed >= FED {
+                (fed, count) = (0, 0);
+                if !self.drain(now, host, budget) {
+                    return false;
+                }
+            }
+        }
+        count == 0 || self.drain(now, host, budget)
+    }
+
     pub(super) fn next_inbox(&mut self, now: Micros) -> Option<(FlowId, News)> {
         let mut state = self.mailbox.state();
         loop {
@@ -45,10 +94,9 @@ impl Turn {
         }
         let mut state = self.mailbox.state();
         let Some(inbox) = state.flows.get_mut(flow) else {
-            state.recycle(news.into_buffers());
+            state.recycle(news.into_buffer());
             return fed;
         };
-        inbox.waits |= news.has_stream();
         let before = inbox.held();
         let spare = inbox.put_back(news);
         let told = before.saturating_sub(inbox.held());
@@ -91,7 +139,7 @@ impl Turn {
             }
             None => {}
         }
-        if news.has_stream() {
+        if !news.is_told() {
             if let Some(tap) = &mut self.tap {
                 let seen = self.offered.remove(&flow).unwrap_or(0);
                 if let Some(fresh) = news.data().get(seen..).filter(|fresh| !fresh.is_empty()) {
@@ -104,18 +152,6 @@ impl Turn {
             }
             *fed += taken;
             news.took(taken);
-        }
-        for _ in 0..DATAGRAMS {
-            let Some((from, payload)) = news.datagram() else {
-                break;
-            };
-            cross(&mut self.tap, now, Crossing::Datagram(flow, from, payload));
-            match from {
-                Some(from) => self.engine.remote_datagram_from(now, flow, from, payload)?,
-                None => self.engine.remote_datagram(now, flow, payload)?,
-            };
-            *fed += payload.len();
-            news.told_datagram();
         }
         if news.is_told() {
             let eof = core::mem::take(&mut news.eof).then_some(RemoteEnd::Eof);
@@ -136,9 +172,8 @@ impl Turn {
             self.lingers.pop_first();
             let mut state = self.mailbox.state();
             if let Some(inbox) = state.flows.get_mut(flow)
-                && inbox.waits
+                && let Some(lost) = inbox.give_up()
             {
-                let lost = inbox.discard();
                 state.held = state.held.saturating_sub(lost);
                 self.stats.lingered_bytes += lost as u64;
                 self.offered.remove(&flow);

@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 /// Bounds of a [`Turn`](crate::Turn) and its [`Mailbox`](crate::Mailbox). Worst-case memory beside the engine's own:
-/// twice `ring_bytes` while a flood lasts, `inboxes_bytes` and 4 KiB for each flow, one batch of frames.
+/// twice `ring_bytes` while a flood lasts, `inboxes_bytes` each for streams and datagrams, 4 KiB for each flow, one batch
+/// of frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Frames of the device that may wait. Default 4,096.
@@ -11,10 +12,12 @@ pub struct Limits {
     /// Octets of them. Default 4 MiB.
     pub ring_bytes: usize,
     /// Octets of a far side that may wait for the engine, for each flow; a datagram costs 64 more than its length.
-    /// One datagram always fits. Default 64 KiB.
+    /// One datagram always fits. Of datagrams the count begins anew when a turn takes them up, so that there may be twice
+    /// as many while a turn that was cut short by its budget has left some. Default 64 KiB.
     pub inbox_bytes: usize,
-    /// Octets of streams that may wait for the engine in all inboxes together; beyond, each flow may have no more than 4 KiB
-    /// waiting. A turn hands over `turn_bytes`, so more would only wait. Default 2 MiB.
+    /// Octets of far sides that may wait for the engine in all inboxes together; beyond, each flow may have no more than
+    /// 4 KiB waiting. For streams, datagrams that wait count as well; for datagrams, which would be lost, only datagrams
+    /// do. A turn hands over `turn_bytes`, so more would only wait. Default 2 MiB.
     pub inboxes_bytes: usize,
     /// How soon what was taken but not handed on is tried again. Default 5 ms.
     pub poll_interval: Duration,
@@ -22,8 +25,8 @@ pub struct Limits {
     pub turn_frames: usize,
     /// Flows whose inbox one turn empties. Default 64.
     pub turn_flows: usize,
-    /// Octets of far sides after which a turn takes up no further flow; what it leaves has the next turn. Bounds how long
-    /// frames wait behind many full downloads. Default 128 KiB.
+    /// Octets of datagrams, and then of streams, after which a turn takes up no more of them; what it leaves has the next
+    /// turn. Bounds how long frames wait behind many full downloads. Default 128 KiB.
     pub turn_bytes: usize,
     /// Outputs that one turn hands to the host: a batch of frames is one. Default 1,024.
     pub turn_outputs: usize,

@@ -6,11 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::{
-    DialResult, FlowId, FlowKey, FrameBatch, Micros, Misuse, QueryId, RemoteEnd, Resolution,
+    DialResult, FlowId, FrameBatch, Micros, Misuse, Proto, QueryId, RemoteEnd, Resolution,
 };
 
+use super::datagrams::{Word, WordQueue};
 use super::flows::Flows;
-use super::inbox::{Buffers, Inbox};
 use super::limits::Limits;
 use super::ring::FrameRing;
 use crate::clock::Clock;
@@ -39,8 +39,8 @@ const FLOOR: usize = 4 << 10;
 /// A flow is known from before its [`Host::dial`](crate::Host::dial) until its [`Host::close`](crate::Host::close);
 /// any other handle, old or invented, is [`Misuse::StaleFlow`]. After the engine was stopped every handle is.
 ///
-/// Order: frames keep theirs, and so does what belongs to one flow and one direction. Between flows it is the order
-/// in which they got something to say.
+/// Order: frames keep theirs, and so do datagrams of all flows, and what belongs to one flow and one direction. Between
+/// streams it is the order in which they got something to say.
 pub struct Mailbox {
     state: Mutex<State>,
     published: Mutex<Snapshot>,
@@ -58,7 +58,9 @@ pub(crate) struct State {
     pub(crate) flows: Flows,
     /// Octets of streams in all of their inboxes.
     pub(crate) held: usize,
-    /// Flows with something to say, each once, and since when they stand here.
+    /// What was said of UDP flows.
+    pub(crate) words: WordQueue,
+    /// Flows with something in their inbox to say, each once, and since when they stand here.
     pub(crate) ready: VecDeque<(FlowId, Micros)>,
     pub(crate) path_changes: usize,
     /// Addresses of the device that are gone.
@@ -67,7 +69,7 @@ pub(crate) struct State {
     pub(crate) resolutions: VecDeque<(QueryId, Resolution)>,
     /// When the first news came since the owner looked, other than frames.
     pub(crate) since: Option<Micros>,
-    pub(crate) spare: Vec<Buffers>,
+    pub(crate) spare: Vec<Vec<u8>>,
     /// A turn runs.
     pub(crate) turning: bool,
     /// Whether the owner was woken since it looked last.
@@ -117,6 +119,7 @@ impl Mailbox {
                 ring: FrameRing::new(limits.ring_frames, limits.ring_bytes),
                 flows: Flows::default(),
                 held: 0,
+                words: WordQueue::default(),
                 ready: VecDeque::new(),
                 path_changes: 0,
                 addresses_lost: BTreeSet::new(),
@@ -195,7 +198,14 @@ impl Mailbox {
     /// # Errors
     /// The flow has ended, or its dial was answered before.
     pub fn dialed(&self, flow: FlowId, result: DialResult) -> Result<(), Misuse> {
-        self.post(flow, |inbox| inbox.dialed(result))
+        let mut state = self.state();
+        let inbox = state.flows.get_mut(flow).ok_or(Misuse::StaleFlow)?;
+        if inbox.dialed(result)? {
+            self.say(state, flow, Word::Dialed(result));
+        } else {
+            self.enqueue(state, flow);
+        }
+        Ok(())
     }
 
     /// Bytes of the far side's stream. Says how many were taken; the rest is to be offered again after
@@ -236,7 +246,12 @@ impl Mailbox {
 
     /// Octets that each inbox may hold now.
     pub(crate) fn inbox_limit(&self, state: &State) -> usize {
-        if state.held < self.inboxes_bytes {
+        self.limit_beside(state.held + state.words.cost())
+    }
+
+    /// Octets that each flow may have waiting beside `others`.
+    fn limit_beside(&self, others: usize) -> usize {
+        if others < self.inboxes_bytes {
             self.inbox_bytes
         } else {
             self.inbox_bytes.min(FLOOR)
@@ -255,16 +270,16 @@ impl Mailbox {
         payload: &[u8],
     ) -> Result<bool, Misuse> {
         let mut state = self.state();
-        let State {
-            flows,
-            spare,
-            losses,
-            ..
-        } = &mut *state;
-        let inbox = flows.get_mut(flow).ok_or(Misuse::StaleFlow)?;
-        let taken = inbox.push_datagram(from, payload, self.inbox_bytes, spare)?;
-        losses.dropped_datagrams += u64::from(!taken);
-        self.enqueue(state, flow);
+        // Streams that wait do not count here: they would come again, a datagram is lost.
+        let limit = self.limit_beside(state.words.cost());
+        let epoch = state.words.epoch();
+        let inbox = state.flows.get_mut(flow).ok_or(Misuse::StaleFlow)?;
+        let taken = inbox.count_datagram(payload.len(), limit, epoch)?;
+        if taken {
+            self.say(state, flow, Word::Datagram(from, payload));
+        } else {
+            state.losses.dropped_datagrams += 1;
+        }
         Ok(taken)
     }
 
@@ -274,7 +289,14 @@ impl Mailbox {
     /// # Errors
     /// The flow has ended, is not connected, or its far side has ended before.
     pub fn ended(&self, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse> {
-        self.post(flow, |inbox| inbox.ended(end))
+        let mut state = self.state();
+        let inbox = state.flows.get_mut(flow).ok_or(Misuse::StaleFlow)?;
+        if inbox.ended(end)? {
+            self.say(state, flow, Word::Ended(end));
+        } else {
+            self.enqueue(state, flow);
+        }
+        Ok(())
     }
 
     /// The dialer takes no more of this flow until [`Mailbox::writable`].
@@ -282,7 +304,7 @@ impl Mailbox {
     /// # Errors
     /// The flow has ended.
     pub fn blocked(&self, flow: FlowId) -> Result<(), Misuse> {
-        self.post(flow, |inbox| inbox.set_blocked(true))
+        self.set_blocked(flow, true)
     }
 
     /// The dialer takes bytes or datagrams of this flow again.
@@ -290,7 +312,7 @@ impl Mailbox {
     /// # Errors
     /// The flow has ended.
     pub fn writable(&self, flow: FlowId) -> Result<(), Misuse> {
-        self.post(flow, |inbox| inbox.set_blocked(false))
+        self.set_blocked(flow, false)
     }
 
     /// What the host found out for [`Host::resolve`](crate::Host::resolve). `false` if so many answers wait already
@@ -354,16 +376,19 @@ impl Mailbox {
         lock(&self.published)
     }
 
-    fn post(
-        &self,
-        flow: FlowId,
-        change: impl FnOnce(&mut Inbox) -> Result<(), Misuse>,
-    ) -> Result<(), Misuse> {
+    fn set_blocked(&self, flow: FlowId, blocked: bool) -> Result<(), Misuse> {
         let mut state = self.state();
         let inbox = state.flows.get_mut(flow).ok_or(Misuse::StaleFlow)?;
-        change(inbox)?;
+        inbox.set_blocked(blocked);
         self.enqueue(state, flow);
         Ok(())
+    }
+
+    /// Puts what was said of a UDP flow behind what was said before.
+    fn say(&self, mut state: MutexGuard<'_, State>, flow: FlowId, word: Word<'_>) {
+        let at = *state.since.get_or_insert_with(|| self.clock.now());
+        state.words.push(at, flow, word);
+        self.signal(state);
     }
 
     fn enqueue(&self, mut state: MutexGuard<'_, State>, flow: FlowId) {
@@ -405,9 +430,9 @@ impl State {
         Some(at)
     }
 
-    pub(crate) fn open(&mut self, flow: FlowId, key: FlowKey) {
+    pub(crate) fn open(&mut self, flow: FlowId, proto: Proto) {
         if !self.stopped {
-            self.flows.insert(flow, key);
+            self.flows.insert(flow, proto);
         }
     }
 
@@ -417,6 +442,7 @@ impl State {
         self.signalled = false;
         self.flows = Flows::default();
         self.held = 0;
+        self.words = WordQueue::default();
         self.ready = VecDeque::new();
         self.spare = Vec::new();
         self.ring.clear();
@@ -426,20 +452,20 @@ impl State {
         self.since = None;
     }
 
-    /// Forgets a flow and what it had to say.
+    /// Forgets a flow and what its inbox had to say; what it said in the queue is for nobody.
     pub(crate) fn shut(&mut self, flow: FlowId) {
         if let Some(mut inbox) = self.flows.remove(flow) {
             self.held = self.held.saturating_sub(inbox.held());
-            self.recycle(inbox.take_buffers());
+            self.recycle(inbox.take_buffer());
         }
     }
 
     /// Keeps empty buffers for the next inbox.
-    pub(crate) fn recycle(&mut self, buffers: Buffers) {
-        let size = buffers.capacity();
+    pub(crate) fn recycle(&mut self, buffer: Vec<u8>) {
+        let size = buffer.capacity();
         let kept = self.spare.len();
         if size > 0 && (kept < SPARE || (size <= SMALL && kept < SPARE_SMALL)) {
-            self.spare.push(buffers);
+            self.spare.push(buffer);
         }
     }
 
@@ -452,6 +478,7 @@ impl State {
     /// Whether anything waits to be taken up.
     pub(crate) fn has_work(&self) -> bool {
         !self.ring.is_empty()
+            || !self.words.is_empty()
             || !self.ready.is_empty()
             || !self.resolutions.is_empty()
             || self.path_changes > 0

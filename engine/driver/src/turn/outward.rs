@@ -48,7 +48,7 @@ impl Turn {
                 }
                 Output::Dial { flow, key, name } => {
                     cross(tap, now, Crossing::Dial(flow, key));
-                    self.mailbox.state().open(flow, key);
+                    self.mailbox.state().open(flow, key.proto);
                     host.dial(flow, key, name);
                 }
                 Output::Data { flow, bytes } => {
@@ -79,7 +79,7 @@ impl Turn {
                 Output::Resume { flow, .. } => {
                     let mut state = self.mailbox.state();
                     if let Some(inbox) = state.flows.get_mut(flow) {
-                        inbox.waits = false;
+                        inbox.resumed();
                     }
                     state.enqueue(flow, || now);
                 }

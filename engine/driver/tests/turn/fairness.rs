@@ -1,6 +1,6 @@
 //! Neither a flood of frames nor one fat download keeps the rest from its turn.
 
-use engine::{Config, DialResult};
+use engine::{Config, DialResult, FlowId};
 use engine_driver::Limits;
 
 use crate::scene::{Scene, Told};
@@ -105,34 +105,82 @@ fn a_turn_ends_when_its_budget_is_spent_and_asks_for_the_next_at_once() {
     assert_eq!(dials.filter(|t| matches!(t, Told::Dial(_))).count(), 64);
 }
 
+fn udp_flow(scene: &mut Scene, port: u16) -> FlowId {
+    scene.frame(&Udp::new(Family::V4, port, 9000).send(b"?"));
+    scene.settle();
+    let flow = scene.last_dial();
+    scene
+        .mailbox()
+        .dialed(flow, DialResult::Connected)
+        .expect("fresh");
+    scene.settle();
+    flow
+}
+
+fn datagrams(frames: &[Vec<u8>]) -> impl Iterator<Item = Vec<u8>> {
+    frames.iter().filter_map(|frame| match Packet::read(frame) {
+        Packet::Udp { payload, .. } => Some(payload),
+        _ => None,
+    })
+}
+
 #[test]
-fn datagrams_of_one_flow_do_not_hold_the_next_up() {
+fn datagrams_reach_the_device_in_the_order_in_which_they_came_whatever_their_flow() {
     let mut scene = Scene::new(Config::default(), Limits::default());
-    let (one, other) = (
-        Udp::new(Family::V4, 5000, 9000),
-        Udp::new(Family::V4, 5001, 9000),
-    );
-    let mut flows = Vec::new();
-    for device in [one, other] {
-        scene.frame(&device.send(b"?"));
-        scene.settle();
-        flows.push(scene.last_dial());
-        scene
-            .mailbox()
-            .dialed(scene.last_dial(), DialResult::Connected)
-            .expect("fresh");
+    let flows = [5000, 5001, 5002].map(|port| udp_flow(&mut scene, port));
+    for n in 0..200_u8 {
+        let flow = flows[usize::from(n) % 3];
+        assert_eq!(scene.mailbox().datagram(flow, None, &[n]), Ok(true));
     }
     scene.settle();
-    for _ in 0..500 {
-        assert_eq!(scene.mailbox().datagram(flows[0], None, b"many"), Ok(true));
+    assert!(datagrams(&scene.host.frames).eq((0..200).map(|n| vec![n])));
+}
+
+#[test]
+fn a_flood_of_datagrams_holds_neither_streams_nor_frames_up() {
+    let limits = Limits {
+        turn_bytes: 20_000,
+        ..Limits::default()
+    };
+    let mut scene = Scene::new(Config::default(), limits);
+    let mut device = Device::new(Family::V4);
+    let stream = scene.open(&mut device);
+    let flood = udp_flow(&mut scene, 5000);
+    let mut sent = 0;
+    while scene.mailbox().datagram(flood, None, &[7; 936]) == Ok(true) {
+        sent += 1;
     }
-    assert_eq!(scene.mailbox().datagram(flows[1], None, b"one"), Ok(true));
+    assert_eq!(sent, 65, "what a flow may have waiting");
+    scene.send(stream, b"down");
+    scene.frame(&device.data(b"up"));
+    assert_eq!(scene.run(), Some(scene.now), "the others come next");
+    assert_eq!(datagrams(&scene.host.frames).count(), 20);
+    assert_eq!(scene.host.sent, b"up");
+    scene.hear(&mut device);
+    assert_eq!(device.heard, b"down");
     scene.settle();
-    let place = scene.host.frames.iter().position(
-        |frame| matches!(Packet::read(frame), Packet::Udp { payload, .. } if payload == b"one"),
-    );
-    assert!(place.expect("it came") <= 64);
-    assert_eq!(scene.host.frames.len(), 501);
+    assert_eq!(datagrams(&scene.host.frames).count(), 45);
+}
+
+#[test]
+fn a_flood_of_datagrams_leaves_other_flows_their_share_of_the_queue() {
+    let limits = Limits {
+        turn_bytes: 20_000,
+        inboxes_bytes: 10_000,
+        ..Limits::default()
+    };
+    let mut scene = Scene::new(Config::default(), limits);
+    let [flood, other] = [5000, 5001].map(|port| udp_flow(&mut scene, port));
+    let fill = |scene: &Scene, flow| {
+        let tries = 0..1000;
+        tries
+            .filter(|_| scene.mailbox().datagram(flow, None, &[7; 936]) == Ok(true))
+            .count()
+    };
+    assert_eq!(fill(&scene, flood), 10, "all that may wait");
+    assert_eq!(fill(&scene, other), 4, "4 KiB of each flow beyond");
+    scene.settle();
+    assert_eq!(fill(&scene, other), 10, "nothing waits");
 }
 
 #[test]

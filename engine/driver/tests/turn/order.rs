@@ -9,7 +9,7 @@ use engine_driver::turn::{Crossing, Tap};
 use engine_driver::{Limits, Turn};
 
 use crate::scene::{Scene, Told};
-use crate::support::{Device, Family};
+use crate::support::{Device, Family, Packet, Udp};
 
 fn scene() -> Scene {
     Scene::new(Config::default(), Limits::default())
@@ -32,6 +32,60 @@ fn an_answer_bytes_and_the_end_posted_at_once_arrive_in_that_order() {
         scene.read_all(&mut device);
         assert_eq!((&device.heard[..], device.heard_fin), (&b"hello"[..], true));
     }
+}
+
+#[test]
+fn an_answer_datagrams_and_the_end_of_a_udp_flow_posted_at_once_arrive_in_that_order() {
+    let mut scene = scene();
+    scene.frame(&Udp::new(Family::V6, 5000, 9000).send(b"?"));
+    scene.settle();
+    let (flow, mailbox) = (scene.last_dial(), scene.mailbox());
+    let refused = mailbox.datagram(flow, None, b"early");
+    assert_eq!(refused, Err(Misuse::NotConnected));
+    mailbox.dialed(flow, DialResult::Connected).expect("fresh");
+    for payload in [&b"one"[..], b"", b"two"] {
+        assert_eq!(mailbox.datagram(flow, None, payload), Ok(true));
+    }
+    mailbox.ended(flow, RemoteEnd::Eof).expect("connected");
+    let late = mailbox.datagram(flow, None, b"late");
+    assert_eq!(late, Err(Misuse::AfterEnd));
+    scene.settle();
+    let heard: Vec<_> = scene.host.frames.iter().map(|f| Packet::read(f)).collect();
+    let payloads = heard.iter().map(|packet| match packet {
+        Packet::Udp { payload, .. } => &payload[..],
+        other => panic!("{other:?}"),
+    });
+    assert!(payloads.eq([&b"one"[..], b"", b"two"]));
+    let closes = scene.host.told.iter();
+    let closes = closes.filter(|told| matches!(told, Told::Close(..)));
+    assert_eq!(closes.count(), 1);
+}
+
+#[test]
+fn datagrams_left_for_a_flow_that_ended_meanwhile_are_passed_over() {
+    struct Datagrams(mpsc::Sender<()>);
+    impl Tap for Datagrams {
+        fn crossed(&mut self, _now: Micros, crossing: Crossing<'_>) {
+            if matches!(crossing, Crossing::Datagram(..)) {
+                self.0.send(()).expect("the test listens");
+            }
+        }
+    }
+    let mut scene = scene();
+    let (crossed, seen) = mpsc::channel();
+    scene.turn.set_tap(Some(Box::new(Datagrams(crossed))));
+    scene.frame(&Udp::new(Family::V4, 5000, 9000).send(b"?"));
+    scene.settle();
+    let (flow, mailbox) = (scene.last_dial(), scene.mailbox());
+    mailbox.dialed(flow, DialResult::Connected).expect("fresh");
+    scene.settle();
+    assert_eq!(mailbox.datagram(flow, None, b"left"), Ok(true));
+    // The path change is told first, and ends the flow.
+    mailbox.address_lost(Udp::new(Family::V4, 5000, 9000).local.ip());
+    scene.settle();
+    assert_eq!(mailbox.flows(), 0);
+    assert!(scene.host.frames.is_empty() && seen.try_iter().count() == 0);
+    assert!(!scene.host.told.iter().any(|t| matches!(t, Told::Notice(_))));
 }
 
 #[test]

@@ -165,7 +165,14 @@ impl Engine {
     /// Everything counted so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let mut counters = self.counters.clone();
+        let mut counters = Counters::default();
+        self.count_into(&mut counters);
+        counters
+    }
+
+    /// As [`Engine::counters`], into counters that are there already: without an allocation.
+    pub fn count_into(&self, counters: &mut Counters) {
+        counters.clone_from(&self.counters);
         counters.tcp_flows = self.flows.count(Proto::Tcp) as u64;
         counters.udp_flows = self.flows.count(Proto::Udp) as u64;
         counters.tcp_dialing = self.room.dialing() as u64;
@@ -180,7 +187,6 @@ impl Engine {
         counters.dns_names = self.names.len() as u64;
         counters.dns_pending = self.pending.len() as u64;
         counters.fragment_bytes = self.reassembly.bytes_held() as u64;
-        counters
     }
 
     /// The next thing to act upon, or `None` when all is said. Call it after every input until then.

@@ -1,7 +1,10 @@
 //! Durations in fixed buckets: no allocation, no loss, four buckets to each doubling.
 
 use core::fmt;
+use core::ops::Range;
 use core::time::Duration;
+
+use engine::Micros;
 
 /// Buckets to each doubling: a quantile is at most a quarter too high.
 const STEPS: u64 = 4;
@@ -10,13 +13,25 @@ const STEPS: u64 = 4;
 const BUCKETS: usize = 100;
 
 /// How often something took how long.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Histogram {
     buckets: [u64; BUCKETS],
     count: u64,
     sum: u64,
     max: u64,
+    /// Buckets that changed since [`Histogram::copy_into`] and lie between the others that did.
+    changed: Range<usize>,
 }
+
+impl PartialEq for Histogram {
+    /// What was counted, whatever of it was copied.
+    fn eq(&self, other: &Self) -> bool {
+        (self.count, self.sum, self.max) == (other.count, other.sum, other.max)
+            && self.buckets == other.buckets
+    }
+}
+
+impl Eq for Histogram {}
 
 impl Default for Histogram {
     fn default() -> Self {
@@ -25,6 +40,7 @@ impl Default for Histogram {
             count: 0,
             sum: 0,
             max: 0,
+            changed: 0..0,
         }
     }
 }
@@ -32,13 +48,37 @@ impl Default for Histogram {
 impl Histogram {
     /// Counts one duration.
     pub fn record(&mut self, took: Duration) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        if let Some(bucket) = self.buckets.get_mut(bucket_of(micros)) {
+        self.record_micros(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// Counts the time from `start` to `end`; none if the end lies before.
+    pub(crate) fn record_span(&mut self, start: Micros, end: Micros) {
+        self.record_micros(end.0.saturating_sub(start.0));
+    }
+
+    fn record_micros(&mut self, micros: u64) {
+        let index = bucket_of(micros);
+        if let Some(bucket) = self.buckets.get_mut(index) {
             *bucket += 1;
         }
         self.count += 1;
         self.sum = self.sum.saturating_add(micros);
         self.max = self.max.max(micros);
+        self.changed = if self.changed.is_empty() {
+            index..index + 1
+        } else {
+            self.changed.start.min(index)..self.changed.end.max(index + 1)
+        };
+    }
+
+    /// Makes `copy`, which nothing else writes to, equal to this one: only what changed since the last time is copied.
+    pub(crate) fn copy_into(&mut self, copy: &mut Self) {
+        let changed = core::mem::take(&mut self.changed);
+        let places = copy.buckets.get_mut(changed.clone()).into_iter().flatten();
+        for (place, bucket) in places.zip(self.buckets.get(changed).into_iter().flatten()) {
+            *place = *bucket;
+        }
+        (copy.count, copy.sum, copy.max) = (self.count, self.sum, self.max);
     }
 
     /// How many durations were counted.
@@ -152,6 +192,19 @@ mod tests {
             assert!(found >= exact && found <= exact * 5 / 4, "{share}: {found}");
         }
         assert_eq!(histogram.max(), Duration::from_millis(1));
+    }
+
+    #[test]
+    fn a_copy_that_is_kept_up_is_equal_whatever_was_recorded_between() {
+        let (mut histogram, mut copy) = (Histogram::default(), Histogram::default());
+        for round in [&[][..], &[7], &[0, 1 << 40, 900], &[], &[3, 3], &[u64::MAX]] {
+            for &micros in round {
+                histogram.record(Duration::from_micros(micros));
+                assert_ne!(histogram, copy);
+            }
+            histogram.copy_into(&mut copy);
+            assert_eq!(histogram, copy);
+        }
     }
 
     #[test]

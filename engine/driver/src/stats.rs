@@ -45,6 +45,46 @@ pub struct Stats {
     pub inbox_wait: Histogram,
 }
 
+impl Stats {
+    /// Makes `copy`, which nothing else writes to, equal to these.
+    pub(crate) fn copy_into(&mut self, copy: &mut Self) {
+        let Self {
+            turns,
+            ring_frames,
+            ring_overflow_frames,
+            ring_overflow_bytes,
+            frames_after_stop,
+            ring_high_water,
+            inbox_refused_bytes,
+            inbox_dropped_datagrams,
+            host_dropped_datagrams,
+            host_refused_bytes,
+            host_refused_batches,
+            budget_spent,
+            lingered_bytes,
+            turn_duration,
+            lag,
+            inbox_wait,
+        } = self;
+        turn_duration.copy_into(&mut copy.turn_duration);
+        lag.copy_into(&mut copy.lag);
+        inbox_wait.copy_into(&mut copy.inbox_wait);
+        copy.turns = *turns;
+        copy.ring_frames = *ring_frames;
+        copy.ring_overflow_frames = *ring_overflow_frames;
+        copy.ring_overflow_bytes = *ring_overflow_bytes;
+        copy.frames_after_stop = *frames_after_stop;
+        copy.ring_high_water = *ring_high_water;
+        copy.inbox_refused_bytes = *inbox_refused_bytes;
+        copy.inbox_dropped_datagrams = *inbox_dropped_datagrams;
+        copy.host_dropped_datagrams = *host_dropped_datagrams;
+        copy.host_refused_bytes = *host_refused_bytes;
+        copy.host_refused_batches = *host_refused_batches;
+        copy.budget_spent = *budget_spent;
+        copy.lingered_bytes = *lingered_bytes;
+    }
+}
+
 /// Everything countable at the end of a turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {

@@ -2,11 +2,11 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
-use engine::{Config, ConfigError};
-use tokio::sync::Notify;
+use engine::{Config, ConfigError, Micros};
 use tokio::time::{self, Instant, Sleep};
 
 use crate::clock::Clock;
@@ -43,7 +43,7 @@ pub struct Handle {
 
 #[derive(Debug, Default)]
 struct Control {
-    wake: Notify,
+    signal: Signal,
     stopping: AtomicBool,
 }
 
@@ -57,7 +57,7 @@ impl Handle {
     /// Asks the loop to end. It is safe to ask again, before it runs, and after it has ended.
     pub fn stop(&self) {
         self.control.stopping.store(true, Ordering::Release);
-        self.control.wake.notify_one();
+        self.control.signal.raise();
     }
 
     /// Whether [`Handle::stop`] was called.
@@ -87,7 +87,7 @@ impl<H: Host> Loop<H> {
         let control = Arc::new(Control::default());
         let woken = Arc::clone(&control);
         let turn = Turn::new(config, limits, Arc::clone(&clock), move || {
-            woken.wake.notify_one();
+            woken.signal.raise();
         })?;
         let host = host(turn.mailbox());
         Ok(Self {
@@ -116,51 +116,114 @@ impl<H: Host> Loop<H> {
     ///
     /// The clock may count sleep, tokio's timers do not: after a sleep the loop takes up the true time with the first
     /// frame, event or timer that comes.
-    pub async fn run(mut self) -> (H, Snapshot) {
+    pub async fn run(mut self) -> (H, Box<Snapshot>) {
         let mut alarm = Alarm::default();
-        while !self.control.stopping.load(Ordering::Acquire) {
+        let signal = &self.control.signal;
+        loop {
+            // What was signalled before, the look at `stopping` and the turn find.
+            signal.lower();
+            if self.control.stopping.load(Ordering::Acquire) {
+                break;
+            }
             let now = self.clock.now();
             let next = self.turn.run(now, &mut self.host);
-            match next.map(|at| at.since(now)) {
+            match next {
                 // Sockets and the device have their chance between two turns.
-                Some(wait) if wait.is_zero() => tokio::task::yield_now().await,
-                Some(wait) => tokio::select! {
-                    biased;
-                    () = self.control.wake.notified() => {}
-                    () = alarm.until(Instant::now() + wait) => {}
-                },
-                None => self.control.wake.notified().await,
+                Some(at) if at <= now => tokio::task::yield_now().await,
+                Some(at) => {
+                    let clock = &*self.clock;
+                    poll_fn(|context| {
+                        if signal.poll(context).is_ready() {
+                            return Poll::Ready(());
+                        }
+                        alarm.poll(context, at, clock)
+                    })
+                    .await;
+                }
+                None => poll_fn(|context| signal.poll(context)).await,
             }
         }
         self.turn.stop(self.clock.now(), &mut self.host);
-        (self.host, self.turn.mailbox().snapshot())
+        // A task's result is moved at every poll, whether it is there or not: a box keeps it small.
+        (self.host, Box::new(self.turn.mailbox().snapshot()))
     }
 }
 
-/// A timer of tokio's that is set anew only when a deadline is earlier than the last one: most deadlines move on with every
+/// Wakes the one task that waits, from any thread. Raised before it waits, it is not lost.
+#[derive(Debug, Default)]
+struct Signal(Mutex<Raised>);
+
+#[derive(Debug, Default)]
+struct Raised {
+    up: bool,
+    /// Who waits.
+    waker: Option<Waker>,
+}
+
+impl Signal {
+    fn raise(&self) {
+        let waker = {
+            let mut raised = self.lock();
+            raised.up = true;
+            raised.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn lower(&self) {
+        *self.lock() = Raised::default();
+    }
+
+    /// Ready, and lowered, if it was raised since it was lowered last.
+    fn poll(&self, context: &Context<'_>) -> Poll<()> {
+        let mut raised = self.lock();
+        if core::mem::take(&mut raised.up) {
+            return Poll::Ready(());
+        }
+        if let Some(waker) = &mut raised.waker {
+            waker.clone_from(context.waker());
+        } else {
+            raised.waker = Some(context.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Raised> {
+        // Every change is a single step.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A timer of tokio's that is set anew only for a deadline earlier than the last one: most deadlines move on with every
 /// packet, and it is cheaper to find at the old one that there is time left.
 #[derive(Default)]
 struct Alarm {
     sleep: Option<Pin<Box<Sleep>>>,
+    /// The driver's time that it is set for.
+    set: Option<Micros>,
 }
 
 impl Alarm {
-    async fn until(&mut self, deadline: Instant) {
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(time::sleep_until(deadline)));
-        if sleep.is_elapsed() || sleep.deadline() > deadline {
-            sleep.as_mut().reset(deadline);
-        }
-        poll_fn(|context| {
-            loop {
-                std::task::ready!(sleep.as_mut().poll(context));
-                if sleep.deadline() >= deadline {
-                    return std::task::Poll::Ready(());
+    /// Ready when the clock shows `deadline`.
+    fn poll(&mut self, context: &mut Context<'_>, deadline: Micros, clock: &dyn Clock) -> Poll<()> {
+        loop {
+            if self.set.is_none_or(|set| set > deadline) {
+                let ring = Instant::now() + deadline.since(clock.now());
+                match &mut self.sleep {
+                    Some(sleep) => sleep.as_mut().reset(ring),
+                    none => *none = Some(Box::pin(time::sleep_until(ring))),
                 }
-                sleep.as_mut().reset(deadline);
+                self.set = Some(deadline);
             }
-        })
-        .await;
+            if let Some(sleep) = &mut self.sleep {
+                std::task::ready!(sleep.as_mut().poll(context));
+            }
+            self.set = None;
+            if clock.now() >= deadline {
+                return Poll::Ready(());
+            }
+        }
     }
 }

@@ -44,8 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{
-    Config, ConfigError, Counters, Deadline, Engine, FlowId, FrameBatch, Micros, PathChange,
-    TimerName,
+    Config, ConfigError, Counters, Deadline, Engine, FlowId, FrameBatch, Micros, TimerName,
 };
 
 pub use self::host::{Host, Notice};
@@ -54,7 +53,7 @@ pub use self::mailbox::Mailbox;
 pub use self::tap::{Crossing, Tap};
 
 use self::datagrams::Words;
-use self::mailbox::Losses;
+use self::mailbox::{Losses, Rare};
 use self::ring::Arena;
 use self::tap::cross;
 use crate::clock::Clock;
@@ -82,7 +81,7 @@ pub struct Turn {
     words: Words,
     /// Frames that the host did not take.
     held: FrameBatch,
-    /// The budget ended before the engine had said all.
+    /// The engine may have something to say: the budget ended before it had said all, or it is new.
     undrained: bool,
     /// Flows whose break waits behind bytes, until then.
     lingers: BTreeSet<(Micros, FlowId)>,
@@ -124,7 +123,7 @@ impl Turn {
             front: Arena::default(),
             words: Words::default(),
             held: FrameBatch::new(),
-            undrained: false,
+            undrained: true,
             lingers: BTreeSet::new(),
             due: None,
             busy: false,
@@ -177,22 +176,22 @@ impl Turn {
     /// [`Limits::poll_interval`] while the host has not taken a frame, else the engine's own deadline, or, after a turn
     /// with input, a time before one that is far off; `None`: not before the next input.
     pub fn run<H: Host + ?Sized>(&mut self, now: Micros, host: &mut H) -> Option<Micros> {
-        let began = self.mailbox.now();
-        self.measure_lag(now);
         let mut budget = self.limits.turn_outputs;
-        if self.offer_held(now, host) && self.drain(now, host, &mut budget) {
-            self.work(now, host, &mut budget);
+        let ready =
+            self.offer_held(now, host) && (!self.undrained || self.drain(now, host, &mut budget));
+        let rare = self.look(now, ready);
+        if ready {
+            self.work(now, host, &mut budget, rare);
         }
-        let next = self.next(now);
+        let (next, losses) = self.rest(now);
         self.due = next;
         self.stats.turns += 1;
-        self.stats
-            .turn_duration
-            .record(self.mailbox.now().since(began));
+        let ended = self.mailbox.now();
+        self.stats.turn_duration.record_span(now, ended);
         if let Some(tap) = &mut self.tap {
             tap.turned();
         }
-        self.publish(host);
+        self.publish(host, losses);
         next
     }
 
@@ -216,49 +215,50 @@ impl Turn {
         if let Some(tap) = &mut self.tap {
             tap.turned();
         }
-        self.publish(host);
+        let losses = self.mailbox.state().losses;
+        self.publish(host, losses);
     }
 
-    /// Timers, frames and inboxes, while the budget lasts.
-    fn work<H: Host + ?Sized>(&mut self, now: Micros, host: &mut H, budget: &mut usize) {
-        let (path_changes, addresses_lost, resolutions) = {
-            let mut state = self.mailbox.state();
-            state.looked();
-            state.turning = true;
-            state.ring.refill(&mut self.front);
-            if self.words.is_empty() {
-                state.words.refill(&mut self.words);
-                if let Some(since) = self.words.since() {
-                    self.stats.inbox_wait.record(now.since(since));
-                }
+    /// Measures how late the turn is. If it is to work, it takes up what waits: the back of ring and queue if their front
+    /// is read, and what comes rarely.
+    fn look(&mut self, now: Micros, ready: bool) -> Rare {
+        let mut state = self.mailbox.state();
+        let due = self.due.filter(|due| *due <= now);
+        let oldest = [self.front.since(), state.ring.since(), state.since, due];
+        if let Some(oldest) = oldest.into_iter().flatten().min() {
+            self.stats.lag.record_span(oldest, now);
+        }
+        if !ready {
+            return Rare::default();
+        }
+        state.looked();
+        state.turning = true;
+        state.ring.refill(&mut self.front);
+        if self.words.is_empty() {
+            state.words.refill(&mut self.words);
+            if let Some(since) = self.words.since() {
+                self.stats.inbox_wait.record_span(since, now);
             }
-            let resolutions = core::mem::take(&mut state.resolutions);
-            let addresses_lost = core::mem::take(&mut state.addresses_lost);
-            (
-                core::mem::take(&mut state.path_changes),
-                addresses_lost,
-                resolutions,
-            )
-        };
-        for (query, resolution) in resolutions {
-            // An answer that comes too late is for nobody: the device has heard of a failure.
-            let _ = self.engine.resolved(now, query, resolution);
         }
-        // Several at once are one: the last path counts.
-        if path_changes > 0 {
-            self.cross(now, Crossing::PathChanged);
-            self.engine.path_changed(now, PathChange::Network);
-        }
-        for address in addresses_lost {
-            self.cross(now, Crossing::AddressLost(address));
-            self.engine
-                .path_changed(now, PathChange::AddressLost(address));
-        }
+        core::mem::take(&mut state.rare)
+    }
+
+    /// What comes rarely, timers, frames, datagrams and inboxes, while the budget lasts.
+    fn work<H: Host + ?Sized>(
+        &mut self,
+        now: Micros,
+        host: &mut H,
+        budget: &mut usize,
+        rare: Rare,
+    ) {
+        let due = self.engine.timeout_bound().is_some_and(|due| due <= now);
+        let said = due || !rare.is_empty();
+        self.tell_rare(now, rare);
         self.expire_lingering(now);
-        if self.engine.timeout_bound().is_some_and(|due| due <= now) {
+        if due {
             self.engine.handle_timeout(now);
         }
-        let mut open = self.drain(now, host, budget);
+        let mut open = !said || self.drain(now, host, budget);
         self.busy = !self.front.is_empty() || !self.words.is_empty();
         let mut frames = 0;
         while open && frames < self.limits.turn_frames && !self.front.is_empty() {
@@ -272,50 +272,32 @@ impl Turn {
             self.engine.handle_frames(now, chunk);
             open = self.drain(now, host, budget);
         }
-        open = open && self.tell_words(now, host, budget);
-        let (mut fed, mut told) = (0, 0);
-        // A flow that comes back into the queue has its next turn behind those that stand there now.
-        for _ in 0..self.limits.turn_flows {
-            if !open {
-                return;
-            }
-            if told >= self.limits.turn_bytes {
-                break;
-            }
-            let Some((flow, news)) = self.next_inbox(now) else {
-                break;
-            };
-            self.busy = true;
-            let count = self.tell(now, host, flow, news);
-            fed += count;
-            told += count;
-            if fed >= FED {
-                fed = 0;
-                open = self.drain(now, host, budget);
-            }
-        }
-        if open {
-            self.drain(now, host, budget);
+        if open && self.tell_words(now, host, budget) {
+            self.tell_inboxes(now, host, budget);
         }
     }
 
-    fn next(&mut self, now: Micros) -> Option<Micros> {
-        if !self.held.is_empty() {
-            return Some(now.plus(self.limits.poll_interval));
-        }
-        if self.undrained || !self.front.is_empty() || !self.words.is_empty() {
-            return Some(now);
-        }
-        {
+    /// Ends the work of a turn: says when the next is to come, and what was lost so far.
+    fn rest(&mut self, now: Micros) -> (Option<Micros>, Losses) {
+        let left = self.undrained || !self.front.is_empty() || !self.words.is_empty();
+        let (losses, left) = {
             let mut state = self.mailbox.state();
-            if state.has_work() {
-                return Some(now);
+            state.turning = false;
+            let left = left || state.has_work();
+            if !left && self.held.is_empty() {
+                // Nothing waits: room counted for what was read is free, and so is what a burst had needed.
+                state.ring.refill(&mut self.front);
+                state.ring.trim();
+                state.words.refill(&mut self.words);
+                state.words.trim();
             }
-            // Nothing waits: room counted for the frames that were read is free, and so is what a burst had needed.
-            state.ring.refill(&mut self.front);
-            state.ring.trim();
-            state.words.refill(&mut self.words);
-            state.words.trim();
+            (state.losses, left)
+        };
+        if !self.held.is_empty() {
+            return (Some(now.plus(self.limits.poll_interval)), losses);
+        }
+        if left {
+            return (Some(now), losses);
         }
         self.front.trim();
         self.words.trim();
@@ -328,28 +310,11 @@ impl Turn {
             self.engine.poll_timeout().map(|due| due.at.max(now))
         };
         let linger = self.lingers.first().map(|(until, _)| (*until).max(now));
-        own.into_iter().chain(linger).min()
-    }
-
-    fn measure_lag(&mut self, now: Micros) {
-        let (ring, inbox) = {
-            let state = self.mailbox.state();
-            (state.ring.since(), state.since)
-        };
-        let due = self.due.filter(|due| *due <= now);
-        let oldest = [self.front.since(), ring, inbox, due];
-        if let Some(oldest) = oldest.into_iter().flatten().min() {
-            self.stats.lag.record(now.since(oldest));
-        }
+        (own.into_iter().chain(linger).min(), losses)
     }
 
     /// Tells the host of new losses, and everybody of the numbers.
-    fn publish<H: Host + ?Sized>(&mut self, host: &mut H) {
-        let losses = {
-            let mut state = self.mailbox.state();
-            state.turning = false;
-            state.losses
-        };
+    fn publish<H: Host + ?Sized>(&mut self, host: &mut H, losses: Losses) {
         losses.tell(&mut self.stats);
         let told = core::mem::replace(&mut self.told, losses);
         let frames = losses.overflow_frames - told.overflow_frames;
@@ -362,8 +327,8 @@ impl Turn {
             host.notice(&Notice::InboxOverflow { datagrams });
         }
         let mut published = self.mailbox.published();
-        published.counters = self.engine.counters();
-        published.stats.clone_from(&self.stats);
+        self.engine.count_into(&mut published.counters);
+        self.stats.copy_into(&mut published.stats);
     }
 
     fn cross(&mut self, now: Micros, crossing: Crossing<'_>) {

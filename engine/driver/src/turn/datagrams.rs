@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 
-use engine::{DialResult, FlowId, FrameBatch, Micros, RemoteEnd};
+use engine::{DialResult, FlowId, Micros, RemoteEnd};
 
 /// What a waiting datagram costs beside its payload: an empty one is not free.
 const COST: usize = 64;
@@ -43,7 +43,8 @@ pub(crate) const fn cost_of(payload: usize) -> usize {
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Dialed(DialResult),
-    Datagram(Option<SocketAddr>),
+    /// The source, and the length of the payload.
+    Datagram(Option<SocketAddr>, usize),
     Ended(RemoteEnd),
 }
 
@@ -53,8 +54,10 @@ pub(crate) struct Words {
     kinds: Vec<(FlowId, Kind)>,
     /// How many of them were read.
     read: usize,
-    /// The payloads of the datagrams among them.
-    payloads: FrameBatch,
+    /// The payloads of the datagrams among them, back to back.
+    payloads: Vec<u8>,
+    /// Octets of them that were read.
+    read_octets: usize,
     /// When the first of them came.
     since: Option<Micros>,
 }
@@ -76,8 +79,10 @@ impl Words {
         let word = match kind {
             Kind::Dialed(result) => Word::Dialed(result),
             Kind::Ended(end) => Word::Ended(end),
-            Kind::Datagram(from) => {
-                let payload = self.payloads.take(1).iter().next();
+            Kind::Datagram(from, len) => {
+                let start = self.read_octets;
+                self.read_octets += len;
+                let payload = self.payloads.get(start..self.read_octets);
                 Word::Datagram(from, payload.unwrap_or_default())
             }
         };
@@ -89,8 +94,8 @@ impl Words {
             Word::Dialed(result) => Kind::Dialed(result),
             Word::Ended(end) => Kind::Ended(end),
             Word::Datagram(from, payload) => {
-                self.payloads.push(payload);
-                Kind::Datagram(from)
+                self.payloads.extend_from_slice(payload);
+                Kind::Datagram(from, payload.len())
             }
         };
         self.kinds.push((flow, kind));
@@ -100,6 +105,7 @@ impl Words {
         self.kinds.clear();
         self.read = 0;
         self.payloads.clear();
+        self.read_octets = 0;
         self.since = None;
     }
 

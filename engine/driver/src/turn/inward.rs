@@ -1,14 +1,33 @@
 //! What dialers said, on its way into the engine.
 
-use engine::{DialResult, FlowId, Micros, Misuse, RemoteEnd};
+use engine::{DialResult, FlowId, Micros, Misuse, PathChange, RemoteEnd};
 
 use super::datagrams::Word;
 use super::host::{Host, Notice};
 use super::inbox::News;
+use super::mailbox::Rare;
 use super::tap::{Crossing, cross};
 use super::{CHUNK, FED, Turn};
 
 impl Turn {
+    /// Tells the engine what comes rarely.
+    pub(super) fn tell_rare(&mut self, now: Micros, rare: Rare) {
+        for (query, resolution) in rare.resolutions {
+            // An answer that comes too late is for nobody: the device has heard of a failure.
+            let _ = self.engine.resolved(now, query, resolution);
+        }
+        // Several at once are one: the last path counts.
+        if rare.path_changed {
+            self.cross(now, Crossing::PathChanged);
+            self.engine.path_changed(now, PathChange::Network);
+        }
+        for address in rare.addresses_lost {
+            self.cross(now, Crossing::AddressLost(address));
+            self.engine
+                .path_changed(now, PathChange::AddressLost(address));
+        }
+    }
+
     /// Tells the engine what was said of UDP flows, until that were so many octets; a drain after each part. `false`: the
     /// budget ended before.
     pub(super) fn tell_words<H: Host + ?Sized>(
@@ -60,19 +79,53 @@ impl Turn {
         count == 0 || self.drain(now, host, budget)
     }
 
-    pub(super) fn next_inbox(&mut self, now: Micros) -> Option<(FlowId, News)> {
+    /// Tells the engine what inboxes hold, each in its turn, until that were so many octets; a drain after each part.
+    pub(super) fn tell_inboxes<H: Host + ?Sized>(
+        &mut self,
+        now: Micros,
+        host: &mut H,
+        budget: &mut usize,
+    ) {
+        let (mut fed, mut told) = (0, 0);
+        let mut undrained = false;
+        // A flow that comes back into the queue has its next turn behind those that stand there now.
+        for _ in 0..self.limits.turn_flows {
+            if told >= self.limits.turn_bytes {
+                break;
+            }
+            let Some((flow, news)) = self.next_inbox(now) else {
+                break;
+            };
+            self.busy = true;
+            let count = self.tell(now, host, flow, news);
+            fed += count;
+            told += count;
+            undrained = true;
+            if fed >= FED {
+                (fed, undrained) = (0, false);
+                if !self.drain(now, host, budget) {
+                    return;
+                }
+            }
+        }
+        if undrained {
+            self.drain(now, host, budget);
+        }
+    }
+
+    fn next_inbox(&mut self, now: Micros) -> Option<(FlowId, News)> {
         let mut state = self.mailbox.state();
         loop {
             let (flow, since) = state.ready.pop_front()?;
             if let Some(inbox) = state.flows.get_mut(flow) {
-                self.stats.inbox_wait.record(now.since(since));
+                self.stats.inbox_wait.record_span(since, now);
                 return Some((flow, inbox.take()));
             }
         }
     }
 
     /// Tells the engine what a flow's dialer said; returns how many octets that was.
-    pub(super) fn tell<H: Host + ?Sized>(
+    fn tell<H: Host + ?Sized>(
         &mut self,
         now: Micros,
         host: &mut H,

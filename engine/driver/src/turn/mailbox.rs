@@ -62,11 +62,7 @@ pub(crate) struct State {
     pub(crate) words: WordQueue,
     /// Flows with something in their inbox to say, each once, and since when they stand here.
     pub(crate) ready: VecDeque<(FlowId, Micros)>,
-    pub(crate) path_changes: usize,
-    /// Addresses of the device that are gone.
-    pub(crate) addresses_lost: BTreeSet<IpAddr>,
-    /// Intercepted queries that the host has answered.
-    pub(crate) resolutions: VecDeque<(QueryId, Resolution)>,
+    pub(crate) rare: Rare,
     /// When the first news came since the owner looked, other than frames.
     pub(crate) since: Option<Micros>,
     pub(crate) spare: Vec<Vec<u8>>,
@@ -76,6 +72,22 @@ pub(crate) struct State {
     signalled: bool,
     pub(crate) stopped: bool,
     pub(crate) losses: Losses,
+}
+
+/// What comes rarely.
+#[derive(Debug, Default)]
+pub(crate) struct Rare {
+    pub(crate) path_changed: bool,
+    /// Addresses of the device that are gone.
+    pub(crate) addresses_lost: BTreeSet<IpAddr>,
+    /// Intercepted queries that the host has answered.
+    pub(crate) resolutions: Vec<(QueryId, Resolution)>,
+}
+
+impl Rare {
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.path_changed && self.addresses_lost.is_empty() && self.resolutions.is_empty()
+    }
 }
 
 /// Counted under the lock, read by the turn.
@@ -121,9 +133,7 @@ impl Mailbox {
                 held: 0,
                 words: WordQueue::default(),
                 ready: VecDeque::new(),
-                path_changes: 0,
-                addresses_lost: BTreeSet::new(),
-                resolutions: VecDeque::new(),
+                rare: Rare::default(),
                 since: None,
                 spare: Vec::new(),
                 turning: false,
@@ -319,10 +329,10 @@ impl Mailbox {
     /// that it can be for no query of the engine's: it is passed over.
     pub fn resolved(&self, query: QueryId, resolution: Resolution) -> bool {
         let mut state = self.state();
-        if state.stopped || state.resolutions.len() >= RESOLUTIONS {
+        if state.stopped || state.rare.resolutions.len() >= RESOLUTIONS {
             return false;
         }
-        state.resolutions.push_back((query, resolution));
+        state.rare.resolutions.push((query, resolution));
         self.stamp(&mut state);
         self.signal(state);
         true
@@ -331,7 +341,7 @@ impl Mailbox {
     /// The network path changed (Wi-Fi to cellular, a new tunnel address).
     pub fn path_changed(&self) {
         let mut state = self.state();
-        state.path_changes += 1;
+        state.rare.path_changed = true;
         self.stamp(&mut state);
         self.signal(state);
     }
@@ -340,10 +350,10 @@ impl Mailbox {
     /// it. `false` if so many wait already that the device cannot have had them all: it is passed over.
     pub fn address_lost(&self, address: IpAddr) -> bool {
         let mut state = self.state();
-        if state.stopped || state.addresses_lost.len() >= ADDRESSES {
+        if state.stopped || state.rare.addresses_lost.len() >= ADDRESSES {
             return false;
         }
-        state.addresses_lost.insert(address);
+        state.rare.addresses_lost.insert(address);
         self.stamp(&mut state);
         self.signal(state);
         true
@@ -446,9 +456,7 @@ impl State {
         self.ready = VecDeque::new();
         self.spare = Vec::new();
         self.ring.clear();
-        self.path_changes = 0;
-        self.addresses_lost = BTreeSet::new();
-        self.resolutions = VecDeque::new();
+        self.rare = Rare::default();
         self.since = None;
     }
 
@@ -480,9 +488,7 @@ impl State {
         !self.ring.is_empty()
             || !self.words.is_empty()
             || !self.ready.is_empty()
-            || !self.resolutions.is_empty()
-            || self.path_changes > 0
-            || !self.addresses_lost.is_empty()
+            || !self.rare.is_empty()
     }
 }
 

@@ -70,7 +70,7 @@ pub(crate) struct Scene {
     pub(crate) handle: Handle,
     pub(crate) frames: mpsc::UnboundedReceiver<Vec<u8>>,
     pub(crate) closes: mpsc::UnboundedReceiver<How>,
-    task: JoinHandle<(Wired, Snapshot)>,
+    task: JoinHandle<(Wired, Box<Snapshot>)>,
 }
 
 impl Scene {
@@ -151,7 +151,7 @@ impl Scene {
     }
 
     /// Stops the loop and the dialer; the last numbers.
-    pub(crate) async fn stop(self) -> Snapshot {
+    pub(crate) async fn stop(self) -> Box<Snapshot> {
         self.handle.stop();
         let (wired, snapshot) = self.task.await.expect("no panic");
         assert!(wired.dialer.is_empty(), "every flow was closed");

@@ -88,7 +88,7 @@ impl Host for Echo {
 struct Scene {
     handle: Handle,
     seen: Arc<Mutex<Seen>>,
-    task: JoinHandle<(Echo, Snapshot)>,
+    task: JoinHandle<(Echo, Box<Snapshot>)>,
 }
 
 fn start(delay: Duration) -> Scene {
@@ -227,6 +227,34 @@ fn a_dial_that_is_never_answered_times_out_by_the_engines_own_deadline() {
         assert!(waited < Duration::from_millis(75_006), "{waited:?}");
         let spent = scene.handle.snapshot().stats.turns - turns;
         assert!(spent <= 3, "an idle loop was woken {spent} times");
+    });
+}
+
+#[test]
+fn what_the_host_posts_within_a_turn_takes_one_turn_more() {
+    paused().block_on(async {
+        let scene = start(DELAY);
+        let mut device = Device::new(Family::V4);
+        scene.open(&mut device, DELAY).await;
+        let turns = scene.handle.snapshot().stats.turns;
+        scene.handle.mailbox().frame(&device.data(b"echo"));
+        scene.settle().await;
+        scene.hear(&mut device);
+        assert_eq!(device.heard, b"echo");
+        assert_eq!(scene.handle.snapshot().stats.turns - turns, 2);
+    });
+}
+
+#[test]
+fn a_deadline_that_is_gone_when_its_time_comes_takes_no_turn() {
+    paused().block_on(async {
+        let scene = start(DELAY);
+        let mut device = Device::new(Family::V4);
+        scene.open(&mut device, DELAY).await;
+        let turns = scene.handle.snapshot().stats.turns;
+        // That of the dial, for one.
+        time::sleep(Duration::from_secs(80)).await;
+        assert_eq!(scene.handle.snapshot().stats.turns, turns);
     });
 }
 

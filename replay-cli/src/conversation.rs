@@ -24,6 +24,7 @@ mod store;
 mod tcp;
 mod timeline;
 mod udp;
+mod window;
 
 pub(crate) use demux::MTU_BOUND;
 pub(crate) use fragments::Fragments;

@@ -31,6 +31,7 @@ mod hash;
 mod inject;
 mod invariant;
 mod lines;
+mod marked;
 pub(crate) mod matcher;
 mod mutation;
 mod needs;

@@ -4,6 +4,9 @@
 //! by way of a few windows of the file. Replay goes through a capture in about its own order, so that most looks
 //! find their window read already.
 
+use std::sync::Arc;
+
+use super::window::{WINDOW, Window, Windows};
 use crate::capture::{CaptureError, Kept, Spool};
 
 /// Octets of a capture, or of what was put together from it: where they begin, and how many they are.
@@ -51,11 +54,16 @@ pub struct CaptureBytes {
     kept: Kept,
     /// Packets put together from fragments.
     rebuilt: Spool,
+    windows: Windows,
 }
 
 impl CaptureBytes {
     pub(crate) fn new(kept: Kept, rebuilt: Spool) -> Self {
-        Self { kept, rebuilt }
+        Self {
+            kept,
+            rebuilt,
+            windows: Windows::default(),
+        }
     }
 
     /// Nothing but these octets.
@@ -64,6 +72,7 @@ impl CaptureBytes {
         Self {
             kept: Kept::of(octets),
             rebuilt: Spool::default(),
+            windows: Windows::default(),
         }
     }
 
@@ -100,22 +109,18 @@ impl CaptureBytes {
 #[derive(Debug)]
 pub(crate) struct ByteReader<'a> {
     bytes: &'a CaptureBytes,
-    windows: Vec<Window>,
+    /// Those it looked at last, by number.
+    windows: Vec<Option<Arc<Window>>>,
     scratch: Vec<u8>,
+    /// Where streams were read last: of each whose place this is, by its address, the piece.
+    seen: Vec<(usize, usize)>,
     failure: Option<CaptureError>,
 }
 
-/// A piece of the file, as read.
-#[derive(Clone, Debug)]
-struct Window {
-    number: u64,
-    bytes: Vec<u8>,
-}
+/// Streams whose place is remembered; another one may take it, which costs a longer search.
+const SEEN: usize = 512;
 
-/// Octets of a window: enough to make the cost of a read vanish, and little enough that a far look costs little.
-const WINDOW: u64 = 64 << 10;
-
-/// Windows that are kept; one takes the place of the one so many before it.
+/// Windows at hand; one takes the place of the one so many before it.
 const WINDOWS: u64 = 64;
 
 impl<'a> ByteReader<'a> {
@@ -124,6 +129,7 @@ impl<'a> ByteReader<'a> {
             bytes,
             windows: Vec::new(),
             scratch: Vec::new(),
+            seen: vec![(0, 0); SEEN],
             failure: None,
         }
     }
@@ -174,41 +180,60 @@ impl<'a> ByteReader<'a> {
         let number = place / WINDOW;
         let slot = (number % WINDOWS) as usize;
         if self.windows.is_empty() {
-            let none = Window {
-                number: u64::MAX,
-                bytes: Vec::new(),
-            };
-            self.windows = vec![none; WINDOWS as usize];
+            self.windows = vec![None; WINDOWS as usize];
         }
-        let Some(window) = self.windows.get_mut(slot) else {
-            return &[];
+        let there = |window: &Option<Arc<Window>>| {
+            let window = window.as_ref();
+            window.is_some_and(|w| w.number == number && w.bytes.len() >= from + len)
         };
-        let there = window.bytes.len();
-        if window.number != number || there < from + len {
-            window.number = number;
-            window.bytes.resize(WINDOW as usize, 0);
-            let read = self.bytes.read_at(number * WINDOW, &mut window.bytes);
-            let count = match read {
-                Ok(count) => count,
-                Err(failure) => {
-                    self.failure.get_or_insert(failure);
-                    0
-                }
-            };
-            window.bytes.truncate(count);
+        if !self.windows.get(slot).is_some_and(there) {
+            self.fetch(number, slot, from + len);
+            if !self.windows.get(slot).is_some_and(there) {
+                self.lost(place);
+                return &[];
+            }
         }
-        if self
-            .windows
-            .get(slot)
-            .is_none_or(|window| window.bytes.len() < from + len)
-        {
-            self.lost(place);
-            return &[];
-        }
-        let window = self.windows.get(slot);
+        let window = self.windows.get(slot).and_then(Option::as_ref);
         window
             .and_then(|window| window.bytes.get(from..from + len))
             .unwrap_or_default()
+    }
+
+    /// Puts a window into its slot, if there is one with so many octets.
+    fn fetch(&mut self, number: u64, slot: usize, len: usize) {
+        let Some(slot) = self.windows.get_mut(slot) else {
+            return;
+        };
+        let bytes = self.bytes;
+        if let Some(before) = slot.take() {
+            bytes.windows.give_back(before);
+        }
+        let read = |to: &mut [u8]| bytes.read_at(number * WINDOW, to);
+        match bytes.windows.get(number, len, read) {
+            Ok(window) => *slot = Some(window),
+            Err(failure) => {
+                self.failure.get_or_insert(failure);
+            }
+        }
+    }
+
+    /// The piece of a stream that was read last, or any.
+    fn near(&self, stream: &Stream) -> usize {
+        let address = std::ptr::from_ref(stream).addr();
+        let seen = self.seen.get(slot(address));
+        seen.map_or(
+            0,
+            |(known, piece)| {
+                if *known == address { *piece } else { 0 }
+            },
+        )
+    }
+
+    fn note(&mut self, stream: &Stream, piece: usize) {
+        let address = std::ptr::from_ref(stream).addr();
+        if let Some(seen) = self.seen.get_mut(slot(address)) {
+            *seen = (address, piece);
+        }
     }
 
     fn lost(&mut self, place: u64) {
@@ -226,6 +251,12 @@ impl<'a> ByteReader<'a> {
             None => self.bytes.kept.unchanged(),
         }
     }
+}
+
+/// Where the place in a stream at this address is remembered.
+fn slot(address: usize) -> usize {
+    // Streams stand at multiples of 8, often far apart.
+    ((address >> 3) ^ (address >> 12)) % SEEN
 }
 
 /// A stream of a capture: where its octets stand.
@@ -287,7 +318,8 @@ impl Stream {
         if from >= to {
             return &[];
         }
-        let first = self.pieces.partition_point(|piece| piece.end <= from);
+        let first = self.piece_with(from, reader.near(self));
+        reader.note(self, first);
         let mut begin = first
             .checked_sub(1)
             .and_then(|before| self.pieces.get(before))
@@ -314,6 +346,36 @@ impl Stream {
         }
         reader.scratch = whole;
         &reader.scratch
+    }
+
+    /// The piece that holds the octet at `from`. The search begins at `near`, because who reads a stream goes on where it
+    /// stood, and every look elsewhere is a line of memory that is not in the caches.
+    fn piece_with(&self, from: u64, near: usize) -> usize {
+        let behind = |index: usize| {
+            self.pieces
+                .get(index)
+                .is_some_and(|piece| piece.end <= from)
+        };
+        let within = |range: std::ops::Range<usize>| {
+            let pieces = self.pieces.get(range.clone()).unwrap_or_default();
+            range.start + pieces.partition_point(|piece| piece.end <= from)
+        };
+        let mut step = 1;
+        if behind(near) {
+            let mut low = near + 1;
+            while behind(low + step - 1) {
+                low += step;
+                step *= 2;
+            }
+            within(low..(low + step - 1).min(self.pieces.len()))
+        } else {
+            let mut high = near.min(self.pieces.len());
+            while high > 0 && !behind(high.saturating_sub(step)) {
+                high = high.saturating_sub(step);
+                step *= 2;
+            }
+            within(high.saturating_sub(step)..high)
+        }
     }
 
     /// Looks at all of it, a stretch at a time.
@@ -382,6 +444,20 @@ mod tests {
             error.contains("what stood at byte 2097152 is gone"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_piece_is_found_from_wherever_the_search_begins() {
+        let mut stream = Stream::default();
+        for nth in 0..40 {
+            stream.push(1000 * (nth + 1), 1 + nth % 3);
+        }
+        for from in 0..stream.len() {
+            let found = stream.pieces.partition_point(|piece| piece.end <= from);
+            for near in 0..50 {
+                assert_eq!(stream.piece_with(from, near), found, "{from} {near}");
+            }
+        }
     }
 
     #[test]

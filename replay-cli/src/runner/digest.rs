@@ -36,7 +36,8 @@ impl Default for Digest {
 impl Digest {
     pub(crate) fn output(&mut self, now: u64, output: &Seen) {
         let hash = &mut self.word;
-        hash.add(&now.to_le_bytes());
+        hash.mix(now);
+        hash.mix(output.number());
         match output {
             Seen::Frame(frame) => {
                 hash.add(&(frame.len() as u64).to_le_bytes());
@@ -55,6 +56,8 @@ impl Digest {
                 hash.add(&flow.to_bits().to_le_bytes());
                 hash.add(&space.to_le_bytes());
             }
+            Seen::Batch(frames) => hash.add(&(*frames as u64).to_le_bytes()),
+            Seen::HalfClose(flow) => hash.add(&flow.to_bits().to_le_bytes()),
             Seen::Dns(flow, record) => {
                 hash.add(&flow.map_or(0, FlowId::to_bits).to_le_bytes());
                 hash.add(format!("{record:?}").as_bytes());

@@ -30,6 +30,22 @@ pub(crate) enum Seen {
 }
 
 impl Seen {
+    /// A number of its kind.
+    pub(crate) fn number(&self) -> u64 {
+        match self {
+            Self::Frame(_) => 1,
+            Self::Batch(_) => 2,
+            Self::Dial(..) => 3,
+            Self::Data(..) => 4,
+            Self::Datagram(..) => 5,
+            Self::HalfClose(_) => 6,
+            Self::Resume(..) => 7,
+            Self::Close(..) => 8,
+            Self::Dns(..) => 9,
+            Self::Resolve(..) => 10,
+        }
+    }
+
     /// Keeps an output, its octets where `spare` has a place for them.
     pub(crate) fn keep(output: Output<'_>, to: &mut Vec<Self>, spare: &mut Vec<Vec<u8>>) {
         let mut copy = |octets: &[u8]| {

@@ -14,6 +14,7 @@ use super::fault::{Fate, Faults};
 use super::flow::FlowState;
 use super::hash::Quick;
 use super::invariant;
+use super::marked::Marked;
 use super::mutation::Mutation;
 use super::observe::Seen;
 use super::resolver::Resolver;
@@ -49,7 +50,8 @@ pub(crate) struct World<'a> {
     pub(crate) rules: Rules,
     pub(crate) resolver: Resolver,
     pub(crate) flows: Vec<FlowState>,
-    pub(crate) by_id: BTreeMap<FlowId, usize>,
+    /// Looked up with every output, and never gone through.
+    pub(crate) by_id: HashMap<FlowId, usize, Quick>,
     /// The newest flow of a tuple. Looked up with every frame, and never gone through.
     pub(crate) by_key: HashMap<FlowKey, usize, Quick>,
     /// The newest flow of each conversation of the capture.
@@ -57,9 +59,9 @@ pub(crate) struct World<'a> {
     pub(crate) agenda: BTreeSet<(u64, u64, Task)>,
     order: u64,
     /// Flows that something happened to since the device looked last.
-    pub(crate) touched: BTreeSet<usize>,
+    pub(crate) touched: Marked,
     /// Flows whose script may go on.
-    pub(crate) ready: BTreeSet<usize>,
+    pub(crate) ready: Marked,
     pub(crate) emitted: Vec<Emitted>,
     /// What is checked in this run.
     pub(crate) share: Share,
@@ -135,13 +137,13 @@ impl<'a> World<'a> {
             rules,
             resolver: Resolver::default(),
             flows: Vec::new(),
-            by_id: BTreeMap::new(),
+            by_id: HashMap::default(),
             by_key: HashMap::default(),
             by_conversation: vec![None; capture.map_or(0, |capture| capture.flows.len())],
             agenda: BTreeSet::new(),
             order: 0,
-            touched: BTreeSet::new(),
-            ready: BTreeSet::new(),
+            touched: Marked::default(),
+            ready: Marked::default(),
             emitted: Vec::new(),
             share: Share::All,
             mutation: None,

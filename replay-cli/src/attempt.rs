@@ -13,6 +13,7 @@ use crate::runner::share::{self, Share};
 use crate::runner::tape::{Against, Heard, Retention};
 use crate::runner::{self, Keeping, RunOutput};
 use crate::scenario::{Device, DialResult, FlowSpec, Protocol};
+use crate::threads::SIDE_BY_SIDE;
 
 /// What became of a capture.
 #[derive(Clone, Debug)]
@@ -126,7 +127,7 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
         runner::play_capture(&import.scenario, Path::new("."), &capture, keep, way)
             .map_err(|(_, problem)| problem)
     };
-    let side_by_side = capture.usable > runner::SIDE_BY_SIDE;
+    let side_by_side = capture.usable > SIDE_BY_SIDE;
     let halves = options.via == runner::Via::Core;
     let (mut first, second) = share::twice(side_by_side, halves, play)?;
     let deterministic = first.digest.difference(&second.digest).is_none();

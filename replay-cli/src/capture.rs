@@ -21,6 +21,7 @@ use std::{
     path::Path,
 };
 
+mod ahead;
 mod byte_order;
 mod error;
 mod gzip;
@@ -92,7 +93,8 @@ impl CaptureReader {
         }
         let again = file.try_clone().map_err(failed)?;
         let kept = Kept::file(&name, again).map_err(failed)?;
-        Ok((Self::from_read(&name, file)?, kept))
+        let source = Source::ahead(file).map_err(failed)?;
+        Ok((Self::of_source(&name, source, false)?, kept))
     }
 
     /// Reads a capture from any stream, such as standard input; `name` is what messages call it.
@@ -119,6 +121,10 @@ impl CaptureReader {
             let reader = source.into_read();
             source = Source::new(Box::new(Tee { reader, copy }));
         }
+        Self::of_source(name, source, gzip)
+    }
+
+    fn of_source(name: &str, mut source: Source, gzip: bool) -> Result<Self, CaptureError> {
         let format = Format::open(&mut source, name)?;
         Ok(Self {
             name: name.into(),

@@ -213,7 +213,7 @@ impl Conversation {
 }
 
 /// A tuple without direction: the lower end first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Pair {
     protocol: Protocol,
     low: SocketAddr,

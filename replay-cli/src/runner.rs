@@ -27,7 +27,6 @@ pub(crate) mod digest;
 mod fault;
 mod file;
 pub(crate) mod flow;
-mod hash;
 mod inject;
 mod invariant;
 mod lines;
@@ -318,9 +317,6 @@ impl RunOutput {
         Some(named)
     }
 }
-
-/// Packets of a capture from which on its two runs are made side by side.
-pub(crate) const SIDE_BY_SIDE: u64 = 2_000;
 
 /// Plays a capture once. An error names the JSON pointer it is about.
 pub(crate) fn play_capture(

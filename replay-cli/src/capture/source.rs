@@ -1,13 +1,16 @@
 //! A window of fixed size over a byte stream, which knows where in the stream it stands.
 //!
 //! Readers *peek* at what they need, *take* it once it is known to be sound, and look at what they took until the next
-//! peek. Whatever a file claims, no more than [`CAPACITY`] bytes are ever held.
+//! peek. Whatever a file claims, no more than [`CAPACITY`] bytes are ever held, and of a file that is read ahead a few
+//! pieces more.
 
 use std::{
+    fs::File,
     io::{self, Cursor, Read},
     ops::Range,
 };
 
+use super::ahead::{Ahead, Piece};
 use super::error::{DamageReason, GzipDamage, Stop};
 
 /// Bytes held at most: the largest packet (256 KiB) with the most generous options still fits, and one read call moves
@@ -16,7 +19,7 @@ pub(crate) const CAPACITY: usize = 1 << 20;
 
 /// Buffered input with a position.
 pub(crate) struct Source {
-    reader: Box<dyn Read>,
+    input: Input,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -27,12 +30,32 @@ pub(crate) struct Source {
     failure: Option<io::Error>,
 }
 
+/// Where the bytes come from.
+enum Input {
+    Stream(Box<dyn Read>),
+    /// A file, by pieces that become the buffer one after the other.
+    Ahead(Ahead),
+}
+
 impl Source {
     /// Wraps a stream that stands at its first byte.
     pub(crate) fn new(reader: Box<dyn Read>) -> Self {
+        Self::with(Input::Stream(reader), vec![0; CAPACITY])
+    }
+
+    /// Reads a file ahead, from where it stands.
+    ///
+    /// # Errors
+    /// No thread can be had.
+    pub(crate) fn ahead(file: File) -> io::Result<Self> {
+        let ahead = Ahead::new(file, CAPACITY)?;
+        Ok(Self::with(Input::Ahead(ahead), Vec::new()))
+    }
+
+    fn with(input: Input, buffer: Vec<u8>) -> Self {
         Self {
-            reader,
-            buffer: vec![0; CAPACITY],
+            input,
+            buffer,
             start: 0,
             end: 0,
             offset: 0,
@@ -91,10 +114,14 @@ impl Source {
     ///
     /// A read error is not lost by this: one is only met when the bytes before it were too few to peek at.
     pub(crate) fn into_read(mut self) -> impl Read + 'static {
+        let reader: Box<dyn Read> = match self.input {
+            Input::Stream(reader) => reader,
+            Input::Ahead(ahead) => Box::new(ahead),
+        };
         self.buffer.truncate(self.end);
         let mut rest = Cursor::new(self.buffer);
         rest.set_position(self.start as u64);
-        rest.chain(self.reader)
+        rest.chain(reader)
     }
 
     /// Whether a read error has ended the stream.
@@ -143,6 +170,9 @@ impl Source {
     }
 
     fn fill(&mut self, wanted: usize) {
+        if matches!(self.input, Input::Ahead(_)) {
+            return self.fill_ahead(wanted);
+        }
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end = self.available();
@@ -150,13 +180,46 @@ impl Source {
         }
         while self.end < wanted && !self.ended {
             let space = self.buffer.get_mut(self.end..).unwrap_or_default();
-            match self.reader.read(space) {
+            let Input::Stream(reader) = &mut self.input else {
+                return;
+            };
+            match reader.read(space) {
                 Ok(0) => self.ended = true,
                 Ok(count) => self.end = self.end.saturating_add(count).min(CAPACITY),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.ended = true;
                     self.failure = Some(error);
+                }
+            }
+        }
+    }
+
+    /// Goes on to pieces behind the present one; what is left of it goes before them, where they have room for it.
+    fn fill_ahead(&mut self, wanted: usize) {
+        let Input::Ahead(ahead) = &mut self.input else {
+            return;
+        };
+        while self.end.saturating_sub(self.start) < wanted && !self.ended {
+            match ahead.next() {
+                None => self.ended = true,
+                Some(Err(error)) => {
+                    self.ended = true;
+                    self.failure = Some(error);
+                }
+                Some(Ok(Piece {
+                    mut buffer,
+                    start,
+                    end,
+                })) => {
+                    let rest = self.buffer.get(self.start..self.end).unwrap_or_default();
+                    let begin = start.saturating_sub(rest.len());
+                    if let Some(room) = buffer.get_mut(begin..start) {
+                        room.copy_from_slice(rest);
+                    }
+                    let before = std::mem::replace(&mut self.buffer, buffer);
+                    (self.start, self.end) = (begin, end);
+                    ahead.give_back(before);
                 }
             }
         }
@@ -195,6 +258,25 @@ mod tests {
         assert!(
             matches!(source.cut_short(4, "packet", 100, 6), Stop::Io(error) if error.to_string() == "cable pulled")
         );
+    }
+
+    #[test]
+    fn a_file_that_is_read_ahead_looks_like_a_stream_of_it() {
+        let bytes: Vec<u8> = (0..3 << 20).map(|at: u32| (at % 253) as u8).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut file, &bytes).unwrap();
+        io::Seek::rewind(&mut file).unwrap();
+        let mut ahead = Source::ahead(file).unwrap();
+        let mut stream = Source::new(Box::new(Cursor::new(bytes)));
+        let mut lengths = [1, 1500, 300_000, CAPACITY, 70_000, 17].iter().cycle();
+        while let Some(length) = lengths.next().filter(|_| !stream.peek(1).is_empty()) {
+            assert!(ahead.peek(*length) == stream.peek(*length), "{length}");
+            let (one, other) = (ahead.take(length / 2 + 1), stream.take(length / 2 + 1));
+            assert_eq!(ahead.place(&one), stream.place(&other));
+            assert!(ahead.taken(one) == stream.taken(other));
+        }
+        assert_eq!(ahead.peek(1), b"");
+        assert_eq!(ahead.offset(), 3 << 20);
     }
 
     #[test]

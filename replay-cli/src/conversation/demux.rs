@@ -1,7 +1,8 @@
 //! Packets to flows: by tuple, and for TCP by the SYN that begins each use of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
 
 use super::fragments::Fragments;
 use super::raw::{Part, QuotedError, RawFlow, RawPacket};
@@ -9,9 +10,11 @@ use super::recorded::{RawEvent, RawKind, Recording};
 use super::store::{ByteReader, CaptureBytes, Span};
 use super::{Conversation, Conversations, Pair, ReadOptions, Talk, tcp, udp};
 use crate::capture::{CaptureError, CapturedPacket, CustomBlock, Direction, Kept, Spool};
+use crate::hash::Quick;
 use crate::packet::{Checksum, Flags, Packet, Transport};
 use crate::recording::{self, Event, EventKind};
 use crate::scenario::{FlowSpec, Protocol};
+use crate::threads::{SIDE_BY_SIDE, side_by_side};
 
 /// Collects a capture's packets by flow.
 #[derive(Debug)]
@@ -27,7 +30,8 @@ pub(crate) struct Demux {
     largest: usize,
     oversize: u64,
     flows: Vec<RawFlow>,
-    current: BTreeMap<Pair, usize>,
+    /// The newest flow of a pair. Looked up with every packet, and never gone through.
+    current: HashMap<Pair, usize, Quick>,
     skipped: BTreeMap<String, u64>,
     packets_read: u64,
     first_ns: Option<i64>,
@@ -49,7 +53,7 @@ impl Demux {
             largest: 0,
             oversize: 0,
             flows: Vec::new(),
-            current: BTreeMap::new(),
+            current: HashMap::default(),
             skipped: BTreeMap::new(),
             packets_read: 0,
             first_ns: None,
@@ -382,32 +386,34 @@ impl Demux {
         } = self;
         let start_ns = first_ns.unwrap_or(0);
         let bytes = CaptureBytes::new(kept, rebuilt);
+        let read = read_all(flows, &bytes, &options, start_ns, usable)?;
         let mut reader = ByteReader::new(&bytes);
         let mut used: BTreeMap<(Protocol, SocketAddr, SocketAddr), u32> = BTreeMap::new();
-        let mut flows: Vec<Conversation> = flows
+        let mut flows: Vec<Conversation> = read
             .into_iter()
-            .filter_map(RawFlow::with_a_device)
-            .map(|raw| {
-                let raw = &raw;
-                let mut flow = conversation(raw, &mut reader, &options, start_ns);
-                if recording.is_some() && flow.unreplayable.is_none() && !raw.was_dialed() {
+            .map(|(mut flow, was_dialed)| {
+                let FlowSpec {
+                    protocol,
+                    client,
+                    server,
+                    ..
+                } = flow.spec;
+                if recording.is_some() && flow.unreplayable.is_none() && !was_dialed {
                     flow.unreplayable = Some(
                         "no dial request of it is in the recording: refused, or begun before it"
                             .to_owned(),
                     );
                 }
                 if let crate::scenario::Device::Addresses(addresses) = &options.device
-                    && !addresses.contains(&raw.client.ip())
+                    && !addresses.contains(&client.ip())
                 {
                     flow.unreplayable = Some(format!(
                         "opened by {}, which is not the device",
-                        raw.client.ip()
+                        client.ip()
                     ));
                 }
                 if flow.unreplayable.is_none() {
-                    let count = used
-                        .entry((raw.protocol, raw.client, raw.server))
-                        .or_default();
+                    let count = used.entry((protocol, client, server)).or_default();
                     *count += 1;
                     flow.spec.occurrence = *count;
                 }
@@ -440,6 +446,43 @@ impl Demux {
             recording,
         })
     }
+}
+
+/// Reads flows, on two threads if they are worth that; of each whether a flight recorder saw it dialed.
+fn read_all(
+    flows: Vec<RawFlow>,
+    bytes: &CaptureBytes,
+    options: &ReadOptions,
+    start_ns: i64,
+    packets: u64,
+) -> Result<Vec<(Conversation, bool)>, CaptureError> {
+    let count = flows.len();
+    // Each flow is given up as soon as it is read: two forms of all of them would be much memory.
+    let waiting = flows.into_iter().filter_map(RawFlow::with_a_device);
+    let waiting = Mutex::new(waiting.enumerate());
+    let next = || {
+        waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next()
+    };
+    let read = |_| {
+        let mut reader = ByteReader::new(bytes);
+        let mut read = Vec::new();
+        while let Some((index, raw)) = next() {
+            let flow = conversation(&raw, &mut reader, options, start_ns);
+            read.push((index, flow, raw.was_dialed()));
+        }
+        reader.finish().map(|()| read)
+    };
+    let (one, other) = side_by_side(count > 1 && packets > SIDE_BY_SIDE, read);
+    let mut all = one?;
+    all.append(&mut other?);
+    all.sort_unstable_by_key(|(index, ..)| *index);
+    Ok(all
+        .into_iter()
+        .map(|(_, flow, was_dialed)| (flow, was_dialed))
+        .collect())
 }
 
 fn conversation(

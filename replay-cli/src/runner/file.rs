@@ -10,8 +10,8 @@ use super::lines::{self, Timeline};
 use super::share::Share;
 use super::tape::Retention;
 use super::{
-    Keeping, Mutation, RunOptions, RunOutput, SIDE_BY_SIDE, Via, Way, config, finish, needs,
-    play_capture, share, twins, versus, world,
+    Keeping, Mutation, RunOptions, RunOutput, Via, Way, config, finish, needs, play_capture, share,
+    twins, versus, world,
 };
 use crate::check::Check;
 use crate::conversation::{Conversation, Conversations, ReadOptions};
@@ -21,6 +21,7 @@ use crate::outcome::{Failure, FailureKind, Figures, ScenarioOutcome, Verdict};
 use crate::packet::Seq;
 use crate::scenario::load::{self, LoadedScenario};
 use crate::scenario::{Checksums, FlowSpec, Protocol, Scenario, discover};
+use crate::threads::SIDE_BY_SIDE;
 
 /// Loads and runs one scenario file: one outcome, or one for each IP family.
 #[must_use]

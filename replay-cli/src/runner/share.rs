@@ -5,6 +5,7 @@
 //! all takes the place of the first.
 
 use super::RunOutput;
+use crate::threads;
 
 /// Which checks a run makes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub(crate) fn twice<E: Send>(
         (false, 0) => Share::All,
         (false, _) => Share::None,
     };
-    let (first, second) = both(side_by_side, |nth| run(nth, share(nth)));
+    let (first, second) = threads::side_by_side(side_by_side, |nth| run(nth, share(nth)));
     let (mut first, mut second) = (first?, second?);
     if !halves {
         return Ok((first, second));
@@ -60,21 +61,6 @@ pub(crate) fn twice<E: Send>(
         whole.failures.append(&mut second.failures);
     }
     Ok((whole, second))
-}
-
-fn both<T: Send>(side_by_side: bool, run: impl Fn(usize) -> T + Sync) -> (T, T) {
-    if !side_by_side {
-        return (run(0), run(1));
-    }
-    std::thread::scope(|scope| {
-        let second = scope.spawn(|| run(1));
-        let first = run(0);
-        match second.join() {
-            Ok(second) => (first, second),
-            // A bug, to be told where the first one's would be.
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
 }
 
 impl RunOutput {

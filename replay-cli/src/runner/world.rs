@@ -12,7 +12,6 @@ use engine::{DialResult, FlowId, FlowKey, Micros, Proto, TimerName};
 use super::digest::Digest;
 use super::fault::{Fate, Faults};
 use super::flow::FlowState;
-use super::hash::Quick;
 use super::invariant;
 use super::marked::Marked;
 use super::mutation::Mutation;
@@ -24,6 +23,7 @@ use super::stack::Stack;
 use super::tape::{Heard, Retention};
 use crate::attempt::DnsSeen;
 use crate::conversation::{ByteReader, Conversations, Fragments};
+use crate::hash::Quick;
 use crate::outcome::Failure;
 use crate::packet::{Flags, Packet, Seq, Transport};
 

@@ -116,6 +116,8 @@ counters! {
     taken_icmp,
     /// Frames answered without a flow: echo requests, segments for a closed tuple.
     taken_answered: timing,
+    /// Of the segments with text, those that were taken together with the one before them.
+    taken_merged: timing,
 
     ["Dials and admission"]
     /// Dial requests for TCP flows.
@@ -417,7 +419,7 @@ impl Counters {
         }
     }
 
-    pub(crate) fn count_taken(&mut self, taken: Taken) {
+    pub(crate) fn count_taken(&mut self, taken: Taken, frames: u64) {
         *match taken {
             Taken::Text => &mut self.taken_text,
             Taken::Control => &mut self.taken_control,
@@ -426,7 +428,7 @@ impl Counters {
             Taken::Fragment => &mut self.taken_fragment,
             Taken::Icmp => &mut self.taken_icmp,
             Taken::Answered => &mut self.taken_answered,
-        } += 1;
+        } += frames;
     }
 }
 

@@ -8,6 +8,7 @@ mod dns;
 mod expiry;
 mod frames;
 mod icmp;
+mod merge;
 mod path;
 mod pump;
 mod remote;
@@ -61,6 +62,8 @@ pub struct Engine {
     errors: Errors,
     /// A frame rebuilt on its way to smoltcp.
     scratch: Vec<u8>,
+    /// Segments that are taken together.
+    merged: Vec<u8>,
     /// Received octets in one piece that their ring has in two, while they are lent.
     aside: Vec<u8>,
     /// Octets lent by the last `Output::Data`: they leave the ring at the next call.
@@ -139,6 +142,7 @@ impl Engine {
             ),
             errors: Errors::new(RateLimit::default()),
             scratch: Vec::new(),
+            merged: Vec::new(),
             aside: Vec::new(),
             lent: None,
             stopped: false,

@@ -320,7 +320,9 @@ impl Live {
 
     /// The window field that smoltcp should believe in.
     pub(crate) fn offered_field(&self) -> u16 {
-        let queue = u32::try_from(self.socket.send_queue()).unwrap_or(u32::MAX);
+        // smoltcp's own queue may still hold what the device has acknowledged.
+        let end = self.isn.plus(1).plus(self.enqueued);
+        let queue = u32::try_from(end.minus(self.acked)).unwrap_or(0);
         let offer = self.sender.offer(self.acked, self.send_window(), queue);
         u16::try_from(offer >> self.shown_scale).unwrap_or(u16::MAX)
     }
@@ -475,6 +477,27 @@ impl Live {
         let truthful = sent.payload > 0 || self.socket.send_queue() == 0;
         let end = sent.seq.plus(sent.payload);
         self.is_open() && truthful && end == self.isn.plus(1).plus(self.enqueued)
+    }
+
+    /// Whether the device's text is received in order, and nothing out of the ordinary is known or expected of it.
+    pub(crate) fn is_in_order(&self) -> bool {
+        self.established
+            && self.is_open()
+            && self.holes.is_none()
+            && self.fin_at.is_none()
+            && !self.lagging
+            && !self.reset
+    }
+
+    /// Whether smoltcp can be told of the acknowledgement of a segment without text in the flow's turn, with all others
+    /// that come until then.
+    #[inline]
+    pub(crate) fn can_tell_later(&self, segment: &Segment<'_>) -> bool {
+        self.established
+            && self.is_open()
+            && !self.lagging
+            && self.device_window > 0
+            && self.is_bare(segment)
     }
 
     /// Whether this side's stream is open and the handshake done.

@@ -7,7 +7,7 @@ use crate::config::Martians;
 use crate::counters::Taken;
 use crate::dns::Asker;
 use crate::drop_reason::DropReason;
-use crate::engine::{Engine, Event};
+use crate::engine::{Engine, Event, merge};
 use crate::fragment::FragmentInfo;
 use crate::icmp::Problem;
 use crate::key::{FlowKey, PackedKey, Proto};
@@ -37,12 +37,33 @@ impl Engine {
     /// Takes a batch of raw IP frames. Answers come from [`Engine::poll_output`].
     pub fn handle_frames<'a>(&mut self, now: Micros, frames: impl IntoIterator<Item = &'a [u8]>) {
         self.enter(now);
-        for frame in frames {
-            self.counters.frames_in += 1;
-            self.counters.bytes_in += frame.len() as u64;
-            match self.frame(now, frame) {
-                Ok(taken) => self.counters.count_taken(taken),
-                Err(reason) => {
+        let mut frames = frames.into_iter();
+        let mut ahead = frames.next();
+        while let Some(frame) = ahead {
+            self.count_frame(frame);
+            ahead = match frames.next() {
+                Some(next) if merge::follows(frame, next) => self.row(now, frame, next, &mut frames),
+                next => {
+                    let taken = self.frame(now, frame);
+                    self.account(now, 1, taken);
+                    next
+                }
+            };
+        }
+    }
+
+    pub(super) fn count_frame(&mut self, frame: &[u8]) {
+        self.counters.frames_in += 1;
+        self.counters.bytes_in += frame.len() as u64;
+    }
+
+    /// Counts what became of so many frames.
+    #[inline]
+    pub(super) fn account(&mut self, now: Micros, frames: u64, taken: Result<Taken, DropReason>) {
+        match taken {
+            Ok(taken) => self.counters.count_taken(taken, frames),
+            Err(reason) => {
+                for _ in 0..frames {
                     self.drop_frame(reason);
                     self.log_drop(now, reason);
                 }
@@ -85,7 +106,7 @@ impl Engine {
 
     /// A packet that may be acted upon: sound, between hosts, its extension headers heeded.
     #[inline(always)]
-    fn packet<'f>(&mut self, now: Micros, frame: &'f [u8]) -> Result<IpPacket<'f>, DropReason> {
+    pub(super) fn packet<'f>(&mut self, now: Micros, frame: &'f [u8]) -> Result<IpPacket<'f>, DropReason> {
         let ip = IpPacket::parse(frame)?;
         let plain = !ip.is_v6() || matches!(ip.protocol, protocol::TCP | protocol::UDP);
         if plain && packet::is_ordinary(ip.source) && packet::is_ordinary(ip.destination) {

@@ -174,6 +174,11 @@ impl Engine {
         if acceptable {
             let told = live.note_ack(now, segment.seq, ack, segment.window);
             if matches!(told, Told::Progress(_)) {
+                if live.can_tell_later(segment) {
+                    live.unheard = true;
+                    self.mark_dirty(slot);
+                    return Ok(taken);
+                }
                 // Out of place, or under a closed window: smoltcp may pass over it.
                 closes_over_text = live.device_window == 0 && live.unacknowledged();
                 live.unheard |= segment.seq != expected || live.edge == segment.seq;

@@ -1,0 +1,217 @@
+//! Text that comes in a row is taken as one long segment, as a card with receive offload hands it over: most of what a
+//! segment costs does not depend on its length, and a device that uploads sends what its window holds at once.
+//!
+//! Only what the device could have sent as one segment is taken together: the text of an open stream, in its place,
+//! within the window, with the same acknowledgement and window in every header and no options. Each frame is still
+//! verified and counted by itself.
+
+use crate::build::{IPV4_HEADER_LEN, IPV6_HEADER_LEN, protocol};
+use crate::engine::Engine;
+use crate::key::{PackedKey, Proto};
+use crate::packet::{IpPacket, Segment};
+use crate::seq::Seq;
+use crate::table::Kind;
+use crate::tcp::Phase;
+use crate::time::Micros;
+
+/// A TCP header without options.
+const TCP: usize = 20;
+/// The headers of a segment without options, by family.
+const V4: usize = IPV4_HEADER_LEN + TCP;
+const V6: usize = IPV6_HEADER_LEN + TCP;
+
+/// The longest IP packet.
+const LONGEST: usize = 65_535;
+
+/// Whether `next` holds the text right behind that of `frame`, by what their headers say.
+#[inline]
+pub(super) fn follows(frame: &[u8], next: &[u8]) -> bool {
+    match (frame.first(), next.first()) {
+        (Some(0x45), Some(0x45)) => follows_v4(frame, next),
+        (Some(one), Some(two)) if one >> 4 == 6 && two >> 4 == 6 => follows_v6(frame, next),
+        _ => false,
+    }
+}
+
+#[inline]
+fn follows_v4(frame: &[u8], next: &[u8]) -> bool {
+    let (Some((one, text)), Some((two, more))) = (
+        frame.split_first_chunk::<V4>(),
+        next.split_first_chunk::<V4>(),
+    ) else {
+        return false;
+    };
+    let whole = |header: &[u8; V4], len: usize| {
+        header[9] == protocol::TCP
+            && u16::from_be_bytes([header[6], header[7]]) & 0x3fff == 0
+            && usize::from(u16::from_be_bytes([header[2], header[3]])) == V4 + len
+    };
+    // Addresses and ports.
+    one[12..24] == two[12..24]
+        && whole(one, text.len())
+        && whole(two, more.len())
+        && text_follows(
+            one.last_chunk::<TCP>(),
+            two.last_chunk::<TCP>(),
+            text,
+            more,
+        )
+}
+
+#[inline]
+fn follows_v6(frame: &[u8], next: &[u8]) -> bool {
+    let (Some((one, text)), Some((two, more))) = (
+        frame.split_first_chunk::<V6>(),
+        next.split_first_chunk::<V6>(),
+    ) else {
+        return false;
+    };
+    let whole = |header: &[u8; V6], len: usize| {
+        header[6] == protocol::TCP
+            && usize::from(u16::from_be_bytes([header[4], header[5]])) == TCP + len
+    };
+    one[8..44] == two[8..44]
+        && whole(one, text.len())
+        && whole(two, more.len())
+        && text_follows(
+            one.last_chunk::<TCP>(),
+            two.last_chunk::<TCP>(),
+            text,
+            more,
+        )
+}
+
+/// The same for two TCP headers and the text behind each.
+#[inline]
+fn text_follows(
+    one: Option<&[u8; TCP]>,
+    two: Option<&[u8; TCP]>,
+    text: &[u8],
+    more: &[u8],
+) -> bool {
+    /// ACK, with PSH or without.
+    const FLAGS: u8 = 0x10;
+    const PUSH: u8 = 0x08;
+    const NO_OPTIONS: u8 = 5 << 4;
+
+    let (Some(one), Some(two)) = (one, two) else {
+        return false;
+    };
+    let place = |header: &[u8; TCP]| {
+        Seq(u32::from_be_bytes([
+            header[4], header[5], header[6], header[7],
+        ]))
+    };
+    let plain = |header: &[u8; TCP]| header[12] == NO_OPTIONS && header[13] & !PUSH == FLAGS;
+    plain(one)
+        && plain(two)
+        && one[8..12] == two[8..12]
+        && one[14..16] == two[14..16]
+        && !text.is_empty()
+        && !more.is_empty()
+        && u32::try_from(text.len()).is_ok_and(|len| place(one).plus(len) == place(two))
+}
+
+impl Engine {
+    /// Takes `first` and, if they may be taken together, what follows: `next`, which does by its header, and more of
+    /// `frames`. Returns the first frame that was not taken.
+    pub(super) fn row<'a>(
+        &mut self,
+        now: Micros,
+        first: &'a [u8],
+        next: &'a [u8],
+        frames: &mut impl Iterator<Item = &'a [u8]>,
+    ) -> Option<&'a [u8]> {
+        let opening = self
+            .packet(now, first)
+            .and_then(|ip| Segment::parse(&ip).map(|segment| (ip, segment)));
+        let (ip, segment) = match opening {
+            Ok(opening) => opening,
+            Err(reason) => {
+                self.account(now, 1, Err(reason));
+                return Some(next);
+            }
+        };
+        let Some(edge) = self.row_edge(&ip, &segment) else {
+            let taken = self.segment(now, &ip, &segment);
+            self.account(now, 1, taken);
+            return Some(next);
+        };
+        let mut merged = core::mem::take(&mut self.merged);
+        merged.clear();
+        merged.extend_from_slice(ip.frame);
+        let text = |segment: &Segment<'_>| u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
+        let mut end = segment.seq.plus(text(&segment));
+        let (mut last, mut ahead, mut count) = (first, Some(next), 1);
+        while let Some(next) = ahead {
+            if count > 1 && !follows(last, next) {
+                break;
+            }
+            // Its addresses are those of the first. What is not sound is dropped where it is looked at again.
+            let Some(more) = IpPacket::parse(next)
+                .and_then(|ip| Segment::parse(&ip))
+                .ok()
+                .filter(|more| merged.len() + more.payload.len() <= LONGEST)
+                .filter(|more| !end.plus(text(more)).is_after(edge))
+            else {
+                break;
+            };
+            merged.extend_from_slice(more.payload);
+            end = end.plus(text(&more));
+            self.count_frame(next);
+            (last, count) = (next, count + 1);
+            ahead = frames.next();
+        }
+        let taken = if count > 1 {
+            self.counters.taken_merged += count - 1;
+            set_length(&mut merged, ip.is_v6());
+            let headers = ip.frame.len() - ip.payload.len();
+            let ip = IpPacket {
+                frame: &merged,
+                payload: merged.get(headers..).unwrap_or_default(),
+                ..ip
+            };
+            let segment = Segment {
+                payload: ip.payload.get(TCP..).unwrap_or_default(),
+                ..segment
+            };
+            self.segment(now, &ip, &segment)
+        } else {
+            self.segment(now, &ip, &segment)
+        };
+        self.account(now, count, taken);
+        self.merged = merged;
+        ahead
+    }
+
+    /// How far text may be taken together with that of `segment`, if it may at all: the flow is open, nothing is amiss
+    /// with it, and the segment stands in its place.
+    fn row_edge(&self, ip: &IpPacket<'_>, segment: &Segment<'_>) -> Option<Seq> {
+        let client = (ip.source, segment.source_port);
+        let server = (ip.destination, segment.destination_port);
+        let slot = self
+            .flows
+            .find(&PackedKey::new(Proto::Tcp, client, server))?;
+        let Kind::Tcp(tcp) = &self.flows.peek(slot)?.kind else {
+            return None;
+        };
+        let Phase::Live(live) = &tcp.phase else {
+            return None;
+        };
+        (live.is_in_order() && segment.seq == live.expected() && !live.may_need_repair(segment))
+            .then_some(live.edge)
+    }
+}
+
+/// Puts its own length into the header of a packet; nobody looks at the checksums any more.
+fn set_length(packet: &mut [u8], v6: bool) {
+    let (len, place) = if v6 {
+        (packet.len() - IPV6_HEADER_LEN, 4..6)
+    } else {
+        (packet.len(), 2..4)
+    };
+    let len = u16::try_from(len).unwrap_or(u16::MAX);
+    if let Some(field) = packet.get_mut(place) {
+        field.copy_from_slice(&len.to_be_bytes());
+    }
+}

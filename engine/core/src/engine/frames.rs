@@ -42,7 +42,9 @@ impl Engine {
         while let Some(frame) = ahead {
             self.count_frame(frame);
             ahead = match frames.next() {
-                Some(next) if merge::follows(frame, next) => self.row(now, frame, next, &mut frames),
+                Some(next) if merge::follows(frame, next) => {
+                    self.row(now, frame, next, &mut frames)
+                }
                 next => {
                     let taken = self.frame(now, frame);
                     self.account(now, 1, taken);
@@ -106,7 +108,11 @@ impl Engine {
 
     /// A packet that may be acted upon: sound, between hosts, its extension headers heeded.
     #[inline(always)]
-    pub(super) fn packet<'f>(&mut self, now: Micros, frame: &'f [u8]) -> Result<IpPacket<'f>, DropReason> {
+    pub(super) fn packet<'f>(
+        &mut self,
+        now: Micros,
+        frame: &'f [u8],
+    ) -> Result<IpPacket<'f>, DropReason> {
         let ip = IpPacket::parse(frame)?;
         let plain = !ip.is_v6() || matches!(ip.protocol, protocol::TCP | protocol::UDP);
         if plain && packet::is_ordinary(ip.source) && packet::is_ordinary(ip.destination) {

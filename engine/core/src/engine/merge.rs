@@ -50,12 +50,7 @@ fn follows_v4(frame: &[u8], next: &[u8]) -> bool {
     one[12..24] == two[12..24]
         && whole(one, text.len())
         && whole(two, more.len())
-        && text_follows(
-            one.last_chunk::<TCP>(),
-            two.last_chunk::<TCP>(),
-            text,
-            more,
-        )
+        && text_follows(one.last_chunk::<TCP>(), two.last_chunk::<TCP>(), text, more)
 }
 
 #[inline]
@@ -73,12 +68,7 @@ fn follows_v6(frame: &[u8], next: &[u8]) -> bool {
     one[8..44] == two[8..44]
         && whole(one, text.len())
         && whole(two, more.len())
-        && text_follows(
-            one.last_chunk::<TCP>(),
-            two.last_chunk::<TCP>(),
-            text,
-            more,
-        )
+        && text_follows(one.last_chunk::<TCP>(), two.last_chunk::<TCP>(), text, more)
 }
 
 /// The same for two TCP headers and the text behind each.

@@ -20,6 +20,7 @@ mod interception;
 mod isn;
 mod logs;
 mod malformed;
+mod rows;
 mod smoltcp_guards;
 mod streams;
 mod timers;

@@ -25,6 +25,9 @@ pub(crate) const IPV6_HEADER_LEN: usize = 40;
 
 const UDP_HEADER_LEN: usize = 8;
 
+/// An IPv4 packet that is never split is atomic: its identification means nothing (RFC 6864 section 4.1).
+const DONT_FRAGMENT: u16 = 0x4000;
+
 /// Source and destination of a packet, of one address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Addresses {
@@ -133,21 +136,58 @@ pub(crate) fn udp(
     let [l0, l1] = len_field.to_be_bytes();
     let mut header = [s0, s1, d0, d1, l0, l1, 0, 0];
     let check = Sum::pseudo(&addresses, protocol::UDP, len)
-        .add(&header)
+        .with_word(u64::from_le_bytes(header))
         .add(payload)
         .finish();
     // RFC 768: zero in the field says "no checksum", so a computed zero is sent as ones.
     let check = if check == 0 { 0xffff } else { check };
     [header[6], header[7]] = check.to_be_bytes();
 
-    fragment::emit(
-        batch,
-        identifications,
+    if addresses.header_len() + len > mtu {
+        let parts = [&header, payload];
+        return fragment::emit(
+            batch,
+            identifications,
+            &addresses,
+            protocol::UDP,
+            parts,
+            mtu,
+        );
+    }
+    let ip = ip_header(
+        batch.hop_limit(),
         &addresses,
         protocol::UDP,
-        [&header, payload],
-        mtu,
-    )
+        len,
+        0,
+        DONT_FRAGMENT,
+    )?;
+    match ip {
+        IpHeader::V4(ip) => push_datagram(batch, &ip, &header, payload),
+        IpHeader::V6(ip) => push_datagram(batch, &ip, &header, payload),
+    }
+    Ok(())
+}
+
+/// Emits a datagram that fits: its two headers have lengths that the compiler knows.
+#[inline]
+fn push_datagram<const N: usize>(
+    batch: &mut FrameBatch,
+    ip: &[u8; N],
+    header: &[u8; UDP_HEADER_LEN],
+    payload: &[u8],
+) {
+    batch.push_with(N + UDP_HEADER_LEN + payload.len(), |space| {
+        if let Some((to, rest)) = space.split_first_chunk_mut::<N>() {
+            *to = *ip;
+            if let Some((to, rest)) = rest.split_first_chunk_mut::<UDP_HEADER_LEN>() {
+                *to = *header;
+                if let Some(to) = rest.get_mut(..payload.len()) {
+                    to.copy_from_slice(payload);
+                }
+            }
+        }
+    });
 }
 
 /// A TCP segment without data that the engine sends outside of any socket.
@@ -271,8 +311,6 @@ pub(crate) fn whole(
     protocol: u8,
     [head, tail]: [&[u8]; 2],
 ) -> Result<(), Unsendable> {
-    const DONT_FRAGMENT: u16 = 0x4000;
-
     let payload_len = head.len().saturating_add(tail.len());
     let header = ip_header(
         batch.hop_limit(),
@@ -306,6 +344,7 @@ pub(crate) enum IpHeader {
 /// Makes the header of a packet with `payload_len` bytes behind the base header.
 ///
 /// Identification and the flags-and-offset field exist on IPv4 only.
+#[inline]
 pub(crate) fn ip_header(
     hop_limit: u8,
     addresses: &Addresses,
@@ -334,7 +373,7 @@ pub(crate) fn ip_header(
                 0x45, 0, l0, l1, i0, i1, f0, f1, hop_limit, protocol, 0, 0, s0, s1, s2, s3, d0, d1,
                 d2, d3,
             ];
-            [header[10], header[11]] = checksum::of(&header).to_be_bytes();
+            [header[10], header[11]] = checksum::of_header(&header).to_be_bytes();
             Ok(IpHeader::V4(header))
         }
         Addresses::V6 {

@@ -42,6 +42,15 @@ impl Sum {
         Self { words, odd: false }
     }
 
+    /// Starts with a sum that is known, of an even number of octets: a word of them read little-endian.
+    #[must_use]
+    pub(crate) fn with_word(self, word: u64) -> Self {
+        Self {
+            words: end_around(self.words, word),
+            odd: self.odd,
+        }
+    }
+
     /// Adds the next bytes.
     #[must_use]
     pub(crate) fn add(self, bytes: &[u8]) -> Self {
@@ -69,15 +78,21 @@ pub(crate) fn of(bytes: &[u8]) -> u16 {
 /// Whether an IPv4 header carries the right checksum.
 #[inline]
 pub(crate) fn ipv4_header_verifies(header: &[u8]) -> bool {
-    let Ok(plain) = <&[u8; 20]>::try_from(header) else {
-        return verifies(header);
-    };
+    match <&[u8; 20]>::try_from(header) {
+        Ok(plain) => of_header(plain) == 0,
+        Err(_) => verifies(header),
+    }
+}
+
+/// The checksum of an IPv4 header without options.
+#[inline]
+pub(crate) fn of_header(header: &[u8; 20]) -> u16 {
     // Five words of 32 bits need no carries.
-    let (words, _) = plain.as_chunks::<4>();
+    let (words, _) = header.as_chunks::<4>();
     let sum = words
         .iter()
         .map(|word| u64::from(u32::from_le_bytes(*word)));
-    fold(sum.sum()) == 0xffff
+    !fold(sum.sum()).swap_bytes()
 }
 
 /// Whether bytes that contain their own checksum sum up to nothing.

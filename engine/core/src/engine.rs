@@ -201,6 +201,12 @@ impl Engine {
         if let Some(record) = self.log.pop() {
             return Some(Output::Log(record));
         }
+        if let Some(Event::Datagram { flow, to, range }) = self.events.front() {
+            // The most frequent event by far; nobody but the host has to do with it.
+            let (flow, to, range) = (*flow, *to, *range);
+            self.events.pop_front();
+            return Some(self.datagram_output(flow, to, range));
+        }
         // What an intercepted connection says is answered here; each pass takes an event or bytes off.
         let lent = loop {
             if self.events.is_empty() {
@@ -265,19 +271,26 @@ impl Engine {
                 let name = self.lent_name.insert(name);
                 Output::Resolve { query, name, kind }
             }
-            Event::Datagram { flow, to, range } => {
-                self.counters.upstream_datagrams += 1;
-                self.counters.udp_waiting -= 1;
-                Output::Datagram {
-                    flow,
-                    to,
-                    payload: self.datagrams.take(range),
-                }
-            }
+            Event::Datagram { flow, to, range } => self.datagram_output(flow, to, range),
             Event::HalfClose { flow } => Output::HalfClose { flow },
             Event::Resume { flow, space } => Output::Resume { flow, space },
             Event::Close { flow, key, close } => Output::Close { flow, key, close },
             Event::Dns { flow, record } => Output::Dns { flow, record },
+        }
+    }
+
+    fn datagram_output(
+        &mut self,
+        flow: FlowId,
+        to: SocketAddr,
+        range: DatagramRange,
+    ) -> Output<'_> {
+        self.counters.upstream_datagrams += 1;
+        self.counters.udp_waiting -= 1;
+        Output::Datagram {
+            flow,
+            to,
+            payload: self.datagrams.take(range),
         }
     }
 

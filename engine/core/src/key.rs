@@ -85,32 +85,41 @@ impl PackedKey {
 
     /// The public form.
     pub(crate) fn unpack(&self) -> FlowKey {
-        let [client_high, client_low, server_high, server_low, rest] = self.0;
-        let v6 = rest >> V6_BIT & 1 == 1;
-        let address = |high: u64, low: u64| {
-            let bits = u128::from(high) << 64 | u128::from(low);
-            if v6 {
-                IpAddr::V6(Ipv6Addr::from_bits(bits))
-            } else {
-                IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(bits).unwrap_or(0)))
-            }
-        };
-        let [.., p0, p1, p2, p3] = rest.to_be_bytes();
+        let [.., server_high, server_low, rest] = self.0;
         FlowKey {
             proto: if rest >> 32 & 0xff == 17 {
                 Proto::Udp
             } else {
                 Proto::Tcp
             },
-            client: SocketAddr::new(
-                address(client_high, client_low),
-                u16::from_be_bytes([p0, p1]),
-            ),
-            server: SocketAddr::new(
-                address(server_high, server_low),
-                u16::from_be_bytes([p2, p3]),
-            ),
+            client: self.client(),
+            server: self.end(server_high, server_low, rest),
         }
+    }
+
+    /// The device's end.
+    #[inline]
+    pub(crate) fn client(&self) -> SocketAddr {
+        let [high, low, .., rest] = self.0;
+        self.end(high, low, rest >> 16)
+    }
+
+    /// An address of the key's family out of its two words, and the port out of the low bits of a third.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "an IPv4 address has 32 bits, a port 16"
+    )]
+    #[inline]
+    fn end(&self, high: u64, low: u64, port: u64) -> SocketAddr {
+        let [.., rest] = self.0;
+        let address = if rest >> V6_BIT & 1 == 1 {
+            IpAddr::V6(Ipv6Addr::from_bits(
+                u128::from(high) << 64 | u128::from(low),
+            ))
+        } else {
+            IpAddr::V4(Ipv4Addr::from_bits(low as u32))
+        };
+        SocketAddr::new(address, port as u16)
     }
 }
 

@@ -5,13 +5,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::{UdpFiltering, UdpMapping};
 use crate::dns::Asked;
-use crate::key::{FlowKey, Proto};
+use crate::key::{PackedKey, Proto};
 use crate::time::Micros;
 
 /// Octets of a packet that an ICMPv6 error can quote (RFC 4443 section 2.4 (c)).
 const QUOTED_V6: usize = 1280 - 48;
 /// The same of ICMP (RFC 1812 section 4.3.2.3).
 const QUOTED_V4: usize = 576 - 28;
+
+/// Octets of a packet that an error quotes once the far side has answered: headers, and more of the datagram than any
+/// sender's host looks at (RFC 792: 64 bits). An error is about such a packet only if the far side goes away later,
+/// and it would cost a copy of every datagram to have all of it.
+const QUOTED_LATER: usize = 128;
 
 /// Destinations that a mapping remembers for its filter; the one that was new longest ago is forgotten first.
 const DESTINATIONS: usize = 64;
@@ -32,6 +37,8 @@ pub(crate) struct UdpFlow {
     pub(crate) last_activity: Micros,
     /// The device's latest packet, as far as an ICMP error quotes it.
     pub(crate) latest: Vec<u8>,
+    /// The far side has sent something.
+    pub(crate) answered: bool,
     /// Octets of the longest packet that reaches the device, once it or a router before it said so.
     pub(crate) path_mtu: Option<usize>,
     /// What was asked of resolvers, if any was.
@@ -45,19 +52,15 @@ pub(crate) struct UdpFlow {
 }
 
 impl UdpMapping {
-    /// The tuple under which a datagram's flow is found.
-    pub(crate) fn lookup(self, key: FlowKey) -> FlowKey {
-        let anybody = match key.server.ip() {
-            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    /// The tuple under which the flow of a datagram from `client` to `server` is found.
+    #[inline]
+    pub(crate) fn lookup(self, client: (IpAddr, u16), server: (IpAddr, u16)) -> PackedKey {
+        let server = match (self, server.0) {
+            (Self::AddressAndPortDependent, _) => server,
+            (Self::EndpointIndependent, IpAddr::V4(_)) => (Ipv4Addr::UNSPECIFIED.into(), 0),
+            (Self::EndpointIndependent, IpAddr::V6(_)) => (Ipv6Addr::UNSPECIFIED.into(), 0),
         };
-        match self {
-            Self::EndpointIndependent if key.proto == Proto::Udp => FlowKey {
-                server: SocketAddr::new(anybody, 0),
-                ..key
-            },
-            _ => key,
-        }
+        PackedKey::new(Proto::Udp, client, server)
     }
 }
 
@@ -70,6 +73,7 @@ impl UdpFlow {
             opened: now,
             last_activity: now,
             latest: Vec::new(),
+            answered: false,
             path_mtu: None,
             asked: None,
             queue: VecDeque::new(),
@@ -90,17 +94,29 @@ impl UdpFlow {
     }
 
     /// Keeps what an ICMP error would quote of `packet`.
+    #[inline]
     pub(crate) fn remember(&mut self, packet: &[u8]) {
         let v6 = packet.first().is_some_and(|first| first >> 4 == 6);
-        let most = if v6 { QUOTED_V6 } else { QUOTED_V4 };
+        let most = match v6 {
+            _ if self.answered => QUOTED_LATER,
+            true => QUOTED_V6,
+            false => QUOTED_V4,
+        };
         self.latest.clear();
         self.latest
             .extend_from_slice(packet.get(..most).unwrap_or(packet));
     }
 
     /// Notes that the device sends to `to`.
+    #[inline]
     pub(crate) fn note_destination(&mut self, to: SocketAddr) {
-        if to == self.server || self.others.contains(&to) {
+        if to != self.server {
+            self.note_other(to);
+        }
+    }
+
+    fn note_other(&mut self, to: SocketAddr) {
+        if self.others.contains(&to) {
             return;
         }
         if self.others.len() >= DESTINATIONS {

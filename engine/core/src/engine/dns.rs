@@ -46,10 +46,14 @@ impl Engine {
     }
 
     /// Notes a query that passes by, so that its answer can be told from others.
+    #[inline]
     pub(super) fn note_query(&mut self, flow: FlowId, server: SocketAddr, message: &[u8]) {
-        if server.port() != PORT {
-            return;
+        if server.port() == PORT {
+            self.note_question(flow, server, message);
         }
+    }
+
+    fn note_question(&mut self, flow: FlowId, server: SocketAddr, message: &[u8]) {
         let Some((id, question)) = Query::passing(message) else {
             self.counters.dns_malformed += 1;
             return;
@@ -60,6 +64,7 @@ impl Engine {
     }
 
     /// Reads a message of `server` on its way to the device.
+    #[inline]
     pub(super) fn read_dns(
         &mut self,
         now: Micros,
@@ -67,9 +72,12 @@ impl Engine {
         server: SocketAddr,
         message: &[u8],
     ) {
-        if server.port() != PORT {
-            return;
+        if server.port() == PORT {
+            self.read_message(now, flow, server, message);
         }
+    }
+
+    fn read_message(&mut self, now: Micros, flow: FlowId, server: SocketAddr, message: &[u8]) {
         let Some(asked) = self.asked(flow) else {
             return;
         };

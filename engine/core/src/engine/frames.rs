@@ -215,7 +215,10 @@ impl Engine {
             let FlowKey { client, server, .. } = key;
             return self.intercept(now, Asker::Datagram { client, server }, datagram.payload);
         }
-        let packed = PackedKey::from(&self.config.udp_mapping.lookup(key));
+        let packed = self.config.udp_mapping.lookup(
+            (ip.source, datagram.source_port),
+            (ip.destination, datagram.destination_port),
+        );
         let slot = match self.flows.find(&packed) {
             Some(slot) => slot,
             None => self.open_udp(now, ip.frame, key, packed)?,

@@ -10,7 +10,7 @@ use crate::drop_reason::DropReason;
 use crate::engine::Engine;
 use crate::icmp::incoming::{Incoming, Kind as Error};
 use crate::icmp::{Problem, Silence, echo_reply};
-use crate::key::PackedKey;
+use crate::key::{FlowKey, PackedKey, Proto};
 use crate::log::{Breadcrumb, LogLevel};
 use crate::output::{By, Close, DialResult, How};
 use crate::packet::IpPacket;
@@ -51,11 +51,19 @@ impl Engine {
 
     /// Tells the flow what became of a packet the engine sent.
     fn icmp_error(&mut self, now: Micros, incoming: &Incoming) -> Result<Taken, DropReason> {
-        let key = self.config.udp_mapping.lookup(incoming.key);
-        let slot = self
-            .flows
-            .find(&PackedKey::from(&key))
-            .ok_or(DropReason::IcmpUnmatched)?;
+        let FlowKey {
+            proto,
+            client,
+            server,
+        } = incoming.key;
+        let key = match proto {
+            Proto::Tcp => PackedKey::from(&incoming.key),
+            Proto::Udp => self
+                .config
+                .udp_mapping
+                .lookup((client.ip(), client.port()), (server.ip(), server.port())),
+        };
+        let slot = self.flows.find(&key).ok_or(DropReason::IcmpUnmatched)?;
         let v6 = incoming.key.server.is_ipv6();
         let mtu = self.config.mtu;
         let flow = self.flows.at(slot).ok_or(DropReason::IcmpUnmatched)?;

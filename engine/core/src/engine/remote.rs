@@ -67,8 +67,7 @@ impl Engine {
         flow: FlowId,
         payload: &[u8],
     ) -> Result<bool, Misuse> {
-        let from = self.flow_of(flow)?.tuple().server;
-        self.remote_datagram_from(now, flow, from, payload)
+        self.toward_device(now, flow, None, payload)
     }
 
     /// One datagram that came from `from`, which the device sees as its source. Says whether it was taken; it is
@@ -84,41 +83,55 @@ impl Engine {
         from: SocketAddr,
         payload: &[u8],
     ) -> Result<bool, Misuse> {
+        self.toward_device(now, flow, Some(from), payload)
+    }
+
+    /// The two above; without `from` it is the server that was dialed, which every filter lets in.
+    fn toward_device(
+        &mut self,
+        now: Micros,
+        id: FlowId,
+        from: Option<SocketAddr>,
+        payload: &[u8],
+    ) -> Result<bool, Misuse> {
         self.enter(now);
-        let filtering = self.config.udp_filtering;
-        let place = self.flow_of(flow)?;
-        let key = place.tuple();
-        let Kind::Udp(udp) = &mut place.kind else {
+        let Self {
+            flows,
+            config,
+            counters,
+            out,
+            identifications,
+            ..
+        } = self;
+        let flow = flows.get(id).ok_or(Misuse::StaleFlow)?;
+        let client = flow.key.client();
+        let Kind::Udp(udp) = &mut flow.kind else {
             return Err(Misuse::WrongProtocol);
         };
         if !udp.connected {
             return Err(Misuse::NotConnected);
         }
         // A datagram of the other family has no form that the device could receive.
-        if from.is_ipv4() != key.client.is_ipv4() || !udp.lets_in(filtering, from) {
-            self.counters.udp_filtered += 1;
-            return Ok(false);
-        }
-        udp.last_activity = now;
-        let mtu = udp.path_mtu.unwrap_or(self.config.mtu);
-        if self.out.len() >= self.config.output_limit
-            || build::udp(
-                &mut self.out,
-                &mut self.identifications,
-                from,
-                key.client,
-                payload,
-                mtu,
-            )
-            .is_err()
+        if let Some(from) = from
+            && (from.is_ipv4() != client.is_ipv4() || !udp.lets_in(config.udp_filtering, from))
         {
-            self.counters.udp_backpressure_drops += 1;
+            counters.udp_filtered += 1;
             return Ok(false);
         }
-        self.flow_of(flow)?.downstream += payload.len() as u64;
-        self.counters.downstream_datagrams += 1;
-        self.counters.downstream_bytes += payload.len() as u64;
-        self.read_dns(now, flow, from, payload);
+        let from = from.unwrap_or(udp.server);
+        udp.last_activity = now;
+        let mtu = udp.path_mtu.unwrap_or(config.mtu);
+        if out.len() >= config.output_limit
+            || build::udp(out, identifications, from, client, payload, mtu).is_err()
+        {
+            counters.udp_backpressure_drops += 1;
+            return Ok(false);
+        }
+        udp.answered = true;
+        flow.downstream += payload.len() as u64;
+        counters.downstream_datagrams += 1;
+        counters.downstream_bytes += payload.len() as u64;
+        self.read_dns(now, id, from, payload);
         Ok(true)
     }
 

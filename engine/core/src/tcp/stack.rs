@@ -468,7 +468,7 @@ fn finish(frame: &mut [u8], hop_limit: u8, emitted: Option<Emitted>) {
                 return;
             };
             [header[8], header[10], header[11]] = [hop_limit, 0, 0];
-            [header[10], header[11]] = checksum::of(header).to_be_bytes();
+            [header[10], header[11]] = checksum::of_header(header).to_be_bytes();
             IPV4_HEADER_LEN
         }
         Addresses::V6 { .. } => {

@@ -328,9 +328,9 @@ impl Engine {
     /// Ends a flow: out of the table, one close to the host.
     fn finish(&mut self, slot: u32, close: Close) -> Option<Flow> {
         let flow = self.flows.remove(slot)?;
-        self.timers.disarm(slot, flow.armed);
+        self.timers.disarm(slot);
         self.room.release(flow.cost);
-        self.room.forget(flow.opened, slot);
+        self.room.forget(slot);
         match &flow.kind {
             Kind::Tcp(tcp) => {
                 self.counters.tcp_closes += 1;

@@ -56,8 +56,6 @@ impl fmt::Debug for FlowId {
 pub(crate) struct Flow {
     pub(crate) id: FlowId,
     pub(crate) key: PackedKey,
-    /// The time its entry in the timer queue stands at.
-    pub(crate) armed: Option<Micros>,
     /// Octets it is charged for.
     pub(crate) cost: usize,
     /// Whether it waits in the dirty list.
@@ -178,7 +176,6 @@ impl FlowTable {
             place.flow = Some(Flow {
                 id,
                 key,
-                armed: None,
                 cost: 0,
                 dirty: false,
                 opened: now,

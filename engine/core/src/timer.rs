@@ -1,6 +1,7 @@
 //! Deadlines by name, so that an endless wake-up names its culprit.
 
-use std::collections::BTreeSet;
+use core::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use crate::table::FlowId;
 use crate::time::Micros;
@@ -72,40 +73,67 @@ pub struct Deadline {
 
 /// The flows' wake-ups in order of time. Lazy: an entry may be early, never late; it is looked
 /// at again when it comes due, so that a packet that only moves a deadline later costs nothing.
+///
+/// A heap, because most flows come and go without their time ever coming: an entry that no longer stands is left where
+/// it is until it comes to the top, or until such entries are the greater part.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    queue: BTreeSet<(Micros, u32)>,
+    /// The top entry always stands.
+    heap: BinaryHeap<Reverse<(Micros, u32)>>,
+    /// For when each slot is armed, if it is: an entry stands if it says the same.
+    armed: Vec<Option<Micros>>,
+    /// Slots that are armed.
+    standing: usize,
     /// The first entry after it was looked at, until something happens: an engine on which nothing does is asked for
     /// it at every tick.
     known: Option<Deadline>,
 }
 
+/// Entries that may stand no longer, beside as many as do, before they are cleared away.
+const STALE: usize = 64;
+
 impl Timers {
-    /// Arms `slot` for `at` and returns what its armed time is from now on.
-    pub(crate) fn arm(
-        &mut self,
-        slot: u32,
-        armed: Option<Micros>,
-        at: Option<Micros>,
-    ) -> Option<Micros> {
-        match (armed, at) {
-            (Some(armed), Some(at)) if armed <= at => Some(armed),
-            (armed, Some(at)) => {
-                if let Some(armed) = armed {
-                    self.queue.remove(&(armed, slot));
-                }
-                self.queue.insert((at, slot));
-                self.known = None;
-                Some(at)
-            }
-            (armed, None) => armed,
+    /// Arms `slot` for `at`, unless it is armed for an earlier time.
+    pub(crate) fn arm(&mut self, slot: u32, at: Micros) {
+        let place = slot as usize;
+        if self.armed.len() <= place {
+            self.armed.resize(place + 1, None);
+        }
+        let Some(armed) = self.armed.get_mut(place) else {
+            return;
+        };
+        match *armed {
+            Some(armed) if armed <= at => return,
+            Some(_) => {}
+            None => self.standing += 1,
+        }
+        *armed = Some(at);
+        self.heap.push(Reverse((at, slot)));
+        self.known = None;
+        self.clear();
+    }
+
+    pub(crate) fn disarm(&mut self, slot: u32) {
+        if let Some(armed) = self.armed.get_mut(slot as usize)
+            && armed.take().is_some()
+        {
+            self.standing -= 1;
+            self.known = None;
+            self.clear();
         }
     }
 
-    pub(crate) fn disarm(&mut self, slot: u32, armed: Option<Micros>) {
-        if let Some(armed) = armed {
-            self.queue.remove(&(armed, slot));
-            self.known = None;
+    /// Takes entries off the top that do not stand, and all of them if they are too many.
+    fn clear(&mut self) {
+        let Self { heap, armed, .. } = self;
+        let stands = |(at, slot): (Micros, u32)| armed.get(slot as usize) == Some(&Some(at));
+        if heap.len() > 2 * self.standing + STALE {
+            heap.retain(|Reverse(entry)| stands(*entry));
+            // A flow that was disarmed and armed again for the same time stands there twice, which is harmless.
+            heap.shrink_to(4 * (self.standing + STALE));
+        }
+        while heap.peek().is_some_and(|Reverse(entry)| !stands(*entry)) {
+            heap.pop();
         }
     }
 
@@ -134,7 +162,7 @@ impl Timers {
     }
 
     pub(crate) fn first(&self) -> Option<(Micros, u32)> {
-        self.queue.first().copied()
+        self.heap.peek().map(|Reverse(entry)| *entry)
     }
 }
 
@@ -145,8 +173,8 @@ mod tests {
     #[test]
     fn a_later_deadline_leaves_the_armed_one_in_place() {
         let mut timers = Timers::default();
-        let armed = timers.arm(7, None, Some(Micros(10)));
-        assert_eq!(timers.arm(7, armed, Some(Micros(20))), Some(Micros(10)));
+        timers.arm(7, Micros(10));
+        timers.arm(7, Micros(20));
         assert_eq!(timers.first(), Some((Micros(10), 7)));
     }
 
@@ -158,12 +186,12 @@ mod tests {
             flow: None,
         };
         let mut timers = Timers::default();
-        timers.arm(7, None, Some(Micros(10)));
+        timers.arm(7, Micros(10));
         timers.know(known);
-        assert_eq!(timers.arm(8, None, Some(Micros(20))), Some(Micros(20)));
+        timers.arm(8, Micros(20));
         assert_eq!(timers.known(), None);
         timers.know(known);
-        timers.disarm(8, Some(Micros(20)));
+        timers.disarm(8);
         assert_eq!(timers.known(), None);
         timers.know(known);
         assert_eq!(timers.first_until(Micros(9)), None);
@@ -173,10 +201,40 @@ mod tests {
     #[test]
     fn an_earlier_deadline_replaces_the_armed_one() {
         let mut timers = Timers::default();
-        let armed = timers.arm(7, None, Some(Micros(10)));
-        assert_eq!(timers.arm(7, armed, Some(Micros(5))), Some(Micros(5)));
+        timers.arm(7, Micros(10));
+        timers.arm(7, Micros(5));
         assert_eq!(timers.first(), Some((Micros(5), 7)));
-        timers.disarm(7, Some(Micros(5)));
+        timers.disarm(7);
         assert_eq!(timers.first(), None);
+    }
+
+    #[test]
+    fn flows_that_come_and_go_leave_no_entries_behind() {
+        let mut timers = Timers::default();
+        timers.arm(0, Micros(1));
+        for at in 0..10_000 {
+            timers.arm(1, Micros(1_000_000 + at));
+            timers.disarm(1);
+        }
+        assert!(timers.heap.len() <= 2 + STALE + 1);
+        assert_eq!(timers.first(), Some((Micros(1), 0)));
+    }
+
+    #[test]
+    fn slots_come_up_in_the_order_of_their_times_whatever_happened_to_others() {
+        let mut timers = Timers::default();
+        // A permutation of 0..1000.
+        for slot in 0..1000 {
+            timers.arm(slot, Micros(u64::from(slot) * 617 % 1000));
+        }
+        for slot in (0..1000).step_by(3) {
+            timers.disarm(slot);
+        }
+        let mut seen = Vec::new();
+        while let Some((at, slot)) = timers.first() {
+            timers.disarm(slot);
+            seen.push(at);
+        }
+        assert!(seen.is_sorted() && seen.len() == 666, "{}", seen.len());
     }
 }

@@ -123,7 +123,7 @@ impl Engine {
         }
         flow.cost += more;
         self.room.charge(more);
-        self.room.connected(flow.opened, id.slot);
+        self.room.connected(id.slot);
         true
     }
 }

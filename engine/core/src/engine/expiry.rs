@@ -27,12 +27,9 @@ impl Engine {
         self.expire_queries(now);
         // Each flow due is looked at once: afterwards it is dirty, closed, or armed for later.
         let mut due = Vec::new();
-        while let Some((at, slot)) = self.timers.first_until(now) {
-            self.timers.disarm(slot, Some(at));
-            if let Some(flow) = self.flows.at(slot) {
-                flow.armed = None;
-                due.push(slot);
-            }
+        while let Some((_, slot)) = self.timers.first_until(now) {
+            self.timers.disarm(slot);
+            due.push(slot);
         }
         for slot in due {
             self.expire(now, slot);
@@ -171,11 +168,8 @@ impl Engine {
     /// Puts the flow's next deadline into the queue, if it is earlier than what stands there.
     pub(super) fn arm(&mut self, now: Micros, slot: u32) {
         // What smoltcp wants at once was done in the flow's turn: a tick later, so that nothing spins.
-        let at = self
-            .flow_deadline(now, slot)
-            .map(|(at, _)| at.max(now.plus(TICK)));
-        if let Some(flow) = self.flows.at(slot) {
-            flow.armed = self.timers.arm(slot, flow.armed, at);
+        if let Some((at, _)) = self.flow_deadline(now, slot) {
+            self.timers.arm(slot, at.max(now.plus(TICK)));
         }
     }
 
@@ -186,10 +180,7 @@ impl Engine {
         }
         while let Some((armed, slot)) = self.timers.first() {
             let Some((at, timer)) = self.flow_deadline(armed, slot) else {
-                self.timers.disarm(slot, Some(armed));
-                if let Some(flow) = self.flows.at(slot) {
-                    flow.armed = None;
-                }
+                self.timers.disarm(slot);
                 continue;
             };
             if at <= armed {
@@ -202,10 +193,8 @@ impl Engine {
                 self.timers.know(deadline);
                 return Some(deadline);
             }
-            self.timers.disarm(slot, Some(armed));
-            if let Some(flow) = self.flows.at(slot) {
-                flow.armed = self.timers.arm(slot, None, Some(at));
-            }
+            self.timers.disarm(slot);
+            self.timers.arm(slot, at);
         }
         None
     }

@@ -259,7 +259,7 @@ impl Engine {
         }
         if !live.established && live.handshake_done() {
             live.established = true;
-            self.room.forget(flow.opened, slot);
+            self.room.forget(slot);
         }
         if !flow.dirty {
             flow.dirty = true;

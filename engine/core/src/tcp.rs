@@ -473,9 +473,13 @@ impl Live {
     /// Whether smoltcp has nothing to say after what it has just said: to ask it would cost as much as a segment.
     #[inline]
     pub(crate) fn said_all(&self, sent: Emitted) -> bool {
+        let end = sent.seq.plus(sent.payload);
+        if sent.syn || (sent.fin && end == self.isn.plus(1).plus(self.enqueued)) {
+            // The next word is the device's, or a timer's.
+            return true;
+        }
         // A bare acknowledgement may have been lifted to where all ends.
         let truthful = sent.payload > 0 || self.socket.send_queue() == 0;
-        let end = sent.seq.plus(sent.payload);
         self.is_open() && truthful && end == self.isn.plus(1).plus(self.enqueued)
     }
 

@@ -178,10 +178,12 @@ impl Load {
         self.taken
     }
 
-    /// The true time since the load was made, as the device counts it.
+    /// The true time since the load was made, as the device counts it. To read the clock is the load's affair, whatever
+    /// a stack's interface makes of it: once for a batch, or for each frame.
     #[must_use]
     pub fn clock(&self) -> Micros {
-        Micros::from_secs(1).plus(self.began.elapsed())
+        let passed = self.meter.timed(|| self.began.elapsed());
+        Micros::from_secs(1).plus(passed)
     }
 
     /// Who times it.

@@ -7,11 +7,12 @@
 //! Nothing is guessed and nothing lost silently: every packet either belongs to a flow or is counted as skipped
 //! with its reason; every flow either can be replayed or says why not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::capture::{CaptureError, CaptureReader, Record};
+use crate::hash::Quick;
 use crate::runner::script::flow_spec;
 use crate::scenario::{Device, FlowSpec, Protocol};
 
@@ -49,7 +50,7 @@ pub struct Conversations {
     /// The flows, in the order of their first packet.
     pub flows: Vec<Conversation>,
     /// Those that can be replayed, by tuple and occurrence.
-    by_spec: BTreeMap<FlowSpec, usize>,
+    by_spec: HashMap<FlowSpec, usize, Quick>,
     /// Records read, whatever they held.
     pub packets_read: u64,
     /// Packets that belong to no flow, by reason.

@@ -245,6 +245,7 @@ impl<'a> Packet<'a> {
         checksum::check(self)
     }
 
+    #[inline]
     fn parse_v4(bytes: &'a [u8], original_len: usize) -> Result<Self, Malformed> {
         let cut = |needed| Malformed::HeaderCut {
             needed,

@@ -388,7 +388,7 @@ impl Demux {
         let bytes = CaptureBytes::new(kept, rebuilt);
         let read = read_all(flows, &bytes, &options, start_ns, usable)?;
         let mut reader = ByteReader::new(&bytes);
-        let mut used: BTreeMap<(Protocol, SocketAddr, SocketAddr), u32> = BTreeMap::new();
+        let mut used: HashMap<(Protocol, SocketAddr, SocketAddr), u32, Quick> = HashMap::default();
         let mut flows: Vec<Conversation> = read
             .into_iter()
             .map(|(mut flow, was_dialed)| {
@@ -422,7 +422,7 @@ impl Demux {
             .collect();
         link_dns(&mut flows, &mut reader);
         reader.finish()?;
-        let mut by_spec = BTreeMap::new();
+        let mut by_spec = HashMap::with_capacity_and_hasher(flows.len(), Quick::default());
         for (index, flow) in flows.iter().enumerate() {
             if flow.unreplayable.is_none() {
                 by_spec.entry(flow.spec).or_insert(index);

@@ -242,6 +242,7 @@ pub(crate) fn walk(bytes: &[u8]) -> impl Iterator<Item = (usize, TcpOption<'_>)>
 
 impl<'a> Transport<'a> {
     /// Decodes what `packet`, whose other fields are final, carries.
+    #[inline]
     pub(super) fn parse(packet: &Packet<'a>) -> Self {
         if packet.fragment.is_some() {
             return Self::Fragment;
@@ -254,6 +255,7 @@ impl<'a> Transport<'a> {
         }
     }
 
+    #[inline]
     fn parse_tcp(packet: &Packet<'a>) -> Self {
         let bytes = packet.payload();
         let wire_len = packet.total_len.saturating_sub(packet.transport_offset);

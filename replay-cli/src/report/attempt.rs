@@ -156,8 +156,15 @@ pub fn human(
         writeln!(out)?;
     }
     let of_flows = attempt.flows.iter().flat_map(|flow| {
-        let name = format!("{} {} > {}", flow.protocol, flow.client, flow.server);
-        flow.notes.iter().map(move |note| format!("{name}: {note}"))
+        flow.notes.iter().map(move |note| {
+            let FlowAttempt {
+                protocol,
+                client,
+                server,
+                ..
+            } = flow;
+            format!("{protocol} {client} > {server}: {note}")
+        })
     });
     for note in attempt.notes.iter().cloned().chain(of_flows) {
         writeln!(out, "note: {}", printable(&note))?;

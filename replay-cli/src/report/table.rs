@@ -55,10 +55,10 @@ impl<const N: usize> Table<N> {
                 .map(|cell| cell.chars().count())
                 .fold(heading, usize::max)
         });
-        let heading = self.line(self.columns.map(|(heading, _)| heading.to_owned()), &widths);
+        let heading = self.line(self.columns.map(|(heading, _)| heading), &widths);
         writeln!(out, "{}", style.paint(Paint::Strong, heading.trim_end()))?;
         for row in &self.rows {
-            let line = self.line(row.clone(), &widths);
+            let line = self.line(row.each_ref().map(String::as_str), &widths);
             let line = printable(line.trim_end());
             let first = row.first().map_or("", String::as_str);
             match (look(first), line.strip_prefix(first)) {
@@ -69,18 +69,21 @@ impl<const N: usize> Table<N> {
         Ok(())
     }
 
-    fn line(&self, cells: [String; N], widths: &[usize; N]) -> String {
-        let mut line = String::new();
+    fn line(&self, cells: [&str; N], widths: &[usize; N]) -> String {
+        let all: usize = widths.iter().map(|width| width + 2).sum();
+        let mut line = String::with_capacity(all);
         for ((cell, (_, align)), width) in cells.iter().zip(&self.columns).zip(widths) {
-            let padding = " ".repeat(width.saturating_sub(cell.chars().count()));
+            let padding = width.saturating_sub(cell.chars().count());
             let (before, after) = match align {
-                Align::Left => ("", padding.as_str()),
-                Align::Right => (padding.as_str(), ""),
+                Align::Left => (0, padding),
+                Align::Right => (padding, 0),
             };
             if !line.is_empty() {
                 line.push_str("  ");
             }
-            line.extend([before, cell, after]);
+            line.extend(std::iter::repeat_n(' ', before));
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', after));
         }
         line
     }

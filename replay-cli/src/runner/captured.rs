@@ -1,6 +1,6 @@
 //! The device of a capture: each flow's recorded segments go in when their time has come and their cause is there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use engine::{FlowKey, TimerName};
@@ -9,6 +9,7 @@ use super::inject::{self, Injection};
 use super::script::key_of;
 use super::world::{Next, World};
 use crate::conversation::{Conversation, Conversations, DeviceSegment, Talk};
+use crate::hash::Quick;
 use crate::outcome::{Failure, FailureKind};
 use crate::packet::Flags;
 use crate::scenario::{Checksums, FlowSpec, Retransmissions, Timing};
@@ -29,7 +30,7 @@ pub(crate) struct Device<'a> {
     pub(crate) play: Play,
     pub(crate) flows: Vec<DeviceFlow>,
     /// Conversations by tuple, in order.
-    by_key: BTreeMap<FlowKey, Vec<usize>>,
+    by_key: HashMap<FlowKey, Vec<usize>, Quick>,
     /// For each conversation those of its tuple, itself included, in order.
     siblings: Vec<Rc<[usize]>>,
     agenda: BTreeSet<(u64, usize)>,
@@ -92,7 +93,7 @@ impl<'a> Device<'a> {
             capture,
             play,
             flows: Vec::with_capacity(capture.flows.len()),
-            by_key: BTreeMap::new(),
+            by_key: HashMap::default(),
             siblings: vec![Rc::default(); capture.flows.len()],
             agenda: BTreeSet::new(),
             waits_for: BTreeMap::new(),

@@ -1,5 +1,7 @@
 //! A running hash of all outputs with their times: two runs must give the same.
 
+use std::hash::{Hash as _, Hasher};
+
 use engine::FlowId;
 use sha2::{Digest as _, Sha256};
 
@@ -56,13 +58,25 @@ impl Digest {
                 hash.add(&flow.to_bits().to_le_bytes());
                 hash.add(&space.to_le_bytes());
             }
+            Seen::Dial(flow, key, name) => {
+                hash.mix(flow.to_bits());
+                key.hash(hash);
+                hash.mix(name.is_some().into());
+                hash.add(name.as_deref().unwrap_or_default().as_bytes());
+            }
+            Seen::Close(flow, close) => {
+                hash.mix(flow.to_bits());
+                close.hash(hash);
+            }
+            Seen::Resolve(query, name, kind) => {
+                hash.add(format!("{query:?} {name} {kind:?}").as_bytes());
+            }
             Seen::Batch(frames) => hash.add(&(*frames as u64).to_le_bytes()),
             Seen::HalfClose(flow) => hash.add(&flow.to_bits().to_le_bytes()),
             Seen::Dns(flow, record) => {
                 hash.add(&flow.map_or(0, FlowId::to_bits).to_le_bytes());
                 hash.add(format!("{record:?}").as_bytes());
             }
-            other => hash.add(format!("{other:?}").as_bytes()),
         }
         self.outputs += 1;
         self.filled += 1;
@@ -146,6 +160,16 @@ impl Fnv {
         self.0 = (self.0 ^ word)
             .wrapping_mul(0x0000_0100_0000_01b3)
             .rotate_left(23);
+    }
+}
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        self.add(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

@@ -1,6 +1,6 @@
 //! The mock dialer: rules choose an answer and a script for each dial, and scripts go on as far as they can.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -11,6 +11,7 @@ use super::content::{self, Action, Content};
 use super::world::{Task, World};
 use crate::conversation::Conversations;
 use crate::diagnostic::Diagnostic;
+use crate::hash::Quick;
 use crate::scenario::{self, Destination, FlowSpec, Protocol, Scenario};
 
 /// The dialer's rules, ready for use.
@@ -18,7 +19,7 @@ use crate::scenario::{self, Destination, FlowSpec, Protocol, Scenario};
 pub(crate) struct Rules {
     rules: Vec<Rule>,
     /// Rules that name their flow, which imported ones do: found at once.
-    by_flow: BTreeMap<FlowSpec, usize>,
+    by_flow: HashMap<FlowSpec, usize, Quick>,
     otherwise: Option<DialResult>,
     /// The result each dial got, by the index of its flow.
     results: Vec<Option<DialResult>>,
@@ -45,8 +46,8 @@ impl Rules {
         capture: Option<&Conversations>,
     ) -> Result<Self, (String, Diagnostic)> {
         let mut rules = Vec::with_capacity(scenario.dialer.rules.len());
-        let mut by_flow = BTreeMap::new();
-        let named: BTreeMap<&str, FlowSpec> = scenario
+        let mut by_flow: HashMap<FlowSpec, usize, Quick> = HashMap::default();
+        let named: HashMap<&str, FlowSpec, Quick> = scenario
             .flows
             .iter()
             .map(|(name, spec)| (name, *spec))

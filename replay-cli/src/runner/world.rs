@@ -4,7 +4,7 @@
 //! inputs, at the same instant, in the order of the flows' dials.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 
 use engine::{DialResult, FlowId, FlowKey, Micros, Proto, TimerName};
@@ -85,8 +85,8 @@ pub(crate) struct World<'a> {
     seen: Vec<Seen>,
     output_held: bool,
     /// The newest SYN of each tuple: its ISN and window shift.
-    pub(crate) syns: BTreeMap<FlowKey, (Seq, u8)>,
-    pub(crate) dial_counts: BTreeMap<FlowKey, u32>,
+    pub(crate) syns: HashMap<FlowKey, (Seq, u8), Quick>,
+    pub(crate) dial_counts: HashMap<FlowKey, u32, Quick>,
     pub(crate) fragments: Fragments<()>,
 }
 
@@ -162,8 +162,8 @@ impl<'a> World<'a> {
             livelock: false,
             seen: Vec::new(),
             output_held: false,
-            syns: BTreeMap::new(),
-            dial_counts: BTreeMap::new(),
+            syns: HashMap::default(),
+            dial_counts: HashMap::default(),
             fragments: Fragments::default(),
         }
     }

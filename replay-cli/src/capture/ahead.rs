@@ -2,14 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 /// Octets read at a time: a few such pieces fit the caches.
 const PIECE: usize = 256 << 10;
 
-/// Pieces that wait to be taken, at most.
-const WAITING: usize = 2;
+/// Buffers there are: one is read into, one is looked at, the others wait for either.
+const BUFFERS: usize = 4;
 
 /// Pieces of a file, in order.
 pub(super) struct Ahead {
@@ -30,8 +30,11 @@ pub(super) struct Piece {
 impl Ahead {
     /// Begins to read a file from where it stands; `room` octets are left before each piece.
     pub(super) fn new(file: File, room: usize) -> io::Result<Self> {
-        let (full, pieces) = sync_channel(WAITING);
+        let (full, pieces) = channel();
         let (used, empty) = channel();
+        for _ in 0..BUFFERS {
+            let _ = used.send(Vec::new());
+        }
         thread::Builder::new()
             .name("read ahead".into())
             .spawn(move || read(file, room, &full, &empty))?;
@@ -48,7 +51,7 @@ impl Ahead {
         rest.or_else(|| self.pieces.recv().ok())
     }
 
-    /// Takes back the buffer of a piece, to be read into again.
+    /// Takes back the buffer of a piece, to be read into again: no more than a few are ever out.
     pub(super) fn give_back(&self, buffer: Vec<u8>) {
         // After the end nobody wants it.
         let _ = self.used.send(buffer);
@@ -56,14 +59,8 @@ impl Ahead {
 }
 
 /// Reads until the end, a failure, or until nobody takes what was read.
-fn read(
-    mut file: File,
-    room: usize,
-    full: &SyncSender<io::Result<Piece>>,
-    empty: &Receiver<Vec<u8>>,
-) {
-    loop {
-        let mut buffer = empty.try_recv().unwrap_or_default();
+fn read(mut file: File, room: usize, full: &Sender<io::Result<Piece>>, empty: &Receiver<Vec<u8>>) {
+    while let Ok(mut buffer) = empty.recv() {
         buffer.resize(room + PIECE, 0);
         let read = loop {
             match file.read(buffer.get_mut(room..).unwrap_or_default()) {

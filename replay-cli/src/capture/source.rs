@@ -219,7 +219,10 @@ impl Source {
                     }
                     let before = std::mem::replace(&mut self.buffer, buffer);
                     (self.start, self.end) = (begin, end);
-                    ahead.give_back(before);
+                    // Before the first piece there was none.
+                    if before.capacity() > 0 {
+                        ahead.give_back(before);
+                    }
                 }
             }
         }

@@ -104,7 +104,8 @@ impl std::fmt::Debug for Turn {
 
 impl Turn {
     /// An engine with empty ring and inbox. `wake` is called, on whatever thread posts, when something came and nothing
-    /// had been waiting: it should make the owner call [`Turn::run`] soon. `clock` measures lag and durations.
+    /// had been waiting: it should make the owner call [`Turn::run`] soon. What comes while a turn runs shows in what it
+    /// returns. `clock` measures lag and durations.
     ///
     /// # Errors
     /// A setting of the engine out of its bounds.

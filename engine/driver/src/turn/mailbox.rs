@@ -34,7 +34,7 @@ const ADDRESSES: usize = 1024;
 const FLOOR: usize = 4 << 10;
 
 /// The way in to a [`Turn`](crate::Turn), from any thread. Calls copy, wake the turn's owner if nothing was waiting
-/// before, and return; none of them waits for a turn.
+/// before and no turn runs, and return; none of them waits for a turn.
 ///
 /// A flow is known from before its [`Host::dial`](crate::Host::dial) until its [`Host::close`](crate::Host::close);
 /// any other handle, old or invented, is [`Misuse::StaleFlow`]. After the engine was stopped every handle is.
@@ -419,6 +419,10 @@ impl Mailbox {
     /// Wakes the owner, once for everything that comes until it looks. The lock is released first: the owner may look
     /// at once, on this thread.
     fn signal(&self, mut state: MutexGuard<'_, State>) {
+        if state.turning {
+            // The turn looks once more before it ends, and says that the next is to come at once.
+            return;
+        }
         let news = !core::mem::replace(&mut state.signalled, true);
         drop(state);
         if news {

@@ -68,6 +68,9 @@ const FED: usize = 64 << 10;
 /// How far off a deadline must be for its bound to do: so far that coming early wakes nobody who would have slept.
 const FAR: Duration = Duration::from_secs(30);
 
+/// Turns with input that are no farther apart belong to one burst.
+const BRISK: Duration = Duration::from_millis(1);
+
 /// The engine and what waits at its border. See the [module](self) for the rules.
 pub struct Turn {
     engine: Engine,
@@ -89,6 +92,8 @@ pub struct Turn {
     due: Option<Micros>,
     /// Something came in during this turn.
     busy: bool,
+    /// When the last turn was in which something came in, and after which none had to come at once.
+    busy_at: Option<Micros>,
     tap: Option<Box<dyn Tap>>,
     /// Of bytes that wait for room in the engine, how many the tap has seen.
     offered: BTreeMap<FlowId, usize>,
@@ -128,6 +133,7 @@ impl Turn {
             lingers: BTreeSet::new(),
             due: None,
             busy: false,
+            busy_at: None,
             tap: None,
             offered: BTreeMap::new(),
         })
@@ -175,7 +181,7 @@ impl Turn {
 
     /// One turn. Returns when to call again without an input: `now` while work is left, within
     /// [`Limits::poll_interval`] while the host has not taken a frame, else the engine's own deadline, or, after a turn
-    /// with input, a time before one that is far off; `None`: not before the next input.
+    /// with input, a time before one that is far off or may have moved on in a burst; `None`: not before the next input.
     pub fn run<H: Host + ?Sized>(&mut self, now: Micros, host: &mut H) -> Option<Micros> {
         let mut budget = self.limits.turn_outputs;
         let ready =
@@ -302,10 +308,16 @@ impl Turn {
         }
         self.front.trim();
         self.words.trim();
-        // Idle limits move on with every packet: while packets come and none is near, it will do to be early. A turn for
-        // nothing else than its time then finds the true deadline: an idle device is woken early once at the most.
-        let bound = self.engine.timeout_bound();
-        let own = if self.busy && bound.is_some_and(|at| at.since(now) >= FAR) {
+        // Deadlines move on with every packet: while packets come thick and fast, or none is near, it will do to be early. A
+        // turn for nothing else than its time then finds the true deadline: an idle device is woken early once at the most.
+        let bound = self.engine.timeout_bound().map(|at| at.max(now));
+        let before = if self.busy {
+            self.busy_at.replace(now)
+        } else {
+            None
+        };
+        let brisk = before.is_some_and(|before| now.since(before) <= BRISK);
+        let own = if brisk || self.busy && bound.is_some_and(|at| at.since(now) >= FAR) {
             bound
         } else {
             self.engine.poll_timeout().map(|due| due.at.max(now))

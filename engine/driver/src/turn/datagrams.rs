@@ -89,18 +89,6 @@ impl Words {
         Some((flow, word))
     }
 
-    fn push(&mut self, flow: FlowId, word: Word<'_>) {
-        let kind = match word {
-            Word::Dialed(result) => Kind::Dialed(result),
-            Word::Ended(end) => Kind::Ended(end),
-            Word::Datagram(from, payload) => {
-                self.payloads.extend_from_slice(payload);
-                Kind::Datagram(from, payload.len())
-            }
-        };
-        self.kinds.push((flow, kind));
-    }
-
     fn clear(&mut self) {
         self.kinds.clear();
         self.read = 0;
@@ -145,11 +133,33 @@ impl WordQueue {
         self.epoch
     }
 
-    /// Appends a word that came at `at`.
-    pub(crate) fn push(&mut self, at: Micros, flow: FlowId, word: Word<'_>) {
+    /// Appends a dial's answer that came at `at`.
+    pub(crate) fn dialed(&mut self, at: Micros, flow: FlowId, result: DialResult) {
+        self.push(at, flow, Kind::Dialed(result), COST);
+    }
+
+    /// Appends the end of a flow that came at `at`.
+    pub(crate) fn ended(&mut self, at: Micros, flow: FlowId, end: RemoteEnd) {
+        self.push(at, flow, Kind::Ended(end), COST);
+    }
+
+    /// Appends a copy of a datagram that came at `at`.
+    pub(crate) fn datagram(
+        &mut self,
+        at: Micros,
+        flow: FlowId,
+        from: Option<SocketAddr>,
+        payload: &[u8],
+    ) {
+        let kind = Kind::Datagram(from, payload.len());
+        self.push(at, flow, kind, cost_of(payload.len()));
+        self.back.payloads.extend_from_slice(payload);
+    }
+
+    fn push(&mut self, at: Micros, flow: FlowId, kind: Kind, cost: usize) {
         self.back.since.get_or_insert(at);
-        self.back_cost += word.cost();
-        self.back.push(flow, word);
+        self.back_cost += cost;
+        self.back.kinds.push((flow, kind));
     }
 
     /// Makes the back the new front, if the front is read.
@@ -185,14 +195,14 @@ mod tests {
     #[test]
     fn words_come_out_in_the_order_they_went_in_across_refills() {
         let (mut queue, mut front) = (WordQueue::default(), Words::default());
-        queue.push(Micros(7), flow(1), Word::Dialed(DialResult::Connected));
-        queue.push(Micros(8), flow(1), datagram(b"one"));
-        queue.push(Micros(9), flow(2), datagram(b""));
+        queue.dialed(Micros(7), flow(1), DialResult::Connected);
+        queue.datagram(Micros(8), flow(1), None, b"one");
+        queue.datagram(Micros(9), flow(2), None, b"");
         queue.refill(&mut front);
         assert_eq!(front.since(), Some(Micros(7)));
         let answer = Word::Dialed(DialResult::Connected);
         assert_eq!(front.next(), Some((flow(1), answer)));
-        queue.push(Micros(9), flow(2), Word::Ended(RemoteEnd::Eof));
+        queue.ended(Micros(9), flow(2), RemoteEnd::Eof);
         queue.refill(&mut front);
         assert_eq!(front.next(), Some((flow(1), datagram(b"one"))));
         assert_eq!(front.next(), Some((flow(2), datagram(b""))));
@@ -205,11 +215,11 @@ mod tests {
     #[test]
     fn the_front_counts_until_the_next_is_taken() {
         let (mut queue, mut front) = (WordQueue::default(), Words::default());
-        queue.push(Micros(7), flow(1), datagram(&[0; 36]));
+        queue.datagram(Micros(7), flow(1), None, &[0; 36]);
         let epoch = queue.epoch();
         queue.refill(&mut front);
         assert_ne!(queue.epoch(), epoch);
-        queue.push(Micros(7), flow(1), datagram(&[0; 6]));
+        queue.datagram(Micros(7), flow(1), None, &[0; 6]);
         assert_eq!(queue.cost(), 100 + 70);
         assert!(front.next().is_some());
         queue.refill(&mut front);
@@ -221,7 +231,7 @@ mod tests {
         for size in [0, 1200] {
             let (mut queue, mut front) = (WordQueue::default(), Words::default());
             for _ in 0..10_000 {
-                queue.push(Micros(7), flow(1), datagram(&[1; 1200][..size]));
+                queue.datagram(Micros(7), flow(1), None, &[1; 1200][..size]);
             }
             queue.refill(&mut front);
             front.trim();

@@ -9,7 +9,7 @@ use engine::{
     DialResult, FlowId, FrameBatch, Micros, Misuse, Proto, QueryId, RemoteEnd, Resolution,
 };
 
-use super::datagrams::{Word, WordQueue};
+use super::datagrams::WordQueue;
 use super::flows::Flows;
 use super::limits::Limits;
 use super::ring::FrameRing;
@@ -211,7 +211,7 @@ impl Mailbox {
         let mut state = self.state();
         let inbox = state.flows.get_mut(flow).ok_or(Misuse::StaleFlow)?;
         if inbox.dialed(result)? {
-            self.say(state, flow, Word::Dialed(result));
+            self.say(state, |words, at| words.dialed(at, flow, result));
         } else {
             self.enqueue(state, flow);
         }
@@ -286,7 +286,7 @@ impl Mailbox {
         let inbox = state.flows.get_mut(flow).ok_or(Misuse::StaleFlow)?;
         let taken = inbox.count_datagram(payload.len(), limit, epoch)?;
         if taken {
-            self.say(state, flow, Word::Datagram(from, payload));
+            self.say(state, |words, at| words.datagram(at, flow, from, payload));
         } else {
             state.losses.dropped_datagrams += 1;
         }
@@ -302,7 +302,7 @@ impl Mailbox {
         let mut state = self.state();
         let inbox = state.flows.get_mut(flow).ok_or(Misuse::StaleFlow)?;
         if inbox.ended(end)? {
-            self.say(state, flow, Word::Ended(end));
+            self.say(state, |words, at| words.ended(at, flow, end));
         } else {
             self.enqueue(state, flow);
         }
@@ -395,9 +395,9 @@ impl Mailbox {
     }
 
     /// Puts what was said of a UDP flow behind what was said before.
-    fn say(&self, mut state: MutexGuard<'_, State>, flow: FlowId, word: Word<'_>) {
+    fn say(&self, mut state: MutexGuard<'_, State>, say: impl FnOnce(&mut WordQueue, Micros)) {
         let at = *state.since.get_or_insert_with(|| self.clock.now());
-        state.words.push(at, flow, word);
+        say(&mut state.words, at);
         self.signal(state);
     }
 

@@ -54,7 +54,7 @@ pub use self::tap::{Crossing, Tap};
 
 use self::datagrams::Words;
 use self::mailbox::{Losses, Rare};
-use self::ring::Arena;
+use self::ring::Front;
 use self::tap::cross;
 use crate::clock::Clock;
 use crate::stats::Stats;
@@ -79,7 +79,7 @@ pub struct Turn {
     stats: Stats,
     /// Losses that the host was told of.
     told: Losses,
-    front: Arena,
+    front: Front,
     /// What was said of UDP flows, being told to the engine.
     words: Words,
     /// Frames that the host did not take.
@@ -126,7 +126,7 @@ impl Turn {
             limits,
             stats: Stats::default(),
             told: Losses::default(),
-            front: Arena::default(),
+            front: Front::default(),
             words: Words::default(),
             held: FrameBatch::new(),
             undrained: true,
@@ -206,7 +206,7 @@ impl Turn {
     /// everything from now on. Frames that the host does not take at once are lost.
     pub fn stop<H: Host + ?Sized>(&mut self, now: Micros, host: &mut H) {
         self.mailbox.state().stop();
-        self.front = Arena::default();
+        self.front = Front::default();
         self.words = Words::default();
         self.lingers.clear();
         self.engine.stop(now);
@@ -269,7 +269,9 @@ impl Turn {
         self.busy = !self.front.is_empty() || !self.words.is_empty();
         let mut frames = 0;
         while open && frames < self.limits.turn_frames && !self.front.is_empty() {
-            let chunk = self.front.take(CHUNK);
+            let Some(chunk) = self.front.take(CHUNK) else {
+                break;
+            };
             frames += chunk.len();
             if let Some(tap) = &mut self.tap {
                 for frame in chunk {
@@ -306,7 +308,6 @@ impl Turn {
         if left {
             return (Some(now), losses);
         }
-        self.front.trim();
         self.words.trim();
         // Deadlines move on with every packet: while packets come thick and fast, or none is near, it will do to be early. A
         // turn for nothing else than its time then finds the true deadline: an idle device is woken early once at the most.

@@ -1,27 +1,41 @@
 //! Frames of the device wait here: bounded, copied once, handed over whole.
 //!
-//! Two batches: whoever hands frames in appends to the back, or lends a whole batch for it; the turn reads the front, and
-//! takes the back for it once the front is read. A frame is copied at most once, when it comes in.
+//! Two sides, each a row of batches: whoever hands frames in appends to the back, or lends a whole batch for it; the turn
+//! reads the front, and takes the back for it once the front is read. A frame is copied at most once, when it comes in.
+//! Batches that were read are filled again, so that both sides together need little more than what waits.
+
+use std::collections::VecDeque;
 
 use engine::{FrameBatch, Frames, Micros};
 
-/// Octets of an empty arena that are kept.
+/// A batch of so many octets is full once it has as many frames as the engine takes at a time; at the latest with so many.
+const FULL: usize = 64 << 10;
+const FULL_AT_LAST: usize = 192 << 10;
+const FULL_FRAMES: usize = super::CHUNK;
+
+/// Octets that a lent batch may waste for each that it holds, and in any case.
+const WASTE: usize = 4096;
+
+/// Octets of empty batches that are kept.
 const KEPT: usize = 256 << 10;
 
 /// The longest IP packet (RFC 791 section 3.1: total length).
 const LONGEST: usize = 65_535;
 
-/// Frames read from the front, and since when they wait.
+/// Frames that the turn reads, and since when they wait.
 #[derive(Debug, Default)]
-pub(crate) struct Arena {
-    frames: FrameBatch,
-    /// When the first of them came.
+pub(crate) struct Front {
+    batches: VecDeque<FrameBatch>,
+    /// How many of them, from the first on, were read.
+    read: usize,
+    /// When the first frame came.
     since: Option<Micros>,
 }
 
-impl Arena {
+impl Front {
     pub(crate) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        // No batch of the row is empty before it is read.
+        self.batches.get(self.read).is_none_or(FrameBatch::is_empty)
     }
 
     /// When the oldest frame came, at the latest.
@@ -29,38 +43,45 @@ impl Arena {
         self.since.filter(|_| !self.is_empty())
     }
 
-    /// The next frames, at most `max`.
-    pub(crate) fn take(&mut self, max: usize) -> Frames<'_> {
-        self.frames.take(max)
-    }
-
-    /// Gives back what a burst had needed.
-    pub(crate) fn trim(&mut self) {
-        if self.frames.capacity() > KEPT {
-            self.frames.shrink_to(KEPT);
-        }
+    /// The next frames, at most `max`; fewer at the end of a batch.
+    pub(crate) fn take(&mut self, max: usize) -> Option<Frames<'_>> {
+        let batch = self.batches.get_mut(self.read)?;
+        self.read += usize::from(batch.len() <= max);
+        Some(batch.take(max))
     }
 }
 
-/// The back batch and the bounds over both.
+/// The back, empty batches, and the bounds over all.
 #[derive(Debug)]
 pub(crate) struct FrameRing {
-    back: Arena,
+    back: VecDeque<FrameBatch>,
+    back_frames: usize,
+    back_bytes: usize,
+    /// When the first frame of the back came.
+    since: Option<Micros>,
     limit_frames: usize,
     limit_bytes: usize,
     /// What the front held when it was taken: it counts until the next is taken.
     front_frames: usize,
     front_bytes: usize,
+    spare: Vec<FrameBatch>,
+    /// Octets that the spare ones hold on to.
+    spare_bytes: usize,
 }
 
 impl FrameRing {
     pub(crate) fn new(limit_frames: usize, limit_bytes: usize) -> Self {
         Self {
-            back: Arena::default(),
+            back: VecDeque::new(),
+            back_frames: 0,
+            back_bytes: 0,
+            since: None,
             limit_frames,
             limit_bytes,
             front_frames: 0,
             front_bytes: 0,
+            spare: Vec::new(),
+            spare_bytes: 0,
         }
     }
 
@@ -68,18 +89,19 @@ impl FrameRing {
         self.back.is_empty()
     }
 
-    pub(crate) fn since(&self) -> Option<Micros> {
-        self.back.since()
+    /// When the oldest frame of the back came.
+    pub(crate) const fn since(&self) -> Option<Micros> {
+        self.since
     }
 
-    /// Octets in both batches.
-    pub(crate) fn bytes(&self) -> usize {
-        self.front_bytes + self.back.frames.bytes()
+    /// Octets in both sides.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.front_bytes + self.back_bytes
     }
 
     /// Whether `frames` of `bytes` octets together would be taken.
     pub(crate) fn has_room(&self, frames: usize, bytes: usize) -> bool {
-        self.front_frames + self.back.frames.len() + frames <= self.limit_frames
+        self.front_frames + self.back_frames + frames <= self.limit_frames
             && self.bytes() + bytes <= self.limit_bytes
     }
 
@@ -88,47 +110,84 @@ impl FrameRing {
         if frame.len() > LONGEST || !self.has_room(1, frame.len()) {
             return false;
         }
-        if self.back.is_empty() {
-            self.back.since = Some(now());
+        let open = self.back.back_mut().filter(|batch| {
+            let bytes = batch.bytes();
+            bytes < FULL || (batch.len() % FULL_FRAMES != 0 && bytes < FULL_AT_LAST)
+        });
+        if let Some(batch) = open {
+            batch.push(frame);
+        } else {
+            let mut batch = self.empty();
+            batch.push(frame);
+            self.back.push_back(batch);
         }
-        self.back.frames.push(frame);
+        self.count(now, 1, frame.len());
         true
     }
 
-    /// Takes a whole batch for the back and leaves an empty one, without a copy; `false` if frames wait in the back, or
-    /// not all of these have room.
+    /// Takes a whole batch without a copy and leaves an empty one; `false` if not all of its frames have room, or if it
+    /// holds on to much more than it holds while others wait.
     pub(crate) fn swap(&mut self, now: impl FnOnce() -> Micros, batch: &mut FrameBatch) -> bool {
-        let fits = self.back.is_empty()
-            && self.has_room(batch.len(), batch.bytes())
+        let (frames, bytes) = (batch.len(), batch.bytes());
+        let fits = self.has_room(frames, bytes)
+            && (self.back.is_empty() || batch.capacity() <= 2 * bytes + WASTE)
             && batch.iter().all(|frame| frame.len() <= LONGEST);
-        if fits && !batch.is_empty() {
-            self.back.frames.clear();
-            core::mem::swap(&mut self.back.frames, batch);
-            self.back.since = Some(now());
+        if fits && frames > 0 {
+            let empty = self.empty();
+            self.back.push_back(core::mem::replace(batch, empty));
+            self.count(now, frames, bytes);
         }
         fits
     }
 
+    fn count(&mut self, now: impl FnOnce() -> Micros, frames: usize, bytes: usize) {
+        self.since.get_or_insert_with(now);
+        self.back_frames += frames;
+        self.back_bytes += bytes;
+    }
+
     /// Makes the back the new front, if the front is read.
-    pub(crate) fn refill(&mut self, front: &mut Arena) {
+    pub(crate) fn refill(&mut self, front: &mut Front) {
         if !front.is_empty() {
             return;
         }
-        front.frames.clear();
-        core::mem::swap(front, &mut self.back);
-        self.front_frames = front.frames.len();
-        self.front_bytes = front.frames.bytes();
+        for batch in front.batches.drain(..) {
+            self.keep(batch);
+        }
+        front.read = 0;
+        core::mem::swap(&mut front.batches, &mut self.back);
+        front.since = self.since.take();
+        self.front_frames = core::mem::take(&mut self.back_frames);
+        self.front_bytes = core::mem::take(&mut self.back_bytes);
     }
 
+    /// An empty batch: the one that was read last, if there is one.
+    fn empty(&mut self) -> FrameBatch {
+        let batch = self.spare.pop().unwrap_or_default();
+        self.spare_bytes -= batch.capacity();
+        batch
+    }
+
+    /// Keeps a batch that was read, as long as they do not hold on to more than may wait.
+    fn keep(&mut self, mut batch: FrameBatch) {
+        let bytes = batch.capacity();
+        if self.spare_bytes + bytes <= self.limit_bytes {
+            batch.clear();
+            self.spare_bytes += bytes;
+            self.spare.push(batch);
+        }
+    }
+
+    /// Gives back what a burst had needed.
     pub(crate) fn trim(&mut self) {
-        self.back.trim();
+        while self.spare_bytes > KEPT {
+            drop(self.empty());
+        }
     }
 
     /// Drops every frame and the memory.
     pub(crate) fn clear(&mut self) {
-        self.back = Arena::default();
-        self.front_frames = 0;
-        self.front_bytes = 0;
+        *self = Self::new(self.limit_frames, self.limit_bytes);
     }
 }
 
@@ -144,23 +203,35 @@ mod tests {
         ring.push(|| Micros(7), frame)
     }
 
+    /// The next frames, whatever their batch.
+    fn read(front: &mut Front, max: usize) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        while all.len() < max
+            && !front.is_empty()
+            && let Some(frames) = front.take(max - all.len())
+        {
+            all.extend(frames.iter().map(<[u8]>::to_vec));
+        }
+        all
+    }
+
     #[test]
     fn frames_come_out_in_the_order_they_went_in_across_refills() {
-        let (mut ring, mut front) = (ring(9, 99), Arena::default());
+        let (mut ring, mut front) = (ring(9, 99), Front::default());
         assert!(push(&mut ring, b"a") && push(&mut ring, b"") && push(&mut ring, b"ccc"));
         ring.refill(&mut front);
-        assert!(front.take(2).iter().eq([&b"a"[..], b""]));
+        assert_eq!(read(&mut front, 2), [&b"a"[..], b""]);
         assert!(push(&mut ring, b"d"));
         ring.refill(&mut front);
-        assert!(front.take(9).iter().eq([&b"ccc"[..]]));
+        assert_eq!(read(&mut front, 9), [&b"ccc"[..]]);
         ring.refill(&mut front);
-        assert!(front.take(9).iter().eq([&b"d"[..]]));
+        assert_eq!(read(&mut front, 9), [&b"d"[..]]);
         assert!(front.is_empty() && ring.is_empty());
     }
 
     #[test]
     fn both_bounds_cover_front_and_back_together() {
-        let mut front = Arena::default();
+        let mut front = Front::default();
         let mut by_count = ring(2, 1000);
         assert!(push(&mut by_count, b"a"));
         by_count.refill(&mut front);
@@ -171,10 +242,10 @@ mod tests {
 
     #[test]
     fn a_read_front_makes_room_at_the_next_refill() {
-        let (mut ring, mut front) = (ring(1, 10), Arena::default());
+        let (mut ring, mut front) = (ring(1, 10), Front::default());
         assert!(push(&mut ring, b"a"));
         ring.refill(&mut front);
-        assert_eq!(front.take(1).len(), 1);
+        assert_eq!(read(&mut front, 1), [b"a"]);
         ring.refill(&mut front);
         assert!(push(&mut ring, b"b"));
     }
@@ -186,27 +257,64 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_leaves_no_memory_behind() {
-        let (mut ring, mut front) = (ring(4096, 4 << 20), Arena::default());
-        while push(&mut ring, &[1; 1500]) {}
+    fn both_sides_together_hold_on_to_little_more_than_may_wait_and_to_little_after_a_burst() {
+        let (mut ring, mut front) = (ring(4096, 1 << 20), Front::default());
+        for size in [1500, 40, 9000, 1500] {
+            for _ in 0..5 {
+                while push(&mut ring, &vec![1; size]) {}
+                ring.refill(&mut front);
+                let rows = front.batches.iter().chain(&ring.back).chain(&ring.spare);
+                let held: usize = rows.map(FrameBatch::capacity).sum();
+                assert!(held <= 3 << 20, "{held} octets for frames of {size}");
+                while !read(&mut front, 256).is_empty() {}
+            }
+        }
         ring.refill(&mut front);
-        let _ = front.take(4096);
-        front.trim();
-        assert!(front.frames.capacity() <= KEPT);
+        ring.trim();
+        let spare = ring.spare.iter().map(FrameBatch::capacity);
+        assert!(spare.sum::<usize>() <= KEPT && front.batches.is_empty());
     }
 
     #[test]
-    fn a_batch_is_taken_whole_without_a_copy_if_nothing_waits_behind_it() {
-        let (mut ring, mut front) = (ring(3, 99), Arena::default());
+    fn frames_go_into_batches_that_the_engine_takes_in_whole_parts() {
+        let (mut ring, mut front) = (ring(4096, 4 << 20), Front::default());
+        while push(&mut ring, &[1; 1500]) {}
+        ring.refill(&mut front);
+        let mut parts = Vec::new();
+        while !front.is_empty() {
+            parts.extend(front.take(FULL_FRAMES).map(|frames| frames.len()));
+        }
+        let last = parts.pop();
+        assert!(last.is_some() && parts.iter().all(|part| *part == FULL_FRAMES));
+    }
+
+    #[test]
+    fn a_batch_is_taken_whole_without_a_copy() {
+        let (mut ring, mut front) = (ring(4, 99), Front::default());
         let mut batch = FrameBatch::new();
         batch.push(b"a");
         batch.push(b"bb");
         assert!(ring.swap(|| Micros(7), &mut batch) && batch.is_empty());
-        batch.push(b"c");
-        assert!(!ring.swap(|| Micros(7), &mut batch) && batch.len() == 1);
-        ring.refill(&mut front);
+        assert!(push(&mut ring, b"c"));
         batch.push(b"d");
+        assert!(ring.swap(|| Micros(8), &mut batch) && batch.is_empty());
+        ring.refill(&mut front);
+        assert_eq!(front.since(), Some(Micros(7)));
+        batch.push(b"e");
         assert!(!ring.swap(|| Micros(7), &mut batch), "over the bound");
-        assert!(front.take(9).iter().eq([&b"a"[..], b"bb"]));
+        assert_eq!(read(&mut front, 9), [&b"a"[..], b"bb", b"c", b"d"]);
+    }
+
+    #[test]
+    fn a_batch_that_wastes_memory_is_not_taken_behind_others() {
+        let (mut ring, mut front) = (ring(4096, 1 << 20), Front::default());
+        assert!(push(&mut ring, b"first"));
+        let mut second = FrameBatch::new();
+        second.push(&[0; 60_000]);
+        second.clear();
+        second.push(b"small");
+        assert!(!ring.swap(|| Micros(7), &mut second) && second.len() == 1);
+        ring.refill(&mut front);
+        assert!(ring.swap(|| Micros(7), &mut second), "nothing waits");
     }
 }

@@ -42,6 +42,8 @@ fn a_pending_dial_waits_for_the_engines_own_deadline() {
 fn an_idle_flow_and_a_blocked_dialer_wait_for_limits_not_for_polls() {
     let (mut scene, mut device) = (scene(), Device::new(Family::V4));
     scene.open(&mut device);
+    // Within the burst a bound would do.
+    scene.pass(2_000);
     scene.host.data_credit = [0].into();
     scene.frame(&device.data(b"stuck"));
     let next = scene.settle().expect("a deadline");
@@ -78,6 +80,18 @@ fn idle_limits_that_have_moved_on_wake_early_once_at_the_most() {
     }
     assert_eq!(scene.now, last.plus(idle));
     assert!(woken <= 2, "woken {woken} times for one limit");
+}
+
+#[test]
+fn a_burst_wakes_an_idle_device_early_once_at_the_most() {
+    let (mut scene, mut device) = (scene(), Device::new(Family::V4));
+    scene.open(&mut device);
+    scene.frame(&device.data(b"a burst"));
+    let early = scene.settle().expect("a bound");
+    assert!(early.since(scene.now) >= Duration::from_millis(100));
+    scene.now = early;
+    let next = scene.settle().expect("a deadline");
+    assert!(next.since(scene.now) > Duration::from_secs(60), "{next:?}");
 }
 
 #[test]

@@ -120,6 +120,41 @@ impl FrameBatch {
         self.arena.get_mut(start..end).unwrap_or_default()
     }
 
+    /// Cuts the frame appended last into frames of at most `size` octets behind a copy of its first `headers`. `finish`
+    /// puts each of them right: it gets the frame, how many octets stood before its text, and whether it is the last.
+    pub(crate) fn cut_last(
+        &mut self,
+        headers: usize,
+        size: usize,
+        mut finish: impl FnMut(&mut [u8], usize, bool),
+    ) {
+        let place = self.last_place();
+        let text = place.len().saturating_sub(headers);
+        if size == 0 || text <= size {
+            return;
+        }
+        let count = text.div_ceil(size);
+        let (stride, end) = (headers + size, place.end + (count - 1) * headers);
+        if self.arena.len() < end {
+            self.arena.resize(end, 0);
+        }
+        self.ends.pop();
+        let Some(space) = self.arena.get_mut(place.start..end) else {
+            return;
+        };
+        // From the last on, so that none is overwritten before it has moved.
+        for index in (1..count).rev() {
+            let from = headers + index * size;
+            let len = size.min(headers + text - from);
+            space.copy_within(from..from + len, index * stride + headers);
+            space.copy_within(..headers, index * stride);
+        }
+        for (index, frame) in space.chunks_mut(stride).enumerate() {
+            finish(frame, index * size, index + 1 == count);
+            self.ends.push(place.start + (index * stride + frame.len()));
+        }
+    }
+
     /// Where the frame appended last lies; nowhere if it was handed out.
     fn last_place(&self) -> core::ops::Range<usize> {
         let end = self.ends.last().copied().unwrap_or(0);
@@ -375,6 +410,27 @@ mod tests {
         batch.push(b"four");
         assert_eq!(all(batch.take(9)), [&b"one"[..], b"th", b"four"]);
         assert_eq!(batch.last(), b"");
+    }
+
+    #[test]
+    fn a_frame_is_cut_into_frames_with_its_headers() {
+        for (text, pieces) in [
+            (&b"abcdefg"[..], &[&b"HHabc"[..], b"HHdef", b"HHg"][..]),
+            (b"abcdef", &[b"HHabc", b"HHdef"]),
+            (b"abc", &[b"HHabc"]),
+            (b"", &[b"HH"]),
+        ] {
+            let mut batch = batch(&[b"before", &[b"HH", text].concat()]);
+            let mut seen = Vec::new();
+            batch.cut_last(2, 3, |frame, before, last| {
+                seen.push((frame.len(), before, last));
+            });
+            batch.push(b"after");
+            let wanted = [&[&b"before"[..]], pieces, &[b"after"]].concat();
+            assert_eq!(all(&batch), wanted);
+            let ends = seen.iter().filter(|(.., last)| *last).count();
+            assert_eq!(ends, usize::from(pieces.len() > 1));
+        }
     }
 
     #[test]

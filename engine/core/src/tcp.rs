@@ -31,8 +31,8 @@ use crate::seq::Seq;
 use crate::tcp::challenge::Allowance;
 use crate::tcp::crafted::Crafted;
 use crate::tcp::sack::Holes;
-use crate::tcp::sender::{Sender, Told};
-use crate::tcp::stack::{Emitted, Socket, State};
+use crate::tcp::sender::{LEAST_TIMEOUT, Sender, Told};
+use crate::tcp::stack::{Emitted, LONGEST_ROW, Socket, State};
 use crate::time::Micros;
 
 /// How far smoltcp's clock is set forward for the first text after a SYN-ACK that was repeated.
@@ -465,6 +465,11 @@ impl Live {
         !matches!(self.socket.state(), State::SynReceived | State::Listen)
     }
 
+    /// Octets of the transmit ring that never left.
+    fn unsent(&self) -> i32 {
+        self.isn.plus(1).plus(self.enqueued).minus(self.emitted)
+    }
+
     /// Whether every octet of the transmit ring left at least once.
     pub(crate) fn all_emitted(&self) -> bool {
         !self.emitted.is_before(self.isn.plus(1).plus(self.enqueued))
@@ -491,6 +496,17 @@ impl Live {
             && self.fin_at.is_none()
             && !self.lagging
             && !self.reset
+    }
+
+    /// Whether smoltcp may send several segments at once: it sends what never left, and its timer cannot have struck, after
+    /// which one segment is all that may go.
+    pub(crate) fn sends_rows(&self, now: Micros) -> bool {
+        self.established
+            && self.is_open()
+            && !self.lagging
+            && self.sender.is_untroubled(self.emitted)
+            && self.unsent() <= LONGEST_ROW
+            && (!self.unacknowledged() || now < self.progress.plus(LEAST_TIMEOUT))
     }
 
     /// Whether smoltcp can be told of the acknowledgement of a segment without text in the flow's turn, with all others

@@ -7,7 +7,7 @@ use crate::packet::{IpPacket, Segment};
 use crate::seq::Seq;
 use crate::table::Kind;
 use crate::tcp::crafted::Crafted;
-use crate::tcp::stack::{Emitted, Stack};
+use crate::tcp::stack::{Cut, Emitted, Stack};
 use crate::tcp::{Live, Phase, sack};
 use crate::time::Micros;
 
@@ -23,18 +23,19 @@ pub(super) fn note(live: &mut Live, now: Micros, sent: Emitted, out: &mut FrameB
     live.note_emitted(now, sent)
 }
 
-/// How long a packet of a flow may be, if less than the MTU: because the path is narrower, or because SACK blocks need
-/// room beside the text.
-pub(super) fn longest_packet(live: &Live, key: &PackedKey) -> Option<usize> {
-    if !live.sack || live.holes.is_none() {
-        return live.path_mtu;
-    }
-    let headers = if key.unpack().server.is_ipv6() {
-        60
+/// How the flow's segments leave: shorter than the MTU if the path is narrower, or if SACK blocks need room beside the
+/// text; several at once if nothing is out of the ordinary.
+pub(super) fn cut(live: &Live, now: Micros, key: &PackedKey) -> Cut {
+    if live.sack && live.holes.is_some() {
+        let headers = if key.client().is_ipv6() { 60 } else { 40 };
+        Cut::Within((usize::from(live.mss) + headers).saturating_sub(sack::ROOM))
+    } else if let Some(mtu) = live.path_mtu {
+        Cut::Within(mtu)
+    } else if live.sends_rows(now) {
+        Cut::Row(usize::from(live.mss))
     } else {
-        40
-    };
-    Some((usize::from(live.mss) + headers).saturating_sub(sack::ROOM))
+        Cut::One
+    }
 }
 
 /// Makes smoltcp acknowledge at once what it has received, as it does when a segment stands before its window.
@@ -66,7 +67,7 @@ pub(super) fn probe(stack: &mut Stack, now: Micros, live: &mut Live, out: &mut F
         return false;
     };
     let floor = live.next_out();
-    match stack.egress(due, &mut live.socket, floor, out, None) {
+    match stack.egress(due, &mut live.socket, floor, out, Cut::One) {
         Some(sent) => note(live, now, sent, out),
         None => false,
     }
@@ -96,7 +97,7 @@ impl Engine {
         {
             let floor = live.isn;
             self.stack
-                .egress(now, &mut twin, floor, &mut self.out, None);
+                .egress(now, &mut twin, floor, &mut self.out, Cut::One);
         }
     }
 }

@@ -165,9 +165,9 @@ impl Engine {
                     }
                     break;
                 }
-                let path_mtu = augment::longest_packet(live, &key);
+                let cut = augment::cut(live, now, &key);
                 let floor = live.next_out();
-                let Some(sent) = stack.egress(at, &mut live.socket, floor, out, path_mtu) else {
+                let Some(sent) = stack.egress(at, &mut live.socket, floor, out, cut) else {
                     break;
                 };
                 live.budget_used += 1;
@@ -223,14 +223,15 @@ impl Engine {
         };
         // Under a closed window nothing but a probe may go, which is as short as can be.
         if live.device_window > 0 && live.socket.send_queue() > 0 {
-            let (floor, path_mtu) = (live.next_out(), augment::longest_packet(live, &flow.key));
+            let floor = live.next_out();
             // smoltcp goes back to the first unacknowledged octet only when its timer fires: for this one call it is
             // told that it does. The next one is late by what was left of this one.
             let fires = self.stack.poll_at(now, &live.socket).filter(|at| *at > now);
             let sent = fires.and_then(|at| {
                 live.sender.rewind(live.acked);
+                let cut = augment::cut(live, now, &flow.key);
                 self.stack
-                    .egress(at, &mut live.socket, floor, &mut self.out, path_mtu)
+                    .egress(at, &mut live.socket, floor, &mut self.out, cut)
             });
             if let Some(sent) = sent
                 && augment::note(live, now, sent, &mut self.out)

@@ -68,7 +68,7 @@ mod tests {
 
     use crate::batch::FrameBatch;
     use crate::key::{FlowKey, Proto};
-    use crate::tcp::stack::Stack;
+    use crate::tcp::stack::{Cut, Stack};
     use core::time::Duration;
     use etherparse::PacketBuilder;
     use proptest::prelude::*;
@@ -85,7 +85,13 @@ mod tests {
         let now = Micros::from_secs(1);
         let server = "192.0.2.1:443".parse().expect("an address");
         let mut socket = stack.open(now, &syn, server, isn).expect("a sound SYN");
-        let sent = stack.egress(now, &mut socket, Seq(0), &mut FrameBatch::default(), None);
+        let sent = stack.egress(
+            now,
+            &mut socket,
+            Seq(0),
+            &mut FrameBatch::default(),
+            Cut::One,
+        );
         sent.expect("a SYN-ACK").seq
     }
 

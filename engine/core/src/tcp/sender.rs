@@ -16,8 +16,10 @@ const INITIAL_SEGMENTS: u32 = 10;
 const INITIAL_OCTETS: u32 = 14_600;
 /// The congestion window beyond which it means nothing: no window field and no ring reaches that far.
 const FULL: u32 = 1 << 30;
-/// After so long a silence nothing is known of the path: smoltcp's least retransmission timeout.
-const IDLE: Duration = Duration::from_secs(1);
+/// smoltcp's least retransmission timeout (RFC 6298 section 2.4).
+pub(crate) const LEAST_TIMEOUT: Duration = Duration::from_secs(1);
+/// After so long a silence nothing is known of the path.
+const IDLE: Duration = LEAST_TIMEOUT;
 
 /// The sending side of a flow, as far as smoltcp does not see to it.
 #[derive(Debug)]
@@ -209,6 +211,11 @@ impl Sender {
     /// Whether smoltcp sends again what had left before, all before `emitted`.
     pub(crate) fn is_repeating(&self, emitted: Seq) -> bool {
         self.next.is_before(emitted) || self.repair != Repair::None
+    }
+
+    /// Whether nothing is lost as far as is known, and smoltcp goes on behind all before `emitted`.
+    pub(crate) fn is_untroubled(&self, emitted: Seq) -> bool {
+        self.next == emitted && !self.recovering && self.repair == Repair::None
     }
 
     /// Whether the first unacknowledged segment is to be sent again now.

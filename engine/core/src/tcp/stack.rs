@@ -4,6 +4,7 @@
 //! constant. `Interface::poll` is never called: a peer can make one socket emit for ever.
 
 use core::fmt;
+use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::net::SocketAddr;
 
@@ -30,9 +31,30 @@ const SPARE_BUSY: usize = 2 << 20;
 /// How long after the last of them that is over.
 const BUSY: Duration = Duration::from_secs(1);
 
+/// The longest packet that smoltcp may make of several segments.
+const LONGEST: usize = 65_535;
+
+/// Octets of text that fit such a packet in either family: more would be cut where no segment ends.
+pub(crate) const LONGEST_ROW: i32 = 65_000;
+
+/// How smoltcp's segments leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// One, in a packet of the device's MTU at the most.
+    One,
+    /// One, in a packet of so many octets at the most.
+    Within(usize),
+    /// Several at once, each with so many octets of text at the most, cut apart on their way out as a card with
+    /// segmentation offload does.
+    Row(usize),
+}
+
 /// smoltcp's part that all flows share.
 pub(crate) struct Stack {
     iface: Interface,
+    /// The same for [`Cut::Row`]. smoltcp would drop a packet of IPv6 beyond the MTU, whoever cuts it apart, and count it
+    /// as sent: this one's MTU is as long as any packet.
+    offload: Interface,
     mtu: usize,
     rx_ring: usize,
     tx_ring: usize,
@@ -83,7 +105,8 @@ pub(crate) struct Emitted {
 impl Stack {
     pub(crate) fn new(mtu: usize, rx_ring: usize, tx_ring: usize, nagle: bool) -> Self {
         Self {
-            iface: interface(mtu, 0),
+            iface: interface(mtu, 0, false),
+            offload: interface(LONGEST, 0, true),
             mtu,
             rx_ring,
             tx_ring,
@@ -158,13 +181,15 @@ impl Stack {
         let endpoint = (server.ip(), server.port());
         socket.tcp_mut().listen(endpoint).ok()?;
         // smoltcp draws the ISN from the interface that sees the SYN: this one exists for that draw.
-        let mut once = interface(self.mtu, isn::seed_for(isn));
+        let mut once = interface(self.mtu, isn::seed_for(isn), false);
         let mut nowhere = FrameBatch::default();
         let mut port = Port {
             rx: Some(syn),
             out: &mut nowhere,
             mtu: self.mtu,
             floor: isn,
+            offload: false,
+            size: None,
             emitted: None,
         };
         once.poll_ingress_single(instant(now), &mut port, &mut socket.set);
@@ -191,6 +216,8 @@ impl Stack {
             out,
             mtu: self.mtu,
             floor,
+            offload: false,
+            size: None,
             emitted: None,
         };
         self.iface
@@ -200,33 +227,39 @@ impl Stack {
         emitted
     }
 
-    /// Lets the socket send one segment, if it has any to send: in a packet of `path_mtu` octets at the most, if
-    /// less than the device's own MTU is known to reach it; `floor` as in
-    /// [`Stack::ingress`].
+    /// Lets the socket send one segment, or a row of them, if it has any to send; `floor` as in [`Stack::ingress`].
     pub(crate) fn egress(
         &mut self,
         now: Micros,
         socket: &mut Socket,
         floor: Seq,
         out: &mut FrameBatch,
-        path_mtu: Option<usize>,
+        cut: Cut,
     ) -> Option<Emitted> {
-        let mtu = path_mtu.unwrap_or(self.mtu);
         let mut port = Port {
             rx: None,
             out,
-            mtu,
+            mtu: self.mtu,
             floor,
+            offload: false,
+            size: None,
             emitted: None,
         };
-        if path_mtu.is_some() {
-            // smoltcp has no call to lower a socket's segment size, but asks the interface for its MTU whenever it
-            // cuts one. Such flows are rare: an interface for each segment costs less than keeping one for each.
-            interface(mtu, 0).poll_egress(instant(now), &mut port, &mut socket.set);
-        } else {
-            self.iface
-                .poll_egress(instant(now), &mut port, &mut socket.set);
-        }
+        let set = &mut socket.set;
+        match cut {
+            // Under Nagle's algorithm the MTU decides which segment is full.
+            Cut::Row(size) if !self.nagle => {
+                port.size = Some(size);
+                self.offload.poll_egress(instant(now), &mut port, set)
+            }
+            Cut::One | Cut::Row(_) => self.iface.poll_egress(instant(now), &mut port, set),
+            Cut::Within(mtu) => {
+                // smoltcp has no call to lower a socket's segment size, but asks the interface for its MTU whenever it
+                // cuts one. Such flows are rare: an interface for each segment costs less than keeping one for each.
+                port.mtu = mtu;
+                interface(mtu, 0, false).poll_egress(instant(now), &mut port, set)
+            }
+        };
         let emitted = port.emitted;
         socket.note();
         emitted
@@ -345,7 +378,7 @@ fn instant(now: Micros) -> Instant {
     Instant::from_micros(i64::try_from(now.0).unwrap_or(i64::MAX).min(i64::MAX / 2))
 }
 
-fn interface(mtu: usize, seed: u64) -> Interface {
+fn interface(mtu: usize, seed: u64, offload: bool) -> Interface {
     let mut config = iface::Config::new(HardwareAddress::Ip);
     config.random_seed = seed;
     let mut nowhere = FrameBatch::default();
@@ -354,6 +387,8 @@ fn interface(mtu: usize, seed: u64) -> Interface {
         out: &mut nowhere,
         mtu,
         floor: Seq(0),
+        offload,
+        size: None,
         emitted: None,
     };
     let mut iface = Interface::new(config, &mut port, Instant::ZERO);
@@ -367,6 +402,10 @@ struct Port<'a> {
     out: &'a mut FrameBatch,
     mtu: usize,
     floor: Seq,
+    /// Whether it cuts segments apart; smoltcp asks when it makes an interface.
+    offload: bool,
+    /// Octets of text in each segment that leaves, if packets may hold more than one.
+    size: Option<usize>,
     emitted: Option<Emitted>,
 }
 
@@ -387,6 +426,7 @@ impl Device for Port<'_> {
             Outgoing {
                 out: self.out,
                 floor: self.floor,
+                size: self.size,
                 emitted: &mut self.emitted,
             },
         ))
@@ -396,6 +436,7 @@ impl Device for Port<'_> {
         Some(Outgoing {
             out: self.out,
             floor: self.floor,
+            size: self.size,
             emitted: &mut self.emitted,
         })
     }
@@ -408,6 +449,10 @@ impl Device for Port<'_> {
         // emits are filled in by `Outgoing`, in wider words.
         capabilities.checksum.ipv4 = Checksum::None;
         capabilities.checksum.tcp = Checksum::None;
+        if self.offload {
+            capabilities.segmentation.tcpv4 = NonZeroUsize::new(LONGEST);
+            capabilities.segmentation.tcpv6 = NonZeroUsize::new(LONGEST);
+        }
         capabilities
     }
 }
@@ -423,6 +468,7 @@ impl RxToken for Incoming<'_> {
 struct Outgoing<'a> {
     out: &'a mut FrameBatch,
     floor: Seq,
+    size: Option<usize>,
     emitted: &'a mut Option<Emitted>,
 }
 
@@ -431,10 +477,11 @@ impl TxToken for Outgoing<'_> {
         let Self {
             out,
             floor,
+            size,
             emitted,
         } = self;
         let hop_limit = out.hop_limit();
-        out.push_with(len, |frame| {
+        let result = out.push_with(len, |frame| {
             let result = f(frame);
             *emitted = read_back(frame);
             if let Some(sent) = emitted
@@ -443,11 +490,63 @@ impl TxToken for Outgoing<'_> {
             {
                 sent.seq = floor;
             }
-            finish(frame, hop_limit, *emitted);
+            if row(*emitted, size).is_none() {
+                finish(frame, hop_limit, *emitted);
+            }
             result
-        })
+        });
+        if let Some((size, sent)) = row(*emitted, size) {
+            let text = usize::try_from(sent.payload).unwrap_or(len);
+            let headers = len.saturating_sub(text);
+            out.cut_last(headers, size, |frame, before, last| {
+                finish_piece(frame, headers, last);
+                let before = u32::try_from(before).unwrap_or(0);
+                let seq = sent.seq.plus(before);
+                finish(frame, hop_limit, Some(Emitted { seq, ..sent }));
+            });
+        }
+        result
     }
 }
+
+/// What is to be cut apart, and at which size, if more than one segment was emitted.
+fn row(emitted: Option<Emitted>, size: Option<usize>) -> Option<(usize, Emitted)> {
+    let (sent, size) = (emitted?, size?);
+    usize::try_from(sent.payload)
+        .is_ok_and(|text| text > size)
+        .then_some((size, sent))
+}
+
+/// Fills in what differs between a packet of several segments and each of them, but for what [`finish`] does: the length,
+/// and that only the last one pushes.
+fn finish_piece(frame: &mut [u8], headers: usize, last: bool) {
+    let v6 = frame.first().is_some_and(|first| first >> 4 == 6);
+    let (place, len, ip) = if v6 {
+        (
+            4..6,
+            frame.len().saturating_sub(IPV6_HEADER_LEN),
+            IPV6_HEADER_LEN,
+        )
+    } else {
+        (2..4, frame.len(), IPV4_HEADER_LEN)
+    };
+    debug_assert!(headers >= ip + 20, "a TCP header");
+    let len = u16::try_from(len).unwrap_or(u16::MAX);
+    if let Some(field) = frame.get_mut(place) {
+        field.copy_from_slice(&len.to_be_bytes());
+    }
+    if let Some(segment) = frame.get_mut(ip..) {
+        if !last && let Some(flags) = segment.get_mut(13) {
+            *flags &= !PUSH;
+        }
+        if let Some(checksum) = segment.get_mut(16..18) {
+            checksum.fill(0);
+        }
+    }
+}
+
+/// The bit of the flag PSH.
+const PUSH: u8 = 8;
 
 impl Emitted {
     /// An acknowledgement and nothing else.

@@ -174,3 +174,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_download_leaves_in_full_segments_of_which_the_last_one_pushes() {
+    for family in Family::BOTH {
+        let (mut bench, mut device) = connected(family);
+        let flow = bench.engine.inspect(bench.now).flows[0].flow;
+        let text = pattern(6000);
+        let (taken, seen) = bench.remote(flow, &text);
+        let sent = tcp(&seen);
+        let sizes: Vec<_> = sent.iter().map(|segment| segment.payload.len()).collect();
+        assert_eq!(taken, 6000);
+        assert_eq!(sizes, [1400, 1400, 1400, 1400, 400]);
+        let flags: Vec<_> = sent.iter().map(|segment| segment.flags.as_str()).collect();
+        assert_eq!(flags, [".", ".", ".", ".", "P."]);
+        device.hear(&seen);
+        assert_eq!(device.heard, text);
+    }
+}
+
+#[test]
+fn after_a_timeout_one_segment_leaves_not_a_row() {
+    let (mut bench, _) = connected(Family::V4);
+    let flow = bench.engine.inspect(bench.now).flows[0].flow;
+    bench.remote(flow, &pattern(6000));
+    let again = tcp(&bench.wait(core::time::Duration::from_millis(1500)));
+    assert_eq!(again.len(), 1, "RFC 5681 section 3.1: one segment");
+    assert_eq!(again[0].payload.len(), 1400);
+}

@@ -1,14 +1,17 @@
 //! A run held against what its scenario expects: dials, packets, streams, half-closes, closes, DNS, counters.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use engine::{Counters, FlowKey, Mark};
 
 use crate::duration::Micros;
+use crate::hash::Quick;
 use crate::outcome::{Failure, FailureKind};
 use crate::packet::Seq;
 use crate::runner::flow::FlowState;
 use crate::runner::matcher::View;
+use crate::runner::script::flow_spec;
 use crate::runner::tape::Tape;
 use crate::runner::world::seconds;
 use crate::runner::{RunOutput, Traits};
@@ -38,6 +41,8 @@ pub(crate) struct Check<'a> {
     /// What the stack can be held to.
     pub(crate) traits: Traits,
     pub(crate) verdicts: Verdicts,
+    /// Dials by tuple and occurrence, once one is looked for.
+    pub(crate) dials: OnceCell<HashMap<FlowSpec, usize, Quick>>,
 }
 
 impl<'a> Check<'a> {
@@ -73,10 +78,17 @@ impl<'a> Check<'a> {
     /// The dial that an expectation names; a failure if there was none.
     fn flow(&mut self, name: &str, pointer: &str) -> Option<&'a FlowState> {
         let spec = self.scenario.flow(name)?;
-        let found =
-            self.run.flows.iter().position(|flow| {
-                crate::runner::script::flow_spec(&flow.key, flow.occurrence) == spec
-            });
+        let flows = &self.run.flows;
+        let dials = self.dials.get_or_init(|| {
+            let mut dials = HashMap::with_capacity_and_hasher(flows.len(), Quick::default());
+            for (index, flow) in flows.iter().enumerate() {
+                dials
+                    .entry(flow_spec(&flow.key, flow.occurrence))
+                    .or_insert(index);
+            }
+            dials
+        });
+        let found = dials.get(&spec).copied();
         if found.is_none() {
             let known = self
                 .run
@@ -282,7 +294,7 @@ fn describe(expected: &StreamExpectation) -> String {
 
 /// A tuple as a scenario would name it.
 pub(crate) fn name_of(scenario: &Scenario, flow: &FlowState) -> String {
-    let spec = crate::runner::script::flow_spec(&flow.key, flow.occurrence);
+    let spec = flow_spec(&flow.key, flow.occurrence);
     if let Some(name) = scenario.flow_name(&spec) {
         return name.to_owned();
     }

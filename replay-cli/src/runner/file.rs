@@ -311,6 +311,7 @@ fn run_one(
         isns: &isns,
         traits: run.traits,
         verdicts: Default::default(),
+        dials: Default::default(),
     }
     .all();
     outcome.checks += verdicts.checks;

@@ -76,6 +76,7 @@ impl Witness {
             isns: &self.isns,
             traits: self.run.traits,
             verdicts: Default::default(),
+            dials: Default::default(),
         }
         .all()
         .failures

@@ -104,6 +104,13 @@ pub(crate) fn of_header(header: &[u8]) -> Option<u16> {
     Some(!fold(sum_without(header, 10)?))
 }
 
+/// The checksum of a TCP segment behind the first 20 bytes of its IPv4 header.
+pub(super) fn of_tcp_v4(header: &[u8; 20], segment: &[u8]) -> Option<u16> {
+    let (_, addresses) = header.split_at(12);
+    let pseudo = sum(addresses) + u64::from(TCP) + segment.len() as u64;
+    Some(!fold(pseudo + sum_without(segment, 16)?))
+}
+
 /// Offset of the checksum field in the transport, and the bytes it covers besides the pseudo-header.
 fn covered<'a>(packet: &Packet<'a>) -> Option<(usize, &'a [u8])> {
     if packet.is_cut() || packet.routed || packet.fragment.is_some() {

@@ -129,6 +129,28 @@ impl TcpHeader {
         write_at(bytes, at, &value.to_be_bytes()) && write_at(bytes, at + 4, &echo.to_be_bytes())
     }
 
+    /// Writes the checksums the packet should have, as [`repair_checksums`] does.
+    pub fn repair_checksums(self, bytes: &mut [u8]) -> bool {
+        // A whole packet of IPv4 that states its length has nothing else to be looked at.
+        let Some((Some(ip), tcp)) = self.checksums_v4(bytes) else {
+            return repair_checksums(bytes);
+        };
+        write_at(bytes, 10, &ip.to_be_bytes()) && write_at(bytes, self.at + 16, &tcp.to_be_bytes())
+    }
+
+    /// Both checksums of a packet of IPv4 that is whole by its own word: its header's, and the segment's.
+    fn checksums_v4(self, bytes: &[u8]) -> Option<(Option<u16>, u16)> {
+        let fixed: &[u8; 20] = bytes.first_chunk()?;
+        let stated = usize::from(u16::from_be_bytes([fixed[2], fixed[3]]));
+        let fragment = u16::from_be_bytes([fixed[6], fixed[7]]) & 0x3fff != 0;
+        if fixed[0] >> 4 != 4 || stated != bytes.len() || fragment {
+            return None;
+        }
+        let header = checksum::of_header(bytes.get(..self.at)?);
+        let segment = bytes.get(self.at..)?;
+        Some((header, checksum::of_tcp_v4(fixed, segment)?))
+    }
+
     /// Overwrites every option of a kind with no-operations, as a middlebox does that removes it; false if there is none.
     pub fn blank_option(self, bytes: &mut [u8], kind: u8) -> bool {
         let mut found = false;
@@ -145,7 +167,12 @@ impl TcpHeader {
     /// Offset and length of the value of the first option of a kind.
     fn option(self, bytes: &[u8], wanted: u8) -> Option<(usize, usize)> {
         let start = self.at + 20;
-        walk(bytes.get(start..start + self.options)?).find_map(|(at, option)| match option {
+        let options = bytes.get(start..start + self.options)?;
+        // Most have none of the kind, which is seen at once.
+        if !options.contains(&wanted) {
+            return None;
+        }
+        walk(options).find_map(|(at, option)| match option {
             TcpOption::Known { kind, value } if kind == wanted => {
                 Some((start + at + 2, value.len()))
             }

@@ -351,6 +351,28 @@ fn patches_write_the_fields_they_name() {
 }
 
 #[test]
+fn a_header_repairs_the_checksums_that_the_packet_should_have() {
+    for v6 in [false, true] {
+        for (options, payload) in [
+            (SACK_AND_TIMES, &b"hello"[..]),
+            (&[], b""),
+            (&[1; 4], b"odd"),
+        ] {
+            let right = segment(v6, options, payload);
+            let mut wrong = right.clone();
+            let header = TcpHeader::of(&wrong).unwrap();
+            let checksum = wrong.len() - payload.len() - options.len() - 4;
+            wrong[checksum] ^= 0x5a;
+            if !v6 {
+                wrong[11] ^= 0x77;
+            }
+            assert!(wrong != right && header.repair_checksums(&mut wrong));
+            assert_eq!(wrong, right);
+        }
+    }
+}
+
+#[test]
 fn a_blanked_option_is_gone_and_the_others_stay() {
     let mut bytes = segment(false, SACK_AND_TIMES, b"");
     let header = TcpHeader::of(&bytes).unwrap();

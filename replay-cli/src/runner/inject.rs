@@ -147,8 +147,11 @@ impl Injection<'_, '_> {
             frame.extend_from_slice(payload);
             patch::set_lengths(&mut frame);
         }
+        match header {
+            Some(header) => header.repair_checksums(&mut frame),
+            None => patch::repair_checksums(&mut frame),
+        };
         let spoil = self.play.checksums == Checksums::Keep && segment.is_spoiled();
-        patch::repair_checksums(&mut frame);
         if spoil {
             spoil_checksum(&mut frame);
         }

@@ -4,7 +4,8 @@
 //! inputs, at the same instant, in the order of the flows' dials.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::net::SocketAddr;
 
 use engine::{DialResult, FlowId, FlowKey, Micros, Proto, TimerName};
@@ -56,7 +57,8 @@ pub(crate) struct World<'a> {
     pub(crate) by_key: HashMap<FlowKey, usize, Quick>,
     /// The newest flow of each conversation of the capture.
     pub(crate) by_conversation: Vec<Option<usize>>,
-    pub(crate) agenda: BTreeSet<(u64, u64, Task)>,
+    /// What is due when, the soonest first, and of one time what was put down first.
+    agenda: BinaryHeap<Reverse<(u64, u64, Task)>>,
     order: u64,
     /// Flows that something happened to since the device looked last.
     pub(crate) touched: Marked,
@@ -140,7 +142,7 @@ impl<'a> World<'a> {
             by_id: HashMap::default(),
             by_key: HashMap::default(),
             by_conversation: vec![None; capture.map_or(0, |capture| capture.flows.len())],
-            agenda: BTreeSet::new(),
+            agenda: BinaryHeap::new(),
             order: 0,
             touched: Marked::default(),
             ready: Marked::default(),
@@ -295,7 +297,7 @@ impl<'a> World<'a> {
 
     /// When something happens next without the device's doing.
     pub(crate) fn next(&mut self) -> Option<Next> {
-        let task = self.agenda.first().map(|(at, _, _)| Next {
+        let task = self.agenda.peek().map(|Reverse((at, _, _))| Next {
             at: *at,
             timer: None,
         });
@@ -321,7 +323,7 @@ impl<'a> World<'a> {
             self.wake();
             return;
         }
-        let Some((_, _, task)) = self.agenda.pop_first() else {
+        let Some(Reverse((_, _, task))) = self.agenda.pop() else {
             return;
         };
         match task {
@@ -369,7 +371,7 @@ impl<'a> World<'a> {
 
     pub(crate) fn schedule(&mut self, at: u64, task: Task) {
         self.order += 1;
-        self.agenda.insert((at, self.order, task));
+        self.agenda.push(Reverse((at, self.order, task)));
     }
 
     pub(crate) fn step(&mut self, what: &str) {

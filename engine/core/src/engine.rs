@@ -310,7 +310,7 @@ impl Engine {
     /// [`Engine::handle_timeout`] may find nothing due, and knows better afterwards.
     #[must_use]
     pub fn timeout_bound(&self) -> Option<Micros> {
-        let flow = self.timers.first().map(|(at, _)| at);
+        let flow = self.timers.bound();
         let others = [self.reassembly_deadline(), self.resolve_deadline()];
         let others = others.into_iter().flatten().map(|deadline| deadline.at);
         others.chain(flow).min()

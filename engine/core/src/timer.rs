@@ -78,7 +78,6 @@ pub struct Deadline {
 /// it is until it comes to the top, or until such entries are the greater part.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    /// The top entry always stands.
     heap: BinaryHeap<Reverse<(Micros, u32)>>,
     /// For when each slot is armed, if it is: an entry stands if it says the same.
     armed: Vec<Option<Micros>>,
@@ -123,17 +122,13 @@ impl Timers {
         }
     }
 
-    /// Takes entries off the top that do not stand, and all of them if they are too many.
+    /// Clears entries away that do not stand, if they are too many.
     fn clear(&mut self) {
         let Self { heap, armed, .. } = self;
-        let stands = |(at, slot): (Micros, u32)| armed.get(slot as usize) == Some(&Some(at));
         if heap.len() > 2 * self.standing + STALE {
-            heap.retain(|Reverse(entry)| stands(*entry));
+            heap.retain(|Reverse(entry)| stands(armed, *entry));
             // A flow that was disarmed and armed again for the same time stands there twice, which is harmless.
             heap.shrink_to(4 * (self.standing + STALE));
-        }
-        while heap.peek().is_some_and(|Reverse(entry)| !stands(*entry)) {
-            heap.pop();
         }
     }
 
@@ -154,16 +149,33 @@ impl Timers {
     }
 
     /// The first entry, if it is due.
-    pub(crate) fn first_until(&self, now: Micros) -> Option<(Micros, u32)> {
+    pub(crate) fn first_until(&mut self, now: Micros) -> Option<(Micros, u32)> {
         if self.known.is_some_and(|known| known.at > now) {
             return None;
         }
         self.first().filter(|(at, _)| *at <= now)
     }
 
-    pub(crate) fn first(&self) -> Option<(Micros, u32)> {
-        self.heap.peek().map(|Reverse(entry)| *entry)
+    /// The first entry that stands.
+    pub(crate) fn first(&mut self) -> Option<(Micros, u32)> {
+        let Self { heap, armed, .. } = self;
+        while let Some(Reverse(entry)) = heap.peek() {
+            if stands(armed, *entry) {
+                return Some(*entry);
+            }
+            heap.pop();
+        }
+        None
     }
+
+    /// A time before which no entry comes up, found without a look at any.
+    pub(crate) fn bound(&self) -> Option<Micros> {
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+}
+
+fn stands(armed: &[Option<Micros>], (at, slot): (Micros, u32)) -> bool {
+    armed.get(slot as usize) == Some(&Some(at))
 }
 
 #[cfg(test)]
@@ -217,6 +229,7 @@ mod tests {
             timers.disarm(1);
         }
         assert!(timers.heap.len() <= 2 + STALE + 1);
+        assert_eq!(timers.bound(), Some(Micros(1)));
         assert_eq!(timers.first(), Some((Micros(1), 0)));
     }
 

@@ -16,7 +16,7 @@ const QUOTED_V4: usize = 576 - 28;
 /// Octets of a packet that an error quotes once the far side has answered: headers, and more of the datagram than any
 /// sender's host looks at (RFC 792: 64 bits). An error is about such a packet only if the far side goes away later,
 /// and it would cost a copy of every datagram to have all of it.
-const QUOTED_LATER: usize = 128;
+const QUOTED_LATER: usize = 64;
 
 /// Destinations that a mapping remembers for its filter; the one that was new longest ago is forgotten first.
 const DESTINATIONS: usize = 64;

@@ -241,7 +241,7 @@ pub struct BridgeConfig {
     pub size: u32,
     /// Largest IP packet toward the device, octets; 576 to 65,535. Default 1,500.
     pub mtu: u32,
-    /// Octets of the device's packets that may wait for the engine. Default 4 MiB.
+    /// Octets of the device's packets that may wait for the engine. Default 1 MiB.
     pub packet_pool_bytes: u64,
     /// Octets of the buffers of one TCP flow, half for each direction; each half at most 65,535. Default 32 KiB, or
     /// eight segments at a large MTU.

@@ -5,6 +5,9 @@ use engine::{DialResult, Misuse, Proto, RemoteEnd};
 
 use super::datagrams::cost_of;
 
+/// Octets that a buffer may waste in any case.
+const WASTE: usize = 4096;
+
 /// What has come for one flow since it was looked at last. It coalesces, so it is bounded however often it is told
 /// something.
 #[derive(Debug)]
@@ -111,8 +114,13 @@ impl Inbox {
         self.promised
     }
 
+    /// Octets of memory that it holds on to, without what the turn has taken out.
+    pub(crate) fn memory(&self) -> usize {
+        self.news.memory()
+    }
+
     /// Octets of the stream that wait here, or that the turn has taken out.
-    pub(crate) fn held(&self) -> usize {
+    fn held(&self) -> usize {
         self.lent + self.news.data().len()
     }
 
@@ -120,14 +128,14 @@ impl Inbox {
         &mut self,
         bytes: &[u8],
         limit: usize,
-        spare: &mut Vec<Vec<u8>>,
+        spare: impl FnOnce() -> Option<Vec<u8>>,
     ) -> Result<usize, Misuse> {
         self.check(Proto::Tcp)?;
         let room = self.room(limit).max(core::mem::take(&mut self.promised));
         let count = room.min(bytes.len());
         if count > 0
             && self.news.data.capacity() == 0
-            && let Some(buffer) = spare.pop()
+            && let Some(buffer) = spare()
         {
             self.news.data = buffer;
         }
@@ -215,6 +223,7 @@ impl Inbox {
         if !rest.is_told() {
             self.waits = true;
             rest.extend(self.news.data());
+            rest.shrink();
             core::mem::swap(&mut self.news.data, &mut rest.data);
             self.news.read = rest.read;
         }
@@ -276,6 +285,11 @@ impl News {
         }
     }
 
+    /// Octets of memory that it holds on to.
+    pub(crate) fn memory(&self) -> usize {
+        self.data.capacity()
+    }
+
     /// The buffer, without what it holds.
     pub(crate) fn into_buffer(self) -> Vec<u8> {
         let mut data = self.data;
@@ -289,6 +303,59 @@ impl News {
             self.data.drain(..self.read);
             self.read = 0;
         }
+        let capacity = self.data.capacity();
+        if self.data.len() + bytes.len() > capacity {
+            // By a quarter instead of twice as much: the bounds count octets, memory is to follow them.
+            let most = (self.data.len() + bytes.len()).max(capacity + capacity / 4);
+            self.data.reserve_exact(most - self.data.len());
+        }
         self.data.extend_from_slice(bytes);
+    }
+
+    /// Gives back most of a buffer that holds little.
+    fn shrink(&mut self) {
+        let len = self.data().len();
+        if self.data.capacity() > 2 * len + WASTE {
+            self.data.drain(..self.read);
+            self.read = 0;
+            self.data.shrink_to(len + len / 4);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: usize = 64 << 10;
+
+    fn stream() -> Inbox {
+        let mut inbox = Inbox::new(Proto::Tcp);
+        assert_eq!(inbox.dialed(DialResult::Connected), Ok(false));
+        inbox
+    }
+
+    #[test]
+    fn a_buffer_grows_no_larger_than_a_quarter_more_than_it_holds() {
+        let mut inbox = stream();
+        for _ in 0..50 {
+            let taken = inbox.push_data(&[7; 1000], LIMIT, || None);
+            assert_eq!(taken, Ok(1000));
+            assert!(inbox.memory() <= inbox.held() + inbox.held() / 4 + 1000);
+        }
+    }
+
+    #[test]
+    fn a_buffer_that_holds_little_gives_back_most_and_keeps_the_bytes() {
+        let mut inbox = stream();
+        let bytes: Vec<u8> = (0..LIMIT).map(|n| (n % 251) as u8).collect();
+        assert_eq!(inbox.push_data(&bytes, LIMIT, || None), Ok(LIMIT));
+        let mut news = inbox.take();
+        news.took(LIMIT - 1000);
+        assert_eq!(inbox.push_data(b"more", 2 * LIMIT, || None), Ok(4));
+        inbox.put_back(news);
+        assert!(inbox.memory() <= 2 * WASTE);
+        let rest = [&bytes[LIMIT - 1000..], b"more"].concat();
+        assert_eq!(inbox.news.data(), rest);
     }
 }

@@ -150,10 +150,10 @@ impl Turn {
             state.recycle(news.into_buffer());
             return fed;
         };
-        let before = inbox.held();
+        let before = news.memory() + inbox.memory();
         let spare = inbox.put_back(news);
-        let told = before.saturating_sub(inbox.held());
-        state.held = state.held.saturating_sub(told);
+        let after = inbox.memory();
+        state.held = state.held.saturating_sub(before.saturating_sub(after));
         let limit = self.mailbox.inbox_limit(&state);
         let inbox = state.flows.get_mut(flow);
         let resume = inbox.and_then(|inbox| inbox.resumes(limit));
@@ -227,7 +227,6 @@ impl Turn {
             if let Some(inbox) = state.flows.get_mut(flow)
                 && let Some(lost) = inbox.give_up()
             {
-                state.held = state.held.saturating_sub(lost);
                 self.stats.lingered_bytes += lost as u64;
                 self.offered.remove(&flow);
                 state.enqueue(flow, || now);

@@ -3,21 +3,21 @@
 use core::time::Duration;
 
 /// Bounds of a [`Turn`](crate::Turn) and its [`Mailbox`](crate::Mailbox). Worst-case memory beside the engine's own:
-/// twice `ring_bytes` while a flood lasts, `inboxes_bytes` each for streams and datagrams, 4 KiB for each flow, one batch
-/// of frames.
+/// twice `ring_bytes` while a flood lasts, `inboxes_bytes` for streams and twice that for datagrams, 4 KiB for each flow, 1 MiB
+/// of empty buffers, one batch of frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Frames of the device that may wait. Default 4,096.
     pub ring_frames: usize,
-    /// Octets of them. Default 4 MiB.
+    /// Octets of them. Default 1 MiB: three turns' worth of full frames.
     pub ring_bytes: usize,
     /// Octets of a far side that may wait for the engine, for each flow; a datagram costs 64 more than its length.
     /// One datagram always fits. Of datagrams the count begins anew when a turn takes them up, so that there may be twice
     /// as many while a turn that was cut short by its budget has left some. Default 64 KiB.
     pub inbox_bytes: usize,
-    /// Octets of far sides that may wait for the engine in all inboxes together; beyond, each flow may have no more than
+    /// Octets that all inboxes together may take for what waits for the engine; beyond, each flow may have no more than
     /// 4 KiB waiting. For streams, datagrams that wait count as well; for datagrams, which would be lost, only datagrams
-    /// do. A turn hands over `turn_bytes`, so more would only wait. Default 2 MiB.
+    /// do. A turn hands over `turn_bytes`, so more would only wait. Default 1 MiB.
     pub inboxes_bytes: usize,
     /// How soon what was taken but not handed on is tried again. Default 5 ms.
     pub poll_interval: Duration,
@@ -36,9 +36,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             ring_frames: 4096,
-            ring_bytes: 4 << 20,
+            ring_bytes: 1 << 20,
             inbox_bytes: 64 << 10,
-            inboxes_bytes: 2 << 20,
+            inboxes_bytes: 1 << 20,
             poll_interval: Duration::from_millis(5),
             turn_frames: 256,
             turn_flows: 64,
@@ -58,15 +58,12 @@ impl Limits {
         }
     }
 
-    /// Limits for a phone, as [`Config::phone`](engine::Config::phone): a ring of 1 MiB, and 16 KiB for each flow, 1 MiB for
-    /// all streams together.
+    /// Limits for a phone, as [`Config::phone`](engine::Config::phone): a ring of 1,024 frames, and 16 KiB for each flow.
     #[must_use]
     pub fn phone() -> Self {
         Self {
             ring_frames: 1024,
-            ring_bytes: 1 << 20,
             inbox_bytes: 16 << 10,
-            inboxes_bytes: 1 << 20,
             ..Self::default()
         }
     }

@@ -16,12 +16,9 @@ use super::ring::FrameRing;
 use crate::clock::Clock;
 use crate::stats::{Snapshot, Stats};
 
-/// Empty buffers kept for the next inbox that needs some, however large they have grown.
-const SPARE: usize = 16;
-
-/// Small ones kept beside them, for many flows with little to say; and how small.
-const SPARE_SMALL: usize = 128;
-const SMALL: usize = 4096;
+/// Octets of empty buffers that are kept for inboxes that need some, and how many of them at the most.
+const SPARE: usize = 512 << 10;
+const SPARES: usize = 256;
 
 /// Answers to queries that may wait for a turn: far above any useful
 /// [`Config::resolve_limit`](engine::Config::resolve_limit).
@@ -56,7 +53,7 @@ pub(crate) struct State {
     pub(crate) ring: FrameRing,
     /// Live flows.
     pub(crate) flows: Flows,
-    /// Octets of streams in all of their inboxes.
+    /// Octets of memory that streams take in all of their inboxes.
     pub(crate) held: usize,
     /// What was said of UDP flows.
     pub(crate) words: WordQueue,
@@ -65,7 +62,9 @@ pub(crate) struct State {
     pub(crate) rare: Rare,
     /// When the first news came since the owner looked, other than frames.
     pub(crate) since: Option<Micros>,
-    pub(crate) spare: Vec<Vec<u8>>,
+    spare: Vec<Vec<u8>>,
+    /// Octets that they hold on to.
+    spare_bytes: usize,
     /// A turn runs.
     pub(crate) turning: bool,
     /// Whether the owner was woken since it looked last.
@@ -136,6 +135,7 @@ impl Mailbox {
                 rare: Rare::default(),
                 since: None,
                 spare: Vec::new(),
+                spare_bytes: 0,
                 turning: false,
                 signalled: false,
                 stopped: false,
@@ -230,12 +230,18 @@ impl Mailbox {
             flows,
             held,
             spare,
+            spare_bytes,
             losses,
             ..
         } = &mut *state;
         let inbox = flows.get_mut(flow).ok_or(Misuse::StaleFlow)?;
-        let taken = inbox.push_data(bytes, limit, spare)?;
-        *held += taken;
+        let before = inbox.memory();
+        let taken = inbox.push_data(bytes, limit, || {
+            let buffer = spare.pop()?;
+            *spare_bytes -= buffer.capacity();
+            Some(buffer)
+        })?;
+        *held += inbox.memory().saturating_sub(before);
         losses.refused_bytes += (bytes.len() - taken) as u64;
         self.enqueue(state, flow);
         Ok(taken)
@@ -459,6 +465,7 @@ impl State {
         self.words = WordQueue::default();
         self.ready = VecDeque::new();
         self.spare = Vec::new();
+        self.spare_bytes = 0;
         self.ring.clear();
         self.rare = Rare::default();
         self.since = None;
@@ -467,7 +474,7 @@ impl State {
     /// Forgets a flow and what its inbox had to say; what it said in the queue is for nobody.
     pub(crate) fn shut(&mut self, flow: FlowId) {
         if let Some(mut inbox) = self.flows.remove(flow) {
-            self.held = self.held.saturating_sub(inbox.held());
+            self.held = self.held.saturating_sub(inbox.memory());
             self.recycle(inbox.take_buffer());
         }
     }
@@ -475,8 +482,8 @@ impl State {
     /// Keeps empty buffers for the next inbox.
     pub(crate) fn recycle(&mut self, buffer: Vec<u8>) {
         let size = buffer.capacity();
-        let kept = self.spare.len();
-        if size > 0 && (kept < SPARE || (size <= SMALL && kept < SPARE_SMALL)) {
+        if size > 0 && self.spare_bytes + size <= SPARE && self.spare.len() < SPARES {
+            self.spare_bytes += size;
             self.spare.push(buffer);
         }
     }

@@ -10,7 +10,7 @@ use engine::{FrameBatch, Frames, Micros};
 
 /// A batch of so many octets is full once it has as many frames as the engine takes at a time; at the latest with so many.
 const FULL: usize = 64 << 10;
-const FULL_AT_LAST: usize = 192 << 10;
+const FULL_AT_LAST: usize = 128 << 10;
 const FULL_FRAMES: usize = super::CHUNK;
 
 /// Octets that a lent batch may waste for each that it holds, and in any case.
@@ -168,10 +168,10 @@ impl FrameRing {
         batch
     }
 
-    /// Keeps a batch that was read, as long as they do not hold on to more than may wait.
+    /// Keeps a batch that was read, as long as they and what waits are no more than may wait.
     fn keep(&mut self, mut batch: FrameBatch) {
         let bytes = batch.capacity();
-        if self.spare_bytes + bytes <= self.limit_bytes {
+        if self.spare_bytes + self.back_bytes + bytes <= self.limit_bytes {
             batch.clear();
             self.spare_bytes += bytes;
             self.spare.push(batch);
@@ -265,7 +265,7 @@ mod tests {
                 ring.refill(&mut front);
                 let rows = front.batches.iter().chain(&ring.back).chain(&ring.spare);
                 let held: usize = rows.map(FrameBatch::capacity).sum();
-                assert!(held <= 3 << 20, "{held} octets for frames of {size}");
+                assert!(held <= 2 << 20, "{held} octets for frames of {size}");
                 while !read(&mut front, 256).is_empty() {}
             }
         }

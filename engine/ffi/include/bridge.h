@@ -439,7 +439,7 @@ typedef struct BridgeConfig {
      */
     uint32_t mtu;
     /*
-     Octets of the device's packets that may wait for the engine. Default 4 MiB.
+     Octets of the device's packets that may wait for the engine. Default 1 MiB.
      */
     uint64_t packet_pool_bytes;
     /*

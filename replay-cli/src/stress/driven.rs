@@ -149,6 +149,8 @@ struct Bench {
     held_open: u64,
     resident: Resident,
     interrupted: bool,
+    /// The ring had no room for a batch.
+    full: bool,
     notices: Vec<String>,
 }
 
@@ -197,6 +199,7 @@ impl Bench {
                 .sum(),
             resident,
             interrupted: false,
+            full: false,
             notices: Vec::new(),
         })
     }
@@ -227,8 +230,9 @@ impl Bench {
                     self.look_at_memory(false);
                     return None;
                 }
-            } else if spins < SPINS {
-                spins += 1;
+            } else if spins < SPINS || self.full {
+                // Nobody tells when the ring has room again: the reader of a TUN looks again and again as well.
+                spins = spins.saturating_add(1);
                 std::thread::yield_now();
                 continue;
             } else {
@@ -279,8 +283,10 @@ impl Bench {
     fn speak(&mut self, now: Micros) -> bool {
         let mailbox = self.driver.handle.mailbox();
         let mut any = false;
+        self.full = false;
         for _ in 0..BATCHES {
             if !mailbox.has_room(BATCH, BATCH * self.mtu) {
+                self.full = true;
                 return any;
             }
             // What timers have sent again waits here as well.

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 /// Bounds of a [`Turn`](crate::Turn) and its [`Mailbox`](crate::Mailbox). Worst-case memory beside the engine's own:
-/// twice `ring_bytes` while a flood lasts, `inboxes_bytes` for streams and twice that for datagrams, 4 KiB for each flow, 1 MiB
+/// twice `ring_bytes` while a flood lasts, `inboxes_bytes` for streams and twice that for datagrams, 4 KiB for each flow, half a MiB
 /// of empty buffers, one batch of frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::stats::{Snapshot, Stats};
 
 /// Octets of empty buffers that are kept for inboxes that need some, and how many of them at the most.
-const SPARE: usize = 512 << 10;
+const SPARE: usize = 256 << 10;
 const SPARES: usize = 256;
 
 /// Answers to queries that may wait for a turn: far above any useful

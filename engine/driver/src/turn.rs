@@ -289,9 +289,9 @@ impl Turn {
     /// Ends the work of a turn: says when the next is to come, and what was lost so far.
     fn rest(&mut self, now: Micros) -> (Option<Micros>, Losses) {
         let left = self.undrained || !self.front.is_empty() || !self.words.is_empty();
-        let (losses, left) = {
+        let (losses, left, woken) = {
             let mut state = self.mailbox.state();
-            state.turning = false;
+            let woken = state.turned();
             let left = left || state.has_work();
             if !left && self.held.is_empty() {
                 // Nothing waits: room counted for what was read is free, and so is what a burst had needed.
@@ -300,10 +300,12 @@ impl Turn {
                 state.words.refill(&mut self.words);
                 state.words.trim();
             }
-            (state.losses, left)
+            (state.losses, left, woken)
         };
         if !self.held.is_empty() {
-            return (Some(now.plus(self.limits.poll_interval)), losses);
+            // What came may have been that the host takes frames again.
+            let again = Some(now.plus(self.limits.poll_interval));
+            return (if woken { Some(now) } else { again }, losses);
         }
         if left {
             return (Some(now), losses);

@@ -427,6 +427,7 @@ impl Mailbox {
     fn signal(&self, mut state: MutexGuard<'_, State>) {
         if state.turning {
             // The turn looks once more before it ends, and says that the next is to come at once.
+            state.signalled = true;
             return;
         }
         let news = !core::mem::replace(&mut state.signalled, true);
@@ -492,6 +493,12 @@ impl State {
     pub(crate) fn looked(&mut self) {
         self.signalled = false;
         self.since = None;
+    }
+
+    /// The turn ends: says whether anybody would have woken its owner meanwhile.
+    pub(crate) fn turned(&mut self) -> bool {
+        // Without a look the owner was woken indeed.
+        core::mem::take(&mut self.turning) && core::mem::take(&mut self.signalled)
     }
 
     /// Whether anything waits to be taken up.

@@ -122,6 +122,20 @@ fn frames_the_host_did_not_take_are_offered_again_in_order_within_the_poll_inter
 }
 
 #[test]
+fn frames_are_offered_again_at_once_if_anything_came_while_the_turn_ran() {
+    let mut scene = Scene::new(Config::default(), Limits::default());
+    let mut device = Device::on_port(Family::V4, 40_000, 443);
+    let flow = scene.open(&mut device);
+    scene.host.answers = Some(scene.mailbox());
+    scene.host.frame_credit = Some(0);
+    scene.send(flow, &[9; 7000]);
+    scene.frame(&Device::on_port(Family::V4, 40_001, 443).syn());
+    assert_eq!(scene.run(), Some(scene.now), "the dial was answered");
+    assert_eq!(scene.run(), Some(engine::Micros(scene.now.0 + 5000)));
+    assert_eq!(scene.turn.stats().host_refused_batches, 1);
+}
+
+#[test]
 fn a_refused_dial_closes_the_flow_with_that_result() {
     let (mut scene, mut device) = (
         Scene::new(Config::default(), Limits::default()),

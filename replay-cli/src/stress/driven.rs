@@ -240,8 +240,13 @@ impl Bench {
             }
             if self.looked.elapsed() >= LOOK {
                 self.look(watch);
-                let far = self.far.totals();
-                let seen = (far.received, far.sent, far.datagrams + self.device.frames());
+                // Frames alone are no progress: a window that stays closed is probed for ever.
+                let (far, device) = (self.far.totals(), self.device.totals());
+                let seen = (
+                    far.received + far.sent,
+                    device.received + device.served,
+                    far.datagrams + device.datagrams.0 + device.datagrams.1,
+                );
                 if seen != moved.1 {
                     moved = (Instant::now(), seen);
                 } else if moved.0.elapsed() > STALLED + self.waits {

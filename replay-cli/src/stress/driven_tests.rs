@@ -42,6 +42,16 @@ fn stalled_and_slow_far_sides_hold_their_own_flows_back_only() {
 }
 
 #[test]
+fn a_slow_far_side_that_ends_unread_holds_no_later_flow_back() {
+    let outcome = driven(
+        r#""tcp": [{"flows": 1, "connections": 4, "up": "200KiB", "remote_reads": "2MiB"}]"#,
+        Way::Memory,
+    );
+    assert_eq!(outcome.missed, Vec::<String>::new());
+    assert_eq!(outcome.flows_served, 4);
+}
+
+#[test]
 fn flows_that_are_held_open_are_looked_at_before_and_after_their_octets() {
     let outcome = driven(
         r#""tcp": [{"flows": 50, "up": "64KiB", "down": "64KiB", "waits_for_all": true, "stays_open": true}],

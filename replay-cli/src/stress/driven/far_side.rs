@@ -108,7 +108,13 @@ impl FarSide {
         let mut place = 0;
         for event in parcel.events.drain(..) {
             match event {
-                Event::Dial(flow, key) => self.remotes.dialed(device, flow, key),
+                Event::Dial(flow, key) => {
+                    // What the last flow in this slot had not read is for nobody.
+                    if let Some(unread) = self.unread.get_mut(flow.slot()) {
+                        *unread = Unread::default();
+                    }
+                    self.remotes.dialed(device, flow, key);
+                }
                 Event::Data(flow, count) => {
                     let bytes = parcel.bytes.get(place..place + count).unwrap_or_default();
                     place += count;
@@ -134,7 +140,10 @@ impl FarSide {
             }
         }
         while let Some(flow) = self.remotes.due(now) {
-            if let Some(unread) = self.unread.get_mut(flow.slot()) {
+            // A flow that has ended since leaves the one that has its slot alone.
+            if self.remotes.number_of(flow).is_some()
+                && let Some(unread) = self.unread.get_mut(flow.slot())
+            {
                 unread.set = false;
             }
             self.read_on(now, flow);

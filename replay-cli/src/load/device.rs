@@ -383,13 +383,6 @@ impl Device {
         }
     }
 
-    /// Octets and datagrams that have arrived at the device so far, without those of flows still open: a measure of
-    /// progress that costs nothing.
-    #[must_use]
-    pub fn frames(&self) -> u64 {
-        self.totals.frames
-    }
-
     /// Counts a flow that ended, before it is forgotten.
     fn settle(&mut self, number: u32) {
         if let Some(client) = self.clients.get_mut(number as usize) {

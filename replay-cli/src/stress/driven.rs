@@ -212,6 +212,7 @@ impl Bench {
     fn carry(&mut self, watch: &mut dyn Watch) -> Option<String> {
         let (mut spins, mut stood) = (0, false);
         let mut moved = (Instant::now(), (0, 0, 0));
+        let mut arrived = (0, 0, 0);
         loop {
             let now = self.now();
             if self.turn(now) {
@@ -240,18 +241,19 @@ impl Bench {
             }
             if self.looked.elapsed() >= LOOK {
                 self.look(watch);
-                // Frames alone are no progress: a window that stays closed is probed for ever.
-                let (far, device) = (self.far.totals(), self.device.totals());
-                let seen = (
-                    far.received + far.sent,
-                    device.received + device.served,
-                    far.datagrams + device.datagrams.0 + device.datagrams.1,
-                );
+                let far = self.far.totals();
+                let seen = (far.received, far.sent, far.datagrams);
                 if seen != moved.1 {
                     moved = (Instant::now(), seen);
                 } else if moved.0.elapsed() > STALLED + self.waits {
-                    let seconds = moved.0.elapsed().as_secs();
-                    return Some(format!("nothing has moved for {seconds} s"));
+                    // Frames alone are no progress: a window that stays closed is probed for ever.
+                    let device = self.device.totals();
+                    let seen = (device.received, device.served, device.datagrams.1);
+                    if seen == arrived {
+                        let seconds = moved.0.elapsed().as_secs();
+                        return Some(format!("nothing has moved for {seconds} s"));
+                    }
+                    (arrived, moved.0) = (seen, Instant::now());
                 }
                 if self.interrupted {
                     return None;

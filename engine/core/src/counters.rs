@@ -7,29 +7,16 @@ macro_rules! counters {
         /// What the engine has counted since it was made. All counters only grow; gauges say how things stand.
         ///
         /// docs/COUNTERS.md lists them with their groups and marks; [`Counters::describe`] does so in code.
-        #[derive(Debug, PartialEq, Eq)]
+        #[derive(Clone, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Counters {
             $($($(#[doc = $doc])+ pub $name: u64,)+)+
-            drops: Vec<u64>,
+            drops: [u64; DropReason::ALL.len()],
         }
 
         impl Default for Counters {
             fn default() -> Self {
-                Self { $($($name: 0,)+)+ drops: vec![0; DropReason::ALL.len()] }
-            }
-        }
-
-        impl Clone for Counters {
-            fn clone(&self) -> Self {
-                Self { drops: self.drops.clone(), ..*self }
-            }
-
-            /// Allocates nothing.
-            fn clone_from(&mut self, source: &Self) {
-                let mut drops = core::mem::take(&mut self.drops);
-                drops.clone_from(&source.drops);
-                *self = Self { drops, ..*source };
+                Self { $($($name: 0,)+)+ drops: [0; DropReason::ALL.len()] }
             }
         }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use engine::{FrameBatch, Frames, Micros};
+use engine::{FrameBatch, Micros};
 use replay::load::{Device, FlowPlan, Pattern, Side, downstream, upstream};
 
 use crate::clock::Meter;
@@ -274,7 +274,7 @@ impl Load {
     }
 
     /// Takes in frames of the stack.
-    pub fn hear(&mut self, now: Micros, frames: Frames<'_>) {
+    pub fn hear<'a>(&mut self, now: Micros, frames: impl IntoIterator<Item = &'a [u8]>) {
         self.idle = 0;
         let Self {
             meter,
@@ -294,25 +294,6 @@ impl Load {
                 }
             }
         });
-    }
-
-    /// Takes in one frame of the stack.
-    pub fn hear_one(&mut self, now: Micros, frame: &[u8]) {
-        self.idle = 0;
-        let Self {
-            meter,
-            device,
-            manner,
-            taken,
-            ..
-        } = self;
-        if !is_ipv4(frame) {
-            return;
-        }
-        meter.timed(|| device.hear(now, frame));
-        if manner.never_reads {
-            note_taken(taken, frame);
-        }
     }
 
     /// Lets what is due happen; frames are appended. Says whether anything may have to be said.

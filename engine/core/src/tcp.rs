@@ -12,6 +12,7 @@ pub(crate) mod crafted;
 mod deadline;
 mod incoming;
 pub(crate) mod isn;
+mod port;
 pub(crate) mod sack;
 pub(crate) mod sender;
 pub(crate) mod silly;

@@ -224,6 +224,6 @@ impl Wire for Link {
     fn hear(&mut self, frame: &[u8]) {
         let mut load = lock(&self.shared);
         let now = load.clock();
-        load.hear_one(now, frame);
+        load.hear(now, [frame]);
     }
 }

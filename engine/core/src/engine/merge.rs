@@ -153,7 +153,6 @@ impl Engine {
             ahead = frames.next();
         }
         let taken = if count > 1 {
-            self.counters.taken_merged += count - 1;
             set_length(&mut merged, ip.is_v6());
             let headers = ip.frame.len() - ip.payload.len();
             let ip = IpPacket {
@@ -169,6 +168,9 @@ impl Engine {
         } else {
             self.segment(now, &ip, &segment)
         };
+        if taken.is_ok() {
+            self.counters.taken_merged += count - 1;
+        }
         self.account(now, count, taken);
         self.merged = merged;
         ahead

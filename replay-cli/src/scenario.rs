@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 pub mod bytes;
 pub mod canonical;
+pub mod catalogue;
 mod check;
+pub mod claim;
 mod decode;
 pub mod destination;
 pub mod deviation;
@@ -21,6 +23,7 @@ pub mod discover;
 pub mod engine_settings;
 pub mod expect;
 pub mod expected;
+pub mod failure;
 pub mod fault;
 pub mod flow;
 pub mod input;
@@ -29,6 +32,7 @@ pub mod list;
 pub mod load;
 mod positions;
 pub mod schema;
+pub(crate) mod twins;
 
 pub use bytes::Bytes;
 pub use destination::Destination;

@@ -3,9 +3,9 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 
-use replay::attempt::{Attempt, FlowAttempt, FlowVerdict, TryOptions, try_capture};
 use replay::packet::build::{self, TcpSpec};
 use replay::packet::{Flags, Seq};
+use replay::verdict::attempt::{Attempt, FlowAttempt, FlowVerdict, TryOptions, try_capture};
 
 const SYN: Flags = Flags::SYN;
 const ACK: Flags = Flags::ACK;

@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Stop, bug};
-use crate::diagnostic::Diagnostic;
-use crate::exit_code;
-use crate::outcome::{Failure, FailureKind, Figures, ScenarioOutcome, Verdict};
-use crate::runner::{RunOptions, Via, run_file};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::exit_code;
+use crate::base::term::Terminal;
 use crate::scenario::discover::{Discovery, Found, FoundKind, discover};
-use crate::term::Terminal;
+use crate::scenario::failure::{Failure, FailureKind};
+use crate::simulation::Figures;
+use crate::stack::Via;
+use crate::verdict::outcome::{ScenarioOutcome, Verdict};
+use crate::verdict::run::{RunOptions, run_file};
 
 mod side_by_side;
 

@@ -8,13 +8,13 @@ use clap::{Args, ValueEnum};
 use super::Stop;
 use super::arguments::{self, OtherStack, WayIn};
 use super::batch::{self, Progress};
-use crate::conformance::{Matrix, Notes, Verdict};
-use crate::diagnostic::Diagnostic;
-use crate::exit_code;
+use crate::base::diagnostic::Diagnostic;
+use crate::base::exit_code;
+use crate::base::term::Terminal;
 use crate::report::Totals;
 use crate::report::conformance::{self as report, Column};
-use crate::runner::RunOptions;
-use crate::term::Terminal;
+use crate::verdict::conformance::{Matrix, Notes, Verdict};
+use crate::verdict::run::RunOptions;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]

@@ -7,12 +7,12 @@ use clap::Args;
 
 use super::arguments::{Settings, parse_device};
 use super::{Stop, diagnostic_of};
-use crate::diagnostic::Diagnostic;
-use crate::exit_code;
-use crate::import::{ImportOptions, import};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::exit_code;
+use crate::base::term::Terminal;
+use crate::capture::import::{ImportOptions, import};
 use crate::scenario::Device;
 use crate::scenario::discover::captures_dir;
-use crate::term::Terminal;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]

@@ -1,13 +1,16 @@
 //! `replay live`: the engine on a TUN device, with real sockets for the far side.
 
+#[cfg(target_os = "linux")]
+mod tunnel;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::Stop;
-use crate::duration::{Micros, Size};
-use crate::term::Terminal;
+use crate::base::duration::{Micros, Size};
+use crate::base::term::Terminal;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
@@ -81,13 +84,13 @@ Examples:
 
 #[cfg(target_os = "linux")]
 pub(crate) fn run(args: &LiveArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
-    crate::live::run(args, terminal)
+    tunnel::run(args, terminal)
 }
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn run(_args: &LiveArgs, _terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     Err(Stop::usage(
-        crate::diagnostic::Diagnostic::new("`replay live` needs a TUN device of Linux")
+        crate::base::diagnostic::Diagnostic::new("`replay live` needs a TUN device of Linux")
             .help("run it on Linux; a phone's tunnel records with `BridgeEngineRecord` instead"),
     ))
 }

@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::Stop;
 use super::arguments::{Format, Settings, WayIn, parse_device};
-use crate::attempt::{TryOptions, try_capture};
+use crate::base::term::Terminal;
 use crate::report::attempt;
 use crate::scenario::Device;
-use crate::term::Terminal;
+use crate::verdict::attempt::{TryOptions, try_capture};
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]

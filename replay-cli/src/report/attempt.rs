@@ -6,11 +6,13 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::table::{Align, Table};
-use super::{counted, figures_line, json};
-use crate::attempt::{Attempt, DnsSeen, FlowAttempt, FlowVerdict, StreamSeen};
-use crate::exit_code;
+use super::{figures_line, json};
+use crate::base::exit_code;
+use crate::base::term::{Paint, Style, printable};
+use crate::base::wording::counted;
 use crate::scenario::Protocol;
-use crate::term::{Paint, Style, printable};
+use crate::stack::DnsSeen;
+use crate::verdict::attempt::{Attempt, FlowAttempt, FlowVerdict, StreamSeen};
 
 /// The exit code that says the worst of an attempt.
 #[must_use]
@@ -266,8 +268,8 @@ fn summary(attempt: &Attempt) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnostic::Diagnostic;
-    use crate::outcome::Figures;
+    use crate::base::diagnostic::Diagnostic;
+    use crate::simulation::Figures;
 
     fn flow(protocol: Protocol, port: u16, verdict: FlowVerdict) -> FlowAttempt {
         FlowAttempt {

@@ -9,9 +9,9 @@ use stack_protocol::Time;
 
 use super::json::SCHEMA;
 use super::table::{Align, Table};
-use crate::conformance::{Counts, Matrix, Row, Verdict, share_passed};
-use crate::runner::StackProgram;
-use crate::term::{Paint, Style};
+use crate::base::term::{Paint, Style};
+use crate::stack::StackProgram;
+use crate::verdict::conformance::{Counts, Matrix, Row, Verdict, share_passed};
 
 /// What an earlier run said of another stack, to stand beside this one's verdicts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -348,8 +348,8 @@ fn cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples;
     use super::*;
+    use crate::verdict::samples;
 
     fn matrix() -> Matrix {
         let mut outcomes = [

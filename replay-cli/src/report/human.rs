@@ -5,10 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::table::{Align, Table};
-use super::{Totals, counted, figures_line, reproduce, seconds};
-use crate::diagnostic::Diagnostic;
-use crate::outcome::{Failure, ScenarioOutcome, Verdict};
-use crate::term::{Paint, Style, printable};
+use super::{Totals, figures_line, reproduce};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::term::{Paint, Style, printable};
+use crate::base::wording::{counted, seconds};
+use crate::scenario::failure::Failure;
+use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 
 /// How a report looks and how much it says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -304,8 +306,8 @@ pub fn plain(outcome: &ScenarioOutcome, captures: Option<&Path>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples;
     use super::*;
+    use crate::verdict::samples;
 
     fn shown(outcome: &ScenarioOutcome, detail: Detail) -> String {
         let mut out = Vec::new();

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::positions::escape;
 use super::{Bytes, Deviation, DialResult, FlowSpec, Input, Protocol, Scenario, Step};
-use crate::catalogue;
-use crate::diagnostic::nearest;
+use crate::base::diagnostic::nearest;
+use crate::scenario::catalogue;
 
 mod expectations;
 mod faults;

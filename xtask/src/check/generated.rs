@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use engine::{Counters, Mark};
-use replay::conformance::Matrix;
+use replay::load::stress;
 use replay::report::conformance::{Column, markdown};
 use replay::scenario::{load, schema};
-use replay::stress;
+use replay::verdict::conformance::Matrix;
 
 use super::{files_below, shown};
 
@@ -175,7 +175,7 @@ Between any two calls these hold, and every scenario checks them after every ste
 
 /// The page of the conformance matrix, from a run of its scenarios, with the reports of other stacks kept beside it.
 fn conformance_page(root: &Path) -> Result<Generated, String> {
-    let lines = |problems: Vec<replay::diagnostic::Diagnostic>| {
+    let lines = |problems: Vec<replay::base::diagnostic::Diagnostic>| {
         problems
             .iter()
             .map(ToString::to_string)

@@ -23,7 +23,7 @@ Usage: cargo xtask COMMAND
 Commands:
   check          Look for drift: schema, scenario files, captures, documentation
   generate       Write the schema and put scenario files into their canonical form
-  instructions   Count the engine's instructions under callgrind and write docs/instructions.json;
+  instructions   Count the engine's instructions under callgrind and write docs/generated/instructions.json;
                  --check fails when one grew by more than 3 %, or a bound between two does not hold";
 
 fn main() -> ExitCode {

@@ -6,7 +6,7 @@ macro_rules! counters {
     ($([$group:literal] $($(#[doc = $doc:literal])+ $name:ident $(: $mark:ident)?,)+)+) => {
         /// What the engine has counted since it was made. All counters only grow; gauges say how things stand.
         ///
-        /// docs/COUNTERS.md lists them with their groups and marks; [`Counters::describe`] does so in code.
+        /// docs/generated/COUNTERS.md lists them with their groups and marks; [`Counters::describe`] does so in code.
         #[derive(Clone, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Counters {

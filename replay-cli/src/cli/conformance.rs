@@ -55,7 +55,7 @@ enum MatrixFormat {
     Human,
     /// One JSON object, `"schema": 1`.
     Json,
-    /// The page docs/CONFORMANCE.md.
+    /// The page docs/generated/CONFORMANCE.md.
     Markdown,
 }
 
@@ -64,8 +64,8 @@ Examples:
   replay conformance                                       every requirement
   replay conformance expectations/conformance/tcp-close    one group
   replay conformance --format json > conformance.json
-  replay conformance --format markdown --column docs/rivals/other.json
-  replay conformance --stack other --notes docs/rivals/other.notes.json --format json > docs/rivals/other.json
+  replay conformance --format markdown --column docs/generated/rivals/other.json
+  replay conformance --stack other --notes docs/generated/rivals/other.notes.json --format json > docs/generated/rivals/other.json
 
 Exit codes; of several, the worst (in the order 70, 2, 3, 6, 1, 4):
   0   every requirement passes, deviates as is known, or does not apply

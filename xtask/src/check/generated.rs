@@ -22,11 +22,11 @@ const STRESS_REPORT_SCHEMA: &str = "replay-cli/schemas/stress-report.schema.json
 const FFI: &str = "engine/ffi";
 const HEADER: &str = "include/bridge.h";
 /// Where the counters are listed.
-const COUNTERS: &str = "docs/COUNTERS.md";
+const COUNTERS: &str = "docs/generated/COUNTERS.md";
 
 /// The conformance matrix, and a folder with JSON reports of other stacks, each a column of it.
-const CONFORMANCE: &str = "docs/CONFORMANCE.md";
-const RIVALS: &str = "docs/rivals";
+const CONFORMANCE: &str = "docs/generated/CONFORMANCE.md";
+const RIVALS: &str = "docs/generated/rivals";
 
 /// What a file has, and what it should have.
 pub(crate) struct Generated {

@@ -12,6 +12,7 @@ use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 
 pub mod attempt;
 pub mod conformance;
+pub mod events;
 pub mod human;
 pub mod inspect;
 pub mod json;

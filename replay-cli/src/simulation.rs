@@ -17,6 +17,7 @@ use crate::capture::conversation::Conversations;
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::scenario::{self, Scenario};
 use crate::stack::DnsSeen;
+use crate::stack::event::Tracer;
 use crate::stack::{self, Traits, Via};
 
 pub(crate) mod device;
@@ -75,6 +76,8 @@ pub(crate) struct Way<'a> {
     pub(crate) keep_frames: bool,
     /// What of it is checked.
     pub(crate) share: Share,
+    /// Where its events go, if anywhere.
+    pub(crate) tracer: Option<&'a Tracer>,
 }
 
 impl Way<'static> {
@@ -84,6 +87,7 @@ impl Way<'static> {
         mutation: None,
         keep_frames: false,
         share: Share::All,
+        tracer: None,
     };
 }
 
@@ -209,7 +213,7 @@ pub(crate) fn open<'a>(
     way: Way<'_>,
 ) -> Result<World<'a>, (String, Diagnostic)> {
     let rules = Rules::new(scenario, folder, capture)?;
-    let engine = stack::open(way.via, &scenario.engine)
+    let engine = stack::open(way.via, &scenario.engine, way.tracer)
         .map_err(|problem| ("/engine".to_owned(), problem))?;
     let mut world = World::new(engine, rules, Faults::new(scenario), capture);
     world.resolver = Resolver::new(&scenario.dialer);

@@ -14,11 +14,14 @@ use engine::{
 use crate::base::diagnostic::Diagnostic;
 use crate::scenario::EngineSettings;
 use crate::stack::settings::config;
+use event::Tracer;
+use traced::Traced;
 
 mod child;
 mod core;
 mod driven;
 mod driver;
+pub mod event;
 mod external;
 #[expect(unsafe_code, reason = "the C ABI is called as C calls it")]
 mod ffi;
@@ -26,6 +29,7 @@ mod program;
 mod seen;
 mod served;
 pub(crate) mod settings;
+mod traced;
 
 pub use program::StackProgram;
 pub use seen::DnsSeen;
@@ -241,7 +245,22 @@ impl Via {
 }
 
 /// Starts an engine with the settings of a scenario.
-pub(crate) fn open(via: &Via, settings: &EngineSettings) -> Result<Box<dyn Stack>, Diagnostic> {
+pub(crate) fn open(
+    via: &Via,
+    settings: &EngineSettings,
+    tracer: Option<&Tracer>,
+) -> Result<Box<dyn Stack>, Diagnostic> {
+    let stack = open_untraced(via, settings)?;
+    Ok(match tracer {
+        None => stack,
+        Some(tracer) => Box::new(Traced {
+            stack,
+            tracer: tracer.clone(),
+        }),
+    })
+}
+
+fn open_untraced(via: &Via, settings: &EngineSettings) -> Result<Box<dyn Stack>, Diagnostic> {
     let config = config(settings);
     match via {
         Via::Core => core::Core::new(config)

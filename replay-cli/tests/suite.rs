@@ -6,7 +6,7 @@ use replay::scenario::discover::{FoundKind, discover};
 use replay::scenario::{Scenario, load};
 use replay::stack::Via;
 use replay::verdict::outcome::{ScenarioOutcome, Verdict};
-use replay::verdict::run::{RunOptions, run_file};
+use replay::verdict::run::{RunOptions, Tracing, run_file};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -20,7 +20,7 @@ fn run(path: &Path, via: &Via) -> Vec<ScenarioOutcome> {
         path,
         &RunOptions {
             captures: Some(repository().join("captures")),
-            trace: false,
+            trace: Tracing::Never,
             via: via.clone(),
         },
     )
@@ -143,7 +143,7 @@ fn altered_bytes_of_a_capture_are_noticed() {
     std::fs::write(folder.path().join("captures/http/get.pcapng"), bytes).expect("a file");
     let options = RunOptions {
         captures: Some(folder.path().join("captures")),
-        trace: false,
+        trace: Tracing::Never,
         via: Default::default(),
     };
     let outcomes = run_file(&repository().join("expectations/http/get.json"), &options);

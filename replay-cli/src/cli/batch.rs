@@ -12,8 +12,6 @@ use crate::base::exit_code;
 use crate::base::term::Terminal;
 use crate::scenario::discover::{Discovery, Found, FoundKind, discover};
 use crate::scenario::failure::{Failure, FailureKind};
-use crate::simulation::Figures;
-use crate::stack::Via;
 use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 use crate::verdict::run::{RunOptions, run_file};
 
@@ -163,19 +161,11 @@ fn run_one(file: &Found, run: impl FnOnce(&Path) -> Vec<ScenarioOutcome>) -> Fil
     }
 }
 
+/// The outcome of a file that was not run, by the name it was found under.
 fn without_run(file: &Found, verdict: Verdict) -> ScenarioOutcome {
     ScenarioOutcome {
         name: file.name.clone(),
-        path: file.path.clone(),
-        title: String::new(),
-        covers: Vec::new(),
-        verdict,
-        failures: Vec::new(),
-        via: Via::Core,
-        checks: 0,
-        core_only: 0,
-        figures: Figures::default(),
-        notes: Vec::new(),
+        ..ScenarioOutcome::without_run(&file.path, verdict)
     }
 }
 

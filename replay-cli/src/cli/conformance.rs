@@ -14,7 +14,7 @@ use crate::base::term::Terminal;
 use crate::report::Totals;
 use crate::report::conformance::{self as report, Column};
 use crate::verdict::conformance::{Matrix, Notes, Verdict};
-use crate::verdict::run::RunOptions;
+use crate::verdict::run::{RunOptions, Tracing};
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result
     let discovery = batch::select(&args.paths, "")?;
     let options = RunOptions {
         captures: args.captures.clone(),
-        trace: false,
+        trace: Tracing::Never,
         via: arguments::via(WayIn::Core, &args.other)?,
     };
     let mut totals = Totals::default();

@@ -18,7 +18,7 @@ use crate::report::human::{self, Detail, Look};
 use crate::report::{self, Totals};
 use crate::scenario::discover::{Found, FoundKind};
 use crate::verdict::outcome::{ScenarioOutcome, Verdict};
-use crate::verdict::run::RunOptions;
+use crate::verdict::run::{RunOptions, Tracing};
 
 mod vacuity;
 
@@ -187,7 +187,7 @@ fn list(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Result<
 fn run_all(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Result<Results, Stop> {
     let options = RunOptions {
         captures: args.captures.clone(),
-        trace: args.verbose > 1,
+        trace: Tracing::OnFailure,
         via: arguments::via(args.via, &args.other)?,
     };
     let mut results = Results::default();

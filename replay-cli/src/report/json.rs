@@ -64,6 +64,7 @@ fn scenario(outcome: &ScenarioOutcome) -> Value {
         core_only,
         figures,
         notes,
+        trace: _,
     } = outcome;
     let mut value = json!({
         "name": name,

@@ -2,10 +2,13 @@
 
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::scenario::Deviation;
+use crate::scenario::discover;
 use crate::scenario::failure::Failure;
 use crate::scenario::failure::FailureKind;
 use crate::simulation::Figures;
 use crate::stack::Via;
+use crate::stack::event::Trace;
+use std::path::Path;
 
 /// What became of one scenario.
 #[derive(Clone, Debug)]
@@ -33,6 +36,8 @@ pub struct ScenarioOutcome {
     pub figures: Figures,
     /// What the runner had to do on its own, and what it left out: one line each.
     pub notes: Vec<String>,
+    /// What crossed the engine's border, if its events were kept.
+    pub trace: Option<Trace>,
 }
 
 /// How a scenario ended.
@@ -55,6 +60,25 @@ pub enum Verdict {
 }
 
 impl ScenarioOutcome {
+    /// What there is to say of a file that was not run.
+    #[must_use]
+    pub fn without_run(path: &Path, verdict: Verdict) -> Self {
+        Self {
+            name: discover::scenario_name(path),
+            path: path.to_owned(),
+            title: String::new(),
+            covers: Vec::new(),
+            verdict,
+            failures: Vec::new(),
+            via: Via::Core,
+            checks: 0,
+            core_only: 0,
+            figures: Figures::default(),
+            notes: Vec::new(),
+            trace: None,
+        }
+    }
+
     /// Whether nothing is wrong with it that is not known and accepted.
     #[must_use]
     pub fn passed(&self) -> bool {

@@ -15,14 +15,14 @@ use crate::packet::Seq;
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::scenario::load::{self, LoadedScenario};
 use crate::scenario::twins;
-use crate::scenario::{Checksums, FlowSpec, Protocol, Scenario, discover};
+use crate::scenario::{Checksums, FlowSpec, Protocol, Scenario};
 use crate::simulation::Figures;
 use crate::simulation::mutation::Mutation;
-use crate::simulation::share::Share;
 use crate::simulation::tape::Retention;
 use crate::simulation::timeline::{self, Timeline};
 use crate::simulation::{Keeping, RunOutput, Way, finish, open, play_capture, share};
 use crate::stack::Via;
+use crate::stack::event::{Trace, Tracer};
 use crate::stack::settings::config;
 use crate::verdict::check::Check;
 use crate::verdict::outcome::{ScenarioOutcome, Verdict};
@@ -32,11 +32,26 @@ use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 pub struct RunOptions {
     /// Where captures are, if not found upward from the scenario.
     pub captures: Option<PathBuf>,
-    /// Whether every emitted and injected packet is kept as a line in the notes.
-    pub trace: bool,
+    /// Whose events are kept.
+    pub trace: Tracing,
     /// Which engine runs, and by which way in.
     pub via: Via,
 }
+
+/// Whose events are kept in [`ScenarioOutcome::trace`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tracing {
+    /// No run's.
+    #[default]
+    Never,
+    /// Those of runs that fail: a run is a function of its inputs, so it is made once more, and watched.
+    OnFailure,
+    /// Every run's.
+    Always,
+}
+
+/// Events that are kept of one run, the last ones.
+const EVENTS_KEPT: usize = 200_000;
 
 /// Loads and runs one scenario file: one outcome, or one for each IP family.
 #[must_use]
@@ -57,45 +72,45 @@ fn run_way(path: &Path, options: &RunOptions, mutation: Option<&Mutation>) -> Ve
     let way = Way {
         via: &options.via,
         mutation,
-        keep_frames: false,
-        share: Share::All,
+        ..Way::CORE
     };
     if path.extension().is_some_and(|extension| extension == "pkt") {
         return vec![crate::verdict::script::run_script(path, way)];
     }
+    let invalid = |problems| ScenarioOutcome::without_run(path, Verdict::Invalid(problems));
     let loaded = match load::load(path) {
         Ok(loaded) => loaded,
-        Err(problems) => return vec![invalid(path, problems)],
+        Err(problems) => return vec![invalid(problems)],
     };
-    match prepare(&loaded, options) {
-        Err(problems) => vec![ScenarioOutcome {
-            title: loaded.scenario.title.clone(),
-            ..invalid(path, problems)
-        }],
-        Ok(prepared) => {
-            let families = &loaded.scenario.input.families;
-            if families.is_empty() {
-                return vec![run_one(
-                    &loaded,
-                    &loaded.scenario,
-                    &prepared,
-                    String::new(),
-                    way,
-                )];
-            }
-            // A twin is told by its name; a scenario of one family needs no telling.
-            let twins = families.len() > 1;
-            let twin = |family: &u8| {
-                let scenario = twins::in_family(&loaded.scenario, *family);
-                let suffix = if twins {
-                    format!(" (ipv{family})")
-                } else {
-                    String::new()
-                };
-                run_one(&loaded, &scenario, &prepared, suffix, way)
-            };
-            families.iter().map(twin).collect()
+    let prepared = match prepare(&loaded, options) {
+        Ok(prepared) => prepared,
+        Err(problems) => {
+            return vec![ScenarioOutcome {
+                title: loaded.scenario.title.clone(),
+                ..invalid(problems)
+            }];
         }
+    };
+    let case = |scenario: &Scenario, suffix: &str| {
+        let case = Case {
+            loaded: &loaded,
+            scenario,
+            prepared: &prepared,
+            isns: timeline::isns(scenario, &prepared.lines),
+        };
+        case.judge(suffix, way, options.trace)
+    };
+    match loaded.scenario.input.families.as_slice() {
+        [] => vec![case(&loaded.scenario, "")],
+        // A scenario of one family needs no suffix.
+        [only] => vec![case(&twins::in_family(&loaded.scenario, *only), "")],
+        families => families
+            .iter()
+            .map(|family| {
+                let twin = twins::in_family(&loaded.scenario, *family);
+                case(&twin, &format!(" (ipv{family})"))
+            })
+            .collect(),
     }
 }
 
@@ -237,152 +252,185 @@ fn read_options(scenario: &Scenario) -> ReadOptions {
     }
 }
 
-fn run_one(
-    loaded: &LoadedScenario,
-    scenario: &Scenario,
-    prepared: &Prepared,
-    suffix: String,
-    way: Way<'_>,
-) -> ScenarioOutcome {
-    let isns = timeline::isns(scenario, &prepared.lines);
-    let mut outcome = ScenarioOutcome {
-        name: format!("{}{suffix}", loaded.name),
-        path: loaded.path.clone(),
-        title: scenario.title.clone(),
-        covers: scenario.covers.clone(),
-        verdict: Verdict::Pass,
-        failures: Vec::new(),
-        via: way.via.clone(),
-        checks: 0,
-        core_only: 0,
-        figures: Figures::default(),
-        notes: Vec::new(),
-    };
-    let lacks = needs::of_scenario(scenario, &prepared.lines, way.via);
-    if !lacks.is_empty() {
-        let place = |(pointer, lack): (String, Diagnostic)| loaded.diagnostic(&pointer, lack.what);
-        outcome.verdict = Verdict::NotApplicable(lacks.into_iter().map(place).collect());
-        return outcome;
+/// One scenario of a file, in one family.
+struct Case<'a> {
+    loaded: &'a LoadedScenario,
+    scenario: &'a Scenario,
+    prepared: &'a Prepared,
+    isns: BTreeMap<FlowKey, Seq>,
+}
+
+/// The runs of a case.
+struct Runs {
+    /// The one that is judged.
+    run: RunOutput,
+    /// The one that must give the same.
+    again: Option<RunOutput>,
+    /// A run through the core, for one by another way in.
+    core: Option<RunOutput>,
+}
+
+impl Case<'_> {
+    /// Runs the case and holds what came out against what is expected.
+    fn judge(&self, suffix: &str, way: Way<'_>, trace: Tracing) -> ScenarioOutcome {
+        let mut outcome = ScenarioOutcome {
+            name: format!("{}{suffix}", self.loaded.name),
+            title: self.scenario.title.clone(),
+            covers: self.scenario.covers.clone(),
+            via: way.via.clone(),
+            ..ScenarioOutcome::without_run(&self.loaded.path, Verdict::Pass)
+        };
+        let lacks = needs::of_scenario(self.scenario, &self.prepared.lines, way.via);
+        if !lacks.is_empty() {
+            let place =
+                |(pointer, lack): (String, Diagnostic)| self.loaded.diagnostic(&pointer, lack.what);
+            outcome.verdict = Verdict::NotApplicable(lacks.into_iter().map(place).collect());
+            return outcome;
+        }
+        match self.runs(way) {
+            Ok(runs) => self.compare(&mut outcome, &runs, way),
+            Err(verdict) => outcome.verdict = verdict,
+        }
+        let ran = !matches!(
+            outcome.verdict,
+            Verdict::Invalid(_) | Verdict::NotApplicable(_) | Verdict::Left(_)
+        );
+        if way.mutation.is_none()
+            && ran
+            && (trace == Tracing::Always || (trace == Tracing::OnFailure && !outcome.passed()))
+        {
+            outcome.trace = Some(self.trace(way));
+        }
+        outcome
     }
-    let real = way
-        .via
-        .stack()
-        .is_some_and(|stack| stack.hello.time == Time::Real);
-    let compared = matches!(way.via, Via::Driver | Via::Ffi);
-    // What a mutation changes must be there.
-    let streams = if way.mutation.is_some() {
-        Retention::All
-    } else {
-        Retention::Hash
-    };
-    let one = |way, streams| play(loaded, scenario, prepared, &isns, way, streams);
-    let reference = (compared || real).then(|| one(Way::CORE, streams));
-    if let Some(Ok(core)) = &reference
-        && let Some(left) = needs::too_long(core, way.via)
-    {
-        outcome.verdict = left;
-        return outcome;
-    }
-    // A changed run is held against the unchanged one, not against itself.
-    let again = way.mutation.is_none()
-        && way
-            .via
-            .stack()
-            .is_none_or(|stack| stack.hello.deterministic);
-    let large = prepared
-        .capture
-        .as_ref()
-        .is_some_and(|capture| capture.usable > SIDE_BY_SIDE);
-    let runs = if again {
-        let halves = *way.via == Via::Core;
-        let runs = share::twice(large, halves, |nth, share| {
-            let way = Way { share, ..way };
-            one(way, if nth == 0 { streams } else { Retention::Count })
-        });
-        runs.map(|(first, second)| (first, Some(second)))
-    } else {
-        one(way, streams).map(|mut only| {
-            if let Some(mutation) = way.mutation {
-                mutation.apply(&mut only);
-            }
+
+    /// Makes the runs that the way in asks for. An error is the verdict there is without them.
+    fn runs(&self, way: Way<'_>) -> Result<Runs, Verdict> {
+        let invalid = |problem| Verdict::Invalid(vec![problem]);
+        let stack = way.via.stack();
+        let real = stack.is_some_and(|stack| stack.hello.time == Time::Real);
+        // What a mutation changes must be there.
+        let streams = if way.mutation.is_some() {
+            Retention::All
+        } else {
+            Retention::Hash
+        };
+        let compared = matches!(way.via, Via::Driver | Via::Ffi);
+        let core = (compared || real).then(|| self.play(Way::CORE, streams));
+        if let Some(Ok(core)) = &core
+            && let Some(left) = needs::too_long(core, way.via)
+        {
+            return Err(left);
+        }
+        let (run, again) = if let Some(mutation) = way.mutation {
+            // A changed run is held against the unchanged one, not against itself.
+            let mut only = self.play(way, streams).map_err(invalid)?;
+            mutation.apply(&mut only);
             (only, None)
-        })
-    };
-    let (run, other) = match runs {
-        Ok(runs) => runs,
-        Err(problem) => {
-            outcome.verdict = Verdict::Invalid(vec![problem]);
-            return outcome;
-        }
-    };
-    outcome.figures = run.figures;
-    // Every frame was held against the invariants.
-    outcome.checks = run.figures.frames_out + run.line_checks + 1;
-    outcome.failures.clone_from(&run.failures);
-    let verdicts = Check {
-        scenario,
-        loaded,
-        run: &run,
-        isns: &isns,
-        traits: run.traits,
-        verdicts: Default::default(),
-        dials: Default::default(),
+        } else if stack.is_some_and(|stack| !stack.hello.deterministic) {
+            (self.play(way, streams).map_err(invalid)?, None)
+        } else {
+            let capture = self.prepared.capture.as_ref();
+            let large = capture.is_some_and(|capture| capture.usable > SIDE_BY_SIDE);
+            let halves = *way.via == Via::Core;
+            let (first, second) = share::twice(large, halves, |nth, share| {
+                let way = Way { share, ..way };
+                self.play(way, if nth == 0 { streams } else { Retention::Count })
+            })
+            .map_err(invalid)?;
+            (first, Some(second))
+        };
+        // In real time a run through the core says how long it takes, and nothing else.
+        let core = core.transpose().map_err(invalid)?.filter(|_| !real);
+        Ok(Runs { run, again, core })
     }
-    .all();
-    outcome.checks += verdicts.checks;
-    outcome.core_only = run.untimed_lines + verdicts.core_only;
-    outcome.failures.extend(verdicts.failures);
-    match &reference {
-        None => {}
-        Some(Err(problem)) => {
-            outcome.verdict = Verdict::Invalid(vec![problem.clone()]);
-            return outcome;
+
+    /// Holds the runs against the expectations and against each other.
+    fn compare(&self, outcome: &mut ScenarioOutcome, runs: &Runs, way: Way<'_>) {
+        let run = &runs.run;
+        let verdicts = Check {
+            scenario: self.scenario,
+            loaded: self.loaded,
+            run,
+            isns: &self.isns,
+            traits: run.traits,
+            verdicts: Default::default(),
+            dials: Default::default(),
         }
-        Some(Ok(_)) if real => {}
-        Some(Ok(core)) => {
-            let (failures, checks) = versus::differences(core, &run);
+        .all();
+        outcome.figures = run.figures;
+        // Every frame was held against the invariants.
+        outcome.checks = run.figures.frames_out + run.line_checks + 1 + verdicts.checks;
+        outcome.core_only = run.untimed_lines + verdicts.core_only;
+        outcome.failures.clone_from(&run.failures);
+        outcome.failures.extend(verdicts.failures);
+        if let Some(core) = &runs.core {
+            let (failures, checks) = versus::differences(core, run);
             outcome.failures.extend(failures);
             outcome.checks += checks;
         }
+        outcome
+            .failures
+            .sort_by_key(|failure| failure.at_us.unwrap_or(u64::MAX));
+        let Figures {
+            synthetic,
+            left_out,
+            ..
+        } = run.figures;
+        for (count, what) in [
+            (
+                synthetic,
+                "frame(s) made up as the device would have sent them",
+            ),
+            (left_out, "recorded retransmission(s) not needed"),
+        ] {
+            if count > 0 {
+                outcome.notes.push(format!("{count} {what}"));
+            }
+        }
+        outcome.notes.extend(run.remarks.clone());
+        // What another stack is known to do is not written in the scenario.
+        let deviation = self.scenario.deviation.as_ref();
+        let deviation = deviation.filter(|_| way.via.stack().is_none());
+        let place = deviation.map(|_| self.loaded.place("/deviation"));
+        outcome.judge(deviation, place);
+        if let Some(again) = &runs.again
+            && let Some(index) = run.digest.difference(&again.digest)
+        {
+            outcome.verdict = Verdict::Nondeterministic;
+            let what = format!(
+                "two runs differ from output {index} on; the first gave {} outputs, the second {}",
+                run.digest.outputs(),
+                again.digest.outputs()
+            );
+            let failure = timeline::failure_at(FailureKind::Nondeterminism, what, None);
+            outcome.failures.insert(0, failure);
+        }
     }
-    outcome
-        .failures
-        .sort_by_key(|failure| failure.at_us.unwrap_or(u64::MAX));
-    if run.figures.synthetic > 0 {
-        outcome.notes.push(format!(
-            "{} frame(s) made up as the device would have sent them",
-            run.figures.synthetic
-        ));
+
+    /// The events of one more run.
+    fn trace(&self, way: Way<'_>) -> Trace {
+        let tracer = Tracer::last(EVENTS_KEPT);
+        let way = Way {
+            tracer: Some(&tracer),
+            ..way
+        };
+        // It was run before: what it may say has been said.
+        let _ = self.play(way, Retention::Count);
+        let named = self.scenario.flows.iter();
+        tracer.take(named.map(|(name, spec)| (name.to_owned(), *spec)).collect())
     }
-    if run.figures.left_out > 0 {
-        outcome.notes.push(format!(
-            "{} recorded retransmission(s) not needed",
-            run.figures.left_out
-        ));
+
+    fn play(&self, way: Way<'_>, streams: Retention) -> Result<RunOutput, Diagnostic> {
+        play(
+            self.loaded,
+            self.scenario,
+            self.prepared,
+            &self.isns,
+            way,
+            streams,
+        )
     }
-    outcome.notes.extend(run.remarks.clone());
-    // What another stack is known to do is not written in the scenario.
-    let deviation = scenario
-        .deviation
-        .as_ref()
-        .filter(|_| way.via.stack().is_none());
-    let place = deviation.map(|_| loaded.place("/deviation"));
-    outcome.judge(deviation, place);
-    if let Some(other) = other
-        && let Some(index) = run.digest.difference(&other.digest)
-    {
-        outcome.verdict = Verdict::Nondeterministic;
-        let what = format!(
-            "two runs differ from output {index} on; the first gave {} outputs, the second {}",
-            run.digest.outputs(),
-            other.digest.outputs()
-        );
-        outcome.failures.insert(
-            0,
-            timeline::failure_at(FailureKind::Nondeterminism, what, None),
-        );
-    }
-    outcome
 }
 
 pub(crate) fn play(
@@ -450,22 +498,6 @@ pub(crate) fn play(
             }),
     );
     Ok(output)
-}
-
-fn invalid(path: &Path, problems: Vec<Diagnostic>) -> ScenarioOutcome {
-    ScenarioOutcome {
-        name: discover::scenario_name(path),
-        path: path.to_owned(),
-        title: String::new(),
-        covers: Vec::new(),
-        verdict: Verdict::Invalid(problems),
-        failures: Vec::new(),
-        via: Via::Core,
-        checks: 0,
-        core_only: 0,
-        figures: Figures::default(),
-        notes: Vec::new(),
-    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ fn outcome(name: &str, title: &str, verdict: Verdict) -> ScenarioOutcome {
             steps: 20,
         },
         notes: Vec::new(),
+        trace: None,
     }
 }
 

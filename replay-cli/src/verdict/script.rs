@@ -41,6 +41,7 @@ pub(crate) fn run_script(path: &Path, way: Way<'_>) -> ScenarioOutcome {
         core_only: 0,
         figures: Figures::default(),
         notes: Vec::new(),
+        trace: None,
     };
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,

@@ -11,7 +11,7 @@ use crate::cli::{Stop, batch};
 use crate::report;
 use crate::scenario::discover::{Found, FoundKind};
 use crate::stack::Via;
-use crate::verdict::run::RunOptions;
+use crate::verdict::run::{RunOptions, Tracing};
 use crate::verdict::vacuity::{Tried, Vacuous, try_file};
 
 pub(super) fn run(
@@ -21,7 +21,7 @@ pub(super) fn run(
 ) -> Result<u8, Stop> {
     let options = RunOptions {
         captures: args.captures.clone(),
-        trace: false,
+        trace: Tracing::Never,
         via: Via::Core,
     };
     let mut all = Tried::default();

@@ -13,6 +13,7 @@ use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 pub mod attempt;
 pub mod conformance;
 pub mod events;
+pub mod github;
 pub mod human;
 pub mod inspect;
 pub mod json;

@@ -140,7 +140,7 @@ impl Engine {
             identifications: Identifications::new(
                 u32::try_from(config.seed & 0xffff_ffff).unwrap_or(1),
             ),
-            errors: Errors::new(RateLimit::default()),
+            errors: Errors::new(RateLimit::default(), config.mtu),
             scratch: Vec::new(),
             merged: Vec::new(),
             aside: Vec::new(),

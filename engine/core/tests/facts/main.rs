@@ -23,6 +23,7 @@ mod malformed;
 mod rows;
 mod smoltcp_guards;
 mod streams;
+mod mtu;
 mod timers;
 mod tombstones;
 mod udp;

@@ -307,6 +307,9 @@ impl Engine {
         live.last_activity = now;
         live.budget_used = 0;
         self.mark_dirty(flow.slot);
+        if !live.awaits_progress() {
+            live.progress = now;
+        }
         true
     }
 

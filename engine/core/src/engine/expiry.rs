@@ -101,8 +101,12 @@ impl Engine {
         };
         if let Phase::Live(live) = &mut tcp.phase
             && live.progress.plus(limit) <= now
+            && live.awaits_progress()
+            && !live.forgiven
         {
             let left = limit.saturating_sub(AFTER_SLEEP);
+            // Once: a host that sleeps again and again would keep a dead flow.
+            live.forgiven = true;
             let left = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
             live.progress = Micros(now.0.saturating_sub(left));
             live.last_activity = now;

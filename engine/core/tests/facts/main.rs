@@ -12,6 +12,7 @@ mod dns;
 mod endings;
 mod fragments;
 mod half_close;
+mod fins;
 mod handles;
 mod handshake;
 mod icmp;

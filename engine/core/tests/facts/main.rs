@@ -6,6 +6,8 @@ mod support;
 mod admission;
 mod backpressure;
 mod challenges;
+mod clock;
+mod config;
 mod counters;
 mod determinism;
 mod dns;

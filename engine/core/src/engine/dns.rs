@@ -189,7 +189,7 @@ impl Engine {
         query: QueryId,
         resolution: Resolution,
     ) -> Result<(), Misuse> {
-        self.enter(now);
+        let now = self.enter(now);
         let pending = self.pending.take(query).ok_or(Misuse::StaleQuery)?;
         let (rcode, addresses, ttl) = match resolution {
             Resolution::Addresses { mut addresses, ttl } => {
@@ -307,6 +307,9 @@ impl Engine {
             );
             return false;
         }
+        if !live.awaits_progress() {
+            live.progress = now;
+        }
         let taken = live.socket.send(bytes);
         live.enqueued = live
             .enqueued
@@ -314,9 +317,6 @@ impl Engine {
         live.last_activity = now;
         live.budget_used = 0;
         self.mark_dirty(flow.slot);
-        if !live.awaits_progress() {
-            live.progress = now;
-        }
         true
     }
 
@@ -324,7 +324,8 @@ impl Engine {
         self.flows.get(flow).is_some_and(|flow| flow.local)
     }
 
-    /// Acts upon what a host would be told of an intercepted connection; every other event is handed back.
+    /// Acts upon what a host would be told of an intercepted connection, and passes over queries that are over by now;
+    /// every other event is handed back.
     pub(super) fn answer_event(&mut self, now: Micros, event: Event) -> Option<Event> {
         match event {
             // A flow that has ended since is no longer found.
@@ -350,7 +351,7 @@ impl Engine {
             && live.remote_end.is_none()
             && !self.pending.has_any_of(flow)
         {
-            let _ = self.remote_closed(now, flow, RemoteEnd::Eof);
+            let _ = self.end_remote(now, flow, RemoteEnd::Eof);
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod destination;
 pub mod deviation;
 pub mod dialer;
 pub mod discover;
+pub(crate) mod engine_config;
 pub mod engine_settings;
 pub mod expect;
 pub mod expected;

@@ -13,7 +13,7 @@ use engine::{
 
 use crate::base::diagnostic::Diagnostic;
 use crate::scenario::EngineSettings;
-use crate::stack::settings::config;
+use crate::scenario::engine_config::config;
 use event::Tracer;
 use traced::Traced;
 
@@ -28,7 +28,6 @@ mod ffi;
 mod program;
 mod seen;
 mod served;
-pub(crate) mod settings;
 mod traced;
 
 pub use program::StackProgram;

@@ -8,9 +8,9 @@ use engine::{DialResult, FlowId, Micros, PathChange, Proto, QueryId, RemoteEnd, 
 use stack_protocol::{self as protocol, Ability, Garbage, Hello, Reply, Request, Settings};
 
 use super::{Stack, core};
+use crate::scenario::engine_config::config;
 use crate::stack::EPOCH_US;
 use crate::stack::Seen;
-use crate::stack::settings::config;
 
 /// Runs the engine behind the protocol until its input ends.
 ///

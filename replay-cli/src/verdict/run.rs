@@ -12,6 +12,7 @@ use crate::base::threads::SIDE_BY_SIDE;
 use crate::capture::conversation::{Conversation, Conversations, ReadOptions};
 use crate::notation::{Action, Line};
 use crate::packet::Seq;
+use crate::scenario::engine_config::config;
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::scenario::load::{self, LoadedScenario};
 use crate::scenario::twins;
@@ -23,7 +24,6 @@ use crate::simulation::timeline::{self, Timeline};
 use crate::simulation::{Keeping, RunOutput, Way, finish, open, play_capture, share};
 use crate::stack::Via;
 use crate::stack::event::{Trace, Tracer};
-use crate::stack::settings::config;
 use crate::verdict::check::Check;
 use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 

@@ -6,7 +6,7 @@ use engine_driver::Limits;
 use super::{Side, Stress, TcpGroup};
 use crate::load::{self, DatagramPlan, Device, FlowPlan};
 use crate::scenario::Preset;
-use crate::stack::settings;
+use crate::scenario::engine_config as settings;
 
 /// The device's clock when a load begins.
 pub(crate) const EPOCH: u64 = 1_000_000;

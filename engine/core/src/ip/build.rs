@@ -1,12 +1,12 @@
 //! Writes the packets the engine makes itself: UDP datagrams and TCP control segments.
 //!
 //! Every packet goes straight into the [`FrameBatch`]; headers are small arrays on the
-//! stack and payloads are copied once. ICMP messages are in [`icmp`](crate::icmp), splitting
-//! at the MTU is in [`fragment`](crate::fragment).
+//! stack and payloads are copied once. ICMP messages are in [`icmp`](crate::ip::icmp), splitting
+//! at the MTU is in [`fragment`](crate::ip::fragment).
 
-use crate::batch::FrameBatch;
-use crate::checksum::{self, Sum};
-use crate::fragment::{self, Identifications};
+use crate::api::batch::FrameBatch;
+use crate::ip::checksum::{self, Sum};
+use crate::ip::fragment::{self, Identifications};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Protocol numbers as IPv4's protocol and IPv6's next header field carry them.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::build::udp;
+use crate::ip::build::udp;
 use etherparse::{Icmpv4Type, Icmpv6Type, PacketHeaders, TransportHeader};
 use proptest::prelude::*;
 use std::net::{Ipv4Addr, Ipv6Addr};

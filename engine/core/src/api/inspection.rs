@@ -4,11 +4,11 @@ use core::fmt;
 use core::time::Duration;
 use std::net::SocketAddr;
 
-use crate::json::Object;
-use crate::key::{FlowKey, Proto};
-use crate::table::FlowId;
-use crate::time::Micros;
-use crate::timer::TimerName;
+use crate::api::json::Object;
+use crate::api::time::Micros;
+use crate::flow::key::{FlowKey, Proto};
+use crate::flow::table::FlowId;
+use crate::flow::timer::TimerName;
 
 /// All flows at one instant, in the order of their handles' slots.
 #[derive(Clone, Debug, PartialEq, Eq)]

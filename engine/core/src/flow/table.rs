@@ -4,10 +4,10 @@ use core::fmt;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::hash::FoldState;
-use crate::key::{FlowKey, PackedKey, Proto};
+use crate::api::time::Micros;
+use crate::flow::hash::FoldState;
+use crate::flow::key::{FlowKey, PackedKey, Proto};
 use crate::tcp::TcpFlow;
-use crate::time::Micros;
 use crate::udp::UdpFlow;
 
 /// A flow's handle. It carries a generation: once the flow has ended, it is an error, never another flow.

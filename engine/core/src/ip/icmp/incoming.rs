@@ -2,12 +2,12 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use crate::build::{Addresses, IPV4_HEADER_LEN, IPV6_HEADER_LEN, protocol};
-use crate::checksum;
-use crate::fragment::{HeaderChain, Link};
-use crate::key::{FlowKey, Proto};
-use crate::packet::IpPacket;
-use crate::seq::Seq;
+use crate::flow::key::{FlowKey, Proto};
+use crate::ip::build::{Addresses, IPV4_HEADER_LEN, IPV6_HEADER_LEN, protocol};
+use crate::ip::checksum;
+use crate::ip::fragment::{HeaderChain, Link};
+use crate::ip::packet::IpPacket;
+use crate::tcp::seq::Seq;
 
 use super::HEADER_LEN;
 

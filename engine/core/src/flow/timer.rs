@@ -3,8 +3,8 @@
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::table::FlowId;
-use crate::time::Micros;
+use crate::api::time::Micros;
+use crate::flow::table::FlowId;
 
 /// Who asked to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -71,7 +71,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::key::{FlowKey, PackedKey, Proto};
+    use crate::flow::key::{FlowKey, PackedKey, Proto};
 
     /// A scan from one device: every address of a network, every port of a range.
     fn scan() -> Vec<PackedKey> {

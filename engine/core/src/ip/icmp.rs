@@ -3,11 +3,11 @@
 //! An error quotes the offending packet as it came, byte for byte (RFC 1122 section 3.2.2,
 //! RFC 4443 section 2.4): the device's kernel finds its socket by the quote.
 
-use crate::batch::FrameBatch;
-use crate::build::{Addresses, IPV4_HEADER_LEN, IPV6_HEADER_LEN, Unsendable, protocol, whole};
-use crate::checksum::{self, Sum};
-use crate::fragment::{self, HeaderChain, Identifications, Link};
-use crate::time::Micros;
+use crate::api::batch::FrameBatch;
+use crate::api::time::Micros;
+use crate::ip::build::{Addresses, IPV4_HEADER_LEN, IPV6_HEADER_LEN, Unsendable, protocol, whole};
+use crate::ip::checksum::{self, Sum};
+use crate::ip::fragment::{self, HeaderChain, Identifications, Link};
 use core::net::IpAddr;
 
 pub(crate) mod incoming;

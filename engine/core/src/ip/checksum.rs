@@ -4,7 +4,7 @@
 //! 64-bit words read little-endian are added up with their carries put back in,
 //! and only the end folds the sum to 16 bits and swaps it to network order.
 
-use crate::build::Addresses;
+use crate::ip::build::Addresses;
 
 /// A checksum under construction; parts may be added in any pieces, odd lengths included.
 #[derive(Clone, Copy, Default)]

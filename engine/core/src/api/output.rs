@@ -3,11 +3,11 @@
 use core::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::batch::Frames;
+use crate::api::batch::Frames;
+use crate::api::log::LogRecord;
 use crate::dns::{DnsRecord, QueryId, QueryKind};
-use crate::key::FlowKey;
-use crate::log::LogRecord;
-use crate::table::FlowId;
+use crate::flow::key::FlowKey;
+use crate::flow::table::FlowId;
 
 /// One thing the host must act upon. Slices are lent until the next call on the engine.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 //! The engine fragments only what it cannot cut itself: UDP datagrams of the far side and
 //! echo replies longer than the device's MTU. TCP never needs it.
 
-use crate::batch::FrameBatch;
-use crate::build::{
+use crate::api::batch::FrameBatch;
+use crate::ip::build::{
     Addresses, IPV4_HEADER_LEN, IPV6_HEADER_LEN, Unsendable, ip_header, push, whole,
 };
 
@@ -317,7 +317,7 @@ fn section(bytes: &[u8], start: usize, end: usize) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::build::{protocol, udp};
+    use crate::ip::build::{protocol, udp};
     use etherparse::defrag::IpDefragPool;
     use etherparse::{SlicedPacket, TransportSlice};
     use proptest::prelude::*;

@@ -4,11 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::{Ipv4Slice, Ipv6HeaderSlice, UdpSlice};
 
-use crate::build::{Addresses, IPV4_HEADER_LEN, protocol};
-use crate::checksum;
-use crate::drop_reason::DropReason;
-use crate::extension::{self, Fault};
-use crate::seq::Seq;
+use crate::api::drop_reason::DropReason;
+use crate::ip::build::{Addresses, IPV4_HEADER_LEN, protocol};
+use crate::ip::checksum;
+use crate::ip::extension::{self, Fault};
+use crate::tcp::seq::Seq;
 
 /// Length of the IPv6 base header.
 const BASE_LEN_V6: usize = 40;

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use siphasher::sip::SipHasher13;
 
-use crate::time::Micros;
+use crate::api::time::Micros;
 
 /// How much a line matters. A sink at a level gets that level and those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

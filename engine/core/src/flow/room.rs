@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::time::Micros;
+use crate::api::time::Micros;
 
 /// What a TCP flow costs while its dial is pending, octets: its place in the tables and the held SYN.
 pub(crate) const PENDING: usize = 1024;

@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
+use crate::api::log::{LogLevel, LogMask};
 use crate::dns::RESOLVE_TIMEOUT;
-use crate::log::{LogLevel, LogMask};
-use crate::room;
+use crate::flow::room;
 
 mod named;
 

@@ -1,6 +1,6 @@
 //! Counters: plain numbers, read at any time, never reset while the engine lives.
 
-use crate::drop_reason::DropReason;
+use crate::api::drop_reason::DropReason;
 
 macro_rules! counters {
     ($([$group:literal] $($(#[doc = $doc:literal])+ $name:ident $(: $mark:ident)?,)+)+) => {

@@ -5,9 +5,9 @@
 //!          first only     skip, drop, report    left: 0     stops the walk, unless the fragment is a whole datagram
 //! ```
 
-use crate::drop_reason::DropReason;
-use crate::fragment::{HeaderChain, Link};
-use crate::icmp::Problem;
+use crate::api::drop_reason::DropReason;
+use crate::ip::fragment::{HeaderChain, Link};
+use crate::ip::icmp::Problem;
 
 /// Extension headers of one packet. Each kind once, destination options twice, is five (RFC 8200 section 4.1).
 const MAX_HEADERS: usize = 8;

@@ -2,9 +2,9 @@
 
 use core::fmt::Write as _;
 
-use crate::counters::{Counters, Mark};
-use crate::drop_reason::DropReason;
-use crate::json::Object;
+use crate::api::counters::{Counters, Mark};
+use crate::api::drop_reason::DropReason;
+use crate::api::json::Object;
 
 /// In front of every metric's name.
 const PREFIX: &str = "engine_";

@@ -1,10 +1,10 @@
 mod limits;
 
 use super::*;
-use crate::batch::FrameBatch;
-use crate::build::{protocol, udp};
-use crate::checksum;
-use crate::fragment::{Identifications, emit};
+use crate::api::batch::FrameBatch;
+use crate::ip::build::{protocol, udp};
+use crate::ip::checksum;
+use crate::ip::fragment::{Identifications, emit};
 use std::net::SocketAddr;
 
 const NOW: Micros = Micros::from_secs(1);

@@ -16,7 +16,7 @@ fn a_datagram_that_fits_is_one_packet_with_dont_fragment_set() {
         panic!("not IPv4")
     };
     assert!(ip.dont_fragment);
-    assert_eq!(ip.time_to_live, crate::batch::HOP_LIMIT);
+    assert_eq!(ip.time_to_live, crate::api::batch::HOP_LIMIT);
     assert_eq!(packet.payload.slice(), b"hello");
 }
 

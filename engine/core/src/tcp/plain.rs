@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use crate::build::Addresses;
-use crate::checksum;
-use crate::packet::{IpPacket, Segment};
-use crate::seq::Seq;
+use crate::ip::build::Addresses;
+use crate::ip::checksum;
+use crate::ip::packet::{IpPacket, Segment};
+use crate::tcp::seq::Seq;
 
 /// What is left of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

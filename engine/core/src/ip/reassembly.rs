@@ -15,10 +15,10 @@
 
 mod datagram;
 
-use crate::build::{Addresses, IPV6_HEADER_LEN};
-use crate::fragment::{FRAGMENT_HEADER_LEN, FragmentInfo, HeaderChain, Link};
-use crate::icmp::Problem;
-use crate::time::Micros;
+use crate::api::time::Micros;
+use crate::ip::build::{Addresses, IPV6_HEADER_LEN};
+use crate::ip::fragment::{FRAGMENT_HEADER_LEN, FragmentInfo, HeaderChain, Link};
+use crate::ip::icmp::Problem;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 use datagram::{Datagram, rebuild};
@@ -490,7 +490,7 @@ impl<'a> Fragment<'a> {
 /// IPv4 has no such rule: eight bytes are a legal first fragment (RFC 791 section 3.2), and
 /// nothing looks at ports before the datagram is whole.
 fn check_header_chain(payload: &[u8], info: &FragmentInfo) -> Result<(), Refusal> {
-    use crate::build::protocol::{ICMPV6, TCP, UDP};
+    use crate::ip::build::protocol::{ICMPV6, TCP, UDP};
     /// RFC 8200 section 4.7.
     const NO_NEXT_HEADER: u8 = 59;
 

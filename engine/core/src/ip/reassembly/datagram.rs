@@ -1,19 +1,19 @@
 //! One datagram under reassembly: which pieces arrived, and their bytes.
 
 use super::{Fragment, Key, Refusal};
-use crate::build::{IPV4_HEADER_LEN, IPV6_HEADER_LEN};
-use crate::checksum::Sum;
-use crate::fragment::FRAGMENT_HEADER_LEN;
-use crate::time::Micros;
+use crate::api::time::Micros;
+use crate::ip::build::{IPV4_HEADER_LEN, IPV6_HEADER_LEN};
+use crate::ip::checksum::Sum;
+use crate::ip::fragment::FRAGMENT_HEADER_LEN;
 
 /// A datagram of which fragments are missing, or one that was condemned.
 ///
 /// Pieces are stored in the order they arrived, so that a far offset costs no more memory
 /// than a near one; the index over them is ordered by offset.
 #[derive(Debug)]
-pub(super) struct Datagram {
-    pub(super) key: Key,
-    pub(super) deadline: Micros,
+pub(crate) struct Datagram {
+    pub(crate) key: Key,
+    pub(crate) deadline: Micros,
     /// Ordered by offset; no two overlap.
     pieces: Vec<Piece>,
     /// The pieces' payloads and the first fragment's headers, as they arrived.
@@ -43,12 +43,12 @@ struct Piece {
 impl Datagram {
     /// What a datagram is charged for itself: its size twice, since the list of datagrams
     /// grows by doubling, and the smallest index.
-    pub(super) const OVERHEAD: usize = 512;
+    pub(crate) const OVERHEAD: usize = 512;
     /// What each piece is charged besides its bytes: its index entry, and as much again
     /// since the index grows by doubling.
     const PIECE: usize = 2 * size_of::<Piece>();
 
-    pub(super) const fn new(key: Key, deadline: Micros) -> Self {
+    pub(crate) const fn new(key: Key, deadline: Micros) -> Self {
         Self {
             key,
             deadline,
@@ -63,16 +63,16 @@ impl Datagram {
     }
 
     /// Bytes of memory to answer for.
-    pub(super) const fn charge(&self) -> usize {
+    pub(crate) const fn charge(&self) -> usize {
         Self::OVERHEAD + self.room + self.pieces.len() * Self::PIECE
     }
 
-    pub(super) const fn is_condemned(&self) -> bool {
+    pub(crate) const fn is_condemned(&self) -> bool {
         self.condemned
     }
 
     /// Frees everything and refuses all further fragments; says how much that freed.
-    pub(super) fn condemn(&mut self) -> usize {
+    pub(crate) fn condemn(&mut self) -> usize {
         let before = self.charge();
         let condemned = Self::new(self.key, self.deadline);
         *self = Self {
@@ -83,7 +83,7 @@ impl Datagram {
     }
 
     /// Whether the fragment fits what arrived before.
-    pub(super) fn admits(&self, fragment: &Fragment<'_>, limit: usize) -> Result<(), Refusal> {
+    pub(crate) fn admits(&self, fragment: &Fragment<'_>, limit: usize) -> Result<(), Refusal> {
         if self.condemned {
             return Err(Refusal::Condemned);
         }
@@ -136,12 +136,12 @@ impl Datagram {
     }
 
     /// By how much storing the fragment raises the charge.
-    pub(super) fn growth(&self, fragment: &Fragment<'_>) -> usize {
+    pub(crate) fn growth(&self, fragment: &Fragment<'_>) -> usize {
         Self::PIECE + self.room_with(fragment) - self.room
     }
 
     /// Stores a fragment that was admitted; says by how much the charge rose.
-    pub(super) fn store(&mut self, fragment: &Fragment<'_>) -> usize {
+    pub(crate) fn store(&mut self, fragment: &Fragment<'_>) -> usize {
         let before = self.charge();
         self.room = self.room_with(fragment);
         let more = self.room.saturating_sub(self.bytes.len());
@@ -182,12 +182,12 @@ impl Datagram {
     }
 
     /// Whether no byte is missing; pieces do not overlap, so counting them is enough.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.total == Some(self.received)
     }
 
     /// The first fragment as it came, if it arrived.
-    pub(super) fn first_packet(&self) -> Option<&[u8]> {
+    pub(crate) fn first_packet(&self) -> Option<&[u8]> {
         let (at, header_len) = self.first?;
         let piece = self.pieces.first()?;
         let len = header_len + (piece.end - piece.start);
@@ -195,7 +195,7 @@ impl Datagram {
     }
 
     /// Writes the plain packet of a complete datagram.
-    pub(super) fn rebuild_into(&self, out: &mut Vec<u8>) -> Option<()> {
+    pub(crate) fn rebuild_into(&self, out: &mut Vec<u8>) -> Option<()> {
         let (at, header_len) = self.first?;
         let header = self.bytes.get(at..)?.get(..header_len)?;
         let payloads = self.pieces.iter().map(|piece| {
@@ -209,7 +209,7 @@ impl Datagram {
 
 /// Writes a plain packet: the first fragment's header made whole, then the payload in
 /// order, `len` bytes of it. Nothing if the length fields cannot hold it.
-pub(super) fn rebuild<'a>(
+pub(crate) fn rebuild<'a>(
     out: &mut Vec<u8>,
     header: &[u8],
     len: usize,

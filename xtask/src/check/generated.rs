@@ -156,7 +156,7 @@ fn counters_page() -> String {
 const COUNTERS_HEAD: &str = "\
 # Counters
 
-Made from engine/core/src/counters.rs and drop_reason.rs by `cargo xtask generate`.
+Made from engine/core/src/api/counters.rs and drop_reason.rs by `cargo xtask generate`.
 
 `Engine::counters` gives them at any time; they are never reset while the engine lives. `Counters::to_text`, `to_json` and
 `to_openmetrics` write them all; `Config::metrics_interval` sends those that are not zero to the log. Scenarios name them under

@@ -31,7 +31,7 @@ pub mod turn;
 
 #[cfg(feature = "tokio")]
 pub use crate::clock::TokioClock;
-pub use crate::clock::{BootClock, Clock, ManualClock};
+pub use crate::clock::{BootClock, Clock, LOOK_AGAIN, ManualClock};
 #[cfg(feature = "dialer")]
 pub use crate::dialer::TokioDialer;
 pub use crate::histogram::Histogram;

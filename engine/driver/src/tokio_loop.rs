@@ -5,13 +5,17 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use engine::{Config, ConfigError, Micros};
 use tokio::time::{self, Instant, Sleep};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, LOOK_AGAIN};
 use crate::stats::Snapshot;
 use crate::turn::{Host, Limits, Mailbox, Tap, Turn};
+
+/// The finest step of tokio's timers.
+const GRAIN: Duration = Duration::from_millis(1);
 
 /// The loop, before and while it runs. Spawn [`Loop::run`] on a runtime of one thread, or on any: only one task ever
 /// has the engine.
@@ -114,8 +118,8 @@ impl<H: Host> Loop<H> {
 
     /// Runs until it is stopped; gives the host back, and the last numbers.
     ///
-    /// The clock may count sleep, tokio's timers do not: after a sleep the loop takes up the true time with the first
-    /// frame, event or timer that comes.
+    /// The clock may count sleep, tokio's timers do not. Whatever wakes the loop after a sleep, its timers are set anew by
+    /// the clock; if nothing does, a deadline that the sleep has passed is late by a minute of waking time at the most.
     pub async fn run(mut self) -> (H, Box<Snapshot>) {
         let mut alarm = Alarm::default();
         let signal = &self.control.signal;
@@ -196,34 +200,38 @@ impl Signal {
     }
 }
 
-/// A timer of tokio's that is set anew only for a deadline earlier than the last one: most deadlines move on with every
-/// packet, and it is cheaper to find at the old one that there is time left.
+/// A timer of tokio's that is set anew only if it would ring too late: most deadlines move on with every packet, and it is
+/// cheaper to find when it rings that there is time left.
+///
+/// What is compared is tokio's time. The clock may have jumped against it: the timer of a deadline that a sleep has passed
+/// still waits for all that was left of it before the sleep, and would hide any later deadline.
 #[derive(Default)]
 struct Alarm {
     sleep: Option<Pin<Box<Sleep>>>,
-    /// The driver's time that it is set for.
-    set: Option<Micros>,
+    /// Whether it is set, and has not rung.
+    set: bool,
 }
 
 impl Alarm {
     /// Ready when the clock shows `deadline`.
     fn poll(&mut self, context: &mut Context<'_>, deadline: Micros, clock: &dyn Clock) -> Poll<()> {
         loop {
-            if self.set.is_none_or(|set| set > deadline) {
-                let ring = Instant::now() + deadline.since(clock.now());
-                match &mut self.sleep {
-                    Some(sleep) => sleep.as_mut().reset(ring),
-                    none => *none = Some(Box::pin(time::sleep_until(ring))),
-                }
-                self.set = Some(deadline);
+            let now = clock.now();
+            if now >= deadline {
+                return Poll::Ready(());
             }
+            let ring = Instant::now() + deadline.since(now).min(LOOK_AGAIN);
+            match &mut self.sleep {
+                // Both clocks were read one after the other, and tokio rounds up to a millisecond.
+                Some(sleep) if self.set && sleep.deadline() <= ring + GRAIN => {}
+                Some(sleep) => sleep.as_mut().reset(ring),
+                none => *none = Some(Box::pin(time::sleep_until(ring))),
+            }
+            self.set = true;
             if let Some(sleep) = &mut self.sleep {
                 std::task::ready!(sleep.as_mut().poll(context));
             }
-            self.set = None;
-            if clock.now() >= deadline {
-                return Poll::Ready(());
-            }
+            self.set = false;
         }
     }
 }

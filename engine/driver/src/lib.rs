@@ -40,4 +40,4 @@ pub use crate::stats::{Snapshot, Stats};
 pub use crate::tokio_loop::{Handle, Loop};
 #[cfg(all(feature = "tun", target_os = "linux"))]
 pub use crate::tun::Tun;
-pub use crate::turn::{Host, Limits, Mailbox, Notice, Turn};
+pub use crate::turn::{Host, Limits, Mailbox, Notice, SettingsError, Turn};

@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use engine::{Config, ConfigError, Micros};
+use engine::{Config, Micros};
 use tokio::time::{self, Instant, Sleep};
 
 use crate::clock::{Clock, LOOK_AGAIN};
+use crate::resolver::{self, Resolver};
 use crate::stats::Snapshot;
-use crate::turn::{Host, Limits, Mailbox, Tap, Turn};
+use crate::turn::{Host, Limits, Mailbox, SettingsError, Tap, Turn};
 
 /// The finest step of tokio's timers.
 const GRAIN: Duration = Duration::from_millis(1);
@@ -78,21 +79,27 @@ impl Handle {
 }
 
 impl<H: Host> Loop<H> {
-    /// A loop around a new engine. `host` gets the mailbox that its dialer will answer into.
+    /// A loop around a new engine. `host` gets the mailbox that its dialer will answer into. With
+    /// [`Config::dns_interception`], names that the host does not look up itself are looked up by the system.
     ///
     /// # Errors
-    /// A setting of the engine out of its bounds.
+    /// A setting of the engine or a limit out of its bounds.
     pub fn new(
         config: Config,
         limits: Limits,
         clock: Arc<dyn Clock>,
         host: impl FnOnce(&Arc<Mailbox>) -> H,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, SettingsError> {
         let control = Arc::new(Control::default());
         let woken = Arc::clone(&control);
-        let turn = Turn::new(config, limits, Arc::clone(&clock), move || {
+        let intercepts = config.dns_interception;
+        let mut turn = Turn::new(config, limits, Arc::clone(&clock), move || {
             woken.signal.raise();
         })?;
+        if intercepts {
+            let system = resolver::of_the_system(turn.mailbox(), Arc::clone(&clock));
+            turn.set_resolver(Some(Arc::new(system)));
+        }
         let host = host(turn.mailbox());
         Ok(Self {
             turn,
@@ -109,6 +116,12 @@ impl<H: Host> Loop<H> {
             mailbox: Arc::clone(self.turn.mailbox()),
             control: Arc::clone(&self.control),
         }
+    }
+
+    /// Sets who is asked for names that the host does not look up itself, in place of the system, or nobody: see
+    /// [`Turn::set_resolver`].
+    pub fn set_resolver(&mut self, resolver: Option<Arc<dyn Resolver>>) {
+        self.turn.set_resolver(resolver);
     }
 
     /// Sets who listens to what crosses the engine's border.

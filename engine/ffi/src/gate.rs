@@ -68,15 +68,16 @@ mod tests {
         let (entered, enters) = channel();
         let (leave, leaves) = channel::<()>();
         let (shut, shuts) = channel();
+        let gate = &gate;
         std::thread::scope(|scope| {
-            scope.spawn(|| {
+            scope.spawn(move || {
                 gate.pass(|| {
                     gate.pass(|| entered.send(()).expect("heard"));
                     leaves.recv().expect("told");
                 });
             });
             enters.recv().expect("inside");
-            scope.spawn(|| {
+            scope.spawn(move || {
                 gate.shut();
                 shut.send(()).expect("heard");
             });

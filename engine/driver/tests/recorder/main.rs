@@ -51,8 +51,8 @@ fn record(snap_length: Option<NonZero<u32>>) -> Vec<u8> {
     recorder.frame_in(now, &frame);
     recorder.frame_out(now, &frame);
     recorder.commit();
-    let bytes = memory.0.lock().expect("no panic").clone();
-    bytes
+    let kept = memory.0.lock().expect("no panic");
+    kept.clone()
 }
 
 fn secrets(bytes: &[u8]) -> usize {

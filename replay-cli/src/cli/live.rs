@@ -31,6 +31,15 @@ pub(crate) struct LiveArgs {
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
     pub(crate) record_limit: Size,
 
+    /// Record no more than this of each packet, and no payload of the far side [default: all].
+    #[arg(long, value_name = "OCTETS", requires = "record", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) snaplen: Option<u32>,
+
+    /// Answer the device's DNS queries for addresses (UDP and TCP, port 53) through this host's own resolver, which
+    /// must be reached outside of the tunnel.
+    #[arg(long)]
+    pub(crate) dns: bool,
+
     /// Bind the far side's sockets to this interface, so that they stay out of the tunnel.
     #[arg(long, value_name = "NAME")]
     pub(crate) bind_device: Option<String>,

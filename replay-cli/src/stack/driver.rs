@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use engine::{
-    Close, Config, ConfigError, Counters, Deadline, DialResult, DnsRecord, FlowId, FlowKey, Frames,
-    LogRecord, Micros, Misuse, PathChange, QueryId, QueryKind, RemoteEnd, Resolution,
+    Close, Config, Counters, Deadline, DialResult, DnsRecord, FlowId, FlowKey, Frames, LogRecord,
+    Micros, Misuse, PathChange, QueryId, QueryKind, RemoteEnd, Resolution,
 };
-use engine_driver::{Host, Limits, Mailbox, ManualClock, Notice, Turn};
+use engine_driver::{Host, Limits, Mailbox, ManualClock, Notice, SettingsError, Turn};
 
 use super::driven::{Border, Driven, INBOX, MockHost};
 use crate::stack::Seen;
@@ -25,7 +25,7 @@ pub(crate) struct Driver {
 }
 
 /// Starts an engine behind its driver.
-pub(crate) fn open(config: Config) -> Result<Driven<Driver>, ConfigError> {
+pub(super) fn open(config: Config) -> Result<Driven<Driver>, SettingsError> {
     let clock = Arc::new(ManualClock::new(Micros(1)));
     let limits = Limits {
         inbox_bytes: INBOX,
@@ -157,8 +157,9 @@ impl Host for MockHost {
         self.seen.push(Seen::Dns(flow, record.clone()));
     }
 
-    fn resolve(&mut self, query: QueryId, name: &str, kind: QueryKind) {
+    fn resolve(&mut self, query: QueryId, name: &str, kind: QueryKind) -> bool {
         self.seen.push(Seen::Resolve(query, name.to_owned(), kind));
+        true
     }
 
     fn log(&mut self, _record: &LogRecord) {}

@@ -7,12 +7,13 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{self, IsTerminal as _};
 use std::net::IpAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use engine::{Config, DialFailure, UdpFiltering, UdpMapping};
 use engine_driver::dialer::{Options, raise_file_limit};
-use engine_driver::recorder::Recorder;
+use engine_driver::recorder::{Bounds, Recorder};
 use engine_driver::{BootClock, Clock as _, Handle, Limits, Loop, Snapshot, TokioDialer, Tun};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time;
@@ -143,12 +144,13 @@ fn finish(
     writeln!(
         out,
         "border ring_frames={} ring_overflow_frames={} ring_high_water={} inbox_dropped_datagrams={} \
-         host_dropped_datagrams={} dialer_lost_datagrams={datagrams_lost} device_refused_frames={}",
+         host_dropped_datagrams={} host_delayed_datagrams={} dialer_lost_datagrams={datagrams_lost} device_refused_frames={}",
         stats.ring_frames,
         stats.ring_overflow_frames,
         stats.ring_high_water,
         stats.inbox_dropped_datagrams,
         stats.host_dropped_datagrams,
+        stats.host_delayed_datagrams,
         tun.frames_refused(),
     )?;
     for (name, histogram) in [
@@ -176,6 +178,8 @@ fn config(args: &LiveArgs, mtu: u16) -> Config {
     config.mtu = usize::from(mtu);
     config.tcp_limit = args.tcp_limit;
     config.udp_limit = args.udp_limit;
+    // The host leaves names to the loop, which asks the system.
+    config.dns_interception = args.dns;
     // As a router on the way would: the application hears why.
     config.dial_failure = DialFailure::Icmp;
     if args.endpoint_independent {
@@ -214,8 +218,11 @@ fn recorder(args: &LiveArgs, config: &Config, clock: BootClock) -> Result<Option
     };
     let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let wall = wall.unwrap_or(Duration::ZERO);
-    let limit = Some(args.record_limit.0);
-    let recorder = Recorder::create(path, limit, config, clock.now(), wall);
+    let bounds = Bounds {
+        max_bytes: Some(args.record_limit.0),
+        snap_length: args.snaplen.and_then(NonZero::new),
+    };
+    let recorder = Recorder::create(path, bounds, config, clock.now(), wall);
     recorder.map(Some).map_err(|error| {
         Stop::usage(
             Diagnostic::new(format!("the recording cannot be written: {error}")).in_file(path),

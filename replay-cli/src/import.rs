@@ -449,6 +449,11 @@ fn expected_streams(flow: &Conversation, reader: &mut ByteReader<'_>) -> StreamP
             upstream: Some(whole(&udp.device_bytes)),
             downstream: Some(whole(&udp.far_bytes)),
         },
+        // What the device sent before anybody had answered was delivered to nobody.
+        Talk::Tcp(tcp) if tcp.dial != scenario::DialResult::Connected => StreamPair {
+            upstream: Some(whole(&Stream::default())),
+            downstream: Some(whole(&Stream::default())),
+        },
         Talk::Tcp(tcp) => StreamPair {
             upstream: Some(whole(&tcp.device_stream)),
             downstream: Some(match tcp.device_took {

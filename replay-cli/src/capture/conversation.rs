@@ -159,9 +159,10 @@ impl Conversations {
         }
     }
 
-    /// How many flows of `protocol` are open at once, at the most.
+    /// How many flows of `protocol` are open at once, at the most; `lingers_us` says how long one stays behind its last
+    /// packet, microseconds.
     #[must_use]
-    pub fn peak(&self, protocol: Protocol, linger_us: u64) -> usize {
+    pub fn peak(&self, protocol: Protocol, lingers_us: impl Fn(&Conversation) -> u64) -> usize {
         let mut edges: Vec<(u64, i32)> = Vec::new();
         for flow in self
             .flows
@@ -169,7 +170,7 @@ impl Conversations {
             .filter(|flow| flow.spec.protocol == protocol && flow.unreplayable.is_none())
         {
             edges.push((flow.start_us, 1));
-            edges.push((flow.end_us.saturating_add(linger_us), -1));
+            edges.push((flow.end_us.saturating_add(lingers_us(flow)), -1));
         }
         edges.sort_unstable_by_key(|(at, step)| (*at, -step));
         let mut open = 0;

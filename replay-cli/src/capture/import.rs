@@ -206,16 +206,16 @@ fn settings(capture: &Conversations, notes: &mut Vec<String>) -> EngineSettings 
     }
     let mut settings = EngineSettings::default();
     let defaults = engine::Config::default();
-    // A flow that ends keeps its place for a while: until the engine's own timers let it go.
     for (protocol, limit, name) in [
         (Protocol::Tcp, defaults.tcp_limit, "tcp_limit"),
         (Protocol::Udp, defaults.udp_limit, "udp_limit"),
     ] {
-        let linger = 600_000_000;
-        let peak = capture.peak(protocol, linger);
+        let peak = capture.peak(protocol, |flow| lingers_us(flow, &defaults));
         if peak > limit {
             let value = u32::try_from(peak).unwrap_or(u32::MAX);
-            notes.push(format!("{name} set to {peak}, as many flows as the capture has at once (the default is {limit})"));
+            notes.push(format!(
+                "{name} set to {peak}, as many flows as are open at once (the default is {limit})"
+            ));
             match protocol {
                 Protocol::Tcp => settings.tcp_limit = Some(value),
                 Protocol::Udp | Protocol::Icmp => settings.udp_limit = Some(value),
@@ -262,6 +262,26 @@ fn settings(capture: &Conversations, notes: &mut Vec<String>) -> EngineSettings 
         ));
     }
     settings
+}
+
+/// How long the engine keeps a flow behind its last packet, microseconds: one that ended for no longer than a replay may
+/// lag behind the capture, one that is open until its time is up.
+fn lingers_us(flow: &Conversation, config: &engine::Config) -> u64 {
+    const LAG: std::time::Duration = std::time::Duration::from_secs(5);
+    let after = match &flow.talk {
+        Talk::Udp(_) if flow.spec.server.port() == 53 => config.dns_idle,
+        Talk::Udp(_) => config.udp_idle,
+        Talk::Tcp(tcp) if tcp.dial == scenario::DialResult::Never => config.dial_timeout,
+        Talk::Tcp(tcp) => {
+            let ending = endings::of(tcp);
+            match (ending.close, ending.half) {
+                (Some(_), _) => LAG,
+                (None, Some(_)) => config.tcp_half_closed,
+                (None, None) => config.tcp_idle,
+            }
+        }
+    };
+    u64::try_from(after.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The settings of the engine that was recorded, as far as they differ from the defaults.
@@ -429,6 +449,11 @@ fn expected_streams(flow: &Conversation, reader: &mut ByteReader<'_>) -> StreamP
         Talk::Udp(udp) => StreamPair {
             upstream: Some(whole(&udp.device_bytes)),
             downstream: Some(whole(&udp.far_bytes)),
+        },
+        // What the device sent before anybody had answered was delivered to nobody.
+        Talk::Tcp(tcp) if tcp.dial != scenario::DialResult::Connected => StreamPair {
+            upstream: Some(whole(&Stream::default())),
+            downstream: Some(whole(&Stream::default())),
         },
         Talk::Tcp(tcp) => StreamPair {
             upstream: Some(whole(&tcp.device_stream)),

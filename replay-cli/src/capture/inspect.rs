@@ -147,7 +147,7 @@ impl Pass {
             Err(reason) => return count_reason(&mut self.skipped, reason),
         };
         self.problems.size(ip.original_len, ip.cut);
-        match Packet::parse(ip.bytes, ip.original_len) {
+        match ip.packet() {
             Ok(packet) => self.ip_packet(&packet, now),
             Err(malformed) => count_reason(&mut self.skipped, &malformed),
         }

@@ -55,17 +55,25 @@ pub struct FlowAttempt {
     pub upstream: StreamSeen,
     /// What the device got from the engine.
     pub downstream: StreamSeen,
+    /// Bytes of both streams that the capture does not hold, and that stand as zeros.
+    pub invented_bytes: u64,
     /// How it ended, if it did: by whom, how.
     pub close: Option<(String, String)>,
     /// What import and the runner did about it: one line each.
     pub notes: Vec<String>,
 }
 
+/// The share of bytes that are not in the capture, in hundredths, up to which a flow passes.
+pub const INVENTED_PERCENT: u64 = 10;
+
 /// Whether a flow replayed as recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FlowVerdict {
     /// Both streams as recorded.
     Pass,
+    /// As recorded as far as the capture holds it; but more of its bytes than [`INVENTED_PERCENT`] are not in it, and
+    /// stand as zeros: how many.
+    Partial(String),
     /// Not as recorded: how.
     Fail(String),
     /// It cannot be replayed: why.
@@ -181,6 +189,7 @@ fn judge(
         verdict: FlowVerdict::Pass,
         upstream: StreamSeen::default(),
         downstream: StreamSeen::default(),
+        invented_bytes: 0,
         close: None,
         notes: flow.notes.clone(),
     };
@@ -232,6 +241,10 @@ fn judge(
                     (attempt.upstream.datagrams != udp.device.len() as u64)
                         .then(|| "datagrams merged or split".to_owned())
                 }),
+            // Nothing is owed to a dialer that was never connected.
+            Talk::Tcp(tcp) if tcp.dial != DialResult::Connected => {
+                (up.len > 0).then(|| differs("dialer", up.len, 0, 0))
+            }
             Talk::Tcp(tcp) => {
                 as_recorded("dialer", &up, &tcp.device_stream).or_else(|| match tcp.device_took {
                     Some(took) if down.len >= took && down.is_prefix() => None,
@@ -240,12 +253,25 @@ fn judge(
             }
         }
     };
-    if let Some(problem) = problem {
-        attempt.verdict = FlowVerdict::Fail(problem);
+    if let Some(tcp) = flow.tcp() {
+        attempt.invented_bytes = tcp.invented;
     }
+    attempt.verdict = match (problem, partial(flow)) {
+        (Some(problem), _) => FlowVerdict::Fail(problem),
+        (None, Some(partial)) => FlowVerdict::Partial(partial),
+        (None, None) => FlowVerdict::Pass,
+    };
     attempt.upstream.sha256 = up.sha256().unwrap_or_default();
     attempt.downstream.sha256 = down.sha256().unwrap_or_default();
     attempt
+}
+
+/// Why a flow that came out as recorded does not simply pass.
+fn partial(flow: &Conversation) -> Option<String> {
+    let invented = flow.tcp()?.invented;
+    let all = flow.device_bytes().len() + flow.far_bytes().len();
+    (invented * 100 > all * INVENTED_PERCENT)
+        .then(|| format!("{invented} of {all} bytes are not in the capture and stand as zeros"))
 }
 
 /// What is wrong with a stream that should be as recorded.

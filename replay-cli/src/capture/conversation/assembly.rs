@@ -86,9 +86,10 @@ impl Assembly {
         added
     }
 
-    /// Covers holes whose octets no packet holds so far. One that comes later, as behind a tap that reorders, is
-    /// taken.
-    pub(crate) fn fill_to(&mut self, edge: u64) {
+    /// Covers holes whose octets no packet holds so far, and says where they were. One that comes later, as behind a
+    /// tap that reorders, is taken.
+    pub(crate) fn fill_to(&mut self, edge: u64) -> Vec<(u64, u64)> {
+        let mut holes = Vec::new();
         while self.contiguous() < edge {
             let at = self.contiguous();
             let next = self
@@ -105,7 +106,9 @@ impl Assembly {
                     cut: false,
                 },
             );
+            holes.push((at, next));
         }
+        holes
     }
 
     /// Octets that no packet holds and that stand as zeros.
@@ -119,7 +122,9 @@ impl Assembly {
     }
 
     fn blank_octets(&self, cut: bool) -> u64 {
-        let blanks = self.blank.iter().filter(|(_, blank)| blank.cut == cut);
+        let end = self.contiguous();
+        let blanks = self.blank.range(..end);
+        let blanks = blanks.filter(|(_, blank)| blank.cut == cut);
         blanks.map(|(start, blank)| blank.end - start).sum()
     }
 

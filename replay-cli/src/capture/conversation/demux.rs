@@ -74,7 +74,7 @@ impl Demux {
         self.first_ns.get_or_insert(captured.time_ns);
         self.earliest_ns = self.earliest_ns.min(captured.time_ns);
         self.latest_ns = self.latest_ns.max(captured.time_ns);
-        let packet = match Packet::parse(ip.bytes, ip.original_len) {
+        let packet = match ip.packet() {
             Ok(packet) => packet,
             Err(problem) => return self.skip(format!("malformed: {problem}")),
         };

@@ -39,8 +39,8 @@ pub struct TcpConversation {
     pub dial_us: u64,
     /// The shift of the device's window field, after the handshake.
     pub window_shift: u8,
-    /// Octets that are not in the capture and stand as zeros.
-    pub zero_filled: u64,
+    /// Bytes of both streams that are not in the capture and stand as zeros.
+    pub invented: u64,
 }
 
 /// One captured segment of the device: 64 octets of memory, whatever it carries.
@@ -82,6 +82,11 @@ impl Marks {
     const REPEATED: u8 = 1;
     const FROM_SYN: u8 = 2;
     const SPOILED: u8 = 4;
+    const INVENTED: u8 = 8;
+
+    pub(super) fn invented() -> Self {
+        Self(Self::INVENTED)
+    }
 
     pub(crate) fn new(repeated: bool, spoiled: bool) -> Self {
         let repeated = if repeated { Self::REPEATED } else { 0 };
@@ -116,6 +121,12 @@ impl DeviceSegment {
     #[must_use]
     pub fn is_from_syn(&self) -> bool {
         self.marks.0 & Marks::FROM_SYN != 0
+    }
+
+    /// Whether no packet shows it, only what the far side said of it: its header is that of another segment.
+    #[must_use]
+    pub fn is_invented(&self) -> bool {
+        self.marks.0 & Marks::INVENTED != 0
     }
 
     /// Whether its checksum is wrong in the capture; known only if [`ReadOptions::checksums`](super::ReadOptions) asks.

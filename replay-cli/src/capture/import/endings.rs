@@ -1,7 +1,8 @@
 //! How a capture's flows ended, as far as it shows: the closes and half-closes that a replay owes.
 
 use crate::capture::conversation::{
-    ByteReader, Conversation, Conversations, DeviceSegment, FarEventKind, Talk, TcpConversation,
+    ByteReader, Conversation, Conversations, DeviceSegment, FarEventKind, Stream, Talk,
+    TcpConversation,
 };
 use crate::packet::Flags;
 use crate::scenario::{
@@ -190,29 +191,87 @@ pub(crate) fn expect(
     expectations.dns = Some(records);
 }
 
-/// The answers with addresses that the far side gave.
+/// The records that a sound engine makes of the answers that the far side gave: of those that the device had asked for,
+/// each query of one answer (RFC 5452 section 9.1).
 fn dns(flow: &Conversation, reader: &mut ByteReader<'_>, records: &mut Vec<DnsExpectation>) {
+    let mut asked = Asked::default();
     match &flow.talk {
+        Talk::Udp(udp) if udp.dial.0 != DialResult::Connected => {}
         Talk::Udp(udp) => {
+            let mut at = 0;
+            let mut queries = udp.device.iter();
+            let mut passed = 0;
             for datagram in &udp.far {
+                for query in queries
+                    .by_ref()
+                    .take(usize::try_from(datagram.after - passed).unwrap_or(0))
+                {
+                    let end = at + u64::from(query.len);
+                    asked.note(udp.device_bytes.read(at, end, reader));
+                    at = end;
+                }
+                passed = datagram.after;
                 let message = udp.far_bytes.read(datagram.from, datagram.to, reader);
-                records.extend(answer(message));
+                records.extend(asked.take(message).then(|| answer(message)).flatten());
             }
         }
+        Talk::Tcp(tcp) if tcp.dial != DialResult::Connected => {}
         Talk::Tcp(tcp) => {
-            let stream = &tcp.far_stream;
-            let mut at = 0;
-            // RFC 1035 section 4.2.2: two octets of length before each message.
-            while let Ok(length) = <[u8; 2]>::try_from(stream.read(at, at + 2, reader)) {
-                let end = at + 2 + u64::from(u16::from_be_bytes(length));
-                if end > stream.len() {
-                    return;
-                }
-                records.extend(answer(stream.read(at + 2, end, reader)));
-                at = end;
+            for (from, to) in messages(&tcp.device_stream, reader) {
+                asked.note(tcp.device_stream.read(from, to, reader));
+            }
+            for (from, to) in messages(&tcp.far_stream, reader) {
+                let message = tcp.far_stream.read(from, to, reader);
+                records.extend(asked.take(message).then(|| answer(message)).flatten());
             }
         }
     }
+}
+
+/// Where the messages of a stream stand: each behind two bytes of length (RFC 1035 section 4.2.2).
+fn messages(stream: &Stream, reader: &mut ByteReader<'_>) -> Vec<(u64, u64)> {
+    let mut places = Vec::new();
+    let mut at = 0;
+    while let Ok(length) = <[u8; 2]>::try_from(stream.read(at, at + 2, reader)) {
+        let end = at + 2 + u64::from(u16::from_be_bytes(length));
+        if end > stream.len() {
+            break;
+        }
+        places.push((at + 2, end));
+        at = end;
+    }
+    places
+}
+
+/// The questions that have no answer yet: number, name, type and class, letters in lower case.
+#[derive(Default)]
+struct Asked(Vec<(u16, Vec<u8>)>);
+
+impl Asked {
+    fn note(&mut self, message: &[u8]) {
+        self.0.extend(question(message));
+    }
+
+    /// Whether this was asked; a question takes one answer.
+    fn take(&mut self, message: &[u8]) -> bool {
+        let wanted = question(message);
+        let place = self
+            .0
+            .iter()
+            .position(|asked| Some(asked) == wanted.as_ref());
+        place.map(|place| self.0.remove(place)).is_some()
+    }
+}
+
+/// The number and the one question of a message, as they stand on the wire.
+fn question(message: &[u8]) -> Option<(u16, Vec<u8>)> {
+    let number = u16::from_be_bytes(message.get(..2)?.try_into().ok()?);
+    let mut at = 12;
+    while let length @ 1..=63 = *message.get(at)? {
+        at += 1 + usize::from(length);
+    }
+    let wire = message.get(12..at + 5)?;
+    (message.get(4..6)? == [0, 1]).then(|| (number, wire.to_ascii_lowercase()))
 }
 
 fn answer(message: &[u8]) -> Option<DnsExpectation> {

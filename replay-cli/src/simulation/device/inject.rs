@@ -126,9 +126,9 @@ impl Injection<'_, '_> {
         };
         if let Some(header) = header {
             header.set_flags(&mut frame, flags);
-            if segment.is_from_syn() {
-                // Options of a SYN have no business on data.
-                for kind in [2, 3, 4, 8, 34, 254] {
+            if segment.is_from_syn() || segment.is_invented() {
+                // Options of a SYN, or of another segment, have no business on data.
+                for kind in [2, 3, 4, 5, 8, 34, 254] {
                     header.blank_option(&mut frame, kind);
                 }
             }
@@ -200,6 +200,10 @@ pub(crate) fn datagram(
     checksums: Checksums,
     mtu: usize,
 ) -> Vec<Vec<u8>> {
+    if Packet::whole(&frame).is_ok_and(|packet| packet.is_cut()) {
+        // The IP header states more than the link had room for.
+        patch::set_lengths(&mut frame);
+    }
     if checksums == Checksums::Repair {
         patch::repair_checksums(&mut frame);
     }
@@ -210,6 +214,32 @@ pub(crate) fn datagram(
     // Datagrams of one flow that are in fragments at once need identifications of their own.
     build::fragments(&frame, mtu, number & 0xffff)
 }
+
+/// Gives the fragment with a UDP header the checksum of its whole datagram, which offload leaves to the network card.
+pub(crate) fn repair_fragment(frame: &mut [u8], whole: &[u8]) {
+    let first = |packet: &Packet<'_>| {
+        let first = packet.fragment.is_some_and(|fragment| fragment.offset == 0);
+        first.then_some(packet.transport_offset + UDP_CHECKSUM)
+    };
+    let Some(at) = Packet::whole(frame).ok().as_ref().and_then(first) else {
+        return;
+    };
+    let mut whole = whole.to_vec();
+    patch::repair_checksums(&mut whole);
+    let Some(from) = Packet::whole(&whole)
+        .ok()
+        .filter(|packet| packet.udp().is_some())
+        .map(|packet| packet.transport_offset + UDP_CHECKSUM)
+    else {
+        return;
+    };
+    if let (Some(to), Some(from)) = (frame.get_mut(at..at + 2), whole.get(from..from + 2)) {
+        to.copy_from_slice(from);
+    }
+}
+
+/// Where the checksum stands in a UDP header.
+const UDP_CHECKSUM: usize = 6;
 
 /// A bare acknowledgement as the device would send it now.
 pub(crate) fn acknowledgement(state: &FlowState, acked: u64, window: u32) -> Option<Vec<u8>> {

@@ -6,6 +6,7 @@ use crate::capture::conversation::Talk;
 use crate::simulation::device::{Device, Gate};
 use crate::simulation::flow::FlowState;
 use crate::simulation::world::World;
+use engine::Proto;
 
 /// How often a SYN that made no dial goes in again: as often as Linux does by default.
 const SYNS_AGAIN: u32 = 6;
@@ -120,6 +121,33 @@ impl Device<'_> {
         }
         // Whoever waits for another flow waits for as long as any other moves.
         moved || self.lose_patience(world)
+    }
+
+    /// Whether the engine still owes something to the dial that it was found to owe something to.
+    pub(crate) fn is_owed(&self, world: &World<'_>) -> bool {
+        self.owed.is_some_and(|dial| self.owes(world, dial))
+    }
+
+    /// Looks for a dial to which the engine owes something, the newest first: it is the last to have it.
+    pub(crate) fn finds_owed(&mut self, world: &World<'_>) -> bool {
+        self.owed = (0..world.flows.len())
+            .rev()
+            .find(|dial| self.owes(world, *dial));
+        self.owed.is_some()
+    }
+
+    /// Whether the engine owes a dial more than the end of an idle flow: its timeout, or a retransmission.
+    fn owes(&self, world: &World<'_>, dial: usize) -> bool {
+        let Some(state) = world.flows.get(dial).filter(|flow| flow.closed.is_none()) else {
+            return false;
+        };
+        let acked = state
+            .conversation
+            .filter(|index| world.by_conversation.get(*index) == Some(&Some(dial)))
+            .and_then(|index| self.flows.get(index))
+            .map(|flow| flow.acked);
+        let in_flight = acked.is_some_and(|acked| state.down.emitted > acked);
+        !state.answered || (state.key.proto == Proto::Tcp && in_flight)
     }
 
     fn lose_patience(&mut self, world: &World<'_>) -> bool {

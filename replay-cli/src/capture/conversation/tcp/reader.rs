@@ -10,8 +10,11 @@ use crate::capture::conversation::timeline::Timeline;
 use crate::capture::conversation::{ByteReader, ReadOptions};
 use crate::packet::{Flags, Seq};
 use crate::scenario::DialResult;
+use edges::Edge;
 
+mod edges;
 mod far;
+mod holes;
 mod summary;
 
 /// Segments further than this from the stream are of another time or forged.
@@ -24,6 +27,8 @@ pub(crate) fn read(
     notes: &mut Vec<String>,
 ) -> TcpConversation {
     let mut reader = Reader::new(raw, bytes, Patience::new(options));
+    (reader.device_edge, reader.far_edge) =
+        edges::of(&raw.packets, reader.device_isn, reader.far_isn);
     let mut events = raw.events.iter().peekable();
     for (index, packet) in raw.packets.iter().enumerate() {
         while let Some(event) = events.next_if(|event| event.after <= index) {
@@ -113,6 +118,14 @@ struct Reader<'r, 'b> {
     outside: u64,
     second_isn: bool,
     missing_syn_ack: bool,
+    /// The device went on as in an open connection, whatever reset stands before the SYN-ACK.
+    connects: bool,
+    /// Resets of the far side before its SYN-ACK, at which the device did not give up.
+    early_resets: u64,
+    device_edge: Edge,
+    far_edge: Edge,
+    /// A packet of the device whose header serves for segments that no packet shows.
+    template: Option<RawPacket>,
     dialer: Dialer,
 }
 
@@ -123,10 +136,15 @@ impl<'r, 'b> Reader<'r, 'b> {
         let mut candidates: Vec<(Seq, Option<u8>)> = Vec::new();
         let mut first_seq = None;
         let mut acknowledged: Vec<Seq> = Vec::new();
+        let mut far_spoke: Vec<Seq> = Vec::new();
+        let mut template: Option<RawPacket> = None;
         for tcp in &raw.packets {
             let syn = tcp.flags.contains(Flags::SYN);
             if tcp.is_from_client() {
                 first_seq.get_or_insert(tcp.sequence);
+                if template.is_none_or(|known| !is_plain(&known) && is_plain(tcp)) {
+                    template = Some(*tcp);
+                }
                 if syn {
                     device_scale = device_scale.or_else(|| tcp.window_scale());
                 } else if tcp.flags.contains(Flags::ACK)
@@ -137,9 +155,16 @@ impl<'r, 'b> Reader<'r, 'b> {
                 }
             } else if syn && !candidates.iter().any(|(known, _)| *known == tcp.sequence) {
                 candidates.push((tcp.sequence, tcp.window_scale()));
+            } else if !syn && far_spoke.len() < 4 && answers(tcp, raw.client_isn) {
+                far_spoke.push(tcp.sequence);
             }
         }
-        let first_ack = acknowledged.first().copied();
+        // Without its SYN-ACK the far side's stream begins where it is known to have been first.
+        let beginnings = acknowledged.iter().chain(&far_spoke).copied();
+        let first_ack = beginnings.reduce(|first, seq| {
+            let earlier = (-NEAR..0).contains(&seq.minus(first));
+            if earlier { seq } else { first }
+        });
         let chosen = acknowledged
             .iter()
             .find_map(|ack| candidates.iter().find(|(isn, _)| isn.plus(1) == *ack))
@@ -164,6 +189,8 @@ impl<'r, 'b> Reader<'r, 'b> {
             // RFC 7323 section 2.2: a shift counts only if both sides offered one; at most 14.
             device_shift: match (device_scale, far_scale) {
                 (Some(shift), Some(_)) => shift.min(14),
+                // What the SYN-ACK would say is not known: nearly all offer one.
+                (Some(shift), None) if candidates.is_empty() => shift.min(14),
                 _ => 0,
             },
             device: Vec::new(),
@@ -192,6 +219,11 @@ impl<'r, 'b> Reader<'r, 'b> {
             outside: 0,
             second_isn: candidates.len() > 1,
             missing_syn_ack: candidates.is_empty() && first_ack.is_some(),
+            connects: !acknowledged.is_empty() || (candidates.is_empty() && first_ack.is_some()),
+            early_resets: 0,
+            device_edge: Edge::default(),
+            far_edge: Edge::default(),
+            template,
             dialer: Dialer::default(),
         }
     }
@@ -347,6 +379,9 @@ impl<'r, 'b> Reader<'r, 'b> {
         let Ok(offset) = u64::try_from(offset) else {
             return Some(0);
         };
+        if !tcp.flags.contains(Flags::RST) {
+            self.bridge_far(offset, now);
+        }
         let fin = self
             .far_fins
             .range(..offset)
@@ -354,20 +389,27 @@ impl<'r, 'b> Reader<'r, 'b> {
             .map(|(fin, _)| *fin)
             .filter(|_| offset > self.came.highest());
         let octets = fin.unwrap_or(offset);
-        // Only what lies before something that did come can be told from a forged number.
-        if octets > self.came.contiguous()
-            && octets <= self.came.highest()
-            && !tcp.flags.contains(Flags::RST)
-        {
-            self.came.fill_to(octets);
-            self.tell_far(now);
-        }
         if !tcp.flags.contains(Flags::RST) || self.device_rst_at.is_none() {
             self.device_answered = true;
             self.device_acked = self.device_acked.max(octets.min(self.came.contiguous()));
         }
         Some(octets + 1 + u64::from(fin.is_some()))
     }
+}
+
+/// Whether a segment is neither a SYN nor a reset.
+fn is_plain(tcp: &RawPacket) -> bool {
+    !tcp.flags.contains(Flags::SYN) && !tcp.flags.contains(Flags::RST)
+}
+
+/// How near to each other the first sequence numbers of a connection are.
+const NEAR: i32 = 1 << 20;
+
+/// Whether a segment of the far side, other than a SYN, belongs to the connection that this SYN has opened.
+fn answers(tcp: &RawPacket, client_isn: Option<Seq>) -> bool {
+    let news = tcp.payload_len > 0 || tcp.flags.contains(Flags::FIN);
+    let known = client_isn.is_some_and(|isn| (1..NEAR).contains(&tcp.acknowledgement.minus(isn)));
+    news && known && tcp.flags.contains(Flags::ACK) && !tcp.flags.contains(Flags::RST)
 }
 
 /// Octets from the first after the SYN to `seq`, unwrapped near `reference`; `None` if it lies absurdly far away.

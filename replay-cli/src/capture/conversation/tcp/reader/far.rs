@@ -12,10 +12,14 @@ impl Reader<'_, '_> {
         let flags = tcp.flags;
         let (syn, rst) = (flags.contains(Flags::SYN), flags.contains(Flags::RST));
         if rst {
-            if self.dial.is_none() && !self.far_answered {
-                self.dial = Some((DialResult::Refused, now));
-            } else {
+            let open = self.far_answered
+                || (self.missing_syn_ack && (self.device_answered || self.far_high > 0));
+            if open || self.dial.is_some() {
                 self.far_rst_at.get_or_insert(now);
+            } else if self.connects {
+                self.early_resets += 1;
+            } else {
+                self.dial = Some((DialResult::Refused, now));
             }
             return;
         }
@@ -40,6 +44,7 @@ impl Reader<'_, '_> {
             && let Some(acked) = place(tcp.acknowledgement, self.device_isn, self.sent.highest())
             && let Ok(acked) = u64::try_from(acked)
         {
+            self.bridge_device(acked, now);
             let fin = self
                 .device_fins
                 .range(..acked)
@@ -47,10 +52,6 @@ impl Reader<'_, '_> {
                 .map(|(fin, _)| *fin)
                 .filter(|_| acked > self.sent.highest());
             let octets = fin.unwrap_or(acked);
-            if octets > self.sent.contiguous() && octets <= self.sent.highest() {
-                self.sent.fill_to(octets);
-                self.note_sent(now);
-            }
             heard = Heard {
                 octets: octets.min(self.sent.contiguous()),
                 fin: fin.is_some(),
@@ -112,7 +113,7 @@ impl Reader<'_, '_> {
     }
 
     /// What the far side had heard when it did what is told last: so much at least for what no packet shows.
-    fn last_heard(&self) -> Heard {
+    pub(super) fn last_heard(&self) -> Heard {
         self.far.last().map_or_else(Heard::default, |event| Heard {
             octets: event.acked,
             fin: event.fin_acked,
@@ -166,7 +167,8 @@ impl Reader<'_, '_> {
     /// nothing more to send, so those were another's, or of another use of the tuple. Says how many there were.
     pub(crate) fn retract_ends(&mut self) -> u64 {
         let news = |segment: &DeviceSegment| {
-            !segment.is_repeated() && (segment.len > 0 || segment.flags.contains(Flags::FIN))
+            !(segment.is_repeated() || segment.is_invented())
+                && (segment.len > 0 || segment.flags.contains(Flags::FIN))
         };
         let last = self.device.iter().rposition(news).unwrap_or(0);
         let octets = self.sent.contiguous();

@@ -72,6 +72,10 @@ impl Reader<'_, '_> {
             "octet(s) acknowledged but not in the capture stand as zeros",
         );
         say(
+            self.early_resets,
+            "RST of the far side before its SYN-ACK left out: the device went on",
+        );
+        say(
             retracted,
             "FIN or RST of the device left out: it sent more after that",
         );
@@ -90,10 +94,7 @@ impl Reader<'_, '_> {
             .filter(|segment| segment.flags.contains(Flags::URG))
             .count() as u64;
         say(urgent, "segment(s) with urgent data: kept in line");
-        let zero_filled = [&self.sent, &self.came]
-            .map(|stream| stream.filled() + stream.cut())
-            .iter()
-            .sum();
+        let [sent, came] = [&self.sent, &self.came].map(|stream| stream.filled() + stream.cut());
         let (device_stream, behind) = self.sent.finish();
         say(
             behind,
@@ -110,14 +111,20 @@ impl Reader<'_, '_> {
             let over = device_fin || self.device_rst_at.is_some();
             told.notes(&far_stream, over, self.bytes, notes);
         }
-        let (far_stream, far, dial) = match told {
-            Some(told) => (told.stream, told.far, told.dial),
-            None => (far_stream, self.far, dial),
+        let (far_stream, far, dial, invented) = match told {
+            Some(told) => (told.stream, told.far, told.dial, sent),
+            None => (far_stream, self.far, dial, sent + came),
         };
         let device_took = (self.device_rst_at.is_some() && self.device_acked < far_stream.len())
             .then_some(self.device_acked);
         let end = 1 + device_stream.len();
-        self.device.retain(|segment| segment.at <= end + 1);
+        self.device.retain_mut(|segment| {
+            if segment.flags.contains(Flags::RST) {
+                // It stands behind what the device is known to have sent.
+                segment.at = segment.at.min(end + u64::from(device_fin));
+            }
+            segment.at <= end + 1
+        });
         self.device.shrink_to_fit();
         let mut far = far;
         far.shrink_to_fit();
@@ -134,7 +141,7 @@ impl Reader<'_, '_> {
             dial: dial.0,
             dial_us: dial.1,
             window_shift: self.device_shift,
-            zero_filled,
+            invented,
         }
     }
 }

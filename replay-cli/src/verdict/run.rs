@@ -418,7 +418,8 @@ impl Case<'_> {
         // It was run before: what it may say has been said.
         let _ = self.play(way, Retention::Count);
         let named = self.scenario.flows.iter();
-        tracer.take(named.map(|(name, spec)| (name.to_owned(), *spec)).collect())
+        let names = named.map(|(name, spec)| (name.to_owned(), *spec)).collect();
+        tracer.take(names, config(&self.scenario.engine))
     }
 
     fn play(&self, way: Way<'_>, streams: Retention) -> Result<RunOutput, Diagnostic> {

@@ -1,6 +1,6 @@
 //! Files that are missing, of another sort, or damaged: exit code 3 and one message that says what to do.
 
-use crate::{Ran, empty_capture, folder, ping_capture, replay_in};
+use crate::{Ran, datagram_capture, empty_capture, folder, ping_capture, replay_in};
 
 const READERS: [&str; 3] = ["try", "import", "inspect"];
 
@@ -91,7 +91,7 @@ fn a_folder_is_no_capture() {
 
 #[test]
 fn a_damaged_capture_is_reported_up_to_the_damage() {
-    let mut damaged = ping_capture();
+    let mut damaged = datagram_capture();
     damaged.extend([1, 0, 0]);
     let root = folder(&[("cut.pcap", &damaged)]);
     for reader in READERS {
@@ -100,7 +100,7 @@ fn a_damaged_capture_is_reported_up_to_the_damage() {
         assert!(!ran.out.is_empty(), "{reader}");
         assert!(
             ran.err
-                .contains("error: cut.pcap: damaged at byte 68, after frame 1: "),
+                .contains("error: cut.pcap: damaged at byte 73, after frame 1: "),
             "{reader}: {}",
             ran.err
         );

@@ -10,6 +10,7 @@ use super::{Stop, diagnostic_of};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
 use crate::base::output::{self, Existing};
+use crate::base::sha256;
 use crate::capture::conversation::Conversations;
 use crate::capture::import::{ImportOptions, import};
 use crate::report::attempt::why_nothing;
@@ -47,7 +48,7 @@ Examples:
   replay import phone.pcapng --device 10.0.0.2,fd00::2
 
 The capture is a regular file whose path is UTF-8, as the scenario has to name it. What was set, inferred or left out is said on standard error. The scenario names its capture relative to the
-folder captures/ above it, and otherwise relative to FILE: outside of the scenario's tree it needs --allow-outside to run.
+folder captures/ above it, and otherwise relative to FILE; outside of the scenario's tree by its SHA-256 as well.
 
 Exit codes:
   0  done
@@ -67,8 +68,16 @@ pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
         default_settings: args.settings == Settings::Default,
     };
     let reference = lasting_reference(&args.capture, args.output.as_deref())?;
-    let (imported, conversations) =
+    let (mut imported, conversations) =
         import(&args.capture, &reference, &options).map_err(Stop::input)?;
+    // Outside of the scenario's tree it is read only by its digest.
+    let outside = args.output.as_deref().is_some_and(|file| {
+        let reach = Reach::of(file, None, false);
+        reach.refuse_outside(&reference, &args.capture).is_err()
+    });
+    if outside {
+        imported.scenario.input.capture_sha256 = Some(sha256::of_file(&args.capture)?);
+    }
     let nothing = imported.scenario.flows.is_empty();
     let text = imported.scenario.to_canonical_string();
     if text.len() as u64 > MAX_FILE_BYTES {
@@ -90,11 +99,9 @@ pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
             };
             output::write(file, text.as_bytes(), existing, &inputs).map_err(Stop::usage)?;
             terminal.say(&format!("wrote {}", file.display()))?;
-            let reach = Reach::of(file, None, false);
-            if reach.refuse_outside(&reference, &args.capture).is_err() {
+            if outside {
                 terminal.say(&format!(
-                    "note: the capture is outside of the scenario's tree: keep it in captures/ or beside the scenario, or run \
-                     it with --allow-outside ({reference})"
+                    "note: the capture is outside of the scenario's tree, and named by its SHA-256: {reference}"
                 ))?;
             }
         }

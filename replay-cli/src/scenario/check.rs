@@ -176,6 +176,7 @@ impl Checker<'_> {
     fn input(&mut self) {
         let Input {
             capture,
+            capture_sha256: _,
             device,
             timing,
             checksums,

@@ -9,6 +9,7 @@ use super::files::{self, Reach};
 use super::json::{self, Node, Value};
 use super::{SCHEMA, Scenario, check, discover};
 use crate::base::diagnostic::{Diagnostic, Place, Position};
+use crate::base::sha256;
 
 pub use super::positions::{Positions, escape};
 
@@ -143,7 +144,10 @@ impl LoadedScenario {
         };
         discover::locate_capture(capture, &self.path, captures)
             .and_then(|path| {
-                reach.refuse_outside(capture, &path)?;
+                match &self.scenario.input.capture_sha256 {
+                    None => drop(reach.refuse_outside(capture, &path)?),
+                    Some(sha256) => refuse_another(capture, &path, sha256)?,
+                }
                 discover::existing_capture(capture, path)
             })
             .map(Some)
@@ -152,6 +156,17 @@ impl LoadedScenario {
                 ..error
             })
     }
+}
+
+/// Whoever names the digest of a file knows what is in it: it may stand anywhere.
+fn refuse_another(name: &str, path: &Path, sha256: &str) -> Result<(), Diagnostic> {
+    if path.is_file() && sha256::of_file(path).is_ok_and(|found| found != sha256) {
+        return Err(Diagnostic::new(format!(
+            "`{name}` is another file than the one this scenario was made of"
+        ))
+        .help("its SHA-256 is not `capture_sha256`: import the capture again"));
+    }
+    Ok(())
 }
 
 /// Problems of one file that are told, the first by their place.

@@ -6,6 +6,7 @@ mod support;
 mod admission;
 mod backpressure;
 mod challenges;
+mod config;
 mod counters;
 mod determinism;
 mod dns;

@@ -300,6 +300,9 @@ impl Engine {
             );
             return false;
         }
+        if !live.awaits_progress() {
+            live.progress = now;
+        }
         let taken = live.socket.send(bytes);
         live.enqueued = live
             .enqueued

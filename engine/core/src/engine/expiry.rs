@@ -100,8 +100,12 @@ impl Engine {
             return;
         };
         if let Phase::Live(live) = &mut tcp.phase
+            && live.awaits_progress()
+            && !live.forgiven
             && live.progress.plus(limit) <= now
         {
+            // Once: a host that sleeps again and again would keep a dead flow.
+            live.forgiven = true;
             let left = limit.saturating_sub(AFTER_SLEEP);
             let left = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
             live.progress = Micros(now.0.saturating_sub(left));

@@ -27,7 +27,11 @@ impl Engine {
         if crate::seeded_fault::loses(data) {
             return Ok(data.len());
         }
+        let waited = live.awaits_progress();
         let taken = live.socket.send(data);
+        if taken > 0 && !waited {
+            live.progress = now;
+        }
         live.enqueued = live
             .enqueued
             .wrapping_add(u32::try_from(taken).unwrap_or(0));

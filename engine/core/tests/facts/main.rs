@@ -11,6 +11,7 @@ mod counters;
 mod determinism;
 mod dns;
 mod endings;
+mod fins;
 mod fragments;
 mod half_close;
 mod handles;

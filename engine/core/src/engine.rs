@@ -116,6 +116,18 @@ enum Event {
         flow: Option<FlowId>,
         record: DnsRecord,
     },
+    /// What a host would be told of an intercepted connection. It never leaves the engine, whatever has become of the flow.
+    Own {
+        flow: FlowId,
+        what: Own,
+    },
+}
+
+/// See [`Event::Own`].
+#[derive(Clone, Copy, Debug)]
+enum Own {
+    Dial,
+    HalfClose,
 }
 
 impl Engine {
@@ -230,7 +242,7 @@ impl Engine {
                     continue;
                 };
                 self.log_event(now, &event);
-                return Some(self.event_output(event));
+                return self.event_output(event);
             }
             let lent = self.lent;
             if !lent.is_some_and(|(flow, _)| self.is_local(flow)) {
@@ -260,8 +272,8 @@ impl Engine {
         self.log.pop().map(Output::Log)
     }
 
-    fn event_output(&mut self, event: Event) -> Output<'_> {
-        match event {
+    fn event_output(&mut self, event: Event) -> Option<Output<'_>> {
+        Some(match event {
             Event::Dial { flow, key, name } => {
                 self.lent_name = name;
                 let name = self.lent_name.as_deref();
@@ -276,7 +288,8 @@ impl Engine {
             Event::Resume { flow, space } => Output::Resume { flow, space },
             Event::Close { flow, key, close } => Output::Close { flow, key, close },
             Event::Dns { flow, record } => Output::Dns { flow, record },
-        }
+            Event::Own { .. } => return None,
+        })
     }
 
     fn datagram_output(

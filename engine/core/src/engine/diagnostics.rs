@@ -76,7 +76,7 @@ impl Engine {
                 (LogLevel::Error, Breadcrumb::Guard)
             }
             Event::Close { .. } => (LogLevel::Debug, Breadcrumb::Flow),
-            Event::Datagram { .. } | Event::Resume { .. } => return,
+            Event::Datagram { .. } | Event::Resume { .. } | Event::Own { .. } => return,
         };
         self.log(now, level, kind, |redactor| match event {
             Event::Dial { flow, key, name } => {
@@ -118,7 +118,7 @@ impl Engine {
             Event::Resolve { name, kind, .. } => {
                 format!("resolves {} {kind}", redactor.hide(name))
             }
-            Event::Datagram { .. } | Event::Resume { .. } => String::new(),
+            Event::Datagram { .. } | Event::Resume { .. } | Event::Own { .. } => String::new(),
         });
     }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::config::PathPolicy;
+use crate::dns::Names;
 use crate::engine::Engine;
 use crate::log::{Breadcrumb, LogLevel};
 use crate::output::{By, Close, How, PathChange};
@@ -102,6 +103,7 @@ impl Engine {
         });
         self.reassembly = Reassembly::idle();
         self.pending.clear();
+        self.names = Names::new(0);
         self.stack.release();
         self.stopped = true;
     }

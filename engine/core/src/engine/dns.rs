@@ -189,7 +189,7 @@ impl Engine {
         query: QueryId,
         resolution: Resolution,
     ) -> Result<(), Misuse> {
-        self.enter(now);
+        let now = self.enter(now);
         let pending = self.pending.take(query).ok_or(Misuse::StaleQuery)?;
         let (rcode, addresses, ttl) = match resolution {
             Resolution::Addresses { mut addresses, ttl } => {
@@ -351,7 +351,7 @@ impl Engine {
             && live.remote_end.is_none()
             && !self.pending.has_any_of(flow)
         {
-            let _ = self.remote_closed(now, flow, RemoteEnd::Eof);
+            let _ = self.end_remote(now, flow, RemoteEnd::Eof);
         }
     }
 }

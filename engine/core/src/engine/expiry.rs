@@ -20,6 +20,7 @@ impl Engine {
     /// Acts upon every deadline that has come. Safe to call early; a clock that jumped by hours expires each
     /// flow once.
     pub fn handle_timeout(&mut self, now: Micros) {
+        let now = self.clock.at(now);
         self.counters.timeouts += 1;
         self.stack.trim(now);
         self.settle(now);

@@ -29,11 +29,13 @@ enum Verdict {
 }
 
 impl Engine {
-    /// How every input begins.
-    pub(super) fn enter(&mut self, now: Micros) {
+    /// How every input begins; gives the engine's own time.
+    pub(super) fn enter(&mut self, now: Micros) -> Micros {
+        let now = self.clock.at(now);
         self.timers.forget();
         self.stack.trim(now);
         self.settle(now);
+        now
     }
 
     /// Takes the lent bytes off their ring, now that the host has had them.

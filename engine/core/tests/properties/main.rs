@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod closes;
 mod limits;
 
 use proptest::prelude::ProptestConfig;

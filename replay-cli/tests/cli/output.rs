@@ -169,14 +169,17 @@ fn a_capture_from_a_pipe_is_not_imported() {
 }
 
 #[test]
-fn a_capture_outside_of_the_scenarios_tree_is_said_at_import() {
+fn a_capture_outside_of_the_scenarios_tree_is_named_by_its_digest() {
     let root = folder(&[("a.pcapng", &get_capture())]);
     let ran = replay_in(root.path(), ["import", "a.pcapng", "-o", "new/a.json"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    assert!(ran.err.contains("--allow-outside"), "{}", ran.err);
-    assert_eq!(replay_in(root.path(), ["run", "new/a.json"]).code, 3);
-    let ran = replay_in(root.path(), ["run", "--allow-outside", "new/a.json"]);
+    assert!(ran.err.contains("named by its SHA-256"), "{}", ran.err);
+    let ran = replay_in(root.path(), ["run", "new/a.json"]);
     assert_eq!(ran.code, 0, "{}", ran.out);
+    std::fs::write(root.path().join("a.pcapng"), b"something else").unwrap();
+    let ran = replay_in(root.path(), ["run", "new/a.json"]);
+    assert_eq!(ran.code, 3, "{}", ran.out);
+    assert!(ran.out.contains("another file"), "{}", ran.out);
 }
 
 #[cfg(target_os = "linux")]

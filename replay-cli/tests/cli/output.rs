@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use crate::{command, folder, ping_capture, replay_in};
 
-fn get_capture() -> Vec<u8> {
+pub(crate) fn get_capture() -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../captures/http/get.pcapng");
     std::fs::read(path).expect("a capture")
 }

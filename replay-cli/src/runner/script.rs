@@ -299,7 +299,7 @@ impl World<'_> {
             }
             Action::Wait(time) => match flow.script.wait_until {
                 None => {
-                    let until = self.now + time;
+                    let until = self.now.saturating_add(*time);
                     flow.script.wait_until = Some(until);
                     self.schedule(until, Task::Script(index));
                     Step::Wait

@@ -23,6 +23,7 @@ mod live;
 pub mod load;
 pub mod notation;
 pub mod outcome;
+pub mod output;
 pub mod packet;
 mod packetdrill;
 pub mod record;

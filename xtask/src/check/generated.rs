@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use engine::{Counters, Mark};
 use replay::conformance::Matrix;
+use replay::output::{self, Existing};
 use replay::report::conformance::{Column, markdown};
 use replay::scenario::{load, schema};
 use replay::stress;
@@ -44,8 +45,8 @@ impl Generated {
         if self.is_current() {
             return Ok(None);
         }
-        fs::write(&self.path, &self.wanted)
-            .map_err(|error| format!("{}: {error}", self.path.display()))?;
+        output::write(&self.path, self.wanted.as_bytes(), Existing::Replace, &[])
+            .map_err(|problem| problem.to_string())?;
         Ok(Some(self.path))
     }
 }

@@ -12,6 +12,7 @@ use crate::runner::flow::FlowState;
 use crate::runner::share::{self, Share};
 use crate::runner::tape::{Against, Heard, Retention};
 use crate::runner::{self, Keeping, RunOutput};
+use crate::scenario::files::Files;
 use crate::scenario::{Device, DialResult, FlowSpec, Protocol};
 use crate::threads::SIDE_BY_SIDE;
 
@@ -124,7 +125,7 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
             share,
             ..runner::Way::CORE
         };
-        runner::play_capture(&import.scenario, Path::new("."), &capture, keep, way)
+        runner::play_capture(&import.scenario, &Files::default(), &capture, keep, way)
             .map_err(|(_, problem)| problem)
     };
     let side_by_side = capture.usable > SIDE_BY_SIDE;

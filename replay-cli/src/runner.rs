@@ -8,7 +8,7 @@
 //! One step is one input and a full drain. Every run is made twice, and the outputs compared.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use engine::{
     Config, Counters, DialFailure, Martians, PathPolicy, Refusal, UdpFiltering, UdpMapping,
@@ -18,6 +18,7 @@ use crate::attempt::DnsSeen;
 use crate::conversation::Conversations;
 use crate::diagnostic::Diagnostic;
 use crate::outcome::{Failure, FailureKind, Figures};
+use crate::scenario::files::Files;
 use crate::scenario::{self, EngineSettings, Scenario};
 
 mod actions;
@@ -75,6 +76,8 @@ pub struct RunOptions {
     pub trace: bool,
     /// Which engine runs, and by which way in.
     pub via: Via,
+    /// Whether scenarios may read files outside of their tree: see [`Reach`](scenario::files::Reach).
+    pub allow_outside: bool,
 }
 
 /// How a run is made.
@@ -321,13 +324,13 @@ impl RunOutput {
 /// Plays a capture once. An error names the JSON pointer it is about.
 pub(crate) fn play_capture(
     scenario: &Scenario,
-    folder: &Path,
+    files: &Files,
     capture: &Conversations,
     keep: Keeping,
     way: Way<'_>,
 ) -> Result<RunOutput, (String, Diagnostic)> {
     let input = &scenario.input;
-    let mut world = world(scenario, folder, Some(capture), way)?;
+    let mut world = world(scenario, files, Some(capture), way)?;
     world.keep_frames = keep.frames;
     world.retention = keep.streams;
     if let Some(hashed) = keep.against {
@@ -379,11 +382,11 @@ pub(crate) fn play_capture(
 
 fn world<'a>(
     scenario: &Scenario,
-    folder: &Path,
+    files: &Files,
     capture: Option<&'a Conversations>,
     way: Way<'_>,
 ) -> Result<World<'a>, (String, Diagnostic)> {
-    let rules = Rules::new(scenario, folder, capture)?;
+    let rules = Rules::new(scenario, files, capture)?;
     let engine = stack::open(way.via, &scenario.engine)
         .map_err(|problem| ("/engine".to_owned(), problem))?;
     let mut world = World::new(engine, rules, Faults::new(scenario), capture);
@@ -406,6 +409,7 @@ fn finish(mut world: World<'_>) -> RunOutput {
             ),
             expected: None,
             actual: None,
+            payload: None,
             flow: None,
             frame: None,
             at_us: Some(world.now),

@@ -22,6 +22,7 @@ pub mod engine_settings;
 pub mod expect;
 pub mod expected;
 pub mod fault;
+pub mod files;
 pub mod flow;
 pub mod input;
 mod json;

@@ -272,6 +272,7 @@ mod tests {
     use crate::runner::tape::Retention;
     use crate::runner::{Keeping, RunOutput, Way, play_capture};
     use crate::scenario::Scenario;
+    use crate::scenario::files::Files;
 
     fn captures(folder: &Path, to: &mut Vec<PathBuf>) {
         let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
@@ -295,7 +296,7 @@ mod tests {
             streams: Retention::All,
             against: None,
         };
-        play_capture(scenario, Path::new("."), capture, keep, Way::CORE).unwrap()
+        play_capture(scenario, &Files::default(), capture, keep, Way::CORE).unwrap()
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::diagnostic::Diagnostic;
 use crate::notation::{Action, Line};
 use crate::outcome::{Failure, FailureKind, Figures, ScenarioOutcome, Verdict};
 use crate::packet::Seq;
+use crate::scenario::files::{Files, Reach};
 use crate::scenario::load::{self, LoadedScenario};
 use crate::scenario::{Checksums, FlowSpec, Protocol, Scenario, discover};
 use crate::threads::SIDE_BY_SIDE;
@@ -87,6 +88,8 @@ fn run_way(path: &Path, options: &RunOptions, mutation: Option<&Mutation>) -> Ve
 /// What a scenario needs from other places than its own values.
 pub(super) struct Prepared {
     capture: Option<Conversations>,
+    /// What the files have that steps name.
+    files: Files,
     /// `input.frames`, each with its pointer.
     pub(super) lines: Vec<(String, Line)>,
 }
@@ -120,7 +123,13 @@ pub(super) fn prepare(
             Err(problem) => problems.push(problem),
         }
     }
-    let capture = match loaded.capture_path(options.captures.as_deref()) {
+    let captures = options.captures.as_deref();
+    let reach = Reach::of(&loaded.path, captures, options.allow_outside);
+    let files = Files::read(loaded, &reach).unwrap_or_else(|found| {
+        problems.extend(found);
+        Files::default()
+    });
+    let capture = match loaded.capture_path(captures, &reach) {
         Err(problem) => {
             problems.push(problem);
             None
@@ -143,7 +152,11 @@ pub(super) fn prepare(
         problems.extend(unknown_flows(loaded, capture));
     }
     if problems.is_empty() {
-        Ok(Prepared { capture, lines })
+        Ok(Prepared {
+            capture,
+            files,
+            lines,
+        })
     } else {
         Err(problems)
     }
@@ -394,9 +407,9 @@ pub(super) fn play(
             streams,
             against: None,
         };
-        return play_capture(scenario, loaded.folder(), capture, keep, way).map_err(place);
+        return play_capture(scenario, &prepared.files, capture, keep, way).map_err(place);
     }
-    let mut world = world(scenario, loaded.folder(), None, way).map_err(place)?;
+    let mut world = world(scenario, &prepared.files, None, way).map_err(place)?;
     world.keep_frames = true;
     let packets: u64 = prepared
         .lines

@@ -21,7 +21,8 @@ use crate::notation::{Action, pattern_bytes};
 use crate::outcome::{Failure, FailureKind, Figures, ScenarioOutcome, Verdict};
 use crate::packet::Seq;
 use crate::packetdrill::{self, Call, Event, FLOW, Got, Script, What};
-use crate::scenario::{Scenario, discover};
+use crate::scenario::files::Files;
+use crate::scenario::{Scenario, discover, load};
 
 /// Runs a script.
 pub(super) fn run_script(path: &Path, way: Way<'_>) -> ScenarioOutcome {
@@ -38,11 +39,10 @@ pub(super) fn run_script(path: &Path, way: Way<'_>) -> ScenarioOutcome {
         figures: Figures::default(),
         notes: Vec::new(),
     };
-    let text = match std::fs::read_to_string(path) {
+    let text = match load::read(path) {
         Ok(text) => text,
-        Err(error) => {
-            let what = format!("the script cannot be read: {error}");
-            outcome.verdict = Verdict::Invalid(vec![Diagnostic::new(what).in_file(path)]);
+        Err(problem) => {
+            outcome.verdict = Verdict::Invalid(vec![problem]);
             return outcome;
         }
     };
@@ -64,7 +64,7 @@ pub(super) fn run_script(path: &Path, way: Way<'_>) -> ScenarioOutcome {
     let play = |way: Way<'_>| -> Result<RunOutput, Diagnostic> {
         let scenario = scenario(&script)?;
         let isns = lines::isns(&scenario, &[]);
-        let mut world = world(&scenario, Path::new("."), None, way)
+        let mut world = world(&scenario, &Files::default(), None, way)
             .map_err(|(_, problem)| problem.in_file(path))?;
         world.keep_frames = true;
         world.step_limit = 100_000 + 1_000 * script.events.len() as u64;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use engine::{DialResult, FlowKey, Misuse, Proto, RemoteEnd};
 
@@ -12,6 +11,7 @@ use super::world::{Task, World};
 use crate::conversation::Conversations;
 use crate::diagnostic::Diagnostic;
 use crate::hash::Quick;
+use crate::scenario::files::Files;
 use crate::scenario::{self, Destination, FlowSpec, Protocol, Scenario};
 
 /// The dialer's rules, ready for use.
@@ -42,7 +42,7 @@ impl Rules {
     /// Resolves a scenario's dialer; an error names the JSON pointer it is about.
     pub(crate) fn new(
         scenario: &Scenario,
-        folder: &Path,
+        files: &Files,
         capture: Option<&Conversations>,
     ) -> Result<Self, (String, Diagnostic)> {
         let mut rules = Vec::with_capacity(scenario.dialer.rules.len());
@@ -69,7 +69,7 @@ impl Rules {
             let actions = content::actions(
                 &rule.then,
                 &pointer,
-                folder,
+                files,
                 scenario,
                 capture,
                 flow.as_ref(),

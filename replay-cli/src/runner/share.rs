@@ -82,6 +82,7 @@ mod tests {
     use crate::import::{ImportOptions, for_attempt};
     use crate::runner::tape::Retention;
     use crate::runner::{Keeping, Way, invariant, play_capture};
+    use crate::scenario::files::Files;
 
     type Played = Result<RunOutput, (String, Diagnostic)>;
 
@@ -106,7 +107,7 @@ mod tests {
                 against: (share != Share::None).then_some(false),
             };
             let way = Way { share, ..Way::CORE };
-            let mut output = play_capture(&scenario, Path::new("."), &capture, keep, way)?;
+            let mut output = play_capture(&scenario, &Files::default(), &capture, keep, way)?;
             change(share, &mut output);
             Ok(output)
         };

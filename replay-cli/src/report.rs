@@ -18,6 +18,7 @@ pub mod human;
 pub mod inspect;
 pub mod json;
 pub mod junit;
+pub mod reporter;
 pub mod table;
 pub mod trace;
 

@@ -84,6 +84,21 @@ fn is_same(_: &Metadata, one: &Path, _: &Metadata, other: &Path) -> bool {
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
+/// Writes a file in one piece that its owner alone may read.
+///
+/// # Errors
+/// What the file system says; what was there is there still.
+pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut unfinished = Unfinished::begin(folder, path)?;
+    let file = unfinished.file.as_file_mut();
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    file.write_all(content)?;
+    unfinished.finish(path, Existing::Replace)
+}
+
 fn put(path: &Path, content: &[u8], existing: Existing) -> io::Result<()> {
     if existing == Existing::Keep && path.symlink_metadata().is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());

@@ -22,6 +22,29 @@ pub(crate) enum Format {
     Json,
 }
 
+/// The form of a report of scenarios.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// Text to read.
+    Human,
+    /// One JSON object, `"schema": 1`.
+    Json,
+    /// Annotations of GitHub Actions after the text, and a summary of the job.
+    Github,
+}
+
+/// When the events of a run are written as a pcapng.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TraceWhen {
+    /// When it fails.
+    #[default]
+    OnFailure,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
 /// By which way in the engine is driven.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum WayIn {

@@ -1,24 +1,28 @@
 //! `replay run`: scenarios, side by side on every core, reported in order.
 
+use crate::base::term::Style;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::{ArgAction, Args};
 use serde_json::json;
 
 use super::Stop;
-use super::arguments::{self, Format, OtherStack, WayIn};
+use super::arguments::{self, OtherStack, ReportFormat, TraceWhen, WayIn};
 use super::batch::{self, Progress};
-use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
-use crate::base::output::{self, Existing};
+use crate::base::output;
 use crate::base::term::Terminal;
 use crate::golden::draft::find::{self, Stray, Waiting};
-use crate::report::human::{self, Detail, Look};
-use crate::report::{self, Totals};
+use crate::report::github::Github;
+use crate::report::human::{Detail, Human, Look};
+use crate::report::json::Json;
+use crate::report::junit::{self, Junit};
+use crate::report::reporter::{Ended, Reporter, Unwritten};
+use crate::report::{self, Totals, trace};
 use crate::scenario::discover::{Discovery, Found, FoundKind, files_named};
-use crate::verdict::outcome::{ScenarioOutcome, Verdict};
+use crate::verdict::outcome::ScenarioOutcome;
 use crate::verdict::run::{RunOptions, Tracing};
 
 mod vacuity;
@@ -42,8 +46,16 @@ pub(crate) struct RunArgs {
     other: OtherStack,
 
     /// The form of the report.
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = default_format())]
+    format: ReportFormat,
+
+    /// Write what crossed the engine's border as a pcapng that Wireshark opens, one for each run.
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    trace: TraceWhen,
+
+    /// Where traces are written [default: target/replay in a Cargo workspace, else .replay].
+    #[arg(long, value_name = "DIR")]
+    trace_dir: Option<PathBuf>,
 
     /// Write a JUnit XML report as well.
     #[arg(long, value_name = "FILE")]
@@ -110,6 +122,15 @@ struct Results {
     totals: Totals,
 }
 
+impl From<Unwritten> for Stop {
+    fn from(problem: Unwritten) -> Self {
+        match problem {
+            Unwritten::Output(error) => error.into(),
+            Unwritten::File(problem) => Self::usage(problem),
+        }
+    }
+}
+
 pub(crate) fn run(args: &RunArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     let started = Instant::now();
     let captures = args.files.captures.as_deref();
@@ -126,13 +147,19 @@ pub(crate) fn run(args: &RunArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
         let missing = batch::said_what_is_missing(&discovery, terminal)?;
         return Ok(exit_code::worst(missing, code));
     }
-    let results = run_all(args, &discovery.found, terminal)?;
-    if is_of_scripts(&discovery.found) && args.format == Format::Human && !args.quiet {
-        let style = terminal.style;
-        human::scripts(terminal.out(), &results.outcomes, style)?;
-    }
+    let mut reporters = reporters(args, &discovery.found, terminal.style);
+    let results = run_all(args, &discovery.found, &mut reporters, terminal)?;
     let waiting = find::waiting(&discovery.folders, args.files.captures.as_deref());
-    report(args, &results, &waiting, started.elapsed(), terminal)?;
+    let ended = Ended {
+        outcomes: &results.outcomes,
+        totals: &results.totals,
+        waiting: &waiting,
+        wall: started.elapsed(),
+    };
+    for reporter in &mut reporters {
+        reporter.end(terminal.out(), &ended)?;
+    }
+    terminal.flush()?;
     let unreviewed = said_what_waits(&waiting, terminal)?;
     let missing = batch::said_what_is_missing(&discovery, terminal)?;
     if missing == exit_code::SUCCESS && results.totals.exit_code() == exit_code::NOTHING_SELECTED {
@@ -171,6 +198,67 @@ fn said_what_waits(waiting: &Waiting, terminal: &mut Terminal<'_>) -> Result<u8,
     })
 }
 
+/// Every reporter that the command line asks for.
+fn reporters<'a>(args: &'a RunArgs, found: &[Found], style: Style) -> Vec<Box<dyn Reporter + 'a>> {
+    let (captures, payload) = (args.files.captures.as_deref(), args.show_payload);
+    let human = || {
+        let detail = match (args.quiet, args.verbose) {
+            (true, _) => Detail::Failures,
+            (false, 0) => Detail::Summary,
+            (false, 1) => Detail::Verdicts,
+            (false, 2..) => Detail::Notes,
+        };
+        Box::new(Human {
+            look: Look {
+                style,
+                detail,
+                payload,
+                captures,
+            },
+            scripts: is_of_scripts(found),
+        })
+    };
+    let mut reporters: Vec<Box<dyn Reporter + 'a>> = match args.format {
+        ReportFormat::Human => vec![human()],
+        ReportFormat::Json => vec![Box::new(Json { payload })],
+        ReportFormat::Github => {
+            let summary = std::env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from);
+            vec![human(), Box::new(Github { summary })]
+        }
+    };
+    if let Some(file) = &args.junit {
+        reporters.push(Box::new(Junit {
+            file,
+            captures,
+            payload,
+        }));
+    }
+    reporters
+}
+
+/// Annotations where GitHub Actions runs the command.
+fn default_format() -> ReportFormat {
+    if std::env::var_os("GITHUB_ACTIONS").is_some_and(|on| on == "true") {
+        ReportFormat::Github
+    } else {
+        ReportFormat::Human
+    }
+}
+
+/// Where traces go unless told otherwise: where Cargo's own output goes, if this is one of its workspaces.
+fn trace_dir(args: &RunArgs) -> PathBuf {
+    let here = std::env::current_dir().unwrap_or_default();
+    args.trace_dir.clone().unwrap_or_else(|| {
+        let workspace = here
+            .ancestors()
+            .find(|folder| folder.join("Cargo.toml").is_file());
+        workspace.map_or_else(
+            || PathBuf::from(".replay"),
+            |root| root.join("target/replay"),
+        )
+    })
+}
+
 fn list(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Result<(), Stop> {
     let kind = |kind| match kind {
         FoundKind::Scenario => "scenario",
@@ -178,12 +266,12 @@ fn list(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Result<
         FoundKind::Packetdrill => "packetdrill",
     };
     match args.format {
-        Format::Human => {
+        ReportFormat::Human | ReportFormat::Github => {
             for Found { name, .. } in found {
                 writeln!(terminal.out(), "{}", crate::base::term::printable(name))?;
             }
         }
-        Format::Json => {
+        ReportFormat::Json => {
             let scenarios = found.iter().map(|file| {
                 let path = file.path.to_string_lossy();
                 json!({ "name": file.name, "path": path, "kind": kind(file.kind) })
@@ -196,37 +284,42 @@ fn list(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Result<
     Ok(())
 }
 
-/// Runs the files and prints each verdict as soon as those before it are there.
-fn run_all(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Result<Results, Stop> {
+/// Runs the files; every reporter is told of each outcome as soon as those before it are there.
+fn run_all(
+    args: &RunArgs,
+    found: &[Found],
+    reporters: &mut [Box<dyn Reporter + '_>],
+    terminal: &mut Terminal<'_>,
+) -> Result<Results, Stop> {
     let options = RunOptions {
         captures: args.files.captures.clone(),
-        trace: Tracing::OnFailure,
+        trace: match args.trace {
+            TraceWhen::OnFailure => Tracing::OnFailure,
+            TraceWhen::Always => Tracing::Always,
+            TraceWhen::Never => Tracing::Never,
+        },
         via: arguments::via(args.via, &args.other)?,
         allow_outside: args.files.allow_outside,
     };
+    let traces = trace_dir(args);
     let mut results = Results::default();
     let mut progress = Progress::of(found.len(), terminal.progress);
     let mut run_files = 0_u64;
-    // Scripts have a table at the end, which has the reasons of those that cannot be run.
-    let scripts = is_of_scripts(found);
     batch::run_files(found, args.jobs, &options, |result| {
         run_files += 1;
         results.totals.bugs += u64::from(result.panicked);
         let mut all_passed = true;
-        for outcome in result.outcomes {
+        for mut outcome in result.outcomes {
             all_passed &= outcome.passed();
             results.totals.add(&outcome);
-            let told_later = scripts && matches!(outcome.verdict, Verdict::NotApplicable(_));
-            if args.format == Format::Human && !told_later {
-                let look = look(args, terminal);
-                progress
-                    .bar
-                    .suspend(|| human::outcome(terminal.out(), &outcome, look))?;
-            }
+            outcome.trace_file = trace::write(&traces, &outcome).map_err(Stop::usage)?;
+            progress.bar.suspend(|| {
+                let mut all = reporters.iter_mut();
+                all.try_for_each(|reporter| reporter.scenario(terminal.out(), &outcome))
+            })?;
+            // Its events have been told, and take memory.
+            outcome.trace = None;
             results.outcomes.push(outcome);
-        }
-        if args.format == Format::Human {
-            terminal.flush()?;
         }
         progress.step();
         Ok(all_passed || !args.fail_fast)
@@ -239,40 +332,6 @@ fn run_all(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Resu
 /// Whether the files are packetdrill scripts, and more than one.
 fn is_of_scripts(found: &[Found]) -> bool {
     found.len() > 1 && found.iter().all(|file| file.kind == FoundKind::Packetdrill)
-}
-
-/// Prints what comes after the last verdict, and writes the files asked for.
-fn report(
-    args: &RunArgs,
-    results: &Results,
-    waiting: &Waiting,
-    wall: Duration,
-    terminal: &mut Terminal<'_>,
-) -> Result<(), Stop> {
-    match args.format {
-        Format::Human if args.quiet => {}
-        Format::Human => writeln!(terminal.out(), "{}", human::summary(&results.totals, wall))?,
-        Format::Json => {
-            let mut run = report::json::run(&results.outcomes, &results.totals, args.show_payload);
-            let drafts = waiting.drafts.iter().map(|path| path.to_string_lossy());
-            run["drafts"] = drafts.collect();
-            let strays = waiting.strays.iter();
-            run["strays"] = strays
-                .map(|Stray { path, why }| json!({ "path": path.to_string_lossy(), "why": why }))
-                .collect();
-            writeln!(terminal.out(), "{run:#}")?;
-        }
-    }
-    terminal.flush()?;
-    match &args.junit {
-        Some(file) => {
-            let captures = args.files.captures.as_deref();
-            let xml = report::junit::report(&results.outcomes, captures, args.show_payload);
-            output::write(file, xml.as_bytes(), Existing::Replace, &[])
-                .map_err(|problem| Stop::usage(of_junit(problem)))
-        }
-        None => Ok(()),
-    }
 }
 
 /// Refuses to write the report in the place of a scenario or of a file that one names, before anything is run.
@@ -288,27 +347,5 @@ fn refuse_inputs(file: &Path, found: &Discovery, captures: Option<&Path>) -> Res
             named.into_iter().chain([found.path.clone()])
         })
         .collect();
-    output::refuse_input(file, &inputs).map_err(|problem| Stop::usage(of_junit(problem)))
-}
-
-fn of_junit(problem: Diagnostic) -> Diagnostic {
-    Diagnostic {
-        what: format!("the JUnit report cannot be written: {}", problem.what),
-        ..problem
-    }
-}
-
-fn look<'a>(args: &'a RunArgs, terminal: &Terminal<'_>) -> Look<'a> {
-    let detail = match (args.quiet, args.verbose) {
-        (true, _) => Detail::Failures,
-        (false, 0) => Detail::Summary,
-        (false, 1) => Detail::Verdicts,
-        (false, 2..) => Detail::Notes,
-    };
-    Look {
-        style: terminal.style,
-        detail,
-        payload: args.show_payload,
-        captures: args.files.captures.as_deref(),
-    }
+    output::refuse_input(file, &inputs).map_err(|problem| Stop::usage(junit::unwritten(problem)))
 }

@@ -4,12 +4,41 @@
 //! escaped as the runner's toolkit escapes it.
 
 use std::fmt::Write as _;
+use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use super::Totals;
+use super::reporter::{Ended, Reporter, Unwritten};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::scenario::failure::Failure;
 use crate::verdict::outcome::{ScenarioOutcome, Verdict};
+
+/// Annotations as scenarios end, and a summary of the job.
+#[derive(Clone, Debug)]
+pub struct Github {
+    /// Where the summary is appended: `$GITHUB_STEP_SUMMARY`.
+    pub summary: Option<PathBuf>,
+}
+
+impl Reporter for Github {
+    fn scenario(&mut self, out: &mut dyn Write, outcome: &ScenarioOutcome) -> io::Result<()> {
+        annotations(out, outcome)
+    }
+
+    fn end(&mut self, _: &mut dyn Write, run: &Ended<'_>) -> Result<(), Unwritten> {
+        let Some(path) = &self.summary else {
+            return Ok(());
+        };
+        // The file is the runner's, and other steps append to it as well.
+        let file = OpenOptions::new().append(true).create(true).open(path);
+        file.and_then(|mut file| file.write_all(summary(run.outcomes, run.totals).as_bytes()))
+            .map_err(|error| {
+                let what = format!("the job summary cannot be written: {error}");
+                Unwritten::File(Diagnostic::new(what).in_file(path))
+            })
+    }
+}
 
 /// Writes an annotation for each thing that is wrong with a scenario; nothing if it passed.
 ///

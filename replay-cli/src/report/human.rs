@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use super::reporter::{Ended, Reporter, Unwritten};
 use super::table::{Align, Table};
 use super::{Totals, events, figures_line, reproduce};
 use crate::base::diagnostic::Diagnostic;
@@ -40,6 +41,36 @@ pub enum Detail {
     Notes,
 }
 
+/// The report for people: each verdict as soon as it is there, then a summary.
+#[derive(Clone, Copy, Debug)]
+pub struct Human<'a> {
+    /// How it looks and how much it says.
+    pub look: Look<'a>,
+    /// Whether only packetdrill scripts run: they have a table at the end, which has the reasons of those that cannot be run.
+    pub scripts: bool,
+}
+
+impl Reporter for Human<'_> {
+    fn scenario(&mut self, out: &mut dyn Write, outcome: &ScenarioOutcome) -> io::Result<()> {
+        if self.scripts && matches!(outcome.verdict, Verdict::NotApplicable(_)) {
+            return Ok(());
+        }
+        self::outcome(out, outcome, self.look)?;
+        out.flush()
+    }
+
+    fn end(&mut self, out: &mut dyn Write, run: &Ended<'_>) -> Result<(), Unwritten> {
+        if self.look.detail == Detail::Failures {
+            return Ok(());
+        }
+        if self.scripts {
+            scripts(out, run.outcomes, self.look.style)?;
+        }
+        writeln!(out, "{}", summary(run.totals, run.wall))?;
+        Ok(())
+    }
+}
+
 /// Prints one scenario's verdict and all that is wrong with it.
 ///
 /// # Errors
@@ -58,6 +89,7 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
         figures,
         notes,
         trace,
+        trace_file,
     } = outcome;
     let (word, paint) = word(verdict);
     let passed = outcome.passed();
@@ -122,6 +154,16 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
         .filter(|_| !passed && look.detail >= Detail::Verdicts)
     {
         events_before(out, trace, failures.first(), look.style)?;
+    }
+    if let Some(file) = trace_file {
+        let frame = file
+            .frame
+            .map_or_else(String::new, |frame| format!(", frame {frame}"));
+        writeln!(
+            out,
+            "  trace: {}{frame}",
+            printable(&file.path.to_string_lossy())
+        )?;
     }
     if !passed {
         writeln!(

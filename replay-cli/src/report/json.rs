@@ -4,14 +4,39 @@
 
 use serde_json::{Value, json};
 
+use std::io::Write;
+
 use super::Totals;
+use super::reporter::{Ended, Reporter, Unwritten};
 use crate::base::diagnostic::{Diagnostic, Place};
+use crate::golden::draft::find::{Stray, Waiting};
 use crate::scenario::failure::Failure;
 use crate::simulation::Figures;
-use crate::verdict::outcome::{ScenarioOutcome, Verdict};
+use crate::verdict::outcome::{ScenarioOutcome, TracePlace, Verdict};
 
 /// The number of the report format.
 pub const SCHEMA: u32 = 1;
+
+/// The report for programs, one object at the end.
+#[derive(Clone, Copy, Debug)]
+pub struct Json {
+    /// Whether payload bytes are shown.
+    pub payload: bool,
+}
+
+impl Reporter for Json {
+    fn end(&mut self, out: &mut dyn Write, ended: &Ended<'_>) -> Result<(), Unwritten> {
+        let mut report = run(ended.outcomes, ended.totals, self.payload);
+        let Waiting { drafts, strays } = ended.waiting;
+        report["drafts"] = drafts.iter().map(|path| path.to_string_lossy()).collect();
+        report["strays"] = strays
+            .iter()
+            .map(|Stray { path, why }| json!({ "path": path.to_string_lossy(), "why": why }))
+            .collect();
+        writeln!(out, "{report:#}")?;
+        Ok(())
+    }
+}
 
 /// The report of a run; `payload` tells whether payload bytes are shown.
 #[must_use]
@@ -65,6 +90,7 @@ fn scenario(outcome: &ScenarioOutcome, payload: bool) -> Value {
         figures,
         notes,
         trace: _,
+        trace_file,
     } = outcome;
     let mut value = json!({
         "name": name,
@@ -79,6 +105,9 @@ fn scenario(outcome: &ScenarioOutcome, payload: bool) -> Value {
         "figures": self::figures(figures),
         "notes": notes,
     });
+    if let Some(TracePlace { path, frame }) = trace_file {
+        value["trace"] = json!({ "path": path.to_string_lossy(), "frame": frame });
+    }
     match verdict {
         Verdict::Invalid(diagnostics) | Verdict::NotApplicable(diagnostics) => {
             value["diagnostics"] = diagnostics.iter().map(diagnostic).collect();

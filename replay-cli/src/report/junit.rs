@@ -5,12 +5,44 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::io::Write;
 use std::path::Path;
 
 use super::human;
+use super::reporter::{Ended, Reporter, Unwritten};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::output::{self, Existing};
 use crate::base::wording::{counted, seconds};
 use crate::stack::Via;
 use crate::verdict::outcome::{ScenarioOutcome, Verdict};
+
+/// The report as a file, written at the end.
+#[derive(Clone, Copy, Debug)]
+pub struct Junit<'a> {
+    /// The file.
+    pub file: &'a Path,
+    /// The folder of captures that the command named.
+    pub captures: Option<&'a Path>,
+    /// Whether payload bytes are shown.
+    pub payload: bool,
+}
+
+impl Reporter for Junit<'_> {
+    fn end(&mut self, _: &mut dyn Write, run: &Ended<'_>) -> Result<(), Unwritten> {
+        let xml = report(run.outcomes, self.captures, self.payload);
+        output::write(self.file, xml.as_bytes(), Existing::Replace, &[])
+            .map_err(|problem| Unwritten::File(unwritten(problem)))
+    }
+}
+
+/// Says of a diagnostic that it is about the report.
+#[must_use]
+pub fn unwritten(problem: Diagnostic) -> Diagnostic {
+    Diagnostic {
+        what: format!("the JUnit report cannot be written: {}", problem.what),
+        ..problem
+    }
+}
 
 /// The report of a run; `captures` is the folder the command named, for the line that runs a scenario again; `payload` tells
 /// whether payload bytes are shown.
@@ -88,6 +120,14 @@ fn write_case(
         ] {
             writeln!(xml, "        <property name=\"{name}\" value=\"{value}\"/>")?;
         }
+    }
+    if let Some(file) = &outcome.trace_file {
+        let path = file.path.to_string_lossy();
+        let path = Escaped(&path);
+        writeln!(
+            xml,
+            "        <property name=\"attachment\" value=\"{path}\"/>"
+        )?;
     }
     writeln!(xml, "      </properties>")?;
     let text = || human::plain(outcome, captures, payload);

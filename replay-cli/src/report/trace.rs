@@ -20,8 +20,12 @@ use pcap_file::pcapng::{PcapNgWriter, RawBlock};
 use pcap_file::{DataLink, Endianness};
 
 use super::events;
+use crate::base::diagnostic::Diagnostic;
+use crate::base::output;
 use crate::scenario::failure::Failure;
 use crate::stack::event::{Event, Trace, What};
+use crate::verdict::outcome::{ScenarioOutcome, TracePlace};
+use std::path::Path;
 
 /// A trace as a file, and the number in it of the frame at which the first failure shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +34,27 @@ pub struct TraceFile {
     pub bytes: Vec<u8>,
     /// The frame's number, from 1 as Wireshark counts; `None` if nothing failed or no frame had come by then.
     pub divergence: Option<u64>,
+}
+
+/// Writes the trace of an outcome below a folder, by the scenario's name: for its owner alone, as it holds payload.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write(folder: &Path, outcome: &ScenarioOutcome) -> Result<Option<TracePlace>, Diagnostic> {
+    let Some(trace) = &outcome.trace else {
+        return Ok(None);
+    };
+    let name = outcome.name.replace(" (", "-").replace(')', "");
+    let path = folder.join(format!("{}.pcapng", name.trim_start_matches('/')));
+    let failed = |error: io::Error| {
+        Diagnostic::new(format!("the trace cannot be written: {error}")).in_file(&path)
+    };
+    let file = pcapng(trace, outcome.failures.first()).map_err(failed)?;
+    output::write_private(&path, &file.bytes).map_err(failed)?;
+    Ok(Some(TracePlace {
+        path,
+        frame: file.divergence,
+    }))
 }
 
 /// `epb_flags`: the direction (draft-ietf-opsawg-pcapng section 4.3.1).

@@ -38,6 +38,17 @@ pub struct ScenarioOutcome {
     pub notes: Vec<String>,
     /// What crossed the engine's border, if its events were kept.
     pub trace: Option<Trace>,
+    /// Where they were written.
+    pub trace_file: Option<TracePlace>,
+}
+
+/// A trace that was written, and the number in it of the frame at which the first failure shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TracePlace {
+    /// The file.
+    pub path: std::path::PathBuf,
+    /// The frame's number, from 1.
+    pub frame: Option<u64>,
 }
 
 /// How a scenario ended.
@@ -76,6 +87,7 @@ impl ScenarioOutcome {
             figures: Figures::default(),
             notes: Vec::new(),
             trace: None,
+            trace_file: None,
         }
     }
 

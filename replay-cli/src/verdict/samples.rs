@@ -28,6 +28,7 @@ fn outcome(name: &str, title: &str, verdict: Verdict) -> ScenarioOutcome {
         },
         notes: Vec::new(),
         trace: None,
+        trace_file: None,
     }
 }
 

@@ -43,6 +43,7 @@ pub(crate) fn run_script(path: &Path, way: Way<'_>) -> ScenarioOutcome {
         figures: Figures::default(),
         notes: Vec::new(),
         trace: None,
+        trace_file: None,
     };
     let text = match load::read(path) {
         Ok(text) => text,

@@ -6,7 +6,7 @@ use super::RunArgs;
 use crate::base::exit_code;
 use crate::base::term::{Paint, Terminal, printable};
 use crate::base::wording::counted;
-use crate::cli::arguments::Format;
+use crate::cli::arguments::ReportFormat;
 use crate::cli::{Stop, batch};
 use crate::report;
 use crate::scenario::discover::{Found, FoundKind};
@@ -45,7 +45,7 @@ pub(super) fn run(
         vacuous,
     } = &all;
     match args.format {
-        Format::Human => {
+        ReportFormat::Human | ReportFormat::Github => {
             let style = terminal.style;
             for Vacuous {
                 name,
@@ -72,7 +72,7 @@ pub(super) fn run(
                 "{files}: {claims} held against {changes}; {count} vacuous"
             )?;
         }
-        Format::Json => {
+        ReportFormat::Json => {
             let vacuous = vacuous.iter().map(|found| {
                 json!({
                     "name": found.name,

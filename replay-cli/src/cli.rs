@@ -13,6 +13,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
 use crate::base::output;
 use crate::base::term::{ColorChoice, Style, Terminal, draws_progress};
+use crate::stack::end_all;
 
 mod arguments;
 mod batch;
@@ -212,7 +213,8 @@ impl<W: Write> Write for Results<W> {
 fn execute(command: &Command, terminal: &mut Terminal<'_>) -> io::Result<u8> {
     // These two end in an orderly way by themselves, and write no files of ours.
     if !matches!(command, Command::Live(_) | Command::Stress(_)) {
-        output::clean_up_when_interrupted();
+        // Other stacks are process groups of their own, which a terminal does not interrupt.
+        output::clean_up_when_interrupted(end_all);
     }
     let done = match command {
         Command::Run(args) => run::run(args, terminal),

@@ -36,7 +36,7 @@ mod positions;
 pub mod schema;
 pub(crate) mod twins;
 
-pub use bytes::Bytes;
+pub use bytes::{Bytes, Pattern};
 pub use destination::Destination;
 pub use deviation::Deviation;
 pub use dialer::{

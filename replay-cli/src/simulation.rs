@@ -30,7 +30,9 @@ pub(crate) mod matcher;
 pub(crate) mod mutation;
 pub(crate) mod observe;
 pub(crate) mod receiver;
+mod retire;
 pub(crate) mod share;
+mod siblings;
 pub(crate) mod tape;
 pub(crate) mod timeline;
 pub(crate) mod world;
@@ -40,7 +42,7 @@ use dialer::Rules;
 use dialer::resolver::Resolver;
 use digest::Digest;
 use fault::Faults;
-use flow::FlowState;
+use flow::{Dialed, FlowState};
 use mutation::Mutation;
 use share::Share;
 use tape::{Against, Heard, Retention};
@@ -78,6 +80,9 @@ pub(crate) struct Way<'a> {
     pub(crate) share: Share,
     /// Where its events go, if anywhere.
     pub(crate) tracer: Option<&'a Tracer>,
+    /// Whether the dialer does what the capture says, without rules, and flows that have nothing more to say make room
+    /// once very many are open.
+    pub(crate) recorded: bool,
 }
 
 impl Way<'static> {
@@ -88,6 +93,12 @@ impl Way<'static> {
         keep_frames: false,
         share: Share::All,
         tracer: None,
+        recorded: false,
+    };
+    /// The same, the capture as it stands.
+    pub(crate) const RECORDED: Self = Self {
+        recorded: true,
+        ..Self::CORE
     };
 }
 
@@ -105,6 +116,8 @@ pub(crate) struct Keeping {
 /// Everything a run left behind.
 pub(crate) struct RunOutput {
     pub(crate) flows: Vec<FlowState>,
+    /// What is left of flows that replayed a conversation, once [`RunOutput::settle`] was called.
+    pub(crate) dialed: Vec<Dialed>,
     /// The streams of each conversation, if they were held against the capture.
     pub(crate) heard: Vec<Heard>,
     pub(crate) dns: Vec<(u64, DnsSeen)>,
@@ -123,6 +136,8 @@ pub(crate) struct RunOutput {
     pub(crate) digest: Digest,
     /// Per conversation: synthetic frames, and retransmissions left out.
     pub(crate) device: Vec<(u64, u64)>,
+    /// Flows that were ended to make room.
+    pub(crate) retired: u64,
     /// A counter that is told as other than it is, and by how much: see [`Mutation::Counter`].
     pub(crate) raised: Option<(String, i64)>,
     /// Lines of a timeline that were held against the run.
@@ -134,6 +149,12 @@ pub(crate) struct RunOutput {
 }
 
 impl RunOutput {
+    /// Keeps of its flows what a verdict needs, which is little.
+    pub(crate) fn settle(&mut self) {
+        let flows = std::mem::take(&mut self.flows);
+        self.dialed = flows.iter().filter_map(Dialed::of).collect();
+    }
+
     /// Its counters by name; `None` if it has none to compare. What came after the stop is dropped at the border by
     /// other ways in than the core, which is the same to the device.
     pub(crate) fn named_counters(&self) -> Option<BTreeMap<&'static str, u64>> {
@@ -183,10 +204,12 @@ pub(crate) fn play_capture(
         checksums: input.checksums.unwrap_or_default(),
         retransmissions: input.retransmissions.unwrap_or_default(),
         batch: input.batch.map_or(64, |batch| batch as usize).max(1),
+        retires: way.recorded,
     };
     let mut device = Device::new(capture, play);
     device.run(&mut world, input.until.map(|until| until.as_micros()));
     let (synthetic, left_out) = (device.synthetic, device.left_out);
+    let retired = device.retired;
     let per_flow = device
         .flows
         .iter()
@@ -202,6 +225,7 @@ pub(crate) fn play_capture(
     output.figures.synthetic = synthetic;
     output.figures.left_out = left_out;
     output.device = per_flow;
+    output.retired = retired;
     Ok(output)
 }
 
@@ -212,7 +236,11 @@ pub(crate) fn open<'a>(
     capture: Option<&'a Conversations>,
     way: Way<'_>,
 ) -> Result<World<'a>, (String, Diagnostic)> {
-    let rules = Rules::new(scenario, files, capture)?;
+    let rules = if way.recorded {
+        Rules::recorded(scenario)
+    } else {
+        Rules::new(scenario, files, capture)?
+    };
     let engine = stack::open(way.via, &scenario.engine, way.tracer)
         .map_err(|problem| ("/engine".to_owned(), problem))?;
     let mut world = World::new(engine, rules, Faults::new(scenario), capture);
@@ -277,6 +305,7 @@ pub(crate) fn finish(mut world: World<'_>) -> RunOutput {
         },
         frames_lost: world.engine.frames_lost(),
         flows: world.flows,
+        dialed: Vec::new(),
         heard: world.heard,
         dns: world.dns,
         emitted: world.emitted,
@@ -284,6 +313,7 @@ pub(crate) fn finish(mut world: World<'_>) -> RunOutput {
         counters,
         digest: world.digest,
         device: Vec::new(),
+        retired: 0,
         raised: None,
         line_checks: 0,
         untimed_lines: 0,

@@ -25,11 +25,13 @@ pub mod event;
 mod external;
 #[expect(unsafe_code, reason = "the C ABI is called as C calls it")]
 mod ffi;
+mod group;
 mod program;
 mod seen;
 mod served;
 mod traced;
 
+pub(crate) use group::end_all;
 pub use program::StackProgram;
 pub use seen::DnsSeen;
 pub(crate) use seen::Seen;

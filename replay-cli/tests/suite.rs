@@ -6,7 +6,7 @@ use replay::scenario::discover::{FoundKind, discover};
 use replay::scenario::{Scenario, load};
 use replay::stack::Via;
 use replay::verdict::outcome::{ScenarioOutcome, Verdict};
-use replay::verdict::run::{RunOptions, Tracing, run_file};
+use replay::verdict::run::{RunOptions, run_file};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -20,7 +20,6 @@ fn run(path: &Path, via: &Via) -> Vec<ScenarioOutcome> {
         path,
         &RunOptions {
             captures: Some(repository().join("captures")),
-            trace: Tracing::Never,
             via: via.clone(),
             ..RunOptions::default()
         },

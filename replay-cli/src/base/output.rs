@@ -202,9 +202,10 @@ fn take_away(known: &BTreeSet<PathBuf>) {
     }
 }
 
-/// From here on SIGINT, SIGTERM and SIGHUP take unfinished files away and end the process with 128 and the signal's number.
+/// From here on SIGINT, SIGTERM and SIGHUP take unfinished files away, do what else is to be done, and end the process with 128 and the
+/// signal's number.
 #[cfg(unix)]
-pub(crate) fn clean_up_when_interrupted() {
+pub(crate) fn clean_up_when_interrupted(also: fn()) {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
     // Without the thread a signal ends the process as it always does.
@@ -217,6 +218,7 @@ pub(crate) fn clean_up_when_interrupted() {
             // Held until the end: no other thread begins or finishes a file any more.
             let known = unfinished();
             take_away(&known);
+            also();
             let code = if signal == SIGINT {
                 i32::from(crate::base::exit_code::INTERRUPTED)
             } else {
@@ -229,7 +231,7 @@ pub(crate) fn clean_up_when_interrupted() {
 
 /// Elsewhere an interrupt ends the process as it always does.
 #[cfg(not(unix))]
-pub(crate) fn clean_up_when_interrupted() {}
+pub(crate) fn clean_up_when_interrupted(_: fn()) {}
 
 #[cfg(test)]
 mod tests {

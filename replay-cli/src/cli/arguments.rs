@@ -9,6 +9,8 @@ use clap::{Args, ValueEnum};
 
 use super::Stop;
 use crate::base::diagnostic::Diagnostic;
+use crate::base::duration::Size;
+#[cfg(target_os = "linux")]
 use crate::scenario::Device;
 use crate::stack::{StackProgram, Via};
 
@@ -89,6 +91,20 @@ pub(crate) struct OtherStack {
     /// How long the other stack may take to answer.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, requires = "stack")]
     pub(crate) stack_timeout: u64,
+}
+
+/// How much a compressed capture may hold.
+#[derive(Debug, Args)]
+pub(crate) struct Unpacked {
+    /// The most that a gzip or a pipe may hold: it is copied, to be read again [default: 512MiB].
+    #[arg(long, value_name = "SIZE")]
+    max_unpacked: Option<Size>,
+}
+
+impl Unpacked {
+    pub(crate) fn limit(&self) -> Option<u64> {
+        self.max_unpacked.map(Size::as_bytes)
+    }
 }
 
 /// The way in that the command line asks for; another stack is found and asked who it is.

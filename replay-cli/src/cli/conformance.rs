@@ -14,7 +14,7 @@ use crate::base::term::Terminal;
 use crate::report::Totals;
 use crate::report::conformance::{self as report, Column};
 use crate::verdict::conformance::{Matrix, Notes, Verdict};
-use crate::verdict::run::{RunOptions, Tracing};
+use crate::verdict::run::RunOptions;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -87,9 +87,9 @@ pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result
     let discovery = batch::select(&args.paths, "")?;
     let options = RunOptions {
         captures: args.files.captures.clone(),
-        trace: Tracing::Never,
         via: arguments::via(WayIn::Core, &args.other)?,
         allow_outside: args.files.allow_outside,
+        ..RunOptions::default()
     };
     let mut totals = Totals::default();
     let mut outcomes = Vec::new();

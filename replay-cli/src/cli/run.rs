@@ -9,7 +9,7 @@ use clap::{ArgAction, Args};
 use serde_json::json;
 
 use super::Stop;
-use super::arguments::{self, OtherStack, ReportFormat, TraceWhen, WayIn};
+use super::arguments::{self, OtherStack, ReportFormat, TraceWhen, Unpacked, WayIn};
 use super::batch::{self, Progress};
 use crate::base::exit_code;
 use crate::base::output;
@@ -44,6 +44,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     other: OtherStack,
+
+    #[command(flatten)]
+    unpacked: Unpacked,
 
     /// The form of the report.
     #[arg(long, value_enum, default_value_t = default_format())]
@@ -300,6 +303,7 @@ fn run_all(
         },
         via: arguments::via(args.via, &args.other)?,
         allow_outside: args.files.allow_outside,
+        max_unpacked: args.unpacked.limit(),
     };
     let traces = trace_dir(args);
     let mut results = Results::default();

@@ -1,18 +1,13 @@
 //! What a scenario's runs show, to be held against other expectations than its own.
 
-use std::collections::BTreeMap;
-
-use engine::FlowKey;
-
 use crate::base::diagnostic::Diagnostic;
-use crate::packet::Seq;
 use crate::scenario::Scenario;
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::scenario::load::LoadedScenario;
 use crate::scenario::twins;
 use crate::simulation::matcher::View;
 use crate::simulation::tape::Retention;
-use crate::simulation::timeline::{self, failure_at};
+use crate::simulation::timeline::{Isns, failure_at};
 use crate::simulation::{RunOutput, Way};
 use crate::verdict::check::Check;
 use crate::verdict::run::RunOptions;
@@ -25,7 +20,7 @@ pub(crate) struct Witness {
     /// The scenario in that family.
     scenario: Scenario,
     pub(crate) run: RunOutput,
-    isns: BTreeMap<FlowKey, Seq>,
+    isns: Isns,
 }
 
 /// Runs a scenario, once for each of its IP families, and each twice: that the two differ is among the failures of the run.
@@ -48,7 +43,7 @@ pub(crate) fn witnesses(
     };
     let witness = |family: Option<u8>| {
         let scenario = in_family(&loaded.scenario, family);
-        let isns = timeline::isns(&scenario, &prepared.lines);
+        let isns = Isns::new(&scenario, &prepared.lines);
         let play = |streams| {
             play(loaded, &scenario, &prepared, &isns, way, streams).map_err(|problem| vec![problem])
         };

@@ -106,7 +106,10 @@ mod tests {
                 streams: Retention::Count,
                 against: (share != Share::None).then_some(false),
             };
-            let way = Way { share, ..Way::CORE };
+            let way = Way {
+                share,
+                ..Way::RECORDED
+            };
             let mut output = play_capture(&scenario, &Files::default(), &capture, keep, way)?;
             change(share, &mut output);
             Ok(output)

@@ -36,6 +36,16 @@ impl Seen {
         }
     }
 
+    /// The octets that it holds.
+    pub(crate) fn octets(&self) -> usize {
+        match self {
+            Self::Frame(octets) | Self::Data(_, octets) | Self::Datagram(_, _, octets) => {
+                octets.len()
+            }
+            _ => 0,
+        }
+    }
+
     /// Keeps an output, its octets where `spare` has a place for them.
     pub(crate) fn keep(output: Output<'_>, to: &mut Vec<Self>, spare: &mut Vec<Vec<u8>>) {
         let mut copy = |octets: &[u8]| {

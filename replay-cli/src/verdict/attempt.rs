@@ -15,7 +15,7 @@ use crate::capture::import::{self, ImportOptions};
 use crate::scenario::files::Files;
 use crate::scenario::{Device, DialResult, FlowSpec, Protocol};
 use crate::simulation::Figures;
-use crate::simulation::flow::FlowState;
+use crate::simulation::flow::Dialed;
 use crate::simulation::share::{self, Share};
 use crate::simulation::tape::{Against, Heard, Retention};
 use crate::simulation::{Keeping, RunOutput};
@@ -103,6 +103,8 @@ pub struct TryOptions {
     pub via: Via,
     /// Whether the streams are hashed.
     pub hashes: bool,
+    /// The most bytes of what a gzip or a pipe holds. `None`: 512 MiB.
+    pub max_unpacked: Option<u64>,
 }
 
 /// Imports a capture and replays it, twice.
@@ -113,6 +115,7 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
     let import = ImportOptions {
         device: options.device.clone(),
         default_settings: options.default_settings,
+        max_unpacked: options.max_unpacked,
     };
     let (import, capture) = import::for_attempt(path, &import)?;
     let play = |_, share| {
@@ -124,33 +127,42 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
         let way = Way {
             via: &options.via,
             share,
-            ..Way::CORE
+            ..Way::RECORDED
         };
         play_capture(&import.scenario, &Files::default(), &capture, keep, way)
+            .map(|mut run| {
+                run.settle();
+                run
+            })
             .map_err(|(_, problem)| problem)
     };
-    let side_by_side = capture.usable > SIDE_BY_SIDE;
+    let side_by_side = capture.usable > SIDE_BY_SIDE && capture.flows.len() <= FLOWS_SIDE_BY_SIDE;
     let halves = options.via == Via::Core;
     let (mut first, second) = share::twice(side_by_side, halves, play)?;
     let deterministic = first.digest.difference(&second.digest).is_none();
-    let mut dials: Vec<Vec<usize>> = vec![Vec::new(); capture.flows.len()];
-    for (index, state) in first.flows.iter().enumerate() {
-        let dialed = state.conversation.and_then(|flow| dials.get_mut(flow));
-        if let Some(dialed) = dialed {
-            dialed.push(index);
-        }
-    }
+    let mut dialed = std::mem::take(&mut first.dialed);
+    dialed.sort_by_key(|dialed| dialed.conversation);
+    let mut dialed = dialed.as_slice();
     let mut heard = std::mem::take(&mut first.heard).into_iter();
     let flows = capture
         .flows
         .iter()
-        .zip(&dials)
         .enumerate()
-        .map(|(index, (flow, dials))| {
+        .map(|(index, flow)| {
             let heard = heard.next().unwrap_or_default();
+            let many = dialed.partition_point(|dialed| dialed.conversation <= index);
+            let (dials, rest) = dialed.split_at(many);
+            dialed = rest;
             judge(index, flow, dials, heard, &first)
         })
         .collect();
+    let mut notes = import.notes;
+    if first.retired > 0 {
+        notes.push(format!(
+            "{} flow(s) that had nothing more to say were ended to make room for others",
+            first.retired
+        ));
+    }
     let Conversations {
         packets_read,
         skipped,
@@ -162,18 +174,21 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
         skipped,
         flows,
         dns: first.dns.into_iter().map(|(_, record)| record).collect(),
-        notes: import.notes,
+        notes,
         damage: damage.map(Diagnostic::from),
         deterministic,
         figures: first.figures,
     })
 }
 
+/// Flows of a capture beyond which its two runs are made one after the other: both at once would be much memory.
+const FLOWS_SIDE_BY_SIDE: usize = 250_000;
+
 /// Holds what a flow did against what the capture says it did. `dials` are those that replayed it.
 fn judge(
     index: usize,
     flow: &Conversation,
-    dials: &[usize],
+    dials: &[Dialed],
     heard: Heard,
     run: &RunOutput,
 ) -> FlowAttempt {
@@ -198,14 +213,12 @@ fn judge(
         attempt.verdict = FlowVerdict::Unreplayable(reason.clone());
         return attempt;
     }
-    let states = dials.iter().filter_map(|dial| run.flows.get(*dial));
-    for state in states {
-        let state: &FlowState = state;
-        attempt.upstream.datagrams += state.upstream_datagrams;
-        attempt.downstream.datagrams += state.down.datagrams;
-        attempt.close = state
-            .closed
-            .map(|(_, close)| (close.by.to_string(), close.how.label().to_owned()));
+    for dialed in dials {
+        attempt.upstream.datagrams += dialed.up;
+        attempt.downstream.datagrams += dialed.down;
+        attempt.close = dialed
+            .close
+            .map(|close| (close.by.to_string(), close.how.label().to_owned()));
     }
     let Heard { up, down } = heard;
     (attempt.upstream.bytes, attempt.downstream.bytes) = (up.len, down.len);

@@ -1,14 +1,13 @@
 //! A run held against what its scenario expects: dials, packets, streams, half-closes, closes, DNS, counters.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
-use engine::{Counters, FlowKey, Mark};
+use engine::{Counters, Mark};
 
 use crate::base::duration::Micros;
 use crate::base::hash::Quick;
 use crate::base::wording::seconds_of as seconds;
-use crate::packet::Seq;
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::scenario::flow::flow_spec;
 use crate::scenario::load::LoadedScenario;
@@ -17,6 +16,7 @@ use crate::simulation::RunOutput;
 use crate::simulation::flow::FlowState;
 use crate::simulation::matcher::View;
 use crate::simulation::tape::Tape;
+use crate::simulation::timeline::Isns;
 use crate::stack::Traits;
 
 mod lists;
@@ -38,7 +38,7 @@ pub(crate) struct Check<'a> {
     pub(crate) scenario: &'a Scenario,
     pub(crate) loaded: &'a LoadedScenario,
     pub(crate) run: &'a RunOutput,
-    pub(crate) isns: &'a BTreeMap<FlowKey, Seq>,
+    pub(crate) isns: &'a Isns,
     /// What the stack can be held to.
     pub(crate) traits: Traits,
     pub(crate) verdicts: Verdicts,

@@ -1,9 +1,7 @@
 //! One scenario file from disk to outcome.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use engine::FlowKey;
 use stack_protocol::Time;
 
 use super::{needs, versus};
@@ -11,7 +9,6 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::threads::SIDE_BY_SIDE;
 use crate::capture::conversation::{Conversation, Conversations, ReadOptions};
 use crate::notation::{Action, Line};
-use crate::packet::Seq;
 use crate::scenario::engine_config::config;
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::scenario::files::{Files, Reach};
@@ -21,7 +18,7 @@ use crate::scenario::{Checksums, FlowSpec, Protocol, Scenario};
 use crate::simulation::Figures;
 use crate::simulation::mutation::Mutation;
 use crate::simulation::tape::Retention;
-use crate::simulation::timeline::{self, Timeline};
+use crate::simulation::timeline::{self, Isns, Timeline};
 use crate::simulation::{Keeping, RunOutput, Way, finish, open, play_capture, share};
 use crate::stack::Via;
 use crate::stack::event::{Trace, Tracer};
@@ -39,6 +36,8 @@ pub struct RunOptions {
     pub via: Via,
     /// Whether scenarios may read files outside of their tree: see [`Reach`](scenario::files::Reach).
     pub allow_outside: bool,
+    /// The most bytes of what a gzip or a pipe holds. `None`: 512 MiB.
+    pub max_unpacked: Option<u64>,
 }
 
 /// Whose events are kept in [`ScenarioOutcome::trace`].
@@ -99,7 +98,7 @@ fn run_way(path: &Path, options: &RunOptions, mutation: Option<&Mutation>) -> Ve
             loaded: &loaded,
             scenario,
             prepared: &prepared,
-            isns: timeline::isns(scenario, &prepared.lines),
+            isns: Isns::new(scenario, &prepared.lines),
         };
         case.judge(suffix, way, options.trace)
     };
@@ -167,7 +166,7 @@ pub(crate) fn prepare(
             None
         }
         Ok(None) => None,
-        Ok(Some(path)) => match Conversations::read(&path, &read_options(scenario)) {
+        Ok(Some(path)) => match Conversations::read(&path, &read_options(scenario, options)) {
             Err(problem) => {
                 problems.push(problem.into());
                 None
@@ -255,7 +254,7 @@ fn parse(loaded: &LoadedScenario, pointer: &str, text: &str) -> Result<Line, Dia
 }
 
 /// How a capture is to be read so that its silences fit the engine's idle limits.
-fn read_options(scenario: &Scenario) -> ReadOptions {
+fn read_options(scenario: &Scenario, options: &RunOptions) -> ReadOptions {
     let config = config(&scenario.engine);
     let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).ok();
     ReadOptions {
@@ -264,6 +263,7 @@ fn read_options(scenario: &Scenario) -> ReadOptions {
         udp_idle_us: micros(config.udp_idle),
         dns_idle_us: micros(config.dns_idle),
         checksums: scenario.input.checksums == Some(Checksums::Keep),
+        max_unpacked: options.max_unpacked,
     }
 }
 
@@ -272,7 +272,7 @@ struct Case<'a> {
     loaded: &'a LoadedScenario,
     scenario: &'a Scenario,
     prepared: &'a Prepared,
-    isns: BTreeMap<FlowKey, Seq>,
+    isns: Isns,
 }
 
 /// The runs of a case.
@@ -453,7 +453,7 @@ pub(crate) fn play(
     loaded: &LoadedScenario,
     scenario: &Scenario,
     prepared: &Prepared,
-    isns: &BTreeMap<FlowKey, Seq>,
+    isns: &Isns,
     way: Way<'_>,
     streams: Retention,
 ) -> Result<RunOutput, Diagnostic> {
@@ -496,11 +496,9 @@ pub(crate) fn play(
         lines: &prepared.lines,
         batch,
         isns,
+        until: scenario.input.until.map(|until| until.as_micros()),
     };
-    let findings = timeline.play(
-        &mut world,
-        scenario.input.until.map(|until| until.as_micros()),
-    );
+    let findings = timeline.play(&mut world);
     let mut output = finish(world);
     output.line_checks = findings.checks;
     output.untimed_lines = findings.untimed;

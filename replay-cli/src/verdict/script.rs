@@ -3,11 +3,10 @@
 //! As in packetdrill, every emitted segment is held against the script in order, pure acknowledgements too, and the run ends with the
 //! script's last event. The far side takes bytes only when the script reads, so that what it leaves unread closes the window.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::{By, FlowKey, How};
+use engine::{By, How};
 use serde_json::json;
 use stack_protocol::Time;
 
@@ -15,14 +14,13 @@ use super::{needs, versus};
 use crate::base::diagnostic::{Diagnostic, Place, Position};
 use crate::notation::packetdrill::{self, Call, Event, FLOW, Got, Script, What};
 use crate::notation::{Action, pattern_bytes};
-use crate::packet::Seq;
 use crate::scenario::catalogue;
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::scenario::files::Files;
 use crate::scenario::{Scenario, discover, load};
 use crate::simulation::Figures;
 use crate::simulation::dialer::content::{Action as Step, Content};
-use crate::simulation::timeline::{self, Findings, Timeline, failure_at, run_until};
+use crate::simulation::timeline::{Findings, Isns, Timeline, failure_at, run_until};
 use crate::simulation::world::World;
 use crate::simulation::{RunOutput, Way, finish, open};
 use crate::stack::Via;
@@ -69,7 +67,7 @@ pub(crate) fn run_script(path: &Path, way: Way<'_>) -> ScenarioOutcome {
     outcome.covers = script.covers.iter().map(|(name, _)| name.clone()).collect();
     let play = |way: Way<'_>| -> Result<RunOutput, Diagnostic> {
         let scenario = scenario(&script)?;
-        let isns = timeline::isns(&scenario, &[]);
+        let isns = Isns::new(&scenario, &[]);
         let mut world = open(&scenario, &Files::default(), None, way)
             .map_err(|(_, problem)| problem.in_file(path))?;
         world.keep_frames = true;
@@ -167,7 +165,7 @@ fn scenario(script: &Script) -> Result<Scenario, Diagnostic> {
 fn play(
     script: &Script,
     scenario: &Scenario,
-    isns: &BTreeMap<FlowKey, Seq>,
+    isns: &Isns,
     mut world: World<'_>,
     path: &Path,
 ) -> RunOutput {
@@ -176,6 +174,7 @@ fn play(
         lines: &[],
         batch: 1,
         isns,
+        until: None,
     };
     let mut player = Player {
         timeline,

@@ -10,8 +10,7 @@ use crate::cli::arguments::ReportFormat;
 use crate::cli::{Stop, batch};
 use crate::report;
 use crate::scenario::discover::{Found, FoundKind};
-use crate::stack::Via;
-use crate::verdict::run::{RunOptions, Tracing};
+use crate::verdict::run::RunOptions;
 use crate::verdict::vacuity::{Tried, Vacuous, try_file};
 
 pub(super) fn run(
@@ -21,9 +20,8 @@ pub(super) fn run(
 ) -> Result<u8, Stop> {
     let options = RunOptions {
         captures: args.files.captures.clone(),
-        trace: Tracing::Never,
-        via: Via::Core,
         allow_outside: args.files.allow_outside,
+        ..RunOptions::default()
     };
     let mut all = Tried::default();
     let mut progress = batch::Progress::of(found.len(), terminal.progress);

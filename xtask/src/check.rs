@@ -9,6 +9,7 @@ mod console;
 mod deviations;
 mod documents;
 pub(crate) mod generated;
+mod header;
 
 /// A check's name and what it does.
 type Check = (&'static str, fn(&Path) -> Vec<String>);

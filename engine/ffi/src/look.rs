@@ -2,6 +2,7 @@
 
 use core::ffi::c_char;
 use core::fmt::Write as _;
+use core::mem::offset_of;
 
 use engine::FlowId;
 use engine_driver::Snapshot;
@@ -50,9 +51,24 @@ pub struct BridgeCounters {
     pub turns: u64,
     /// The longest turn, microseconds.
     pub longest_turn_us: u64,
+    /// UDP dials that did not connect.
+    pub udp_dial_fail: u64,
+    /// TCP flows closed because nothing moved for too long.
+    pub tcp_idle_timeout: u64,
+    /// UDP flows closed because nothing moved for too long.
+    pub udp_idle_timeout: u64,
+    /// Batches of packets that `emit_packets` did not take whole at once.
+    pub host_refused_batches: u64,
+    /// Bytes that `tcp_send` did not take at once.
+    pub host_refused_bytes: u64,
+    /// Datagrams that `udp_send` did not take, and which are lost.
+    pub host_dropped_datagrams: u64,
 }
 
-/// Fills in the counters, as many as the caller's struct has room for. `BAD_LENGTH`: its `size` is below that of this version.
+/// The size of the counters' first version: less cannot be one.
+const FIRST_COUNTERS: usize = offset_of!(BridgeCounters, udp_dial_fail);
+
+/// Fills in the counters, as many as the caller's struct has room for. `BAD_LENGTH`: its `size` is below that of the first version.
 ///
 /// # Safety
 /// `counters` points to a struct of the size it says.
@@ -63,12 +79,8 @@ pub unsafe extern "C" fn BridgeEngineGetCounters(
 ) -> BridgeStatus {
     guard(|| {
         let snapshot = find(engine)?.last_run()?.snapshot();
-        // SAFETY: as this call's own contract says; the struct is integers only.
-        let asked = unsafe { read::optional(counters.cast::<u32>().cast_const()) };
-        let size = asked.ok_or(BridgeStatus::NullPointer)?;
-        if (size as usize) < size_of::<BridgeCounters>() {
-            return Err(BridgeStatus::BadLength);
-        }
+        // SAFETY: as this call's own contract says; only the integer at its start is read.
+        let size = unsafe { read::size(counters, FIRST_COUNTERS) }?;
         let Snapshot {
             counters: all,
             stats,
@@ -93,9 +105,15 @@ pub unsafe extern "C" fn BridgeEngineGetCounters(
             udp_backpressure_drops: all.udp_backpressure_drops,
             turns: stats.turns,
             longest_turn_us: micros(stats.turn_duration.max()),
+            udp_dial_fail: all.udp_dial_fail,
+            tcp_idle_timeout: all.tcp_idle_timeout,
+            udp_idle_timeout: all.udp_idle_timeout,
+            host_refused_batches: stats.host_refused_batches,
+            host_refused_bytes: stats.host_refused_bytes,
+            host_dropped_datagrams: stats.host_dropped_datagrams,
         };
         // SAFETY: as this call's own contract says.
-        unsafe { read::give(counters, filled) };
+        unsafe { read::give_sized(counters, size, filled) };
         Ok(())
     })
 }
@@ -116,11 +134,7 @@ pub unsafe extern "C" fn BridgeEngineGetDeadline(
     guard(|| {
         let due = find(engine)?.deadline()?;
         // SAFETY: as this call's own contract says; only the integer at its start is read.
-        let asked = unsafe { read::optional(deadline.cast::<u32>().cast_const()) };
-        let size = asked.ok_or(BridgeStatus::NullPointer)?;
-        if (size as usize) < size_of::<BridgeDeadline>() {
-            return Err(BridgeStatus::BadLength);
-        }
+        let size = unsafe { read::size(deadline, size_of::<BridgeDeadline>()) }?;
         let filled = due.map_or_else(BridgeDeadline::default, |due| BridgeDeadline {
             size: 0,
             timer: due.timer.into(),
@@ -128,7 +142,7 @@ pub unsafe extern "C" fn BridgeEngineGetDeadline(
             flow: due.flow.map_or(0, FlowId::to_bits),
         });
         // SAFETY: as this call's own contract says.
-        unsafe { read::give(deadline, BridgeDeadline { size, ..filled }) };
+        unsafe { read::give_sized(deadline, size, BridgeDeadline { size, ..filled }) };
         Ok(())
     })
 }
@@ -146,22 +160,30 @@ pub unsafe extern "C" fn BridgeEngineGetStats(
 ) -> i64 {
     guard_count(|| {
         let text = json(&find(engine)?.last_run()?.snapshot());
-        if buffer.is_null() && capacity > 0 {
-            return Err(BridgeStatus::NullPointer);
-        }
-        let octets = if capacity > text.len() {
-            text.as_bytes()
-        } else {
-            &[]
-        };
-        if capacity > 0 {
-            // SAFETY: the text and its zero, or the zero alone, have room by the comparison and this call's contract.
-            unsafe {
-                core::ptr::copy_nonoverlapping(octets.as_ptr(), buffer.cast(), octets.len());
-                buffer.add(octets.len()).write(0);
-            }
-        }
-        Ok(text.len().try_into().unwrap_or(i64::MAX))
+        // SAFETY: as this call's own contract says.
+        unsafe { read::give_text(buffer, capacity, &text) }
+    })
+}
+
+/// Every counter of the engine in the text form of OpenMetrics 1.0, UTF-8, with a zero at the end, for whoever collects metrics. The
+/// answer and the buffer are as those of `BridgeEngineGetStats`: ask with 0 first, or bring 64 KiB.
+///
+/// # Safety
+/// `buffer` points to room for `capacity` octets, or is null and `capacity` is zero.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn BridgeEngineOpenMetrics(
+    engine: *mut BridgeEngine,
+    buffer: *mut c_char,
+    capacity: usize,
+) -> i64 {
+    guard_count(|| {
+        let text = find(engine)?
+            .last_run()?
+            .snapshot()
+            .counters
+            .to_openmetrics();
+        // SAFETY: as this call's own contract says.
+        unsafe { read::give_text(buffer, capacity, &text) }
     })
 }
 

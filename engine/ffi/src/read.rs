@@ -89,6 +89,54 @@ pub(crate) unsafe fn give<T>(to: *mut T, value: T) {
     }
 }
 
+/// The size that a struct to be filled in says of itself, which is `first` at least.
+///
+/// # Safety
+/// `of` is null or points to a struct that begins with a `u32`.
+pub(crate) unsafe fn size<T>(of: *const T, first: usize) -> Result<u32, BridgeStatus> {
+    // SAFETY: as this function's own contract says.
+    let size = unsafe { optional(of.cast::<u32>()) }.ok_or(BridgeStatus::NullPointer)?;
+    if (size as usize) < first {
+        return Err(BridgeStatus::BadLength);
+    }
+    Ok(size)
+}
+
+/// Writes as much of a struct for C as the caller's version of it has room for.
+///
+/// # Safety
+/// `to` points to room for `size` octets; `T` is integers without padding.
+pub(crate) unsafe fn give_sized<T: Copy>(to: *mut T, size: u32, value: T) {
+    let length = (size as usize).min(size_of::<T>());
+    // SAFETY: no more than the caller has room for, and than ours has; ours is new, so they do not overlap.
+    unsafe {
+        core::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), to.cast::<u8>(), length);
+    }
+}
+
+/// Writes a text and a zero for C if `capacity` is above its length, else the zero alone if that has room. Answers the text's length.
+///
+/// # Safety
+/// `buffer` is null or points to room for `capacity` octets.
+pub(crate) unsafe fn give_text(
+    buffer: *mut c_char,
+    capacity: usize,
+    text: &str,
+) -> Result<i64, BridgeStatus> {
+    if capacity > 0 {
+        if buffer.is_null() {
+            return Err(BridgeStatus::NullPointer);
+        }
+        let octets = if capacity > text.len() { text } else { "" }.as_bytes();
+        // SAFETY: the text and its zero, or the zero alone, have room by the comparison and the caller's promise.
+        unsafe {
+            core::ptr::copy_nonoverlapping(octets.as_ptr(), buffer.cast(), octets.len());
+            buffer.add(octets.len()).write(0);
+        }
+    }
+    Ok(text.len().try_into().unwrap_or(i64::MAX))
+}
+
 /// A text from C, which ends with a zero within `limit` octets and is UTF-8.
 ///
 /// # Safety

@@ -43,7 +43,7 @@ static int32_t udp_send(void *context, uint64_t flow, const BridgeAddress *to, c
     return (flow + length) % 5 != 0;
 }
 
-static void flow_close(void *context, uint64_t flow, BridgeClose close) {
+static void flow_close(void *context, uint64_t flow, const BridgeClose *close) {
     (void)context, (void)flow, (void)close;
 }
 

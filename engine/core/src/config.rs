@@ -4,10 +4,14 @@ use core::time::Duration;
 
 use crate::dns::RESOLVE_TIMEOUT;
 use crate::log::{LogLevel, LogMask};
+use crate::room;
 
 mod named;
 
 /// What the engine may use and how long it waits.
+///
+/// Limits of time are at least 1 ms where nothing else is said: no limit at all is [`Duration::MAX`]. What
+/// [`Config::check`] refuses it names, with the range that is right.
 ///
 /// **Memory.** Flows take at most `tcp_limit * (rx_buffer + tx_buffer + 2 KiB) + udp_limit * (udp_queue + 2 KiB)`
 /// octets, or [`Config::byte_budget`] if that is less: 4.3 MiB for TCP and 8.3 MiB for UDP at the default settings, the
@@ -20,18 +24,20 @@ pub struct Config {
     pub mtu: usize,
     /// TTL and hop limit of every packet toward the device; 1 to 255 (RFC 9293 section 3.9.2, MUST-49). Default 64.
     pub hop_limit: u8,
-    /// Most TCP flows at a time, pending dials included. Default 128.
+    /// Most TCP flows at a time, pending dials included; 0 admits none. Default 128.
     pub tcp_limit: usize,
-    /// Most UDP flows at a time. Default 128.
+    /// Most UDP flows at a time; 0 admits none. Default 128.
     pub udp_limit: usize,
-    /// Most TCP dials pending at a time. `None`: as `tcp_limit`.
+    /// Most TCP dials pending at a time; at least 1. `None`: as `tcp_limit`.
     pub pending_dials: Option<usize>,
     /// Most octets that all flows may be charged for. A TCP flow costs 1 KiB while its dial is pending, and its two
     /// rings and 2 KiB from then on; a UDP flow 2 KiB and the datagrams it holds, each with 64 octets. A dial that
-    /// connects when nothing is left is closed again, with a reset. `None`: what the limits allow. Default `None`.
+    /// connects when nothing is left is closed again, with a reset. At least 2 KiB. `None`: what the limits allow. Default
+    /// `None`.
     pub byte_budget: Option<usize>,
     /// How long a TCP flow may go without being established before a new one may take its place, if there is no
-    /// other room. This is what keeps a flood of SYNs from shutting others out. Default 3 s: two of its SYNs.
+    /// other room; with 0 at once. This is what keeps a flood of SYNs from shutting others out. Default 3 s: two of its
+    /// SYNs.
     pub admission_grace: Duration,
     /// Whether a short segment waits while another is unacknowledged (Nagle, RFC 9293 SHLD-7). Default no (MUST-17):
     /// the far side's own TCP has shaped the stream, and no link to the device needs sparing.
@@ -42,7 +48,7 @@ pub struct Config {
     /// Octets of the receive ring of a TCP flow (device to dialer); 1 to 65,535, because smoltcp 0.14
     /// mishandles its first window above. `None`: 16 KiB or four segments, what is more.
     pub rx_buffer: Option<usize>,
-    /// Octets of the transmit ring of a TCP flow (dialer to device). `None`: as `rx_buffer`.
+    /// Octets of the transmit ring of a TCP flow (dialer to device); 1 octet to 16 MiB. `None`: as `rx_buffer`.
     pub tx_buffer: Option<usize>,
     /// Whether addresses that no device can mean are let in (loopback, IPv6 link-local and reserved ones).
     /// Default `Drop`.
@@ -65,13 +71,14 @@ pub struct Config {
     /// (FIN-WAIT-2). Default 4 min (RFC 5382 REQ-5: transitory).
     pub tcp_fin_wait: Duration,
     /// After how much silence of the device it is probed (RFC 9293 section 3.8.4: off unless asked for, not below
-    /// 2 h by default). An answer counts as activity. `None`: never. Default `None`.
+    /// 2 h by default); at least 1 s. An answer counts as activity. `None`: never. Default `None`.
     pub keep_alive: Option<Duration>,
-    /// How long after a probe the next one goes. Default 75 s, as on BSD and Linux.
+    /// How long after a probe the next one goes; at least 1 s. Default 75 s, as on BSD and Linux.
     pub keep_alive_interval: Duration,
-    /// Probes in a row without an answer after which the flow is given up. Default 9, as on Linux.
+    /// Probes in a row without an answer after which the flow is given up; at least 1. Default 9, as on Linux.
     pub keep_alive_probes: u32,
-    /// How long a flow that the remote reset may take to deliver what came before. Default 10 s.
+    /// How long a flow that the remote reset may take to deliver what came before; with 0 what is not delivered at once is
+    /// lost. Default 10 s.
     pub linger: Duration,
     /// How long bytes may stay unacknowledged before the flow is given up (RFC 9293 section 3.8.3: R2 of at
     /// least 100 s). Default 120 s.
@@ -87,18 +94,21 @@ pub struct Config {
     pub udp_filtering: UdpFiltering,
     /// Largest IP packet that the path beyond the dialer takes, octets. A longer UDP datagram that must not be
     /// split (IPv4 with DF, all of IPv6) is answered with fragmentation needed or packet too big, so that path
-    /// MTU discovery of apps (RFC 8899) works through the engine. `None`: no limit is known. Default `None`.
+    /// MTU discovery of apps (RFC 8899) works through the engine. At least 68 (RFC 791). `None`: no limit is known.
+    /// Default `None`.
     pub udp_path_mtu: Option<usize>,
-    /// Octets that a UDP flow may keep while its dial is pending or its remote blocked. Default 24 KiB: a first flight of QUIC, and no more than 3 MiB for 128 flows.
+    /// Octets that a UDP flow may keep while its dial is pending or its remote blocked; one datagram is always kept, with
+    /// 0 no other. Default 24 KiB: a first flight of QUIC, and no more than 3 MiB for 128 flows.
     pub udp_queue: usize,
-    /// Frames that may wait for the device before datagrams from remotes are dropped. Default 4,096.
+    /// Frames that may wait for the device before datagrams from remotes are dropped; at least 64. Default 4,096.
     pub output_limit: usize,
     /// What a change of path does to open flows. Default `Keep`.
     pub path_policy: PathPolicy,
     /// Whether a congestion window limits what is in flight toward the device (RFC 5681, RFC 6928). It opens within
     /// a few round trips, and shuts only if frames are lost. Default true.
     pub congestion_control: bool,
-    /// How long a tuple that the device closed first is remembered, to answer late segments. Default 10 s.
+    /// How long a tuple that the device closed first is remembered, to answer late segments; with 0 they meet with resets.
+    /// Default 10 s.
     pub tombstone: Duration,
     /// Whether queries to port 53 are answered by the host's [`Engine::resolved`](crate::Engine::resolved) instead of being
     /// dialed. Default no. Other ports, those of DNS over TLS and HTTPS among them, are never touched.
@@ -106,13 +116,13 @@ pub struct Config {
     /// How long the host may take to resolve a name before the device is told SERVFAIL. Default 4 s, below the 5 s after
     /// which stubs ask again.
     pub resolve_timeout: Duration,
-    /// Intercepted queries that may wait for the host; one more is told SERVFAIL at once. Default 64.
+    /// Intercepted queries that may wait for the host, at least 1; one more is told SERVFAIL at once. Default 64.
     pub resolve_limit: usize,
     /// Addresses whose names are remembered, so that a dial carries one; what expires first makes room. 0 keeps none.
     /// Default 1,024, some 150 KiB.
     pub dns_names: usize,
     /// How long a tuple that the remote closed first is remembered: twice the maximum segment lifetime of RFC 9293
-    /// section 3.4.2. No buffer is held for it, and a new SYN ends it. Default 240 s.
+    /// section 3.4.2. No buffer is held for it, and a new SYN ends it. With 0 it is forgotten at once. Default 240 s.
     pub time_wait: Duration,
     /// The least weight of lines that come as [`Output::Log`](crate::Output::Log); `None`: no lines. Default `None`.
     pub log_level: Option<LogLevel>,
@@ -121,7 +131,7 @@ pub struct Config {
     /// Whether lines show addresses and names in clear instead of keyed hashes. Default no.
     pub log_addresses: bool,
     /// How often the counters are written to the log, at level info. They ride on the first drain after the interval:
-    /// an idle engine is not woken for them. Default `None`: never.
+    /// an idle engine is not woken for them. At least 1 ms; `None`: never. Default `None`.
     pub metrics_interval: Option<Duration>,
 }
 
@@ -230,33 +240,137 @@ impl Config {
     /// Checks what cannot be.
     ///
     /// # Errors
-    /// The first field out of its bounds.
+    /// The first setting out of its range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if !(576..=65_535).contains(&self.mtu) {
-            return Err(ConfigError::Mtu(self.mtu));
+        self.faults().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Every setting out of its range.
+    #[must_use]
+    pub fn faults(&self) -> Vec<ConfigError> {
+        let mut faults = self.sizes_out_of_range();
+        faults.extend(self.times_out_of_range());
+        faults
+    }
+
+    fn sizes_out_of_range(&self) -> Vec<ConfigError> {
+        let mut faults = Vec::new();
+        let probes = usize::try_from(self.keep_alive_probes).unwrap_or(usize::MAX);
+        for (setting, value, least, most, range) in [
+            ("mtu", Some(self.mtu), 576, 65_535, "576 to 65,535 octets"),
+            ("hop_limit", Some(self.hop_limit.into()), 1, 255, "1 to 255"),
+            (
+                "pending_dials",
+                self.pending_dials,
+                1,
+                usize::MAX,
+                "at least 1",
+            ),
+            (
+                "byte_budget",
+                self.byte_budget,
+                room::MAPPING,
+                usize::MAX,
+                "at least 2,048 octets",
+            ),
+            (
+                "rx_buffer",
+                Some(self.rx_ring()),
+                1,
+                MAX_RX,
+                "1 to 65,535 octets",
+            ),
+            (
+                "tx_buffer",
+                Some(self.tx_ring()),
+                1,
+                MAX_TX,
+                "1 octet to 16 MiB",
+            ),
+            (
+                "keep_alive_probes",
+                Some(probes),
+                1,
+                usize::MAX,
+                "at least 1",
+            ),
+            (
+                "udp_path_mtu",
+                self.udp_path_mtu,
+                68,
+                usize::MAX,
+                "at least 68 octets",
+            ),
+            (
+                "output_limit",
+                Some(self.output_limit),
+                64,
+                usize::MAX,
+                "at least one batch of 64 frames",
+            ),
+            (
+                "resolve_limit",
+                Some(self.resolve_limit),
+                1,
+                usize::MAX,
+                "at least 1",
+            ),
+        ] {
+            if let Some(value) = value
+                && !(least..=most).contains(&value)
+            {
+                faults.push(ConfigError {
+                    setting,
+                    value: value.to_string(),
+                    range,
+                });
+            }
         }
-        if self.hop_limit == 0 {
-            return Err(ConfigError::HopLimit);
+        faults
+    }
+
+    fn times_out_of_range(&self) -> Vec<ConfigError> {
+        let mut faults = Vec::new();
+        let tick = (Duration::from_millis(1), "at least 1 ms");
+        let second = (Duration::from_secs(1), "at least 1 s");
+        for (setting, value, (least, range)) in [
+            ("dial_timeout", Some(self.dial_timeout), tick),
+            ("handshake_timeout", Some(self.handshake_timeout), tick),
+            ("tcp_idle", Some(self.tcp_idle), tick),
+            ("tcp_half_closed", Some(self.tcp_half_closed), tick),
+            ("tcp_fin_wait", Some(self.tcp_fin_wait), tick),
+            ("keep_alive", self.keep_alive, second),
+            (
+                "keep_alive_interval",
+                Some(self.keep_alive_interval),
+                second,
+            ),
+            (
+                "retransmission_limit",
+                Some(self.retransmission_limit),
+                tick,
+            ),
+            ("udp_idle", Some(self.udp_idle), tick),
+            ("dns_idle", Some(self.dns_idle), tick),
+            ("resolve_timeout", Some(self.resolve_timeout), tick),
+            ("metrics_interval", self.metrics_interval, tick),
+        ] {
+            if let Some(value) = value.filter(|value| *value < least) {
+                faults.push(ConfigError {
+                    setting,
+                    value: format!("{value:?}"),
+                    range,
+                });
+            }
         }
-        if !(1..=MAX_RX).contains(&self.rx_ring()) {
-            return Err(ConfigError::RxBuffer(self.rx_ring()));
-        }
-        if !(1..=1 << 24).contains(&self.tx_ring()) {
-            return Err(ConfigError::TxBuffer(self.tx_ring()));
-        }
-        let second = Duration::from_secs(1);
-        if self.keep_alive_interval < second || self.keep_alive.is_some_and(|idle| idle < second) {
-            return Err(ConfigError::KeepAlive);
-        }
-        if self.output_limit < 64 {
-            return Err(ConfigError::OutputLimit(self.output_limit));
-        }
-        Ok(())
+        faults
     }
 }
 
 /// At 65,536 octets and more a peer can make smoltcp 0.14 panic in the gap before the first window update.
 const MAX_RX: usize = 65_535;
+/// Beyond any window that a device can offer.
+const MAX_TX: usize = 1 << 24;
 
 /// Whether loopback, link-local and reserved addresses are let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -322,26 +436,15 @@ pub enum PathPolicy {
     Redial,
 }
 
-/// A setting out of its bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// A setting out of its range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{setting} must be {range}, not {value}")]
 #[non_exhaustive]
-pub enum ConfigError {
-    /// See [`Config::mtu`].
-    #[error("mtu {0} is not within 576 to 65,535 octets")]
-    Mtu(usize),
-    /// See [`Config::hop_limit`].
-    #[error("hop_limit 0 would keep every packet from the device")]
-    HopLimit,
-    /// See [`Config::rx_buffer`].
-    #[error("rx_buffer {0} is not within 1 to 65,535 octets")]
-    RxBuffer(usize),
-    /// See [`Config::tx_buffer`].
-    #[error("tx_buffer {0} is not within 1 octet to 16 MiB")]
-    TxBuffer(usize),
-    /// See [`Config::keep_alive_interval`].
-    #[error("keep_alive and keep_alive_interval must be at least 1 s")]
-    KeepAlive,
-    /// See [`Config::output_limit`].
-    #[error("output_limit {0} is below one batch of 64 frames")]
-    OutputLimit(usize),
+pub struct ConfigError {
+    /// The field of [`Config`].
+    pub setting: &'static str,
+    /// What it was.
+    pub value: String,
+    /// What it may be, with its unit.
+    pub range: &'static str,
 }

@@ -36,7 +36,7 @@ use crate::table::{Flow, FlowId, FlowTable, Kind};
 use crate::tcp::Phase;
 use crate::tcp::stack::Stack;
 use crate::tcp::tombstone::{Tombstone, Tombstones};
-use crate::time::Micros;
+use crate::time::{Clock, Micros};
 use crate::timer::{Deadline, Timers};
 
 /// Frames in one [`Output::Frames`].
@@ -46,6 +46,7 @@ const BATCH: usize = 64;
 #[derive(Debug)]
 pub struct Engine {
     config: Config,
+    clock: Clock,
     counters: Counters,
     stack: Stack,
     flows: FlowTable,
@@ -116,6 +117,18 @@ enum Event {
         flow: Option<FlowId>,
         record: DnsRecord,
     },
+    /// What a host would be told of an intercepted connection. It never leaves the engine, whatever has become of the flow.
+    Own {
+        flow: FlowId,
+        what: Own,
+    },
+}
+
+/// See [`Event::Own`].
+#[derive(Clone, Copy, Debug)]
+enum Own {
+    Dial,
+    HalfClose,
 }
 
 impl Engine {
@@ -126,6 +139,7 @@ impl Engine {
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
         Ok(Self {
+            clock: Clock::default(),
             counters: Counters::default(),
             stack: Stack::new(config.mtu, config.rx_ring(), config.tx_ring(), config.nagle),
             flows: FlowTable::new(config.seed),
@@ -140,7 +154,7 @@ impl Engine {
             identifications: Identifications::new(
                 u32::try_from(config.seed & 0xffff_ffff).unwrap_or(1),
             ),
-            errors: Errors::new(RateLimit::default()),
+            errors: Errors::new(RateLimit::default(), config.mtu),
             scratch: Vec::new(),
             merged: Vec::new(),
             aside: Vec::new(),
@@ -195,6 +209,7 @@ impl Engine {
 
     /// The next thing to act upon, or `None` when all is said. Call it after every input until then.
     pub fn poll_output(&mut self, now: Micros) -> Option<Output<'_>> {
+        let now = self.clock.at(now);
         self.counters.polls += 1;
         self.settle(now);
         self.log_counters(now);
@@ -229,8 +244,8 @@ impl Engine {
                 let Some(event) = self.answer_event(now, event) else {
                     continue;
                 };
-                self.log_event(now, &event);
-                return Some(self.event_output(event));
+                self.log_event(&event);
+                return self.event_output(event);
             }
             let lent = self.lent;
             if !lent.is_some_and(|(flow, _)| self.is_local(flow)) {
@@ -260,8 +275,8 @@ impl Engine {
         self.log.pop().map(Output::Log)
     }
 
-    fn event_output(&mut self, event: Event) -> Output<'_> {
-        match event {
+    fn event_output(&mut self, event: Event) -> Option<Output<'_>> {
+        Some(match event {
             Event::Dial { flow, key, name } => {
                 self.lent_name = name;
                 let name = self.lent_name.as_deref();
@@ -276,7 +291,8 @@ impl Engine {
             Event::Resume { flow, space } => Output::Resume { flow, space },
             Event::Close { flow, key, close } => Output::Close { flow, key, close },
             Event::Dns { flow, record } => Output::Dns { flow, record },
-        }
+            Event::Own { .. } => return None,
+        })
     }
 
     fn datagram_output(
@@ -294,7 +310,11 @@ impl Engine {
         }
     }
 
-    /// When to call [`Engine::handle_timeout`], for what, and for which flow. `None`: not before the next input.
+    /// When to call [`Engine::handle_timeout`], for what, and for which flow, by the clock of the latest input. `None`: not
+    /// before the next input.
+    ///
+    /// After a clock that leapt forward all that is overdue comes at once. One that went back is asked for what was left
+    /// before: no limit gets longer, and none shorter.
     pub fn poll_timeout(&mut self) -> Option<Deadline> {
         let flow = self.first_flow_deadline();
         let others = [self.reassembly_deadline(), self.resolve_deadline()];
@@ -303,6 +323,10 @@ impl Engine {
             .flatten()
             .chain(flow)
             .min_by_key(|deadline| deadline.at)
+            .and_then(|deadline| {
+                let at = self.clock.for_host(deadline.at)?;
+                Some(Deadline { at, ..deadline })
+            })
     }
 
     /// A time before which [`Engine::poll_timeout`] does not come, found without a look at any flow: for loops that
@@ -313,7 +337,8 @@ impl Engine {
         let flow = self.timers.bound();
         let others = [self.reassembly_deadline(), self.resolve_deadline()];
         let others = others.into_iter().flatten().map(|deadline| deadline.at);
-        others.chain(flow).min()
+        let first = others.chain(flow).min()?;
+        self.clock.for_host(first)
     }
 
     fn mark_dirty(&mut self, slot: u32) {

@@ -115,11 +115,13 @@ pub(crate) enum Silence {
 #[derive(Clone, Debug)]
 pub(crate) struct Errors {
     limit: RateLimit,
+    /// Bytes of the longest packet toward the device.
+    mtu: usize,
 }
 
 impl Errors {
-    pub(crate) const fn new(limit: RateLimit) -> Self {
-        Self { limit }
+    pub(crate) const fn new(limit: RateLimit, mtu: usize) -> Self {
+        Self { limit, mtu }
     }
 
     /// Emits an error about the raw packet `original`, to its source and from the address
@@ -141,7 +143,7 @@ impl Errors {
             return Err(Silence::RateLimit);
         }
         let quote = original.get(..about.len).unwrap_or(original);
-        Ok(error(batch, &addresses, problem, quote)?)
+        Ok(error(batch, &addresses, problem, quote, self.mtu)?)
     }
 }
 
@@ -360,12 +362,17 @@ fn error(
     addresses: &Addresses,
     problem: Problem,
     quote: &[u8],
+    mtu: usize,
 ) -> Result<(), Unsendable> {
     let (protocol, (message_type, code, rest), max) = match addresses {
         Addresses::V4 { .. } => (protocol::ICMP, problem.header_v4(), MAX_ERROR_LEN_V4),
         Addresses::V6 { .. } => (protocol::ICMPV6, problem.header_v6(), MAX_ERROR_LEN_V6),
     };
-    let room = max - addresses.header_len() - HEADER_LEN;
+    // A device with a smaller MTU than its family's least gets what it can take (RFC 4443 section 2.4 (c): no more than
+    // the minimum MTU).
+    let room = max
+        .min(mtu)
+        .saturating_sub(addresses.header_len() + HEADER_LEN);
     let quote = quote.get(..room).unwrap_or(quote);
     let [r0, r1, r2, r3] = rest.to_be_bytes();
     let mut header = [message_type, code, 0, 0, r0, r1, r2, r3];

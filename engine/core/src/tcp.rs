@@ -128,7 +128,7 @@ pub(crate) struct Live {
     pub(crate) syn_acks: u8,
     /// The first text left with smoltcp's clock set forward, so that its timer starts at 3 s.
     pub(crate) lagging: bool,
-    /// An acknowledgement was noted from a segment whose place smoltcp may not like.
+    /// An acknowledgement was noted that smoltcp has not heard.
     pub(crate) unheard: bool,
     pub(crate) remote_end: Option<RemoteEnd>,
     pub(crate) ended_at: Option<Micros>,
@@ -147,8 +147,11 @@ pub(crate) struct Live {
     pub(crate) starved: bool,
     pub(crate) opened: Micros,
     pub(crate) last_activity: Micros,
-    /// When the device last acknowledged something new, or the first octet went out after all was acknowledged.
+    /// When the device last acknowledged something new or answered with a closed window, or when the first octet came
+    /// or left while nothing was owed.
     pub(crate) progress: Micros,
+    /// The time to answer after a sleep was granted, and nothing has progressed since.
+    pub(crate) forgiven: bool,
     /// Segments emitted at `budget_at` without an input in between: smoltcp can be made to emit for ever.
     pub(crate) budget_at: Micros,
     pub(crate) budget_used: u32,
@@ -209,6 +212,7 @@ impl Live {
             opened: now,
             last_activity: now,
             progress: now,
+            forgiven: false,
             established: false,
             heard: now,
             probes: 0,
@@ -290,6 +294,7 @@ impl Live {
             // A device that answers probes may keep its window closed for as long as it likes
             // (RFC 9293 section 3.8.6.1).
             self.progress = now;
+            self.forgiven = false;
         }
         if octets > 0 {
             self.acked = ack;
@@ -362,8 +367,8 @@ impl Live {
 
     /// An acknowledgement for smoltcp alone, that tells of the window to go by; `None` if it knows.
     pub(crate) fn tiding(&mut self) -> Option<Crafted> {
-        // In LAST-ACK it is deaf to window updates.
-        if self.socket.state() == State::LastAck {
+        // In LAST-ACK it is deaf to window updates, but not to an acknowledgement that it has not heard.
+        if self.socket.state() == State::LastAck && !self.unheard {
             return None;
         }
         let window = self.field_for(self.acked);
@@ -546,6 +551,27 @@ impl Live {
     /// Whether something left that the device has not acknowledged.
     pub(crate) fn unacknowledged(&self) -> bool {
         self.emitted.is_after(self.acked)
+    }
+
+    /// Whether smoltcp knows of all that the device has acknowledged.
+    pub(crate) fn is_heard(&self) -> bool {
+        let end = self.isn.plus(1).plus(self.enqueued);
+        let queue = usize::try_from(end.minus(self.acked)).unwrap_or(0);
+        self.socket.send_queue() == queue && !(self.acked.is_after(end) && self.awaits_ack_of_fin())
+    }
+
+    /// Whether smoltcp waits for its FIN to be acknowledged.
+    fn awaits_ack_of_fin(&self) -> bool {
+        matches!(
+            self.socket.state(),
+            State::FinWait1 | State::Closing | State::LastAck
+        )
+    }
+
+    /// Whether the device owes an acknowledgement, sooner or later: of what left, and of what waits for its window. By
+    /// smoltcp's word as well, so that no flow lives on because the two differ.
+    pub(crate) fn awaits_progress(&self) -> bool {
+        self.unacknowledged() || self.socket.send_queue() > 0 || self.awaits_ack_of_fin()
     }
 
     /// How many segments one turn may emit before it must be a loop.

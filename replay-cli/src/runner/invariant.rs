@@ -156,7 +156,11 @@ pub(crate) fn lost_bytes(flow: &FlowState) -> Option<String> {
         return None;
     }
     // The FIN took one unit, the SYN another.
-    let owed = flow.down.device_edge.saturating_sub(2);
+    let sent = flow.down.device_edge.saturating_sub(2);
+    let owed = flow
+        .down
+        .device_fin
+        .map_or(sent, |fin| sent.min(fin.saturating_sub(1)));
     if flow.upstream.len() < owed {
         return Some(format!(
             "closed in order, but the dialer got {} of the device's {owed} octets",

@@ -38,6 +38,8 @@ pub(crate) struct Receiver {
     pub(crate) offered_to: Option<u64>,
     /// One past the highest unit the device has sent.
     pub(crate) device_edge: u64,
+    /// The unit of the first FIN of the device's stream: what it sends behind that is no part of it.
+    pub(crate) device_fin: Option<u64>,
 }
 
 impl Receiver {
@@ -170,6 +172,7 @@ mod tests {
         let mut receiver = Receiver {
             device_isn: Some(Seq(999)),
             device_edge: 1,
+            device_fin: None,
             ..Receiver::default()
         };
         assert_eq!(receiver.contiguous(), 0);

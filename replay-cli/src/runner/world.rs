@@ -257,7 +257,12 @@ impl<'a> World<'a> {
         }
         let down = &mut flow.down;
         if let Some(at) = down.device_unit(tcp.sequence) {
-            down.device_edge = down.device_edge.max(at + u64::from(tcp.sequence_len()));
+            let end = at + u64::from(tcp.sequence_len());
+            down.device_edge = down.device_edge.max(end);
+            if tcp.flags.contains(Flags::FIN) {
+                let fin = end.saturating_sub(1);
+                down.device_fin = Some(down.device_fin.map_or(fin, |first| first.min(fin)));
+            }
         }
         if tcp.flags.contains(Flags::ACK)
             && let Some(acked) = down.unit(tcp.acknowledgement)

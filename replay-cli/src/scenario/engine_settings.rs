@@ -14,7 +14,7 @@ pub struct EngineSettings {
     pub preset: Option<Preset>,
     /// The largest IP packet in bytes, both ways.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 68, max = 65535))]
+    #[schemars(range(min = 576, max = 65535))]
     pub mtu: Option<u32>,
     /// TTL and hop limit of every packet toward the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -76,6 +76,11 @@ impl Pending {
         QueryId(self.next)
     }
 
+    /// Whether the query is still to be answered.
+    pub(crate) fn waits(&self, id: QueryId) -> bool {
+        self.queries.contains_key(&id.0)
+    }
+
     pub(crate) fn take(&mut self, id: QueryId) -> Option<PendingQuery> {
         self.queries.remove(&id.0)
     }

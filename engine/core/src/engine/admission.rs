@@ -72,7 +72,7 @@ impl Engine {
         isn: Option<Seq>,
         frame: &[u8],
     ) {
-        self.log(now, LogLevel::Warn, Breadcrumb::Limit, |redact| {
+        self.log(LogLevel::Warn, Breadcrumb::Limit, |redact| {
             format!(
                 "no room for {} to {}",
                 redact.hide(key.client),

@@ -20,6 +20,7 @@ impl Engine {
     /// Acts upon every deadline that has come. Safe to call early; a clock that jumped by hours expires each
     /// flow once.
     pub fn handle_timeout(&mut self, now: Micros) {
+        let now = self.clock.at(now);
         self.counters.timeouts += 1;
         self.stack.trim(now);
         self.settle(now);
@@ -100,8 +101,12 @@ impl Engine {
             return;
         };
         if let Phase::Live(live) = &mut tcp.phase
+            && live.awaits_progress()
+            && !live.forgiven
             && live.progress.plus(limit) <= now
         {
+            // Once: a host that sleeps again and again would keep a dead flow.
+            live.forgiven = true;
             let left = limit.saturating_sub(AFTER_SLEEP);
             let left = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
             live.progress = Micros(now.0.saturating_sub(left));

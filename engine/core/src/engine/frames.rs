@@ -36,7 +36,7 @@ enum Origin {
 impl Engine {
     /// Takes a batch of raw IP frames. Answers come from [`Engine::poll_output`].
     pub fn handle_frames<'a>(&mut self, now: Micros, frames: impl IntoIterator<Item = &'a [u8]>) {
-        self.enter(now);
+        let now = self.enter(now);
         let mut frames = frames.into_iter();
         let mut ahead = frames.next();
         while let Some(frame) = ahead {
@@ -308,9 +308,9 @@ impl Engine {
         flow: FlowId,
         result: DialResult,
     ) -> Result<(), Misuse> {
-        self.enter(now);
+        let now = self.enter(now);
         let key = self.flow_of(flow)?.key.unpack();
-        self.log(now, LogLevel::Debug, Breadcrumb::Flow, |redactor| {
+        self.log(LogLevel::Debug, Breadcrumb::Flow, |redactor| {
             let (to, label) = (redactor.hide(key.server), result.label());
             format!("{flow:?} dial to {to}: {label}")
         });

@@ -110,7 +110,7 @@ impl Engine {
         }
         self.counters.icmp_errors_in += 1;
         // RFC 9293 section 3.9.2.2, MUST-54: whoever asks can learn of it.
-        self.log(now, LogLevel::Debug, Breadcrumb::Flow, |redactor| {
+        self.log(LogLevel::Debug, Breadcrumb::Flow, |redactor| {
             let (to, kind) = (redactor.hide(incoming.key.server), incoming.kind);
             format!("the device reports {kind:?} about a packet from {to}")
         });

@@ -3,7 +3,7 @@
 use crate::batch::FrameBatch;
 use crate::build::TcpControl;
 use crate::dns::Asker;
-use crate::engine::{BATCH, Engine, Event, augment};
+use crate::engine::{BATCH, Engine, Event, Own, augment};
 use crate::key::FlowKey;
 use crate::output::{By, Close, How, RemoteEnd};
 use crate::table::{Flow, FlowId, Kind};
@@ -29,11 +29,13 @@ enum Verdict {
 }
 
 impl Engine {
-    /// How every input begins.
-    pub(super) fn enter(&mut self, now: Micros) {
+    /// How every input begins; gives the engine's own time.
+    pub(super) fn enter(&mut self, now: Micros) -> Micros {
+        let now = self.clock.at(now);
         self.timers.forget();
         self.stack.trim(now);
         self.settle(now);
+        now
     }
 
     /// Takes the lent bytes off their ring, now that the host has had them.
@@ -115,7 +117,7 @@ impl Engine {
 
     fn turn(&mut self, now: Micros, slot: u32) -> Option<Verdict> {
         let flow = self.flows.at(slot)?;
-        let id = flow.id;
+        let (id, local) = (flow.id, flow.local);
         let key = flow.key;
         let Kind::Tcp(tcp) = &mut flow.kind else {
             return None;
@@ -191,7 +193,14 @@ impl Engine {
                     }
                 }
                 Edge::None => break,
-                Edge::HalfClose => self.events.push_back(Event::HalfClose { flow: id }),
+                Edge::HalfClose => self.events.push_back(if local {
+                    Event::Own {
+                        flow: id,
+                        what: Own::HalfClose,
+                    }
+                } else {
+                    Event::HalfClose { flow: id }
+                }),
                 Edge::Changed => {}
                 Edge::End(verdict) => return Some(verdict),
             }

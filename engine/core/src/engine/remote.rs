@@ -18,7 +18,7 @@ impl Engine {
     /// # Errors
     /// The flow has ended, is UDP, is not connected yet, or its far side has ended before.
     pub fn remote_data(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<usize, Misuse> {
-        self.enter(now);
+        let now = self.enter(now);
         let live = self.live(flow)?;
         if live.remote_end.is_some() {
             return Err(Misuse::AfterEnd);
@@ -27,7 +27,11 @@ impl Engine {
         if crate::seeded_fault::loses(data) {
             return Ok(data.len());
         }
+        let waited = live.awaits_progress();
         let taken = live.socket.send(data);
+        if taken > 0 && !waited {
+            live.progress = now;
+        }
         live.enqueued = live
             .enqueued
             .wrapping_add(u32::try_from(taken).unwrap_or(0));
@@ -94,7 +98,7 @@ impl Engine {
         from: Option<SocketAddr>,
         payload: &[u8],
     ) -> Result<bool, Misuse> {
-        self.enter(now);
+        let now = self.enter(now);
         let Self {
             flows,
             config,
@@ -178,6 +182,7 @@ impl Engine {
         if count > most {
             return Err(Misuse::TookTooMuch);
         }
+        let now = self.clock.at(now);
         self.lent = None;
         self.took(now, flow, count);
         if count < most {
@@ -200,7 +205,16 @@ impl Engine {
         flow: FlowId,
         end: RemoteEnd,
     ) -> Result<(), Misuse> {
-        self.enter(now);
+        let now = self.enter(now);
+        self.end_remote(now, flow, end)
+    }
+
+    pub(super) fn end_remote(
+        &mut self,
+        now: Micros,
+        flow: FlowId,
+        end: RemoteEnd,
+    ) -> Result<(), Misuse> {
         if self.flow_of(flow)?.kind.proto() == Proto::Udp {
             let (how, problem) = match end {
                 RemoteEnd::Eof => (How::Fin, None),

@@ -170,6 +170,7 @@ impl Engine {
         let expected = live.expected();
         let acceptable = live.is_acceptable(expected, segment);
         let mut closes_over_text = false;
+        let mut progressed = false;
         let mut at = now;
         if acceptable {
             let told = live.note_ack(now, segment.seq, ack, segment.window);
@@ -179,9 +180,8 @@ impl Engine {
                     self.mark_dirty(slot);
                     return Ok(taken);
                 }
-                // Out of place, or under a closed window: smoltcp may pass over it.
+                progressed = true;
                 closes_over_text = live.device_window == 0 && live.unacknowledged();
-                live.unheard |= segment.seq != expected || live.edge == segment.seq;
                 if live.lagging {
                     live.lagging = false;
                     at = now.plus(LAG);
@@ -251,6 +251,9 @@ impl Engine {
             self.stack
                 .ingress(now, &mut live.socket, frame, floor, &mut self.out);
         }
+        // smoltcp passes over acknowledgements that count: of segments out of place, under a closed window, with a FIN
+        // that it does not expect.
+        live.unheard |= progressed && !live.is_heard();
         if live.socket.state() == State::Listen {
             live.reset = true;
         }

@@ -111,7 +111,7 @@ fn ipv6_reports_unknown_options_of_a_multicast_packet_from_a_given_address() {
         pointer: 42,
     };
     let mut batch = FrameBatch::new();
-    let mut errors = Errors::new(RateLimit::default());
+    let mut errors = Errors::new(RateLimit::default(), 1500);
     let sent = errors.report(NOW, &mut batch, SERVER_V6, problem, &original);
     assert_eq!((sent, batch.len()), (Ok(()), 1));
     let sent = errors.report(NOW, &mut batch, group, problem, &original);
@@ -189,7 +189,7 @@ fn a_later_fragment_is_not_reported_except_for_a_wrong_ipv6_header_field() {
 fn errors_stop_at_the_rate_limit_and_return_with_time() {
     let original = datagram(DEVICE_V4, SERVER_V4, 8);
     let mut batch = FrameBatch::new();
-    let mut errors = Errors::new(RateLimit::new(10, 3));
+    let mut errors = Errors::new(RateLimit::new(10, 3), 1500);
     let mut send = |now| {
         let from = SERVER_V4;
         errors.report(now, &mut batch, from, Problem::PortUnreachable, &original)
@@ -203,7 +203,7 @@ fn errors_stop_at_the_rate_limit_and_return_with_time() {
 #[test]
 fn a_suppressed_error_costs_no_token() {
     let mut batch = FrameBatch::new();
-    let mut errors = Errors::new(RateLimit::new(0, 1));
+    let mut errors = Errors::new(RateLimit::new(0, 1), 1500);
     let group = datagram(DEVICE_V4, "224.0.0.1".parse().unwrap(), 8);
     let good = datagram(DEVICE_V4, SERVER_V4, 8);
     let problem = Problem::PortUnreachable;
@@ -327,7 +327,7 @@ fn datagram(from: IpAddr, to: IpAddr, len: usize) -> Vec<u8> {
 
 fn reported(problem: Problem, original: &[u8]) -> Result<Vec<u8>, Silence> {
     let mut batch = FrameBatch::new();
-    let mut errors = Errors::new(RateLimit::default());
+    let mut errors = Errors::new(RateLimit::default(), 1500);
     let addresses = Addresses::of(original).ok_or(Silence::Malformed)?;
     errors.report(NOW, &mut batch, addresses.destination(), problem, original)?;
     assert_eq!(batch.len(), 1);

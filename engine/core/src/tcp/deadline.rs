@@ -49,7 +49,7 @@ impl Live {
                 TimerName::Handshake,
             )
         };
-        let limit = (self.handshake_done() && self.unacknowledged()).then(|| {
+        let limit = (self.handshake_done() && self.awaits_progress()).then(|| {
             (
                 self.progress.plus(config.retransmission_limit),
                 TimerName::RetransmissionLimit,

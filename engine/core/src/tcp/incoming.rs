@@ -109,6 +109,11 @@ impl Live {
             plain.without_fin = true;
             needed = true;
         }
+        if segment.fin && self.device_closed() {
+            // A second FIN says nothing, but smoltcp would pass over the acknowledgement and window beside it.
+            plain.without_fin = true;
+            needed = true;
+        }
         let ack = segment.ack.unwrap_or(self.acked);
         if self.handshake_done() && ack.is_before(self.acked) && segment.sequence_len() > 0 {
             // smoltcp drops the text of a segment whose acknowledgement is old; RFC 9293 section 3.10.7.4, fifth,

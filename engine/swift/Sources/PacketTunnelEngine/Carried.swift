@@ -105,9 +105,9 @@ final class Carried {
 
     // MARK: From the far side
 
-    /// Asks for more, if the engine has taken all there was.
+    /// Asks for more. Once the engine has taken all there was: see `settle`.
     private func receive() {
-        guard phase == .open, !isReceiving, unread.isEmpty, end == nil else { return }
+        guard !isReceiving else { return }
         isReceiving = true
         connection.receive(most: limits.receiveBytes) { [weak transport, id] content, final, failure in
             transport?.hear(id) { $0.received(content, final, failure) }
@@ -150,7 +150,7 @@ final class Carried {
         settle()
     }
 
-    /// Tells of the end once all before it is told; otherwise goes on reading.
+    /// Once the engine has taken all there was, and not before: tells of the end, or goes on reading.
     private func settle() {
         guard phase == .open, unread.isEmpty else { return }
         guard let end else {

@@ -34,7 +34,8 @@ pub fn serve_engine(via: &Via, input: impl BufRead, output: &mut dyn Write) -> i
             continue;
         };
         let settings = serde_json::from_str(settings)?;
-        let stack = open(via, &settings).map_err(|problem| io::Error::other(problem.to_string()))?;
+        let stack =
+            open(via, &settings).map_err(|problem| io::Error::other(problem.to_string()))?;
         served = Some(Served {
             stack,
             now: Micros(EPOCH_US),

@@ -18,26 +18,26 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::batch::FrameBatch;
+use crate::api::batch::FrameBatch;
 
-use crate::config::{Config, ConfigError};
-use crate::counters::Counters;
-use crate::datagrams::{DatagramArena, DatagramRange};
+use crate::api::config::{Config, ConfigError};
+use crate::api::counters::Counters;
+use crate::api::drop_reason::DropReason;
+use crate::api::log::{Log, Redactor};
+use crate::api::output::{By, Close, Misuse, Output};
+use crate::api::time::{Clock, Micros};
 use crate::dns::{DnsRecord, Names, Pending, QueryId, QueryKind};
-use crate::drop_reason::DropReason;
-use crate::fragment::Identifications;
-use crate::icmp::{Errors, RateLimit};
-use crate::key::{FlowKey, PackedKey, Proto};
-use crate::log::{Log, Redactor};
-use crate::output::{By, Close, Misuse, Output};
-use crate::reassembly::{Limits, Reassembly};
-use crate::room::Room;
-use crate::table::{Flow, FlowId, FlowTable, Kind};
+use crate::flow::key::{FlowKey, PackedKey, Proto};
+use crate::flow::room::Room;
+use crate::flow::table::{Flow, FlowId, FlowTable, Kind};
+use crate::flow::timer::{Deadline, Timers};
+use crate::ip::fragment::Identifications;
+use crate::ip::icmp::{Errors, RateLimit};
+use crate::ip::reassembly::{Limits, Reassembly};
 use crate::tcp::Phase;
 use crate::tcp::stack::Stack;
 use crate::tcp::tombstone::{Tombstone, Tombstones};
-use crate::time::{Clock, Micros};
-use crate::timer::{Deadline, Timers};
+use crate::udp::datagrams::{DatagramArena, DatagramRange};
 
 /// Frames in one [`Output::Frames`].
 const BATCH: usize = 64;

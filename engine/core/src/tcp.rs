@@ -12,9 +12,11 @@ pub(crate) mod crafted;
 mod deadline;
 mod incoming;
 pub(crate) mod isn;
+pub(crate) mod plain;
 mod port;
 pub(crate) mod sack;
 pub(crate) mod sender;
+pub(crate) mod seq;
 pub(crate) mod silly;
 pub(crate) mod stack;
 pub(crate) mod tombstone;
@@ -23,18 +25,18 @@ pub(crate) use incoming::Placement;
 
 use core::time::Duration;
 
-use crate::build::TcpControl;
-use crate::config::Config;
+use crate::api::config::Config;
+use crate::api::output::{By, RemoteEnd};
+use crate::api::time::Micros;
 use crate::dns::Streams;
-use crate::output::{By, RemoteEnd};
-use crate::packet::Segment;
-use crate::seq::Seq;
+use crate::ip::build::TcpControl;
+use crate::ip::packet::Segment;
 use crate::tcp::challenge::Allowance;
 use crate::tcp::crafted::Crafted;
 use crate::tcp::sack::Holes;
 use crate::tcp::sender::{LEAST_TIMEOUT, Sender, Told};
+use crate::tcp::seq::Seq;
 use crate::tcp::stack::{Emitted, LONGEST_ROW, Socket, State};
-use crate::time::Micros;
 
 /// How far smoltcp's clock is set forward for the first text after a SYN-ACK that was repeated.
 pub(crate) const LAG: Duration = Duration::from_secs(1);

@@ -79,12 +79,13 @@ impl Tun {
     /// What ended it.
     pub async fn read_into(&self, mailbox: &Mailbox) -> io::Result<()> {
         let each = (usize::from(self.mtu) + 4).min(LONGEST);
+        let (most, octets) = mailbox.chunk(BATCH, each);
         let mut batch = FrameBatch::new();
         loop {
             self.device.readable().await?;
             // The device writes where the engine reads: the batch is lent to the ring as it is.
             let mut refusal = None;
-            while refusal.is_none() && batch.len() < BATCH {
+            while refusal.is_none() && batch.len() < most {
                 batch.push_up_to(each, |place| match self.device.try_recv(place) {
                     Ok(read) => Some(read),
                     Err(error) => {
@@ -99,7 +100,7 @@ impl Tun {
                 Some(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Some(error) => return Err(error),
             }
-            while !mailbox.has_room(BATCH, BATCH * each) {
+            while !mailbox.has_room(most, octets) {
                 tokio::task::yield_now().await;
             }
         }

@@ -3,7 +3,8 @@
 use core::ffi::c_char;
 use core::mem::offset_of;
 
-use crate::types::{BridgeCallbacks, BridgeConfig, BridgeStatus};
+use crate::look::BridgeCounters;
+use crate::types::{BridgeCallbacks, BridgeConfig, BridgeDeadline, BridgeRecording, BridgeStatus};
 
 /// A struct that begins with its own `size`, all of whose bit patterns are sound, zeros among them.
 ///
@@ -23,6 +24,54 @@ unsafe impl Sized32 for BridgeConfig {
 // are functions.
 unsafe impl Sized32 for BridgeCallbacks {
     const FIRST: usize = offset_of!(Self, tcp_half_close);
+}
+
+// SAFETY: integers only.
+unsafe impl Sized32 for BridgeRecording {
+    const FIRST: usize = size_of::<Self>();
+}
+
+/// A struct that begins with its own `size`, and that the library fills in.
+///
+/// # Safety
+/// The type is `repr(C)`, begins with a `u32`, and has no padding.
+pub(crate) unsafe trait Filled {
+    /// The size of its first version: less has no room for what was always there.
+    const FIRST: usize;
+}
+
+// SAFETY: integers only, each where its size wants it.
+unsafe impl Filled for BridgeCounters {
+    const FIRST: usize = offset_of!(Self, datagrams_refused);
+}
+
+// SAFETY: integers and an enum of their kind only, each where its size wants it.
+unsafe impl Filled for BridgeDeadline {
+    const FIRST: usize = size_of::<Self>();
+}
+
+/// Fills in as much of a struct as the caller's has room for by its own size, which is left as it is.
+///
+/// # Safety
+/// `to` is null, or points to as many octets as the `u32` there says.
+pub(crate) unsafe fn fill<T: Filled>(to: *mut T, value: &T) -> Result<(), BridgeStatus> {
+    // SAFETY: as this function's own contract says; only the integer at its start is read.
+    let size = unsafe { optional(to.cast::<u32>().cast_const()) };
+    let size = size.ok_or(BridgeStatus::NullPointer)? as usize;
+    if size < T::FIRST {
+        return Err(BridgeStatus::BadLength);
+    }
+    let length = size.min(size_of::<T>()) - size_of::<u32>();
+    // SAFETY: behind the size both have `length` octets more; ours is borrowed, so that they do not overlap.
+    unsafe {
+        let from = core::ptr::from_ref(value).cast::<u8>();
+        let (from, to) = (
+            from.add(size_of::<u32>()),
+            to.cast::<u8>().add(size_of::<u32>()),
+        );
+        core::ptr::copy_nonoverlapping(from, to, length);
+    }
+    Ok(())
 }
 
 /// Reads a struct by its own size: what the caller does not have stays at its default, what is not known is ignored.
@@ -86,31 +135,6 @@ pub(crate) unsafe fn give<T>(to: *mut T, value: T) {
     if !to.is_null() {
         // SAFETY: not null, and room for a `T` by the caller's promise.
         unsafe { to.write_unaligned(value) }
-    }
-}
-
-/// The size that a struct to be filled in says of itself, which is `first` at least.
-///
-/// # Safety
-/// `of` is null or points to a struct that begins with a `u32`.
-pub(crate) unsafe fn size<T>(of: *const T, first: usize) -> Result<u32, BridgeStatus> {
-    // SAFETY: as this function's own contract says.
-    let size = unsafe { optional(of.cast::<u32>()) }.ok_or(BridgeStatus::NullPointer)?;
-    if (size as usize) < first {
-        return Err(BridgeStatus::BadLength);
-    }
-    Ok(size)
-}
-
-/// Writes as much of a struct for C as the caller's version of it has room for.
-///
-/// # Safety
-/// `to` points to room for `size` octets; `T` is integers without padding.
-pub(crate) unsafe fn give_sized<T: Copy>(to: *mut T, size: u32, value: T) {
-    let length = (size as usize).min(size_of::<T>());
-    // SAFETY: no more than the caller has room for, and than ours has; ours is new, so they do not overlap.
-    unsafe {
-        core::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), to.cast::<u8>(), length);
     }
 }
 

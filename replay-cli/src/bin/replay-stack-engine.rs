@@ -7,7 +7,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use replay::runner::Via;
+use replay::stack::Via;
 
 fn main() -> ExitCode {
     let mut output = io::BufWriter::new(io::stdout().lock());
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match replay::runner::serve_engine(&via, io::stdin().lock(), &mut output) {
+    match replay::stack::serve_engine(&via, io::stdin().lock(), &mut output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("error: {problem}");

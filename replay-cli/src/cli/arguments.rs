@@ -1,15 +1,16 @@
 //! Arguments that several subcommands take.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::Stop;
-use crate::diagnostic::Diagnostic;
-use crate::runner::{StackProgram, Via};
+use crate::base::diagnostic::Diagnostic;
 use crate::scenario::Device;
+use crate::stack::{StackProgram, Via};
 
 /// What form results have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -41,6 +42,18 @@ impl From<WayIn> for Via {
             WayIn::Ffi => Self::Ffi,
         }
     }
+}
+
+/// Which files scenarios may read.
+#[derive(Debug, Args)]
+pub(crate) struct Reading {
+    /// The folder captures are relative to [default: captures/, found upward from each scenario].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) captures: Option<PathBuf>,
+
+    /// Let scenarios read files outside of their own tree and the folder of captures.
+    #[arg(long)]
+    pub(crate) allow_outside: bool,
 }
 
 /// Another stack to run instead of the engine.
@@ -95,7 +108,7 @@ pub(crate) fn parse_device(text: &str) -> Result<Device, String> {
 
 /// Refuses to write drafts or goldens in continuous integration, whoever asks: what a person has not looked at is no golden.
 pub(crate) fn refuse_in_ci(command: &str) -> Result<(), Stop> {
-    if !crate::term::in_ci() {
+    if !crate::base::term::in_ci() {
         return Ok(());
     }
     let what = format!("`replay {command}` writes nothing in continuous integration: CI is set");

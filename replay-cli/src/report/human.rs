@@ -5,10 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::table::{Align, Table};
-use super::{Totals, counted, figures_line, reproduce, seconds};
-use crate::diagnostic::Diagnostic;
-use crate::outcome::{Failure, ScenarioOutcome, Verdict};
-use crate::term::{Paint, Style, printable};
+use super::{Totals, events, figures_line, reproduce};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::term::{Paint, Style, printable};
+use crate::base::wording::{counted, seconds};
+use crate::scenario::failure::Failure;
+use crate::stack::event::Trace;
+use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 
 /// How a report looks and how much it says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,6 +20,8 @@ pub struct Look<'a> {
     pub style: Style,
     /// How much is said.
     pub detail: Detail,
+    /// Whether payload bytes are shown.
+    pub payload: bool,
     /// The folder of captures the command named, for the line that runs a scenario again.
     pub captures: Option<&'a Path>,
 }
@@ -52,6 +57,7 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
         core_only,
         figures,
         notes,
+        trace,
     } = outcome;
     let (word, paint) = word(verdict);
     let passed = outcome.passed();
@@ -90,7 +96,7 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
     // How a deviation shows is told in its file; the packets are for who asks.
     let shows_failures = !matches!(verdict, Verdict::Deviation(_)) || look.detail == Detail::Notes;
     for (index, failure) in failures.iter().enumerate().filter(|_| shows_failures) {
-        self::failure(out, failure, path, index == 0, look.style)?;
+        self::failure(out, failure, path, index == 0, look)?;
     }
     let shows_notes = look.detail == Detail::Notes || (!passed && look.detail >= Detail::Verdicts);
     if shows_notes
@@ -111,6 +117,12 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
             writeln!(out, "{dash} {}", printable(note))?;
         }
     }
+    if let Some(trace) = trace
+        .as_ref()
+        .filter(|_| !passed && look.detail >= Detail::Verdicts)
+    {
+        events_before(out, trace, failures.first(), look.style)?;
+    }
     if !passed {
         writeln!(
             out,
@@ -122,19 +134,48 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
     Ok(())
 }
 
+/// Events shown before the first divergence.
+const EVENTS_SHOWN: usize = 20;
+
+/// Prints the last events before the first failure: what crossed the engine's border until then.
+fn events_before(
+    out: &mut dyn Write,
+    trace: &Trace,
+    first: Option<&Failure>,
+    style: Style,
+) -> io::Result<()> {
+    let until = first.and_then(|first| first.at_us).unwrap_or(u64::MAX);
+    let mut lines = events::lines(trace);
+    lines.retain(|(at, _)| *at <= until);
+    let before = lines.len().saturating_sub(EVENTS_SHOWN);
+    if let Some(shown) = lines.get(before..).filter(|shown| !shown.is_empty()) {
+        writeln!(
+            out,
+            "{}",
+            style.paint(Paint::Faint, "  what went before it:")
+        )?;
+        for (_, line) in shown {
+            writeln!(out, "    {}", printable(line))?;
+        }
+    }
+    Ok(())
+}
+
 /// Prints one failure: what it is, where it stands, what was expected over what came, what to do next.
 fn failure(
     out: &mut dyn Write,
     failure: &Failure,
     scenario: &Path,
     first: bool,
-    style: Style,
+    look: Look<'_>,
 ) -> io::Result<()> {
+    let style = look.style;
     let Failure {
         kind,
         what,
         expected,
         actual,
+        payload,
         flow,
         frame,
         at_us,
@@ -170,7 +211,11 @@ fn failure(
         write!(out, "   t={}s", seconds(*at))?;
     }
     writeln!(out)?;
-    for (word, text) in [("expected", expected), ("actual", actual)] {
+    for (word, text) in [
+        ("expected", expected),
+        ("actual", actual),
+        ("payload", if look.payload { payload } else { &None }),
+    ] {
         let Some(text) = text else { continue };
         let mut label = word;
         for line in text.lines() {
@@ -290,11 +335,12 @@ fn core_only_suffix(count: u64) -> String {
 
 /// All that is wrong with a scenario, as text without colour.
 #[must_use]
-pub fn plain(outcome: &ScenarioOutcome, captures: Option<&Path>) -> String {
+pub fn plain(outcome: &ScenarioOutcome, captures: Option<&Path>, payload: bool) -> String {
     let mut text = Vec::new();
     let look = Look {
         style: Style::default(),
         detail: Detail::Failures,
+        payload,
         captures,
     };
     // Writing into memory cannot fail.
@@ -304,8 +350,8 @@ pub fn plain(outcome: &ScenarioOutcome, captures: Option<&Path>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples;
     use super::*;
+    use crate::verdict::samples;
 
     fn shown(outcome: &ScenarioOutcome, detail: Detail) -> String {
         let mut out = Vec::new();

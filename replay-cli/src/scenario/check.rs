@@ -1,13 +1,12 @@
 //! What types cannot say about a scenario: names that must exist, fields that exclude each other, values that make no sense.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::positions::escape;
 use super::{Bytes, Deviation, DialResult, FlowSpec, Input, Protocol, Scenario, Step};
-use crate::catalogue;
-use crate::diagnostic::nearest;
-use crate::runner;
+use crate::base::diagnostic::nearest;
+use crate::scenario::catalogue;
 
 mod expectations;
 mod faults;
@@ -89,14 +88,11 @@ impl Checker<'_> {
                 "say in a sentence what the scenario shows",
             );
         }
+        let mut known = BTreeSet::new();
         for (index, requirement) in covers.iter().enumerate() {
             if requirement.trim().is_empty() {
                 self.report(format!("/covers/{index}"), "the requirement has no name");
-            } else if covers
-                .iter()
-                .take(index)
-                .any(|earlier| earlier == requirement)
-            {
+            } else if !known.insert(requirement) {
                 self.report(
                     format!("/covers/{index}"),
                     format!("requirement `{requirement}` is listed twice"),
@@ -150,7 +146,7 @@ impl Checker<'_> {
     }
 
     fn engine(&mut self) {
-        for fault in runner::config(&self.scenario.engine).faults() {
+        for fault in super::engine_config::config(&self.scenario.engine).faults() {
             let pointer = format!("/engine/{}", fault.setting);
             self.report(pointer, fault.to_string());
         }
@@ -180,6 +176,7 @@ impl Checker<'_> {
     fn input(&mut self) {
         let Input {
             capture,
+            capture_sha256: _,
             device,
             timing,
             checksums,
@@ -356,7 +353,8 @@ impl Checker<'_> {
             }
             Bytes::File(file) => {
                 let path = self.folder.unwrap_or_else(|| Path::new("")).join(file);
-                if !path.is_file() {
+                // What it is, and whether it may be read, is looked at when it is.
+                if !path.exists() {
                     let help = "the path is relative to the scenario file";
                     self.report_with_help(
                         format!("{pointer}/file"),

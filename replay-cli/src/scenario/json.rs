@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::diagnostic::Position;
+use crate::base::diagnostic::Position;
 
 /// Nesting beyond this is no scenario; the bound keeps hostile files from exhausting the stack.
 const MAX_DEPTH: u32 = 64;
@@ -330,7 +330,10 @@ impl<'a> Parser<'a> {
         }
         text.parse().map(Value::Number).map_err(|_| SyntaxError {
             at,
-            what: format!("`{text}` is no JSON number"),
+            what: match text.get(..40) {
+                Some(beginning) => format!("`{beginning}...` is no JSON number"),
+                None => format!("`{text}` is no JSON number"),
+            },
             help: None,
         })
     }

@@ -12,7 +12,7 @@ const HEADER: &str = "include/bridge.h";
 
 /// Pointers that may be null: by name, or by the declaration they stand in and their name. A function's own name stands for what it
 /// returns. Callbacks may all be null, as far as C is concerned: those that are required are asked for by `BridgeNewEngine`.
-const NULLABLE: [(&str, &str); 15] = [
+const NULLABLE: [(&str, &str); 17] = [
     ("", "context"),
     ("request_tcp_dial", "name"),
     ("request_udp_dial", "name"),
@@ -23,6 +23,8 @@ const NULLABLE: [(&str, &str); 15] = [
     ("BridgeEngineOnUdpReceive", "from"),
     ("BridgeEngineOnResolved", "addresses"),
     ("BridgeEngineRecord", "path"),
+    ("BridgeEngineRecordWith", "path"),
+    ("BridgeEngineRecordWith", "options"),
     ("BridgeEngineGetStats", "buffer"),
     ("BridgeEngineOpenMetrics", "buffer"),
     ("BridgeResolveResultFree", "result"),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::{Query, QueryId, QueryKind};
-use crate::table::FlowId;
-use crate::time::Micros;
+use crate::api::time::Micros;
+use crate::flow::table::FlowId;
 
 /// Where a query came from, and its answer goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

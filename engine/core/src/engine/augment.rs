@@ -1,15 +1,15 @@
 //! What is added to what smoltcp says: acknowledgements it would withhold, the blocks it leaves out.
 
-use crate::batch::FrameBatch;
+use crate::api::batch::FrameBatch;
+use crate::api::time::Micros;
 use crate::engine::Engine;
-use crate::key::{FlowKey, PackedKey};
-use crate::packet::{IpPacket, Segment};
-use crate::seq::Seq;
-use crate::table::Kind;
+use crate::flow::key::{FlowKey, PackedKey};
+use crate::flow::table::Kind;
+use crate::ip::packet::{IpPacket, Segment};
 use crate::tcp::crafted::Crafted;
+use crate::tcp::seq::Seq;
 use crate::tcp::stack::{Cut, Emitted, Stack};
 use crate::tcp::{Live, Phase, sack};
-use crate::time::Micros;
 
 /// Notes what smoltcp has just emitted, and adds the SACK blocks it leaves out; says whether it had been emitted
 /// before.

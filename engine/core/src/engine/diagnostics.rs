@@ -2,15 +2,15 @@
 
 use core::time::Duration;
 
-use crate::drop_reason::DropReason;
+use crate::api::drop_reason::DropReason;
+use crate::api::inspection::{FlowInfo, Inspection};
+use crate::api::log::{Breadcrumb, LogLevel, Redactor};
+use crate::api::output::How;
+use crate::api::time::Micros;
 use crate::engine::{Engine, Event};
-use crate::inspection::{FlowInfo, Inspection};
-use crate::log::{Breadcrumb, LogLevel, Redactor};
-use crate::output::How;
-use crate::table::Kind;
+use crate::flow::table::Kind;
 use crate::tcp::Phase;
 use crate::tcp::stack::State;
-use crate::time::Micros;
 
 /// The least time between two lines about limits.
 const LIMIT_PAUSE: Duration = Duration::from_secs(1);

@@ -7,18 +7,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::build;
-use crate::counters::Taken;
+use crate::api::counters::Taken;
+use crate::api::drop_reason::DropReason;
+use crate::api::output::{By, Close, DialResult, How, Misuse, RemoteEnd};
+use crate::api::time::Micros;
 use crate::dns::{
     self, Asker, PORT, PendingQuery, Query, QueryId, Rcode, Reading, Resolution, Unfit, read_answer,
 };
-use crate::drop_reason::DropReason;
 use crate::engine::{Engine, Event, Own};
-use crate::key::{FlowKey, Proto};
-use crate::output::{By, Close, DialResult, How, Misuse, RemoteEnd};
-use crate::table::{FlowId, Kind};
+use crate::flow::key::{FlowKey, Proto};
+use crate::flow::table::{FlowId, Kind};
+use crate::ip::build;
 use crate::tcp::Phase;
-use crate::time::Micros;
 
 /// Octets of the IP and UDP headers in front of a reply, at the most.
 const HEADERS: usize = 48;

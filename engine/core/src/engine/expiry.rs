@@ -2,13 +2,13 @@
 
 use core::time::Duration;
 
+use crate::api::output::{By, Close, DialResult, How, RemoteEnd};
+use crate::api::time::Micros;
 use crate::engine::Engine;
-use crate::output::{By, Close, DialResult, How, RemoteEnd};
-use crate::table::{Flow, FlowId, Kind};
+use crate::flow::table::{Flow, FlowId, Kind};
+use crate::flow::timer::{Deadline, TimerName};
 use crate::tcp::Phase;
 use crate::tcp::stack::State;
-use crate::time::Micros;
-use crate::timer::{Deadline, TimerName};
 
 /// How long after its turn a flow is looked at again, at the earliest.
 const TICK: Duration = Duration::from_millis(1);

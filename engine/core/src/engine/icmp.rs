@@ -3,20 +3,20 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::build::Addresses;
-use crate::counters::Taken;
+use crate::api::counters::Taken;
+use crate::api::drop_reason::DropReason;
+use crate::api::log::{Breadcrumb, LogLevel};
+use crate::api::output::{By, Close, DialResult, How};
+use crate::api::time::Micros;
 use crate::dns;
-use crate::drop_reason::DropReason;
 use crate::engine::Engine;
-use crate::icmp::incoming::{Incoming, Kind as Error};
-use crate::icmp::{Problem, Silence, echo_reply};
-use crate::key::{FlowKey, PackedKey, Proto};
-use crate::log::{Breadcrumb, LogLevel};
-use crate::output::{By, Close, DialResult, How};
-use crate::packet::IpPacket;
-use crate::table::Kind;
+use crate::flow::key::{FlowKey, PackedKey, Proto};
+use crate::flow::table::Kind;
+use crate::ip::build::Addresses;
+use crate::ip::icmp::incoming::{Incoming, Kind as Error};
+use crate::ip::icmp::{Problem, Silence, echo_reply};
+use crate::ip::packet::IpPacket;
 use crate::tcp::Phase;
-use crate::time::Micros;
 
 /// The least MTU a link of IPv6 may have (RFC 8200 section 5): less is a lie (RFC 8201 section 4).
 const LEAST_MTU_V6: usize = 1280;

@@ -2,15 +2,15 @@
 
 use std::net::IpAddr;
 
-use crate::config::PathPolicy;
+use crate::api::config::PathPolicy;
+use crate::api::log::{Breadcrumb, LogLevel};
+use crate::api::output::{By, Close, How, PathChange};
+use crate::api::time::Micros;
 use crate::dns::Names;
 use crate::engine::Engine;
-use crate::log::{Breadcrumb, LogLevel};
-use crate::output::{By, Close, How, PathChange};
-use crate::reassembly::Reassembly;
-use crate::table::{Flow, Kind};
+use crate::flow::table::{Flow, Kind};
+use crate::ip::reassembly::Reassembly;
 use crate::tcp::Phase;
-use crate::time::Micros;
 
 /// The close of a flow that a change of path ended.
 const PATH: Close = Close {

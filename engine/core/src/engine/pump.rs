@@ -1,16 +1,16 @@
 //! A dirty flow's turn: emit under a budget, notice what changed, lend bytes, end what has ended.
 
-use crate::batch::FrameBatch;
-use crate::build::TcpControl;
+use crate::api::batch::FrameBatch;
+use crate::api::output::{By, Close, How, RemoteEnd};
+use crate::api::time::Micros;
 use crate::dns::Asker;
 use crate::engine::{BATCH, Engine, Event, Own, augment};
-use crate::key::FlowKey;
-use crate::output::{By, Close, How, RemoteEnd};
-use crate::table::{Flow, FlowId, Kind};
+use crate::flow::key::FlowKey;
+use crate::flow::table::{Flow, FlowId, Kind};
+use crate::ip::build::TcpControl;
 use crate::tcp::crafted::Crafted;
 use crate::tcp::stack::{Stack, State};
 use crate::tcp::{LAG, Live, Phase};
-use crate::time::Micros;
 
 /// What a turn decided, once the borrow of the flow is over.
 enum Verdict {

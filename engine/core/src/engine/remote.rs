@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 
-use crate::build;
+use crate::api::output::{By, Close, How, Misuse, RemoteEnd};
+use crate::api::time::Micros;
 use crate::engine::Engine;
-use crate::icmp::Problem;
-use crate::key::Proto;
-use crate::output::{By, Close, How, Misuse, RemoteEnd};
-use crate::table::{FlowId, Kind};
+use crate::flow::key::Proto;
+use crate::flow::table::{FlowId, Kind};
+use crate::ip::build;
+use crate::ip::icmp::Problem;
 use crate::tcp::{Live, Phase};
-use crate::time::Micros;
 
 impl Engine {
     /// Bytes of the far side's stream. Says how many were taken; the rest is to be offered again after

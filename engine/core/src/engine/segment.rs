@@ -2,22 +2,22 @@
 
 use std::net::SocketAddr;
 
-use crate::build::{self, TcpControl};
-use crate::config::{Config, DialFailure, Refusal};
-use crate::counters::Taken;
+use crate::api::config::{Config, DialFailure, Refusal};
+use crate::api::counters::Taken;
+use crate::api::drop_reason::DropReason;
+use crate::api::output::{By, Close, DialResult, How, Misuse};
+use crate::api::time::Micros;
 use crate::dns;
-use crate::drop_reason::DropReason;
 use crate::engine::{Engine, augment};
-use crate::key::{FlowKey, PackedKey, Proto};
-use crate::output::{By, Close, DialResult, How, Misuse};
-use crate::packet::{IpPacket, Segment};
-use crate::plain::{self, Plain};
-use crate::seq::Seq;
-use crate::table::{FlowId, Kind};
+use crate::flow::key::{FlowKey, PackedKey, Proto};
+use crate::flow::table::{FlowId, Kind};
+use crate::ip::build::{self, TcpControl};
+use crate::ip::packet::{IpPacket, Segment};
+use crate::tcp::plain::{self, Plain};
 use crate::tcp::sender::Told;
+use crate::tcp::seq::Seq;
 use crate::tcp::stack::State;
 use crate::tcp::{HeldSyn, LAG, Live, Phase, Placement, TcpFlow, isn, sack};
-use crate::time::Micros;
 
 /// RFC 9293 section 3.7.1, MUST-15.
 const DEFAULT_MSS_V6: u16 = 1220;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::seq::Seq;
+use crate::tcp::seq::Seq;
 
 /// What a crafted segment says; its text is never new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! When a flow must be looked at again for reasons of the engine's own.
 
-use crate::config::Config;
-use crate::output::RemoteEnd;
+use crate::api::config::Config;
+use crate::api::output::RemoteEnd;
+use crate::api::time::Micros;
+use crate::flow::timer::TimerName;
 use crate::tcp::Live;
 use crate::tcp::stack::State;
-use crate::time::Micros;
-use crate::timer::TimerName;
 
 impl Live {
     /// Whether smoltcp waits for nothing but segments: all is acknowledged, both ways.

@@ -1,10 +1,10 @@
 //! What a segment from the device is to a flow before smoltcp sees it, and what must be changed about it.
 
-use crate::packet::Segment;
-use crate::plain::Plain;
-use crate::seq::Seq;
+use crate::ip::packet::Segment;
 use crate::tcp::Live;
 use crate::tcp::crafted::Crafted;
+use crate::tcp::plain::Plain;
+use crate::tcp::seq::Seq;
 
 /// Where a reset stands (RFC 5961 section 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

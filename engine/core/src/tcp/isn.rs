@@ -7,9 +7,9 @@ use core::hash::Hasher;
 
 use siphasher::sip::SipHasher24;
 
-use crate::key::PackedKey;
-use crate::seq::Seq;
-use crate::time::Micros;
+use crate::api::time::Micros;
+use crate::flow::key::PackedKey;
+use crate::tcp::seq::Seq;
 
 /// The ISN of a flow that is answered at `now`.
 pub(crate) fn isn_for(secret: u64, key: &PackedKey, now: Micros) -> Seq {
@@ -66,8 +66,8 @@ pub(crate) fn seed_for(isn: Seq) -> u64 {
 mod tests {
     use super::*;
 
-    use crate::batch::FrameBatch;
-    use crate::key::{FlowKey, Proto};
+    use crate::api::batch::FrameBatch;
+    use crate::flow::key::{FlowKey, Proto};
     use crate::tcp::stack::{Cut, Stack};
     use core::time::Duration;
     use etherparse::PacketBuilder;

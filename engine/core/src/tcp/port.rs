@@ -8,10 +8,10 @@ use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToke
 use smoltcp::time::Instant;
 use smoltcp::wire::HardwareAddress;
 
-use crate::batch::FrameBatch;
-use crate::build::{Addresses, IPV4_HEADER_LEN, IPV6_HEADER_LEN, protocol};
-use crate::checksum;
-use crate::seq::Seq;
+use crate::api::batch::FrameBatch;
+use crate::ip::build::{Addresses, IPV4_HEADER_LEN, IPV6_HEADER_LEN, protocol};
+use crate::ip::checksum;
+use crate::tcp::seq::Seq;
 
 /// The longest packet that smoltcp may make of several segments.
 pub(crate) const LONGEST: usize = 65_535;

@@ -1,10 +1,10 @@
 //! Selective acknowledgements (RFC 2018): smoltcp reports one block, and none beside text. What it holds behind a
 //! hole is kept in step here, and every segment that leaves meanwhile gets the blocks.
 
-use crate::batch::FrameBatch;
-use crate::build::Addresses;
-use crate::checksum;
-use crate::seq::Seq;
+use crate::api::batch::FrameBatch;
+use crate::ip::build::Addresses;
+use crate::ip::checksum;
+use crate::tcp::seq::Seq;
 use crate::tcp::stack::Assembler;
 
 /// Blocks that fit beside no other option.

@@ -6,9 +6,9 @@
 
 use core::time::Duration;
 
-use crate::seq::Seq;
+use crate::api::time::Micros;
+use crate::tcp::seq::Seq;
 use crate::tcp::stack::Emitted;
-use crate::time::Micros;
 
 /// Segments of the initial window (RFC 6928).
 const INITIAL_SEGMENTS: u32 = 10;

@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
+use crate::api::time::Micros;
 use crate::tcp::Live;
-use crate::time::Micros;
 
 /// How long text is held back at the most; 0.1 to 1 s are allowed.
 const OVERRIDE: Duration = Duration::from_millis(200);

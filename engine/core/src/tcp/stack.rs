@@ -11,11 +11,11 @@ use smoltcp::iface::{Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
 
-use crate::batch::FrameBatch;
-use crate::seq::Seq;
+use crate::api::batch::FrameBatch;
+use crate::api::time::Micros;
 use crate::tcp::isn;
 use crate::tcp::port::{LONGEST, Port, interface};
-use crate::time::Micros;
+use crate::tcp::seq::Seq;
 
 pub(crate) use crate::tcp::port::{Emitted, LONGEST_ROW};
 pub(crate) use smoltcp::socket::tcp::State;

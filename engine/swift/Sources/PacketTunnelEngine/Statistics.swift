@@ -45,7 +45,7 @@ public struct EngineCounters: Sendable, Equatable {
         datagramsDropped = counters.udp_backpressure_drops
         batchesRefused = counters.host_refused_batches
         bytesRefused = counters.host_refused_bytes
-        datagramsRefused = counters.host_dropped_datagrams
+        datagramsRefused = counters.datagrams_refused
         turns = counters.turns
         longestTurnMicroseconds = counters.longest_turn_us
     }

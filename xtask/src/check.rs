@@ -9,6 +9,7 @@ mod console;
 mod deviations;
 mod documents;
 pub(crate) mod generated;
+mod header;
 mod rooms;
 
 /// A check's name and what it does.

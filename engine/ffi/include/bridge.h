@@ -29,7 +29,8 @@
  *   tell is a pointer to memory that is not there, or a length beyond it.
  *
  * Versions
- *   Structs that the host fills in begin with their size, so that fields can be added: zero the struct, then set `size` to its sizeof.
+ *   Structs that the host fills in begin with their size, so that fields can be added: zero the struct, then set `size` to its sizeof. Structs that a callback is
+ *   handed can grow as well; BridgeAddress and BridgePacket, which come in rows, stay as they are.
  */
 
 
@@ -40,348 +41,360 @@
 #include <stdint.h>
 
 /*
+ * How an enum is declared: with a fixed type, under one name, and open to values that a later library may have. Swift takes it for a
+ * type of its own. C before C23 has no such enums but in clang: there the type is the integer.
+ */
+#if defined(__cplusplus)
+#define BRIDGE_ENUM(name, integer) enum name : integer
+#elif defined(__clang__)
+#define BRIDGE_ENUM(name, integer) enum name : integer; typedef enum name name; enum __attribute__((enum_extensibility(open))) name : integer
+#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 202311L
+#define BRIDGE_ENUM(name, integer) enum name : integer; typedef enum name name; enum name : integer
+#else
+#define BRIDGE_ENUM(name, integer) typedef integer name; enum
+#endif
+
+/*
+ * What clang alone knows: which pointers may be null, and names for Swift.
+ */
+#if defined(__clang__)
+#define BRIDGE_NONNULL _Nonnull
+#define BRIDGE_NULLABLE _Nullable
+#define BRIDGE_SWIFT_NAME(name) __attribute__((swift_name(#name)))
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wunknown-warning-option"
+#pragma clang diagnostic ignored "-Wnullability-extension"
+#pragma clang diagnostic ignored "-Wfixed-enum-extension"
+#pragma clang diagnostic ignored "-Wc23-extensions"
+#else
+#define BRIDGE_NONNULL
+#define BRIDGE_NULLABLE
+#define BRIDGE_SWIFT_NAME(name)
+#endif
+
+
+/*
  The version of this header. It changes when something in it changes its meaning; what is added does not change it.
  */
-#define BRIDGE_ABI_VERSION 1
+#define BRIDGE_ABI_VERSION 2u
 
 /*
  What `BridgeEnginePoll` answers when nothing is due before the next input.
  */
-#define BRIDGE_NO_DEADLINE INT64_MAX
+#define BRIDGE_NO_DEADLINE 9223372036854775807LL
 
 /*
  What a call came to. Calls that answer with a count answer with the same numbers below zero.
  */
-enum BridgeStatus
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
+BRIDGE_ENUM(BridgeStatus, int32_t) {
     /*
      Done.
      */
-    BRIDGE_STATUS_OK = 0,
+    BRIDGE_STATUS_OK BRIDGE_SWIFT_NAME(ok) = 0,
     /*
      A pointer that must not be null is.
      */
-    BRIDGE_STATUS_NULL_POINTER = -1,
+    BRIDGE_STATUS_NULL_POINTER BRIDGE_SWIFT_NAME(nullPointer) = -1,
     /*
      No engine has this handle: it was freed, or never was one.
      */
-    BRIDGE_STATUS_BAD_HANDLE = -2,
+    BRIDGE_STATUS_BAD_HANDLE BRIDGE_SWIFT_NAME(badHandle) = -2,
     /*
      A length that cannot be: zero, beyond what any packet has, or a `size` of a struct that is too short.
      */
-    BRIDGE_STATUS_BAD_LENGTH = -3,
+    BRIDGE_STATUS_BAD_LENGTH BRIDGE_SWIFT_NAME(badLength) = -3,
     /*
      A number or a text outside of what it may be.
      */
-    BRIDGE_STATUS_BAD_ARGUMENT = -4,
+    BRIDGE_STATUS_BAD_ARGUMENT BRIDGE_SWIFT_NAME(badArgument) = -4,
     /*
      The engine was not started yet.
      */
-    BRIDGE_STATUS_NOT_STARTED = -5,
+    BRIDGE_STATUS_NOT_STARTED BRIDGE_SWIFT_NAME(notStarted) = -5,
     /*
      The engine was started before.
      */
-    BRIDGE_STATUS_ALREADY_STARTED = -6,
+    BRIDGE_STATUS_ALREADY_STARTED BRIDGE_SWIFT_NAME(alreadyStarted) = -6,
     /*
      The engine was stopped.
      */
-    BRIDGE_STATUS_STOPPED = -7,
+    BRIDGE_STATUS_STOPPED BRIDGE_SWIFT_NAME(stopped) = -7,
     /*
      The call would wait for the callback it is made from, or drive an engine that has a thread of its own.
      */
-    BRIDGE_STATUS_REENTRANT = -8,
+    BRIDGE_STATUS_REENTRANT BRIDGE_SWIFT_NAME(reentrant) = -8,
     /*
      Another thread is polling this engine.
      */
-    BRIDGE_STATUS_BUSY = -9,
+    BRIDGE_STATUS_BUSY BRIDGE_SWIFT_NAME(busy) = -9,
     /*
      No flow has this number: it has ended, or never was.
      */
-    BRIDGE_STATUS_STALE_FLOW = -10,
+    BRIDGE_STATUS_STALE_FLOW BRIDGE_SWIFT_NAME(staleFlow) = -10,
     /*
      A stream call on a UDP flow, or a datagram call on a TCP flow.
      */
-    BRIDGE_STATUS_WRONG_PROTOCOL = -11,
+    BRIDGE_STATUS_WRONG_PROTOCOL BRIDGE_SWIFT_NAME(wrongProtocol) = -11,
     /*
      The dial of this flow was answered before.
      */
-    BRIDGE_STATUS_DIAL_ANSWERED = -12,
+    BRIDGE_STATUS_DIAL_ANSWERED BRIDGE_SWIFT_NAME(dialAnswered) = -12,
     /*
      The dial of this flow is not answered yet.
      */
-    BRIDGE_STATUS_NOT_CONNECTED = -13,
+    BRIDGE_STATUS_NOT_CONNECTED BRIDGE_SWIFT_NAME(notConnected) = -13,
     /*
      The far side of this flow has ended before.
      */
-    BRIDGE_STATUS_AFTER_END = -14,
+    BRIDGE_STATUS_AFTER_END BRIDGE_SWIFT_NAME(afterEnd) = -14,
     /*
      No room: the packet or datagram is lost, and counted.
      */
-    BRIDGE_STATUS_FULL = -15,
+    BRIDGE_STATUS_FULL BRIDGE_SWIFT_NAME(full) = -15,
     /*
      The file or the thread cannot be made.
      */
-    BRIDGE_STATUS_IO = -16,
+    BRIDGE_STATUS_IO BRIDGE_SWIFT_NAME(io) = -16,
     /*
      It took longer than it may.
      */
-    BRIDGE_STATUS_TIMED_OUT = -17,
+    BRIDGE_STATUS_TIMED_OUT BRIDGE_SWIFT_NAME(timedOut) = -17,
     /*
      There is no such name.
      */
-    BRIDGE_STATUS_NOT_FOUND = -18,
+    BRIDGE_STATUS_NOT_FOUND BRIDGE_SWIFT_NAME(notFound) = -18,
     /*
      The engine broke: a bug. It answers nothing but this from then on; stop and free it.
      */
-    BRIDGE_STATUS_PANICKED = -19,
+    BRIDGE_STATUS_PANICKED BRIDGE_SWIFT_NAME(panicked) = -19,
 };
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum BridgeStatus BridgeStatus;
-#else
-typedef int32_t BridgeStatus;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
 
 /*
  Who ended a flow.
  */
-enum BridgeBy
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
+BRIDGE_ENUM(BridgeBy, uint32_t) {
     /*
      The device.
      */
-    BRIDGE_BY_DEVICE = 0,
+    BRIDGE_BY_DEVICE BRIDGE_SWIFT_NAME(device) = 0,
     /*
      The far side.
      */
-    BRIDGE_BY_REMOTE = 1,
+    BRIDGE_BY_REMOTE BRIDGE_SWIFT_NAME(remote) = 1,
     /*
      The engine: a timer, a limit, `BridgeEngineStop`.
      */
-    BRIDGE_BY_ENGINE = 2,
+    BRIDGE_BY_ENGINE BRIDGE_SWIFT_NAME(engine) = 2,
 };
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum BridgeBy BridgeBy;
-#else
-typedef uint32_t BridgeBy;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
 
 /*
  The way a flow ended.
  */
-enum BridgeHow
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
+BRIDGE_ENUM(BridgeHow, uint32_t) {
     /*
      Both directions closed in order: close the connection.
      */
-    BRIDGE_HOW_FIN = 0,
+    BRIDGE_HOW_FIN BRIDGE_SWIFT_NAME(fin) = 0,
     /*
      A reset.
      */
-    BRIDGE_HOW_RESET = 1,
+    BRIDGE_HOW_RESET BRIDGE_SWIFT_NAME(reset) = 1,
     /*
      The dial failed.
      */
-    BRIDGE_HOW_DIAL = 2,
+    BRIDGE_HOW_DIAL BRIDGE_SWIFT_NAME(dial) = 2,
     /*
      The connection failed after it had stood.
      */
-    BRIDGE_HOW_ERROR = 3,
+    BRIDGE_HOW_ERROR BRIDGE_SWIFT_NAME(error) = 3,
     /*
      The handshake with the device never completed.
      */
-    BRIDGE_HOW_HANDSHAKE = 4,
+    BRIDGE_HOW_HANDSHAKE BRIDGE_SWIFT_NAME(handshake) = 4,
     /*
      Nothing moved for too long.
      */
-    BRIDGE_HOW_IDLE = 5,
+    BRIDGE_HOW_IDLE BRIDGE_SWIFT_NAME(idle) = 5,
     /*
      Nothing moved for too long after one side had closed.
      */
-    BRIDGE_HOW_HALF_CLOSED = 6,
+    BRIDGE_HOW_HALF_CLOSED BRIDGE_SWIFT_NAME(halfClosed) = 6,
     /*
      The device acknowledged nothing for too long.
      */
-    BRIDGE_HOW_ABANDONED = 7,
+    BRIDGE_HOW_ABANDONED BRIDGE_SWIFT_NAME(abandoned) = 7,
     /*
      The path changed.
      */
-    BRIDGE_HOW_PATH = 8,
+    BRIDGE_HOW_PATH BRIDGE_SWIFT_NAME(path) = 8,
     /*
      A guard inside the engine stepped in.
      */
-    BRIDGE_HOW_GUARD = 9,
+    BRIDGE_HOW_GUARD BRIDGE_SWIFT_NAME(guard) = 9,
     /*
      The engine was stopped.
      */
-    BRIDGE_HOW_STOPPED = 10,
+    BRIDGE_HOW_STOPPED BRIDGE_SWIFT_NAME(stopped) = 10,
     /*
      Another way, which this version of the header has no word for.
      */
-    BRIDGE_HOW_OTHER = 11,
+    BRIDGE_HOW_OTHER BRIDGE_SWIFT_NAME(other) = 11,
     /*
      It had to make room for others, or there was none for its buffers.
      */
-    BRIDGE_HOW_ADMISSION = 12,
+    BRIDGE_HOW_ADMISSION BRIDGE_SWIFT_NAME(admission) = 12,
 };
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum BridgeHow BridgeHow;
-#else
-typedef uint32_t BridgeHow;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
 
 /*
  What the engine waits for.
  */
-enum BridgeTimer
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
+BRIDGE_ENUM(BridgeTimer, uint32_t) {
     /*
      Nothing but the next input.
      */
-    BRIDGE_TIMER_NONE = 0,
+    BRIDGE_TIMER_NONE BRIDGE_SWIFT_NAME(nothing) = 0,
     /*
      The answer to a dial.
      */
-    BRIDGE_TIMER_DIAL = 1,
+    BRIDGE_TIMER_DIAL BRIDGE_SWIFT_NAME(dial) = 1,
     /*
      The device's part of a handshake.
      */
-    BRIDGE_TIMER_HANDSHAKE = 2,
+    BRIDGE_TIMER_HANDSHAKE BRIDGE_SWIFT_NAME(handshake) = 2,
     /*
      Something to send: a retransmission, a probe of a closed window, a delayed acknowledgement.
      */
-    BRIDGE_TIMER_TRANSMIT = 3,
+    BRIDGE_TIMER_TRANSMIT BRIDGE_SWIFT_NAME(transmit) = 3,
     /*
      An acknowledgement of the device, before the flow is given up.
      */
-    BRIDGE_TIMER_RETRANSMISSION_LIMIT = 4,
+    BRIDGE_TIMER_RETRANSMISSION_LIMIT BRIDGE_SWIFT_NAME(retransmissionLimit) = 4,
     /*
      The end of a flow on its way out.
      */
-    BRIDGE_TIMER_LINGER = 5,
+    BRIDGE_TIMER_LINGER BRIDGE_SWIFT_NAME(linger) = 5,
     /*
      The other fragments of a packet.
      */
-    BRIDGE_TIMER_REASSEMBLY = 6,
+    BRIDGE_TIMER_REASSEMBLY BRIDGE_SWIFT_NAME(reassembly) = 6,
     /*
      The addresses of a name.
      */
-    BRIDGE_TIMER_RESOLVE = 7,
+    BRIDGE_TIMER_RESOLVE BRIDGE_SWIFT_NAME(resolve) = 7,
     /*
      A keep-alive probe, or the answer to one.
      */
-    BRIDGE_TIMER_KEEP_ALIVE = 8,
+    BRIDGE_TIMER_KEEP_ALIVE BRIDGE_SWIFT_NAME(keepAlive) = 8,
     /*
      Idle time: nothing is owed to anybody.
      */
-    BRIDGE_TIMER_IDLE = 9,
+    BRIDGE_TIMER_IDLE BRIDGE_SWIFT_NAME(idle) = 9,
     /*
      Idle time with one side closed.
      */
-    BRIDGE_TIMER_HALF_CLOSED = 10,
+    BRIDGE_TIMER_HALF_CLOSED BRIDGE_SWIFT_NAME(halfClosed) = 10,
     /*
      Idle time after the far side has ended, as the device knows.
      */
-    BRIDGE_TIMER_FIN_WAIT = 11,
+    BRIDGE_TIMER_FIN_WAIT BRIDGE_SWIFT_NAME(finWait) = 11,
     /*
      Something else, which this version of the header has no word for.
      */
-    BRIDGE_TIMER_OTHER = 12,
+    BRIDGE_TIMER_OTHER BRIDGE_SWIFT_NAME(other) = 12,
 };
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum BridgeTimer BridgeTimer;
-#else
-typedef uint32_t BridgeTimer;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
 
 /*
  What became of a dial.
  */
-enum BridgeDialResult
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
+BRIDGE_ENUM(BridgeDialResult, uint32_t) {
     /*
      The connection stands.
      */
-    BRIDGE_DIAL_RESULT_CONNECTED = 0,
+    BRIDGE_DIAL_RESULT_CONNECTED BRIDGE_SWIFT_NAME(connected) = 0,
     /*
      The far host refused it.
      */
-    BRIDGE_DIAL_RESULT_REFUSED = 1,
+    BRIDGE_DIAL_RESULT_REFUSED BRIDGE_SWIFT_NAME(refused) = 1,
     /*
      The far host cannot be reached.
      */
-    BRIDGE_DIAL_RESULT_HOST_UNREACHABLE = 2,
+    BRIDGE_DIAL_RESULT_HOST_UNREACHABLE BRIDGE_SWIFT_NAME(hostUnreachable) = 2,
     /*
      No route to the far network.
      */
-    BRIDGE_DIAL_RESULT_NETWORK_UNREACHABLE = 3,
+    BRIDGE_DIAL_RESULT_NETWORK_UNREACHABLE BRIDGE_SWIFT_NAME(networkUnreachable) = 3,
     /*
      A policy forbids it.
      */
-    BRIDGE_DIAL_RESULT_DENIED = 4,
+    BRIDGE_DIAL_RESULT_DENIED BRIDGE_SWIFT_NAME(denied) = 4,
     /*
      The far host did not answer in time.
      */
-    BRIDGE_DIAL_RESULT_TIMED_OUT = 5,
+    BRIDGE_DIAL_RESULT_TIMED_OUT BRIDGE_SWIFT_NAME(timedOut) = 5,
 };
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum BridgeDialResult BridgeDialResult;
-#else
-typedef uint32_t BridgeDialResult;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
 
 /*
  How a far side ended.
  */
-enum BridgeEnd
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
+BRIDGE_ENUM(BridgeEnd, uint32_t) {
     /*
      End of file: the device gets a FIN, and may go on sending.
      */
-    BRIDGE_END_EOF = 0,
+    BRIDGE_END_EOF BRIDGE_SWIFT_NAME(eof) = 0,
     /*
      The far side reset the connection: so does the engine, after what came before.
      */
-    BRIDGE_END_RESET = 1,
+    BRIDGE_END_RESET BRIDGE_SWIFT_NAME(reset) = 1,
     /*
      The connection failed otherwise: like a reset to the device.
      */
-    BRIDGE_END_ERROR = 2,
+    BRIDGE_END_ERROR BRIDGE_SWIFT_NAME(error) = 2,
 };
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum BridgeEnd BridgeEnd;
-#else
-typedef uint32_t BridgeEnd;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
+
+/*
+ The weight of a line of the log.
+ */
+BRIDGE_ENUM(BridgeLogLevel, uint32_t) {
+    /*
+     Something broke.
+     */
+    BRIDGE_LOG_LEVEL_ERROR BRIDGE_SWIFT_NAME(error) = 0,
+    /*
+     Something was lost or refused.
+     */
+    BRIDGE_LOG_LEVEL_WARN BRIDGE_SWIFT_NAME(warn) = 1,
+    /*
+     What happens once: starts, stops, counters.
+     */
+    BRIDGE_LOG_LEVEL_INFO BRIDGE_SWIFT_NAME(info) = 2,
+    /*
+     Each flow.
+     */
+    BRIDGE_LOG_LEVEL_DEBUG BRIDGE_SWIFT_NAME(debug) = 3,
+    /*
+     Each packet.
+     */
+    BRIDGE_LOG_LEVEL_TRACE BRIDGE_SWIFT_NAME(trace) = 4,
+};
+
+/*
+ Settings to begin with, for a purpose; those that are not zero in `BridgeConfig` take the place of the preset's.
+ */
+BRIDGE_ENUM(BridgePreset, uint32_t) {
+    /*
+     The defaults that the fields name.
+     */
+    BRIDGE_PRESET_DEFAULT BRIDGE_SWIFT_NAME(default) = 0,
+    /*
+     A tunnel on a phone, whose process may have 50 MB: an MTU of 4,064, 256 TCP and 256 UDP flows, and less than 32 MiB for
+     everything together.
+     */
+    BRIDGE_PRESET_PHONE BRIDGE_SWIFT_NAME(phone) = 1,
+    /*
+     Thousands of flows: buffers of 4 KiB each way, 2,048 TCP and 2,048 UDP flows, 32 MiB for all flows.
+     */
+    BRIDGE_PRESET_MANY_FLOWS BRIDGE_SWIFT_NAME(manyFlows) = 2,
+};
 
 /*
  An engine. A number in the shape of a pointer: it is never followed, so that an old, a freed or an invented one
@@ -396,7 +409,7 @@ typedef struct BridgePacket {
     /*
      Its first octet.
      */
-    const uint8_t *bytes;
+    const uint8_t *BRIDGE_NONNULL bytes;
     /*
      Its length in octets.
      */
@@ -482,13 +495,22 @@ typedef struct BridgeConfig {
      */
     uint32_t dns_interception;
     /*
+     Settings to begin with; zero: the defaults.
+     */
+    BridgePreset preset;
+    /*
+     How often the counters are written to the log, at `BRIDGE_LOG_LEVEL_INFO`, milliseconds; an idle engine is not woken for it.
+     Default: never.
+     */
+    uint32_t metrics_interval_ms;
+    /*
      Zero.
      */
     uint32_t reserved;
 } BridgeConfig;
 
 /*
- How a flow ended: of anything but `BRIDGE_HOW_FIN` the far side should see a reset.
+ How a flow ended: of anything but `BRIDGE_HOW_FIN` the far side should see a reset. Later versions may have more fields behind these.
  */
 typedef struct BridgeClose {
     /*
@@ -508,11 +530,11 @@ typedef struct BridgeDnsRecord {
     /*
      The name that was asked for, UTF-8.
      */
-    const char *name;
+    const char *BRIDGE_NONNULL name;
     /*
      Its addresses; ports are zero.
      */
-    const struct BridgeAddress *addresses;
+    const struct BridgeAddress *BRIDGE_NONNULL addresses;
     /*
      How many.
      */
@@ -540,77 +562,77 @@ typedef struct BridgeCallbacks {
     /*
      Handed to every callback. It must stay sound until `BridgeEngineStop` or `BridgeFreeEngine` has returned.
      */
-    void *context;
+    void *BRIDGE_NULLABLE context;
     /*
      Packets for the device, 64 at most. Answers how many were taken, from the front; the others are offered again
      within 5 ms, and nothing else comes before them. Required.
      */
-    size_t (*emit_packets)(void *context, const struct BridgePacket *packets, size_t count);
+    size_t (*BRIDGE_NULLABLE emit_packets)(void *BRIDGE_NULLABLE context, const struct BridgePacket *BRIDGE_NONNULL packets, size_t count);
     /*
      Connect to `server`, and answer with `BridgeEngineOnDialResult`. `name` is the host name that the device had
      looked up for the address, or null. Required.
      */
-    void (*request_tcp_dial)(void *context,
+    void (*BRIDGE_NULLABLE request_tcp_dial)(void *BRIDGE_NULLABLE context,
                              uint64_t flow,
-                             const struct BridgeAddress *client,
-                             const struct BridgeAddress *server,
-                             const char *name);
+                             const struct BridgeAddress *BRIDGE_NONNULL client,
+                             const struct BridgeAddress *BRIDGE_NONNULL server,
+                             const char *BRIDGE_NULLABLE name);
     /*
      As `request_tcp_dial`, for datagrams. Required.
      */
-    void (*request_udp_dial)(void *context,
+    void (*BRIDGE_NULLABLE request_udp_dial)(void *BRIDGE_NULLABLE context,
                              uint64_t flow,
-                             const struct BridgeAddress *client,
-                             const struct BridgeAddress *server,
-                             const char *name);
+                             const struct BridgeAddress *BRIDGE_NONNULL client,
+                             const struct BridgeAddress *BRIDGE_NONNULL server,
+                             const char *BRIDGE_NULLABLE name);
     /*
      The next octets of the device's stream. Answers how many were taken, from the front; if not all, the flow gives
      no more until `BridgeEngineOnWritable`, and then begins with those that were not taken. Required.
      */
-    size_t (*tcp_send)(void *context, uint64_t flow, const uint8_t *bytes, size_t length);
+    size_t (*BRIDGE_NULLABLE tcp_send)(void *BRIDGE_NULLABLE context, uint64_t flow, const uint8_t *BRIDGE_NONNULL bytes, size_t length);
     /*
      One datagram of the device for `to`. Answers 1 if it was taken; 0 or less: it is lost and counted
      (`datagrams_refused`), and the flow gives no more until `BridgeEngineOnWritable`, then those that came meanwhile, up to a bound.
      Required.
      */
-    int32_t (*udp_send)(void *context,
+    int32_t (*BRIDGE_NULLABLE udp_send)(void *BRIDGE_NULLABLE context,
                         uint64_t flow,
-                        const struct BridgeAddress *to,
-                        const uint8_t *bytes,
+                        const struct BridgeAddress *BRIDGE_NONNULL to,
+                        const uint8_t *BRIDGE_NONNULL bytes,
                         size_t length);
     /*
      The flow has ended; its number is dead. Exactly one for each `request_tcp_dial`. Required.
      */
-    void (*tcp_close)(void *context, uint64_t flow, struct BridgeClose close);
+    void (*BRIDGE_NULLABLE tcp_close)(void *BRIDGE_NULLABLE context, uint64_t flow, const struct BridgeClose *BRIDGE_NONNULL close);
     /*
      As `tcp_close`, for `request_udp_dial`. Required.
      */
-    void (*udp_close)(void *context, uint64_t flow, struct BridgeClose close);
+    void (*BRIDGE_NULLABLE udp_close)(void *BRIDGE_NULLABLE context, uint64_t flow, const struct BridgeClose *BRIDGE_NONNULL close);
     /*
      A DNS answer passed. May be null.
      */
-    void (*record_dns)(void *context, const struct BridgeDnsRecord *record);
+    void (*BRIDGE_NULLABLE record_dns)(void *BRIDGE_NULLABLE context, const struct BridgeDnsRecord *BRIDGE_NONNULL record);
     /*
      The device has sent its last octet, all before it was handed over: shut the write side down. What the far side
      sends still reaches the device. Null: half-closed connections stay open toward the far side until they end.
      */
-    void (*tcp_half_close)(void *context, uint64_t flow);
+    void (*BRIDGE_NULLABLE tcp_half_close)(void *BRIDGE_NULLABLE context, uint64_t flow);
     /*
      A `BridgeEngineOnTcpReceive` that was taken short may go on: `room` octets would be taken now. Null only if the host asks
      `BridgeEngineTcpRoom`.
      */
-    void (*tcp_resume)(void *context, uint64_t flow, size_t room);
+    void (*BRIDGE_NULLABLE tcp_resume)(void *BRIDGE_NULLABLE context, uint64_t flow, size_t room);
     /*
      Host-driven only: something came in and nothing had been waiting, so `BridgeEnginePoll` should be called soon. Comes
      from whatever thread made the call, and cannot itself poll, stop or free (`REENTRANT`). May be null.
      */
-    void (*wake)(void *context);
+    void (*BRIDGE_NULLABLE wake)(void *BRIDGE_NULLABLE context);
     /*
      With `dns_interception` only: find out the addresses of `name` of a `family`, 4 or 6, and answer with
      `BridgeEngineOnResolved`. Without an answer in time the device hears of a failure. Null: the system's resolver is asked,
      on threads of the library's own, one of which may call `wake`.
      */
-    void (*resolve)(void *context, uint64_t query, const char *name, uint32_t family);
+    void (*BRIDGE_NULLABLE resolve)(void *BRIDGE_NULLABLE context, uint64_t query, const char *BRIDGE_NONNULL name, uint32_t family);
 } BridgeCallbacks;
 
 /*
@@ -633,11 +655,11 @@ typedef struct BridgeRecording {
 } BridgeRecording;
 
 /*
- Receives a line of the log: a level (0 error, 1 warning, 2 information, 3 debugging, 4 tracing) and a text in UTF-8,
+ Receives a line of the log: its level and a text in UTF-8,
  lent for the call. It may come from any thread, and must not call `BridgeSetLogSink`. Calls that start,
  stop, change or free an engine may wait for whoever says the line; all others can be made from within it.
  */
-typedef void (*BridgeLogSink)(void *context, uint32_t level, const char *message);
+typedef void (*BRIDGE_NULLABLE BridgeLogSink)(void *BRIDGE_NULLABLE context, BridgeLogLevel level, const char *BRIDGE_NONNULL message);
 
 /*
  The counters a host shows; `BridgeEngineGetStats` has all of them. They only grow, but for the number of flows.
@@ -719,6 +741,26 @@ typedef struct BridgeCounters {
      Datagrams lost because `udp_send` refused them, or had refused one before and too many waited behind that.
      */
     uint64_t datagrams_refused;
+    /*
+     UDP dials that did not connect.
+     */
+    uint64_t udp_dial_fail;
+    /*
+     TCP flows closed because nothing moved for too long.
+     */
+    uint64_t tcp_idle_timeout;
+    /*
+     UDP flows closed because nothing moved for too long.
+     */
+    uint64_t udp_idle_timeout;
+    /*
+     Batches of packets that `emit_packets` did not take whole at once.
+     */
+    uint64_t host_refused_batches;
+    /*
+     Bytes that `tcp_send` did not take at once.
+     */
+    uint64_t host_refused_bytes;
 } BridgeCounters;
 
 /*
@@ -750,7 +792,7 @@ typedef struct BridgeResolveResult {
     /*
      The addresses, in the resolver's order; ports are zero.
      */
-    const struct BridgeAddress *addresses;
+    const struct BridgeAddress *BRIDGE_NONNULL addresses;
     /*
      How many; at least one.
      */
@@ -768,8 +810,8 @@ extern "C" {
  The caller promises:
  `bytes` points to `length` octets.
  */
-BridgeStatus BridgeEngineHandlePacket(struct BridgeEngine *engine,
-                                      const uint8_t *bytes,
+BridgeStatus BridgeEngineHandlePacket(struct BridgeEngine *BRIDGE_NONNULL engine,
+                                      const uint8_t *BRIDGE_NONNULL bytes,
                                       size_t length);
 
 /*
@@ -780,17 +822,17 @@ BridgeStatus BridgeEngineHandlePacket(struct BridgeEngine *engine,
  The caller promises:
  `packets` points to `count` structs, each of which points to its `length` octets.
  */
-int64_t BridgeEngineHandlePackets(struct BridgeEngine *engine,
-                                  const struct BridgePacket *packets,
+int64_t BridgeEngineHandlePackets(struct BridgeEngine *BRIDGE_NONNULL engine,
+                                  const struct BridgePacket *BRIDGE_NONNULL packets,
                                   size_t count);
 
 /*
  What became of a dial: a `BridgeDialResult`; anything else is `BAD_ARGUMENT`. `STALE_FLOW`: the flow has ended meanwhile (the device
  gave up, the engine's own limit passed): close what was connected. `DIAL_ANSWERED`: the first answer counts.
  */
-BridgeStatus BridgeEngineOnDialResult(struct BridgeEngine *engine,
+BridgeStatus BridgeEngineOnDialResult(struct BridgeEngine *BRIDGE_NONNULL engine,
                                       uint64_t flow,
-                                      uint32_t result);
+                                      BridgeDialResult result);
 
 /*
  The next octets of the far side's stream. Answers how many were taken, from the front: keep the rest, stop reading, and go on
@@ -800,15 +842,15 @@ BridgeStatus BridgeEngineOnDialResult(struct BridgeEngine *engine,
  The caller promises:
  `bytes` points to `length` octets.
  */
-int64_t BridgeEngineOnTcpReceive(struct BridgeEngine *engine,
+int64_t BridgeEngineOnTcpReceive(struct BridgeEngine *BRIDGE_NONNULL engine,
                                  uint64_t flow,
-                                 const uint8_t *bytes,
+                                 const uint8_t *BRIDGE_NULLABLE bytes,
                                  size_t length);
 
 /*
  Octets that `BridgeEngineOnTcpReceive` would take of this flow now, or the status below zero that it would answer.
  */
-int64_t BridgeEngineTcpRoom(struct BridgeEngine *engine,
+int64_t BridgeEngineTcpRoom(struct BridgeEngine *BRIDGE_NONNULL engine,
                             uint64_t flow);
 
 /*
@@ -818,36 +860,36 @@ int64_t BridgeEngineTcpRoom(struct BridgeEngine *engine,
  The caller promises:
  `from` is null or points to an address; `bytes` points to `length` octets.
  */
-BridgeStatus BridgeEngineOnUdpReceive(struct BridgeEngine *engine,
+BridgeStatus BridgeEngineOnUdpReceive(struct BridgeEngine *BRIDGE_NONNULL engine,
                                       uint64_t flow,
-                                      const struct BridgeAddress *from,
-                                      const uint8_t *bytes,
+                                      const struct BridgeAddress *BRIDGE_NULLABLE from,
+                                      const uint8_t *BRIDGE_NULLABLE bytes,
                                       size_t length);
 
 /*
  The far side of a TCP flow has ended: a `BridgeEnd`. After `EOF` the device may still send; after the others the flow's
  `tcp_close` follows. After an `EOF` a connection can still break; after that it is `AFTER_END`.
  */
-BridgeStatus BridgeEngineOnTcpClose(struct BridgeEngine *engine,
+BridgeStatus BridgeEngineOnTcpClose(struct BridgeEngine *BRIDGE_NONNULL engine,
                                     uint64_t flow,
-                                    uint32_t end);
+                                    BridgeEnd end);
 
 /*
  The far side of a UDP flow has ended: a `BridgeEnd`. Its `udp_close` follows.
  */
-BridgeStatus BridgeEngineOnUdpClose(struct BridgeEngine *engine, uint64_t flow, uint32_t end);
+BridgeStatus BridgeEngineOnUdpClose(struct BridgeEngine *BRIDGE_NONNULL engine, uint64_t flow, BridgeEnd end);
 
 /*
  The dialer takes nothing more of this flow until `BridgeEngineOnWritable`: no `tcp_send` or `udp_send` after the next turn. A short
  `tcp_send` says so by itself.
  */
-BridgeStatus BridgeEngineOnBlocked(struct BridgeEngine *engine,
+BridgeStatus BridgeEngineOnBlocked(struct BridgeEngine *BRIDGE_NONNULL engine,
                                    uint64_t flow);
 
 /*
  The dialer takes octets or datagrams of this flow again.
  */
-BridgeStatus BridgeEngineOnWritable(struct BridgeEngine *engine, uint64_t flow);
+BridgeStatus BridgeEngineOnWritable(struct BridgeEngine *BRIDGE_NONNULL engine, uint64_t flow);
 
 /*
  What the host found out for `resolve`: `count` addresses that the device may keep for `ttl` seconds, those of the other family left out;
@@ -859,17 +901,17 @@ BridgeStatus BridgeEngineOnWritable(struct BridgeEngine *engine, uint64_t flow);
  The caller promises:
  `addresses` points to `count` addresses.
  */
-BridgeStatus BridgeEngineOnResolved(struct BridgeEngine *engine,
+BridgeStatus BridgeEngineOnResolved(struct BridgeEngine *BRIDGE_NONNULL engine,
                                     uint64_t query,
-                                    const struct BridgeAddress *addresses,
+                                    const struct BridgeAddress *BRIDGE_NULLABLE addresses,
                                     size_t count,
                                     uint32_t ttl,
-                                    int32_t status);
+                                    BridgeStatus status);
 
 /*
  The network path has changed (Wi-Fi to cellular, another address): see `close_on_path_change`.
  */
-BridgeStatus BridgeEngineOnPathChange(struct BridgeEngine *engine);
+BridgeStatus BridgeEngineOnPathChange(struct BridgeEngine *BRIDGE_NONNULL engine);
 
 /*
  The device's end of the tunnel has lost this address (its port is passed over): flows of it are closed, without a packet, because none could
@@ -878,8 +920,8 @@ BridgeStatus BridgeEngineOnPathChange(struct BridgeEngine *engine);
  The caller promises:
  `address` points to an address.
  */
-BridgeStatus BridgeEngineOnAddressLost(struct BridgeEngine *engine,
-                                       const struct BridgeAddress *address);
+BridgeStatus BridgeEngineOnAddressLost(struct BridgeEngine *BRIDGE_NONNULL engine,
+                                       const struct BridgeAddress *BRIDGE_NONNULL address);
 
 /*
  The version of the library's ABI: `BRIDGE_ABI_VERSION` of its own header.
@@ -895,9 +937,9 @@ uint32_t BridgeVersion(void);
  The caller promises:
  Both structs have the size they say; the callbacks are functions of their types.
  */
-struct BridgeEngine *BridgeNewEngine(const struct BridgeConfig *config,
-                                     const struct BridgeCallbacks *callbacks,
-                                     BridgeStatus *status);
+struct BridgeEngine *BRIDGE_NULLABLE BridgeNewEngine(const struct BridgeConfig *BRIDGE_NONNULL config,
+                                     const struct BridgeCallbacks *BRIDGE_NONNULL callbacks,
+                                     BridgeStatus *BRIDGE_NULLABLE status);
 
 /*
  Changes a setting for the next start, those that `BridgeConfig` has no field for among them: any field of the engine's `Config` but
@@ -912,9 +954,9 @@ struct BridgeEngine *BridgeNewEngine(const struct BridgeConfig *config,
  The caller promises:
  `name` and `value` end with a zero.
  */
-BridgeStatus BridgeEngineSet(struct BridgeEngine *engine,
-                             const char *name,
-                             const char *value);
+BridgeStatus BridgeEngineSet(struct BridgeEngine *BRIDGE_NONNULL engine,
+                             const char *BRIDGE_NONNULL name,
+                             const char *BRIDGE_NONNULL value);
 
 /*
  Stops the engine if it runs, as `BridgeEngineStop` does, and forgets it: the handle is bad from then on. When it
@@ -922,7 +964,7 @@ BridgeStatus BridgeEngineSet(struct BridgeEngine *engine,
 
  From within a callback of this engine: `REENTRANT`, and nothing happens. A null or bad handle: `NULL_POINTER`, `BAD_HANDLE`.
  */
-BridgeStatus BridgeFreeEngine(struct BridgeEngine *engine);
+BridgeStatus BridgeFreeEngine(struct BridgeEngine *BRIDGE_NONNULL engine);
 
 /*
  Starts the engine, with a thread of its own unless it is host-driven. Once it was stopped it can be started again, with
@@ -930,7 +972,7 @@ BridgeStatus BridgeFreeEngine(struct BridgeEngine *engine);
 
  `ALREADY_STARTED`; `IO`: no thread could be made; `REENTRANT` from within a callback of this engine.
  */
-BridgeStatus BridgeEngineStart(struct BridgeEngine *engine);
+BridgeStatus BridgeEngineStart(struct BridgeEngine *BRIDGE_NONNULL engine);
 
 /*
  Closes every flow (TCP toward the device with a reset, each with its `tcp_close` or `udp_close`), then ends the thread. Waits
@@ -939,7 +981,7 @@ BridgeStatus BridgeEngineStart(struct BridgeEngine *engine);
  `NOT_STARTED`, `STOPPED`; `REENTRANT` from within a callback of this engine. A callback that waits for the thread that
  calls this waits for ever.
  */
-BridgeStatus BridgeEngineStop(struct BridgeEngine *engine);
+BridgeStatus BridgeEngineStop(struct BridgeEngine *BRIDGE_NONNULL engine);
 
 /*
  Host-driven: lets the engine work at `now_us`, microseconds since an origin of the host's choice, above zero and never
@@ -951,7 +993,7 @@ BridgeStatus BridgeEngineStop(struct BridgeEngine *engine);
  `REENTRANT` from within a callback of this engine, and for an engine that has a thread of its own; `BUSY` while another thread polls it;
  `BAD_ARGUMENT` for a time that cannot be.
  */
-int64_t BridgeEnginePoll(struct BridgeEngine *engine,
+int64_t BridgeEnginePoll(struct BridgeEngine *BRIDGE_NONNULL engine,
                          uint64_t now_us);
 
 /*
@@ -967,8 +1009,8 @@ int64_t BridgeEnginePoll(struct BridgeEngine *engine,
  The caller promises:
  `path` is null or ends with a zero.
  */
-BridgeStatus BridgeEngineRecord(struct BridgeEngine *engine,
-                                const char *path,
+BridgeStatus BridgeEngineRecord(struct BridgeEngine *BRIDGE_NONNULL engine,
+                                const char *BRIDGE_NULLABLE path,
                                 uint64_t max_bytes);
 
 /*
@@ -979,17 +1021,17 @@ BridgeStatus BridgeEngineRecord(struct BridgeEngine *engine,
  The caller promises:
  `path` is null or ends with a zero; `options` is null or has the size it says.
  */
-BridgeStatus BridgeEngineRecordWith(struct BridgeEngine *engine,
-                                    const char *path,
-                                    const struct BridgeRecording *options);
+BridgeStatus BridgeEngineRecordWith(struct BridgeEngine *BRIDGE_NONNULL engine,
+                                    const char *BRIDGE_NULLABLE path,
+                                    const struct BridgeRecording *BRIDGE_NULLABLE options);
 
 /*
  A status in English words, for logs; never null, and never to be freed. An unknown number is "unknown status".
  */
-const char *BridgeStatusText(int64_t status);
+const char *BRIDGE_NONNULL BridgeStatusText(BridgeStatus status);
 
 /*
- Sets who receives the log of all engines, up to `level` (0 errors only, 4 everything), or nobody. When it returns, the
+ Sets who receives the log of all engines, up to `level`, or nobody. When it returns, the
  former sink is not called any more. `context` must stay sound until then. An engine speaks at the level that holds when it
  is started. Lines have no address and no name in clear.
 
@@ -999,8 +1041,8 @@ const char *BridgeStatusText(int64_t status);
  `sink` can be called with `context` from any thread.
  */
 BridgeStatus BridgeSetLogSink(BridgeLogSink sink,
-                              void *context,
-                              uint32_t level);
+                              void *BRIDGE_NULLABLE context,
+                              BridgeLogLevel level);
 
 /*
  Fills in the counters, as many as the caller's struct has room for. `BAD_LENGTH`: its `size` is below that of the first version.
@@ -1008,8 +1050,8 @@ BridgeStatus BridgeSetLogSink(BridgeLogSink sink,
  The caller promises:
  `counters` points to a struct of the size it says.
  */
-BridgeStatus BridgeEngineGetCounters(struct BridgeEngine *engine,
-                                     struct BridgeCounters *counters);
+BridgeStatus BridgeEngineGetCounters(struct BridgeEngine *BRIDGE_NONNULL engine,
+                                     struct BridgeCounters *BRIDGE_NONNULL counters);
 
 /*
  Host-driven: what the time that `BridgeEnginePoll` answered last is for, if no work was left then. A host that may sleep through idle
@@ -1021,8 +1063,8 @@ BridgeStatus BridgeEngineGetCounters(struct BridgeEngine *engine,
  The caller promises:
  `deadline` points to a struct of the size it says.
  */
-BridgeStatus BridgeEngineGetDeadline(struct BridgeEngine *engine,
-                                     struct BridgeDeadline *deadline);
+BridgeStatus BridgeEngineGetDeadline(struct BridgeEngine *BRIDGE_NONNULL engine,
+                                     struct BridgeDeadline *BRIDGE_NONNULL deadline);
 
 /*
  Every counter of the engine and every number of its loop, as one JSON object of flat names, UTF-8, with a zero at the end. Answers the length
@@ -1031,9 +1073,20 @@ BridgeStatus BridgeEngineGetDeadline(struct BridgeEngine *engine,
  The caller promises:
  `buffer` points to room for `capacity` octets, or is null and `capacity` is zero.
  */
-int64_t BridgeEngineGetStats(struct BridgeEngine *engine,
-                             char *buffer,
+int64_t BridgeEngineGetStats(struct BridgeEngine *BRIDGE_NONNULL engine,
+                             char *BRIDGE_NULLABLE buffer,
                              size_t capacity);
+
+/*
+ Every counter of the engine in the text form of OpenMetrics 1.0, UTF-8, with a zero at the end, for whoever collects metrics. The
+ answer and the buffer are as those of `BridgeEngineGetStats`: ask with 0 first, or bring 64 KiB.
+
+ The caller promises:
+ `buffer` points to room for `capacity` octets, or is null and `capacity` is zero.
+ */
+int64_t BridgeEngineOpenMetrics(struct BridgeEngine *BRIDGE_NONNULL engine,
+                                char *BRIDGE_NULLABLE buffer,
+                                size_t capacity);
 
 /*
  Resolves `name` (or an address in text form) within `timeout_ms`, on the calling thread, which waits: not from within a callback, which would hold
@@ -1045,10 +1098,10 @@ int64_t BridgeEngineGetStats(struct BridgeEngine *engine,
  The caller promises:
  `name` ends with a zero; `result` points to room for a pointer.
  */
-BridgeStatus BridgeEngineResolveHost(struct BridgeEngine *engine,
-                                     const char *name,
+BridgeStatus BridgeEngineResolveHost(struct BridgeEngine *BRIDGE_NONNULL engine,
+                                     const char *BRIDGE_NONNULL name,
                                      uint32_t timeout_ms,
-                                     struct BridgeResolveResult **result);
+                                     struct BridgeResolveResult *BRIDGE_NULLABLE *BRIDGE_NONNULL result);
 
 /*
  Frees an answer of `BridgeEngineResolveHost`; null is nothing to free. Each answer once.
@@ -1056,10 +1109,14 @@ BridgeStatus BridgeEngineResolveHost(struct BridgeEngine *engine,
  The caller promises:
  `result` is null or such an answer that was not freed.
  */
-void BridgeResolveResultFree(struct BridgeResolveResult *result);
+void BridgeResolveResultFree(struct BridgeResolveResult *BRIDGE_NULLABLE result);
 
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
 
 #endif  /* BRIDGE_H */
+
+#if defined(__clang__)
+#pragma clang diagnostic pop
+#endif

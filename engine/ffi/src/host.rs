@@ -22,7 +22,7 @@ type Dial = unsafe extern "C" fn(
     *const BridgeAddress,
     *const c_char,
 );
-type End = unsafe extern "C" fn(*mut c_void, u64, BridgeClose);
+type End = unsafe extern "C" fn(*mut c_void, u64, *const BridgeClose);
 
 /// The host's callbacks, those that are required present.
 #[derive(Clone, Copy, Debug)]
@@ -164,8 +164,9 @@ impl Host for Callbacks {
             Proto::Tcp => self.tcp_close,
             Proto::Udp => self.udp_close,
         };
-        // SAFETY: the host promised that the callback is sound with its context.
-        unsafe { call(self.context, flow.to_bits(), close.into()) }
+        let close = BridgeClose::from(close);
+        // SAFETY: the host promised that the callback is sound with its context; the struct lives for the call.
+        unsafe { call(self.context, flow.to_bits(), &raw const close) }
     }
 
     fn dns(&mut self, _flow: Option<FlowId>, record: &DnsRecord) {

@@ -6,7 +6,10 @@ use engine::{DialResult, FlowId, QueryId, RemoteEnd, Resolution};
 use crate::handle::{find, guard, guard_count};
 use crate::host::socket_address;
 use crate::read;
-use crate::types::{BridgeAddress, BridgeEngine, BridgePacket, BridgeStatus};
+use crate::types::{
+    BridgeAddress, BridgeDialResultNumber, BridgeEndNumber, BridgeEngine, BridgePacket,
+    BridgeStatus, BridgeStatusNumber,
+};
 
 /// The longest IP packet, octets.
 const PACKET: usize = 65_535;
@@ -95,7 +98,7 @@ unsafe fn packet<'a>(bytes: *const u8, length: usize) -> Result<&'a [u8], Bridge
 pub extern "C" fn BridgeEngineOnDialResult(
     engine: *mut BridgeEngine,
     flow: u64,
-    result: u32,
+    result: BridgeDialResultNumber,
 ) -> BridgeStatus {
     guard(|| {
         let mailbox = find(engine)?.running()?;
@@ -182,7 +185,7 @@ pub unsafe extern "C" fn BridgeEngineOnUdpReceive(
 pub extern "C" fn BridgeEngineOnTcpClose(
     engine: *mut BridgeEngine,
     flow: u64,
-    end: u32,
+    end: BridgeEndNumber,
 ) -> BridgeStatus {
     ended(engine, flow, end)
 }
@@ -192,12 +195,12 @@ pub extern "C" fn BridgeEngineOnTcpClose(
 pub extern "C" fn BridgeEngineOnUdpClose(
     engine: *mut BridgeEngine,
     flow: u64,
-    end: u32,
+    end: BridgeEndNumber,
 ) -> BridgeStatus {
     ended(engine, flow, end)
 }
 
-fn ended(engine: *mut BridgeEngine, flow: u64, end: u32) -> BridgeStatus {
+fn ended(engine: *mut BridgeEngine, flow: u64, end: BridgeEndNumber) -> BridgeStatus {
     guard(|| {
         let mailbox = find(engine)?.running()?;
         let end = match end {
@@ -238,7 +241,7 @@ pub unsafe extern "C" fn BridgeEngineOnResolved(
     addresses: *const BridgeAddress,
     count: usize,
     ttl: u32,
-    status: i32,
+    status: BridgeStatusNumber,
 ) -> BridgeStatus {
     guard(|| {
         let mailbox = find(engine)?.running()?;

@@ -37,10 +37,13 @@ pub use crate::lifecycle::{
 pub use crate::log::{BridgeLogSink, BridgeSetLogSink};
 pub use crate::look::{
     BridgeCounters, BridgeEngineGetCounters, BridgeEngineGetDeadline, BridgeEngineGetStats,
+    BridgeEngineOpenMetrics,
 };
 pub use crate::resolve::{BridgeEngineResolveHost, BridgeResolveResult, BridgeResolveResultFree};
 pub use crate::types::{
     BRIDGE_ABI_VERSION, BRIDGE_NO_DEADLINE, BridgeAddress, BridgeBy, BridgeCallbacks, BridgeClose,
-    BridgeConfig, BridgeDeadline, BridgeDialResult, BridgeDnsRecord, BridgeEnd, BridgeEngine,
-    BridgeHow, BridgePacket, BridgeRecording, BridgeStatus, BridgeTimer,
+    BridgeConfig, BridgeDeadline, BridgeDialResult, BridgeDialResultNumber, BridgeDnsRecord,
+    BridgeEnd, BridgeEndNumber, BridgeEngine, BridgeHow, BridgeLogLevel, BridgeLogLevelNumber,
+    BridgePacket, BridgePreset, BridgePresetNumber, BridgeRecording, BridgeStatus,
+    BridgeStatusNumber, BridgeTimer,
 };

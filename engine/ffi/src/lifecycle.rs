@@ -14,7 +14,8 @@ use crate::handle::{enter, find, guard, guard_count, leave};
 use crate::host::Callbacks;
 use crate::read;
 use crate::types::{
-    BRIDGE_ABI_VERSION, BridgeCallbacks, BridgeConfig, BridgeEngine, BridgeRecording, BridgeStatus,
+    BRIDGE_ABI_VERSION, BridgeCallbacks, BridgeConfig, BridgeEngine, BridgePreset, BridgeRecording,
+    BridgeStatus, BridgeStatusNumber,
 };
 
 /// The longest name of a setting and the longest value, octets with the zero.
@@ -215,7 +216,7 @@ unsafe fn record(
 
 /// A status in English words, for logs; never null, and never to be freed. An unknown number is "unknown status".
 #[unsafe(no_mangle)]
-pub extern "C" fn BridgeStatusText(status: i64) -> *const c_char {
+pub extern "C" fn BridgeStatusText(status: BridgeStatusNumber) -> *const c_char {
     let text = match status {
         0.. => c"done",
         -1 => c"a required pointer is null",
@@ -257,10 +258,18 @@ fn settings(config: &BridgeConfig) -> Result<Settings, BridgeStatus> {
         dial_timeout_ms,
         admit_martians,
         dns_interception,
+        preset,
+        metrics_interval_ms,
         reserved: _,
     } = *config;
-    let mut settings = Config::default();
-    let mut limits = Limits::default();
+    const PHONE: u32 = BridgePreset::Phone as u32;
+    const MANY_FLOWS: u32 = BridgePreset::ManyFlows as u32;
+    let (mut settings, mut limits) = match preset {
+        0 => (Config::default(), Limits::default()),
+        PHONE => (Config::phone(), Limits::phone()),
+        MANY_FLOWS => (Config::many_flows(), Limits::many_flows()),
+        _ => return Err(BridgeStatus::BadArgument),
+    };
     let number = |value: u64| usize::try_from(value).map_err(|_| BridgeStatus::BadArgument);
     if mtu > 0 {
         settings.mtu = number(mtu.into())?;
@@ -290,6 +299,9 @@ fn settings(config: &BridgeConfig) -> Result<Settings, BridgeStatus> {
     }
     if admit_martians > 0 {
         settings.martians = Martians::Admit;
+    }
+    if metrics_interval_ms > 0 {
+        settings.metrics_interval = Some(Duration::from_millis(metrics_interval_ms.into()));
     }
     settings.dns_interception = dns_interception > 0;
     let sound = limits.check(&settings);

@@ -9,18 +9,19 @@ use engine::LogLevel;
 
 use crate::handle::guard;
 use crate::host::text;
-use crate::types::BridgeStatus;
+use crate::types::{BridgeLogLevel, BridgeLogLevelNumber, BridgeStatus};
 
 /// Levels of a log line.
-pub(crate) const ERROR: u32 = 0;
-pub(crate) const WARN: u32 = 1;
-pub(crate) const INFO: u32 = 2;
+pub(crate) const ERROR: u32 = BridgeLogLevel::Error as u32;
+pub(crate) const WARN: u32 = BridgeLogLevel::Warn as u32;
+pub(crate) const INFO: u32 = BridgeLogLevel::Info as u32;
 
-/// Receives a line of the log: a level (0 error, 1 warning, 2 information, 3 debugging, 4 tracing) and a text in UTF-8,
+/// Receives a line of the log: its level and a text in UTF-8,
 /// lent for the call. It may come from any thread, and must not call `BridgeSetLogSink`. Calls that start,
 /// stop, change or free an engine may wait for whoever says the line; all others can be made from within it.
-pub type BridgeLogSink =
-    Option<unsafe extern "C" fn(context: *mut c_void, level: u32, message: *const c_char)>;
+pub type BridgeLogSink = Option<
+    unsafe extern "C" fn(context: *mut c_void, level: BridgeLogLevelNumber, message: *const c_char),
+>;
 
 #[derive(Clone, Copy)]
 struct Sink {
@@ -43,7 +44,7 @@ thread_local! {
     static LOGGING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Sets who receives the log of all engines, up to `level` (0 errors only, 4 everything), or nobody. When it returns, the
+/// Sets who receives the log of all engines, up to `level`, or nobody. When it returns, the
 /// former sink is not called any more. `context` must stay sound until then. An engine speaks at the level that holds when it
 /// is started. Lines have no address and no name in clear.
 ///
@@ -55,7 +56,7 @@ thread_local! {
 pub unsafe extern "C" fn BridgeSetLogSink(
     sink: BridgeLogSink,
     context: *mut c_void,
-    level: u32,
+    level: BridgeLogLevelNumber,
 ) -> BridgeStatus {
     guard(|| {
         if LOGGING.get() {
@@ -95,8 +96,8 @@ pub(crate) const fn number(level: LogLevel) -> u32 {
         LogLevel::Error => ERROR,
         LogLevel::Warn => WARN,
         LogLevel::Info => INFO,
-        LogLevel::Debug => 3,
-        LogLevel::Trace => 4,
+        LogLevel::Debug => BridgeLogLevel::Debug as u32,
+        LogLevel::Trace => BridgeLogLevel::Trace as u32,
     }
 }
 

@@ -52,6 +52,16 @@ pub struct BridgeCounters {
     pub longest_turn_us: u64,
     /// Datagrams lost because `udp_send` refused them, or had refused one before and too many waited behind that.
     pub datagrams_refused: u64,
+    /// UDP dials that did not connect.
+    pub udp_dial_fail: u64,
+    /// TCP flows closed because nothing moved for too long.
+    pub tcp_idle_timeout: u64,
+    /// UDP flows closed because nothing moved for too long.
+    pub udp_idle_timeout: u64,
+    /// Batches of packets that `emit_packets` did not take whole at once.
+    pub host_refused_batches: u64,
+    /// Bytes that `tcp_send` did not take at once.
+    pub host_refused_bytes: u64,
 }
 
 /// Fills in the counters, as many as the caller's struct has room for. `BAD_LENGTH`: its `size` is below that of the first version.
@@ -90,6 +100,11 @@ pub unsafe extern "C" fn BridgeEngineGetCounters(
             turns: stats.turns,
             longest_turn_us: micros(stats.turn_duration.max()),
             datagrams_refused: stats.host_dropped_datagrams,
+            udp_dial_fail: all.udp_dial_fail,
+            tcp_idle_timeout: all.tcp_idle_timeout,
+            udp_idle_timeout: all.udp_idle_timeout,
+            host_refused_batches: stats.host_refused_batches,
+            host_refused_bytes: stats.host_refused_bytes,
         };
         // SAFETY: as this call's own contract says.
         unsafe { read::fill(counters, &filled) }
@@ -135,22 +150,30 @@ pub unsafe extern "C" fn BridgeEngineGetStats(
 ) -> i64 {
     guard_count(|| {
         let text = json(&find(engine)?.last_run()?.snapshot());
-        if buffer.is_null() && capacity > 0 {
-            return Err(BridgeStatus::NullPointer);
-        }
-        let octets = if capacity > text.len() {
-            text.as_bytes()
-        } else {
-            &[]
-        };
-        if capacity > 0 {
-            // SAFETY: the text and its zero, or the zero alone, have room by the comparison and this call's contract.
-            unsafe {
-                core::ptr::copy_nonoverlapping(octets.as_ptr(), buffer.cast(), octets.len());
-                buffer.add(octets.len()).write(0);
-            }
-        }
-        Ok(text.len().try_into().unwrap_or(i64::MAX))
+        // SAFETY: as this call's own contract says.
+        unsafe { read::give_text(buffer, capacity, &text) }
+    })
+}
+
+/// Every counter of the engine in the text form of OpenMetrics 1.0, UTF-8, with a zero at the end, for whoever collects metrics. The
+/// answer and the buffer are as those of `BridgeEngineGetStats`: ask with 0 first, or bring 64 KiB.
+///
+/// # Safety
+/// `buffer` points to room for `capacity` octets, or is null and `capacity` is zero.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn BridgeEngineOpenMetrics(
+    engine: *mut BridgeEngine,
+    buffer: *mut c_char,
+    capacity: usize,
+) -> i64 {
+    guard_count(|| {
+        let text = find(engine)?
+            .last_run()?
+            .snapshot()
+            .counters
+            .to_openmetrics();
+        // SAFETY: as this call's own contract says.
+        unsafe { read::give_text(buffer, capacity, &text) }
     })
 }
 

@@ -138,6 +138,29 @@ pub(crate) unsafe fn give<T>(to: *mut T, value: T) {
     }
 }
 
+/// Writes a text and a zero for C if `capacity` is above its length, else the zero alone if that has room. Answers the text's length.
+///
+/// # Safety
+/// `buffer` is null or points to room for `capacity` octets.
+pub(crate) unsafe fn give_text(
+    buffer: *mut c_char,
+    capacity: usize,
+    text: &str,
+) -> Result<i64, BridgeStatus> {
+    if capacity > 0 {
+        if buffer.is_null() {
+            return Err(BridgeStatus::NullPointer);
+        }
+        let octets = if capacity > text.len() { text } else { "" }.as_bytes();
+        // SAFETY: the text and its zero, or the zero alone, have room by the comparison and the caller's promise.
+        unsafe {
+            core::ptr::copy_nonoverlapping(octets.as_ptr(), buffer.cast(), octets.len());
+            buffer.add(octets.len()).write(0);
+        }
+    }
+    Ok(text.len().try_into().unwrap_or(i64::MAX))
+}
+
 /// A text from C, which ends with a zero within `limit` octets and is UTF-8.
 ///
 /// # Safety

@@ -5,7 +5,7 @@ use core::ffi::{c_char, c_void};
 use engine::{Close, How, Misuse, TimerName};
 
 /// The version of this header. It changes when something in it changes its meaning; what is added does not change it.
-pub const BRIDGE_ABI_VERSION: u32 = 1;
+pub const BRIDGE_ABI_VERSION: u32 = 2;
 
 /// What `BridgeEnginePoll` answers when nothing is due before the next input.
 pub const BRIDGE_NO_DEADLINE: i64 = i64::MAX;
@@ -61,6 +61,50 @@ pub enum BridgeStatus {
     NotFound = -18,
     /// The engine broke: a bug. It answers nothing but this from then on; stop and free it.
     Panicked = -19,
+}
+
+/// A [`BridgeStatus`] as it comes from C, where it can be any number. The header names the enum itself.
+pub type BridgeStatusNumber = i32;
+
+/// A [`BridgeDialResult`] as it comes from C.
+pub type BridgeDialResultNumber = u32;
+
+/// A [`BridgeEnd`] as it comes from C.
+pub type BridgeEndNumber = u32;
+
+/// A [`BridgePreset`] as it comes from C.
+pub type BridgePresetNumber = u32;
+
+/// A [`BridgeLogLevel`] as it comes from C, and as it goes there.
+pub type BridgeLogLevelNumber = u32;
+
+/// Settings to begin with, for a purpose; those that are not zero in `BridgeConfig` take the place of the preset's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum BridgePreset {
+    /// The defaults that the fields name.
+    Default = 0,
+    /// A tunnel on a phone, whose process may have 50 MB: an MTU of 4,064, 256 TCP and 256 UDP flows, and less than 32 MiB for
+    /// everything together.
+    Phone = 1,
+    /// Thousands of flows: buffers of 4 KiB each way, 2,048 TCP and 2,048 UDP flows, 32 MiB for all flows.
+    ManyFlows = 2,
+}
+
+/// The weight of a line of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum BridgeLogLevel {
+    /// Something broke.
+    Error = 0,
+    /// Something was lost or refused.
+    Warn = 1,
+    /// What happens once: starts, stops, counters.
+    Info = 2,
+    /// Each flow.
+    Debug = 3,
+    /// Each packet.
+    Trace = 4,
 }
 
 /// What became of a dial.
@@ -184,7 +228,7 @@ pub struct BridgeDeadline {
     pub flow: u64,
 }
 
-/// How a flow ended: of anything but `BRIDGE_HOW_FIN` the far side should see a reset.
+/// How a flow ended: of anything but `BRIDGE_HOW_FIN` the far side should see a reset. Later versions may have more fields behind these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BridgeClose {
@@ -264,6 +308,11 @@ pub struct BridgeConfig {
     /// Not zero: the device's DNS queries for addresses are answered by the engine, which asks the host or the system: see
     /// `resolve`. Zero: they are datagrams and streams like all others.
     pub dns_interception: u32,
+    /// Settings to begin with; zero: the defaults.
+    pub preset: BridgePresetNumber,
+    /// How often the counters are written to the log, at `BRIDGE_LOG_LEVEL_INFO`, milliseconds; an idle engine is not woken for it.
+    /// Default: never.
+    pub metrics_interval_ms: u32,
     /// Zero.
     pub reserved: u32,
 }
@@ -347,10 +396,10 @@ pub struct BridgeCallbacks {
     >,
     /// The flow has ended; its number is dead. Exactly one for each `request_tcp_dial`. Required.
     pub tcp_close:
-        Option<unsafe extern "C" fn(context: *mut c_void, flow: u64, close: BridgeClose)>,
+        Option<unsafe extern "C" fn(context: *mut c_void, flow: u64, close: *const BridgeClose)>,
     /// As `tcp_close`, for `request_udp_dial`. Required.
     pub udp_close:
-        Option<unsafe extern "C" fn(context: *mut c_void, flow: u64, close: BridgeClose)>,
+        Option<unsafe extern "C" fn(context: *mut c_void, flow: u64, close: *const BridgeClose)>,
     /// A DNS answer passed. May be null.
     pub record_dns:
         Option<unsafe extern "C" fn(context: *mut c_void, record: *const BridgeDnsRecord)>,

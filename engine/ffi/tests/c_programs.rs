@@ -132,3 +132,16 @@ fn the_header_stands_alone_in_c_and_in_cpp() {
         done(standard, &output.expect("a compiler"));
     }
 }
+
+#[test]
+fn clang_takes_the_header_as_c_as_cpp_and_as_a_module_without_a_warning() {
+    let installed = Command::new("clang").arg("--version").output();
+    if !installed.is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: clang is not installed; .ci/swift does the same with Swift's own");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut script = Command::new(sources().join("header.sh"));
+    let output = script.arg("clang").arg(folder.path()).output();
+    done("header.sh", &output.expect("a shell"));
+}

@@ -521,10 +521,12 @@ unsafe extern "C" fn udp_send(
     1
 }
 
-unsafe extern "C" fn flow_close(context: *mut c_void, flow: u64, close: BridgeClose) {
+unsafe extern "C" fn flow_close(context: *mut c_void, flow: u64, close: *const BridgeClose) {
     // SAFETY: the engine calls back with its context, one call at a time, from within a call of `Ffi`.
     let state = unsafe { state(context) };
     let answered = state.flows.remove(&flow).and_then(|(_, answered)| answered);
+    // SAFETY: the header promises a struct.
+    let close = unsafe { close.read() };
     let by = match close.by {
         BridgeBy::Device => By::Device,
         BridgeBy::Remote => By::Remote,

@@ -7,16 +7,13 @@ use std::io::{self, BufRead, Write};
 use engine::{DialResult, FlowId, Micros, PathChange, Proto, QueryId, RemoteEnd, Resolution};
 use stack_protocol::{self as protocol, Ability, Garbage, Hello, Reply, Request, Settings};
 
-use super::{Stack, core};
-use crate::scenario::engine_config::config;
-use crate::stack::EPOCH_US;
-use crate::stack::Seen;
+use super::{EPOCH_US, Seen, Stack, Via, open};
 
-/// Runs the engine behind the protocol until its input ends.
+/// Runs the engine, by one of its own ways in, behind the protocol until its input ends.
 ///
 /// # Errors
 /// A line is none of the protocol's, or cannot be read or written.
-pub fn serve_engine(input: impl BufRead, output: &mut dyn Write) -> io::Result<()> {
+pub fn serve_engine(via: &Via, input: impl BufRead, output: &mut dyn Write) -> io::Result<()> {
     let mut hello = Hello::new("engine", env!("CARGO_PKG_VERSION"));
     hello.deterministic = true;
     hello.can = Ability::ALL.iter().copied().collect();
@@ -35,9 +32,10 @@ pub fn serve_engine(input: impl BufRead, output: &mut dyn Write) -> io::Result<(
             continue;
         };
         let settings = serde_json::from_str(settings)?;
-        let stack = core::Core::new(config(&settings)).map_err(io::Error::other)?;
+        let stack =
+            open(via, &settings, None).map_err(|problem| io::Error::other(problem.to_string()))?;
         served = Some(Served {
-            stack: Box::new(stack),
+            stack,
             now: Micros(EPOCH_US),
             idle: true,
         });

@@ -10,7 +10,7 @@ use replay::report::conformance::{Column, markdown};
 use replay::scenario::{load, schema};
 use replay::verdict::conformance::Matrix;
 
-use super::{files_below, shown};
+use super::{files_below, header, shown};
 
 /// Where the schema of scenario files is kept.
 const SCHEMA: &str = "replay-cli/schemas/scenario.schema.json";
@@ -19,9 +19,6 @@ const STRESS_SCHEMA: &str = "replay-cli/schemas/stress.schema.json";
 /// Where the schema of what they come to is kept.
 const STRESS_REPORT_SCHEMA: &str = "replay-cli/schemas/stress-report.schema.json";
 
-/// The package of the C ABI, and its header within.
-const FFI: &str = "engine/ffi";
-const HEADER: &str = "include/bridge.h";
 /// Where the counters are listed.
 const COUNTERS: &str = "docs/generated/COUNTERS.md";
 
@@ -57,7 +54,7 @@ pub(crate) fn files(root: &Path) -> Vec<Result<Generated, String>> {
         path: root.join(SCHEMA),
         wanted: schema::scenario_schema_text(),
     })];
-    files.push(header(&root.join(FFI)));
+    files.push(header(root));
     files.push(Ok(Generated {
         path: root.join(COUNTERS),
         wanted: counters_page(),
@@ -107,21 +104,8 @@ fn stress_scenario(path: &Path) -> Option<Result<Generated, String>> {
     })
 }
 
-/// The header of the C ABI, from its Rust items and cbindgen.toml beside them.
-fn header(package: &Path) -> Result<Generated, String> {
-    let path = package.join(HEADER);
-    let failed = |error: String| format!("{}: {error}", path.display());
-    let config = cbindgen::Config::from_file(package.join("cbindgen.toml")).map_err(failed)?;
-    let bindings = cbindgen::Builder::new()
-        .with_crate(package)
-        .with_config(config)
-        .generate()
-        .map_err(|error| failed(error.to_string()))?;
-    let mut text = Vec::new();
-    bindings.write(&mut text);
-    let wanted = String::from_utf8(text).map_err(|error| failed(error.to_string()))?;
-    // The heading is rustdoc's.
-    let wanted = wanted.replace(" # Safety\n", " The caller promises:\n");
+fn header(root: &Path) -> Result<Generated, String> {
+    let (path, wanted) = header::file(root)?;
     Ok(Generated { path, wanted })
 }
 

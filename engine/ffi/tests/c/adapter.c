@@ -113,18 +113,18 @@ static int32_t udp_send(void *context, uint64_t flow, const BridgeAddress *to, c
     return sent >= 0;
 }
 
-static void flow_close(void *context, uint64_t flow, BridgeClose close) {
+static void flow_close(void *context, uint64_t flow, const BridgeClose *close) {
     struct adapter *adapter = context;
     pthread_mutex_lock(&adapter->mutex);
     adapter->closes++;
-    adapter->last_close = close;
+    adapter->last_close = *close;
     struct connection *connection = of_flow(adapter, flow);
     if (connection) {
         /* In order: what was accepted is still sent. Otherwise at once, and the far side sees a reset. */
-        if (close.how == BRIDGE_HOW_FIN && !connection->udp && connection->pending_length > 0)
+        if (close->how == BRIDGE_HOW_FIN && !connection->udp && connection->pending_length > 0)
             connection->phase = CLOSING;
         else
-            discard(connection, close.how != BRIDGE_HOW_FIN);
+            discard(connection, close->how != BRIDGE_HOW_FIN);
     }
     poke(adapter);
     pthread_mutex_unlock(&adapter->mutex);

@@ -43,7 +43,7 @@ static int32_t udp_send(void *context, uint64_t flow, const BridgeAddress *to, c
     return (flow + length) % 5 != 0;
 }
 
-static void log_line(void *context, uint32_t level, const char *message) {
+static void log_line(void *context, BridgeLogLevel level, const char *message) {
     CHECK(context == &engines && level <= 4 && message);
     /* A sink may look, and bring something in. */
     BridgeEngine *engine = __atomic_load_n(&engines[level % ENGINES], __ATOMIC_RELAXED);
@@ -52,7 +52,7 @@ static void log_line(void *context, uint32_t level, const char *message) {
     CHECK(BridgeEngineTcpRoom(engine, level) < 0 && BridgeEngineOnPathChange(engine) <= 0);
 }
 
-static void flow_close(void *context, uint64_t flow, BridgeClose close) {
+static void flow_close(void *context, uint64_t flow, const BridgeClose *close) {
     (void)context, (void)flow, (void)close;
 }
 

@@ -99,11 +99,11 @@ static int32_t udp_send(void *context, uint64_t flow, const BridgeAddress *to, c
     return 1;
 }
 
-static void flow_close(void *context, uint64_t flow, BridgeClose close) {
+static void flow_close(void *context, uint64_t flow, const BridgeClose *close) {
     struct host *host = context;
     reenter(host);
-    note(host, "close %llu by %u how %u\n", (unsigned long long)flow, close.by, close.how);
-    host->close = close;
+    note(host, "close %llu by %u how %u\n", (unsigned long long)flow, close->by, close->how);
+    host->close = *close;
     host->closes++;
     CHECK(BridgeEngineOnWritable(host->engine, flow) < 0);
 }

@@ -1,7 +1,7 @@
 //! The protocol between replay and other stacks: what is read is printed and read again as the same; our own engine behind it
 //! answers any lines, and the same ones alike.
 
-use replay::stack::serve_engine;
+use replay::stack::{Via, serve_engine};
 use stack_protocol::{Reply, Request};
 
 /// Body of the target `stack_protocol`: lines of either side.
@@ -33,6 +33,6 @@ pub fn stack_protocol(data: &[u8]) {
 /// What the engine says to the lines, up to the first that is none.
 fn served(lines: &[u8]) -> (Vec<u8>, Option<String>) {
     let mut said = Vec::new();
-    let ended = serve_engine(lines, &mut said);
+    let ended = serve_engine(&Via::Core, lines, &mut said);
     (said, ended.err().map(|error| error.to_string()))
 }

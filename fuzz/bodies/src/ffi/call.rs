@@ -67,6 +67,8 @@ impl Config {
             admit_martians: flag(1),
             dns_interception: flag(2),
             reserved: flag(3),
+            metrics_interval_ms: self.dial_timeout_ms,
+            preset: flag(3),
         }
     }
 }

@@ -309,14 +309,16 @@ unsafe extern "C" fn udp_send(
     i32::from(host.answer() < 200)
 }
 
-unsafe extern "C" fn tcp_close(context: *mut c_void, flow: u64, close: BridgeClose) {
-    // SAFETY: the ABI hands back our context.
-    unsafe { host(context) }.closed(flow, true, close);
+unsafe extern "C" fn tcp_close(context: *mut c_void, flow: u64, close: *const BridgeClose) {
+    // SAFETY: the ABI hands back our context and a close.
+    let (host, close) = unsafe { (host(context), *close) };
+    host.closed(flow, true, close);
 }
 
-unsafe extern "C" fn udp_close(context: *mut c_void, flow: u64, close: BridgeClose) {
-    // SAFETY: the ABI hands back our context.
-    unsafe { host(context) }.closed(flow, false, close);
+unsafe extern "C" fn udp_close(context: *mut c_void, flow: u64, close: *const BridgeClose) {
+    // SAFETY: the ABI hands back our context and a close.
+    let (host, close) = unsafe { (host(context), *close) };
+    host.closed(flow, false, close);
 }
 
 unsafe extern "C" fn record_dns(context: *mut c_void, record: *const BridgeDnsRecord) {

@@ -89,7 +89,7 @@ fn is_same(_: &Metadata, one: &Path, _: &Metadata, other: &Path) -> bool {
 /// # Errors
 /// What the file system says; what was there is there still.
 pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(folder)?;
     let mut unfinished = Unfinished::begin(folder, path)?;
     let file = unfinished.file.as_file_mut();

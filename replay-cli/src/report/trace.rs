@@ -161,13 +161,18 @@ fn frame_of(trace: &Trace, failure: &Failure) -> Option<usize> {
 
 /// A failure in a line or three.
 fn told(failure: &Failure) -> String {
-    let mut text = format!("error[{}]: {}", failure.kind.label(), failure.what);
-    for (word, line) in [("expected", &failure.expected), ("actual", &failure.actual)] {
-        if let Some(line) = line {
-            text.push_str(&format!("\n{word} {line}"));
-        }
-    }
-    text
+    let line =
+        |word: &str, line: &Option<String>| line.as_ref().map(|line| format!("{word} {line}"));
+    let first = format!("error[{}]: {}", failure.kind.label(), failure.what);
+    [
+        Some(first),
+        line("expected", &failure.expected),
+        line("actual", &failure.actual),
+    ]
+    .into_iter()
+    .flatten()
+    .collect::<Vec<_>>()
+    .join("\n")
 }
 
 fn raw(

@@ -123,7 +123,7 @@ pub(crate) struct RunOutput {
     pub(crate) digest: Digest,
     /// Per conversation: synthetic frames, and retransmissions left out.
     pub(crate) device: Vec<(u64, u64)>,
-    /// A counter that is told as other than it is, and by how much: see [`Mutation::Counter`].
+    /// A counter that is told as other than it is, and by how much: what a [`Mutation`] does.
     pub(crate) raised: Option<(String, i64)>,
     /// Lines of a timeline that were held against the run.
     pub(crate) line_checks: u64,
@@ -217,7 +217,7 @@ pub(crate) fn open<'a>(
         .map_err(|problem| ("/engine".to_owned(), problem))?;
     let mut world = World::new(engine, rules, Faults::new(scenario), capture);
     world.resolver = Resolver::new(&scenario.dialer);
-    world.mutation = way.mutation.cloned();
+    world.changed_frame = way.mutation.and_then(Mutation::frame);
     world.share = way.share;
     Ok(world)
 }

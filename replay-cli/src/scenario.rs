@@ -14,7 +14,6 @@ pub mod bytes;
 pub mod canonical;
 pub mod catalogue;
 mod check;
-pub mod claim;
 mod decode;
 pub mod destination;
 pub mod deviation;
@@ -47,8 +46,8 @@ pub use engine_settings::{
     DialFailure, EngineSettings, Martians, PathPolicy, Preset, Refusal, UdpFiltering, UdpMapping,
 };
 pub use expect::{
-    CloseExpectation, DialExpectation, DnsExpectation, Expectations, HalfCloseExpectation, How,
-    MemoryExpectation, Never, Side, StreamExpectation, StreamPair,
+    CloseExpectation, DialExpectation, DnsExpectation, ExpectationKind, Expectations,
+    HalfCloseExpectation, How, MemoryExpectation, Never, Side, StreamExpectation, StreamPair,
 };
 pub use expected::Expected;
 pub use fault::{Fault, FaultAction, FaultAmount, FaultPoint};

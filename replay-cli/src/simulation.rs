@@ -138,7 +138,7 @@ pub(crate) struct RunOutput {
     pub(crate) device: Vec<(u64, u64)>,
     /// Flows that were ended to make room.
     pub(crate) retired: u64,
-    /// A counter that is told as other than it is, and by how much: see [`Mutation::Counter`].
+    /// A counter that is told as other than it is, and by how much: what a [`Mutation`] does.
     pub(crate) raised: Option<(String, i64)>,
     /// Lines of a timeline that were held against the run.
     pub(crate) line_checks: u64,
@@ -245,7 +245,7 @@ pub(crate) fn open<'a>(
         .map_err(|problem| ("/engine".to_owned(), problem))?;
     let mut world = World::new(engine, rules, Faults::new(scenario), capture);
     world.resolver = Resolver::new(&scenario.dialer);
-    world.mutation = way.mutation.cloned();
+    world.changed_frame = way.mutation.and_then(Mutation::frame);
     world.share = way.share;
     Ok(world)
 }

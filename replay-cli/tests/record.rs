@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use engine::seeded_fault;
 use replay::golden::record::{Recorded, record_file};
-use replay::scenario::claim::Claim;
 use replay::scenario::discover::{FoundKind, discover};
 use replay::scenario::failure::FailureKind;
-use replay::scenario::{Expectations, Scenario, load};
+use replay::scenario::{ExpectationKind, Expectations, Scenario, load};
 use replay::verdict::run::{RunOptions, run_file};
 
 fn repository() -> PathBuf {
@@ -29,17 +28,17 @@ fn golden(name: &str) -> Scenario {
         .scenario
 }
 
-fn record(scenario: &Scenario, only: &[Claim]) -> (tempfile::TempDir, PathBuf, Recorded) {
+fn record(scenario: &Scenario, only: &[ExpectationKind]) -> (tempfile::TempDir, PathBuf, Recorded) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("a.json");
     std::fs::write(&path, scenario.to_canonical_string()).expect("a file");
-    let only: BTreeSet<Claim> = only.iter().copied().collect();
+    let only: BTreeSet<ExpectationKind> = only.iter().copied().collect();
     let recorded = record_file(&path, (!only.is_empty()).then_some(&only), &options());
     (folder, path, recorded)
 }
 
 /// The scenario that a run makes of another, by way of its draft.
-fn drafted(scenario: &Scenario, only: &[Claim]) -> Scenario {
+fn drafted(scenario: &Scenario, only: &[ExpectationKind]) -> Scenario {
     let (_folder, path, recorded) = record(scenario, only);
     let Recorded::Drafted { draft, unmet } = recorded else {
         panic!("{recorded:?}");
@@ -85,7 +84,10 @@ fn all_kinds_that_are_named_are_recorded_as_they_are_where_they_hold() {
         "engine/data/bytes_go_both_ways",
     ] {
         let scenario = golden(name);
-        let (.., recorded) = record(&scenario, &[Claim::Streams, Claim::Counters]);
+        let (.., recorded) = record(
+            &scenario,
+            &[ExpectationKind::Streams, ExpectationKind::Counters],
+        );
         match recorded {
             Recorded::Unchanged => {}
             Recorded::Drafted { draft, .. } => {
@@ -116,7 +118,7 @@ fn a_scenario_without_expectations_gets_what_import_would_give_it() {
 
 #[test]
 fn packets_that_are_asked_for_are_lines_that_pass() {
-    let scenario = drafted(&golden("http/get"), &[Claim::Packets]);
+    let scenario = drafted(&golden("http/get"), &[ExpectationKind::Packets]);
     let first = scenario.expect.packets.first().map(String::as_str);
     assert!(
         first.is_some_and(|line| line.contains(" > tcp1 S. 0:0(0) ack 1 <mss ")),
@@ -133,7 +135,7 @@ fn packets_that_are_asked_for_are_lines_that_pass() {
 
 #[test]
 fn lines_that_match_stay_as_they_are_written() {
-    let mut scenario = drafted(&golden("http/get"), &[Claim::Packets]);
+    let mut scenario = drafted(&golden("http/get"), &[ExpectationKind::Packets]);
     let lines = scenario.expect.packets.clone();
     assert!(lines.len() > 3, "{lines:?}");
     // One is written in another way, one is wrong, one is missing.
@@ -175,20 +177,22 @@ fn twins_that_differ_yield_no_draft() {
     scenario.dialer.rules[0].then.clear();
     scenario.expect = Expectations::default();
     scenario.input.families = vec![4];
-    let lines = drafted(&scenario, &[Claim::Packets]).expect.packets;
+    let lines = drafted(&scenario, &[ExpectationKind::Packets])
+        .expect
+        .packets;
     assert!(
         lines.iter().any(|line| line.contains("mss 1460")),
         "{lines:?}"
     );
     // Headers of IPv6 are longer: its SYN-ACK has another segment size.
     scenario.input.families = vec![4, 6];
-    let (.., recorded) = record(&scenario, &[Claim::Packets]);
+    let (.., recorded) = record(&scenario, &[ExpectationKind::Packets]);
     let Recorded::Refused(why, _) = recorded else {
         panic!("{recorded:?}");
     };
     assert!(why.contains("its families differ"), "{why}");
     assert!(
-        drafted(&scenario, &[Claim::Dials])
+        drafted(&scenario, &[ExpectationKind::Dials])
             .expect
             .packets
             .is_empty()

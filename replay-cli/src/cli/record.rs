@@ -15,9 +15,10 @@ use crate::base::term::{Paint, Terminal, printable};
 use crate::base::wording::{counted, seconds};
 use crate::golden::draft;
 use crate::golden::record::{Recorded, record_file};
-use crate::scenario::claim::Claim;
+use crate::scenario::ExpectationKind;
 use crate::scenario::discover::{Found, FoundKind};
 use crate::scenario::failure::Failure;
+use crate::verdict::expect::behaviours;
 use crate::verdict::run::RunOptions;
 
 #[derive(Debug, Args)]
@@ -26,10 +27,8 @@ pub(crate) struct RecordArgs {
     /// Scenario files, folders and patterns of them [default: expectations/, found upward from here].
     paths: Vec<PathBuf>,
 
-    /// Renew only these: dials, packets, streams, half_closes, closes, dns, counters. They are added where a scenario does
-    /// not have them.
-    #[arg(long, value_name = "KIND[,KIND]", value_delimiter = ',', value_parser = parse_claim)]
-    only: Vec<Claim>,
+    #[arg(long, value_name = "KIND[,KIND]", value_delimiter = ',', value_parser = parse_kind, help = only_help())]
+    only: Vec<ExpectationKind>,
 
     #[command(flatten)]
     files: Reading,
@@ -57,18 +56,31 @@ Exit codes; of several, the worst (in the order 70, 2, 3, 1, 5, 4):
   4  nothing was selected
   5  drafts wait for review: `replay review`";
 
+fn only_help() -> String {
+    let words = words().collect::<Vec<_>>().join(", ");
+    format!("Renew only these: {words}. They are added where a scenario does not have them")
+}
+
+/// The words of the kinds that a run can renew.
+fn words() -> impl Iterator<Item = &'static str> {
+    behaviours()
+        .filter(|(_, behaviour)| behaviour.renewal().is_some())
+        .map(|(kind, _)| kind.word())
+}
+
 /// Reads a kind of expectation.
-fn parse_claim(word: &str) -> Result<Claim, String> {
-    let words = || Claim::ALL.into_iter().map(Claim::word);
-    Claim::of_word(word.trim()).ok_or_else(|| match word.trim() {
-        "never" | "memory" => {
-            format!("`{word}` is a promise, which no run can show; write it by hand")
-        }
-        word => match nearest(word, words()) {
+fn parse_kind(word: &str) -> Result<ExpectationKind, String> {
+    let word = word.trim();
+    match behaviours().find(|(kind, _)| kind.word() == word) {
+        Some((kind, behaviour)) if behaviour.renewal().is_some() => Ok(kind),
+        Some(_) => Err(format!(
+            "`{word}` is a promise, which no run can show; write it by hand"
+        )),
+        None => Err(match nearest(word, words()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("kinds are {}", words().collect::<Vec<_>>().join(", ")),
-        },
-    })
+        }),
+    }
 }
 
 /// What the runs came to.
@@ -85,7 +97,7 @@ pub(crate) fn run(args: &RecordArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
     refuse_in_ci("record")?;
     batch::check_captures(args.files.captures.as_deref())?;
     let discovery = batch::select(&args.paths, "")?;
-    let only: Option<BTreeSet<Claim>> =
+    let only: Option<BTreeSet<ExpectationKind>> =
         (!args.only.is_empty()).then(|| args.only.iter().copied().collect());
     let options = RunOptions {
         captures: args.files.captures.clone(),
@@ -139,7 +151,7 @@ pub(crate) fn run(args: &RecordArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
 
 fn record_one(
     file: &Found,
-    only: Option<&BTreeSet<Claim>>,
+    only: Option<&BTreeSet<ExpectationKind>>,
     options: &RunOptions,
 ) -> Result<Recorded, Diagnostic> {
     match file.kind {
@@ -242,14 +254,14 @@ mod tests {
 
     #[test]
     fn a_mistyped_kind_finds_the_near_one() {
-        assert_eq!(parse_claim("streams"), Ok(Claim::Streams));
+        assert_eq!(parse_kind("streams"), Ok(ExpectationKind::Streams));
         assert_eq!(
-            parse_claim("strems"),
+            parse_kind("strems"),
             Err("did you mean `streams`?".to_owned())
         );
-        assert!(parse_claim("memory").unwrap_err().contains("promise"));
+        assert!(parse_kind("memory").unwrap_err().contains("promise"));
         assert!(
-            parse_claim("everything")
+            parse_kind("everything")
                 .unwrap_err()
                 .starts_with("kinds are dials, ")
         );

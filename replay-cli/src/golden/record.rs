@@ -14,17 +14,11 @@ use crate::base::diagnostic::Diagnostic;
 use crate::golden::draft::Draft;
 use crate::golden::witness::{Witness, witnesses};
 use crate::notation::{Action, Line};
-use crate::scenario::claim::Claim;
 use crate::scenario::failure::Failure;
 use crate::scenario::load::{self, LoadedScenario};
-use crate::scenario::{Expectations, Scenario};
+use crate::scenario::{ExpectationKind, Expectations, Scenario};
+use crate::verdict::expect::{Shown, behaviours};
 use crate::verdict::run::RunOptions;
-
-mod lists;
-mod packets;
-mod values;
-
-use lists::Lists;
 
 /// What a run of a scenario file gave.
 #[derive(Clone, Debug)]
@@ -51,7 +45,11 @@ pub enum Recorded {
 /// With `only` just these kinds are renewed, and added if the scenario does not have them. Without, it is all kinds that the scenario
 /// has, or for a scenario that expects nothing: dials, streams, half-closes, closes, and DNS records if there are any.
 #[must_use]
-pub fn record_file(path: &Path, only: Option<&BTreeSet<Claim>>, options: &RunOptions) -> Recorded {
+pub fn record_file(
+    path: &Path,
+    only: Option<&BTreeSet<ExpectationKind>>,
+    options: &RunOptions,
+) -> Recorded {
     let loaded = match load::load(path) {
         Ok(loaded) => loaded,
         Err(problems) => return Recorded::Invalid(problems),
@@ -70,7 +68,7 @@ pub fn record_file(path: &Path, only: Option<&BTreeSet<Claim>>, options: &RunOpt
 
 fn recorded(
     loaded: &LoadedScenario,
-    only: Option<&BTreeSet<Claim>>,
+    only: Option<&BTreeSet<ExpectationKind>>,
     witnesses: &[Witness],
 ) -> Recorded {
     let broken: Vec<Failure> = of_runs(witnesses, |failure| !failure.kind.may_deviate());
@@ -159,39 +157,25 @@ fn of_checks(witnesses: &[Witness], loaded: &LoadedScenario) -> Vec<Failure> {
 /// The expectations of a scenario as its run meets them.
 fn renewed(
     scenario: &Scenario,
-    only: Option<&BTreeSet<Claim>>,
+    only: Option<&BTreeSet<ExpectationKind>>,
     witness: &Witness,
     keep_lines: bool,
 ) -> Expectations {
-    let old = &scenario.expect;
-    let lists = Lists {
-        scenario: witness.view().scenario,
+    let shown = Shown {
+        view: witness.view(),
         run: &witness.run,
+        keep_lines,
     };
     let fresh = expects_nothing(scenario);
-    let wanted = |claim: Claim| match only {
-        Some(only) => only.contains(&claim),
-        None if fresh => match claim {
-            Claim::Dials | Claim::Streams | Claim::HalfCloses | Claim::Closes => true,
-            Claim::Dns => !witness.run.dns.is_empty(),
-            Claim::Packets | Claim::Counters => false,
-        },
-        None => values::has(old, claim),
-    };
-    let mut new = old.clone();
-    for claim in Claim::ALL.into_iter().filter(|claim| wanted(*claim)) {
-        match claim {
-            Claim::Dials => new.dials = Some(lists.dials(old.dials.as_ref())),
-            Claim::HalfCloses => {
-                new.half_closes = Some(lists.half_closes(old.half_closes.as_ref()));
-            }
-            Claim::Closes => new.closes = Some(lists.closes(old.closes.as_ref())),
-            Claim::Dns => new.dns = Some(lists.dns(old.dns.as_ref())),
-            Claim::Streams => new.streams = lists.streams(&old.streams),
-            Claim::Counters => new.counters = values::counters(&old.counters, &witness.run),
-            Claim::Packets => {
-                new.packets = packets::renewed(witness.view(), &old.packets, keep_lines);
-            }
+    let mut new = scenario.expect.clone();
+    for (kind, behaviour) in behaviours() {
+        let wanted = match only {
+            Some(only) => only.contains(&kind),
+            None if fresh => behaviour.is_drafted(&witness.run),
+            None => scenario.expect.has(kind),
+        };
+        if let Some(renew) = behaviour.renewal().filter(|_| wanted) {
+            renew(&shown, &mut new);
         }
     }
     new

@@ -1,47 +1,130 @@
-//! What must come out of the engine.
+//! What must come out of the engine: the kinds of expectations, each with what is written of it, what types cannot say of that, and
+//! the failures that it can give.
+//!
+//! What a kind does with a run stands in [`crate::verdict`], a file for each.
 
-use std::fmt;
+use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::check::Checker;
 use super::dialer::True;
 use super::expected::Expected;
 use super::flow::Protocol;
 use super::list::{ClosedList, Named};
 use crate::base::duration::{Micros, Size};
 
-/// The expectations of a scenario. What is absent is not compared; an empty closed list says that nothing may happen.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Expectations {
+mod ending;
+#[macro_use]
+mod kinds;
+
+pub use ending::{How, Side};
+use kinds::{Element, Written, is_absent};
+
+kinds! {
     /// Every dial request, free in order; closed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dials: Option<ClosedList<DialExpectation>>,
+    dials Dials: Option<ClosedList<DialExpectation>> {
+        /// An expected dial did not come.
+        MissingDial = "missing-dial",
+        /// A dial came that is not in the closed list.
+        UnexpectedDial = "unexpected-dial",
+        /// A dial carried another name.
+        WrongName = "wrong-name",
+    }
+
     /// Emitted packets as lines, in order within a flow, closed for each flow named, pure acknowledgements excepted.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub packets: Vec<String>,
+    packets Packets: Vec<String> {
+        /// An expected packet did not come.
+        MissingPacket = "missing-packet",
+        /// A packet came at a place where another was expected.
+        WrongPacket = "wrong-packet",
+        /// A packet came after all that were expected of its flow.
+        UnexpectedPacket = "unexpected-packet",
+        /// A packet came at the wrong time.
+        WrongTime = "wrong-time",
+    }
+
     /// Packets that must not be emitted.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub never: Vec<Never>,
+    never Never: Vec<Never> {
+        /// A packet came that must never come.
+        ForbiddenPacket = "forbidden-packet",
+        /// Something came during a silence.
+        BrokenSilence = "broken-silence",
+    }
+
     /// The bytes of each flow in both directions.
-    #[serde(default, skip_serializing_if = "Named::is_empty")]
-    pub streams: Named<StreamPair>,
+    streams Streams: Named<StreamPair> {
+        /// A stream has another length or content.
+        WrongStream = "wrong-stream",
+    }
+
     /// Every half-close, free in order; closed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub half_closes: Option<ClosedList<HalfCloseExpectation>>,
+    half_closes HalfCloses: Option<ClosedList<HalfCloseExpectation>> {
+        /// An expected half-close did not come.
+        MissingHalfClose = "missing-half-close",
+        /// A half-close came that is not in the closed list.
+        UnexpectedHalfClose = "unexpected-half-close",
+    }
+
     /// Every close, free in order; closed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub closes: Option<ClosedList<CloseExpectation>>,
+    closes Closes: Option<ClosedList<CloseExpectation>> {
+        /// An expected close did not come.
+        MissingClose = "missing-close",
+        /// A flow ended in another way.
+        WrongClose = "wrong-close",
+        /// A close came that is not in the closed list.
+        UnexpectedClose = "unexpected-close",
+    }
+
     /// Every DNS record the engine reported, free in order; closed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dns: Option<ClosedList<DnsExpectation>>,
+    dns Dns: Option<ClosedList<DnsExpectation>> {
+        /// An expected DNS record did not come.
+        MissingDns = "missing-dns",
+        /// A DNS record came that is not in the closed list.
+        UnexpectedDns = "unexpected-dns",
+    }
+
     /// Counters by name: an exact value, or `{"min", "max"}`.
-    #[serde(default, skip_serializing_if = "Named::is_empty")]
-    pub counters: Named<Expected<u64>>,
+    counters Counters: Named<Expected<u64>> {
+        /// A counter has another value.
+        WrongCounter = "wrong-counter",
+    }
+
     /// Ceilings on memory.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory: Option<MemoryExpectation>,
+    memory Memory: Option<MemoryExpectation> {
+        /// More memory than allowed.
+        TooMuchMemory = "too-much-memory",
+    }
+
+    others {
+        /// An always-on invariant is broken.
+        Invariant = "invariant",
+        /// An input never became due: what it waits for did not come.
+        Stuck = "stuck",
+        /// The run did not come to an end within its bound of steps.
+        Livelock = "livelock",
+        /// Two runs differ.
+        Nondeterminism = "nondeterminism",
+        /// An expectation names a flow that never was.
+        UnknownFlow = "unknown-flow",
+        /// A run by another way in than the core did what the core did not do.
+        DiffersFromCore = "differs-from-core",
+        /// Another stack ended, did not answer, or said what the protocol does not know.
+        BrokenStack = "broken-stack",
+        /// A scenario that is known to fail passed.
+        UnexpectedPass = "unexpected-pass",
+        /// A scenario that is known to fail failed in another way.
+        WrongDeviation = "wrong-deviation",
+    }
+}
+
+impl Expectations {
+    /// Whether nothing is expected beyond what is always checked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        is_absent(self)
+    }
 }
 
 /// One dial request.
@@ -56,6 +139,21 @@ pub struct DialExpectation {
     /// The name it carries, under which a DNS answer gave the address to the device; empty: none. Not compared if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+}
+
+impl Element for DialExpectation {
+    fn check(&self, _: &str, pointer: &str, checker: &mut Checker<'_>) {
+        checker.flow(&format!("{pointer}/flow"), &self.flow);
+    }
+}
+
+/// A line of `packets`.
+impl Element for String {
+    fn check(&self, _: &str, pointer: &str, checker: &mut Checker<'_>) {
+        if self.trim().is_empty() {
+            checker.report(pointer, "the line is empty");
+        }
+    }
 }
 
 /// A packet that must not be emitted: one that meets every condition written.
@@ -83,6 +181,28 @@ pub struct Never {
     pub at: Option<Expected<Micros>>,
 }
 
+impl Element for Never {
+    fn check(&self, _: &str, pointer: &str, checker: &mut Checker<'_>) {
+        if *self == Self::default() {
+            checker.report(
+                pointer,
+                "the element has no condition, so it forbids every packet",
+            );
+        }
+        if let Some(flow) = &self.flow {
+            checker.flow(&format!("{pointer}/flow"), flow);
+        }
+        if let Some(flags) = &self.flags
+            && (flags.is_empty() || !flags.chars().all(|flag| "SFRPEW.".contains(flag)))
+        {
+            checker.report(
+                format!("{pointer}/flags"),
+                format!("{flags:?} are no TCP flags; they are written S F R P E W ."),
+            );
+        }
+    }
+}
+
 /// The bytes of a flow in both directions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -107,6 +227,42 @@ pub struct StreamExpectation {
     pub sha256: Option<String>,
 }
 
+impl Element for StreamPair {
+    fn check(&self, flow: &str, pointer: &str, checker: &mut Checker<'_>) {
+        checker.flow(pointer, flow);
+        if *self == Self::default() {
+            checker.report(
+                pointer,
+                "the streams of a flow need `upstream`, `downstream` or both",
+            );
+        }
+        for (direction, stream) in self.sides() {
+            let hex = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+            if let Some(digest) = &stream.sha256
+                && !(digest.len() == 64 && digest.bytes().all(hex))
+            {
+                checker.report(
+                    format!("{pointer}/{direction}/sha256"),
+                    "a SHA-256 has 64 lower-case hex digits",
+                );
+            }
+        }
+    }
+}
+
+impl StreamPair {
+    /// The directions that are written, with their words.
+    pub(crate) fn sides(&self) -> impl Iterator<Item = (&'static str, &StreamExpectation)> {
+        let sides = [
+            ("upstream", &self.upstream),
+            ("downstream", &self.downstream),
+        ];
+        sides
+            .into_iter()
+            .filter_map(|(side, stream)| Some((side, stream.as_ref()?)))
+    }
+}
+
 /// One half-close: one side has ended its stream, the other still sends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -119,6 +275,12 @@ pub struct HalfCloseExpectation {
     /// When.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Expected<Micros>>,
+}
+
+impl Element for HalfCloseExpectation {
+    fn check(&self, _: &str, pointer: &str, checker: &mut Checker<'_>) {
+        checker.flow(&format!("{pointer}/flow"), &self.flow);
+    }
 }
 
 /// One close, or with `open` that a flow has none.
@@ -141,60 +303,38 @@ pub struct CloseExpectation {
     pub open: Option<True>,
 }
 
-/// Who did something.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Side {
-    /// The device.
-    Device,
-    /// The far side.
-    Remote,
-    /// The engine on its own account.
-    Engine,
+impl CloseExpectation {
+    /// Whether the flow is expected to be open still at the end of the run.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
 }
 
-/// How a flow ended.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum How {
-    /// Orderly, both streams ended.
-    Fin,
-    /// By a reset.
-    Reset,
-    /// The dial was refused.
-    Refused,
-    /// The dial found the host unreachable.
-    HostUnreachable,
-    /// The dial found the network unreachable.
-    NetworkUnreachable,
-    /// The dial was denied by policy.
-    Denied,
-    /// The dial timed out.
-    TimedOut,
-    /// The dial was never answered.
-    Never,
-    /// The dialer failed.
-    Error,
-    /// The handshake was never completed.
-    Handshake,
-    /// It was idle for too long.
-    Idle,
-    /// It was idle for too long while half closed.
-    HalfClosed,
-    /// The retransmission limit was reached.
-    Abandoned,
-    /// The network path changed.
-    Path,
-    /// A bound inside the engine was overrun.
-    Guard,
-    /// It had to make room for others.
-    Admission,
-    /// The engine was stopped.
-    Stopped,
+impl Element for CloseExpectation {
+    fn check(&self, _: &str, pointer: &str, checker: &mut Checker<'_>) {
+        let said = self.by.is_some() || self.how.is_some() || self.at.is_some();
+        if self.is_open() && said {
+            checker.report(
+                format!("{pointer}/open"),
+                "a flow that is `open` has no `by`, `how` or `at`",
+            );
+        }
+        checker.flow(&format!("{pointer}/flow"), &self.flow);
+    }
+
+    /// Exactly one close per flow that ended: two for one flow can never both hold.
+    fn check_all(closes: &[Self], pointer: &str, checker: &mut Checker<'_>) {
+        let mut seen = BTreeSet::new();
+        for (index, Self { flow, .. }) in closes.iter().enumerate() {
+            if checker.find(flow).is_some_and(|spec| !seen.insert(spec)) {
+                checker.report(
+                    format!("{pointer}/{index}/flow"),
+                    format!("`{flow}` has a close in this list already; a flow closes once"),
+                );
+            }
+        }
+    }
 }
 
 /// One DNS record the engine reported.
@@ -214,6 +354,23 @@ pub struct DnsExpectation {
     pub at: Option<Expected<Micros>>,
 }
 
+impl Element for DnsExpectation {
+    fn check(&self, _: &str, pointer: &str, checker: &mut Checker<'_>) {
+        if self.name.trim().is_empty() {
+            checker.report(format!("{pointer}/name"), "the name is empty");
+        }
+    }
+}
+
+/// A counter's value.
+impl Element for Expected<u64> {
+    fn check(&self, name: &str, pointer: &str, checker: &mut Checker<'_>) {
+        if name.trim().is_empty() {
+            checker.report(pointer, "the counter has no name");
+        }
+    }
+}
+
 /// Ceilings on memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -223,68 +380,4 @@ pub struct MemoryExpectation {
     pub peak_heap: Option<Size>,
 }
 
-impl Expectations {
-    /// Whether nothing is expected beyond what is always checked.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-impl CloseExpectation {
-    /// Whether the flow is expected to be open still at the end of the run.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.open.is_some()
-    }
-}
-
-impl Side {
-    /// The word scenarios use.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Device => "device",
-            Self::Remote => "remote",
-            Self::Engine => "engine",
-        }
-    }
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl How {
-    /// The word scenarios use.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Fin => "fin",
-            Self::Reset => "reset",
-            Self::Refused => "refused",
-            Self::HostUnreachable => "host_unreachable",
-            Self::NetworkUnreachable => "network_unreachable",
-            Self::Denied => "denied",
-            Self::TimedOut => "timed_out",
-            Self::Never => "never",
-            Self::Error => "error",
-            Self::Handshake => "handshake",
-            Self::Idle => "idle",
-            Self::HalfClosed => "half_closed",
-            Self::Abandoned => "abandoned",
-            Self::Path => "path",
-            Self::Guard => "guard",
-            Self::Admission => "admission",
-            Self::Stopped => "stopped",
-        }
-    }
-}
-
-impl fmt::Display for How {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+impl Written for Option<MemoryExpectation> {}

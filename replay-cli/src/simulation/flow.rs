@@ -8,6 +8,8 @@ use super::receiver::Receiver;
 use super::tape::{Retention, Sent, Tape};
 use crate::capture::conversation::Conversations;
 use crate::packet::Seq;
+use crate::scenario::FlowSpec;
+use crate::scenario::flow::flow_spec;
 use crate::simulation::dialer::actions::Actions;
 use crate::simulation::dialer::content::Action;
 
@@ -123,6 +125,11 @@ impl FlowState {
             half_closed_by_remote: None,
             script: Script::default(),
         }
+    }
+
+    /// The flow as scenarios write it.
+    pub(crate) fn spec(&self) -> FlowSpec {
+        flow_spec(&self.key, self.occurrence)
     }
 
     /// Gives it a script, and as much memory for its streams as that asks for.

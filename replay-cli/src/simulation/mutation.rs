@@ -2,45 +2,20 @@
 //!
 //! A check that notices no change of the kind it speaks of says nothing; [`crate::verdict::vacuity`] looks for such scenarios.
 
-use std::net::SocketAddr;
-
-use engine::{By, Close, FlowId, FlowKey, How, Proto};
+use std::fmt;
+use std::ops::Range;
 
 use super::RunOutput;
 use super::flow::FlowState;
 use super::world::Emitted;
 use crate::packet::{Flags, Packet, TCP};
-use crate::stack::DnsSeen;
 
 /// One change.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Mutation {
     /// Of the emitted frame with this number, from 0.
-    Frame(usize, FrameChange),
-    /// The last octet the dialer was given on a flow is missing, or of none there is one.
-    TruncateUpstream(usize),
-    /// The last octet the device was given on a flow is missing, or of none there is one.
-    TruncateDownstream(usize),
-    /// A flow was never dialed.
-    RemoveDial(usize),
-    /// A dial was made that never was.
-    InventDial,
-    /// A flow has not ended.
-    RemoveClose(usize),
-    /// A flow that is open has ended.
-    InventClose(usize),
-    /// A flow ended in another way.
-    OtherClose(usize),
-    /// The device, or the far side, did not end its stream before the other.
-    RemoveHalfClose(usize),
-    /// A half-close that was none.
-    InventHalfClose(usize),
-    /// A DNS record was not reported.
-    RemoveDns(usize),
-    /// A DNS record was reported that never was.
-    InventDns,
-    /// A counter is higher or lower by so much.
-    Counter(String, i64),
+    Frame(u64, FrameChange),
+    /// Of what a finished run left behind.
+    Run(Box<dyn Fn(&mut RunOutput) + Send + Sync>),
 }
 
 /// A change to one emitted frame.
@@ -117,72 +92,43 @@ fn flip(bytes: &mut [u8], start: usize, flag: Flags) {
 }
 
 impl Mutation {
-    /// Changes what a finished run left behind; changes to frames are made as they are recorded.
-    pub(crate) fn apply(&self, run: &mut RunOutput) {
-        let flow = |run: &mut RunOutput, index: usize, act: fn(&mut FlowState)| {
-            if let Some(flow) = run.flows.get_mut(index) {
-                act(flow);
-            }
+    /// A change of what a finished run left behind.
+    pub(crate) fn of_run(act: impl Fn(&mut RunOutput) + Send + Sync + 'static) -> Self {
+        Self::Run(Box::new(act))
+    }
+
+    /// Each of some changes to each of some flows, which are numbered from 0.
+    pub(crate) fn of_flows(flows: Range<usize>, acts: &[fn(&mut FlowState)]) -> Vec<Self> {
+        let each = flows.flat_map(|index| acts.iter().map(move |act| (index, *act)));
+        let of_flow = |(index, act): (usize, fn(&mut FlowState))| {
+            Self::of_run(move |run| {
+                if let Some(flow) = run.flows.get_mut(index) {
+                    act(flow);
+                }
+            })
         };
+        each.map(of_flow).collect()
+    }
+
+    /// The frame that is changed as it is recorded, by its number.
+    pub(crate) fn frame(&self) -> Option<(u64, FrameChange)> {
         match self {
-            Self::Frame(..) => {}
-            Self::TruncateUpstream(index) => flow(run, *index, |flow| flow.upstream.shorten()),
-            Self::TruncateDownstream(index) => flow(run, *index, |flow| flow.down.bytes.shorten()),
-            Self::RemoveDial(index) => {
-                if *index < run.flows.len() {
-                    run.flows.remove(*index);
-                }
-            }
-            Self::InventDial => {
-                let end = |last| SocketAddr::from(([203, 0, 113, last], 9));
-                let key = FlowKey {
-                    proto: Proto::Tcp,
-                    client: end(1),
-                    server: end(2),
-                };
-                let made = FlowState::new(FlowId::from_bits(u64::MAX), key, 1, 0);
-                run.flows.push(made);
-            }
-            Self::RemoveClose(index) => flow(run, *index, |flow| flow.closed = None),
-            Self::InventClose(index) => flow(run, *index, |flow| {
-                flow.closed = Some((
-                    flow.dialed_at,
-                    Close {
-                        by: By::Engine,
-                        how: How::Guard,
-                    },
-                ));
-            }),
-            Self::OtherClose(index) => flow(run, *index, |flow| {
-                if let Some((_, close)) = &mut flow.closed {
-                    close.how = match close.how {
-                        How::Guard => How::Stopped,
-                        _ => How::Guard,
-                    };
-                }
-            }),
-            Self::RemoveHalfClose(index) => flow(run, *index, |flow| {
-                flow.half_closed_by_device = None;
-                flow.half_closed_by_remote = None;
-            }),
-            Self::InventHalfClose(index) => flow(run, *index, |flow| {
-                flow.half_closed_by_device = Some(flow.dialed_at);
-            }),
-            Self::RemoveDns(index) => {
-                if *index < run.dns.len() {
-                    run.dns.remove(*index);
-                }
-            }
-            Self::InventDns => run.dns.push((
-                0,
-                DnsSeen {
-                    name: "invented.example".to_owned(),
-                    addresses: Vec::new(),
-                    ttl: 1,
-                },
-            )),
-            Self::Counter(name, by) => run.raised = Some((name.clone(), *by)),
+            Self::Frame(number, change) => Some((*number, *change)),
+            Self::Run(_) => None,
         }
+    }
+
+    /// Changes what a finished run left behind.
+    pub(crate) fn apply(&self, run: &mut RunOutput) {
+        if let Self::Run(act) = self {
+            act(run);
+        }
+    }
+}
+
+impl fmt::Debug for Mutation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Mutation").field(&self.frame()).finish()
     }
 }
 

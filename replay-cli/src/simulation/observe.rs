@@ -7,7 +7,6 @@ use engine::{DnsRecord, FlowId, FlowKey};
 use super::fault::Fate;
 use super::flow::FlowState;
 use super::invariant;
-use super::mutation::Mutation;
 use super::tape::Retention;
 use super::world::{Emitted, Task, World, flow_key};
 use crate::capture::conversation::{Conversation, Conversations};
@@ -266,8 +265,8 @@ impl World<'_> {
                 bytes: frame.to_vec(),
                 flow: index,
             };
-            match self.mutation {
-                Some(Mutation::Frame(number, change)) if number as u64 + 1 == self.frames_out => {
+            match self.changed_frame {
+                Some((number, change)) if number + 1 == self.frames_out => {
                     self.emitted.extend(change.apply(emitted));
                 }
                 _ => self.emitted.push(emitted),

@@ -16,7 +16,7 @@ use super::digest::Digest;
 use super::fault::{Fate, Faults};
 use super::flow::FlowState;
 use super::invariant;
-use super::mutation::Mutation;
+use super::mutation::FrameChange;
 use super::share::Share;
 use super::tape::{Heard, Retention};
 use crate::base::hash::Quick;
@@ -70,8 +70,8 @@ pub(crate) struct World<'a> {
     pub(crate) emitted: Vec<Emitted>,
     /// What is checked in this run.
     pub(crate) share: Share,
-    /// A change to what is recorded, for [`crate::verdict::vacuity`].
-    pub(crate) mutation: Option<Mutation>,
+    /// A change to what is recorded of one frame, which is numbered from 0.
+    pub(crate) changed_frame: Option<(u64, FrameChange)>,
     /// Whether emitted frames are kept for expectations.
     pub(crate) keep_frames: bool,
     pub(crate) dns: Vec<(u64, DnsSeen)>,
@@ -151,7 +151,7 @@ impl<'a> World<'a> {
             ready: Marked::default(),
             emitted: Vec::new(),
             share: Share::All,
-            mutation: None,
+            changed_frame: None,
             keep_frames: false,
             dns: Vec::new(),
             failures: Vec::new(),

@@ -23,6 +23,7 @@ use crate::simulation::{Keeping, RunOutput, Way, finish, open, play_capture, sha
 use crate::stack::Via;
 use crate::stack::event::{Trace, Tracer};
 use crate::verdict::check::Check;
+use crate::verdict::expect;
 use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 
 /// Options of [`run_file`].
@@ -465,8 +466,7 @@ pub(crate) fn play(
             None => diagnostic,
         }
     };
-    let frames =
-        way.keep_frames || !scenario.expect.packets.is_empty() || !scenario.expect.never.is_empty();
+    let frames = way.keep_frames || expect::needs_frames(&scenario.expect);
     if let Some(capture) = &prepared.capture {
         let keep = Keeping {
             frames,

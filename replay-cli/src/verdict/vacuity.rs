@@ -8,11 +8,11 @@ use std::path::Path;
 
 use crate::base::diagnostic::Place;
 use crate::notation::packetdrill;
-use crate::notation::{Action, Line};
-use crate::scenario::claim::Claim;
 use crate::scenario::failure::FailureKind;
-use crate::scenario::{ClosedList, Expectations, load};
-use crate::simulation::mutation::{FrameChange, Mutation};
+use crate::scenario::{ExpectationKind, load};
+use crate::simulation::Figures;
+use crate::simulation::mutation::Mutation;
+use crate::verdict::expect::{behaviours, packets};
 use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 use crate::verdict::run::{RunOptions, run_file, run_mutated};
 
@@ -24,7 +24,7 @@ pub struct Vacuous {
     /// Its file.
     pub path: std::path::PathBuf,
     /// What it claims to check.
-    pub claim: Claim,
+    pub claim: ExpectationKind,
     /// How many changes were tried.
     pub changes: u64,
 }
@@ -40,9 +40,6 @@ pub struct Tried {
     pub vacuous: Vec<Vacuous>,
 }
 
-/// Frames of a run that are changed: the first so many, and the last.
-const FRAMES: u64 = 12;
-
 /// Changes what is observed of a scenario's run and says which of its claims notice nothing.
 #[must_use]
 pub fn try_file(path: &Path, options: &RunOptions) -> Tried {
@@ -56,17 +53,13 @@ pub fn try_file(path: &Path, options: &RunOptions) -> Tried {
         return tried;
     };
     let noticed = signature(&base);
-    for (claim, counters) in claims(path) {
-        let changes = changes(claim, first, &counters);
+    for (claim, changes) in claims(path, &first.figures) {
         let mut made = 0;
         let found = changes.iter().any(|change| {
             made += 1;
             signature(&run_mutated(path, options, change)) != noticed
         });
         tried.changes += made;
-        if changes.is_empty() {
-            continue;
-        }
         tried.claims += 1;
         if !found {
             tried.vacuous.push(Vacuous {
@@ -99,105 +92,22 @@ fn signature(outcomes: &[ScenarioOutcome]) -> Vec<(String, FailureKind, String, 
     said
 }
 
-/// What a file claims to check, counters with their names.
-fn claims(path: &Path) -> Vec<(Claim, Vec<String>)> {
+/// What a file claims to check, each with the changes of which it must notice one.
+fn claims(path: &Path, figures: &Figures) -> Vec<(ExpectationKind, Vec<Mutation>)> {
+    let mut claims = Vec::new();
     if path.extension().is_some_and(|ending| ending == "pkt") {
         let text = std::fs::read_to_string(path).unwrap_or_default();
-        return match packetdrill::parse(&text) {
-            Ok(script) if script.expects_packets() => vec![(Claim::Packets, Vec::new())],
-            _ => Vec::new(),
-        };
+        if packetdrill::parse(&text).is_ok_and(|script| script.expects_packets()) {
+            claims.push((ExpectationKind::Packets, packets::changes(figures)));
+        }
+    } else if let Ok(loaded) = load::load(path) {
+        let all = behaviours();
+        claims.extend(
+            all.map(|(kind, behaviour)| (kind, behaviour.changes(&loaded.scenario, figures))),
+        );
     }
-    let Ok(loaded) = load::load(path) else {
-        return Vec::new();
-    };
-    let scenario = &loaded.scenario;
-    let Expectations {
-        dials,
-        packets,
-        never,
-        streams,
-        half_closes,
-        closes,
-        dns,
-        counters,
-        ..
-    } = &scenario.expect;
-    let expects = |text: &String| {
-        Line::parse(text).is_ok_and(|line| matches!(line.action, Action::Expect(_)))
-    };
-    let lines = scenario.input.frames.iter().any(expects);
-    let mut claims: Vec<(Claim, Vec<String>)> = [
-        (
-            Claim::Packets,
-            lines || !packets.is_empty() || !never.is_empty(),
-        ),
-        (Claim::Streams, !streams.is_empty()),
-        (Claim::Dials, dials.as_ref().is_some_and(speaks)),
-        (Claim::HalfCloses, half_closes.as_ref().is_some_and(speaks)),
-        (Claim::Closes, closes.as_ref().is_some_and(speaks)),
-        (Claim::Dns, dns.as_ref().is_some_and(speaks)),
-    ]
-    .into_iter()
-    .filter(|(_, claimed)| *claimed)
-    .map(|(claim, _)| (claim, Vec::new()))
-    .collect();
-    if !counters.is_empty() {
-        let names = counters.iter().map(|(name, _)| name.to_owned()).collect();
-        claims.push((Claim::Counters, names));
-    }
+    claims.retain(|(_, changes)| !changes.is_empty());
     claims
-}
-
-/// Whether a list says more than that anything may be.
-fn speaks<T>(list: &ClosedList<T>) -> bool {
-    !list.others_allowed || !list.items.is_empty()
-}
-
-/// The changes that a claim must notice one of.
-fn changes(claim: Claim, base: &ScenarioOutcome, counters: &[String]) -> Vec<Mutation> {
-    let index = |count: u64| usize::try_from(count).unwrap_or(0);
-    let flows = 0..index(base.figures.flows);
-    let each = |make: &[fn(usize) -> Mutation]| -> Vec<Mutation> {
-        flows
-            .clone()
-            .flat_map(|flow| make.iter().map(move |make| make(flow)))
-            .collect()
-    };
-    match claim {
-        Claim::Packets => {
-            let out = base.figures.frames_out;
-            let last = (out > FRAMES).then(|| index(out - 1));
-            let frames = (0..index(out.min(FRAMES))).chain(last);
-            frames
-                .flat_map(|frame| {
-                    FrameChange::ALL
-                        .into_iter()
-                        .map(move |change| Mutation::Frame(frame, change))
-                })
-                .collect()
-        }
-        Claim::Streams => each(&[Mutation::TruncateUpstream, Mutation::TruncateDownstream]),
-        Claim::Dials => {
-            let mut all = each(&[Mutation::RemoveDial]);
-            all.push(Mutation::InventDial);
-            all
-        }
-        Claim::HalfCloses => each(&[Mutation::RemoveHalfClose, Mutation::InventHalfClose]),
-        Claim::Closes => each(&[
-            Mutation::OtherClose,
-            Mutation::RemoveClose,
-            Mutation::InventClose,
-        ]),
-        Claim::Dns => vec![Mutation::InventDns, Mutation::RemoveDns(0)],
-        // By one, and far out of any range.
-        Claim::Counters => counters
-            .iter()
-            .flat_map(|name| {
-                [1, -1, 1 << 40, -(1 << 40)].map(|by| Mutation::Counter(name.clone(), by))
-            })
-            .collect(),
-    }
 }
 
 #[cfg(test)]

@@ -2,11 +2,8 @@
 //! reports.
 
 use crate::base::align::aligned;
-use crate::base::duration::Micros;
-use crate::scenario::{
-    CloseExpectation, ClosedList, DialExpectation, DnsExpectation, Expectations, Expected,
-    HalfCloseExpectation, StreamExpectation,
-};
+use crate::scenario::Expectations;
+use crate::verdict::expect::behaviours;
 
 /// The changes of one kind of expectation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,110 +36,15 @@ const PAIRS_MAX: usize = 4_000_000;
 /// What changes from one scenario's expectations to another's.
 #[must_use]
 pub fn changes(old: &Expectations, new: &Expectations) -> Vec<Section> {
-    let (old, new) = (lines(old), lines(new));
-    old.into_iter()
-        .zip(new)
-        .filter(|((_, old), (_, new))| old != new)
-        .map(|((word, old), (_, new))| Section {
-            word,
-            lines: difference(old.unwrap_or_default(), new.unwrap_or_default()),
+    behaviours()
+        .filter_map(|(kind, behaviour)| {
+            let (old, new) = (behaviour.lines(old), behaviour.lines(new));
+            (old != new).then(|| Section {
+                word: kind.word(),
+                lines: difference(old.unwrap_or_default(), new.unwrap_or_default()),
+            })
         })
         .collect()
-}
-
-/// All that is expected, kind by kind in the order of a scenario; `None` for a kind that is not looked at.
-fn lines(expect: &Expectations) -> [(&'static str, Option<Vec<String>>); 7] {
-    let Expectations {
-        dials,
-        packets,
-        never: _,
-        streams,
-        half_closes,
-        closes,
-        dns,
-        counters,
-        memory: _,
-    } = expect;
-    let streams: Vec<String> = streams
-        .iter()
-        .flat_map(|(name, pair)| {
-            let sides = [
-                ("upstream", &pair.upstream),
-                ("downstream", &pair.downstream),
-            ];
-            sides
-                .into_iter()
-                .filter_map(move |(side, one)| Some(stream(name, side, one.as_ref()?)))
-        })
-        .collect();
-    let counters: Vec<String> = counters
-        .iter()
-        .map(|(name, value)| format!("{name} {value}"))
-        .collect();
-    let written = |lines: &[String]| (!lines.is_empty()).then(|| lines.to_vec());
-    [
-        ("dials", listed(dials.as_ref(), dial)),
-        ("packets", written(packets)),
-        ("streams", written(&streams)),
-        ("half_closes", listed(half_closes.as_ref(), half_close)),
-        ("closes", listed(closes.as_ref(), close)),
-        ("dns", listed(dns.as_ref(), record)),
-        ("counters", written(&counters)),
-    ]
-}
-
-fn listed<T>(list: Option<&ClosedList<T>>, line: impl Fn(&T) -> String) -> Option<Vec<String>> {
-    let list = list?;
-    let mut lines: Vec<String> = list.items.iter().map(line).collect();
-    if list.others_allowed {
-        lines.push("others allowed".to_owned());
-    } else if lines.is_empty() {
-        lines.push("none".to_owned());
-    }
-    Some(lines)
-}
-
-fn dial(dial: &DialExpectation) -> String {
-    let name = match dial.name.as_deref() {
-        None => String::new(),
-        Some("") => ", no name".to_owned(),
-        Some(name) => format!(", name {name}"),
-    };
-    format!("{}{name}{}", dial.flow, at(dial.at.as_ref()))
-}
-
-fn stream(name: &str, side: &str, stream: &StreamExpectation) -> String {
-    let sha256 = stream.sha256.as_ref();
-    let sha256 = sha256.map_or_else(String::new, |sha| format!(", sha256 {sha}"));
-    format!("{name} {side}: {} octets{sha256}", stream.bytes)
-}
-
-fn half_close(half: &HalfCloseExpectation) -> String {
-    let by = half.by.map_or_else(String::new, |by| format!(" by {by}"));
-    format!("{}{by}{}", half.flow, at(half.at.as_ref()))
-}
-
-fn close(close: &CloseExpectation) -> String {
-    if close.is_open() {
-        return format!("{} open", close.flow);
-    }
-    let by = close.by.map_or_else(String::new, |by| format!(" by {by}"));
-    let how = close.how.map_or_else(String::new, |how| format!(", {how}"));
-    format!("{}{by}{how}{}", close.flow, at(close.at.as_ref()))
-}
-
-fn record(record: &DnsExpectation) -> String {
-    let addresses = record.addresses.as_ref().map_or_else(String::new, |all| {
-        let all: Vec<String> = all.iter().map(ToString::to_string).collect();
-        format!(" -> {}", all.join(", "))
-    });
-    let ttl = record.ttl.as_ref();
-    let ttl = ttl.map_or_else(String::new, |ttl| format!(" ttl {ttl}"));
-    format!("{}{addresses}{ttl}{}", record.name, at(record.at.as_ref()))
-}
-
-fn at(time: Option<&Expected<Micros>>) -> String {
-    time.map_or_else(String::new, |time| format!(" at {time}"))
 }
 
 /// Two lists of lines as one, with what goes and comes, and little of what stays.
@@ -201,6 +103,7 @@ fn shortened(all: Vec<(Change, String)>) -> Vec<(Change, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::ClosedList;
 
     fn shown(old: &str, new: &str) -> String {
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();

@@ -1,21 +1,139 @@
-//! `expect.packets`, renewed: lines that still match stay as they are written, the others are written from what came, with no more
-//! fields than the list has.
+//! `expect.packets`: emitted packets as lines, in order within a flow.
+//!
+//! Renewed, lines that still match stay as they are written; the others are written from what came, with no more fields than
+//! the list has.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::{Behaviour, Renewal};
 use crate::base::align::aligned;
+use crate::base::wording::seconds_of as seconds;
 use crate::notation::{
     Action, Bindings, Body, Direction, Line, Numbering, Segment, TcpBody, TimeSpec,
 };
 use crate::packet::{Flags, Packet};
-use crate::scenario::FlowSpec;
-use crate::simulation::matcher::{View, is_bare_ack};
+use crate::scenario::failure::FailureKind;
+use crate::scenario::{Expectations, FlowSpec, Scenario};
+use crate::simulation::Figures;
+use crate::simulation::matcher::{Found, Matcher, View, is_bare_ack, told};
+use crate::simulation::mutation::{FrameChange, Mutation};
+use crate::verdict::check::Check;
+
+pub(super) struct Packets;
+
+impl Behaviour for Packets {
+    fn needs_frames(&self) -> bool {
+        true
+    }
+
+    fn check(&self, check: &mut Check<'_>) {
+        check_lines(check);
+    }
+
+    fn renewal(&self) -> Option<Renewal> {
+        Some(|shown, Expectations { packets, .. }| {
+            *packets = renewed(shown.view, packets, shown.keep_lines);
+        })
+    }
+
+    fn lines(&self, expect: &Expectations) -> Option<Vec<String>> {
+        Some(expect.packets.clone()).filter(|lines| !lines.is_empty())
+    }
+
+    /// `never` and lines of the input are claims of packets too.
+    fn changes(&self, scenario: &Scenario, figures: &Figures) -> Vec<Mutation> {
+        let expects = |text: &String| {
+            Line::parse(text).is_ok_and(|line| matches!(line.action, Action::Expect(_)))
+        };
+        let Expectations { packets, never, .. } = &scenario.expect;
+        if packets.is_empty() && never.is_empty() && !scenario.input.frames.iter().any(expects) {
+            return Vec::new();
+        }
+        changes(figures)
+    }
+}
+
+/// Frames of a run that are changed: the first so many, and the last.
+const FRAMES: u64 = 12;
+
+/// The changes to frames that a scenario or a script must notice one of.
+pub(crate) fn changes(figures: &Figures) -> Vec<Mutation> {
+    let out = figures.frames_out;
+    let last = (out > FRAMES).then(|| out - 1);
+    let frames = (0..out.min(FRAMES)).chain(last);
+    frames
+        .flat_map(|frame| FrameChange::ALL.map(|change| Mutation::Frame(frame, change)))
+        .collect()
+}
+
+/// Whether a line's time allows `at`, give or take `slack`.
+fn accepts(line: TimeSpec, at: u64, previous: u64, slack: u64) -> bool {
+    let (from, to) = line.window(previous);
+    (from.saturating_sub(slack)..=to.saturating_add(slack)).contains(&at)
+}
+
+/// Holds the run against lines.
+fn check_lines(check: &mut Check<'_>) {
+    let view = check.view();
+    let mut matcher = Matcher::default();
+    let mut previous = 0;
+    for (index, text) in check.scenario.expect.packets.iter().enumerate() {
+        check.verdicts.checks += 1;
+        let pointer = format!("/expect/packets/{index}");
+        // Lines were parsed when the scenario was loaded.
+        let Ok(line) = Line::parse(text) else {
+            continue;
+        };
+        let Action::Expect(segment) = &line.action else {
+            continue;
+        };
+        let time_of = |at: usize| view.emitted.get(at).map(|emitted| emitted.at);
+        let mut payload = None;
+        let (kind, what, seen) = match matcher.find(view, segment, &mut 0) {
+            Found::Match(at) => {
+                let (time, tolerance) = (time_of(at).unwrap_or(0), check.traits.tolerance);
+                let since = time.saturating_sub(previous);
+                let accepted = accepts(line.time, time, previous, tolerance);
+                check.verdicts.core_only += u64::from(line.time.is_exact() && tolerance > 0);
+                previous = time;
+                if accepted {
+                    continue;
+                }
+                let (time, since) = (seconds(time), seconds(since));
+                let what = format!("it came at {time} s, {since} s after the one before");
+                (FailureKind::WrongTime, what, Some(at))
+            }
+            Found::Other(at, differences) => {
+                previous = time_of(at).unwrap_or(previous);
+                let (what, bytes) = told(&differences);
+                payload = bytes;
+                (FailureKind::WrongPacket, what, Some(at))
+            }
+            Found::Nothing => {
+                let what = "nothing more came on this flow that could be it".to_owned();
+                (FailureKind::MissingPacket, what, None)
+            }
+        };
+        let end = check.run.figures.virtual_us;
+        let failure = check.fail(kind, &pointer, what);
+        (failure.expected, failure.flow) = (Some(text.clone()), Some(segment.flow.clone()));
+        failure.actual = seen.map(|at| view.shown(at));
+        failure.payload = payload;
+        failure.at_us = seen.map_or(Some(end), time_of);
+    }
+    for (name, index) in matcher.leftovers(view) {
+        let what = format!("flow {name} got a packet beyond all that was expected");
+        let extra = check.fail(FailureKind::UnexpectedPacket, "/expect/packets", what);
+        (extra.actual, extra.flow) = (Some(view.shown(index)), Some(name));
+        extra.at_us = view.emitted.get(index).map(|emitted| emitted.at);
+    }
+}
 
 /// Comparisons beyond which lines are not aligned with frames but written anew.
 const COMPARISONS_MAX: usize = 4_000_000;
 
 /// The lines of the flows that a list names, or of every flow of the scenario if there is no list.
-pub(crate) fn renewed(view: View<'_>, old: &[String], keep: bool) -> Vec<String> {
+fn renewed(view: View<'_>, old: &[String], keep: bool) -> Vec<String> {
     let lines: Vec<(usize, Segment, TimeSpec)> = old
         .iter()
         .enumerate()

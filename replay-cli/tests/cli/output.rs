@@ -194,6 +194,8 @@ fn an_interrupt_is_exit_code_130() {
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
+    // Waiting for a child closes its standard input, and that would be an end of the capture.
+    let _held = child.stdin.take();
     let status = format!("/proc/{}/task", child.id());
     let began = Instant::now();
     // Its thread for interrupts is there.

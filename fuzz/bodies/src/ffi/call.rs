@@ -296,7 +296,7 @@ impl Call {
                 unsafe { BridgeEngineGetStats(engine, buffer.as_mut_ptr().cast(), buffer.len()) }
             }
             Self::StatusText(status) => {
-                let text = BridgeStatusText((*status).into());
+                let text = BridgeStatusText(*status);
                 assert!(!text.is_null(), "a text for every status");
                 0
             }

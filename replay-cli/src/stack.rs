@@ -1,7 +1,7 @@
 //! The one seam between the runner and what it runs: everything a scenario can do to a packet-tunnel engine, whichever it is.
 //!
-//! [`World`](crate::simulation::world::World) holds a `Box<dyn Stack>` and knows nothing else of the engine. [`core::Core`] is the engine as a
-//! library; other ways to the same engine, and other engines, implement [`Stack`] and have a [`Via`].
+//! `World` holds a `Box<dyn Stack>` and knows nothing else of the engine. `Core` is the engine as a
+//! library; other ways to the same engine, and other engines, implement `Stack` and have a [`Via`].
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -3,8 +3,8 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write as _;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use replay::verdict::attempt::{FlowVerdict, TryOptions, try_capture};
 use replay::verdict::run::{RunOptions, run_file};
@@ -50,13 +50,13 @@ struct Cost {
     steps: u64,
 }
 
-/// One at a time: the counts are of the process.
-static ALONE: Mutex<()> = Mutex::new(());
+/// One test at a time: the counts are of the process.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn cost(work: impl FnOnce() -> u64) -> Cost {
-    let _alone = ALONE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
     let (calls, held) = (CALLS.load(Ordering::Relaxed), HELD.load(Ordering::Relaxed));
     PEAK.store(held, Ordering::Relaxed);
     let steps = work();
@@ -152,6 +152,7 @@ fn grows_as_the_input(of: impl Fn(u32) -> Cost, size: u32) -> Cost {
 
 #[test]
 fn udp_flows_cost_as_much_as_they_are() {
+    let _alone = alone();
     let of = |flows: u32| {
         let datagram = |nth| {
             ipv4(
@@ -170,6 +171,7 @@ fn udp_flows_cost_as_much_as_they_are() {
 
 #[test]
 fn connections_that_nobody_ends_make_room_for_others() {
+    let _alone = alone();
     let of = |flows: u32| {
         let ports = [5000, 80];
         let pair = |nth: u32| {
@@ -193,6 +195,7 @@ fn connections_that_nobody_ends_make_room_for_others() {
 
 #[test]
 fn segments_in_reverse_order_cost_as_much_as_they_are() {
+    let _alone = alone();
     let of = |segments: u32| {
         let (device, far) = ([5000, 80], [80, 5000]);
         let from = |segment: &[u8]| ipv4(client(2), SERVER, 6, segment);
@@ -224,6 +227,7 @@ fn run_it(scenario: &str) -> Cost {
 
 #[test]
 fn a_pattern_takes_no_memory_for_its_length() {
+    let _alone = alone();
     let cost = run_it(
         r#"{ "schema": 1, "title": "a GiB", "flows": { "get": "tcp 10.0.0.2:40000 > 93.184.216.34:80" },
   "input": { "frames": ["0 < get S 0:0(0) win 65535 <mss 1460>", "0.01 < get . 1:1(0) ack 1 win 65535"] },
@@ -235,6 +239,7 @@ fn a_pattern_takes_no_memory_for_its_length() {
 
 #[test]
 fn a_line_that_nothing_matches_waits_until_its_end_and_looks_at_each_frame_once() {
+    let _alone = alone();
     let of = |seconds: u32| {
         run_it(&format!(
             r#"{{ "schema": 1, "title": "probes without end", "flows": {{ "a": "tcp 10.0.0.2:40000 > 93.184.216.34:80" }},
@@ -250,6 +255,7 @@ fn a_line_that_nothing_matches_waits_until_its_end_and_looks_at_each_frame_once(
 
 #[test]
 fn a_line_that_nothing_matches_does_not_wait_for_ever() {
+    let _alone = alone();
     let cost = run_it(
         r#"{ "schema": 1, "title": "probes without end", "flows": { "a": "tcp 10.0.0.2:40000 > 93.184.216.34:80" },
   "engine": { "keep_alive": "1s", "keep_alive_interval": "1s", "keep_alive_probes": 1000000 },

@@ -7,7 +7,7 @@ use crate::simulation::device::Device;
 use crate::simulation::device::inject;
 
 /// Flows that may be open at once before those that are over make room: each takes the memory of its rings.
-const OPEN: usize = 4_096;
+const OPEN: usize = 2_048;
 
 /// Flows that are looked at in vain in one go to make room: others have their turn the next time.
 const LOOKS: usize = 4;

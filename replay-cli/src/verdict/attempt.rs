@@ -182,7 +182,7 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
 }
 
 /// Flows of a capture beyond which its two runs are made one after the other: both at once would be much memory.
-const FLOWS_SIDE_BY_SIDE: usize = 250_000;
+const FLOWS_SIDE_BY_SIDE: usize = 50_000;
 
 /// Holds what a flow did against what the capture says it did. `dials` are those that replayed it.
 fn judge(

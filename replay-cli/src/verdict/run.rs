@@ -35,7 +35,7 @@ pub struct RunOptions {
     pub trace: Tracing,
     /// Which engine runs, and by which way in.
     pub via: Via,
-    /// Whether scenarios may read files outside of their tree: see [`Reach`](scenario::files::Reach).
+    /// Whether scenarios may read files outside of their tree: see [`Reach`].
     pub allow_outside: bool,
     /// The most bytes of what a gzip or a pipe holds. `None`: 512 MiB.
     pub max_unpacked: Option<u64>,

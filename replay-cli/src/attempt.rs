@@ -8,7 +8,7 @@ use crate::conversation::{Conversation, Conversations, Stream, Talk};
 use crate::diagnostic::Diagnostic;
 use crate::import::{self, ImportOptions};
 use crate::outcome::Figures;
-use crate::runner::flow::FlowState;
+use crate::runner::flow::Dialed;
 use crate::runner::share::{self, Share};
 use crate::runner::tape::{Against, Heard, Retention};
 use crate::runner::{self, Keeping, RunOutput};
@@ -101,6 +101,8 @@ pub struct TryOptions {
     pub via: runner::Via,
     /// Whether the streams are hashed.
     pub hashes: bool,
+    /// The most bytes of what a gzip or a pipe holds. `None`: 512 MiB.
+    pub max_unpacked: Option<u64>,
 }
 
 /// Imports a capture and replays it, twice.
@@ -111,6 +113,7 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
     let import = ImportOptions {
         device: options.device.clone(),
         default_settings: options.default_settings,
+        max_unpacked: options.max_unpacked,
     };
     let (import, capture) = import::for_attempt(path, &import)?;
     let play = |_, share| {
@@ -122,33 +125,43 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
         let way = runner::Way {
             via: &options.via,
             share,
-            ..runner::Way::CORE
+            ..runner::Way::RECORDED
         };
-        runner::play_capture(&import.scenario, Path::new("."), &capture, keep, way)
+        let played = runner::play_capture(&import.scenario, Path::new("."), &capture, keep, way);
+        played
+            .map(|mut run| {
+                run.settle();
+                run
+            })
             .map_err(|(_, problem)| problem)
     };
-    let side_by_side = capture.usable > SIDE_BY_SIDE;
+    let side_by_side = capture.usable > SIDE_BY_SIDE && capture.flows.len() <= FLOWS_SIDE_BY_SIDE;
     let halves = options.via == runner::Via::Core;
     let (mut first, second) = share::twice(side_by_side, halves, play)?;
     let deterministic = first.digest.difference(&second.digest).is_none();
-    let mut dials: Vec<Vec<usize>> = vec![Vec::new(); capture.flows.len()];
-    for (index, state) in first.flows.iter().enumerate() {
-        let dialed = state.conversation.and_then(|flow| dials.get_mut(flow));
-        if let Some(dialed) = dialed {
-            dialed.push(index);
-        }
-    }
+    let mut dialed = std::mem::take(&mut first.dialed);
+    dialed.sort_by_key(|dialed| dialed.conversation);
+    let mut dialed = dialed.as_slice();
     let mut heard = std::mem::take(&mut first.heard).into_iter();
     let flows = capture
         .flows
         .iter()
-        .zip(&dials)
         .enumerate()
-        .map(|(index, (flow, dials))| {
+        .map(|(index, flow)| {
             let heard = heard.next().unwrap_or_default();
+            let many = dialed.partition_point(|dialed| dialed.conversation <= index);
+            let (dials, rest) = dialed.split_at(many);
+            dialed = rest;
             judge(index, flow, dials, heard, &first)
         })
         .collect();
+    let mut notes = import.notes;
+    if first.retired > 0 {
+        notes.push(format!(
+            "{} flow(s) that had nothing more to say were ended to make room for others",
+            first.retired
+        ));
+    }
     let Conversations {
         packets_read,
         skipped,
@@ -160,18 +173,21 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
         skipped,
         flows,
         dns: first.dns.into_iter().map(|(_, record)| record).collect(),
-        notes: import.notes,
+        notes,
         damage: damage.map(Diagnostic::from),
         deterministic,
         figures: first.figures,
     })
 }
 
+/// Flows of a capture beyond which its two runs are made one after the other: both at once would be much memory.
+const FLOWS_SIDE_BY_SIDE: usize = 50_000;
+
 /// Holds what a flow did against what the capture says it did. `dials` are those that replayed it.
 fn judge(
     index: usize,
     flow: &Conversation,
-    dials: &[usize],
+    dials: &[Dialed],
     heard: Heard,
     run: &RunOutput,
 ) -> FlowAttempt {
@@ -195,14 +211,12 @@ fn judge(
         attempt.verdict = FlowVerdict::Unreplayable(reason.clone());
         return attempt;
     }
-    let states = dials.iter().filter_map(|dial| run.flows.get(*dial));
-    for state in states {
-        let state: &FlowState = state;
-        attempt.upstream.datagrams += state.upstream_datagrams;
-        attempt.downstream.datagrams += state.down.datagrams;
-        attempt.close = state
-            .closed
-            .map(|(_, close)| (close.by.to_string(), close.how.label().to_owned()));
+    for dialed in dials {
+        attempt.upstream.datagrams += dialed.up;
+        attempt.downstream.datagrams += dialed.down;
+        attempt.close = dialed
+            .close
+            .map(|close| (close.by.to_string(), close.how.label().to_owned()));
     }
     let Heard { up, down } = heard;
     (attempt.upstream.bytes, attempt.downstream.bytes) = (up.len, down.len);

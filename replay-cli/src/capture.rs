@@ -33,7 +33,7 @@ pub(crate) mod problem;
 mod source;
 
 pub use error::{CaptureError, DamageReason, GzipDamage};
-pub(crate) use kept::{Kept, Spool};
+pub(crate) use kept::{Kept, Spool, UNPACKED};
 pub use link::{IpBytes, SkipReason};
 
 use error::Stop;
@@ -67,11 +67,12 @@ impl CaptureReader {
         Self::from_read(&name, file)
     }
 
-    /// Opens a capture whose bytes will be looked at again: [`Kept::settle`] once this reader is done.
+    /// Opens a capture whose bytes will be looked at again: [`Kept::settle`] once this reader is done. Of one that
+    /// cannot be read twice at most `limit` bytes are copied.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub(crate) fn open_kept(path: &Path) -> Result<(Self, Kept), CaptureError> {
+    pub(crate) fn open_kept(path: &Path, limit: u64) -> Result<(Self, Kept), CaptureError> {
         let (name, file) = open_file(path)?;
         let failed = |source| CaptureError::Io {
             path: name.clone(),
@@ -82,7 +83,7 @@ impl CaptureReader {
         if !metadata.is_file()
             || (kept::read_at(&file, 0, &mut magic).map_err(failed)? == 2 && magic == gzip::MAGIC)
         {
-            let (kept, copy) = Kept::copying(&name);
+            let (kept, copy) = Kept::copying(&name, limit);
             let reader = Self::begin(&name, Box::new(file), Some(copy))?;
             return Ok((reader, kept));
         }
@@ -435,6 +436,7 @@ fn located(path: &str, after_packet: u64, stop: Stop) -> CaptureError {
             after_packet,
             reason,
         },
+        Stop::Overfull(limit) => CaptureError::TooLarge { path, limit },
         Stop::Io(source) => CaptureError::Io { path, source },
     }
 }

@@ -1,15 +1,15 @@
 //! A run held against what its scenario expects: dials, packets, streams, half-closes, closes, DNS, counters.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
-use engine::{Counters, FlowKey, Mark};
+use engine::{Counters, Mark};
 
 use crate::duration::Micros;
 use crate::hash::Quick;
 use crate::outcome::{Failure, FailureKind};
-use crate::packet::Seq;
 use crate::runner::flow::FlowState;
+use crate::runner::lines::Isns;
 use crate::runner::matcher::View;
 use crate::runner::script::flow_spec;
 use crate::runner::tape::Tape;
@@ -37,7 +37,7 @@ pub(crate) struct Check<'a> {
     pub(crate) scenario: &'a Scenario,
     pub(crate) loaded: &'a LoadedScenario,
     pub(crate) run: &'a RunOutput,
-    pub(crate) isns: &'a BTreeMap<FlowKey, Seq>,
+    pub(crate) isns: &'a Isns,
     /// What the stack can be held to.
     pub(crate) traits: Traits,
     pub(crate) verdicts: Verdicts,

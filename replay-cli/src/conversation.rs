@@ -7,18 +7,19 @@
 //! Nothing is guessed and nothing lost silently: every packet either belongs to a flow or is counted as skipped
 //! with its reason; every flow either can be replayed or says why not.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::capture::{CaptureError, CaptureReader, Record};
-use crate::hash::Quick;
+use crate::capture::{CaptureError, CaptureReader, Record, UNPACKED};
+use crate::index::Index;
 use crate::runner::script::flow_spec;
-use crate::scenario::{Device, FlowSpec, Protocol};
+use crate::scenario::{Device, DialResult, FlowSpec, Protocol};
 
 mod assembly;
 mod demux;
 mod fragments;
+mod links;
 mod raw;
 mod recorded;
 mod store;
@@ -50,7 +51,7 @@ pub struct Conversations {
     /// The flows, in the order of their first packet.
     pub flows: Vec<Conversation>,
     /// Those that can be replayed, by tuple and occurrence.
-    by_spec: HashMap<FlowSpec, usize, Quick>,
+    by_spec: Index,
     /// Records read, whatever they held.
     pub packets_read: u64,
     /// Packets that belong to no flow, by reason.
@@ -114,7 +115,12 @@ pub struct ReadOptions {
     pub dns_idle_us: Option<u64>,
     /// Whether wrong checksums are to be known.
     pub checksums: bool,
+    /// The most bytes of what a gzip or a pipe holds. `None`: 512 MiB.
+    pub max_unpacked: Option<u64>,
 }
+
+/// Flows of a capture that are kept apart, at the most.
+const FLOWS: usize = 2_000_000;
 
 impl Conversations {
     /// Reads a capture file.
@@ -122,14 +128,26 @@ impl Conversations {
     /// # Errors
     /// The file is missing, unreadable, no capture, or changes while it is read. Damage further on is no error: see [`Conversations::damage`].
     pub fn read(path: &Path, options: &ReadOptions) -> Result<Self, CaptureError> {
-        let (mut reader, mut kept) = CaptureReader::open_kept(path)?;
+        Self::read_up_to(FLOWS, path, options)
+    }
+
+    fn read_up_to(flows: usize, path: &Path, options: &ReadOptions) -> Result<Self, CaptureError> {
+        let (mut reader, mut kept) =
+            CaptureReader::open_kept(path, options.max_unpacked.unwrap_or(UNPACKED))?;
         let mut demux = demux::Demux::new(options.clone());
         let damage = loop {
             match reader.next_record() {
                 Ok(Some(Record::Packet(packet))) => demux.packet(&packet),
                 Ok(Some(Record::Custom(block))) => demux.custom(&block),
                 Ok(None) => break None,
+                Err(limit @ CaptureError::TooLarge { .. }) => return Err(limit),
                 Err(damage) => break Some(damage),
+            }
+            if demux.flows() > flows {
+                return Err(CaptureError::TooManyFlows {
+                    path: path.display().to_string(),
+                    limit: flows,
+                });
             }
         };
         let info = reader.info();
@@ -144,7 +162,8 @@ impl Conversations {
     /// The replayable flow of this tuple and occurrence.
     #[must_use]
     pub fn find(&self, spec: &FlowSpec) -> Option<usize> {
-        self.by_spec.get(spec).copied()
+        let of = |index: usize| self.flows.get(index).map(|flow| flow.spec);
+        self.by_spec.find(spec, of)
     }
 
     /// The flow that a dial replays: of UDP every dial of a tuple is the one flow that it has.
@@ -203,6 +222,15 @@ impl Conversation {
         }
     }
 
+    /// What its dial came to, and how long that took, microseconds.
+    #[must_use]
+    pub fn dial(&self) -> (DialResult, u64) {
+        match &self.talk {
+            Talk::Tcp(tcp) => (tcp.dial, tcp.dial_us),
+            Talk::Udp(udp) => udp.dial,
+        }
+    }
+
     /// The TCP part, if it is TCP.
     #[must_use]
     pub fn tcp(&self) -> Option<&TcpConversation> {
@@ -236,5 +264,50 @@ impl Pair {
                 high: a,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    #[test]
+    fn a_capture_with_more_flows_than_the_limit_is_refused_by_name() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../captures/http");
+        let path = folder.join("parallel_connections.pcapng");
+        let read = |flows| Conversations::read_up_to(flows, &path, &ReadOptions::default());
+        let flows = read(FLOWS).unwrap().flows.len();
+        assert_eq!(read(flows).unwrap().flows.len(), flows);
+        let error = read(flows - 1).unwrap_err();
+        let what = format!("has more than {} flows, the limit", flows - 1);
+        assert!(error.to_string().contains(&what), "{error}");
+    }
+
+    #[test]
+    fn what_a_gzip_holds_beyond_the_limit_is_refused_by_name() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../captures/http");
+        let capture = std::fs::read(folder.join("parallel_connections.pcapng")).unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+        gzip.write_all(&capture).unwrap();
+        file.write_all(&gzip.finish().unwrap()).unwrap();
+        let read = |limit| {
+            let options = ReadOptions {
+                max_unpacked: limit,
+                ..ReadOptions::default()
+            };
+            Conversations::read(file.path(), &options)
+        };
+        let size = capture.len() as u64;
+        assert!(read(Some(size)).unwrap().damage.is_none());
+        assert!(read(None).unwrap().damage.is_none());
+        let error = read(Some(size - 1)).unwrap_err();
+        assert!(matches!(error, CaptureError::TooLarge { limit, .. } if limit == size - 1));
+        assert!(error.to_string().contains("--max-unpacked"), "{error}");
     }
 }

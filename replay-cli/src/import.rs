@@ -1,5 +1,6 @@
 //! A two-sided capture becomes a runnable scenario.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
@@ -12,6 +13,7 @@ use crate::conversation::{
 use crate::diagnostic::Diagnostic;
 use crate::duration::{Micros, Size};
 use crate::endings;
+use crate::hash::Quick;
 use crate::recording::RemoteEnd;
 use crate::runner::digest::hex;
 use crate::scenario::{
@@ -36,6 +38,8 @@ pub struct ImportOptions {
     pub device: Device,
     /// Whether the engine keeps its default limits instead of ones that fit the capture.
     pub default_settings: bool,
+    /// The most bytes of what a gzip or a pipe holds. `None`: 512 MiB.
+    pub max_unpacked: Option<u64>,
 }
 
 /// What a scenario is made for.
@@ -62,7 +66,8 @@ pub fn import(
     made_for(Purpose::File, path, reference, options)
 }
 
-/// Reads a capture and derives what replays it at once: without expectations.
+/// Reads a capture and derives what replays it at once ([`Way::RECORDED`](crate::runner::Way)): without expectations,
+/// flows and rules, of which each would stand for what the capture says anyhow.
 pub(crate) fn for_attempt(
     path: &Path,
     options: &ImportOptions,
@@ -79,6 +84,7 @@ fn made_for(
 ) -> Result<(Import, Conversations), Diagnostic> {
     let read = ReadOptions {
         device: options.device.clone(),
+        max_unpacked: options.max_unpacked,
         ..ReadOptions::default()
     };
     let capture = Conversations::read(path, &read).map_err(Diagnostic::from)?;
@@ -132,23 +138,30 @@ fn derive(
     let mut streams = Vec::new();
     let mut dials = Vec::new();
     let mut names = Vec::new();
+    let mut replayable = 0;
     for (index, flow) in capture.flows.iter().enumerate() {
         if let Some(reason) = &flow.unreplayable {
             notes.push(format!("{} left out: {reason}", flow.spec));
             continue;
         }
-        let name = name_of(&flow.spec, flows.len());
-        notes.extend(flow.notes.iter().map(|note| format!("{name}: {note}")));
-        scenario.dialer.rules.push(rule(flow, &name, listed));
-        if purpose == Purpose::File {
-            dials.push(DialExpectation {
-                flow: name.clone(),
-                at: None,
-                name: None,
-            });
-            streams.push((name.clone(), expected_streams(flow, reader)));
-            names.push((name.clone(), index));
+        let nth = replayable;
+        replayable += 1;
+        if purpose == Purpose::Attempt && flow.notes.is_empty() {
+            continue;
         }
+        let name = name_of(&flow.spec, nth);
+        notes.extend(flow.notes.iter().map(|note| format!("{name}: {note}")));
+        if purpose == Purpose::Attempt {
+            continue;
+        }
+        scenario.dialer.rules.push(rule(flow, &name, listed));
+        dials.push(DialExpectation {
+            flow: name.clone(),
+            at: None,
+            name: None,
+        });
+        streams.push((name.clone(), expected_streams(flow, reader)));
+        names.push((name.clone(), index));
         flows.push((name, flow.spec));
     }
     for (reason, count) in capture.recording.iter().flat_map(|r| &r.unused) {
@@ -176,15 +189,13 @@ fn name_of(spec: &FlowSpec, index: usize) -> String {
 
 /// Names the likely device with its evidence, and where the capture was taken, as far as it shows.
 fn note_device(capture: &Conversations, notes: &mut Vec<String>) {
-    let mut openers: Vec<(IpAddr, usize)> = Vec::new();
-    for flow in &capture.flows {
-        let address = flow.spec.client.ip();
-        match openers.iter_mut().find(|(known, _)| *known == address) {
-            Some((_, count)) => *count += 1,
-            None => openers.push((address, 1)),
-        }
+    // Flows of each address, and the last of equals that came first counts.
+    let mut openers: HashMap<IpAddr, (usize, usize), Quick> = HashMap::default();
+    for (index, flow) in capture.flows.iter().enumerate() {
+        let opener = openers.entry(flow.spec.client.ip());
+        opener.or_insert((0, index)).0 += 1;
     }
-    if let Some((address, count)) = openers.iter().max_by_key(|(_, count)| *count) {
+    if let Some((address, (count, _))) = openers.iter().max_by_key(|(_, count)| **count) {
         let total = capture.flows.len();
         notes.push(format!("the device is likely {address}: it opens {count} of {total} flow(s); `--device` overrides"));
         let recorded = capture.recording.as_ref();
@@ -318,10 +329,7 @@ fn doings(flow: &Conversation) -> usize {
 
 /// The dialer's rule for a flow; its steps one by one if they are to be `listed`.
 fn rule(flow: &Conversation, name: &str, listed: bool) -> Rule {
-    let (result, after) = match &flow.talk {
-        Talk::Tcp(tcp) => (tcp.dial, tcp.dial_us),
-        Talk::Udp(udp) => udp.dial,
-    };
+    let (result, after) = flow.dial();
     let then = match &flow.talk {
         _ if result != scenario::DialResult::Connected => Vec::new(),
         _ if !listed => vec![Step::Recorded(True)],

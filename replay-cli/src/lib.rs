@@ -17,6 +17,7 @@ pub mod exit_code;
 mod hash;
 pub mod heap;
 pub mod import;
+mod index;
 pub mod inspect;
 #[cfg(target_os = "linux")]
 mod live;

@@ -29,7 +29,7 @@ mod file;
 pub(crate) mod flow;
 mod inject;
 mod invariant;
-mod lines;
+pub(crate) mod lines;
 mod marked;
 pub(crate) mod matcher;
 mod mutation;
@@ -38,8 +38,10 @@ mod observe;
 mod packetdrill;
 mod receiver;
 mod resolver;
+mod retire;
 pub(crate) mod script;
 pub(crate) mod share;
+mod siblings;
 mod stack;
 mod stall;
 pub(crate) mod tape;
@@ -49,6 +51,8 @@ pub(crate) mod witness;
 pub(crate) mod world;
 
 pub use file::run_file;
+#[cfg(target_os = "linux")]
+pub(crate) use stack::end_all;
 pub use stack::{StackProgram, Via, serve_engine};
 
 pub(crate) use stack::Traits;
@@ -59,7 +63,7 @@ pub(crate) use mutation::{FrameChange, Mutation};
 use captured::{Device, Play};
 use digest::Digest;
 use fault::Faults;
-use flow::FlowState;
+use flow::{Dialed, FlowState};
 use resolver::Resolver;
 use script::Rules;
 use share::Share;
@@ -75,6 +79,8 @@ pub struct RunOptions {
     pub trace: bool,
     /// Which engine runs, and by which way in.
     pub via: Via,
+    /// The most bytes of what a gzip or a pipe holds. `None`: 512 MiB.
+    pub max_unpacked: Option<u64>,
 }
 
 /// How a run is made.
@@ -88,6 +94,9 @@ pub(crate) struct Way<'a> {
     pub(crate) keep_frames: bool,
     /// What of it is checked.
     pub(crate) share: Share,
+    /// Whether the dialer does what the capture says, without rules, and flows that have nothing more to say make room
+    /// once very many are open.
+    pub(crate) recorded: bool,
 }
 
 impl Way<'static> {
@@ -97,6 +106,12 @@ impl Way<'static> {
         mutation: None,
         keep_frames: false,
         share: Share::All,
+        recorded: false,
+    };
+    /// The same, the capture as it stands.
+    pub(crate) const RECORDED: Self = Self {
+        recorded: true,
+        ..Self::CORE
     };
 }
 
@@ -117,6 +132,8 @@ pub(crate) const TOLERANCE_US: u64 = 6_000;
 /// Everything a run left behind.
 pub(crate) struct RunOutput {
     pub(crate) flows: Vec<FlowState>,
+    /// What is left of flows that replayed a conversation, once [`RunOutput::settle`] was called.
+    pub(crate) dialed: Vec<Dialed>,
     /// The streams of each conversation, if they were held against the capture.
     pub(crate) heard: Vec<Heard>,
     pub(crate) dns: Vec<(u64, DnsSeen)>,
@@ -135,6 +152,8 @@ pub(crate) struct RunOutput {
     pub(crate) digest: Digest,
     /// Per conversation: synthetic frames, and retransmissions left out.
     pub(crate) device: Vec<(u64, u64)>,
+    /// Flows that were ended to make room.
+    pub(crate) retired: u64,
     /// A counter that is told as other than it is, and by how much: see [`Mutation::Counter`].
     pub(crate) raised: Option<(String, i64)>,
     /// Lines of a timeline that were held against the run.
@@ -306,6 +325,12 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
 }
 
 impl RunOutput {
+    /// Keeps of its flows what a verdict needs, which is little.
+    pub(crate) fn settle(&mut self) {
+        let flows = std::mem::take(&mut self.flows);
+        self.dialed = flows.iter().filter_map(Dialed::of).collect();
+    }
+
     /// Its counters by name; `None` if it has none to compare. What came after the stop is dropped at the border by
     /// other ways in than the core, which is the same to the device.
     pub(crate) fn named_counters(&self) -> Option<BTreeMap<&'static str, u64>> {
@@ -355,10 +380,12 @@ pub(crate) fn play_capture(
         checksums: input.checksums.unwrap_or_default(),
         retransmissions: input.retransmissions.unwrap_or_default(),
         batch: input.batch.map_or(64, |batch| batch as usize).max(1),
+        retires: way.recorded,
     };
     let mut device = Device::new(capture, play);
     device.run(&mut world, input.until.map(|until| until.as_micros()));
     let (synthetic, left_out) = (device.synthetic, device.left_out);
+    let retired = device.retired;
     let per_flow = device
         .flows
         .iter()
@@ -374,6 +401,7 @@ pub(crate) fn play_capture(
     output.figures.synthetic = synthetic;
     output.figures.left_out = left_out;
     output.device = per_flow;
+    output.retired = retired;
     Ok(output)
 }
 
@@ -383,7 +411,11 @@ fn world<'a>(
     capture: Option<&'a Conversations>,
     way: Way<'_>,
 ) -> Result<World<'a>, (String, Diagnostic)> {
-    let rules = Rules::new(scenario, folder, capture)?;
+    let rules = if way.recorded {
+        Rules::recorded(scenario)
+    } else {
+        Rules::new(scenario, folder, capture)?
+    };
     let engine = stack::open(way.via, &scenario.engine)
         .map_err(|problem| ("/engine".to_owned(), problem))?;
     let mut world = World::new(engine, rules, Faults::new(scenario), capture);
@@ -446,6 +478,7 @@ fn finish(mut world: World<'_>) -> RunOutput {
         },
         frames_lost: world.engine.frames_lost(),
         flows: world.flows,
+        dialed: Vec::new(),
         heard: world.heard,
         dns: world.dns,
         emitted: world.emitted,
@@ -453,6 +486,7 @@ fn finish(mut world: World<'_>) -> RunOutput {
         counters,
         digest: world.digest,
         device: Vec::new(),
+        retired: 0,
         raised: None,
         line_checks: 0,
         untimed_lines: 0,

@@ -30,7 +30,7 @@ pub mod load;
 mod positions;
 pub mod schema;
 
-pub use bytes::Bytes;
+pub use bytes::{Bytes, Pattern};
 pub use destination::Destination;
 pub use deviation::Deviation;
 pub use dialer::{

@@ -163,6 +163,70 @@ fn a_stack_that_talks_garbage_fails_its_scenario() {
 
 #[test]
 #[cfg(unix)]
+fn a_stack_that_wants_to_be_polled_again_and_again_is_stalled() {
+    let polled = |answer: &str| {
+        format!(
+            "echo hello 1 bad 1.0; while read word at; do case $word in at) now=$at;; poll) {answer};; esac; done; true"
+        )
+    };
+    for answer in ["echo next 0", "echo next $((now + 1))"] {
+        let what = broken(&polled(answer));
+        assert!(
+            what.contains("it has stalled for 1 s of real time"),
+            "{what}"
+        );
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_stack_that_floods_waits_for_the_runner_and_is_broken() {
+    let frame = "frame 45000014000100004001000001020304050607081111";
+    let what = broken(&format!(
+        "echo hello 1 bad 1.0; read line; exec yes '{frame}'"
+    ));
+    assert!(
+        what.contains("it put out more than 64 MiB without a `next`"),
+        "{what}"
+    );
+}
+
+/// Nobody is left of what a stack has started, in its group or out of it.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_a_stack_has_started_ends_with_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let names = ["ignores", "apart"].map(|name| folder.path().join(name));
+    for name in &names {
+        std::os::unix::fs::symlink("/bin/sleep", name).expect("a link");
+    }
+    let [ignores, apart] = names.each_ref().map(|name| name.display());
+    let script = format!(
+        "echo hello 1 bad 1.0; (trap '' TERM HUP INT; exec {ignores} 1000) & (exec setsid {apart} 1000) & exec sleep 1000"
+    );
+    broken(&script);
+    let running = || {
+        let processes = std::fs::read_dir("/proc").expect("processes");
+        let lines = processes
+            .flatten()
+            .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+        let ours = folder.path().display().to_string();
+        lines
+            .filter(|line| String::from_utf8_lossy(line).contains(&ours))
+            .count()
+    };
+    // They were killed; the system takes a moment to clear them away.
+    for _ in 0..1_000 {
+        if running() == 0 {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    panic!("{} processes are left", running());
+}
+
+#[test]
+#[cfg(unix)]
 fn a_stack_that_closes_its_output_fails_its_scenario() {
     let what = broken("echo hello 1 bad 1.0; exec tail -f /dev/null > /dev/null");
     assert!(what.contains("it closed its standard output"), "{what}");

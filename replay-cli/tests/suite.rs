@@ -19,8 +19,8 @@ fn run(path: &Path, via: &Via) -> Vec<ScenarioOutcome> {
         path,
         &RunOptions {
             captures: Some(repository().join("captures")),
-            trace: false,
             via: via.clone(),
+            ..RunOptions::default()
         },
     )
 }
@@ -142,8 +142,7 @@ fn altered_bytes_of_a_capture_are_noticed() {
     std::fs::write(folder.path().join("captures/http/get.pcapng"), bytes).expect("a file");
     let options = RunOptions {
         captures: Some(folder.path().join("captures")),
-        trace: false,
-        via: Default::default(),
+        ..RunOptions::default()
     };
     let outcomes = run_file(&repository().join("expectations/http/get.json"), &options);
     let kinds: Vec<&str> = outcomes

@@ -4,6 +4,8 @@ use std::{fmt, io};
 
 use thiserror::Error;
 
+use crate::duration::Size;
+
 /// Why a capture cannot be opened, or cannot be read further.
 ///
 /// Each message names the file, what was found in it and what to do next.
@@ -57,6 +59,27 @@ pub enum CaptureError {
         path: String,
         /// Where bytes are missing that had been there; none if only its length or time tells.
         offset: Option<u64>,
+    },
+    /// The capture has more flows than are kept apart.
+    #[error(
+        "{path}: has more than {limit} flows, the limit: each takes some 2 KiB of memory; cut it into parts, by time or by address"
+    )]
+    TooManyFlows {
+        /// The path as it was given.
+        path: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// What a gzip or a pipe holds is more than may be copied to be read again.
+    #[error(
+        "{path}: holds more than {} unpacked, the limit; allow more with --max-unpacked, or unpack it to a file first, which needs no copy",
+        Size(*.limit)
+    )]
+    TooLarge {
+        /// The path as it was given.
+        path: String,
+        /// The limit, in bytes.
+        limit: u64,
     },
     /// The file is damaged or cut short; every packet before the damage was given.
     #[error(
@@ -176,6 +199,8 @@ pub enum GzipDamage {
 pub(crate) enum Stop {
     /// The capture is damaged where the record at `offset` begins.
     Damaged { offset: u64, reason: DamageReason },
+    /// It holds more bytes than may be copied.
+    Overfull(u64),
     /// Reading failed.
     Io(io::Error),
 }

@@ -13,6 +13,10 @@ use super::CaptureError;
 /// What is held in memory of a source, octets.
 pub(crate) const HELD: u64 = 8 << 20;
 
+/// What is copied of a source that cannot be read twice unless it is said, bytes: a gzip of a few megabytes may hold as
+/// many gigabytes, which would all go to the temporary folder.
+pub(crate) const UNPACKED: u64 = 512 << 20;
+
 /// Bytes by place, as they stood in the (decompressed) capture.
 #[derive(Debug)]
 pub(crate) struct Kept {
@@ -29,7 +33,17 @@ enum Bytes {
 }
 
 /// A copy that the reader of the capture makes.
-pub(super) type Copying = Arc<Mutex<Spool>>;
+#[derive(Clone, Debug)]
+pub(super) struct Copying {
+    spool: Arc<Mutex<Spool>>,
+    /// The most bytes it may have.
+    limit: u64,
+}
+
+/// Why a copy cannot go on: it would have more bytes than this.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("more than {0} bytes")]
+pub(super) struct Overfull(pub(super) u64);
 
 /// A whole file in memory.
 #[derive(Clone, Debug)]
@@ -89,12 +103,15 @@ impl Kept {
         })
     }
 
-    /// A source that is copied while it is read.
-    pub(super) fn copying(name: &str) -> (Self, Copying) {
-        let copy = Copying::default();
+    /// A source that is copied while it is read, up to `limit` bytes.
+    pub(super) fn copying(name: &str, limit: u64) -> (Self, Copying) {
+        let copy = Copying {
+            spool: Arc::default(),
+            limit,
+        };
         let kept = Self {
             name: name.into(),
-            bytes: Bytes::Copying(Arc::clone(&copy)),
+            bytes: Bytes::Copying(copy.clone()),
         };
         (kept, copy)
     }
@@ -102,7 +119,8 @@ impl Kept {
     /// Takes the copy over from the reader, which is gone.
     pub(crate) fn settle(&mut self) {
         if let Bytes::Copying(copy) = &self.bytes {
-            let spool = std::mem::take(&mut *copy.lock().unwrap_or_else(PoisonError::into_inner));
+            let spool = &copy.spool;
+            let spool = std::mem::take(&mut *spool.lock().unwrap_or_else(PoisonError::into_inner));
             self.bytes = Bytes::Copied(spool);
         }
     }
@@ -212,7 +230,11 @@ impl<R: Read> Read for Tee<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.reader.read(buffer)?;
         let read = buffer.get(..count).unwrap_or_default();
-        let mut copy = self.copy.lock().unwrap_or_else(PoisonError::into_inner);
+        let Copying { spool, limit } = &self.copy;
+        let mut copy = spool.lock().unwrap_or_else(PoisonError::into_inner);
+        if copy.len + count as u64 > *limit {
+            return Err(io::Error::other(Overfull(*limit)));
+        }
         copy.push(read).map_err(|error| {
             let what = format!("no temporary copy of it can be kept: {error}");
             io::Error::new(error.kind(), what)

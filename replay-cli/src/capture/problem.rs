@@ -3,6 +3,7 @@
 use crate::capture::CaptureError;
 use crate::capture::error::At;
 use crate::diagnostic::Diagnostic;
+use crate::duration::Size;
 
 /// The diagnostic of a capture that cannot be opened or read further.
 #[must_use]
@@ -44,6 +45,16 @@ pub(crate) fn diagnostic_of(error: &CaptureError) -> Diagnostic {
             path,
             format!("changed while it was read{}", At(offset)),
             "wait until nothing writes to it, or take a copy",
+        ),
+        CaptureError::TooManyFlows { path, limit } => (
+            path,
+            format!("more than {limit} flows, the limit: each takes some 2 KiB of memory"),
+            "cut it into parts, by time or by address",
+        ),
+        CaptureError::TooLarge { path, limit } => (
+            path,
+            format!("holds more than {} unpacked, the limit", Size(*limit)),
+            "allow more with --max-unpacked, or unpack it to a file first, which needs no copy",
         ),
         CaptureError::Damaged {
             path,

@@ -12,6 +12,7 @@ use std::{
 
 use super::ahead::{Ahead, Piece};
 use super::error::{DamageReason, GzipDamage, Stop};
+use super::kept::Overfull;
 
 /// Bytes held at most: the largest packet (256 KiB) with the most generous options still fits, and one read call moves
 /// enough to make its cost vanish.
@@ -137,10 +138,11 @@ impl Source {
     /// Says why the stream ended inside the record that began at `offset`, or `None` for an end without a failure.
     pub(crate) fn failure(&mut self, offset: u64) -> Option<Stop> {
         let error = self.failure.take()?;
-        match error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<GzipDamage>())
-        {
+        let inner = error.get_ref();
+        if let Some(Overfull(limit)) = inner.and_then(|inner| inner.downcast_ref::<Overfull>()) {
+            return Some(Stop::Overfull(*limit));
+        }
+        match inner.and_then(|inner| inner.downcast_ref::<GzipDamage>()) {
             Some(damage) => Some(Stop::Damaged {
                 offset,
                 reason: DamageReason::Gzip(*damage),

@@ -29,7 +29,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         let Action::Expect(segment) = &line.action else {
             continue;
         };
-        let found = matcher.find(check.view(), segment);
+        let found = matcher.find(check.view(), segment, &mut 0);
         let flow = Some(segment.flow.clone());
         match found {
             Found::Match(at) => {

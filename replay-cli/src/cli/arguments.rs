@@ -8,6 +8,9 @@ use clap::{Args, ValueEnum};
 
 use super::Stop;
 use crate::diagnostic::Diagnostic;
+use crate::duration::Size;
+#[cfg(target_os = "linux")]
+use crate::exit_code;
 use crate::runner::{StackProgram, Via};
 use crate::scenario::Device;
 
@@ -55,16 +58,64 @@ pub(crate) struct OtherStack {
     pub(crate) stack_timeout: u64,
 }
 
+/// How much a compressed capture may hold.
+#[derive(Debug, Args)]
+pub(crate) struct Unpacked {
+    /// The most that a gzip or a pipe may hold: it is copied, to be read again [default: 512MiB].
+    #[arg(long, value_name = "SIZE")]
+    max_unpacked: Option<Size>,
+}
+
+impl Unpacked {
+    pub(crate) fn limit(&self) -> Option<u64> {
+        self.max_unpacked.map(Size::as_bytes)
+    }
+}
+
 /// The way in that the command line asks for; another stack is found and asked who it is.
 pub(crate) fn via(way: WayIn, other: &OtherStack) -> Result<Via, Stop> {
     let patience = Duration::from_secs(other.stack_timeout);
     match &other.stack {
         None => Ok(way.into()),
-        Some(spec) => StackProgram::find_patiently(spec, patience)
-            .map(|program| Via::Stack(Arc::new(program)))
-            .map_err(Stop::input),
+        Some(spec) => {
+            #[cfg(target_os = "linux")]
+            end_stacks_with_replay();
+            StackProgram::find_patiently(spec, patience)
+                .map(|program| Via::Stack(Arc::new(program)))
+                .map_err(Stop::input)
+        }
     }
 }
+
+/// Stacks are groups of their own, which a terminal does not interrupt: whoever ends replay ends them too.
+#[cfg(target_os = "linux")]
+fn end_stacks_with_replay() {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build();
+        // Without a runtime replay ends as any program does.
+        let Ok(runtime) = runtime else { return };
+        let code = runtime.block_on(async {
+            let mut interrupt = signal(SignalKind::interrupt()).ok()?;
+            let mut end = signal(SignalKind::terminate()).ok()?;
+            tokio::select! {
+                _ = interrupt.recv() => Some(exit_code::INTERRUPTED),
+                _ = end.recv() => Some(TERMINATED),
+            }
+        });
+        if let Some(code) = code {
+            crate::runner::end_all();
+            std::process::exit(code.into());
+        }
+    });
+}
+
+/// Ended by SIGTERM, by the shell's convention 128 + 15.
+#[cfg(target_os = "linux")]
+const TERMINATED: u8 = 143;
 
 /// Which settings the engine has for a capture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

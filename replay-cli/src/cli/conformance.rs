@@ -88,8 +88,8 @@ pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result
     let discovery = batch::select(&args.paths, "")?;
     let options = RunOptions {
         captures: args.captures.clone(),
-        trace: false,
         via: arguments::via(WayIn::Core, &args.other)?,
+        ..RunOptions::default()
     };
     let mut totals = Totals::default();
     let mut outcomes = Vec::new();

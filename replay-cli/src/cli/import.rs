@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
 
-use super::arguments::{Settings, parse_device};
+use super::arguments::{Settings, Unpacked, parse_device};
 use super::{Stop, diagnostic_of};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code;
@@ -35,6 +35,9 @@ pub(crate) struct ImportArgs {
     /// Engine settings that fit the capture, or the engine's defaults.
     #[arg(long, value_enum, default_value_t)]
     settings: Settings,
+
+    #[command(flatten)]
+    unpacked: Unpacked,
 }
 
 const EXAMPLES: &str = "\
@@ -55,6 +58,7 @@ pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
     let options = ImportOptions {
         device: args.device.clone(),
         default_settings: args.settings == Settings::Default,
+        max_unpacked: args.unpacked.limit(),
     };
     let reference = reference(&args.capture, args.output.as_deref());
     let (imported, conversations) =

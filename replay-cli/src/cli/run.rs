@@ -8,7 +8,7 @@ use clap::{ArgAction, Args};
 use serde_json::json;
 
 use super::Stop;
-use super::arguments::{self, Format, OtherStack, WayIn};
+use super::arguments::{self, Format, OtherStack, Unpacked, WayIn};
 use super::batch::{self, Progress};
 use crate::diagnostic::Diagnostic;
 use crate::draft::find::{self, Stray, Waiting};
@@ -43,6 +43,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     other: OtherStack,
+
+    #[command(flatten)]
+    unpacked: Unpacked,
 
     /// The form of the report.
     #[arg(long, value_enum, default_value_t)]
@@ -189,6 +192,7 @@ fn run_all(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Resu
         captures: args.captures.clone(),
         trace: args.verbose > 1,
         via: arguments::via(args.via, &args.other)?,
+        max_unpacked: args.unpacked.limit(),
     };
     let mut results = Results::default();
     let mut progress = Progress::of(found.len(), terminal.progress);

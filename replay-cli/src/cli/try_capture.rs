@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Stop;
-use super::arguments::{Format, Settings, WayIn, parse_device};
+use super::arguments::{Format, Settings, Unpacked, WayIn, parse_device};
 use crate::attempt::{TryOptions, try_capture};
 use crate::report::attempt;
 use crate::scenario::Device;
@@ -29,6 +29,9 @@ pub(crate) struct TryArgs {
     #[arg(long, value_enum, default_value_t)]
     via: WayIn,
 
+    #[command(flatten)]
+    unpacked: Unpacked,
+
     /// The form of the report.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -51,6 +54,7 @@ pub(crate) fn run(args: &TryArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
         default_settings: args.settings == Settings::Default,
         via: args.via.into(),
         hashes: args.format == Format::Json,
+        max_unpacked: args.unpacked.limit(),
     };
     let tried = try_capture(&args.capture, &options).map_err(Stop::input)?;
     let style = terminal.style;

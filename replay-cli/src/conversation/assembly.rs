@@ -7,8 +7,11 @@ use super::store::{BLANK, ByteReader, Span, Stream};
 /// A stream under construction. Offsets count from the first octet after the SYN.
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
-    /// Where its octets stand, in order, without overlaps; what is covered and in none of them stands as zeros.
+    /// Where its octets stand, in order, without overlaps; what is covered and in none of them, nor in `late`, stands as
+    /// zeros.
     pieces: Vec<Piece>,
+    /// Pieces that came after ones that stand behind them, by where they begin: as many as there are, none is moved.
+    late: BTreeMap<u64, Span>,
     /// Covered ranges, start to end, neither touching nor overlapping.
     covered: BTreeMap<u64, u64>,
     /// Covered ranges whose content is not known so far, start to end: they stand as zeros.
@@ -146,14 +149,20 @@ impl Assembly {
             .map(|(start, end)| end - start)
             .sum();
         let mut stream = Stream::default();
-        for piece in self
-            .pieces
-            .iter()
-            .take_while(|piece| piece.start < contiguous)
-        {
-            stream.push(BLANK, piece.start.saturating_sub(stream.len()));
-            stream.push(piece.span.place, u64::from(piece.span.len));
+        let mut add = |start: u64, span: Span| {
+            stream.push(BLANK, start.saturating_sub(stream.len()));
+            stream.push(span.place, u64::from(span.len));
+        };
+        let mut late = self.late.into_iter().peekable();
+        let pieces = self.pieces.iter();
+        for piece in pieces.take_while(|piece| piece.start < contiguous) {
+            while let Some((start, span)) = late.next_if(|(start, _)| *start < piece.start) {
+                add(start, span);
+            }
+            add(piece.start, piece.span);
         }
+        let rest = late.take_while(|(start, _)| *start < contiguous);
+        rest.for_each(|(start, span)| add(start, span));
         stream.push(BLANK, contiguous.saturating_sub(stream.len()));
         stream.shrink();
         (stream, behind)
@@ -190,13 +199,11 @@ impl Assembly {
         if span.len == 0 {
             return;
         }
-        let piece = Piece { start: from, span };
         // Most come in order.
         if self.pieces.last().is_none_or(|last| last.start < from) {
-            self.pieces.push(piece);
+            self.pieces.push(Piece { start: from, span });
         } else {
-            let place = self.pieces.partition_point(|piece| piece.start < from);
-            self.pieces.insert(place, piece);
+            self.late.insert(from, span);
         }
     }
 
@@ -252,7 +259,13 @@ impl Assembly {
         let mut known = vec![0; usize::try_from(to - from).unwrap_or(0)];
         let first = self.pieces.partition_point(|piece| piece.end() <= from);
         let pieces = self.pieces.get(first..).unwrap_or_default();
-        for piece in pieces.iter().take_while(|piece| piece.start < to) {
+        let pieces = pieces.iter().take_while(|piece| piece.start < to).copied();
+        let piece = |(start, span): (&u64, &Span)| Piece {
+            start: *start,
+            span: *span,
+        };
+        let late = self.late.range(..to).rev().map(piece);
+        for piece in pieces.chain(late.take_while(|piece| piece.end() > from)) {
             let begin = piece.start.max(from);
             let span = piece.span.behind(begin - piece.start).up_to(to - begin);
             let at = (begin - from) as usize;
@@ -312,6 +325,22 @@ mod tests {
         assert_eq!(segments.insert(0, 6, 6), Added::New);
         assert_eq!(segments.stream.conflicting, 2);
         assert_eq!(segments.finish(), (b"abcdef".to_vec(), 0));
+    }
+
+    #[test]
+    fn segments_in_reverse_order_make_one_stream_and_move_none_before_them() {
+        let text: Vec<u8> = (0..200).collect();
+        let mut segments = Segments::of(&text);
+        for nth in 0..100 {
+            segments.insert(2 * (99 - nth), 2, 2);
+        }
+        assert_eq!(segments.stream.pieces.len(), 1);
+        // Again, as the middle of the stream.
+        segments.next = 100;
+        assert_eq!(segments.insert(98, 2, 2), Added::Repeated);
+        assert_eq!(segments.stream.conflicting, 0);
+        let stream: Vec<u8> = text.chunks(2).rev().flatten().copied().collect();
+        assert_eq!(segments.finish(), (stream, 0));
     }
 
     #[test]

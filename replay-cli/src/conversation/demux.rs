@@ -1,6 +1,6 @@
 //! Packets to flows: by tuple, and for TCP by the SYN that begins each use of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
@@ -8,9 +8,9 @@ use super::fragments::Fragments;
 use super::raw::{Part, QuotedError, RawFlow, RawPacket};
 use super::recorded::{RawEvent, RawKind, Recording};
 use super::store::{ByteReader, CaptureBytes, Span};
-use super::{Conversation, Conversations, Pair, ReadOptions, Talk, tcp, udp};
+use super::{Conversation, Conversations, Pair, ReadOptions, Talk, links, tcp, udp};
 use crate::capture::{CaptureError, CapturedPacket, CustomBlock, Direction, Kept, Spool};
-use crate::hash::Quick;
+use crate::index::Index;
 use crate::packet::{Checksum, Flags, Packet, Transport};
 use crate::recording::{self, Event, EventKind};
 use crate::scenario::{FlowSpec, Protocol};
@@ -31,7 +31,7 @@ pub(crate) struct Demux {
     oversize: u64,
     flows: Vec<RawFlow>,
     /// The newest flow of a pair. Looked up with every packet, and never gone through.
-    current: HashMap<Pair, usize, Quick>,
+    current: Index,
     skipped: BTreeMap<String, u64>,
     packets_read: u64,
     first_ns: Option<i64>,
@@ -53,7 +53,7 @@ impl Demux {
             largest: 0,
             oversize: 0,
             flows: Vec::new(),
-            current: HashMap::default(),
+            current: Index::default(),
             skipped: BTreeMap::new(),
             packets_read: 0,
             first_ns: None,
@@ -62,6 +62,11 @@ impl Demux {
             recording: None,
             direction: None,
         }
+    }
+
+    /// How many flows there are so far.
+    pub(crate) fn flows(&self) -> usize {
+        self.flows.len()
     }
 
     pub(crate) fn packet(&mut self, captured: &CapturedPacket<'_>) {
@@ -167,7 +172,9 @@ impl Demux {
             return;
         };
         let pair = Pair::of(flow.protocol, flow.client, flow.server);
-        let known = self.current.get(&pair).copied();
+        let known = self
+            .current
+            .find(&pair, |index| pair_of(&self.flows, index));
         match known.and_then(|index| self.flows.get_mut(index)) {
             Some(known) => known.events.push(RawEvent {
                 after: known.packets.len(),
@@ -204,7 +211,7 @@ impl Demux {
                         SocketAddr::new(quoted.source, from),
                         SocketAddr::new(quoted.destination, to),
                     );
-                    self.current.get(&pair).copied()
+                    self.newest(&pair)
                 });
                 match known.and_then(|flow| self.flows.get_mut(flow)) {
                     Some(flow) => {
@@ -246,13 +253,13 @@ impl Demux {
             Transport::Tcp(tcp) => self.tcp_flow(pair, source, destination, &tcp),
             Transport::Udp(udp) if udp.payload.len() < udp.payload_len => {
                 // What cannot be injected still says who opened the flow.
-                if !self.current.contains_key(&pair) {
+                if self.newest(&pair).is_none() {
                     self.open(pair, source, destination);
                 }
                 return self.skip_many("udp datagram cut by the snap length", many);
             }
-            _ => match self.current.get(&pair) {
-                Some(flow) => *flow,
+            _ => match self.newest(&pair) {
+                Some(flow) => flow,
                 None => self.open(pair, source, destination),
             },
         };
@@ -275,8 +282,15 @@ impl Demux {
             (client, server)
         };
         self.flows.push(RawFlow::new(pair.protocol, client, server));
-        self.current.insert(pair, index);
+        let flows = &self.flows;
+        self.current
+            .insert(&pair, index, |index| pair_of(flows, index));
         index
+    }
+
+    /// The newest flow of a pair.
+    fn newest(&self, pair: &Pair) -> Option<usize> {
+        self.current.find(pair, |index| pair_of(&self.flows, index))
     }
 
     /// The flow of a segment. Each SYN with an ISN of its own begins a new use of the tuple.
@@ -290,7 +304,7 @@ impl Demux {
         let syn = tcp.flags.contains(Flags::SYN);
         let ack = tcp.flags.contains(Flags::ACK);
         let rst = tcp.flags.contains(Flags::RST);
-        let known = self.current.get(&pair).copied();
+        let known = self.newest(&pair);
         if let Some(flow) = known.and_then(|index| self.flows.get_mut(index))
             && (syn && !ack && !rst)
             && flow.is_begun_by(source, tcp.sequence)
@@ -382,22 +396,18 @@ impl Demux {
             earliest_ns,
             latest_ns,
             recording,
+            current,
             ..
         } = self;
+        drop(current);
         let start_ns = first_ns.unwrap_or(0);
         let bytes = CaptureBytes::new(kept, rebuilt);
         let read = read_all(flows, &bytes, &options, start_ns, usable)?;
         let mut reader = ByteReader::new(&bytes);
-        let mut used: HashMap<(Protocol, SocketAddr, SocketAddr), u32, Quick> = HashMap::default();
         let mut flows: Vec<Conversation> = read
             .into_iter()
             .map(|(mut flow, was_dialed)| {
-                let FlowSpec {
-                    protocol,
-                    client,
-                    server,
-                    ..
-                } = flow.spec;
+                let client = flow.spec.client;
                 if recording.is_some() && flow.unreplayable.is_none() && !was_dialed {
                     flow.unreplayable = Some(
                         "no dial request of it is in the recording: refused, or begun before it"
@@ -412,20 +422,18 @@ impl Demux {
                         client.ip()
                     ));
                 }
-                if flow.unreplayable.is_none() {
-                    let count = used.entry((protocol, client, server)).or_default();
-                    *count += 1;
-                    flow.spec.occurrence = *count;
-                }
                 flow
             })
             .collect();
-        link_dns(&mut flows, &mut reader);
+        links::number(&mut flows);
+        links::to_dns(&mut flows, &mut reader);
         reader.finish()?;
-        let mut by_spec = HashMap::with_capacity_and_hasher(flows.len(), Quick::default());
+        let mut by_spec = Index::default();
         for (index, flow) in flows.iter().enumerate() {
             if flow.unreplayable.is_none() {
-                by_spec.entry(flow.spec).or_insert(index);
+                by_spec.insert(&flow.spec, index, |index| {
+                    flows.get(index).map(|flow| flow.spec)
+                });
             }
         }
         Ok(Conversations {
@@ -446,6 +454,11 @@ impl Demux {
             recording,
         })
     }
+}
+
+fn pair_of(flows: &[RawFlow], index: usize) -> Option<Pair> {
+    let flow = flows.get(index)?;
+    Some(Pair::of(flow.protocol, flow.client, flow.server))
 }
 
 /// Reads flows, on two threads if they are worth that; of each whether a flight recorder saw it dialed.
@@ -543,49 +556,5 @@ fn no_flow(source: IpAddr, destination: IpAddr) -> Option<&'static str> {
         Some("multicast or broadcast source")
     } else {
         None
-    }
-}
-
-/// Ties flows to the DNS answers that named their servers.
-fn link_dns(flows: &mut [Conversation], reader: &mut ByteReader<'_>) {
-    let mut answers: BTreeMap<IpAddr, Vec<(u64, usize, usize)>> = BTreeMap::new();
-    for (index, flow) in flows.iter().enumerate() {
-        let Talk::Udp(udp) = &flow.talk else { continue };
-        if flow.spec.server.port() != 53 || flow.unreplayable.is_some() {
-            continue;
-        }
-        for (nth, datagram) in udp.far.iter().enumerate() {
-            let bytes = udp.far_bytes.read(datagram.from, datagram.to, reader);
-            let Ok(message) = simple_dns::Packet::parse(bytes) else {
-                continue;
-            };
-            for answer in &message.answers {
-                let address = match &answer.rdata {
-                    simple_dns::rdata::RData::A(a) => IpAddr::V4(Ipv4Addr::from_bits(a.address)),
-                    simple_dns::rdata::RData::AAAA(a) => {
-                        IpAddr::V6(std::net::Ipv6Addr::from_bits(a.address))
-                    }
-                    _ => continue,
-                };
-                answers.entry(address).or_default().push((
-                    flow.start_us.saturating_add(datagram.at_us),
-                    index,
-                    nth,
-                ));
-            }
-        }
-    }
-    /// How long after an answer a connection still counts as its consequence, microseconds.
-    const WINDOW_US: u64 = 30_000_000;
-    for flow in flows {
-        let Some(known) = answers.get(&flow.spec.server.ip()) else {
-            continue;
-        };
-        let start = flow.start_us;
-        flow.after_dns = known
-            .iter()
-            .filter(|(at, _, _)| *at <= start && start - at <= WINDOW_US)
-            .max_by_key(|(at, _, _)| *at)
-            .map(|(_, index, nth)| (*index, *nth));
     }
 }

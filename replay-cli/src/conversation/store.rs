@@ -413,7 +413,7 @@ mod tests {
             *octet = (place % 251) as u8;
         }
         file.write_all(&bytes).unwrap();
-        let (_, kept) = CaptureReader::open_kept(file.path()).unwrap();
+        let (_, kept) = CaptureReader::open_kept(file.path(), 0).unwrap();
         (file, CaptureBytes::new(kept, Spool::default()))
     }
 

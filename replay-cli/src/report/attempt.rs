@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::table::{Align, Table};
+use super::table::{self, Align};
 use super::{counted, figures_line, json};
 use crate::attempt::{Attempt, DnsSeen, FlowAttempt, FlowVerdict, StreamSeen};
 use crate::exit_code;
@@ -152,7 +152,8 @@ pub fn human(
     style: Style,
 ) -> io::Result<()> {
     if !attempt.flows.is_empty() {
-        flow_table(attempt).print(out, style, look)?;
+        let rows = || attempt.flows.iter().map(row);
+        table::print(&COLUMNS, rows, out, style, look)?;
         writeln!(out)?;
     }
     let of_flows = attempt.flows.iter().flat_map(|flow| {
@@ -206,33 +207,31 @@ pub fn human(
     Ok(())
 }
 
-fn flow_table(attempt: &Attempt) -> Table<7> {
-    let mut table = Table::new([
-        ("VERDICT", Align::Left),
-        ("PROTO", Align::Left),
-        ("CLIENT > SERVER", Align::Left),
-        ("BYTES UP", Align::Right),
-        ("BYTES DOWN", Align::Right),
-        ("CLOSE", Align::Left),
-        ("REASON", Align::Left),
-    ]);
-    for flow in &attempt.flows {
-        let (word, reason) = verdict_words(&flow.verdict);
-        let close = match &flow.close {
-            Some((by, how)) => format!("{how} by {by}"),
-            None => "-".to_owned(),
-        };
-        table.row([
-            word.to_owned(),
-            flow.protocol.to_string(),
-            format!("{} > {}", flow.client, flow.server),
-            flow.upstream.bytes.to_string(),
-            flow.downstream.bytes.to_string(),
-            close,
-            reason.unwrap_or_default().to_owned(),
-        ]);
-    }
-    table
+const COLUMNS: [(&str, Align); 7] = [
+    ("VERDICT", Align::Left),
+    ("PROTO", Align::Left),
+    ("CLIENT > SERVER", Align::Left),
+    ("BYTES UP", Align::Right),
+    ("BYTES DOWN", Align::Right),
+    ("CLOSE", Align::Left),
+    ("REASON", Align::Left),
+];
+
+fn row(flow: &FlowAttempt) -> [String; 7] {
+    let (word, reason) = verdict_words(&flow.verdict);
+    let close = match &flow.close {
+        Some((by, how)) => format!("{how} by {by}"),
+        None => "-".to_owned(),
+    };
+    [
+        word.to_owned(),
+        flow.protocol.to_string(),
+        format!("{} > {}", flow.client, flow.server),
+        flow.upstream.bytes.to_string(),
+        flow.downstream.bytes.to_string(),
+        close,
+        reason.unwrap_or_default().to_owned(),
+    ]
 }
 
 fn look(word: &str) -> Option<Paint> {

@@ -45,48 +45,68 @@ impl<const N: usize> Table<N> {
         style: Style,
         look: impl Fn(&str) -> Option<Paint>,
     ) -> io::Result<()> {
-        let widths: [usize; N] = std::array::from_fn(|column| {
-            let cells = self.rows.iter().filter_map(|row| row.get(column));
-            let heading = self
-                .columns
-                .get(column)
-                .map_or(0, |(heading, _)| heading.len());
-            cells
-                .map(|cell| cell.chars().count())
-                .fold(heading, usize::max)
-        });
-        let heading = self.line(self.columns.map(|(heading, _)| heading), &widths);
-        writeln!(out, "{}", style.paint(Paint::Strong, heading.trim_end()))?;
-        for row in &self.rows {
-            let line = self.line(row.each_ref().map(String::as_str), &widths);
-            let line = printable(line.trim_end());
-            let first = row.first().map_or("", String::as_str);
-            match (look(first), line.strip_prefix(first)) {
-                (Some(paint), Some(rest)) => writeln!(out, "{}{rest}", style.paint(paint, first))?,
-                _ => writeln!(out, "{line}")?,
-            }
-        }
-        Ok(())
+        let rows = || {
+            self.rows
+                .iter()
+                .map(|row| row.each_ref().map(String::as_str))
+        };
+        print(&self.columns, rows, out, style, look)
     }
+}
 
-    fn line(&self, cells: [&str; N], widths: &[usize; N]) -> String {
-        let all: usize = widths.iter().map(|width| width + 2).sum();
-        let mut line = String::with_capacity(all);
-        for ((cell, (_, align)), width) in cells.iter().zip(&self.columns).zip(widths) {
-            let padding = width.saturating_sub(cell.chars().count());
-            let (before, after) = match align {
-                Align::Left => (0, padding),
-                Align::Right => (padding, 0),
-            };
-            if !line.is_empty() {
-                line.push_str("  ");
-            }
-            line.extend(std::iter::repeat_n(' ', before));
-            line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', after));
+/// Prints headings and rows, which are made twice instead of kept: there may be a million of them.
+///
+/// # Errors
+/// Writing failed.
+pub(super) fn print<const N: usize, T: AsRef<str>, I: Iterator<Item = [T; N]>>(
+    columns: &[(&'static str, Align); N],
+    rows: impl Fn() -> I,
+    out: &mut dyn Write,
+    style: Style,
+    look: impl Fn(&str) -> Option<Paint>,
+) -> io::Result<()> {
+    let mut widths = columns.map(|(heading, _)| heading.len());
+    for row in rows() {
+        for (width, cell) in widths.iter_mut().zip(&row) {
+            *width = cell.as_ref().chars().count().max(*width);
         }
-        line
     }
+    let heading = line(columns, columns.map(|(heading, _)| heading), &widths);
+    writeln!(out, "{}", style.paint(Paint::Strong, heading.trim_end()))?;
+    for row in rows() {
+        let cells: [&str; N] = row.each_ref().map(AsRef::as_ref);
+        let line = line(columns, cells, &widths);
+        let line = printable(line.trim_end());
+        let first = cells.first().copied().unwrap_or_default();
+        match (look(first), line.strip_prefix(first)) {
+            (Some(paint), Some(rest)) => writeln!(out, "{}{rest}", style.paint(paint, first))?,
+            _ => writeln!(out, "{line}")?,
+        }
+    }
+    Ok(())
+}
+
+fn line<const N: usize>(
+    columns: &[(&'static str, Align); N],
+    cells: [&str; N],
+    widths: &[usize; N],
+) -> String {
+    let all: usize = widths.iter().map(|width| width + 2).sum();
+    let mut line = String::with_capacity(all);
+    for ((cell, (_, align)), width) in cells.iter().zip(columns).zip(widths) {
+        let padding = width.saturating_sub(cell.chars().count());
+        let (before, after) = match align {
+            Align::Left => (0, padding),
+            Align::Right => (padding, 0),
+        };
+        if !line.is_empty() {
+            line.push_str("  ");
+        }
+        line.extend(std::iter::repeat_n(' ', before));
+        line.push_str(cell);
+        line.extend(std::iter::repeat_n(' ', after));
+    }
+    line
 }
 
 #[cfg(test)]

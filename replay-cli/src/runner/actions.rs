@@ -289,13 +289,13 @@ mod tests {
         }
     }
 
-    fn play(scenario: &Scenario, capture: &Conversations) -> RunOutput {
+    fn play(scenario: &Scenario, capture: &Conversations, way: Way<'_>) -> RunOutput {
         let keep = Keeping {
             frames: false,
             streams: Retention::All,
             against: None,
         };
-        play_capture(scenario, Path::new("."), capture, keep, Way::CORE).unwrap()
+        play_capture(scenario, Path::new("."), capture, keep, way).unwrap()
     }
 
     #[test]
@@ -309,8 +309,8 @@ mod tests {
             let (listed, capture) = import(&path, "listed", &options).unwrap();
             let (recorded, _) = for_attempt(&path, &options).unwrap();
             let (one, other) = (
-                play(&listed.scenario, &capture),
-                play(&recorded.scenario, &capture),
+                play(&listed.scenario, &capture, Way::CORE),
+                play(&recorded.scenario, &capture, Way::RECORDED),
             );
             let found = one.digest.difference(&other.digest);
             assert_eq!((found, one.figures), (None, other.figures), "{path:?}");

@@ -1,7 +1,6 @@
 //! The device of a capture: each flow's recorded segments go in when their time has come and their cause is there.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::rc::Rc;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use engine::{FlowKey, TimerName};
 
@@ -9,7 +8,7 @@ use super::inject::{self, Injection};
 use super::script::key_of;
 use super::world::{Next, World};
 use crate::conversation::{Conversation, Conversations, DeviceSegment, Talk};
-use crate::hash::Quick;
+use crate::index::Index;
 use crate::outcome::{Failure, FailureKind};
 use crate::packet::Flags;
 use crate::scenario::{Checksums, FlowSpec, Retransmissions, Timing};
@@ -22,6 +21,8 @@ pub(crate) struct Play {
     pub(crate) retransmissions: Retransmissions,
     /// Frames handed over at a time, at most.
     pub(crate) batch: usize,
+    /// Whether flows that have nothing more to say are ended once very many are open.
+    pub(crate) retires: bool,
 }
 
 /// The devices of all flows of a capture.
@@ -29,22 +30,26 @@ pub(crate) struct Device<'a> {
     capture: &'a Conversations,
     pub(crate) play: Play,
     pub(crate) flows: Vec<DeviceFlow>,
-    /// Conversations by tuple, in order.
-    by_key: HashMap<FlowKey, Vec<usize>, Quick>,
-    /// For each conversation those of its tuple, itself included, in order.
-    siblings: Vec<Rc<[usize]>>,
+    /// The last conversation of each tuple.
+    pub(super) last: Index,
+    /// For each conversation the one before it on its tuple, and the one after it; [`NONE`](super::siblings::NONE) for none.
+    pub(super) beside: Vec<[u32; 2]>,
+    /// Conversations that are through, and may be ended to make room.
+    pub(super) through: VecDeque<usize>,
     agenda: BTreeSet<(u64, usize)>,
-    waits_for: BTreeMap<usize, Vec<usize>>,
+    /// By the flow of a DNS answer: which of its datagrams a conversation waits for, the first one first.
+    waits_for: BTreeMap<usize, VecDeque<(usize, usize)>>,
     batch: Vec<Vec<u8>>,
     pub(crate) synthetic: u64,
     pub(crate) left_out: u64,
+    /// Flows that were ended to make room.
+    pub(crate) retired: u64,
     pub(crate) findings: Vec<Failure>,
 }
 
 /// One conversation on its way in.
 #[derive(Debug, Default)]
 pub(crate) struct DeviceFlow {
-    pub(crate) spec: Option<FlowSpec>,
     pub(crate) key: Option<FlowKey>,
     /// The next segment or datagram.
     pub(crate) head: usize,
@@ -93,13 +98,15 @@ impl<'a> Device<'a> {
             capture,
             play,
             flows: Vec::with_capacity(capture.flows.len()),
-            by_key: HashMap::default(),
-            siblings: vec![Rc::default(); capture.flows.len()],
+            last: Index::default(),
+            beside: vec![[super::siblings::NONE; 2]; capture.flows.len()],
+            through: VecDeque::new(),
             agenda: BTreeSet::new(),
             waits_for: BTreeMap::new(),
             batch: Vec::new(),
             synthetic: 0,
             left_out: 0,
+            retired: 0,
             findings: Vec::new(),
         };
         for (index, conversation) in capture.flows.iter().enumerate() {
@@ -111,24 +118,17 @@ impl<'a> Device<'a> {
                     server,
                     ..
                 } = conversation.spec;
-                flow.spec = Some(conversation.spec);
                 flow.key = key_of(protocol, client, server);
-                if let Some(key) = flow.key {
-                    device.by_key.entry(key).or_default().push(index);
-                }
-                if let Some((other, _)) = conversation.after_dns {
-                    device.waits_for.entry(other).or_default().push(index);
+                if let Some((other, nth)) = conversation.after_dns {
+                    let waiting = device.waits_for.entry(other).or_default();
+                    waiting.push_back((nth, index));
                 }
             }
             device.flows.push(flow);
+            device.place(index);
         }
-        for flows in device.by_key.values() {
-            let all: Rc<[usize]> = flows.as_slice().into();
-            for index in flows {
-                if let Some(place) = device.siblings.get_mut(*index) {
-                    *place = Rc::clone(&all);
-                }
-            }
+        for waiting in device.waits_for.values_mut() {
+            waiting.make_contiguous().sort_unstable();
         }
         device
     }
@@ -144,6 +144,9 @@ impl<'a> Device<'a> {
                 return;
             }
             self.look_at_touched(world);
+            if self.play.retires && super::retire::is_crowded(world) {
+                self.make_room(world);
+            }
             let mine = self.agenda.first().copied();
             let next = world.next();
             let soonest = [mine.map(|(at, _)| at), next.map(|next| next.at)]
@@ -191,18 +194,37 @@ impl<'a> Device<'a> {
             let Some(flow) = world.flows.get(touched) else {
                 continue;
             };
-            let siblings = flow.conversation.and_then(|index| self.siblings.get(index));
-            let flows = match siblings {
-                Some(siblings) => Rc::clone(siblings),
-                None => self.frames_of(&flow.key).into(),
+            // What happens to a flow lets itself go on, or the next one on its tuple.
+            let flows: Vec<usize> = match flow.conversation {
+                Some(index) => [Some(index), self.after(index)]
+                    .into_iter()
+                    .flatten()
+                    .collect(),
+                None => self.frames_of(&flow.key).collect(),
             };
-            for index in flows.iter().copied() {
+            for index in flows {
                 self.look(world, index);
-                for waiting in self.waits_for.get(&index).cloned().unwrap_or_default() {
-                    self.look(world, waiting);
-                }
+                self.look_at_waiting(world, index);
                 self.unstick_now(world, index);
             }
+        }
+    }
+
+    /// Looks at those that waited for DNS answers which have come since.
+    fn look_at_waiting(&mut self, world: &World<'_>, index: usize) {
+        if !self.waits_for.contains_key(&index) {
+            return;
+        }
+        let Some(state) = self.state(world, index) else {
+            return;
+        };
+        let (come, closed) = (state.down.datagrams, state.closed.is_some());
+        while let Some(waiting) = self.waits_for.get_mut(&index)
+            && let Some((nth, flow)) = waiting.front().copied()
+            && (closed || come > nth as u64)
+        {
+            waiting.pop_front();
+            self.look(world, flow);
         }
     }
 
@@ -289,12 +311,7 @@ impl<'a> Device<'a> {
     }
 
     fn may_begin(&self, world: &World<'_>, index: usize, conversation: &Conversation) -> bool {
-        let before = self
-            .siblings
-            .get(index)
-            .and_then(|flows| flows.iter().rev().find(|other| **other < index))
-            .copied();
-        if let Some(before) = before {
+        if let Some(before) = self.before(index) {
             let over = self
                 .state(world, before)
                 .is_some_and(|state| state.closed.is_some());
@@ -383,6 +400,9 @@ impl<'a> Device<'a> {
         }
         self.flush(world);
         for index in moved {
+            if self.play.retires && self.is_through(index) {
+                self.through.push_back(index);
+            }
             self.reopen_window(world, index, 1);
             self.look_at_successors(world, index);
         }
@@ -390,13 +410,8 @@ impl<'a> Device<'a> {
 
     /// Whoever waits for the tuple may begin once nothing of the conversation before is left, needed or not.
     fn look_at_successors(&mut self, world: &World<'_>, index: usize) {
-        let key = self.flows.get(index).and_then(|flow| flow.key);
-        if let Some(key) = key.filter(|_| self.is_through(index)) {
-            for later in self.frames_of(&key) {
-                if later > index {
-                    self.look(world, later);
-                }
-            }
+        if let Some(next) = self.after(index).filter(|_| self.is_through(index)) {
+            self.look(world, next);
         }
     }
 
@@ -488,9 +503,8 @@ impl<'a> Device<'a> {
             return;
         };
         let open = world
-            .by_key
-            .get(&key)
-            .and_then(|newest| world.flows.get(*newest))
+            .newest(&key)
+            .and_then(|newest| world.flows.get(newest))
             .filter(|flow| flow.closed.is_none());
         if let Some(reset) = open.and_then(inject::reset) {
             self.note_synthetic(index);
@@ -509,30 +523,19 @@ impl<'a> Device<'a> {
         self.capture.flows.get(index)
     }
 
-    pub(crate) fn frames_of(&self, key: &FlowKey) -> Vec<usize> {
-        self.by_key.get(key).cloned().unwrap_or_default()
-    }
-
     /// Before the engine retransmits to a device that has the bytes already, the device acknowledges.
     fn answer_before_retransmission(&mut self, world: &mut World<'_>, next: Next) -> bool {
         let Some((TimerName::Transmit | TimerName::RetransmissionLimit, Some(id))) = next.timer
         else {
             return false;
         };
-        let Some(key) = world
-            .by_id
-            .get(&id)
-            .and_then(|index| world.flows.get(*index))
-            .map(|flow| flow.key)
-        else {
+        let flow = world.by_id.get(&id);
+        let Some(flow) = flow.and_then(|index| world.flows.get(*index)) else {
             return false;
         };
-        let Some(index) = self
-            .frames_of(&key)
-            .into_iter()
-            .rev()
-            .find(|index| self.flows.get(*index).is_some_and(|flow| flow.dialed))
-        else {
+        let dialed = |index: &usize| self.flows.get(*index).is_some_and(|flow| flow.dialed);
+        let newest = || self.frames_of(&flow.key).find(dialed);
+        let Some(index) = flow.conversation.filter(dialed).or_else(newest) else {
             return false;
         };
         let before = world.now;

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use super::actions::Actions;
 use crate::conversation::{ByteReader, Conversations};
 use crate::diagnostic::Diagnostic;
-use crate::scenario::{Bytes, FlowSpec, Scenario, Step};
+use crate::scenario::{Bytes, FlowSpec, Pattern, Scenario, Step};
 
 /// Bytes to send or to wait for.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
     /// Held here.
     Owned(Arc<[u8]>),
+    /// Generated as they are wanted.
+    Pattern(Pattern),
     /// A range of the far side's stream in the capture.
     Far {
         /// Index of the conversation.
@@ -48,17 +50,19 @@ impl Content {
     pub(crate) fn len(&self) -> u64 {
         match self {
             Self::Owned(bytes) => bytes.len() as u64,
+            Self::Pattern(pattern) => pattern.bytes,
             Self::Far { from, to, .. } => to.saturating_sub(*from),
         }
     }
 
-    /// The octets from `at` on, at most `most` of them.
+    /// The bytes from `at` on, at most `most` of them; those that are generated stand in `made`.
     pub(crate) fn read<'r>(
         &'r self,
         at: u64,
         most: u64,
         capture: Option<&Conversations>,
         reader: Option<&'r mut ByteReader<'_>>,
+        made: &'r mut Made,
     ) -> &'r [u8] {
         let end = at.saturating_add(most).min(self.len());
         match self {
@@ -66,6 +70,7 @@ impl Content {
                 let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
                 bytes.get(place(at)..place(end)).unwrap_or_default()
             }
+            Self::Pattern(pattern) => made.read(*pattern, at, end),
             Self::Far { flow, from, .. } => {
                 let flow = capture.and_then(|capture| capture.flows.get(*flow));
                 match (flow, reader) {
@@ -76,6 +81,34 @@ impl Content {
                 }
             }
         }
+    }
+}
+
+/// The part of a pattern that was made last: a sender that is given room by and by asks for nearly the same bytes again.
+#[derive(Debug, Default)]
+pub(crate) struct Made {
+    pattern: Option<Pattern>,
+    from: u64,
+    bytes: Vec<u8>,
+}
+
+impl Made {
+    /// The bytes of a pattern from one place to another. As many again are made ahead of them.
+    fn read(&mut self, pattern: Pattern, at: u64, end: u64) -> &[u8] {
+        let held = |made: &Self| {
+            let from = usize::try_from(at.checked_sub(made.from)?).ok()?;
+            let to = from.checked_add(usize::try_from(end.saturating_sub(at)).ok()?)?;
+            (made.pattern == Some(pattern) && to <= made.bytes.len()).then_some(from..to)
+        };
+        if held(self).is_none() {
+            let length = end.saturating_sub(at).saturating_mul(2);
+            let length = length.min(pattern.bytes.saturating_sub(at));
+            (self.pattern, self.from) = (Some(pattern), at);
+            self.bytes.resize(usize::try_from(length).unwrap_or(0), 0);
+            pattern.fill(at, &mut self.bytes);
+        }
+        let range = held(self).unwrap_or_default();
+        self.bytes.get(range).unwrap_or_default()
     }
 }
 
@@ -181,7 +214,7 @@ fn content(
                     "a step sends at most {MAX_PATTERN} bytes; split it"
                 )));
             }
-            Ok(Content::Owned(pattern.iter().collect::<Vec<u8>>().into()))
+            Ok(Content::Pattern(*pattern))
         }
         Bytes::File(name) => {
             let path = folder.join(name);
@@ -226,5 +259,5 @@ fn content(
     }
 }
 
-/// Octets of one generated step: what a test can want, and memory can hold.
+/// Bytes of one generated step: what a test can want.
 const MAX_PATTERN: u64 = 1 << 30;

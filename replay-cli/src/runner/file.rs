@@ -1,12 +1,10 @@
 //! One scenario file from disk to outcome.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use engine::FlowKey;
 use stack_protocol::Time;
 
-use super::lines::{self, Timeline};
+use super::lines::{self, Isns, Timeline};
 use super::share::Share;
 use super::tape::Retention;
 use super::{
@@ -18,7 +16,6 @@ use crate::conversation::{Conversation, Conversations, ReadOptions};
 use crate::diagnostic::Diagnostic;
 use crate::notation::{Action, Line};
 use crate::outcome::{Failure, FailureKind, Figures, ScenarioOutcome, Verdict};
-use crate::packet::Seq;
 use crate::scenario::load::{self, LoadedScenario};
 use crate::scenario::{Checksums, FlowSpec, Protocol, Scenario, discover};
 use crate::threads::SIDE_BY_SIDE;
@@ -44,6 +41,7 @@ fn run_way(path: &Path, options: &RunOptions, mutation: Option<&Mutation>) -> Ve
         mutation,
         keep_frames: false,
         share: Share::All,
+        recorded: false,
     };
     if path.extension().is_some_and(|extension| extension == "pkt") {
         return vec![super::packetdrill::run_script(path, way)];
@@ -126,7 +124,7 @@ pub(super) fn prepare(
             None
         }
         Ok(None) => None,
-        Ok(Some(path)) => match Conversations::read(&path, &read_options(scenario)) {
+        Ok(Some(path)) => match Conversations::read(&path, &read_options(scenario, options)) {
             Err(problem) => {
                 problems.push(problem.into());
                 None
@@ -210,7 +208,7 @@ fn parse(loaded: &LoadedScenario, pointer: &str, text: &str) -> Result<Line, Dia
 }
 
 /// How a capture is to be read so that its silences fit the engine's idle limits.
-fn read_options(scenario: &Scenario) -> ReadOptions {
+fn read_options(scenario: &Scenario, options: &RunOptions) -> ReadOptions {
     let config = config(&scenario.engine);
     let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).ok();
     ReadOptions {
@@ -219,6 +217,7 @@ fn read_options(scenario: &Scenario) -> ReadOptions {
         udp_idle_us: micros(config.udp_idle),
         dns_idle_us: micros(config.dns_idle),
         checksums: scenario.input.checksums == Some(Checksums::Keep),
+        max_unpacked: options.max_unpacked,
     }
 }
 
@@ -229,7 +228,7 @@ fn run_one(
     suffix: String,
     way: Way<'_>,
 ) -> ScenarioOutcome {
-    let isns = lines::isns(scenario, &prepared.lines);
+    let isns = Isns::new(scenario, &prepared.lines);
     let mut outcome = ScenarioOutcome {
         name: format!("{}{suffix}", loaded.name),
         path: loaded.path.clone(),
@@ -374,7 +373,7 @@ pub(super) fn play(
     loaded: &LoadedScenario,
     scenario: &Scenario,
     prepared: &Prepared,
-    isns: &BTreeMap<FlowKey, Seq>,
+    isns: &Isns,
     way: Way<'_>,
     streams: Retention,
 ) -> Result<RunOutput, Diagnostic> {
@@ -417,11 +416,9 @@ pub(super) fn play(
         lines: &prepared.lines,
         batch,
         isns,
+        until: scenario.input.until.map(|until| until.as_micros()),
     };
-    let findings = timeline.play(
-        &mut world,
-        scenario.input.until.map(|until| until.as_micros()),
-    );
+    let findings = timeline.play(&mut world);
     let mut output = finish(world);
     output.line_checks = findings.checks;
     output.untimed_lines = findings.untimed;

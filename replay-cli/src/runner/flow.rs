@@ -18,6 +18,8 @@ pub(crate) struct FlowState {
     pub(crate) key: FlowKey,
     /// The number of this dial request on its tuple, from 1.
     pub(crate) occurrence: u32,
+    /// Dial requests on its tuple so far.
+    pub(crate) dials: u32,
     pub(crate) dialed_at: u64,
     /// Whether the engine accepted it by itself, as it does an intercepted connection: nothing was dialed.
     pub(crate) undialed: bool,
@@ -26,6 +28,8 @@ pub(crate) struct FlowState {
     pub(crate) connected: bool,
     pub(crate) answered: bool,
     pub(crate) closed: Option<(u64, Close)>,
+    /// It had nothing more to say and was ended to make room: how is not the capture's doing.
+    pub(crate) retired: bool,
     /// The conversation of the capture that it replays.
     pub(crate) conversation: Option<usize>,
     /// What the dialer was given.
@@ -43,6 +47,29 @@ pub(crate) struct FlowState {
     pub(crate) half_closed_by_device: Option<u64>,
     pub(crate) half_closed_by_remote: Option<u64>,
     pub(crate) script: Script,
+}
+
+/// What a verdict needs of a flow that replayed a conversation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dialed {
+    pub(crate) conversation: usize,
+    /// Datagrams that the dialer got, and the device.
+    pub(crate) up: u64,
+    pub(crate) down: u64,
+    /// How it ended, if not to make room.
+    pub(crate) close: Option<Close>,
+}
+
+impl Dialed {
+    pub(crate) fn of(flow: &FlowState) -> Option<Self> {
+        let closed = flow.closed.filter(|_| !flow.retired);
+        Some(Self {
+            conversation: flow.conversation?,
+            up: flow.upstream_datagrams,
+            down: flow.down.datagrams,
+            close: closed.map(|(_, close)| close),
+        })
+    }
 }
 
 /// Where a flow's script stands.
@@ -76,12 +103,14 @@ impl FlowState {
             id,
             key,
             occurrence,
+            dials: 0,
             dialed_at: now,
             undialed: false,
             name: None,
             connected: false,
             answered: false,
             closed: None,
+            retired: false,
             conversation: None,
             upstream: Tape::default(),
             upstream_datagrams: 0,

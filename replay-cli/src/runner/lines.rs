@@ -10,7 +10,7 @@ use super::world::{World, seconds};
 use crate::notation::{Action, Body, Direction, Ends, Line, Num, Segment, Value, wrap};
 use crate::outcome::{Failure, FailureKind};
 use crate::packet::{self, Flags, Seq};
-use crate::scenario::{Protocol, Scenario};
+use crate::scenario::{FlowSpec, Protocol, Scenario};
 
 /// How long another stack may keep an acknowledgement, microseconds (RFC 9293 section 3.8.6.3).
 const ACK_DELAY_US: u64 = 500_000;
@@ -24,7 +24,9 @@ pub(crate) struct Timeline<'a> {
     pub(crate) scenario: &'a Scenario,
     pub(crate) lines: &'a [(String, Line)],
     pub(crate) batch: usize,
-    pub(crate) isns: &'a BTreeMap<FlowKey, Seq>,
+    pub(crate) isns: &'a Isns,
+    /// When the run is over, whatever is waited for then.
+    pub(crate) until: Option<u64>,
 }
 
 /// What a run of a timeline found, each with the pointer of its line.
@@ -37,34 +39,48 @@ pub(crate) struct Findings {
     pub(crate) matcher: Matcher,
 }
 
-/// The device's ISN of every tuple that lines may use: any number does, as long as it is always the same, unless a SYN
-/// says which. The device of a capture has numbers of its own.
-pub(crate) fn isns(scenario: &Scenario, lines: &[(String, Line)]) -> BTreeMap<FlowKey, Seq> {
-    let mut isns = BTreeMap::new();
-    if scenario.input.capture.is_some() {
-        return isns;
-    }
-    for (index, (_, spec)) in scenario.flows.iter().enumerate() {
-        if let Some(key) = key_of(spec.protocol, spec.client, spec.server) {
-            let index = u32::try_from(index).unwrap_or(u32::MAX);
-            let isn = Seq(0x1000_0000_u32.wrapping_add(index.wrapping_mul(0x0100_0001)));
-            isns.entry(key).or_insert(isn);
+/// The device's initial sequence number of every flow that lines may use.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Isns {
+    /// What SYNs say, by tuple and the number of the connection on it.
+    written: BTreeMap<(FlowKey, u32), Seq>,
+    /// For tuples of which no SYN says any: any number does, as long as it is always the same.
+    chosen: BTreeMap<FlowKey, Seq>,
+}
+
+impl Isns {
+    /// The numbers for a scenario with these lines. The device of a capture has numbers of its own.
+    pub(crate) fn new(scenario: &Scenario, lines: &[(String, Line)]) -> Self {
+        let mut isns = Self::default();
+        if scenario.input.capture.is_some() {
+            return isns;
         }
-    }
-    for segment in lines.iter().filter_map(|(_, line)| match &line.action {
-        Action::Inject(segment) => Some(segment),
-        _ => None,
-    }) {
-        let written = scenario
-            .flow(&segment.flow)
-            .and_then(|spec| key_of(spec.protocol, spec.client, spec.server));
-        if let Some(key) = written
-            && let Some(isn) = initial_number(segment)
-        {
-            isns.insert(key, isn);
+        for (index, (_, spec)) in scenario.flows.iter().enumerate() {
+            if let Some(key) = key_of(spec.protocol, spec.client, spec.server) {
+                let index = u32::try_from(index).unwrap_or(u32::MAX);
+                let isn = Seq(0x1000_0000_u32.wrapping_add(index.wrapping_mul(0x0100_0001)));
+                isns.chosen.entry(key).or_insert(isn);
+            }
         }
+        for (_, line) in lines {
+            if let Action::Inject(segment) = &line.action
+                && let Some(spec) = scenario.flow(&segment.flow)
+                && let Some(key) = key_of(spec.protocol, spec.client, spec.server)
+                && let Some(isn) = initial_number(segment)
+            {
+                isns.written.insert((key, spec.occurrence), isn);
+            }
+        }
+        isns
     }
-    isns
+
+    /// The number of a flow: what its own SYN says, else what that of an earlier connection on the tuple does.
+    pub(crate) fn of(&self, spec: &FlowSpec) -> Option<Seq> {
+        let key = key_of(spec.protocol, spec.client, spec.server)?;
+        let mut earlier = self.written.range((key, 0)..=(key, spec.occurrence));
+        let written = earlier.next_back().map(|(_, isn)| *isn);
+        written.or_else(|| self.chosen.get(&key).copied())
+    }
 }
 
 /// The number that a SYN is given as it is on the wire.
@@ -87,7 +103,7 @@ fn initial_number(segment: &Segment) -> Option<Seq> {
 
 impl Timeline<'_> {
     /// Plays the lines, then lets the run come to its end.
-    pub(crate) fn play(&self, world: &mut World<'_>, until: Option<u64>) -> Findings {
+    pub(crate) fn play(&self, world: &mut World<'_>) -> Findings {
         let traits = world.engine.traits();
         let slack = traits.tolerance;
         let mut findings = Findings::default();
@@ -211,7 +227,7 @@ impl Timeline<'_> {
                 }
             }
         }
-        finish(world, until);
+        finish(world, self.until);
         for (name, index) in findings.matcher.leftovers(self.view(world)) {
             let at = world.emitted.get(index).map(|emitted| emitted.at);
             let mut extra = failure_at(
@@ -246,8 +262,11 @@ impl Timeline<'_> {
         line: &Line,
         findings: &mut Findings,
     ) -> Option<u64> {
+        let mut looked_at = 0;
+        let last = to.min(self.until.unwrap_or(u64::MAX).max(world.now));
         loop {
-            match findings.matcher.find(self.view(world), segment) {
+            let view = self.view(world);
+            match findings.matcher.find(view, segment, &mut looked_at) {
                 Found::Match(index) => {
                     let at = world
                         .emitted
@@ -284,10 +303,12 @@ impl Timeline<'_> {
             let next = world.next();
             let idle = !world.has_tasks()
                 && next.is_none_or(|next| next.timer.is_some_and(|(timer, _)| timer.is_idle()));
-            let Some(next) = next.filter(|next| next.at <= to && !(idle && to == u64::MAX)) else {
+            let Some(next) = next.filter(|next| next.at <= last && !(idle && to == u64::MAX))
+            else {
                 break;
             };
             world.run(next);
+            world.livelock |= world.steps > world.step_limit;
             if world.livelock {
                 break;
             }

@@ -6,6 +6,8 @@ pub(crate) struct Marked {
     words: Vec<u64>,
     /// Which words have a bit.
     summary: Vec<u64>,
+    /// No word of the summary before this one has a bit.
+    from: usize,
 }
 
 const BITS: usize = 64;
@@ -23,16 +25,17 @@ impl Marked {
         }
         if let Some(bits) = self.summary.get_mut(word / BITS) {
             *bits |= 1 << (word % BITS);
+            self.from = self.from.min(word / BITS);
         }
     }
 
     /// Takes the lowest index.
     pub(crate) fn pop_first(&mut self) -> Option<usize> {
-        let (place, bits) = self
-            .summary
-            .iter_mut()
-            .enumerate()
-            .find(|(_, bits)| **bits != 0)?;
+        while self.summary.get(self.from).is_some_and(|bits| *bits == 0) {
+            self.from += 1;
+        }
+        let place = self.from;
+        let bits = self.summary.get_mut(place)?;
         let word = place * BITS + bits.trailing_zeros() as usize;
         let marks = self.words.get_mut(word)?;
         let index = word * BITS + marks.trailing_zeros() as usize;
@@ -45,7 +48,8 @@ impl Marked {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.summary.iter().all(|bits| *bits == 0)
+        let rest = self.summary.get(self.from..).unwrap_or_default();
+        rest.iter().all(|bits| *bits == 0)
     }
 }
 

@@ -3,15 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use engine::FlowKey;
-
 use super::flow::FlowState;
+use super::lines::Isns;
 use super::script::{flow_spec, key_of};
 use super::world::{Emitted, flow_key, seconds};
 use crate::notation::{
     Bindings, Body, Difference, Direction, Numbering, Segment, TimeSpec, print_packet,
 };
-use crate::packet::{Flags, Packet, Seq, TCP, Transport, UDP};
+use crate::packet::{Flags, Packet, TCP, Transport, UDP};
 use crate::scenario::{FlowSpec, Protocol, Scenario};
 
 /// What the runner knows when lines are compared.
@@ -20,8 +19,7 @@ pub(crate) struct View<'a> {
     pub(crate) scenario: &'a Scenario,
     pub(crate) flows: &'a [FlowState],
     pub(crate) emitted: &'a [Emitted],
-    /// The device's ISN of each tuple that lines use.
-    pub(crate) isns: &'a BTreeMap<FlowKey, Seq>,
+    pub(crate) isns: &'a Isns,
 }
 
 /// The state of a list of expected lines.
@@ -48,14 +46,19 @@ pub(crate) enum Found {
 }
 
 impl Matcher {
-    /// Looks for the frame that `segment` expects next on its flow.
-    pub(crate) fn find(&mut self, view: View<'_>, segment: &Segment) -> Found {
+    /// Looks for the frame that `segment` expects next on its flow. `from` is how many frames were looked at for it in
+    /// vain, 0 at first: a line that waits looks at each frame once, however long it waits.
+    pub(crate) fn find(&mut self, view: View<'_>, segment: &Segment, from: &mut usize) -> Found {
         let Some(spec) = view.spec(&segment.flow) else {
             return self.find_any(view, segment);
         };
         let wanted_ack = is_pure_ack(segment);
         let cursor = self.cursors.entry(segment.flow.clone()).or_default();
         let mut at = *cursor;
+        // Which flow a frame of another stack is of may only be known by a later dial.
+        if !self.pushes_free {
+            at = at.max(*from);
+        }
         while let Some(emitted) = view.emitted.get(at) {
             let Ok(packet) = Packet::whole(&emitted.bytes) else {
                 at += 1;
@@ -92,6 +95,7 @@ impl Matcher {
             }
             return Found::Other(at, differences);
         }
+        *from = at;
         Found::Nothing
     }
 
@@ -200,9 +204,8 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn numbering(&self, spec: &FlowSpec) -> Numbering {
-        let key = key_of(spec.protocol, spec.client, spec.server);
         let down = self.state(spec).map(|flow| &flow.down);
-        let written = key.and_then(|key| self.isns.get(&key).copied());
+        let written = self.isns.of(spec);
         Numbering {
             device_isn: written.or_else(|| down.and_then(|down| down.device_isn)),
             engine_isn: down.and_then(|down| down.engine_isn),

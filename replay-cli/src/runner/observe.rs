@@ -46,6 +46,16 @@ impl Seen {
         }
     }
 
+    /// The octets that it holds.
+    pub(crate) fn octets(&self) -> usize {
+        match self {
+            Self::Frame(octets) | Self::Data(_, octets) | Self::Datagram(_, _, octets) => {
+                octets.len()
+            }
+            _ => 0,
+        }
+    }
+
     /// Keeps an output, its octets where `spare` has a place for them.
     pub(crate) fn keep(output: Output<'_>, to: &mut Vec<Self>, spare: &mut Vec<Vec<u8>>) {
         let mut copy = |octets: &[u8]| {
@@ -198,23 +208,28 @@ impl World<'_> {
             return self.dialed_late(index, id, name);
         }
         let index = self.flows.len();
-        let count = self.dial_counts.entry(key).or_default();
-        *count += 1;
-        let count = *count;
+        let count = self.dials(&key) + 1;
         let mut flow = FlowState::new(id, key, count, self.now);
+        flow.dials = count;
         flow.name = name;
         self.know_device(&mut flow);
-        let (script, delay) = self.rules.choose(&key, count);
+        let (script, delay) = self.rules.choose(&key, count, self.capture);
         flow.follow(script, self.retention);
         replays(self.capture, &mut self.by_conversation, &mut flow, index);
         flow.down.tells = self.is_heard(&flow);
         self.flows.push(flow);
         self.by_id.insert(id, index);
-        self.by_key.insert(key, index);
+        self.is_newest(index);
         self.touched.insert(index);
         if let Some(delay) = delay {
             self.schedule(self.now + delay, Task::Dial(index));
         }
+    }
+
+    /// How often a tuple was dialed.
+    fn dials(&self, key: &FlowKey) -> u32 {
+        let newest = self.newest(key).and_then(|index| self.flows.get(index));
+        newest.map_or(0, |flow| flow.dials)
     }
 
     /// Whether what the device gets of a flow is held against the capture.
@@ -225,7 +240,7 @@ impl World<'_> {
 
     /// The flow of a connection that another stack has accepted already, and only now asks the dial for.
     fn accepted_before(&self, key: FlowKey) -> Option<usize> {
-        let index = self.by_key.get(&key).copied()?;
+        let index = self.newest(&key)?;
         let flow = self.flows.get(index)?;
         (flow.undialed && self.engine.traits().foreign).then_some(index)
     }
@@ -234,12 +249,11 @@ impl World<'_> {
         let Some(flow) = self.flows.get_mut(index) else {
             return;
         };
-        let count = self.dial_counts.entry(flow.key).or_default();
-        *count += 1;
-        let (script, delay) = self.rules.choose(&flow.key, *count);
+        flow.dials += 1;
+        let (script, delay) = self.rules.choose(&flow.key, flow.dials, self.capture);
         self.rules.move_newest(index);
         (flow.id, flow.name, flow.undialed) = (id, name, false);
-        (flow.occurrence, flow.dialed_at) = (*count, self.now);
+        (flow.occurrence, flow.dialed_at) = (flow.dials, self.now);
         flow.follow(script, self.retention);
         replays(self.capture, &mut self.by_conversation, flow, index);
         flow.down.tells = !self.heard.is_empty()
@@ -258,19 +272,20 @@ impl World<'_> {
         let index = self.flows.len();
         let mut flow = FlowState::new(FlowId::from_bits(u64::MAX), key, 1, self.now);
         flow.undialed = true;
+        flow.dials = self.dials(&key);
         replays(self.capture, &mut self.by_conversation, &mut flow, index);
         self.know_device(&mut flow);
         self.flows.push(flow);
         self.rules.pass_over();
-        self.by_key.insert(key, index);
+        self.is_newest(index);
         index
     }
 
     /// What the SYN said of the device.
-    fn know_device(&self, flow: &mut FlowState) {
-        if let Some((isn, shift)) = self.syns.get(&flow.key) {
-            flow.down.device_isn = Some(*isn);
-            flow.down.device_shift = *shift;
+    fn know_device(&mut self, flow: &mut FlowState) {
+        if let Some((isn, shift)) = self.syns.remove(&flow.key) {
+            flow.down.device_isn = Some(isn);
+            flow.down.device_shift = shift;
             flow.down.device_edge = 1;
         }
     }
@@ -283,7 +298,7 @@ impl World<'_> {
             .as_ref()
             .ok()
             .and_then(|packet| flow_key(packet, false));
-        let mut index = key.and_then(|key| self.by_key.get(&key).copied());
+        let mut index = key.and_then(|key| self.newest(&key));
         if let (Ok(packet), Some(key), None) = (&packet, key, index)
             && let Transport::Tcp(tcp) = packet.transport
             && tcp.flags.contains(Flags::SYN)
@@ -364,7 +379,7 @@ impl World<'_> {
         if !packet.checksums().are_sound() {
             return;
         }
-        let index = flow_key(&packet, false).and_then(|key| self.by_key.get(&key).copied());
+        let index = flow_key(&packet, false).and_then(|key| self.newest(&key));
         self.reach(&packet, index);
     }
 

@@ -3,23 +3,21 @@
 //! As in packetdrill, every emitted segment is held against the script in order, pure acknowledgements too, and the run ends with the
 //! script's last event. The far side takes bytes only when the script reads, so that what it leaves unread closes the window.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::{By, FlowKey, How};
+use engine::{By, How};
 use serde_json::json;
 use stack_protocol::Time;
 
 use super::content::{Action as Step, Content};
-use super::lines::{self, Findings, Timeline, failure_at, run_until};
+use super::lines::{Findings, Isns, Timeline, failure_at, run_until};
 use super::world::World;
 use super::{RunOutput, Via, Way, finish, needs, versus, world};
 use crate::catalogue;
 use crate::diagnostic::{Diagnostic, Place, Position};
 use crate::notation::{Action, pattern_bytes};
 use crate::outcome::{Failure, FailureKind, Figures, ScenarioOutcome, Verdict};
-use crate::packet::Seq;
 use crate::packetdrill::{self, Call, Event, FLOW, Got, Script, What};
 use crate::scenario::{Scenario, discover};
 
@@ -63,7 +61,7 @@ pub(super) fn run_script(path: &Path, way: Way<'_>) -> ScenarioOutcome {
     outcome.covers = script.covers.iter().map(|(name, _)| name.clone()).collect();
     let play = |way: Way<'_>| -> Result<RunOutput, Diagnostic> {
         let scenario = scenario(&script)?;
-        let isns = lines::isns(&scenario, &[]);
+        let isns = Isns::new(&scenario, &[]);
         let mut world = world(&scenario, Path::new("."), None, way)
             .map_err(|(_, problem)| problem.in_file(path))?;
         world.keep_frames = true;
@@ -161,7 +159,7 @@ fn scenario(script: &Script) -> Result<Scenario, Diagnostic> {
 fn play(
     script: &Script,
     scenario: &Scenario,
-    isns: &BTreeMap<FlowKey, Seq>,
+    isns: &Isns,
     mut world: World<'_>,
     path: &Path,
 ) -> RunOutput {
@@ -170,6 +168,7 @@ fn play(
         lines: &[],
         batch: 1,
         isns,
+        until: None,
     };
     let mut player = Player {
         timeline,

@@ -21,6 +21,8 @@ pub(crate) struct Rules {
     /// Rules that name their flow, which imported ones do: found at once.
     by_flow: HashMap<FlowSpec, usize, Quick>,
     otherwise: Option<DialResult>,
+    /// Whether what the capture says of each flow stands in place of rules.
+    recorded: bool,
     /// The result each dial got, by the index of its flow.
     results: Vec<Option<DialResult>>,
 }
@@ -98,13 +100,41 @@ impl Rules {
             rules,
             by_flow,
             otherwise: engine_result(scenario.dialer.otherwise()),
+            recorded: false,
             results: Vec::new(),
         })
     }
 
+    /// The dialer of a capture that is replayed as it stands: no rule is made for each flow.
+    pub(crate) fn recorded(scenario: &Scenario) -> Self {
+        Self {
+            otherwise: engine_result(scenario.dialer.otherwise()),
+            recorded: true,
+            ..Self::default()
+        }
+    }
+
     /// The script of a new dial, and how long its answer takes; no delay means that it never comes.
-    pub(crate) fn choose(&mut self, key: &FlowKey, occurrence: u32) -> (Actions, Option<u64>) {
+    pub(crate) fn choose(
+        &mut self,
+        key: &FlowKey,
+        occurrence: u32,
+        capture: Option<&Conversations>,
+    ) -> (Actions, Option<u64>) {
         let spec = flow_spec(key, occurrence);
+        if let Some(capture) = capture.filter(|_| self.recorded)
+            && let Some(index) = capture.find(&spec)
+            && let Some(flow) = capture.flows.get(index)
+        {
+            let (result, delay) = flow.dial();
+            let actions = match result {
+                scenario::DialResult::Connected => Actions::recorded(index),
+                _ => Actions::default(),
+            };
+            let result = engine_result(result);
+            self.results.push(result);
+            return (actions, result.map(|_| delay));
+        }
         let direct = self.by_flow.get(&spec).copied();
         let chosen = direct.or_else(|| {
             // Rules before the first without a flow are all in the index: none of them matched.
@@ -202,6 +232,9 @@ fn engine_result(result: scenario::DialResult) -> Option<DialResult> {
 /// Octets that a dialer gives at a time, at most.
 const AT_ONCE: u64 = 1 << 20;
 
+/// More octets than any datagram holds: of a longer one so much is looked at, and refused.
+const DATAGRAM_MAX: u64 = 1 << 16;
+
 /// What carrying out one action came to.
 enum Step {
     /// On to the next.
@@ -271,9 +304,13 @@ impl World<'_> {
             }
             Action::ReadUntil(content) => {
                 let reader = self.reader.get_mut().as_mut();
-                let wanted = content.read(0, u64::MAX, self.capture, reader);
                 let from = if udp { 0 } else { flow.script.read };
                 let unread = flow.upstream.get(from, u64::MAX);
+                if content.len() > unread.len() as u64 {
+                    return if closed { Step::Over } else { Step::Wait };
+                }
+                let made = &mut self.made;
+                let wanted = content.read(0, u64::MAX, self.capture, reader, made);
                 let found = unread
                     .windows(wanted.len().max(1))
                     .position(|window| window == wanted);
@@ -317,7 +354,8 @@ impl World<'_> {
                     _ => return Step::Done,
                 };
                 let reader = self.reader.get_mut().as_mut();
-                let payload = content.read(0, u64::MAX, self.capture, reader);
+                let made = &mut self.made;
+                let payload = content.read(0, DATAGRAM_MAX, self.capture, reader, made);
                 let taken = match from {
                     Some(from) => self.engine.remote_datagram_from(now, id, from, payload),
                     None => self.engine.remote_datagram(now, id, payload),
@@ -336,7 +374,8 @@ impl World<'_> {
                 let at = flow.script.progress;
                 let wanted = (content.len() - at.min(content.len())).min(AT_ONCE);
                 let reader = self.reader.get_mut().as_mut();
-                let rest = content.read(at, wanted, self.capture, reader);
+                let made = &mut self.made;
+                let rest = content.read(at, wanted, self.capture, reader, made);
                 if (rest.len() as u64) < wanted {
                     // The capture cannot be read any more: the run ends with that.
                     return Step::Over;
@@ -347,6 +386,9 @@ impl World<'_> {
                         match content {
                             Content::Owned(_) => {
                                 flow.sent.push(rest.get(..taken).unwrap_or(&[]));
+                            }
+                            Content::Pattern(pattern) => {
+                                flow.sent.push_pattern(*pattern, at, taken as u64);
                             }
                             Content::Far {
                                 flow: far, from, ..

@@ -105,7 +105,10 @@ mod tests {
                 streams: Retention::Count,
                 against: (share != Share::None).then_some(false),
             };
-            let way = Way { share, ..Way::CORE };
+            let way = Way {
+                share,
+                ..Way::RECORDED
+            };
             let mut output = play_capture(&scenario, Path::new("."), &capture, keep, way)?;
             change(share, &mut output);
             Ok(output)

@@ -23,9 +23,12 @@ mod driver;
 mod external;
 #[expect(unsafe_code, reason = "the C ABI is called as C calls it")]
 mod ffi;
+mod group;
 mod program;
 mod served;
 
+#[cfg(target_os = "linux")]
+pub(crate) use group::end_all;
 pub use program::StackProgram;
 pub use served::serve_engine;
 

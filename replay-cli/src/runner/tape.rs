@@ -5,6 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::digest::hex;
 use crate::conversation::{ByteReader, Conversations, Stream};
+use crate::scenario::Pattern;
 
 /// How much of a stream is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -168,11 +169,35 @@ struct Piece {
 #[derive(Clone, Debug)]
 enum Source {
     Own(Vec<u8>),
+    /// Of a pattern, from a byte on.
+    Pattern {
+        pattern: Pattern,
+        from: u64,
+    },
     /// Of the far side's stream of a conversation, from an octet on.
     Far {
         flow: usize,
         from: u64,
     },
+}
+
+impl Source {
+    /// Whether `other` is what stands so many octets into this one.
+    fn is_at(&self, distance: u64, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Pattern { pattern, from },
+                Self::Pattern {
+                    pattern: p,
+                    from: f,
+                },
+            ) => pattern == p && from + distance == *f,
+            (Self::Far { flow, from }, Self::Far { flow: l, from: f }) => {
+                flow == l && from + distance == *f
+            }
+            _ => false,
+        }
+    }
 }
 
 impl Sent {
@@ -201,27 +226,24 @@ impl Sent {
         });
     }
 
+    /// Octets of a pattern.
+    pub(crate) fn push_pattern(&mut self, pattern: Pattern, from: u64, len: u64) {
+        self.extend(Source::Pattern { pattern, from }, len);
+    }
+
     /// Octets of the far side's stream in the capture.
     pub(crate) fn push_far(&mut self, flow: usize, from: u64, len: u64) {
+        self.extend(Source::Far { flow, from }, len);
+    }
+
+    /// Octets that stand elsewhere; a piece that goes on where the last one ends is one with it.
+    fn extend(&mut self, source: Source, len: u64) {
         let start = self.len;
         self.len += len;
-        if let Some(Piece {
-            start: begin,
-            source:
-                Source::Far {
-                    flow: known,
-                    from: first,
-                },
-        }) = self.pieces.last()
-            && *known == flow
-            && first + (start - begin) == from
-        {
-            return;
+        let last = self.pieces.last();
+        if !last.is_some_and(|last| last.source.is_at(start - last.start, &source)) {
+            self.pieces.push(Piece { start, source });
         }
-        self.pieces.push(Piece {
-            start,
-            source: Source::Far { flow, from },
-        });
     }
 
     /// Whether `bytes` stand at `at` of it; `None` if it does not reach so far.
@@ -251,6 +273,7 @@ impl Sent {
             let (begin, stop) = (from - piece.start, to - piece.start);
             let same = match (&piece.source, &mut reader, capture) {
                 (Source::Own(known), ..) => known.get(part(begin, stop)) == Some(wanted),
+                (Source::Pattern { pattern, from }, ..) => pattern.stands_at(from + begin, wanted),
                 (Source::Far { flow, from }, Some(reader), Some(capture)) => {
                     capture.flows.get(*flow).is_some_and(|flow| {
                         flow.far_bytes().read(from + begin, from + stop, reader) == wanted
@@ -284,6 +307,27 @@ mod tests {
         assert_eq!(kept.agree(&hashed), Some(108));
         hashed.push(b"!");
         assert_eq!(kept.agree(&hashed), None);
+    }
+
+    #[test]
+    fn a_pattern_that_was_sent_is_one_piece_and_known_again() {
+        let pattern = Pattern {
+            bytes: 10_000,
+            seed: 3,
+        };
+        let mut bytes = vec![0; 10_000];
+        pattern.fill(0, &mut bytes);
+        let mut sent = Sent::default();
+        sent.push(b"abc");
+        for from in (0..9_000).step_by(1_000) {
+            sent.push_pattern(pattern, from, 1_000);
+        }
+        assert_eq!((sent.len(), sent.pieces.len()), (9_003, 2));
+        let holds = |at, bytes: &[u8]| sent.holds(at, bytes, None, None);
+        assert_eq!(holds(503, &bytes[500..2_500]), Some(true));
+        assert_eq!(holds(504, &bytes[500..2_500]), Some(false));
+        assert_eq!(holds(1, &[b"bc", &bytes[..20]].concat()), Some(true));
+        assert_eq!(holds(8_503, &bytes[8_500..9_001]), None);
     }
 
     #[test]

@@ -1,18 +1,13 @@
 //! What a scenario's runs show, to be held against other expectations than its own.
 
-use std::collections::BTreeMap;
-
-use engine::FlowKey;
-
 use super::file::{play, prepare};
-use super::lines::{self, failure_at};
+use super::lines::{Isns, failure_at};
 use super::matcher::View;
 use super::tape::Retention;
 use super::{RunOptions, RunOutput, Way, twins};
 use crate::check::Check;
 use crate::diagnostic::Diagnostic;
 use crate::outcome::{Failure, FailureKind};
-use crate::packet::Seq;
 use crate::scenario::Scenario;
 use crate::scenario::load::LoadedScenario;
 
@@ -23,7 +18,7 @@ pub(crate) struct Witness {
     /// The scenario in that family.
     scenario: Scenario,
     pub(crate) run: RunOutput,
-    isns: BTreeMap<FlowKey, Seq>,
+    isns: Isns,
 }
 
 /// Runs a scenario, once for each of its IP families, and each twice: that the two differ is among the failures of the run.
@@ -46,7 +41,7 @@ pub(crate) fn witnesses(
     };
     let witness = |family: Option<u8>| {
         let scenario = in_family(&loaded.scenario, family);
-        let isns = lines::isns(&scenario, &prepared.lines);
+        let isns = Isns::new(&scenario, &prepared.lines);
         let play = |streams| {
             play(loaded, &scenario, &prepared, &isns, way, streams).map_err(|problem| vec![problem])
         };

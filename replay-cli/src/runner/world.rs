@@ -8,8 +8,9 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::net::SocketAddr;
 
-use engine::{DialResult, FlowId, FlowKey, Micros, Proto, TimerName};
+use engine::{DialResult, FlowId, FlowKey, Micros, Proto, RemoteEnd, TimerName};
 
+use super::content::Made;
 use super::digest::Digest;
 use super::fault::{Fate, Faults};
 use super::flow::FlowState;
@@ -25,6 +26,7 @@ use super::tape::{Heard, Retention};
 use crate::attempt::DnsSeen;
 use crate::conversation::{ByteReader, Conversations, Fragments};
 use crate::hash::Quick;
+use crate::index::Index;
 use crate::outcome::Failure;
 use crate::packet::{Flags, Packet, Seq, Transport};
 
@@ -44,6 +46,8 @@ pub(crate) struct World<'a> {
     pub(crate) capture: Option<&'a Conversations>,
     /// Looks at the capture's octets.
     pub(crate) reader: RefCell<Option<ByteReader<'a>>>,
+    /// The part of a generated stream that is at hand.
+    pub(crate) made: Made,
     /// How much of the streams is kept.
     pub(crate) retention: Retention,
     /// The streams of each conversation, held against the recorded ones; none if nobody asks.
@@ -54,7 +58,7 @@ pub(crate) struct World<'a> {
     /// Looked up with every output, and never gone through.
     pub(crate) by_id: HashMap<FlowId, usize, Quick>,
     /// The newest flow of a tuple. Looked up with every frame, and never gone through.
-    pub(crate) by_key: HashMap<FlowKey, usize, Quick>,
+    by_key: Index,
     /// The newest flow of each conversation of the capture.
     pub(crate) by_conversation: Vec<Option<usize>>,
     /// What is due when, the soonest first, and of one time what was put down first.
@@ -86,9 +90,8 @@ pub(crate) struct World<'a> {
     pub(crate) livelock: bool,
     seen: Vec<Seen>,
     output_held: bool,
-    /// The newest SYN of each tuple: its ISN and window shift.
+    /// The newest SYN of each tuple that was not dialed since: its ISN and window shift.
     pub(crate) syns: HashMap<FlowKey, (Seq, u8), Quick>,
-    pub(crate) dial_counts: HashMap<FlowKey, u32, Quick>,
     pub(crate) fragments: Fragments<()>,
 }
 
@@ -134,13 +137,14 @@ impl<'a> World<'a> {
             now: 0,
             capture,
             reader: RefCell::new(capture.map(|capture| ByteReader::new(&capture.bytes))),
+            made: Made::default(),
             retention: Retention::All,
             heard: Vec::new(),
             rules,
             resolver: Resolver::default(),
             flows: Vec::new(),
             by_id: HashMap::default(),
-            by_key: HashMap::default(),
+            by_key: Index::default(),
             by_conversation: vec![None; capture.map_or(0, |capture| capture.flows.len())],
             agenda: BinaryHeap::new(),
             order: 0,
@@ -165,13 +169,26 @@ impl<'a> World<'a> {
             seen: Vec::new(),
             output_held: false,
             syns: HashMap::default(),
-            dial_counts: HashMap::default(),
             fragments: Fragments::default(),
         }
     }
 
     pub(crate) fn clock(&self) -> Micros {
         Micros(EPOCH_US + self.now)
+    }
+
+    /// The newest flow of a tuple.
+    pub(crate) fn newest(&self, key: &FlowKey) -> Option<usize> {
+        let of = |index: usize| self.flows.get(index).map(|flow| flow.key);
+        self.by_key.find(key, of)
+    }
+
+    /// The flow at `index` is the newest of its tuple.
+    pub(crate) fn is_newest(&mut self, index: usize) {
+        let of = |index: usize| self.flows.get(index).map(|flow| flow.key);
+        if let Some(key) = of(index) {
+            self.by_key.insert(&key, index, of);
+        }
     }
 
     /// Hands frames to the engine and lets everything that follows at this instant happen.
@@ -246,9 +263,8 @@ impl<'a> World<'a> {
             return;
         };
         let Some(flow) = self
-            .by_key
-            .get(&key)
-            .and_then(|index| self.flows.get_mut(*index))
+            .newest(&key)
+            .and_then(|index| self.flows.get_mut(index))
         else {
             return;
         };
@@ -343,6 +359,23 @@ impl<'a> World<'a> {
                 None => {}
             },
         }
+        self.settle();
+    }
+
+    /// A flow is about to be ended to make room.
+    pub(crate) fn retire(&mut self, id: FlowId) {
+        let index = self.by_id.get(&id).copied();
+        if let Some(flow) = index.and_then(|index| self.flows.get_mut(index)) {
+            flow.retired = true;
+        }
+    }
+
+    /// The far side of a UDP flow ends it.
+    pub(crate) fn give_up(&mut self, id: FlowId) {
+        let now = self.clock();
+        // It was open a moment ago.
+        let _ = self.engine.remote_closed(now, id, RemoteEnd::Eof);
+        self.step("remote end");
         self.settle();
     }
 

@@ -44,21 +44,41 @@ impl Pattern {
     /// The byte at an offset, whatever the length: a stream can be checked from its middle.
     #[must_use]
     pub fn byte_at(&self, offset: u64) -> u8 {
-        // SplitMix64 in counter mode: eight bytes for each step of the counter.
-        let mut word = self.seed.wrapping_add(
-            (offset / 8)
-                .wrapping_add(1)
-                .wrapping_mul(0x9E37_79B9_7F4A_7C15),
-        );
-        word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        word ^= word >> 31;
-        (word >> (8 * (offset % 8))).to_le_bytes()[0]
+        (self.word(offset / 8) >> (8 * (offset % 8))).to_le_bytes()[0]
     }
 
-    /// All the bytes.
-    pub fn iter(self) -> impl Iterator<Item = u8> {
-        (0..self.bytes).map(move |offset| self.byte_at(offset))
+    /// Eight bytes, the first in the lowest place: SplitMix64 in counter mode.
+    fn word(&self, index: u64) -> u64 {
+        let step = index.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut word = self.seed.wrapping_add(step);
+        word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        word ^ (word >> 31)
+    }
+
+    /// Fills `bytes` with those from an offset on.
+    pub fn fill(&self, offset: u64, bytes: &mut [u8]) {
+        let ahead = (offset.next_multiple_of(8) - offset) as usize;
+        let (first, rest) = bytes.split_at_mut(ahead.min(bytes.len()));
+        for (at, byte) in (offset..).zip(first) {
+            *byte = self.byte_at(at);
+        }
+        for (index, piece) in (offset.div_ceil(8)..).zip(rest.chunks_mut(8)) {
+            let word = self.word(index).to_le_bytes();
+            piece.copy_from_slice(word.get(..piece.len()).unwrap_or_default());
+        }
+    }
+
+    /// Whether `bytes` are those from an offset on.
+    #[must_use]
+    pub fn stands_at(&self, mut offset: u64, bytes: &[u8]) -> bool {
+        let mut made = [0; 512];
+        bytes.chunks(512).all(|piece| {
+            let made = made.get_mut(..piece.len()).unwrap_or_default();
+            self.fill(offset, made);
+            offset += piece.len() as u64;
+            made == piece
+        })
     }
 }
 
@@ -324,26 +344,37 @@ mod tests {
         assert_eq!(parse_hex("xy").unwrap_err(), "'x' is no hex digit");
     }
 
+    /// All bytes of a pattern, one by one.
+    fn all(pattern: Pattern) -> Vec<u8> {
+        let offsets = 0..pattern.bytes;
+        offsets.map(|offset| pattern.byte_at(offset)).collect()
+    }
+
     #[test]
     fn a_pattern_is_the_same_from_its_start_and_from_its_middle() {
         let pattern = Pattern { bytes: 40, seed: 9 };
-        let all: Vec<u8> = pattern.iter().collect();
-        assert_eq!(all.len(), 40);
-        assert_eq!(all[33], pattern.byte_at(33));
+        let whole = all(pattern);
+        for from in 0..40 {
+            for to in from..40 {
+                let mut part = vec![0; to - from];
+                pattern.fill(from as u64, &mut part);
+                assert_eq!(part, whole[from..to]);
+                assert!(pattern.stands_at(from as u64, &part));
+                assert!(part.len() < 3 || !pattern.stands_at(from as u64 + 1, &part));
+            }
+        }
         assert_ne!(
-            all,
-            Pattern {
+            whole,
+            all(Pattern {
                 bytes: 40,
                 seed: 10
-            }
-            .iter()
-            .collect::<Vec<u8>>()
+            })
         );
     }
 
     #[test]
     fn the_pattern_of_seed_zero_is_splitmix64() {
-        let first: Vec<u8> = Pattern { bytes: 8, seed: 0 }.iter().collect();
+        let first = all(Pattern { bytes: 8, seed: 0 });
         assert_eq!(first, 0xE220_A839_7B1D_CDAF_u64.to_le_bytes());
     }
 }

@@ -7,7 +7,7 @@ use crate::cli::arguments::Format;
 use crate::cli::{Stop, batch};
 use crate::exit_code;
 use crate::report;
-use crate::runner::{RunOptions, Via};
+use crate::runner::RunOptions;
 use crate::scenario::discover::{Found, FoundKind};
 use crate::term::{Paint, Terminal, printable};
 use crate::vacuity::{Tried, Vacuous, try_file};
@@ -19,8 +19,7 @@ pub(super) fn run(
 ) -> Result<u8, Stop> {
     let options = RunOptions {
         captures: args.captures.clone(),
-        trace: false,
-        via: Via::Core,
+        ..RunOptions::default()
     };
     let mut all = Tried::default();
     let mut progress = batch::Progress::of(found.len(), terminal.progress);

@@ -99,6 +99,8 @@ struct Reader<'r, 'b> {
     /// What the far side had heard when it sent from an octet on, for what is not told yet.
     heard: BTreeMap<u64, Heard>,
     fin_told: bool,
+    /// Segments of the device whose acknowledgements were limited when a FIN was taken back.
+    limited: usize,
     far_high: u64,
     acked: u64,
     far_event_at: u64,
@@ -179,6 +181,7 @@ impl<'r, 'b> Reader<'r, 'b> {
             far_fins: BTreeMap::new(),
             heard: BTreeMap::new(),
             fin_told: false,
+            limited: 0,
             far_high: 0,
             acked: 0,
             far_event_at: 0,

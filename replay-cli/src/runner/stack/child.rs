@@ -3,40 +3,49 @@
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::Path;
 use std::process::{self, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use stack_protocol::{Hello, Reply, Request};
 
+use super::group::Group;
 use crate::diagnostic::Diagnostic;
 
 /// The longest line read, octets.
 const LINE_MAX: u64 = 4 << 20;
 
+/// Lines are handed over in batches of so many octets or one line, and so many batches wait: a child that floods waits
+/// for the runner.
+const BATCH: usize = 64 << 10;
+const BATCHES: usize = 4;
+
 /// How much of what it writes to standard error is kept, octets.
 const LAST_WORDS: usize = 2_000;
 
-/// The process, killed when this is dropped.
+/// The process and all it has started, killed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Child {
     process: process::Child,
+    group: Group,
     /// Lines on their way in; a thread writes them, so that a child that does not read cannot stop replay.
     input: Option<Sender<String>>,
-    output: Receiver<String>,
+    output: Receiver<Vec<String>>,
+    /// Lines that came and are not read.
+    came: std::vec::IntoIter<String>,
     words: Arc<Mutex<Vec<u8>>>,
     /// Reads standard error, until its end.
     listener: Option<JoinHandle<()>>,
     unsent: String,
     /// How long it may take to answer, beyond the time it is told to wait.
-    patience: Duration,
+    pub(super) patience: Duration,
 }
 
 impl Child {
     /// Starts the program and reads its hello.
     pub(super) fn start(path: &Path, patience: Duration) -> Result<(Hello, Self), Diagnostic> {
-        let mut process = Command::new(path)
+        let mut process = Group::apart(&mut Command::new(path))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -46,11 +55,12 @@ impl Child {
                     .in_file(path)
                     .help("the file must be a program that may be executed: see docs/STACK_PROTOCOL.md")
             })?;
+        let group = Group::of(&process);
         let (sender, lines) = channel();
         if let Some(stdin) = process.stdin.take() {
             thread::spawn(move || feed(stdin, &lines));
         }
-        let (out, output) = channel();
+        let (out, output) = sync_channel(BATCHES);
         if let Some(stdout) = process.stdout.take() {
             thread::spawn(move || read(stdout, &out));
         }
@@ -61,8 +71,10 @@ impl Child {
         });
         let mut child = Self {
             process,
+            group,
             input: Some(sender),
             output,
+            came: Vec::new().into_iter(),
             words,
             listener,
             unsent: String::new(),
@@ -96,7 +108,14 @@ impl Child {
             let _ = input.send(std::mem::take(&mut self.unsent));
         }
         let wait = self.patience + longer;
-        match self.output.recv_timeout(wait) {
+        let line = match self.came.next() {
+            Some(line) => Ok(line),
+            None => self.output.recv_timeout(wait).map(|lines| {
+                self.came = lines.into_iter();
+                self.came.next().unwrap_or_default()
+            }),
+        };
+        match line {
             Ok(line) => line.parse().map_err(|garbage| {
                 format!(
                     "it said `{}`, which is no line of the protocol: {garbage}",
@@ -143,6 +162,7 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         self.input = None;
+        self.group.end();
         // Both fail only if it is gone already.
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -161,18 +181,22 @@ fn feed(mut stdin: ChildStdin, lines: &Receiver<String>) {
     }
 }
 
-fn read(stdout: impl Read, to: &Sender<String>) {
-    let mut reader = BufReader::new(stdout);
+fn read(stdout: impl Read, to: &SyncSender<Vec<String>>) {
+    let mut reader = BufReader::with_capacity(BATCH, stdout);
     loop {
-        let mut line = Vec::new();
-        let read = (&mut reader).take(LINE_MAX).read_until(b'\n', &mut line);
-        if !matches!(read, Ok(count) if count > 0) {
-            return;
+        let mut lines = Vec::new();
+        let mut octets = 0;
+        // What is there already is taken along; nothing waits for a line that is still to come.
+        while octets < BATCH && (lines.is_empty() || reader.buffer().contains(&b'\n')) {
+            let mut line = Vec::new();
+            let read = (&mut reader).take(LINE_MAX).read_until(b'\n', &mut line);
+            if !matches!(read, Ok(count) if count > 0) {
+                break;
+            }
+            octets += line.len();
+            lines.push(String::from_utf8_lossy(&line).trim_end().to_owned());
         }
-        if to
-            .send(String::from_utf8_lossy(&line).trim_end().to_owned())
-            .is_err()
-        {
+        if lines.is_empty() || to.send(lines).is_err() {
             return;
         }
     }

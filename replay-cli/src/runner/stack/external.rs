@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engine::{
     By, Close, Counters, Deadline, DialResult, DnsRecord, FlowId, FlowKey, How, Micros, Misuse,
@@ -30,6 +30,23 @@ const PATIENT_US: u64 = 120_000_000;
 /// The same for a stack in real time.
 const QUIET_REAL_US: u64 = 2_000_000;
 
+/// What one drain may bring, octets, each output counted with [`OUTPUT`] more.
+const DRAIN_MAX: usize = 64 << 20;
+const OUTPUT: usize = 128;
+
+/// Polls in a row of which nothing comes that are no stall yet, and the virtual time that each of them must be worth,
+/// microseconds.
+const POLLS: u64 = 1_000;
+const POLL_US: u64 = 100;
+
+/// Polls in a row that nothing came of, and nothing went in between.
+#[derive(Debug)]
+struct Spin {
+    since: Instant,
+    from: u64,
+    polls: u64,
+}
+
 /// The stack's process and what is known of its flows.
 #[derive(Debug)]
 pub(super) struct External {
@@ -42,6 +59,7 @@ pub(super) struct External {
     rest: bool,
     last_event: u64,
     last_input: u64,
+    spin: Option<Spin>,
     /// What went wrong, and when: nothing is said to it any more.
     broken: Option<(u64, String)>,
 }
@@ -76,6 +94,7 @@ impl External {
             rest: false,
             last_event: 0,
             last_input: 0,
+            spin: None,
             broken: None,
         })
     }
@@ -92,6 +111,7 @@ impl External {
         }
         if *request != Request::Poll {
             (self.last_event, self.last_input) = (self.now, self.now);
+            self.spin = None;
         }
         self.child.say(request);
     }
@@ -123,6 +143,27 @@ impl External {
         self.broken.get_or_insert((self.now, what));
         self.next = None;
         self.rest = true;
+    }
+
+    /// A poll that nothing came of. A stack that wants many of them for next to no virtual time never gets anywhere.
+    fn note_spin(&mut self) {
+        let spin = self.spin.get_or_insert_with(|| Spin {
+            since: Instant::now(),
+            from: self.now,
+            polls: 0,
+        });
+        spin.polls += 1;
+        let spun = spin.polls;
+        if spun < POLLS || self.now - spin.from >= spun * POLL_US {
+            return;
+        }
+        let lasted = spin.since.elapsed();
+        if lasted > self.child.patience {
+            self.broken(format!(
+                "it has stalled for {} s of real time: {spun} polls in a row were answered with nothing but a `next` at about the same time",
+                lasted.as_secs()
+            ));
+        }
     }
 
     /// How many octets or datagrams it took.
@@ -353,6 +394,7 @@ impl Stack for External {
             Time::Virtual => Duration::ZERO,
             Time::Real => Duration::from_micros(self.now - before),
         };
+        let mut octets = 0;
         while let Some(reply) = self.reply(longer) {
             if let Reply::Next { at, rest } = reply {
                 self.next = at;
@@ -361,12 +403,24 @@ impl Stack for External {
             }
             self.last_event = self.now;
             match self.see(reply) {
-                Ok(seen) => to.push(seen),
+                Ok(seen) => {
+                    octets += OUTPUT + seen.octets();
+                    to.push(seen);
+                }
                 Err(problem) => self.broken(problem),
+            }
+            if octets > DRAIN_MAX {
+                let most = DRAIN_MAX >> 20;
+                self.broken(format!("it put out more than {most} MiB without a `next`"));
             }
             if to.len() > most {
                 return false;
             }
+        }
+        if octets > 0 {
+            self.spin = None;
+        } else {
+            self.note_spin();
         }
         true
     }

@@ -84,7 +84,8 @@ impl Reader<'_, '_> {
         if to > self.far_told {
             // A FIN that its sender talked past was not the end.
             if self.fin_told {
-                self.far.retain(|event| event.kind != FarEventKind::Fin);
+                // Nothing was told after it.
+                self.far.pop_if(|event| event.kind == FarEventKind::Fin);
                 self.fin_told = false;
                 self.unacknowledge(1 + self.far_told);
             }
@@ -99,8 +100,9 @@ impl Reader<'_, '_> {
                 self.event(FarEventKind::Send { from, to: end }, now, heard);
                 from = end;
             }
-            let rest = self.heard.split_off(&to);
-            self.heard = rest;
+            while let Some(told) = self.heard.first_entry().filter(|entry| *entry.key() < to) {
+                told.remove();
+            }
             self.far_told = to;
         }
         if let Some(heard) = self.far_fins.get(&to).copied()
@@ -122,7 +124,9 @@ impl Reader<'_, '_> {
     /// Limits to `units` what the device had acknowledged so far.
     pub(super) fn unacknowledge(&mut self, units: u64) {
         self.needs = self.needs.min(units);
-        for segment in &mut self.device {
+        // What stands before was limited to as much or less: each FIN stands behind the one before it.
+        let since = std::mem::replace(&mut self.limited, self.device.len());
+        for segment in self.device.iter_mut().skip(since) {
             segment.needs = segment.needs.min(units);
             if let Some(ack) = segment.ack() {
                 segment.acked = ack.min(units);

@@ -465,7 +465,7 @@ static void stops_while_it_talks(struct host *host) {
     host->takes_packets = true;
     BridgeEngine *engine = host->engine = BridgeNewEngine(&config, &callbacks, NULL);
     CHECK(engine && BridgeSetLogSink(talkative, host, 4) == BRIDGE_STATUS_OK);
-    CHECK(BridgeEngineSet(engine, "metrics_interval", "1") == BRIDGE_STATUS_OK);
+    CHECK(BridgeEngineSet(engine, "metrics_interval", "1000") == BRIDGE_STATUS_OK);
     for (int n = 0; n < 3; n++) {
         host->closes = 0;
         CHECK(BridgeEngineStart(engine) == BRIDGE_STATUS_OK);

@@ -54,7 +54,7 @@ final class SocketConnection: ConnectionLike, @unchecked Sendable {
     func send(_ content: Data?, final: Bool, _ completion: @escaping @Sendable (ConnectionFailure?) -> Void) {
         queue.async {
             self.sends.append(Send(content: content, final: final, completion: completion))
-            self.write()
+            if self.isConnected { self.write() }
         }
     }
 
@@ -117,16 +117,6 @@ final class SocketConnection: ConnectionLike, @unchecked Sendable {
             var length = socklen_t(MemoryLayout<Int32>.size)
             getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &length)
             guard error == 0 else { return fail(error) }
-            // Woken by something else: it is still under way.
-            var peer = sockaddr_storage()
-            length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-            let known = withUnsafeMutablePointer(to: &peer) { peer in
-                peer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getpeername(socket, $0, &length) }
-            }
-            guard known == 0 else {
-                writable?.arm()
-                return
-            }
             connected()
         }
         while let next = sends.first {

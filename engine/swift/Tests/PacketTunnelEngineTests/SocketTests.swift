@@ -14,7 +14,7 @@ final class Server: Sendable {
     let received = Watched(0)
     private let socket: Int32
 
-    init(_ kind: FlowProtocol) throws {
+    init(_ kind: FlowProtocol, listens: Bool = true) throws {
         let socket = systemSocket(AF_INET, kind == .tcp ? SocketKind.stream : SocketKind.datagram, 0)
         let bound = SocketAddress(Endpoint("127.0.0.1:0")!).with { bind(socket, $0, $1) }
         try #require(socket >= 0 && bound == 0)
@@ -34,17 +34,22 @@ final class Server: Sendable {
         var small: Int32 = 8_192
         setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &small, socklen_t(MemoryLayout<Int32>.size))
         setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &small, socklen_t(MemoryLayout<Int32>.size))
+        guard listens else { return }
         try #require(listen(socket, 8) == 0)
         Thread.detachNewThread {
             while true {
                 let connection = accept(socket, nil, nil)
-                guard connection >= 0 else { return }
+                guard connection >= 0 else {
+                    _ = systemClose(socket)
+                    return
+                }
                 Thread.detachNewThread { Self.echo(connection, gate, received) }
             }
         }
     }
 
-    deinit { shutdown(socket, SocketFlags.shutWrite); _ = systemClose(socket) }
+    // The thread that uses the socket closes it: its number could be another's by then.
+    deinit { shutdown(socket, Int32(2)) }
 
     /// Everything back, then the end, once the other side's end has come.
     private static func echo(_ connection: Int32, _ gate: Watched<Bool>, _ received: Watched<Int>) {
@@ -75,7 +80,10 @@ final class Server: Sendable {
                     return got < 0 || sendto(socket, buffer, got, 0, from, length) < 0
                 }
             }
-            if done { return }
+            guard !done else {
+                _ = systemClose(socket)
+                return
+            }
         }
     }
 }
@@ -133,10 +141,10 @@ final class Server: Sendable {
     }
 
     @Test func a_port_where_nobody_listens_is_a_refusal_and_a_reset() async throws {
-        let port: UInt16
-        do { port = try Server(.udp).port }
+        // Bound, so that nobody else has the port, and not listening.
+        let silent = try Server(.tcp, listens: false)
         let device = Device(server: Endpoint("93.184.216.34:7")!)
-        let (engine, transport) = try Self.engine(to: port, device)
+        let (engine, transport) = try Self.engine(to: silent.port, device)
         device.connect(engine)
         #expect(device.state.wait { $0.isReset })
         device.disconnect()

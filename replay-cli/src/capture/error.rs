@@ -62,7 +62,7 @@ pub enum CaptureError {
     },
     /// The capture has more flows than are kept apart.
     #[error(
-        "{path}: has more than {limit} flows, the limit: each takes some 2 KiB of memory; cut it into parts, by time or by address"
+        "{path}: has more than {limit} flows, the limit: each takes some 4 KiB of memory; cut it into parts, by time or by address"
     )]
     TooManyFlows {
         /// The path as it was given.

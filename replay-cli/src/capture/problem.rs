@@ -48,7 +48,7 @@ pub(crate) fn diagnostic_of(error: &CaptureError) -> Diagnostic {
         ),
         CaptureError::TooManyFlows { path, limit } => (
             path,
-            format!("more than {limit} flows, the limit: each takes some 2 KiB of memory"),
+            format!("more than {limit} flows, the limit: each takes some 4 KiB of memory"),
             "cut it into parts, by time or by address",
         ),
         CaptureError::TooLarge { path, limit } => (

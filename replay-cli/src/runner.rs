@@ -158,6 +158,11 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         nagle,
         rx_buffer,
         tx_buffer,
+        rx_limit,
+        tx_limit,
+        min_rto,
+        loss_probe,
+        ack_delay,
         udp_path_mtu,
         tcp_idle,
         udp_idle,
@@ -193,6 +198,7 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         None => Config::default(),
         Some(scenario::Preset::ManyFlows) => Config::many_flows(),
         Some(scenario::Preset::Phone) => Config::phone(),
+        Some(scenario::Preset::Desktop) => Config::desktop(),
     };
     if let Some(control) = congestion_control {
         config.congestion_control = *control;
@@ -280,8 +286,12 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         config.output_limit = *limit as usize;
     }
     config.nagle = nagle.unwrap_or(config.nagle);
+    config.loss_probe = loss_probe.unwrap_or(config.loss_probe);
     config.rx_buffer = rx_buffer.as_ref().map(size).or(config.rx_buffer);
     config.tx_buffer = tx_buffer.as_ref().map(size).or(config.tx_buffer);
+    config.rx_limit = rx_limit.as_ref().map_or(config.rx_limit, size);
+    config.tx_limit = tx_limit.as_ref().map_or(config.tx_limit, size);
+    config.ack_delay = ack_delay.as_ref().map(time).or(config.ack_delay);
     for (field, value) in [
         (&mut config.tcp_idle, tcp_idle),
         (&mut config.udp_idle, udp_idle),
@@ -297,6 +307,7 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         (&mut config.keep_alive_interval, keep_alive_interval),
         (&mut config.retransmission_limit, retransmission_limit),
         (&mut config.tombstone, tombstone),
+        (&mut config.min_rto, min_rto),
     ] {
         if let Some(value) = value {
             *field = time(value);

@@ -4,14 +4,15 @@ use core::time::Duration;
 
 use crate::dns::RESOLVE_TIMEOUT;
 use crate::log::{LogLevel, LogMask};
+use crate::tcp::ring::LARGEST;
 
 mod named;
 
 /// What the engine may use and how long it waits.
 ///
-/// **Memory.** Flows take at most `tcp_limit * (rx_buffer + tx_buffer + 2 KiB) + udp_limit * (udp_queue + 2 KiB)`
-/// octets, or [`Config::byte_budget`] if that is less: 4.3 MiB for TCP and 8.3 MiB for UDP at the default settings, the
-/// latter only if every UDP flow has its queue full. Frames that wait for the device take `output_limit * mtu` beyond
+/// **Memory.** Flows take at most `tcp_limit * (rx_limit + tx_limit + 2 KiB) + udp_limit * (udp_queue + 2 KiB)`
+/// bytes, or [`Config::byte_budget`] if that is less: 33 MiB for TCP and 4 MiB for UDP at the default settings, if every
+/// flow has all its rings full. What waits for nobody takes nothing: an idle flow holds about 1 KiB. Frames that wait for the device take `output_limit * mtu` beyond
 /// that, if the host does not fetch them; fragments up to 1 MiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -26,8 +27,8 @@ pub struct Config {
     pub udp_limit: usize,
     /// Most TCP dials pending at a time. `None`: as `tcp_limit`.
     pub pending_dials: Option<usize>,
-    /// Most octets that all flows may be charged for. A TCP flow costs 1 KiB while its dial is pending, and its two
-    /// rings and 2 KiB from then on; a UDP flow 2 KiB and the datagrams it holds, each with 64 octets. A dial that
+    /// Most octets that all flows may be charged for. A TCP flow costs 1 KiB while its dial is pending, and 2 KiB
+    /// and what its rings may hold from then on, which grows as they open; a UDP flow 2 KiB and the datagrams it holds, each with 64 octets. A dial that
     /// connects when nothing is left is closed again, with a reset. `None`: what the limits allow. Default `None`.
     pub byte_budget: Option<usize>,
     /// How long a TCP flow may go without being established before a new one may take its place, if there is no
@@ -39,11 +40,18 @@ pub struct Config {
     /// The only source of randomness: initial sequence numbers (RFC 6528) and the demux hash. A host
     /// draws it anew at every start; tests fix it. Default 1.
     pub seed: u64,
-    /// Octets of the receive ring of a TCP flow (device to dialer); 1 to 65,535, because smoltcp 0.14
-    /// mishandles its first window above. `None`: 16 KiB or four segments, what is more.
+    /// Bytes that the device may send ahead of the dialer: the receive window of a TCP flow, 1 byte to 16 MiB. `None`: it
+    /// opens with use, from 16 KiB or four segments, what is more, up to [`Config::rx_limit`]. A bound is no cost: a ring
+    /// has memory for what it holds, and none while it is empty.
     pub rx_buffer: Option<usize>,
-    /// Octets of the transmit ring of a TCP flow (dialer to device). `None`: as `rx_buffer`.
+    /// Bytes that the dialer may bring ahead of the device, those that it has not acknowledged included; 1 byte to
+    /// 16 MiB. `None`: it opens with use, up to [`Config::tx_limit`].
     pub tx_buffer: Option<usize>,
+    /// How far the receive window opens that has no fixed size, bytes. It opens only while [`Config::byte_budget`] has
+    /// room. Default 128 KiB.
+    pub rx_limit: usize,
+    /// The same for what the dialer may bring. Default 128 KiB.
+    pub tx_limit: usize,
     /// Whether addresses that no device can mean are let in (loopback, IPv6 link-local and reserved ones).
     /// Default `Drop`.
     pub martians: Martians,
@@ -98,6 +106,17 @@ pub struct Config {
     /// Whether a congestion window limits what is in flight toward the device (RFC 5681, RFC 6928). It opens within
     /// a few round trips, and shuts only if frames are lost. Default true.
     pub congestion_control: bool,
+    /// The least time without an acknowledgement after which data is sent again (RFC 6298 section 2.4). What the round
+    /// trip and its variation ask for counts if it is more. Default 200 ms, as kernels have it; 5 ms suits a device on
+    /// the same host.
+    pub min_rto: Duration,
+    /// Whether the end of a flight is probed for after two round trips, before the timeout (RFC 8985 section 7).
+    /// Default true.
+    pub loss_probe: bool,
+    /// How long an acknowledgement may wait for something to leave with it, at most 500 ms (RFC 9293 section 3.8.6.3).
+    /// It does not wait for more than the second segment, nor beside a hole. `None`: it leaves in the same turn. Default
+    /// `None`.
+    pub ack_delay: Option<Duration>,
     /// How long a tuple that the device closed first is remembered, to answer late segments. Default 10 s.
     pub tombstone: Duration,
     /// Whether queries to port 53 are answered by the host's [`Engine::resolved`](crate::Engine::resolved) instead of being
@@ -139,6 +158,8 @@ impl Default for Config {
             seed: 1,
             rx_buffer: None,
             tx_buffer: None,
+            rx_limit: 128 << 10,
+            tx_limit: 128 << 10,
             martians: Martians::Drop,
             admission_refusal: Refusal::Drop,
             dial_failure: DialFailure::Reset,
@@ -161,6 +182,9 @@ impl Default for Config {
             output_limit: 4096,
             path_policy: PathPolicy::Keep,
             congestion_control: true,
+            min_rto: Duration::from_millis(200),
+            loss_probe: true,
+            ack_delay: None,
             tombstone: Duration::from_secs(10),
             dns_interception: false,
             resolve_timeout: RESOLVE_TIMEOUT,
@@ -191,17 +215,33 @@ impl Config {
         }
     }
 
-    /// Settings for a tunnel on a phone, whose process may have 50 MB: an MTU of 4,064 octets, 256 TCP and 256 UDP flows,
-    /// which together take 16 MiB at most, and 1,024 frames toward the device (4 MiB). With the driver's limits for a phone
-    /// the sum of all bounds is below 32 MiB.
+    /// Settings for a tunnel on a phone, which is to fit 15 MB: an MTU of 4,064 bytes, 256 TCP and 256 UDP flows,
+    /// which together take 9 MiB at most, rings of up to 64 KiB, and 512 frames toward the device (2 MiB).
     #[must_use]
     pub fn phone() -> Self {
         Self {
             mtu: 4064,
             tcp_limit: 256,
             udp_limit: 256,
-            byte_budget: Some(16 << 20),
-            output_limit: 1024,
+            byte_budget: Some(9 << 20),
+            rx_limit: 64 << 10,
+            tx_limit: 64 << 10,
+            output_limit: 512,
+            ..Self::default()
+        }
+    }
+
+    /// Settings for a desktop or a router, which are to fit 500 MB: 4,096 TCP and 4,096 UDP flows, rings of up to 1 MiB
+    /// each way, so that one flow fills a path of some 100 ms at 80 Mbit/s, and 384 MiB for all flows together.
+    #[must_use]
+    pub fn desktop() -> Self {
+        Self {
+            tcp_limit: 4096,
+            udp_limit: 4096,
+            byte_budget: Some(384 << 20),
+            rx_limit: 1 << 20,
+            tx_limit: 1 << 20,
+            output_limit: 16_384,
             ..Self::default()
         }
     }
@@ -211,20 +251,34 @@ impl Config {
         self.pending_dials.unwrap_or(self.tcp_limit)
     }
 
-    /// Octets of the receive ring in force.
+    /// Bytes of the receive window of a flow that has moved nothing yet.
     #[must_use]
     pub fn rx_ring(&self) -> usize {
         self.rx_buffer.unwrap_or_else(|| self.default_ring())
     }
 
-    /// Octets of the transmit ring in force.
+    /// How far that opens with use.
+    #[must_use]
+    pub fn rx_most(&self) -> usize {
+        self.rx_buffer
+            .unwrap_or_else(|| self.rx_limit.max(self.default_ring()))
+    }
+
+    /// Bytes that the dialer of a flow may bring ahead that has moved nothing yet.
     #[must_use]
     pub fn tx_ring(&self) -> usize {
         self.tx_buffer.unwrap_or_else(|| self.default_ring())
     }
 
+    /// How far that opens with use.
+    #[must_use]
+    pub fn tx_most(&self) -> usize {
+        self.tx_buffer
+            .unwrap_or_else(|| self.tx_limit.max(self.default_ring()))
+    }
+
     fn default_ring(&self) -> usize {
-        (4 * self.mtu.saturating_sub(40)).clamp(16_384, MAX_RX)
+        (4 * self.mtu.saturating_sub(40)).clamp(16_384, 65_535)
     }
 
     /// Checks what cannot be.
@@ -238,11 +292,11 @@ impl Config {
         if self.hop_limit == 0 {
             return Err(ConfigError::HopLimit);
         }
-        if !(1..=MAX_RX).contains(&self.rx_ring()) {
-            return Err(ConfigError::RxBuffer(self.rx_ring()));
+        if !(1..=LARGEST).contains(&self.rx_most()) {
+            return Err(ConfigError::RxBuffer(self.rx_most()));
         }
-        if !(1..=1 << 24).contains(&self.tx_ring()) {
-            return Err(ConfigError::TxBuffer(self.tx_ring()));
+        if !(1..=LARGEST).contains(&self.tx_most()) {
+            return Err(ConfigError::TxBuffer(self.tx_most()));
         }
         let second = Duration::from_secs(1);
         if self.keep_alive_interval < second || self.keep_alive.is_some_and(|idle| idle < second) {
@@ -255,8 +309,6 @@ impl Config {
     }
 }
 
-/// At 65,536 octets and more a peer can make smoltcp 0.14 panic in the gap before the first window update.
-const MAX_RX: usize = 65_535;
 
 /// Whether loopback, link-local and reserved addresses are let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -332,11 +384,11 @@ pub enum ConfigError {
     /// See [`Config::hop_limit`].
     #[error("hop_limit 0 would keep every packet from the device")]
     HopLimit,
-    /// See [`Config::rx_buffer`].
-    #[error("rx_buffer {0} is not within 1 to 65,535 octets")]
+    /// See [`Config::rx_buffer`], [`Config::rx_limit`].
+    #[error("rx_buffer {0} is not within 1 byte to 16 MiB")]
     RxBuffer(usize),
-    /// See [`Config::tx_buffer`].
-    #[error("tx_buffer {0} is not within 1 octet to 16 MiB")]
+    /// See [`Config::tx_buffer`], [`Config::tx_limit`].
+    #[error("tx_buffer {0} is not within 1 byte to 16 MiB")]
     TxBuffer(usize),
     /// See [`Config::keep_alive_interval`].
     #[error("keep_alive and keep_alive_interval must be at least 1 s")]

@@ -1,7 +1,6 @@
 //! The engine: one `&mut self`, inputs with their time, outputs until none is left.
 
 mod admission;
-mod augment;
 mod diagnostics;
 mod dial;
 mod dns;
@@ -31,10 +30,10 @@ use crate::key::{FlowKey, PackedKey, Proto};
 use crate::log::{Log, Redactor};
 use crate::output::{By, Close, Misuse, Output};
 use crate::reassembly::{Limits, Reassembly};
-use crate::room::Room;
+use crate::room::{self, Room};
 use crate::table::{Flow, FlowId, FlowTable, Kind};
 use crate::tcp::Phase;
-use crate::tcp::stack::Stack;
+use crate::tcp::ring::Pool;
 use crate::tcp::tombstone::{Tombstone, Tombstones};
 use crate::time::Micros;
 use crate::timer::{Deadline, Timers};
@@ -47,7 +46,8 @@ const BATCH: usize = 64;
 pub struct Engine {
     config: Config,
     counters: Counters,
-    stack: Stack,
+    /// Buffers of rings.
+    pool: Pool,
     flows: FlowTable,
     tombstones: Tombstones,
     reassembly: Reassembly,
@@ -60,12 +60,8 @@ pub struct Engine {
     out: FrameBatch,
     identifications: Identifications,
     errors: Errors,
-    /// A frame rebuilt on its way to smoltcp.
-    scratch: Vec<u8>,
     /// Segments that are taken together.
     merged: Vec<u8>,
-    /// Received octets in one piece that their ring has in two, while they are lent.
-    aside: Vec<u8>,
     /// Octets lent by the last `Output::Data`: they leave the ring at the next call.
     lent: Option<(FlowId, usize)>,
     stopped: bool,
@@ -127,7 +123,7 @@ impl Engine {
         config.check()?;
         Ok(Self {
             counters: Counters::default(),
-            stack: Stack::new(config.mtu, config.rx_ring(), config.tx_ring(), config.nagle),
+            pool: Pool::default(),
             flows: FlowTable::new(config.seed),
             tombstones: Tombstones::new(config.seed, config.tcp_limit.saturating_mul(2)),
             reassembly: Reassembly::new(Limits::default()),
@@ -141,9 +137,7 @@ impl Engine {
                 u32::try_from(config.seed & 0xffff_ffff).unwrap_or(1),
             ),
             errors: Errors::new(RateLimit::default()),
-            scratch: Vec::new(),
             merged: Vec::new(),
-            aside: Vec::new(),
             lent: None,
             stopped: false,
             log: Log::new(
@@ -186,8 +180,6 @@ impl Engine {
             + counters.guard_syns_refused
             + counters.guard_stalls_nudged
             + counters.guard_endless_output;
-        let rings = self.config.rx_ring() + self.config.tx_ring();
-        counters.ring_bytes = counters.tcp_connected * rings as u64;
         counters.dns_names = self.names.len() as u64;
         counters.dns_pending = self.pending.len() as u64;
         counters.fragment_bytes = self.reassembly.bytes_held() as u64;
@@ -245,7 +237,7 @@ impl Engine {
             let Phase::Live(live) = &mut tcp.phase else {
                 return None;
             };
-            let bytes = live.socket.peek(&mut self.aside);
+            let bytes = live.connection.peek();
             return Some(Output::Data {
                 flow,
                 bytes: bytes.get(..count).unwrap_or(bytes),
@@ -327,14 +319,18 @@ impl Engine {
 
     /// Ends a flow: out of the table, one close to the host.
     fn finish(&mut self, slot: u32, close: Close) -> Option<Flow> {
-        let flow = self.flows.remove(slot)?;
+        let mut flow = self.flows.remove(slot)?;
         self.timers.disarm(slot);
         self.room.release(flow.cost);
         self.room.forget(slot);
-        match &flow.kind {
+        match &mut flow.kind {
             Kind::Tcp(tcp) => {
                 self.counters.tcp_closes += 1;
-                self.counters.tcp_connected -= u64::from(matches!(tcp.phase, Phase::Live(_)));
+                if let Phase::Live(live) = &mut tcp.phase {
+                    self.counters.tcp_connected -= 1;
+                    self.counters.ring_bytes -= flow.cost.saturating_sub(room::SOCKET) as u64;
+                    live.connection.release(&mut self.pool);
+                }
             }
             Kind::Udp(udp) => {
                 let held = udp.held() as u64;
@@ -375,9 +371,10 @@ impl Engine {
             } else {
                 self.config.tombstone
             };
+            let (next_out, next_in) = live.connection.numbers();
             let stone = Tombstone {
-                next_out: live.emitted,
-                next_in: live.expected(),
+                next_out,
+                next_in,
                 time_wait,
                 until: now.plus(linger),
             };

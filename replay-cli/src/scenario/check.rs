@@ -169,16 +169,23 @@ impl Checker<'_> {
                 );
             }
         }
-        if let Some(ring) = engine.rx_buffer
-            && ring.as_bytes() > 65_535
-        {
-            self.report(
-                "/engine/rx_buffer",
-                format!(
-                    "`rx_buffer` of {} bytes is too large; it goes up to 65535",
-                    ring.as_bytes()
-                ),
-            );
+        for (name, ring) in [
+            ("rx_buffer", engine.rx_buffer),
+            ("tx_buffer", engine.tx_buffer),
+            ("rx_limit", engine.rx_limit),
+            ("tx_limit", engine.tx_limit),
+        ] {
+            if let Some(ring) = ring
+                && ring.as_bytes() > 16 << 20
+            {
+                self.report(
+                    format!("/engine/{name}"),
+                    format!(
+                        "`{name}` of {} bytes is too large; it goes up to 16 MiB",
+                        ring.as_bytes()
+                    ),
+                );
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use crate::log::{Breadcrumb, LogLevel, Redactor};
 use crate::output::How;
 use crate::table::Kind;
 use crate::tcp::Phase;
-use crate::tcp::stack::State;
+use crate::tcp::connection::State;
 use crate::time::Micros;
 
 /// The least time between two lines about limits.
@@ -45,10 +45,10 @@ impl Engine {
             Kind::Tcp(tcp) => match &tcp.phase {
                 Phase::Dialing(held) => ("SYN-HELD", held.since, 0, 0),
                 Phase::Live(live) => (
-                    state_name(live.socket.state()),
+                    state_name(live.connection.state()),
                     live.last_activity,
-                    live.socket.unread(),
-                    live.socket.send_queue(),
+                    live.connection.unread(),
+                    live.connection.queue(),
                 ),
             },
         };
@@ -181,8 +181,6 @@ impl Engine {
 const fn state_name(state: State) -> &'static str {
     match state {
         State::Closed => "CLOSED",
-        State::Listen => "LISTEN",
-        State::SynSent => "SYN-SENT",
         State::SynReceived => "SYN-RECEIVED",
         State::Established => "ESTABLISHED",
         State::FinWait1 => "FIN-WAIT-1",

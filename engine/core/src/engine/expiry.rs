@@ -6,7 +6,6 @@ use crate::engine::Engine;
 use crate::output::{By, Close, DialResult, How, RemoteEnd};
 use crate::table::{Flow, FlowId, Kind};
 use crate::tcp::Phase;
-use crate::tcp::stack::State;
 use crate::time::Micros;
 use crate::timer::{Deadline, TimerName};
 
@@ -21,7 +20,7 @@ impl Engine {
     /// flow once.
     pub fn handle_timeout(&mut self, now: Micros) {
         self.counters.timeouts += 1;
-        self.stack.trim(now);
+        self.pool.trim(now);
         self.settle(now);
         self.expire_fragments(now);
         self.expire_queries(now);
@@ -100,11 +99,11 @@ impl Engine {
             return;
         };
         if let Phase::Live(live) = &mut tcp.phase
-            && live.progress.plus(limit) <= now
+            && live.connection.progress().plus(limit) <= now
         {
             let left = limit.saturating_sub(AFTER_SLEEP);
             let left = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
-            live.progress = Micros(now.0.saturating_sub(left));
+            live.connection.forgive(Micros(now.0.saturating_sub(left)));
             live.last_activity = now;
         }
     }
@@ -147,8 +146,7 @@ impl Engine {
             return self.abort(slot, close);
         }
         live.probes += 1;
-        // One octet back and without text: a device that lives answers what it has acknowledged before.
-        let probe = live.bare_ack(live.next_out().plus(u32::MAX));
+        let probe = live.connection.keep_alive();
         self.counters.tcp_keep_alives += 1;
         self.control(&key, probe);
         self.arm(now, slot);
@@ -167,7 +165,7 @@ impl Engine {
 
     /// Puts the flow's next deadline into the queue, if it is earlier than what stands there.
     pub(super) fn arm(&mut self, now: Micros, slot: u32) {
-        // What smoltcp wants at once was done in the flow's turn: a tick later, so that nothing spins.
+        // What is due at once was done in the flow's turn: a tick later, so that nothing spins.
         if let Some((at, _)) = self.flow_deadline(now, slot) {
             self.timers.arm(slot, at.max(now.plus(TICK)));
         }
@@ -201,12 +199,7 @@ impl Engine {
 
     /// When and why a flow must be looked at again, as things stand.
     pub(super) fn flow_deadline(&mut self, now: Micros, slot: u32) -> Option<(Micros, TimerName)> {
-        let Self {
-            flows,
-            config,
-            stack,
-            ..
-        } = self;
+        let Self { flows, config, .. } = self;
         let flow: &Flow = flows.peek(slot)?;
         match &flow.kind {
             Kind::Udp(udp) if !udp.connected => {
@@ -230,15 +223,7 @@ impl Engine {
                     if flow.local && idle < own.0 {
                         own = (idle, TimerName::Idle);
                     }
-                    // In TIME-WAIT smoltcp only counts down; the flow waits for its dialer.
-                    if live.socket.state() == State::TimeWait {
-                        return Some(own);
-                    }
-                    if live.is_quiet() {
-                        return Some(own);
-                    }
-                    let wanted = live.override_at();
-                    match wanted.or_else(|| stack.poll_at(now, &live.socket)) {
+                    match live.connection.deadline() {
                         Some(at) if at < own.0 => Some((at.max(now), TimerName::Transmit)),
                         _ => Some(own),
                     }

@@ -102,7 +102,7 @@ impl Engine {
         });
         self.reassembly = Reassembly::idle();
         self.pending.clear();
-        self.stack.release();
+        self.pool.release();
         self.stopped = true;
     }
 

@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::icmp::Problem;
 use crate::key::Proto;
 use crate::output::{By, Close, How, Misuse, RemoteEnd};
-use crate::table::{FlowId, Kind};
+use crate::table::{FlowId, FlowTable, Kind};
 use crate::tcp::{Live, Phase};
 use crate::time::Micros;
 
@@ -19,7 +19,9 @@ impl Engine {
     /// The flow has ended, is UDP, is not connected yet, or its far side has ended before.
     pub fn remote_data(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<usize, Misuse> {
         self.enter(now);
-        let live = self.live(flow)?;
+        self.pool.touch(now);
+        let Self { flows, pool, .. } = self;
+        let live = live_of(flows, flow)?;
         if live.remote_end.is_some() {
             return Err(Misuse::AfterEnd);
         }
@@ -27,14 +29,10 @@ impl Engine {
         if crate::seeded_fault::loses(data) {
             return Ok(data.len());
         }
-        let taken = live.socket.send(data);
-        live.enqueued = live
-            .enqueued
-            .wrapping_add(u32::try_from(taken).unwrap_or(0));
+        let taken = live.connection.offer(pool, data);
         live.starved |= taken < data.len();
         if taken > 0 {
             live.last_activity = now;
-            live.budget_used = 0;
         }
         let mut messages = Vec::new();
         if let Some(streams) = &mut live.dns {
@@ -223,7 +221,7 @@ impl Engine {
             );
             return Ok(());
         }
-        let live = self.live(flow)?;
+        let live = live_of(&mut self.flows, flow)?;
         // After an EOF the connection can still break.
         match (live.remote_end, end) {
             (None, _) | (Some(RemoteEnd::Eof), RemoteEnd::Reset | RemoteEnd::Error) => {}
@@ -241,14 +239,14 @@ impl Engine {
         self.mark_dirty(flow.slot);
         Ok(())
     }
+}
 
-    fn live(&mut self, flow: FlowId) -> Result<&mut Live, Misuse> {
-        match &mut self.flow_of(flow)?.kind {
-            Kind::Udp(_) => Err(Misuse::WrongProtocol),
-            Kind::Tcp(tcp) => match &mut tcp.phase {
-                Phase::Dialing(_) => Err(Misuse::NotConnected),
-                Phase::Live(live) => Ok(live),
-            },
-        }
+fn live_of(flows: &mut FlowTable, id: FlowId) -> Result<&mut Live, Misuse> {
+    match &mut flows.get(id).ok_or(Misuse::StaleFlow)?.kind {
+        Kind::Udp(_) => Err(Misuse::WrongProtocol),
+        Kind::Tcp(tcp) => match &mut tcp.phase {
+            Phase::Dialing(_) => Err(Misuse::NotConnected),
+            Phase::Live(live) => Ok(live),
+        },
     }
 }

@@ -1,11 +1,12 @@
 //! Tuples that closed a moment ago (the engine's TIME-WAIT, RFC 9293 section 3.6.1): late segments get a bare
-//! acknowledgement, a SYN begins anew, no buffer is held.
+//! acknowledgement or, where nothing may come any more, a reset; a SYN begins anew, no buffer is held.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::build::TcpControl;
 use crate::hash::FoldState;
 use crate::key::PackedKey;
+use crate::packet::Segment;
 use crate::seq::Seq;
 use crate::time::Micros;
 
@@ -21,6 +22,14 @@ pub(crate) struct Tombstone {
 }
 
 impl Tombstone {
+    /// Whether a segment is answered by what is remembered. In TIME-WAIT every one is (RFC 9293 section 3.10.7.4, first);
+    /// after LAST-ACK the connection is gone, but for what the device sent before it knew: copies of its FIN and of
+    /// its last acknowledgement.
+    pub(crate) fn knows(&self, segment: &Segment<'_>) -> bool {
+        let end = segment.seq.plus(segment.sequence_len());
+        self.time_wait || (end == self.next_in && (segment.fin || segment.seq == end))
+    }
+
     /// The bare acknowledgement that a late segment gets.
     pub(crate) fn answer(&self) -> TcpControl {
         TcpControl::Ack {

@@ -118,9 +118,9 @@ const BAD_FILES: &str = r##"
 > "input": { "frames": ["a"] }, "engine": []
 2:41: `engine` should be an object, not a list
 
-> "input": { "frames": ["a"] }, "engine": { "mtu": 40, "rx_buffer": "64KiB", "tx_buffer": 0 }
+> "input": { "frames": ["a"] }, "engine": { "mtu": 40, "rx_buffer": "17MiB", "tx_buffer": 0 }
 2:50: an MTU of 40 is out of range; it goes from 68 (RFC 791) to 65535
-2:67: `rx_buffer` of 65536 bytes is too large; it goes up to 65535
+2:67: `rx_buffer` of 17825792 bytes is too large; it goes up to 16 MiB
 2:89: `tx_buffer` is empty; a flow needs room for at least one byte
 
 > "input": { "frames": ["a"], "until": "30" }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use benches::capture;
 use benches::frames::frame;
 use criterion::{Criterion, Throughput};
-use replay::attempt::{FlowVerdict, TryOptions, try_capture};
-use replay::import::{ImportOptions, import};
+use replay::capture::import::{ImportOptions, import};
 use replay::notation::Line;
 use replay::packet::{Packet, TCP};
-use replay::runner::{RunOptions, run_file};
+use replay::verdict::attempt::{FlowVerdict, TryOptions, try_capture};
+use replay::verdict::run::{RunOptions, run_file};
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -89,7 +89,8 @@ fn whole_capture(criterion: &mut Criterion) {
     group.bench_function("50_downloads", |bencher| {
         bencher.iter(|| {
             let tried = try_capture(&path, &TryOptions::default()).expect("a capture");
-            let passed = |flow: &replay::attempt::FlowAttempt| flow.verdict == FlowVerdict::Pass;
+            let passed =
+                |flow: &replay::verdict::attempt::FlowAttempt| flow.verdict == FlowVerdict::Pass;
             assert!(tried.flows.len() == 50 && tried.flows.iter().all(passed));
         });
     });

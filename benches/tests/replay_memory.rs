@@ -7,9 +7,9 @@ use std::io::BufWriter;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use benches::traffic::{Format, Made, Traffic};
-use replay::attempt::{Attempt, FlowVerdict, TryOptions, try_capture};
-use replay::import::{ImportOptions, import};
-use replay::runner::{RunOptions, run_file};
+use replay::capture::import::{ImportOptions, import};
+use replay::verdict::attempt::{Attempt, FlowVerdict, TryOptions, try_capture};
+use replay::verdict::run::{RunOptions, run_file};
 
 struct Counting;
 

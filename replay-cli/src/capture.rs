@@ -23,13 +23,17 @@ use std::{
 
 mod ahead;
 mod byte_order;
+pub mod conversation;
 mod error;
 mod gzip;
+pub mod import;
+pub mod inspect;
 mod kept;
 mod link;
 mod pcap;
 mod pcapng;
 pub(crate) mod problem;
+pub mod recording;
 mod source;
 
 pub use error::{CaptureError, DamageReason, GzipDamage};

@@ -9,9 +9,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::diagnostic::Diagnostic;
-use crate::exit_code;
-use crate::term::{ColorChoice, Style, Terminal, draws_progress};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::exit_code;
+use crate::base::term::{ColorChoice, Style, Terminal, draws_progress};
 
 mod arguments;
 mod batch;
@@ -20,7 +20,7 @@ mod bug;
 mod conformance;
 mod import;
 mod inspect;
-pub(crate) mod live;
+mod live;
 mod record;
 mod review;
 mod run;

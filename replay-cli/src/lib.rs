@@ -1,36 +1,33 @@
 //! Replays packet captures through the engine in virtual time and holds what comes out against expectations.
+//!
+//! ```text
+//! capture ── capture ──┬─ import ─> scenario      scenario file ── scenario, notation
+//!                      └────────────┬───────────────────┘
+//!                                   v
+//!              simulation: device and dialer around a stack ──> verdict ──> report, golden
+//! ```
+//! A dozen rooms. Each uses only those that stand before it here: `cargo xtask check` reads the order from this file.
 
-mod align;
-pub mod attempt;
-pub mod capture;
-pub mod catalogue;
-mod check;
-pub mod claim;
-pub mod cli;
-pub mod conformance;
-pub mod conversation;
-pub mod diagnostic;
-pub mod draft;
-pub mod duration;
-mod endings;
-pub mod exit_code;
-mod hash;
-pub mod heap;
-pub mod import;
-pub mod inspect;
-#[cfg(target_os = "linux")]
-mod live;
-pub mod load;
-pub mod notation;
-pub mod outcome;
+pub mod base;
+
 pub mod packet;
-mod packetdrill;
-pub mod record;
-pub mod recording;
-pub mod report;
-pub mod runner;
+
+pub mod notation;
+
 pub mod scenario;
-pub mod stress;
-pub mod term;
-mod threads;
-pub mod vacuity;
+
+pub mod capture;
+
+pub mod stack;
+
+pub mod simulation;
+
+pub mod verdict;
+
+pub mod golden;
+
+pub mod load;
+
+pub mod report;
+
+pub mod cli;

@@ -17,6 +17,7 @@ mod pattern;
 mod plan;
 mod remotes;
 mod session;
+pub mod stress;
 mod weather;
 mod wire;
 

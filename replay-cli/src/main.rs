@@ -1,9 +1,9 @@
 //! The `replay` command; everything it does is in the library.
 
 #[global_allocator]
-static HEAP: replay::heap::EngineHeap = replay::heap::EngineHeap;
+static HEAP: replay::base::heap::EngineHeap = replay::base::heap::EngineHeap;
 
 fn main() -> std::process::ExitCode {
-    replay::heap::installed();
+    replay::base::heap::installed();
     replay::cli::main(std::env::args_os())
 }

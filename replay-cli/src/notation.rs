@@ -23,6 +23,7 @@ mod icmp;
 mod number;
 mod options;
 mod overrides;
+pub(crate) mod packetdrill;
 mod parse;
 mod payload;
 mod print;

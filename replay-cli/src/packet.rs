@@ -171,11 +171,24 @@ impl<'a> Packet<'a> {
     /// [`Malformed`] where no IP header can be read. A broken or cut transport header is no error here but a
     /// [`Transport::Malformed`] or [`Transport::Cut`], so that the addresses stay known.
     pub fn parse(bytes: &'a [u8], original_len: usize) -> Result<Self, Malformed> {
+        Self::parse_up_to(bytes, original_len, usize::MAX)
+    }
+
+    /// Decodes a packet as [`Packet::parse`] does, of which no more than `original_len` bytes were on the wire, whatever
+    /// its header states.
+    ///
+    /// # Errors
+    /// As [`Packet::parse`].
+    pub fn parse_within(bytes: &'a [u8], original_len: usize) -> Result<Self, Malformed> {
+        Self::parse_up_to(bytes, original_len, original_len.max(bytes.len()))
+    }
+
+    fn parse_up_to(bytes: &'a [u8], original_len: usize, most: usize) -> Result<Self, Malformed> {
         let original_len = original_len.max(bytes.len());
         let first = bytes.first().ok_or(Malformed::Empty)?;
         match first >> 4 {
-            4 => Self::parse_v4(bytes, original_len),
-            6 => Self::parse_v6(bytes, original_len),
+            4 => Self::parse_v4(bytes, original_len, most),
+            6 => Self::parse_v6(bytes, original_len, most),
             version => Err(Malformed::Version(version)),
         }
     }
@@ -246,7 +259,7 @@ impl<'a> Packet<'a> {
     }
 
     #[inline]
-    fn parse_v4(bytes: &'a [u8], original_len: usize) -> Result<Self, Malformed> {
+    fn parse_v4(bytes: &'a [u8], original_len: usize, most: usize) -> Result<Self, Malformed> {
         let cut = |needed| Malformed::HeaderCut {
             needed,
             present: bytes.len(),
@@ -263,7 +276,7 @@ impl<'a> Packet<'a> {
         let total_len = if declared_len == 0 {
             original_len
         } else {
-            declared_len
+            declared_len.min(most)
         };
         if total_len < header {
             return Err(Malformed::TotalLength {
@@ -300,7 +313,7 @@ impl<'a> Packet<'a> {
         Ok(packet)
     }
 
-    fn parse_v6(bytes: &'a [u8], original_len: usize) -> Result<Self, Malformed> {
+    fn parse_v6(bytes: &'a [u8], original_len: usize, most: usize) -> Result<Self, Malformed> {
         let fixed: &[u8; 40] = bytes.first_chunk().ok_or(Malformed::HeaderCut {
             needed: 40,
             present: bytes.len(),
@@ -311,7 +324,7 @@ impl<'a> Packet<'a> {
         let (declared_len, total_len) = match payload_len {
             0 if no_next_header => (40, 40),
             0 => (0, original_len),
-            stated => (40 + stated, 40 + stated),
+            stated => (40 + stated, (40 + stated).min(most)),
         };
         let tos = (fixed[0] << 4) | (fixed[1] >> 4);
         let mut packet = Self {

@@ -4,13 +4,18 @@
 
 use std::path::Path;
 
-use crate::exit_code;
-use crate::outcome::{Figures, ScenarioOutcome, Verdict};
-use crate::runner::Via;
+use crate::base::exit_code;
+use crate::base::wording::{counted, seconds, shell_word};
+use crate::simulation::Figures;
+use crate::stack::Via;
+use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 
 pub mod attempt;
 pub mod conformance;
+pub mod events;
+pub mod github;
 pub mod human;
+pub mod inspect;
 pub mod json;
 pub mod junit;
 pub mod table;
@@ -119,36 +124,6 @@ pub fn reproduce(scenario: &Path, captures: Option<&Path>, via: &Via) -> String 
     )
 }
 
-/// A word as a shell reads it: quoted where it has to be.
-pub(crate) fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-/// Microseconds as seconds, exactly: `1.204`.
-pub(crate) fn seconds(micros: u64) -> String {
-    let (whole, rest) = (micros / 1_000_000, micros % 1_000_000);
-    let decimals = format!("{rest:06}");
-    let decimals = decimals.trim_end_matches('0');
-    if decimals.is_empty() {
-        whole.to_string()
-    } else {
-        format!("{whole}.{decimals}")
-    }
-}
-
-/// A count with its noun, which gets an `s` unless there is one of it.
-pub(crate) fn counted(count: u64, noun: &str) -> String {
-    if count == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{count} {noun}s")
-    }
-}
-
 /// The numbers of a run, as one line.
 pub(crate) fn figures_line(figures: &Figures) -> String {
     let Figures {
@@ -180,9 +155,6 @@ pub(crate) fn figures_line(figures: &Figures) -> String {
     }
     line
 }
-
-#[cfg(test)]
-pub(crate) mod samples;
 
 #[cfg(test)]
 mod tests {

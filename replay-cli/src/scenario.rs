@@ -12,15 +12,19 @@ use serde::{Deserialize, Serialize};
 
 pub mod bytes;
 pub mod canonical;
+pub mod catalogue;
 mod check;
+pub mod claim;
 mod decode;
 pub mod destination;
 pub mod deviation;
 pub mod dialer;
 pub mod discover;
+pub(crate) mod engine_config;
 pub mod engine_settings;
 pub mod expect;
 pub mod expected;
+pub mod failure;
 pub mod fault;
 pub mod flow;
 pub mod input;
@@ -29,6 +33,7 @@ pub mod list;
 pub mod load;
 mod positions;
 pub mod schema;
+pub(crate) mod twins;
 
 pub use bytes::Bytes;
 pub use destination::Destination;

@@ -81,3 +81,16 @@ fn ping_capture() -> Vec<u8> {
     file.extend(packet);
     file
 }
+
+/// As [`empty_capture`], and one datagram from 10.0.0.2 to 10.0.0.1.
+fn datagram_capture() -> Vec<u8> {
+    let ends = ["10.0.0.2:5000", "10.0.0.1:9000"].map(|end| end.parse().unwrap());
+    let packet = replay::packet::build::udp(ends[0], ends[1], b"hello");
+    let length = u32::try_from(packet.len()).unwrap();
+    let mut file = empty_capture();
+    for word in [1_u32, 0, length, length] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend(packet);
+    file
+}

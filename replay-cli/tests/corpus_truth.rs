@@ -85,7 +85,7 @@ impl Case<'_> {
         let told = String::from_utf8_lossy(&output.stderr);
         let told = told.trim();
         let code = match output.status.code() {
-            Some(code @ (0 | 1 | 3)) if !told.contains("panicked at") => code,
+            Some(code @ (0 | 1 | 3 | 4)) if !told.contains("panicked at") => code,
             code => return vec![say(format!("exit code {code:?}: {told}"))],
         };
         let mut faults = self.damage_faults(code, told);
@@ -105,7 +105,7 @@ impl Case<'_> {
                     }
                 }
                 let failed = flows.iter().any(|flow| flow.verdict == "fail");
-                if code != 3 && (code == 1) != failed {
+                if !matches!(code, 3 | 4) && (code == 1) != failed {
                     faults.push(format!("exit code {code}, but a flow failed: {failed}"));
                 }
                 if self.truth.is_null() && !flows.iter().any(|flow| flow.verdict == "pass") {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use engine::{Config, DialResult, Engine, FlowId, Micros, Output, RemoteEnd, seeded_fault};
 use engine_driver::recorder::Recorder;
 use engine_driver::{Host, Limits, ManualClock, Turn};
-use replay::attempt::{Attempt, FlowVerdict, TryOptions, try_capture};
-use replay::import::{ImportOptions, import};
+use replay::capture::import::{ImportOptions, import};
+use replay::verdict::attempt::{Attempt, FlowVerdict, TryOptions, try_capture};
 use support::{Device, Family, Packet, Udp};
 
 /// When the session began, by the wall clock.
@@ -345,7 +345,7 @@ fn the_ring_keeps_the_newest_within_its_bound() {
     let both = folder.path().join("both.pcapng");
     let parts = [&older, &path].map(|path| std::fs::read(path).expect("a file"));
     std::fs::write(&both, parts.concat()).expect("a file");
-    let seen = replay::inspect::inspect(&both).expect("a capture");
+    let seen = replay::capture::inspect::inspect(&both).expect("a capture");
     assert!(seen.damage.is_none(), "{:?}", seen.damage);
     assert!(seen.packets * 1100 >= bound / 2, "{} packets", seen.packets);
     let mut reader = replay::capture::CaptureReader::open(&path).expect("a capture");

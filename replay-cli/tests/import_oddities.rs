@@ -1,17 +1,10 @@
 //! What `try` makes of lawful captures that are out of the ordinary.
 
-use std::io::Write as _;
-use std::net::SocketAddr;
+use replay::packet::build;
 
-use replay::attempt::{Attempt, FlowAttempt, FlowVerdict, TryOptions, try_capture};
-use replay::packet::build::{self, TcpSpec};
-use replay::packet::{Flags, Seq};
+mod trace;
 
-const SYN: Flags = Flags::SYN;
-const ACK: Flags = Flags::ACK;
-const SYN_ACK: Flags = Flags(0x12);
-const FIN_ACK: Flags = Flags(0x11);
-const RST_ACK: Flags = Flags(0x14);
+use trace::{ACK, FIN_ACK, RST_ACK, SYN, SYN_ACK, Trace, address, octets, passed};
 
 #[test]
 fn a_datagram_larger_than_the_mtu_goes_in_as_fragments() {
@@ -261,107 +254,4 @@ fn a_far_side_that_spoke_before_its_syn_opens_a_connection_of_its_own() {
     let flow = passed(&attempt, 1);
     assert_eq!(flow.client, address("93.184.216.34:443"));
     assert_eq!(octets(flow), (15, 0));
-}
-
-/// A capture under construction: raw IP packets (link type 101), a step apart, and one TCP connection.
-struct Trace {
-    records: Vec<u8>,
-    at_us: u64,
-    step_us: u64,
-    isns: (u32, u32),
-    window: u16,
-}
-
-impl Default for Trace {
-    fn default() -> Self {
-        Self {
-            records: Vec::new(),
-            at_us: 0,
-            step_us: 1000,
-            isns: (1000, 5000),
-            window: 60_000,
-        }
-    }
-}
-
-impl Trace {
-    /// With the connection open.
-    fn open() -> Self {
-        let mut trace = Self::default();
-        trace.device(SYN, 0, 0, b"");
-        trace.server(SYN_ACK, 0, 1, b"");
-        trace.device(ACK, 1, 1, b"");
-        trace
-    }
-
-    /// A segment of the device; numbers count from the ISNs.
-    fn device(&mut self, flags: Flags, sequence: u32, acknowledgement: u32, payload: &[u8]) {
-        let (isn, far_isn) = self.isns;
-        let mut spec = TcpSpec::new(address("10.0.0.2:40000"), address("93.184.216.34:443"));
-        spec.sequence = Seq(isn.wrapping_add(sequence));
-        spec.acknowledgement = Seq(far_isn.wrapping_add(acknowledgement));
-        self.segment(spec, flags, payload);
-    }
-
-    /// A segment of the server.
-    fn server(&mut self, flags: Flags, sequence: u32, acknowledgement: u32, payload: &[u8]) {
-        let (far_isn, isn) = self.isns;
-        let mut spec = TcpSpec::new(address("93.184.216.34:443"), address("10.0.0.2:40000"));
-        spec.sequence = Seq(isn.wrapping_add(sequence));
-        spec.acknowledgement = Seq(far_isn.wrapping_add(acknowledgement));
-        self.segment(spec, flags, payload);
-    }
-
-    fn segment(&mut self, spec: TcpSpec<'_>, flags: Flags, payload: &[u8]) {
-        self.packet(&build::tcp(&TcpSpec {
-            flags,
-            window: self.window,
-            payload,
-            ..spec
-        }));
-    }
-
-    fn packet(&mut self, bytes: &[u8]) {
-        self.cut(bytes, bytes.len());
-    }
-
-    /// A packet of which the capture holds so many octets.
-    fn cut(&mut self, bytes: &[u8], captured: usize) {
-        self.at_us += self.step_us;
-        let seconds = u32::try_from(self.at_us / 1_000_000).expect("a time that fits");
-        let micros = u32::try_from(self.at_us % 1_000_000).expect("below a million");
-        let length = u32::try_from(bytes.len()).expect("a packet");
-        let bytes = &bytes[..captured];
-        let held = u32::try_from(captured).expect("a packet");
-        for field in [seconds, micros, held, length] {
-            self.records.extend(field.to_le_bytes());
-        }
-        self.records.extend(bytes);
-    }
-
-    /// Replays it with every opener as a device.
-    fn replayed(&self) -> Attempt {
-        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
-        let header: [u32; 6] = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 262_144, 101];
-        for field in header {
-            file.write_all(&field.to_le_bytes()).expect("written");
-        }
-        file.write_all(&self.records).expect("written");
-        try_capture(file.path(), &TryOptions::default()).expect("a capture")
-    }
-}
-
-/// The flow at `index`, which passed.
-fn passed(attempt: &Attempt, index: usize) -> &FlowAttempt {
-    let flow = attempt.flows.get(index).expect("as many flows");
-    assert_eq!(flow.verdict, FlowVerdict::Pass, "{flow:?}");
-    flow
-}
-
-fn octets(flow: &FlowAttempt) -> (u64, u64) {
-    (flow.upstream.bytes, flow.downstream.bytes)
-}
-
-fn address(text: &str) -> SocketAddr {
-    text.parse().expect("an address")
 }

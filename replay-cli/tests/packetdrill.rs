@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use replay::outcome::{ScenarioOutcome, Verdict};
-use replay::runner::{RunOptions, run_file};
 use replay::scenario::discover::discover;
+use replay::verdict::outcome::{ScenarioOutcome, Verdict};
+use replay::verdict::run::{RunOptions, run_file};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../expectations/pkt")

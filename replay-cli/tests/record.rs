@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use engine::seeded_fault;
-use replay::claim::Claim;
-use replay::outcome::FailureKind;
-use replay::record::{Recorded, record_file};
-use replay::runner::{RunOptions, run_file};
+use replay::golden::record::{Recorded, record_file};
+use replay::scenario::claim::Claim;
 use replay::scenario::discover::{FoundKind, discover};
+use replay::scenario::failure::FailureKind;
 use replay::scenario::{Expectations, Scenario, load};
+use replay::verdict::run::{RunOptions, run_file};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

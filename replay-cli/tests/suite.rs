@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use replay::outcome::{ScenarioOutcome, Verdict};
-use replay::runner::{RunOptions, Via, run_file};
 use replay::scenario::discover::{FoundKind, discover};
 use replay::scenario::{Scenario, load};
+use replay::stack::Via;
+use replay::verdict::outcome::{ScenarioOutcome, Verdict};
+use replay::verdict::run::{RunOptions, Tracing, run_file};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -19,7 +20,7 @@ fn run(path: &Path, via: &Via) -> Vec<ScenarioOutcome> {
         path,
         &RunOptions {
             captures: Some(repository().join("captures")),
-            trace: false,
+            trace: Tracing::Never,
             via: via.clone(),
         },
     )
@@ -124,7 +125,7 @@ fn every_scenario_is_stored_canonically() {
 
 #[test]
 fn every_capture_has_a_scenario_or_a_reason() {
-    let waiting = replay::draft::find::waiting(&[repository().join("expectations")], None);
+    let waiting = replay::golden::draft::find::waiting(&[repository().join("expectations")], None);
     assert_eq!(waiting.strays, []);
 }
 
@@ -142,7 +143,7 @@ fn altered_bytes_of_a_capture_are_noticed() {
     std::fs::write(folder.path().join("captures/http/get.pcapng"), bytes).expect("a file");
     let options = RunOptions {
         captures: Some(folder.path().join("captures")),
-        trace: false,
+        trace: Tracing::Never,
         via: Default::default(),
     };
     let outcomes = run_file(&repository().join("expectations/http/get.json"), &options);

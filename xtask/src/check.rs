@@ -9,11 +9,13 @@ mod console;
 mod deviations;
 mod documents;
 pub(crate) mod generated;
+mod rooms;
 
 /// A check's name and what it does.
 type Check = (&'static str, fn(&Path) -> Vec<String>);
 
-const CHECKS: [Check; 4] = [
+const CHECKS: [Check; 5] = [
+    ("rooms", rooms::check),
     ("generated files", generated::check),
     ("captures", captures::check),
     ("deviations", deviations::check),

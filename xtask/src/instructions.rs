@@ -87,7 +87,7 @@ pub(crate) fn run(root: &Path, check: bool) -> ExitCode {
 }
 
 fn table_path(root: &Path) -> PathBuf {
-    root.join("docs").join("instructions.json")
+    root.join("docs/generated/instructions.json")
 }
 
 fn measure(root: &Path) -> io::Result<Table> {

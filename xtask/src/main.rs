@@ -15,7 +15,7 @@ mod instructions;
 
 /// As in the `replay` binary: scenarios may expect how much heap the engine holds.
 #[global_allocator]
-static HEAP: replay::heap::EngineHeap = replay::heap::EngineHeap;
+static HEAP: replay::base::heap::EngineHeap = replay::base::heap::EngineHeap;
 
 const USAGE: &str = "\
 Usage: cargo xtask COMMAND
@@ -23,11 +23,11 @@ Usage: cargo xtask COMMAND
 Commands:
   check          Look for drift: schema, scenario files, captures, documentation
   generate       Write the schema and put scenario files into their canonical form
-  instructions   Count the engine's instructions under callgrind and write docs/instructions.json;
+  instructions   Count the engine's instructions under callgrind and write docs/generated/instructions.json;
                  --check fails when one grew by more than 3 %, or a bound between two does not hold";
 
 fn main() -> ExitCode {
-    replay::heap::installed();
+    replay::base::heap::installed();
     let mut arguments = std::env::args_os().skip(1);
     let command = arguments.next().unwrap_or_default();
     let rest: Vec<OsString> = arguments.collect();

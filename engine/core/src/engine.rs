@@ -17,26 +17,26 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::batch::FrameBatch;
+use crate::api::batch::FrameBatch;
 
-use crate::config::{Config, ConfigError};
-use crate::counters::Counters;
-use crate::datagrams::{DatagramArena, DatagramRange};
+use crate::api::config::{Config, ConfigError};
+use crate::api::counters::Counters;
+use crate::api::drop_reason::DropReason;
+use crate::api::log::{Log, Redactor};
+use crate::api::output::{By, Close, Misuse, Output};
+use crate::api::time::{Clock, Micros};
 use crate::dns::{DnsRecord, Names, Pending, QueryId, QueryKind};
-use crate::drop_reason::DropReason;
-use crate::fragment::Identifications;
-use crate::icmp::{Errors, RateLimit};
-use crate::key::{FlowKey, PackedKey, Proto};
-use crate::log::{Log, Redactor};
-use crate::output::{By, Close, Misuse, Output};
-use crate::reassembly::{Limits, Reassembly};
-use crate::room::{self, Room};
-use crate::table::{Flow, FlowId, FlowTable, Kind};
+use crate::flow::key::{FlowKey, PackedKey, Proto};
+use crate::flow::room::{self, Room};
+use crate::flow::table::{Flow, FlowId, FlowTable, Kind};
+use crate::flow::timer::{Deadline, Timers};
+use crate::ip::fragment::Identifications;
+use crate::ip::icmp::{Errors, RateLimit};
+use crate::ip::reassembly::{Limits, Reassembly};
 use crate::tcp::Phase;
 use crate::tcp::ring::Pool;
 use crate::tcp::tombstone::{Tombstone, Tombstones};
-use crate::time::Micros;
-use crate::timer::{Deadline, Timers};
+use crate::udp::datagrams::{DatagramArena, DatagramRange};
 
 /// Frames in one [`Output::Frames`].
 const BATCH: usize = 64;
@@ -45,6 +45,7 @@ const BATCH: usize = 64;
 #[derive(Debug)]
 pub struct Engine {
     config: Config,
+    clock: Clock,
     counters: Counters,
     /// Buffers of rings.
     pool: Pool,
@@ -112,6 +113,18 @@ enum Event {
         flow: Option<FlowId>,
         record: DnsRecord,
     },
+    /// What a host would be told of an intercepted connection. It never leaves the engine, whatever has become of the flow.
+    Own {
+        flow: FlowId,
+        what: Own,
+    },
+}
+
+/// See [`Event::Own`].
+#[derive(Clone, Copy, Debug)]
+enum Own {
+    Dial,
+    HalfClose,
 }
 
 impl Engine {
@@ -122,6 +135,7 @@ impl Engine {
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
         Ok(Self {
+            clock: Clock::default(),
             counters: Counters::default(),
             pool: Pool::default(),
             flows: FlowTable::new(config.seed),
@@ -136,7 +150,7 @@ impl Engine {
             identifications: Identifications::new(
                 u32::try_from(config.seed & 0xffff_ffff).unwrap_or(1),
             ),
-            errors: Errors::new(RateLimit::default()),
+            errors: Errors::new(RateLimit::default(), config.mtu),
             merged: Vec::new(),
             lent: None,
             stopped: false,
@@ -187,6 +201,7 @@ impl Engine {
 
     /// The next thing to act upon, or `None` when all is said. Call it after every input until then.
     pub fn poll_output(&mut self, now: Micros) -> Option<Output<'_>> {
+        let now = self.clock.at(now);
         self.counters.polls += 1;
         self.settle(now);
         self.log_counters(now);
@@ -221,8 +236,8 @@ impl Engine {
                 let Some(event) = self.answer_event(now, event) else {
                     continue;
                 };
-                self.log_event(now, &event);
-                return Some(self.event_output(event));
+                self.log_event(&event);
+                return self.event_output(event);
             }
             let lent = self.lent;
             if !lent.is_some_and(|(flow, _)| self.is_local(flow)) {
@@ -252,8 +267,8 @@ impl Engine {
         self.log.pop().map(Output::Log)
     }
 
-    fn event_output(&mut self, event: Event) -> Output<'_> {
-        match event {
+    fn event_output(&mut self, event: Event) -> Option<Output<'_>> {
+        Some(match event {
             Event::Dial { flow, key, name } => {
                 self.lent_name = name;
                 let name = self.lent_name.as_deref();
@@ -268,7 +283,8 @@ impl Engine {
             Event::Resume { flow, space } => Output::Resume { flow, space },
             Event::Close { flow, key, close } => Output::Close { flow, key, close },
             Event::Dns { flow, record } => Output::Dns { flow, record },
-        }
+            Event::Own { .. } => return None,
+        })
     }
 
     fn datagram_output(
@@ -286,7 +302,11 @@ impl Engine {
         }
     }
 
-    /// When to call [`Engine::handle_timeout`], for what, and for which flow. `None`: not before the next input.
+    /// When to call [`Engine::handle_timeout`], for what, and for which flow, by the clock of the latest input. `None`: not
+    /// before the next input.
+    ///
+    /// After a clock that leapt forward all that is overdue comes at once. One that went back is asked for what was left
+    /// before: no limit gets longer, and none shorter.
     pub fn poll_timeout(&mut self) -> Option<Deadline> {
         let flow = self.first_flow_deadline();
         let others = [self.reassembly_deadline(), self.resolve_deadline()];
@@ -295,6 +315,10 @@ impl Engine {
             .flatten()
             .chain(flow)
             .min_by_key(|deadline| deadline.at)
+            .and_then(|deadline| {
+                let at = self.clock.for_host(deadline.at)?;
+                Some(Deadline { at, ..deadline })
+            })
     }
 
     /// A time before which [`Engine::poll_timeout`] does not come, found without a look at any flow: for loops that
@@ -305,7 +329,8 @@ impl Engine {
         let flow = self.timers.bound();
         let others = [self.reassembly_deadline(), self.resolve_deadline()];
         let others = others.into_iter().flatten().map(|deadline| deadline.at);
-        others.chain(flow).min()
+        let first = others.chain(flow).min()?;
+        self.clock.for_host(first)
     }
 
     fn mark_dirty(&mut self, slot: u32) {

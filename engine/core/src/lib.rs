@@ -38,49 +38,28 @@
 // The calls that clippy.toml bans are one way into a hash map's order; a `for` over the map is the other.
 #![deny(clippy::iter_over_hash_type)]
 
-mod batch;
-mod build;
-mod checksum;
-mod config;
-mod counters;
-mod datagrams;
+mod api;
 mod dns;
-mod drop_reason;
 mod engine;
-mod export;
-mod extension;
-mod fragment;
-mod hash;
-mod icmp;
-mod inspection;
-mod json;
-mod key;
-mod log;
-mod output;
-mod packet;
-mod reassembly;
-mod room;
+mod flow;
+mod ip;
 #[cfg(feature = "seeded-fault")]
 pub mod seeded_fault;
-mod seq;
-mod table;
 mod tcp;
-mod time;
-mod timer;
 mod udp;
 
-pub use crate::batch::{FrameBatch, FrameIter, Frames};
-pub use crate::config::{
+pub use crate::api::batch::{FrameBatch, FrameIter, Frames};
+pub use crate::api::config::{
     Config, ConfigError, DialFailure, Martians, PathPolicy, Refusal, UdpFiltering, UdpMapping,
 };
-pub use crate::counters::{CounterInfo, Counters, Mark};
+pub use crate::api::counters::{CounterInfo, Counters, Mark};
+pub use crate::api::drop_reason::DropReason;
+pub use crate::api::inspection::{FlowInfo, Inspection};
+pub use crate::api::log::{Breadcrumb, LogLevel, LogMask, LogRecord, Redacted, Redactor};
+pub use crate::api::output::{By, Close, DialResult, How, Misuse, Output, PathChange, RemoteEnd};
+pub use crate::api::time::Micros;
 pub use crate::dns::{DnsRecord, QueryId, QueryKind, Resolution};
-pub use crate::drop_reason::DropReason;
 pub use crate::engine::Engine;
-pub use crate::inspection::{FlowInfo, Inspection};
-pub use crate::key::{FlowKey, Proto};
-pub use crate::log::{Breadcrumb, LogLevel, LogMask, LogRecord, Redacted, Redactor};
-pub use crate::output::{By, Close, DialResult, How, Misuse, Output, PathChange, RemoteEnd};
-pub use crate::table::FlowId;
-pub use crate::time::Micros;
-pub use crate::timer::{Deadline, TimerName};
+pub use crate::flow::key::{FlowKey, Proto};
+pub use crate::flow::table::FlowId;
+pub use crate::flow::timer::{Deadline, TimerName};

@@ -19,15 +19,16 @@ mod recovery;
 pub(crate) mod ring;
 pub(crate) mod segment;
 mod sender;
+pub(crate) mod seq;
 mod timers;
 pub(crate) mod tombstone;
 
+use crate::api::output::{By, RemoteEnd};
+use crate::api::time::Micros;
 use crate::dns::Streams;
-use crate::output::{By, RemoteEnd};
-use crate::seq::Seq;
 use crate::tcp::challenge::Allowance;
 use crate::tcp::connection::Connection;
-use crate::time::Micros;
+use crate::tcp::seq::Seq;
 
 /// One TCP flow.
 #[derive(Debug)]

@@ -1,12 +1,14 @@
 //! A UDP flow: a mapping with a dial, a bounded queue and an idle timer. No smoltcp here.
 
+pub(crate) mod datagrams;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::config::{UdpFiltering, UdpMapping};
+use crate::api::config::{UdpFiltering, UdpMapping};
+use crate::api::time::Micros;
 use crate::dns::Asked;
-use crate::key::{PackedKey, Proto};
-use crate::time::Micros;
+use crate::flow::key::{PackedKey, Proto};
 
 /// Octets of a packet that an ICMPv6 error can quote (RFC 4443 section 2.4 (c)).
 const QUOTED_V6: usize = 1280 - 48;

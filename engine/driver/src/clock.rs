@@ -4,6 +4,7 @@ mod boot;
 #[cfg(feature = "tokio")]
 mod runtime;
 
+use core::time::Duration;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::Micros;
@@ -18,6 +19,11 @@ pub trait Clock: Send + Sync {
     /// The time, in microseconds since the origin.
     fn now(&self) -> Micros;
 }
+
+/// The longest that a thread or task should wait by a timer that stops in a sleep of the system, as all of tokio's and the
+/// standard library's do, before it looks at a [`Clock`] that goes on: a deadline that a sleep has passed is late by no
+/// more. Such a timer wakes no system that sleeps; one that is awake has this one look a minute while a flow is open.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// A clock that stands still until it is set: for hosts that bring the time along, and for tests.
 #[derive(Debug)]

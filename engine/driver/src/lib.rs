@@ -31,7 +31,7 @@ pub mod turn;
 
 #[cfg(feature = "tokio")]
 pub use crate::clock::TokioClock;
-pub use crate::clock::{BootClock, Clock, ManualClock};
+pub use crate::clock::{BootClock, Clock, LOOK_AGAIN, ManualClock};
 #[cfg(feature = "dialer")]
 pub use crate::dialer::TokioDialer;
 pub use crate::histogram::Histogram;
@@ -40,4 +40,4 @@ pub use crate::stats::{Snapshot, Stats};
 pub use crate::tokio_loop::{Handle, Loop};
 #[cfg(all(feature = "tun", target_os = "linux"))]
 pub use crate::tun::Tun;
-pub use crate::turn::{Host, Limits, Mailbox, Notice, Turn};
+pub use crate::turn::{Host, Limits, Mailbox, Notice, SettingsError, Turn};

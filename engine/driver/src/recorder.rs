@@ -19,6 +19,8 @@
 //! process that dies within a turn loses that turn; a block that the disk cut ends the file, what stands before it
 //! is whole.
 //!
+//! **Privacy.** The files are their owner's alone, and a snap length keeps payload out of them ([`Bounds::snap_length`]).
+//!
 //! **Cost.** One copy of each frame into a buffer that is kept, and one `write` a turn. A disk that is full ends the
 //! recording, never the engine: see [`Recorder::status`].
 //!
@@ -27,6 +29,7 @@
 mod block;
 mod store;
 
+use core::num::NonZero;
 use core::time::Duration;
 use std::collections::HashMap;
 use std::io;
@@ -36,7 +39,7 @@ use engine::{Close, Config, DialResult, FlowId, FlowKey, Micros, RemoteEnd};
 
 use crate::turn::{Crossing, Tap};
 
-use block::{Blocks, Direction, Event};
+use block::{Blocks, Direction, Event, Payload};
 pub use block::{ENTERPRISE, MAGIC, VERSION};
 pub use store::{FileStore, Store};
 
@@ -56,6 +59,8 @@ pub struct Recorder {
     blocks: Blocks,
     /// The settings block's text, for each new file.
     settings: String,
+    /// Octets of each frame that are kept; 0: all, and those of the dialer as well.
+    snap: u32,
     /// Half of the bound.
     half: u64,
     /// Octets of the present file, those in `blocks` included.
@@ -65,6 +70,25 @@ pub struct Recorder {
     flows: HashMap<FlowId, (FlowKey, u64)>,
     dials: u64,
     status: RecorderStatus,
+}
+
+/// How much of a session is kept. An `Option<u64>` alone bounds the files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// The most octets of all files together; less than [`MIN_BYTES`] counts as that. `None`: no bound.
+    pub max_bytes: Option<u64>,
+    /// The most octets of each frame. Of what far sides sent then only the length is kept: the octets are zero, so that no
+    /// payload is in the file beyond what so many octets of a frame show. `None`: frames and payloads are whole.
+    pub snap_length: Option<NonZero<u32>>,
+}
+
+impl From<Option<u64>> for Bounds {
+    fn from(max_bytes: Option<u64>) -> Self {
+        Self {
+            max_bytes,
+            snap_length: None,
+        }
+    }
 }
 
 /// How a recording stands.
@@ -86,20 +110,24 @@ pub struct RecorderStatus {
 }
 
 impl Recorder {
-    /// Begins a recording in `store`. `wall` is the time since the Unix epoch at the engine's `now`; `max_bytes`
-    /// bounds all files together, `None` does not, and less than [`MIN_BYTES`] counts as that.
+    /// Begins a recording in `store`. `wall` is the time since the Unix epoch at the engine's `now`.
     ///
     /// # Errors
     /// The first blocks cannot be written.
     pub fn new(
         store: Box<dyn Store>,
-        max_bytes: Option<u64>,
+        bounds: impl Into<Bounds>,
         config: &Config,
         now: Micros,
         wall: Duration,
     ) -> io::Result<Self> {
+        let Bounds {
+            max_bytes,
+            snap_length,
+        } = bounds.into();
         let mut new = Self {
             store,
+            snap: snap_length.map_or(0, NonZero::get),
             blocks: Blocks::default(),
             settings: settings(config),
             half: max_bytes.map_or(u64::MAX, |bytes| bytes.max(MIN_BYTES) / 2),
@@ -114,19 +142,19 @@ impl Recorder {
         Ok(new)
     }
 
-    /// Begins a recording in the file at `path`, which is replaced.
+    /// Begins a recording in the file at `path`, which is replaced: see [`FileStore::create`].
     ///
     /// # Errors
     /// The file cannot be made or written.
     pub fn create(
         path: &std::path::Path,
-        max_bytes: Option<u64>,
+        bounds: impl Into<Bounds>,
         config: &Config,
         now: Micros,
         wall: Duration,
     ) -> io::Result<Self> {
         let store = Box::new(FileStore::create(path)?);
-        Self::new(store, max_bytes, config, now, wall)
+        Self::new(store, bounds, config, now, wall)
     }
 
     /// The device's frame, as it goes into the engine.
@@ -155,7 +183,8 @@ impl Recorder {
     /// as if they had not come.
     pub fn remote_data(&mut self, now: Micros, flow: FlowId, bytes: &[u8]) {
         for part in bytes.chunks(MAX_BODY) {
-            self.event(now, flow, None, Event::RemoteData(part));
+            let event = Event::RemoteData(self.payload(part));
+            self.event(now, flow, None, event);
         }
     }
 
@@ -167,7 +196,8 @@ impl Recorder {
         from: Option<SocketAddr>,
         payload: &[u8],
     ) {
-        self.event(now, flow, from, Event::RemoteDatagram(payload));
+        let event = Event::RemoteDatagram(self.payload(payload));
+        self.event(now, flow, from, event);
     }
 
     /// The far side has ended.
@@ -229,9 +259,16 @@ impl Recorder {
         &self.status
     }
 
+    fn payload<'a>(&self, bytes: &'a [u8]) -> Payload<'a> {
+        match self.snap {
+            0 => Payload::Whole(bytes),
+            _ => Payload::Length(bytes.len()),
+        }
+    }
+
     fn frame(&mut self, now: Micros, frame: &[u8], direction: Direction) {
-        let at = self.wall(now);
-        self.append(|blocks| blocks.packet(at, frame, direction));
+        let (at, snap) = (self.wall(now), self.snap);
+        self.append(|blocks| blocks.packet(at, frame, snap, direction));
         self.status.frames += 1;
     }
 
@@ -282,7 +319,7 @@ impl Recorder {
     fn headers(&mut self, now: Micros) {
         let at = self.wall(now);
         let settings = std::mem::take(&mut self.settings);
-        self.blocks.section();
+        self.blocks.section(self.snap);
         self.blocks.event(at, None, 0, &Event::Settings(&settings));
         self.settings = settings;
         self.filled = self.blocks.len() as u64;

@@ -5,8 +5,8 @@
 //!   Host::resolve ──> Resolver ── cached? ──────────────────────────────> answer ──> Mailbox::resolved
 //!                        └─ under way? joins it : Lookup (a thread of its own) ──────────┘
 //! ```
-//! One lookup of a name gives both families, so a device's A and AAAA queries cost one. Nothing here knows of the
-//! engine or the loop: answers go to a function, time comes from a [`Clock`].
+//! One lookup of a name gives both families, so a device's A and AAAA queries cost one. Answers go to a function, time
+//! comes from a [`Clock`].
 
 mod mock;
 mod system;
@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use engine::{Micros, QueryId, QueryKind, Resolution};
 
 use crate::clock::Clock;
+use crate::turn::Mailbox;
 
 pub use mock::MockLookup;
 pub use system::SystemLookup;
@@ -58,19 +59,19 @@ pub trait Lookup: Send + Sync {
     fn start(&self, name: &str, done: Done) -> bool;
 }
 
-/// Bounds of a [`CachingResolver`].
+/// Bounds of a [`CachingResolver`]. Zero is never, or none: said for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolverLimits {
-    /// How long a lookup may take. Default 4 s, as the engine's own
-    /// [`resolve_timeout`](engine::Config::resolve_timeout).
+    /// How long a lookup may take; zero: as long as it takes, and the engine's own limit tells the device. Default 4 s, as that
+    /// ([`resolve_timeout`](engine::Config::resolve_timeout)).
     pub timeout: Duration,
-    /// How long addresses are kept: `getaddrinfo` does not say how long they hold. Default 60 s.
+    /// How long addresses are kept: `getaddrinfo` does not say how long they hold. Zero: they are not kept. Default 60 s.
     pub ttl: Duration,
-    /// How long it is remembered that there is no such name. Default 10 s.
+    /// How long it is remembered that there is no such name. Zero: it is not. Default 10 s.
     pub negative_ttl: Duration,
-    /// Names kept; what expires first makes room. Default 256.
+    /// Names kept; what expires first makes room. 0: none. Default 256.
     pub names: usize,
-    /// Names that may be under way. Default 64.
+    /// Names that may be under way. 0: none, so that every query fails. Default 64.
     pub lookups: usize,
 }
 
@@ -95,6 +96,25 @@ pub struct CachingResolver<L> {
 /// The system's resolver (`getaddrinfo`), behind a cache.
 pub type SystemResolver = CachingResolver<SystemLookup>;
 
+/// The system's resolver behind `mailbox`: what is asked for names that a host does not look up itself. It does not keep the
+/// mailbox alive.
+#[must_use]
+pub fn of_the_system(mailbox: &Arc<Mailbox>, clock: Arc<dyn Clock>) -> SystemResolver {
+    let mailbox = Arc::downgrade(mailbox);
+    let limits = ResolverLimits::default();
+    CachingResolver::new(
+        SystemLookup::default(),
+        limits,
+        clock,
+        move |query, found| {
+            if let Some(mailbox) = mailbox.upgrade() {
+                // Too late or too many: the engine has told the device by its own limit.
+                let _ = mailbox.resolved(query, found);
+            }
+        },
+    )
+}
+
 /// Where answers go.
 type Answer = Box<dyn Fn(QueryId, Resolution) + Send + Sync>;
 
@@ -107,13 +127,13 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// By name, with the time after which it is given up.
+    /// By name, with the time after which it is given up, if there is one.
     under_way: BTreeMap<String, Lookups>,
     cache: BTreeMap<String, (Micros, Found)>,
 }
 
 struct Lookups {
-    until: Micros,
+    until: Option<Micros>,
     waiting: Vec<(QueryId, QueryKind)>,
 }
 
@@ -168,8 +188,9 @@ impl<L: Lookup> Resolver for CachingResolver<L> {
             drop(state);
             return (shared.answer)(query, Resolution::Failed);
         }
+        let timeout = shared.limits.timeout;
         let lookups = Lookups {
-            until: now.plus(shared.limits.timeout),
+            until: (!timeout.is_zero()).then(|| now.plus(timeout)),
             waiting: vec![(query, kind)],
         };
         state.under_way.insert(name.to_owned(), lookups);
@@ -198,14 +219,18 @@ impl<L: Lookup> Resolver for CachingResolver<L> {
         let late: Vec<String> = state
             .under_way
             .iter()
-            .filter(|(_, lookups)| lookups.until <= now)
+            .filter(|(_, lookups)| lookups.until.is_some_and(|until| until <= now))
             .map(|(name, _)| name.clone())
             .collect();
         let mut failed = Vec::new();
         for name in late {
             failed.extend(state.under_way.remove(&name));
         }
-        let next = state.under_way.values().map(|lookups| lookups.until).min();
+        let next = state
+            .under_way
+            .values()
+            .filter_map(|lookups| lookups.until)
+            .min();
         drop(state);
         for (query, _) in failed.into_iter().flat_map(|lookups| lookups.waiting) {
             (self.shared.answer)(query, Resolution::Failed);

@@ -24,8 +24,11 @@ pub struct Stats {
     pub inbox_refused_bytes: u64,
     /// Datagrams of far sides dropped because their flow's inbox was full.
     pub inbox_dropped_datagrams: u64,
-    /// Datagrams of the device that the host did not take, and which are lost.
+    /// Datagrams of the device that are lost because the host refused them, or because it had refused one before and too
+    /// many waited behind that, or until the flow's end.
     pub host_dropped_datagrams: u64,
+    /// Datagrams of the device that had to wait at the border because the host had refused one before them.
+    pub host_delayed_datagrams: u64,
     /// Octets of the device's streams that the host did not take at once; they stay in the engine.
     pub host_refused_bytes: u64,
     /// Batches of frames that the host did not take whole at once; the rest is offered again.
@@ -46,6 +49,27 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Every number but the histograms, by name.
+    #[must_use]
+    pub const fn counts(&self) -> [(&'static str, u64); 14] {
+        [
+            ("turns", self.turns),
+            ("ring_frames", self.ring_frames),
+            ("ring_overflow_frames", self.ring_overflow_frames),
+            ("ring_overflow_bytes", self.ring_overflow_bytes),
+            ("frames_after_stop", self.frames_after_stop),
+            ("ring_high_water", self.ring_high_water),
+            ("inbox_refused_bytes", self.inbox_refused_bytes),
+            ("inbox_dropped_datagrams", self.inbox_dropped_datagrams),
+            ("host_dropped_datagrams", self.host_dropped_datagrams),
+            ("host_delayed_datagrams", self.host_delayed_datagrams),
+            ("host_refused_bytes", self.host_refused_bytes),
+            ("host_refused_batches", self.host_refused_batches),
+            ("budget_spent", self.budget_spent),
+            ("lingered_bytes", self.lingered_bytes),
+        ]
+    }
+
     /// Makes `copy`, which nothing else writes to, equal to these.
     pub(crate) fn copy_into(&mut self, copy: &mut Self) {
         let Self {
@@ -58,6 +82,7 @@ impl Stats {
             inbox_refused_bytes,
             inbox_dropped_datagrams,
             host_dropped_datagrams,
+            host_delayed_datagrams,
             host_refused_bytes,
             host_refused_batches,
             budget_spent,
@@ -78,6 +103,7 @@ impl Stats {
         copy.inbox_refused_bytes = *inbox_refused_bytes;
         copy.inbox_dropped_datagrams = *inbox_dropped_datagrams;
         copy.host_dropped_datagrams = *host_dropped_datagrams;
+        copy.host_delayed_datagrams = *host_delayed_datagrams;
         copy.host_refused_bytes = *host_refused_bytes;
         copy.host_refused_batches = *host_refused_batches;
         copy.budget_spent = *budget_spent;

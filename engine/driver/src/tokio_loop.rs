@@ -5,13 +5,18 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use engine::{Config, ConfigError, Micros};
+use engine::{Config, Micros};
 use tokio::time::{self, Instant, Sleep};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, LOOK_AGAIN};
+use crate::resolver::{self, Resolver};
 use crate::stats::Snapshot;
-use crate::turn::{Host, Limits, Mailbox, Tap, Turn};
+use crate::turn::{Host, Limits, Mailbox, SettingsError, Tap, Turn};
+
+/// The finest step of tokio's timers.
+const GRAIN: Duration = Duration::from_millis(1);
 
 /// The loop, before and while it runs. Spawn [`Loop::run`] on a runtime of one thread, or on any: only one task ever
 /// has the engine.
@@ -74,21 +79,27 @@ impl Handle {
 }
 
 impl<H: Host> Loop<H> {
-    /// A loop around a new engine. `host` gets the mailbox that its dialer will answer into.
+    /// A loop around a new engine. `host` gets the mailbox that its dialer will answer into. With
+    /// [`Config::dns_interception`], names that the host does not look up itself are looked up by the system.
     ///
     /// # Errors
-    /// A setting of the engine out of its bounds.
+    /// A setting of the engine or a limit out of its bounds.
     pub fn new(
         config: Config,
         limits: Limits,
         clock: Arc<dyn Clock>,
         host: impl FnOnce(&Arc<Mailbox>) -> H,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, SettingsError> {
         let control = Arc::new(Control::default());
         let woken = Arc::clone(&control);
-        let turn = Turn::new(config, limits, Arc::clone(&clock), move || {
+        let intercepts = config.dns_interception;
+        let mut turn = Turn::new(config, limits, Arc::clone(&clock), move || {
             woken.signal.raise();
         })?;
+        if intercepts {
+            let system = resolver::of_the_system(turn.mailbox(), Arc::clone(&clock));
+            turn.set_resolver(Some(Arc::new(system)));
+        }
         let host = host(turn.mailbox());
         Ok(Self {
             turn,
@@ -107,6 +118,12 @@ impl<H: Host> Loop<H> {
         }
     }
 
+    /// Sets who is asked for names that the host does not look up itself, in place of the system, or nobody: see
+    /// [`Turn::set_resolver`].
+    pub fn set_resolver(&mut self, resolver: Option<Arc<dyn Resolver>>) {
+        self.turn.set_resolver(resolver);
+    }
+
     /// Sets who listens to what crosses the engine's border.
     pub fn set_tap(&mut self, tap: Option<Box<dyn Tap>>) {
         self.turn.set_tap(tap);
@@ -114,8 +131,8 @@ impl<H: Host> Loop<H> {
 
     /// Runs until it is stopped; gives the host back, and the last numbers.
     ///
-    /// The clock may count sleep, tokio's timers do not: after a sleep the loop takes up the true time with the first
-    /// frame, event or timer that comes.
+    /// The clock may count sleep, tokio's timers do not. Whatever wakes the loop after a sleep, its timers are set anew by
+    /// the clock; if nothing does, a deadline that the sleep has passed is late by a minute of waking time at the most.
     pub async fn run(mut self) -> (H, Box<Snapshot>) {
         let mut alarm = Alarm::default();
         let signal = &self.control.signal;
@@ -196,34 +213,38 @@ impl Signal {
     }
 }
 
-/// A timer of tokio's that is set anew only for a deadline earlier than the last one: most deadlines move on with every
-/// packet, and it is cheaper to find at the old one that there is time left.
+/// A timer of tokio's that is set anew only if it would ring too late: most deadlines move on with every packet, and it is
+/// cheaper to find when it rings that there is time left.
+///
+/// What is compared is tokio's time. The clock may have jumped against it: the timer of a deadline that a sleep has passed
+/// still waits for all that was left of it before the sleep, and would hide any later deadline.
 #[derive(Default)]
 struct Alarm {
     sleep: Option<Pin<Box<Sleep>>>,
-    /// The driver's time that it is set for.
-    set: Option<Micros>,
+    /// Whether it is set, and has not rung.
+    set: bool,
 }
 
 impl Alarm {
     /// Ready when the clock shows `deadline`.
     fn poll(&mut self, context: &mut Context<'_>, deadline: Micros, clock: &dyn Clock) -> Poll<()> {
         loop {
-            if self.set.is_none_or(|set| set > deadline) {
-                let ring = Instant::now() + deadline.since(clock.now());
-                match &mut self.sleep {
-                    Some(sleep) => sleep.as_mut().reset(ring),
-                    none => *none = Some(Box::pin(time::sleep_until(ring))),
-                }
-                self.set = Some(deadline);
+            let now = clock.now();
+            if now >= deadline {
+                return Poll::Ready(());
             }
+            let ring = Instant::now() + deadline.since(now).min(LOOK_AGAIN);
+            match &mut self.sleep {
+                // Both clocks were read one after the other, and tokio rounds up to a millisecond.
+                Some(sleep) if self.set && sleep.deadline() <= ring + GRAIN => {}
+                Some(sleep) => sleep.as_mut().reset(ring),
+                none => *none = Some(Box::pin(time::sleep_until(ring))),
+            }
+            self.set = true;
             if let Some(sleep) = &mut self.sleep {
                 std::task::ready!(sleep.as_mut().poll(context));
             }
-            self.set = None;
-            if clock.now() >= deadline {
-                return Poll::Ready(());
-            }
+            self.set = false;
         }
     }
 }

@@ -110,6 +110,7 @@ impl Tun {
         } else {
             ((usize::from(self.mtu) + 4).min(LONGEST), BATCH)
         };
+        let (most, octets) = mailbox.chunk(most, each);
         let mut batch = FrameBatch::new();
         let mut apart = Vec::new();
         loop {
@@ -135,7 +136,7 @@ impl Tun {
                 Some(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Some(error) => return Err(error),
             }
-            while !mailbox.has_room(most, most * each) {
+            while !mailbox.has_room(most, octets) {
                 tokio::task::yield_now().await;
             }
         }

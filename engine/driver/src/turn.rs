@@ -36,6 +36,7 @@ mod inward;
 mod limits;
 mod mailbox;
 mod outward;
+mod refused;
 mod ring;
 mod tap;
 
@@ -43,20 +44,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{
-    Config, ConfigError, Counters, Deadline, Engine, FlowId, FrameBatch, Micros, TimerName,
-};
+use engine::{Config, Counters, Deadline, Engine, FlowId, FrameBatch, Micros, TimerName};
 
 pub use self::host::{Host, Notice};
-pub use self::limits::Limits;
+pub use self::limits::{Limits, SettingsError};
 pub use self::mailbox::Mailbox;
 pub use self::tap::{Crossing, Tap};
 
 use self::datagrams::Words;
 use self::mailbox::{Losses, Rare};
+use self::refused::Refused;
 use self::ring::Front;
 use self::tap::cross;
 use crate::clock::Clock;
+use crate::resolver::Resolver;
 use crate::stats::Stats;
 
 /// Frames given to the engine before it is drained.
@@ -84,6 +85,8 @@ pub struct Turn {
     words: Words,
     /// Frames that the host did not take.
     held: FrameBatch,
+    /// Datagrams of flows whose host has refused one, until they are writable.
+    refused: Refused,
     /// The engine may have something to say: the budget ended before it had said all, or it is new.
     undrained: bool,
     /// Flows whose break waits behind bytes, until then.
@@ -95,6 +98,9 @@ pub struct Turn {
     /// When the last turn was in which something came in, and after which none had to come at once.
     busy_at: Option<Micros>,
     tap: Option<Box<dyn Tap>>,
+    resolver: Option<Arc<dyn Resolver>>,
+    /// The engine was left within a call: a panic came through it.
+    broken: bool,
     /// Of bytes that wait for room in the engine, how many the tap has seen.
     offered: BTreeMap<FlowId, usize>,
 }
@@ -113,13 +119,14 @@ impl Turn {
     /// returns. `clock` measures lag and durations.
     ///
     /// # Errors
-    /// A setting of the engine out of its bounds.
+    /// A setting of the engine or a limit out of its bounds.
     pub fn new(
         config: Config,
         limits: Limits,
         clock: Arc<dyn Clock>,
         wake: impl Fn() + Send + Sync + 'static,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, SettingsError> {
+        limits.check(&config)?;
         Ok(Self {
             engine: Engine::new(config)?,
             mailbox: Arc::new(Mailbox::new(&limits, clock, Box::new(wake))),
@@ -129,12 +136,15 @@ impl Turn {
             front: Front::default(),
             words: Words::default(),
             held: FrameBatch::new(),
+            refused: Refused::default(),
             undrained: true,
             lingers: BTreeSet::new(),
             due: None,
             busy: false,
             busy_at: None,
             tap: None,
+            resolver: None,
+            broken: false,
             offered: BTreeMap::new(),
         })
     }
@@ -179,10 +189,17 @@ impl Turn {
         core::mem::replace(&mut self.tap, tap)
     }
 
+    /// Sets who is asked for names that the host does not look up itself ([`Host::resolve`]), or nobody: then the device is
+    /// told at once that they could not be found out.
+    pub fn set_resolver(&mut self, resolver: Option<Arc<dyn Resolver>>) {
+        self.resolver = resolver;
+    }
+
     /// One turn. Returns when to call again without an input: `now` while work is left, within
     /// [`Limits::poll_interval`] while the host has not taken a frame, else the engine's own deadline, or, after a turn
     /// with input, a time before one that is far off or may have moved on in a burst; `None`: not before the next input.
     pub fn run<H: Host + ?Sized>(&mut self, now: Micros, host: &mut H) -> Option<Micros> {
+        self.broken = true;
         let mut budget = self.limits.turn_outputs;
         let ready =
             self.offer_held(now, host) && (!self.undrained || self.drain(now, host, &mut budget));
@@ -199,6 +216,7 @@ impl Turn {
             tap.turned();
         }
         self.publish(host, losses);
+        self.broken = false;
         next
     }
 
@@ -206,6 +224,8 @@ impl Turn {
     /// everything from now on. Frames that the host does not take at once are lost.
     pub fn stop<H: Host + ?Sized>(&mut self, now: Micros, host: &mut H) {
         self.mailbox.state().stop();
+        self.broken = true;
+        self.resolver = None;
         self.front = Front::default();
         self.words = Words::default();
         self.lingers.clear();
@@ -224,6 +244,7 @@ impl Turn {
         }
         let losses = self.mailbox.state().losses;
         self.publish(host, losses);
+        self.broken = false;
     }
 
     /// Measures how late the turn is. If it is to work, it takes up what waits: the back of ring and queue if their front
@@ -342,6 +363,11 @@ impl Turn {
         if datagrams > 0 {
             host.notice(&Notice::InboxOverflow { datagrams });
         }
+        self.show();
+    }
+
+    /// Tells everybody of the numbers.
+    fn show(&mut self) {
         let mut published = self.mailbox.published();
         self.engine.count_into(&mut published.counters);
         self.stats.copy_into(&mut published.stats);
@@ -353,8 +379,16 @@ impl Turn {
 }
 
 impl Drop for Turn {
-    /// Whoever still has the mailbox finds it stopped and empty.
+    /// Whoever still has the mailbox finds it stopped and empty, and no flow among the numbers.
     fn drop(&mut self) {
         self.mailbox.state().stop();
+        if self.broken {
+            return;
+        }
+        let now = self.mailbox.now();
+        self.engine.stop(now);
+        // The host hears nothing of it; after a `stop` there is nothing left.
+        while self.engine.poll_output(now).is_some() {}
+        self.show();
     }
 }

@@ -426,7 +426,8 @@ typedef struct BridgeAddress {
 } BridgeAddress;
 
 /*
- Settings. Zero means the default everywhere, so a zeroed struct with `size` set is a sound one.
+ Settings. Zero means the default in every field, so a zeroed struct with `size` set is a sound one; what is to be zero
+ indeed, a limit say, is set with `BridgeEngineSet`.
  */
 typedef struct BridgeConfig {
     /*
@@ -435,48 +436,49 @@ typedef struct BridgeConfig {
      */
     uint32_t size;
     /*
-     Largest IP packet toward the device, octets; 576 to 65,535. Default 1,500.
+     Largest IP packet toward the device, octets; 576 to 65,535. Zero: 1,500.
      */
     uint32_t mtu;
     /*
-     Octets of the device's packets that may wait for the engine. Default 1 MiB.
+     Octets of the device's packets that may wait for the engine. Zero: 1 MiB.
      */
     uint64_t packet_pool_bytes;
     /*
-     Octets of the buffers of one TCP flow, half for each direction; each half at most 65,535. Default 32 KiB, or
+     Octets of the buffers of one TCP flow, half for each direction; each half 1 to 65,535. Zero: 32 KiB, or
      eight segments at a large MTU.
      */
     uint64_t per_flow_bytes;
     /*
-     Most TCP flows at a time. Default 128.
+     Most TCP flows at a time. Zero: 128.
      */
     uint32_t tcp_limit;
     /*
-     Most UDP flows at a time. Default 128.
+     Most UDP flows at a time. Zero: 128.
      */
     uint32_t udp_limit;
     /*
-     Seed of initial sequence numbers and hashes. Default: drawn from the system at each start. Fix it in tests only.
+     Seed of initial sequence numbers and hashes. Zero: drawn from the system at each start. Fix it in tests only.
      */
     uint64_t seed;
     /*
-     Not zero: the host drives the engine with `BridgeEnginePoll`, and no thread is made.
+     Not zero: the host drives the engine with `BridgeEnginePoll`, and it has no thread. Zero: it has one.
      */
     uint32_t host_driven;
     /*
-     Not zero: a change of the path closes every flow, so that apps reconnect at once.
+     Not zero: a change of the path closes every flow, so that apps reconnect at once. Zero: flows stay.
      */
     uint32_t close_on_path_change;
     /*
-     How long a dial may take before it counts as timed out, milliseconds. Default 75,000.
+     How long a dial may take before it counts as timed out, milliseconds. Zero: 75,000.
      */
     uint32_t dial_timeout_ms;
     /*
-     Not zero: loopback and reserved addresses are ordinary ones.
+     Not zero: loopback and reserved addresses are ordinary ones. Zero: their packets are dropped.
      */
     uint32_t admit_martians;
     /*
-     Not zero: the device's DNS queries for addresses are answered by the engine, which asks the host: see `resolve`.
+     Not zero: the device's DNS queries for addresses are answered by the engine, which asks the host or the system: see
+     `resolve`. Zero: they are datagrams and streams like all others.
      */
     uint32_t dns_interception;
     /*
@@ -567,8 +569,9 @@ typedef struct BridgeCallbacks {
      */
     size_t (*tcp_send)(void *context, uint64_t flow, const uint8_t *bytes, size_t length);
     /*
-     One datagram of the device for `to`. Answers 1 if it was taken; 0: it is lost and counted, and the flow gives no
-     more until `BridgeEngineOnWritable`. Required.
+     One datagram of the device for `to`. Answers 1 if it was taken; 0 or less: it is lost and counted
+     (`datagrams_refused`), and the flow gives no more until `BridgeEngineOnWritable`, then those that came meanwhile, up to a bound.
+     Required.
      */
     int32_t (*udp_send)(void *context,
                         uint64_t flow,
@@ -599,19 +602,40 @@ typedef struct BridgeCallbacks {
     void (*tcp_resume)(void *context, uint64_t flow, size_t room);
     /*
      Host-driven only: something came in and nothing had been waiting, so `BridgeEnginePoll` should be called soon. Comes
-     from whatever thread made the call, and must not itself poll, stop or free. May be null.
+     from whatever thread made the call, and cannot itself poll, stop or free (`REENTRANT`). May be null.
      */
     void (*wake)(void *context);
     /*
      With `dns_interception` only: find out the addresses of `name` of a `family`, 4 or 6, and answer with
-     `BridgeEngineOnResolved`. Without an answer in time, or where this is null, the device hears of a failure.
+     `BridgeEngineOnResolved`. Without an answer in time the device hears of a failure. Null: the system's resolver is asked,
+     on threads of the library's own, one of which may call `wake`.
      */
     void (*resolve)(void *context, uint64_t query, const char *name, uint32_t family);
 } BridgeCallbacks;
 
 /*
+ What a recording keeps. Zero means the default in every field.
+ */
+typedef struct BridgeRecording {
+    /*
+     `sizeof(BridgeRecording)` of the header the caller was compiled with.
+     */
+    uint32_t size;
+    /*
+     The most octets of each packet; of what far sides sent then only the length is kept. Zero: packets and payloads are
+     whole.
+     */
+    uint32_t snap_length;
+    /*
+     The most octets of both files together, at least 512 KiB. Zero: no bound.
+     */
+    uint64_t max_bytes;
+} BridgeRecording;
+
+/*
  Receives a line of the log: a level (0 error, 1 warning, 2 information, 3 debugging, 4 tracing) and a text in UTF-8,
- lent for the call. It may come from any thread, and must not call `BridgeSetLogSink`.
+ lent for the call. It may come from any thread, and must not call `BridgeSetLogSink`. Calls that start,
+ stop, change or free an engine may wait for whoever says the line; all others can be made from within it.
  */
 typedef void (*BridgeLogSink)(void *context, uint32_t level, const char *message);
 
@@ -691,6 +715,10 @@ typedef struct BridgeCounters {
      The longest turn, microseconds.
      */
     uint64_t longest_turn_us;
+    /*
+     Datagrams lost because `udp_send` refused them, or had refused one before and too many waited behind that.
+     */
+    uint64_t datagrams_refused;
 } BridgeCounters;
 
 /*
@@ -745,8 +773,9 @@ BridgeStatus BridgeEngineHandlePacket(struct BridgeEngine *engine,
                                       size_t length);
 
 /*
- Several IP packets of the device, in order, cheaper than one by one. Answers how many found room; those that did not, and those
- that are no packet by their length, are lost and counted. Or a status below zero.
+ Several IP packets of the device, in order, cheaper than one by one. Answers how many found room; those that did not, those
+ that are no packet by their length (0, or beyond 65,535), and those without octets (null) are lost and counted (`packets_lost`). Or a
+ status below zero: `NULL_POINTER` without `packets`, `BAD_LENGTH` for a `count` that no memory holds.
 
  The caller promises:
  `packets` points to `count` structs, each of which points to its `length` octets.
@@ -765,7 +794,8 @@ BridgeStatus BridgeEngineOnDialResult(struct BridgeEngine *engine,
 
 /*
  The next octets of the far side's stream. Answers how many were taken, from the front: keep the rest, stop reading, and go on
- after `tcp_resume`. Or a status below zero: `NOT_CONNECTED`, `AFTER_END`, `STALE_FLOW`, `WRONG_PROTOCOL`.
+ after `tcp_resume`. No octets are none taken, whatever `bytes` is. Or a status below zero: `NOT_CONNECTED`, `AFTER_END`, `STALE_FLOW`,
+ `WRONG_PROTOCOL`; `BAD_LENGTH`: a length that no memory has.
 
  The caller promises:
  `bytes` points to `length` octets.
@@ -783,7 +813,7 @@ int64_t BridgeEngineTcpRoom(struct BridgeEngine *engine,
 
 /*
  One datagram of the far side, which may be empty. `from`: who sent it, or null for the destination that was dialed. `FULL`: too much waits; it is lost and
- counted. `BAD_LENGTH`: longer than any datagram. `BAD_ARGUMENT`: an address of no family.
+ counted. `BAD_LENGTH`: longer than any datagram (65,527). `BAD_ARGUMENT`: an address of no family.
 
  The caller promises:
  `from` is null or points to an address; `bytes` points to `length` octets.
@@ -875,7 +905,8 @@ struct BridgeEngine *BridgeNewEngine(const struct BridgeConfig *config,
  per flow. `value` is a text: durations in microseconds, sizes and counts in decimal, `true` or `false`, words with underscores
  (`endpoint_independent`), `none` for what may be absent. A `seed` set so is kept, zero as well.
 
- `BAD_ARGUMENT`: no such setting, no such value, or out of its bounds; nothing changes then. `BAD_LENGTH`: a text beyond 63 octets.
+ A zero is a value like any other here, not the default: where it would let nothing through or never end (`inbox_bytes`, `metrics_interval`) it is
+ out of its bounds. `BAD_ARGUMENT`: no such setting, no such value, or out of its bounds; nothing changes then. `BAD_LENGTH`: a text beyond 63 octets.
  `ALREADY_STARTED`: stop it before. `REENTRANT` from within a callback of this engine.
 
  The caller promises:
@@ -926,12 +957,12 @@ int64_t BridgeEnginePoll(struct BridgeEngine *engine,
 /*
  Begins to record to the file at `path` what crosses the tunnel and what the dialer does, in a pcapng that Wireshark
  opens and `replay import` makes a test of. It is bounded by `max_bytes` (zero: not at all; else at least 512 KiB) as a ring of two files,
- the older one with `.1` before the extension; files of these names are replaced. A null `path` ends the recording; so does stopping, and
+ the older one with `.1` before the extension; regular files of these names are replaced, by files of mode 0600. A null `path` ends the recording; so does stopping, and
  a disk that is full. Before the start it waits for it; else it begins with the next turn.
 
  Flows that are open by then cannot be replayed: begin it before the start to have all of them.
 
- `IO`: the file cannot be made; the log says why. `BAD_ARGUMENT`: a path that is not UTF-8, `BAD_LENGTH`: or beyond 4,095 octets.
+ `IO`: the file cannot be made, or a link or something else that is no regular file is in its place; the log says why. `BAD_ARGUMENT`: a path that is not UTF-8, `BAD_LENGTH`: or beyond 4,095 octets.
 
  The caller promises:
  `path` is null or ends with a zero.
@@ -939,6 +970,18 @@ int64_t BridgeEnginePoll(struct BridgeEngine *engine,
 BridgeStatus BridgeEngineRecord(struct BridgeEngine *engine,
                                 const char *path,
                                 uint64_t max_bytes);
+
+/*
+ As `BridgeEngineRecord`, with all that can be said of a recording. Null `options` are those of a zeroed struct.
+
+ `BAD_LENGTH`: a `size` that is too short, too.
+
+ The caller promises:
+ `path` is null or ends with a zero; `options` is null or has the size it says.
+ */
+BridgeStatus BridgeEngineRecordWith(struct BridgeEngine *engine,
+                                    const char *path,
+                                    const struct BridgeRecording *options);
 
 /*
  A status in English words, for logs; never null, and never to be freed. An unknown number is "unknown status".
@@ -960,7 +1003,7 @@ BridgeStatus BridgeSetLogSink(BridgeLogSink sink,
                               uint32_t level);
 
 /*
- Fills in the counters, as many as the caller's struct has room for. `BAD_LENGTH`: its `size` is below that of this version.
+ Fills in the counters, as many as the caller's struct has room for. `BAD_LENGTH`: its `size` is below that of the first version.
 
  The caller promises:
  `counters` points to a struct of the size it says.

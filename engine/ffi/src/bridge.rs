@@ -18,10 +18,12 @@ use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
 
 use engine::{Config, Deadline, Micros};
-use engine_driver::recorder::Recorder;
+use engine_driver::recorder::{Bounds, Recorder};
+use engine_driver::resolver::of_the_system;
 use engine_driver::turn::Tap;
-use engine_driver::{BootClock, Clock, Limits, Mailbox, Turn};
+use engine_driver::{BootClock, Clock, LOOK_AGAIN, Limits, Mailbox, Turn};
 
+use crate::gate::Gate;
 use crate::handle::{calling, is_calling};
 use crate::host::Callbacks;
 use crate::log;
@@ -45,6 +47,7 @@ pub(crate) struct Bridge {
     signal: Arc<Signal>,
     broken: Arc<AtomicBool>,
     tap: Arc<Mutex<Option<NextTap>>>,
+    gate: Arc<Gate>,
 }
 
 /// What the next start is made with.
@@ -95,20 +98,21 @@ impl Signal {
         self.changed.notify_one();
     }
 
-    /// Waits until it is woken or `time` has passed; says whether to go on.
-    fn wait(&self, time: Option<Duration>) -> bool {
-        let state = lock(&self.state);
-        let idle = |state: &mut Signalled| !state.awake && !state.stop;
-        let mut state = match time {
-            None => self
-                .changed
-                .wait_while(state, idle)
-                .unwrap_or_else(PoisonError::into_inner),
-            Some(time) => {
-                let waited = self.changed.wait_timeout_while(state, time, idle);
-                waited.unwrap_or_else(PoisonError::into_inner).0
+    /// Waits until it is woken or `clock` shows `deadline`; says whether to go on. The condition's own clock may stop in
+    /// a sleep of the system, so `clock` is looked at every `look`.
+    fn wait(&self, deadline: Option<Micros>, clock: &dyn Clock, look: Duration) -> bool {
+        let mut state = lock(&self.state);
+        while !state.awake && !state.stop {
+            let time = match deadline {
+                None => Duration::MAX,
+                Some(at) => at.since(clock.now()).min(look),
+            };
+            if time.is_zero() {
+                break;
             }
-        };
+            let waited = self.changed.wait_timeout(state, time);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
         state.awake = false;
         !state.stop
     }
@@ -157,6 +161,7 @@ impl Bridge {
             signal: Arc::default(),
             broken: Arc::new(AtomicBool::new(false)),
             tap: Arc::default(),
+            gate: Arc::default(),
         }
     }
 
@@ -173,7 +178,7 @@ impl Bridge {
         let mut settings = lock(&self.settings);
         let mut changed = settings.clone();
         change(&mut changed)?;
-        let sound = changed.config.check();
+        let sound = changed.limits.check(&changed.config);
         sound.map_err(|_| BridgeStatus::BadArgument)?;
         *settings = changed;
         Ok(())
@@ -212,25 +217,33 @@ impl Bridge {
         config.log_level = log::level();
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
         let wake: Box<dyn Fn() + Send + Sync> = if self.host_driven {
-            let callbacks = self.callbacks;
-            Box::new(move || callbacks.wake())
+            let (number, callbacks) = (self.number, self.callbacks);
+            let gate = Arc::clone(&self.gate);
+            Box::new(move || gate.pass(|| calling(number, || callbacks.wake())))
         } else {
             let signal = Arc::clone(&self.signal);
             Box::new(move || signal.wake())
         };
         // The settings were checked when the engine was made.
-        let turn = Turn::new(config, limits, clock, wake);
-        let turn = turn.map_err(|_| BridgeStatus::BadArgument)?;
+        let resolves = config.dns_interception && !self.callbacks.resolves();
+        let turn = Turn::new(config, limits, Arc::clone(&clock), wake);
+        let mut turn = turn.map_err(|_| BridgeStatus::BadArgument)?;
         let mailbox = Arc::clone(turn.mailbox());
+        if resolves {
+            turn.set_resolver(Some(Arc::new(of_the_system(&mailbox, clock))));
+        }
         *self.mailbox.write().unwrap_or_else(PoisonError::into_inner) = Some(mailbox);
         if self.host_driven {
             *lock(&self.turn) = Some(turn);
+            self.gate.open();
             *life = Life::Running(None);
         } else {
             self.signal.reset();
             *life = Life::Running(Some(self.spawn(turn)?));
         }
         self.running.store(true, Ordering::Release);
+        // A sink may make any call.
+        drop(life);
         log::say(log::INFO, "engine started");
         Ok(())
     }
@@ -249,8 +262,7 @@ impl Bridge {
                     loop {
                         take_tap(&mut turn, &tap);
                         let next = turn.run(clock.now(), &mut callbacks);
-                        let time = next.map(|next| next.since(clock.now()));
-                        if !signal.wait(time) {
+                        if !signal.wait(next, &*clock, LOOK_AGAIN) {
                             break;
                         }
                     }
@@ -286,14 +298,20 @@ impl Bridge {
             }
             Life::Running(None) => {
                 self.running.store(false, Ordering::Release);
+                self.gate.shut();
                 let mut turn = lock(&self.turn);
                 if let Some(mut turn) = turn.take() {
                     let (now, mut callbacks) = (self.clock.now(), self.callbacks);
-                    self.drive(|| turn.stop(now, &mut callbacks))?;
+                    // If it panics, that is remembered.
+                    let _ = self.drive(|| {
+                        turn.stop(now, &mut callbacks);
+                        drop(turn);
+                    });
                 }
             }
         }
         *lock(&self.tap) = None;
+        drop(life);
         log::say(log::INFO, "engine stopped");
         self.not_broken()
     }
@@ -354,14 +372,14 @@ impl Bridge {
     }
 
     /// Begins or, without a path, ends a recording, with the next turn.
-    pub(crate) fn record(&self, path: Option<&Path>, max: Option<u64>) -> Result<(), BridgeStatus> {
+    pub(crate) fn record(&self, path: Option<&Path>, bounds: Bounds) -> Result<(), BridgeStatus> {
         let tap: NextTap = match path {
             None => None,
             Some(path) => {
                 let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
                 let now = self.clock.now();
                 let config = lock(&self.settings).config.clone();
-                let made = Recorder::create(path, max, &config, now, wall.unwrap_or_default());
+                let made = Recorder::create(path, bounds, &config, now, wall.unwrap_or_default());
                 let recorder = made.map_err(|error| {
                     log::say(log::WARN, &format!("no recording: {error}"));
                     BridgeStatus::Io
@@ -422,4 +440,27 @@ fn entropy() -> u64 {
 /// A thread that panicked under a lock left nothing half-done, or broke the engine, which is remembered elsewhere.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine_driver::ManualClock;
+
+    #[test]
+    fn a_wait_ends_when_the_clock_has_jumped_past_the_deadline() {
+        let (signal, clock) = (
+            Arc::new(Signal::default()),
+            Arc::new(ManualClock::new(Micros(1))),
+        );
+        let (waiting, shown) = (Arc::clone(&signal), Arc::clone(&clock));
+        let hour = Micros::from_secs(3600);
+        let thread =
+            thread::spawn(move || waiting.wait(Some(hour), &*shown, Duration::from_millis(1)));
+        // Not woken: the clock alone says that the hour is over.
+        clock.set(hour);
+        assert!(thread.join().expect("no panic"), "it goes on");
+        signal.stop();
+        assert!(!signal.wait(None, &*clock, LOOK_AGAIN));
+    }
 }

@@ -69,6 +69,11 @@ impl Callbacks {
         })
     }
 
+    /// Whether the host looks names up itself.
+    pub(crate) const fn resolves(&self) -> bool {
+        self.resolve.is_some()
+    }
+
     /// Tells a host that drives the engine itself that something came.
     pub(crate) fn wake(&self) {
         if let Some(wake) = self.wake {
@@ -137,7 +142,7 @@ impl Host for Callbacks {
                 length,
             )
         };
-        taken != 0
+        taken > 0
     }
 
     fn half_close(&mut self, flow: FlowId) {
@@ -187,9 +192,9 @@ impl Host for Callbacks {
         log::say(log::number(record.level), &record.to_string());
     }
 
-    fn resolve(&mut self, query: QueryId, name: &str, kind: QueryKind) {
+    fn resolve(&mut self, query: QueryId, name: &str, kind: QueryKind) -> bool {
         let Some(resolve) = self.resolve else {
-            return;
+            return false;
         };
         let name = text(name);
         let family = match kind {
@@ -198,6 +203,7 @@ impl Host for Callbacks {
         };
         // SAFETY: the host promised that the callback is sound with its context; the name lives for the call.
         unsafe { resolve(self.context, query.to_bits(), name.as_ptr(), family) }
+        true
     }
 
     fn notice(&mut self, notice: &Notice) {

@@ -40,8 +40,9 @@ pub unsafe extern "C" fn BridgeEngineHandlePacket(
     })
 }
 
-/// Several IP packets of the device, in order, cheaper than one by one. Answers how many found room; those that did not, and those
-/// that are no packet by their length, are lost and counted. Or a status below zero.
+/// Several IP packets of the device, in order, cheaper than one by one. Answers how many found room; those that did not, those
+/// that are no packet by their length (0, or beyond 65,535), and those without octets (null) are lost and counted (`packets_lost`). Or a
+/// status below zero: `NULL_POINTER` without `packets`, `BAD_LENGTH` for a `count` that no memory holds.
 ///
 /// # Safety
 /// `packets` points to `count` structs, each of which points to its `length` octets.
@@ -63,14 +64,18 @@ pub unsafe extern "C" fn BridgeEngineHandlePackets(
         if whole.is_none_or(|whole| isize::try_from(whole).is_err()) {
             return Err(BridgeStatus::BadLength);
         }
-        // A packet of no sound length is an empty frame: the mailbox counts it, and the engine drops it with a reason.
-        let frames = (0..count).map(|at| {
+        let mut none = 0;
+        let frames = (0..count).filter_map(|at| {
             // SAFETY: `at` is below `count`, and the structs are there by this call's contract.
             let BridgePacket { bytes, length } = unsafe { packets.add(at).read_unaligned() };
             // SAFETY: as this call's own contract says.
-            unsafe { packet(bytes, length) }.unwrap_or_default()
+            let frame = unsafe { packet(bytes, length) }.ok();
+            none += usize::from(frame.is_none());
+            frame
         });
-        Ok(mailbox.frames(frames).try_into().unwrap_or(i64::MAX))
+        let taken = mailbox.frames(frames);
+        mailbox.lost(none);
+        Ok(taken.try_into().unwrap_or(i64::MAX))
     })
 }
 
@@ -108,7 +113,8 @@ pub extern "C" fn BridgeEngineOnDialResult(
 }
 
 /// The next octets of the far side's stream. Answers how many were taken, from the front: keep the rest, stop reading, and go on
-/// after `tcp_resume`. Or a status below zero: `NOT_CONNECTED`, `AFTER_END`, `STALE_FLOW`, `WRONG_PROTOCOL`.
+/// after `tcp_resume`. No octets are none taken, whatever `bytes` is. Or a status below zero: `NOT_CONNECTED`, `AFTER_END`, `STALE_FLOW`,
+/// `WRONG_PROTOCOL`; `BAD_LENGTH`: a length that no memory has.
 ///
 /// # Safety
 /// `bytes` points to `length` octets.
@@ -138,7 +144,7 @@ pub extern "C" fn BridgeEngineTcpRoom(engine: *mut BridgeEngine, flow: u64) -> i
 }
 
 /// One datagram of the far side, which may be empty. `from`: who sent it, or null for the destination that was dialed. `FULL`: too much waits; it is lost and
-/// counted. `BAD_LENGTH`: longer than any datagram. `BAD_ARGUMENT`: an address of no family.
+/// counted. `BAD_LENGTH`: longer than any datagram (65,527). `BAD_ARGUMENT`: an address of no family.
 ///
 /// # Safety
 /// `from` is null or points to an address; `bytes` points to `length` octets.

@@ -4,7 +4,7 @@
 //! * `lifecycle`, `input`, `look`, `resolve`, `log`: the calls, by what they do.
 //! * `handle`: the table of engines, the guard around each call.
 //! * `bridge`: one engine, its thread or its host.
-//! * `host`: the engine's outputs as calls of C.
+//! * `host`: the engine's outputs as calls of C; `gate`: where `wake` goes out.
 //!
 //! The rules of `unsafe` here: pointers from C are read in `read`, callbacks are called in `host` and `log`; nothing else.
 
@@ -12,6 +12,7 @@
 #![deny(clippy::undocumented_unsafe_blocks)]
 
 mod bridge;
+mod gate;
 mod handle;
 mod host;
 mod input;
@@ -29,8 +30,9 @@ pub use crate::input::{
     BridgeEngineOnUdpClose, BridgeEngineOnUdpReceive, BridgeEngineOnWritable, BridgeEngineTcpRoom,
 };
 pub use crate::lifecycle::{
-    BridgeEnginePoll, BridgeEngineRecord, BridgeEngineSet, BridgeEngineStart, BridgeEngineStop,
-    BridgeFreeEngine, BridgeNewEngine, BridgeStatusText, BridgeVersion,
+    BridgeEnginePoll, BridgeEngineRecord, BridgeEngineRecordWith, BridgeEngineSet,
+    BridgeEngineStart, BridgeEngineStop, BridgeFreeEngine, BridgeNewEngine, BridgeStatusText,
+    BridgeVersion,
 };
 pub use crate::log::{BridgeLogSink, BridgeSetLogSink};
 pub use crate::look::{
@@ -40,5 +42,5 @@ pub use crate::resolve::{BridgeEngineResolveHost, BridgeResolveResult, BridgeRes
 pub use crate::types::{
     BRIDGE_ABI_VERSION, BRIDGE_NO_DEADLINE, BridgeAddress, BridgeBy, BridgeCallbacks, BridgeClose,
     BridgeConfig, BridgeDeadline, BridgeDialResult, BridgeDnsRecord, BridgeEnd, BridgeEngine,
-    BridgeHow, BridgePacket, BridgeStatus, BridgeTimer,
+    BridgeHow, BridgePacket, BridgeRecording, BridgeStatus, BridgeTimer,
 };

@@ -1,17 +1,21 @@
 //! Making, starting, driving, stopping and freeing an engine.
 
 use core::ffi::c_char;
+use core::num::NonZero;
 use core::time::Duration;
 use std::path::PathBuf;
 
 use engine::{Config, Martians, PathPolicy};
 use engine_driver::Limits;
+use engine_driver::recorder::Bounds;
 
 use crate::bridge::{Bridge, Settings};
 use crate::handle::{enter, find, guard, guard_count, leave};
 use crate::host::Callbacks;
 use crate::read;
-use crate::types::{BRIDGE_ABI_VERSION, BridgeCallbacks, BridgeConfig, BridgeEngine, BridgeStatus};
+use crate::types::{
+    BRIDGE_ABI_VERSION, BridgeCallbacks, BridgeConfig, BridgeEngine, BridgeRecording, BridgeStatus,
+};
 
 /// The longest name of a setting and the longest value, octets with the zero.
 const SETTING: usize = 64;
@@ -58,7 +62,8 @@ pub unsafe extern "C" fn BridgeNewEngine(
 /// per flow. `value` is a text: durations in microseconds, sizes and counts in decimal, `true` or `false`, words with underscores
 /// (`endpoint_independent`), `none` for what may be absent. A `seed` set so is kept, zero as well.
 ///
-/// `BAD_ARGUMENT`: no such setting, no such value, or out of its bounds; nothing changes then. `BAD_LENGTH`: a text beyond 63 octets.
+/// A zero is a value like any other here, not the default: where it would let nothing through or never end (`inbox_bytes`, `metrics_interval`) it is
+/// out of its bounds. `BAD_ARGUMENT`: no such setting, no such value, or out of its bounds; nothing changes then. `BAD_LENGTH`: a text beyond 63 octets.
 /// `ALREADY_STARTED`: stop it before. `REENTRANT` from within a callback of this engine.
 ///
 /// # Safety
@@ -140,12 +145,12 @@ pub extern "C" fn BridgeEnginePoll(engine: *mut BridgeEngine, now_us: u64) -> i6
 
 /// Begins to record to the file at `path` what crosses the tunnel and what the dialer does, in a pcapng that Wireshark
 /// opens and `replay import` makes a test of. It is bounded by `max_bytes` (zero: not at all; else at least 512 KiB) as a ring of two files,
-/// the older one with `.1` before the extension; files of these names are replaced. A null `path` ends the recording; so does stopping, and
+/// the older one with `.1` before the extension; regular files of these names are replaced, by files of mode 0600. A null `path` ends the recording; so does stopping, and
 /// a disk that is full. Before the start it waits for it; else it begins with the next turn.
 ///
 /// Flows that are open by then cannot be replayed: begin it before the start to have all of them.
 ///
-/// `IO`: the file cannot be made; the log says why. `BAD_ARGUMENT`: a path that is not UTF-8, `BAD_LENGTH`: or beyond 4,095 octets.
+/// `IO`: the file cannot be made, or a link or something else that is no regular file is in its place; the log says why. `BAD_ARGUMENT`: a path that is not UTF-8, `BAD_LENGTH`: or beyond 4,095 octets.
 ///
 /// # Safety
 /// `path` is null or ends with a zero.
@@ -155,16 +160,57 @@ pub unsafe extern "C" fn BridgeEngineRecord(
     path: *const c_char,
     max_bytes: u64,
 ) -> BridgeStatus {
+    let bounds = Bounds {
+        max_bytes: (max_bytes > 0).then_some(max_bytes),
+        snap_length: None,
+    };
+    // SAFETY: as this call's own contract says.
+    guard(|| unsafe { record(engine, path, bounds) })
+}
+
+/// As `BridgeEngineRecord`, with all that can be said of a recording. Null `options` are those of a zeroed struct.
+///
+/// `BAD_LENGTH`: a `size` that is too short, too.
+///
+/// # Safety
+/// `path` is null or ends with a zero; `options` is null or has the size it says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn BridgeEngineRecordWith(
+    engine: *mut BridgeEngine,
+    path: *const c_char,
+    options: *const BridgeRecording,
+) -> BridgeStatus {
     guard(|| {
-        let bridge = find(engine)?;
-        let path = if path.is_null() {
-            None
+        let options = if options.is_null() {
+            BridgeRecording::default()
         } else {
             // SAFETY: as this call's own contract says.
-            Some(PathBuf::from(unsafe { read::text(path, PATH) }?))
+            unsafe { read::sized(options) }?
         };
-        bridge.record(path.as_deref(), (max_bytes > 0).then_some(max_bytes))
+        let bounds = Bounds {
+            max_bytes: (options.max_bytes > 0).then_some(options.max_bytes),
+            snap_length: NonZero::new(options.snap_length),
+        };
+        // SAFETY: as this call's own contract says.
+        unsafe { record(engine, path, bounds) }
     })
+}
+
+/// # Safety
+/// `path` is null or ends with a zero.
+unsafe fn record(
+    engine: *mut BridgeEngine,
+    path: *const c_char,
+    bounds: Bounds,
+) -> Result<(), BridgeStatus> {
+    let bridge = find(engine)?;
+    let path = if path.is_null() {
+        None
+    } else {
+        // SAFETY: as this function's own contract says.
+        Some(PathBuf::from(unsafe { read::text(path, PATH) }?))
+    };
+    bridge.record(path.as_deref(), bounds)
 }
 
 /// A status in English words, for logs; never null, and never to be freed. An unknown number is "unknown status".
@@ -246,7 +292,8 @@ fn settings(config: &BridgeConfig) -> Result<Settings, BridgeStatus> {
         settings.martians = Martians::Admit;
     }
     settings.dns_interception = dns_interception > 0;
-    settings.check().map_err(|_| BridgeStatus::BadArgument)?;
+    let sound = limits.check(&settings);
+    sound.map_err(|_| BridgeStatus::BadArgument)?;
     Ok(Settings {
         config: settings,
         limits,

@@ -2,6 +2,7 @@
 
 use core::cell::Cell;
 use core::ffi::{c_char, c_void};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use engine::LogLevel;
@@ -16,7 +17,8 @@ pub(crate) const WARN: u32 = 1;
 pub(crate) const INFO: u32 = 2;
 
 /// Receives a line of the log: a level (0 error, 1 warning, 2 information, 3 debugging, 4 tracing) and a text in UTF-8,
-/// lent for the call. It may come from any thread, and must not call `BridgeSetLogSink`.
+/// lent for the call. It may come from any thread, and must not call `BridgeSetLogSink`. Calls that start,
+/// stop, change or free an engine may wait for whoever says the line; all others can be made from within it.
 pub type BridgeLogSink =
     Option<unsafe extern "C" fn(context: *mut c_void, level: u32, message: *const c_char)>;
 
@@ -33,6 +35,9 @@ unsafe impl Send for Sink {}
 unsafe impl Sync for Sink {}
 
 static SINK: RwLock<Option<Sink>> = RwLock::new(None);
+
+/// The sink's level; below zero if there is none.
+static LEVEL: AtomicI64 = AtomicI64::new(-1);
 
 thread_local! {
     static LOGGING: Cell<bool> = const { Cell::new(false) };
@@ -61,16 +66,20 @@ pub unsafe extern "C" fn BridgeSetLogSink(
             context,
             level,
         });
-        *SINK.write().unwrap_or_else(PoisonError::into_inner) = sink;
+        let mut place = SINK.write().unwrap_or_else(PoisonError::into_inner);
+        LEVEL.store(sink.map_or(-1, |sink| sink.level.into()), Ordering::Release);
+        *place = sink;
         Ok(())
     })
 }
 
 /// The level that an engine which starts now should speak at; none if nobody listens.
 pub(crate) fn level() -> Option<LogLevel> {
-    let sink = SINK.read().unwrap_or_else(PoisonError::into_inner);
-    let level = sink.as_ref()?.level;
-    LEVELS.into_iter().rfind(|known| number(*known) <= level)
+    // Not the sink's lock: a sink that starts an engine holds it, and would wait behind one who waits to set another.
+    let level = LEVEL.load(Ordering::Acquire);
+    LEVELS
+        .into_iter()
+        .rfind(|known| i64::from(number(*known)) <= level)
 }
 
 const LEVELS: [LogLevel; 5] = [
@@ -101,8 +110,14 @@ pub(crate) fn say(level: u32, message: &str) {
         return;
     };
     let message = text(message);
+    struct Said;
+    impl Drop for Said {
+        fn drop(&mut self) {
+            LOGGING.set(false);
+        }
+    }
     LOGGING.set(true);
+    let _said = Said;
     // SAFETY: the host promised that the sink is sound with its context, from any thread; the lock keeps it set.
     unsafe { (sink.call)(sink.context, level, message.as_ptr()) }
-    LOGGING.set(false);
 }

@@ -50,9 +50,11 @@ pub struct BridgeCounters {
     pub turns: u64,
     /// The longest turn, microseconds.
     pub longest_turn_us: u64,
+    /// Datagrams lost because `udp_send` refused them, or had refused one before and too many waited behind that.
+    pub datagrams_refused: u64,
 }
 
-/// Fills in the counters, as many as the caller's struct has room for. `BAD_LENGTH`: its `size` is below that of this version.
+/// Fills in the counters, as many as the caller's struct has room for. `BAD_LENGTH`: its `size` is below that of the first version.
 ///
 /// # Safety
 /// `counters` points to a struct of the size it says.
@@ -63,19 +65,13 @@ pub unsafe extern "C" fn BridgeEngineGetCounters(
 ) -> BridgeStatus {
     guard(|| {
         let snapshot = find(engine)?.last_run()?.snapshot();
-        // SAFETY: as this call's own contract says; the struct is integers only.
-        let asked = unsafe { read::optional(counters.cast::<u32>().cast_const()) };
-        let size = asked.ok_or(BridgeStatus::NullPointer)?;
-        if (size as usize) < size_of::<BridgeCounters>() {
-            return Err(BridgeStatus::BadLength);
-        }
         let Snapshot {
             counters: all,
             stats,
             ..
         } = &snapshot;
         let filled = BridgeCounters {
-            size,
+            size: 0,
             reserved: 0,
             packets_in: all.frames_in,
             bytes_in: all.bytes_in,
@@ -93,10 +89,10 @@ pub unsafe extern "C" fn BridgeEngineGetCounters(
             udp_backpressure_drops: all.udp_backpressure_drops,
             turns: stats.turns,
             longest_turn_us: micros(stats.turn_duration.max()),
+            datagrams_refused: stats.host_dropped_datagrams,
         };
         // SAFETY: as this call's own contract says.
-        unsafe { read::give(counters, filled) };
-        Ok(())
+        unsafe { read::fill(counters, &filled) }
     })
 }
 
@@ -115,12 +111,6 @@ pub unsafe extern "C" fn BridgeEngineGetDeadline(
 ) -> BridgeStatus {
     guard(|| {
         let due = find(engine)?.deadline()?;
-        // SAFETY: as this call's own contract says; only the integer at its start is read.
-        let asked = unsafe { read::optional(deadline.cast::<u32>().cast_const()) };
-        let size = asked.ok_or(BridgeStatus::NullPointer)?;
-        if (size as usize) < size_of::<BridgeDeadline>() {
-            return Err(BridgeStatus::BadLength);
-        }
         let filled = due.map_or_else(BridgeDeadline::default, |due| BridgeDeadline {
             size: 0,
             timer: due.timer.into(),
@@ -128,8 +118,7 @@ pub unsafe extern "C" fn BridgeEngineGetDeadline(
             flow: due.flow.map_or(0, FlowId::to_bits),
         });
         // SAFETY: as this call's own contract says.
-        unsafe { read::give(deadline, BridgeDeadline { size, ..filled }) };
-        Ok(())
+        unsafe { read::fill(deadline, &filled) }
     })
 }
 
@@ -170,19 +159,7 @@ fn json(snapshot: &Snapshot) -> String {
         counters, stats, ..
     } = snapshot;
     let mut text = String::from("{");
-    let loop_counts = [
-        ("turns", stats.turns),
-        ("ring_frames", stats.ring_frames),
-        ("ring_overflow_frames", stats.ring_overflow_frames),
-        ("ring_overflow_bytes", stats.ring_overflow_bytes),
-        ("ring_high_water", stats.ring_high_water),
-        ("inbox_refused_bytes", stats.inbox_refused_bytes),
-        ("inbox_dropped_datagrams", stats.inbox_dropped_datagrams),
-        ("host_dropped_datagrams", stats.host_dropped_datagrams),
-        ("host_refused_bytes", stats.host_refused_bytes),
-        ("host_refused_batches", stats.host_refused_batches),
-        ("budget_spent", stats.budget_spent),
-        ("lingered_bytes", stats.lingered_bytes),
+    let spans = [
         ("turn_us_p50", micros(stats.turn_duration.quantile(0.5))),
         ("turn_us_p99", micros(stats.turn_duration.quantile(0.99))),
         ("turn_us_max", micros(stats.turn_duration.max())),
@@ -190,7 +167,7 @@ fn json(snapshot: &Snapshot) -> String {
         ("lag_us_p99", micros(stats.lag.quantile(0.99))),
         ("lag_us_max", micros(stats.lag.max())),
     ];
-    for (name, value) in counters.iter().chain(loop_counts) {
+    for (name, value) in counters.iter().chain(stats.counts()).chain(spans) {
         let comma = if text.len() > 1 { "," } else { "" };
         // Writing to a String cannot fail.
         let _ = write!(text, "{comma}\"{name}\":{value}");

@@ -3,7 +3,8 @@
 use core::ffi::c_char;
 use core::mem::offset_of;
 
-use crate::types::{BridgeCallbacks, BridgeConfig, BridgeStatus};
+use crate::look::BridgeCounters;
+use crate::types::{BridgeCallbacks, BridgeConfig, BridgeDeadline, BridgeRecording, BridgeStatus};
 
 /// A struct that begins with its own `size`, all of whose bit patterns are sound, zeros among them.
 ///
@@ -23,6 +24,54 @@ unsafe impl Sized32 for BridgeConfig {
 // are functions.
 unsafe impl Sized32 for BridgeCallbacks {
     const FIRST: usize = offset_of!(Self, tcp_half_close);
+}
+
+// SAFETY: integers only.
+unsafe impl Sized32 for BridgeRecording {
+    const FIRST: usize = size_of::<Self>();
+}
+
+/// A struct that begins with its own `size`, and that the library fills in.
+///
+/// # Safety
+/// The type is `repr(C)`, begins with a `u32`, and has no padding.
+pub(crate) unsafe trait Filled {
+    /// The size of its first version: less has no room for what was always there.
+    const FIRST: usize;
+}
+
+// SAFETY: integers only, each where its size wants it.
+unsafe impl Filled for BridgeCounters {
+    const FIRST: usize = offset_of!(Self, datagrams_refused);
+}
+
+// SAFETY: integers and an enum of their kind only, each where its size wants it.
+unsafe impl Filled for BridgeDeadline {
+    const FIRST: usize = size_of::<Self>();
+}
+
+/// Fills in as much of a struct as the caller's has room for by its own size, which is left as it is.
+///
+/// # Safety
+/// `to` is null, or points to as many octets as the `u32` there says.
+pub(crate) unsafe fn fill<T: Filled>(to: *mut T, value: &T) -> Result<(), BridgeStatus> {
+    // SAFETY: as this function's own contract says; only the integer at its start is read.
+    let size = unsafe { optional(to.cast::<u32>().cast_const()) };
+    let size = size.ok_or(BridgeStatus::NullPointer)? as usize;
+    if size < T::FIRST {
+        return Err(BridgeStatus::BadLength);
+    }
+    let length = size.min(size_of::<T>()) - size_of::<u32>();
+    // SAFETY: behind the size both have `length` octets more; ours is borrowed, so that they do not overlap.
+    unsafe {
+        let from = core::ptr::from_ref(value).cast::<u8>();
+        let (from, to) = (
+            from.add(size_of::<u32>()),
+            to.cast::<u8>().add(size_of::<u32>()),
+        );
+        core::ptr::copy_nonoverlapping(from, to, length);
+    }
+    Ok(())
 }
 
 /// Reads a struct by its own size: what the caller does not have stays at its default, what is not known is ignored.

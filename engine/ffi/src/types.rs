@@ -232,38 +232,53 @@ pub struct BridgeDnsRecord {
     pub ttl: u32,
 }
 
-/// Settings. Zero means the default everywhere, so a zeroed struct with `size` set is a sound one.
+/// Settings. Zero means the default in every field, so a zeroed struct with `size` set is a sound one; what is to be zero
+/// indeed, a limit say, is set with `BridgeEngineSet`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct BridgeConfig {
     /// `sizeof(BridgeConfig)` of the header the caller was compiled with. Fields beyond it keep their defaults; fields
     /// beyond what the library knows are ignored.
     pub size: u32,
-    /// Largest IP packet toward the device, octets; 576 to 65,535. Default 1,500.
+    /// Largest IP packet toward the device, octets; 576 to 65,535. Zero: 1,500.
     pub mtu: u32,
-    /// Octets of the device's packets that may wait for the engine. Default 1 MiB.
+    /// Octets of the device's packets that may wait for the engine. Zero: 1 MiB.
     pub packet_pool_bytes: u64,
-    /// Octets of the buffers of one TCP flow, half for each direction; each half at most 65,535. Default 32 KiB, or
+    /// Octets of the buffers of one TCP flow, half for each direction; each half 1 to 65,535. Zero: 32 KiB, or
     /// eight segments at a large MTU.
     pub per_flow_bytes: u64,
-    /// Most TCP flows at a time. Default 128.
+    /// Most TCP flows at a time. Zero: 128.
     pub tcp_limit: u32,
-    /// Most UDP flows at a time. Default 128.
+    /// Most UDP flows at a time. Zero: 128.
     pub udp_limit: u32,
-    /// Seed of initial sequence numbers and hashes. Default: drawn from the system at each start. Fix it in tests only.
+    /// Seed of initial sequence numbers and hashes. Zero: drawn from the system at each start. Fix it in tests only.
     pub seed: u64,
-    /// Not zero: the host drives the engine with `BridgeEnginePoll`, and no thread is made.
+    /// Not zero: the host drives the engine with `BridgeEnginePoll`, and it has no thread. Zero: it has one.
     pub host_driven: u32,
-    /// Not zero: a change of the path closes every flow, so that apps reconnect at once.
+    /// Not zero: a change of the path closes every flow, so that apps reconnect at once. Zero: flows stay.
     pub close_on_path_change: u32,
-    /// How long a dial may take before it counts as timed out, milliseconds. Default 75,000.
+    /// How long a dial may take before it counts as timed out, milliseconds. Zero: 75,000.
     pub dial_timeout_ms: u32,
-    /// Not zero: loopback and reserved addresses are ordinary ones.
+    /// Not zero: loopback and reserved addresses are ordinary ones. Zero: their packets are dropped.
     pub admit_martians: u32,
-    /// Not zero: the device's DNS queries for addresses are answered by the engine, which asks the host: see `resolve`.
+    /// Not zero: the device's DNS queries for addresses are answered by the engine, which asks the host or the system: see
+    /// `resolve`. Zero: they are datagrams and streams like all others.
     pub dns_interception: u32,
     /// Zero.
     pub reserved: u32,
+}
+
+/// What a recording keeps. Zero means the default in every field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct BridgeRecording {
+    /// `sizeof(BridgeRecording)` of the header the caller was compiled with.
+    pub size: u32,
+    /// The most octets of each packet; of what far sides sent then only the length is kept. Zero: packets and payloads are
+    /// whole.
+    pub snap_length: u32,
+    /// The most octets of both files together, at least 512 KiB. Zero: no bound.
+    pub max_bytes: u64,
 }
 
 /// What the engine calls. All calls come from one thread at a time: the engine's own, or the one in
@@ -318,8 +333,9 @@ pub struct BridgeCallbacks {
             length: usize,
         ) -> usize,
     >,
-    /// One datagram of the device for `to`. Answers 1 if it was taken; 0: it is lost and counted, and the flow gives no
-    /// more until `BridgeEngineOnWritable`. Required.
+    /// One datagram of the device for `to`. Answers 1 if it was taken; 0 or less: it is lost and counted
+    /// (`datagrams_refused`), and the flow gives no more until `BridgeEngineOnWritable`, then those that came meanwhile, up to a bound.
+    /// Required.
     pub udp_send: Option<
         unsafe extern "C" fn(
             context: *mut c_void,
@@ -345,10 +361,11 @@ pub struct BridgeCallbacks {
     /// `BridgeEngineTcpRoom`.
     pub tcp_resume: Option<unsafe extern "C" fn(context: *mut c_void, flow: u64, room: usize)>,
     /// Host-driven only: something came in and nothing had been waiting, so `BridgeEnginePoll` should be called soon. Comes
-    /// from whatever thread made the call, and must not itself poll, stop or free. May be null.
+    /// from whatever thread made the call, and cannot itself poll, stop or free (`REENTRANT`). May be null.
     pub wake: Option<unsafe extern "C" fn(context: *mut c_void)>,
     /// With `dns_interception` only: find out the addresses of `name` of a `family`, 4 or 6, and answer with
-    /// `BridgeEngineOnResolved`. Without an answer in time, or where this is null, the device hears of a failure.
+    /// `BridgeEngineOnResolved`. Without an answer in time the device hears of a failure. Null: the system's resolver is asked,
+    /// on threads of the library's own, one of which may call `wake`.
     pub resolve: Option<
         unsafe extern "C" fn(context: *mut c_void, query: u64, name: *const c_char, family: u32),
     >,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use replay::attempt::{FlowVerdict, TryOptions, try_capture};
+use replay::verdict::attempt::{FlowVerdict, TryOptions, try_capture};
 
 fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c")

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut output = io::BufWriter::new(io::stdout().lock());
-    match replay::runner::serve_engine(io::stdin().lock(), &mut output) {
+    match replay::stack::serve_engine(io::stdin().lock(), &mut output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("error: {problem}");

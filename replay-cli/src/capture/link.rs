@@ -7,6 +7,7 @@
 use std::fmt;
 
 use super::byte_order::ByteOrder::{Big, Little};
+use crate::packet::{Malformed, Packet};
 
 /// An IP packet as captured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,23 @@ pub struct IpBytes<'a> {
     pub original_len: usize,
     /// Whether the capture holds only the beginning of the packet.
     pub cut: bool,
+    /// Whether the IP header states more than the link's own length field leaves for the packet: then `original_len`
+    /// is what the link leaves.
+    pub overstated: bool,
+}
+
+impl<'a> IpBytes<'a> {
+    /// The packet, no longer than its link has it.
+    ///
+    /// # Errors
+    /// As [`Packet::parse`].
+    pub fn packet(&self) -> Result<Packet<'a>, Malformed> {
+        if self.overstated {
+            Packet::parse_within(self.bytes, self.original_len)
+        } else {
+            Packet::parse(self.bytes, self.original_len)
+        }
+    }
 }
 
 /// Why a captured frame holds no IP packet that can be used.
@@ -75,6 +93,7 @@ pub(crate) fn ip_packet(
         Rest {
             bytes: frame,
             original_len,
+            link_len: None,
         },
         true,
     )
@@ -86,6 +105,8 @@ struct Rest<'a> {
     bytes: &'a [u8],
     /// What of the frame on the wire remains from here on.
     original_len: usize,
+    /// What the innermost length field so far says remains from here on.
+    link_len: Option<usize>,
 }
 
 impl Rest<'_> {
@@ -94,7 +115,18 @@ impl Rest<'_> {
         Ok(Self {
             bytes,
             original_len: self.original_len.saturating_sub(header),
+            link_len: self.link_len.map(|len| len.saturating_sub(header)),
         })
+    }
+
+    /// No more than what a length field says; what is behind that is padding.
+    fn up_to(self, len: usize) -> Self {
+        let len = self.link_len.map_or(len, |outer| outer.min(len));
+        Self {
+            bytes: self.bytes.get(..len).unwrap_or(self.bytes),
+            original_len: self.original_len.min(len),
+            link_len: Some(len),
+        }
     }
 
     fn u16(self, at: usize) -> Result<u16, SkipReason> {
@@ -122,8 +154,8 @@ fn dispatch(link: u16, frame: Rest<'_>, outermost: bool) -> Result<IpBytes<'_>, 
         50 => ppp(frame),
         12 | 14 | 101 => ip(frame, None),
         // LINUX_SLL ends with the protocol, LINUX_SLL2 begins with it.
-        113 => ethertype(frame.u16(14)?, frame.behind(16)?, 0),
-        276 => ethertype(frame.u16(0)?, frame.behind(20)?, 0),
+        113 => cooked(frame.u16(14)?, frame.behind(16)?),
+        276 => cooked(frame.u16(0)?, frame.behind(20)?),
         228 => ip(frame, Some(4)),
         229 => ip(frame, Some(6)),
         258 if outermost => pktap(frame),
@@ -150,6 +182,17 @@ fn loopback(frame: Rest<'_>) -> Result<IpBytes<'_>, SkipReason> {
     ip(frame.behind(4)?, Some(version))
 }
 
+/// Linux says "802.2" where Ethernet has a length: a number of its own, which bounds nothing.
+fn cooked(number: u16, rest: Rest<'_>) -> Result<IpBytes<'_>, SkipReason> {
+    if number == LINUX_802_2 {
+        llc(rest, 0)
+    } else if number <= 1500 {
+        Err(SkipReason::Ethertype(number))
+    } else {
+        ethertype(number, rest, 0)
+    }
+}
+
 fn ethertype(number: u16, rest: Rest<'_>, tags: usize) -> Result<IpBytes<'_>, SkipReason> {
     match number {
         0x0800 => ip(rest, Some(4)),
@@ -160,10 +203,10 @@ fn ethertype(number: u16, rest: Rest<'_>, tags: usize) -> Result<IpBytes<'_>, Sk
             ethertype(rest.u16(2)?, rest.behind(4)?, tags.saturating_add(1))
         }
         0x8847 | 0x8848 => mpls(rest, 0),
-        // PPPoE has six bytes of header (RFC 2516 section 4), then PPP.
-        0x8864 => ppp(rest.behind(6)?),
+        // PPPoE has six bytes of header, the last two the length of what follows (RFC 2516 section 4), then PPP.
+        0x8864 => ppp(rest.behind(6)?.up_to(rest.u16(4)?.into())),
         // IEEE 802.3: up to 1500 it is a length, with an LLC header behind it.
-        0..=1500 => llc(rest, tags),
+        0..=1500 => llc(rest.up_to(number.into()), tags),
         other => Err(SkipReason::Ethertype(other)),
     }
 }
@@ -241,6 +284,7 @@ fn ip(packet: Rest<'_>, announced: Option<u8>) -> Result<IpBytes<'_>, SkipReason
     let Rest {
         bytes,
         original_len,
+        link_len,
     } = packet;
     let version = bytes.first().ok_or(SkipReason::LinkHeaderCut)? >> 4;
     if !matches!(version, 4 | 6) || announced.is_some_and(|announced| announced != version) {
@@ -265,6 +309,7 @@ fn ip(packet: Rest<'_>, announced: Option<u8>) -> Result<IpBytes<'_>, SkipReason
         bytes,
         original_len,
         cut: bytes.len() < original_len,
+        overstated: told.zip(link_len).is_some_and(|(told, len)| told > len),
     })
 }
 
@@ -284,6 +329,9 @@ fn ethertype_name(number: u16) -> Option<&'static str> {
 
 /// Two are met in practice (QinQ); a few more cost nothing, and a bound keeps hostile frames cheap.
 const MAX_TAGS: usize = 8;
+
+/// ETH_P_802_2 of Linux.
+const LINUX_802_2: u16 = 4;
 
 /// PTH_TYPE_PACKET: a packet follows the header.
 const PKTAP_PACKET: u32 = 1;

@@ -3,12 +3,10 @@
 //! All four magic numbers in both byte orders are read: microseconds, nanoseconds, and Kuznetzov's variant with eight
 //! more bytes in each record header. Layout: draft-ietf-opsawg-pcap sections 4 and 5.
 
-use super::{
-    Frame, MAX_CAPTURED,
-    byte_order::ByteOrder,
-    error::{DamageReason, Stop},
-    source::Source,
-};
+use super::byte_order::ByteOrder;
+use super::error::{DamageReason, Stop};
+use super::source::Source;
+use super::{Frame, MAX_CAPTURED};
 
 /// State of a classic file while it is read.
 #[derive(Debug)]

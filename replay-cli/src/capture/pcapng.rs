@@ -9,12 +9,10 @@ use std::{
     ops::Range,
 };
 
-use super::{
-    Direction, Frame, Interface, Item, MAX_CAPTURED,
-    byte_order::ByteOrder,
-    error::{DamageReason, Stop},
-    source::Source,
-};
+use super::byte_order::ByteOrder;
+use super::error::{DamageReason, Stop};
+use super::source::Source;
+use super::{Direction, Frame, Interface, Item, MAX_CAPTURED};
 
 mod block;
 mod options;

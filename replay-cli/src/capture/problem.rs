@@ -1,8 +1,8 @@
 //! What is wrong with a capture, as a diagnostic: where, what, what next.
 
+use crate::base::diagnostic::Diagnostic;
 use crate::capture::CaptureError;
 use crate::capture::error::At;
-use crate::diagnostic::Diagnostic;
 
 /// The diagnostic of a capture that cannot be opened or read further.
 #[must_use]

@@ -2,7 +2,8 @@ use std::io::Write as _;
 
 use flate2::{Compression, write::GzEncoder};
 
-use super::{samples::*, *};
+use super::samples::*;
+use super::*;
 
 mod blocks;
 mod classic;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::Stop;
-use crate::diagnostic::Diagnostic;
-use crate::runner::{StackProgram, Via};
+use crate::base::diagnostic::Diagnostic;
 use crate::scenario::Device;
+use crate::stack::{StackProgram, Via};
 
 /// What form results have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -95,7 +95,7 @@ pub(crate) fn parse_device(text: &str) -> Result<Device, String> {
 
 /// Refuses to write drafts or goldens in continuous integration, whoever asks: what a person has not looked at is no golden.
 pub(crate) fn refuse_in_ci(command: &str) -> Result<(), Stop> {
-    if !crate::term::in_ci() {
+    if !crate::base::term::in_ci() {
         return Ok(());
     }
     let what = format!("`replay {command}` writes nothing in continuous integration: CI is set");

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Stop, bug};
-use crate::diagnostic::Diagnostic;
-use crate::exit_code;
-use crate::outcome::{Failure, FailureKind, Figures, ScenarioOutcome, Verdict};
-use crate::runner::{RunOptions, Via, run_file};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::exit_code;
+use crate::base::term::Terminal;
 use crate::scenario::discover::{Discovery, Found, FoundKind, discover};
-use crate::term::Terminal;
+use crate::scenario::failure::{Failure, FailureKind};
+use crate::verdict::outcome::{ScenarioOutcome, Verdict};
+use crate::verdict::run::{RunOptions, run_file};
 
 mod side_by_side;
 
@@ -160,19 +161,11 @@ fn run_one(file: &Found, run: impl FnOnce(&Path) -> Vec<ScenarioOutcome>) -> Fil
     }
 }
 
+/// The outcome of a file that was not run, by the name it was found under.
 fn without_run(file: &Found, verdict: Verdict) -> ScenarioOutcome {
     ScenarioOutcome {
         name: file.name.clone(),
-        path: file.path.clone(),
-        title: String::new(),
-        covers: Vec::new(),
-        verdict,
-        failures: Vec::new(),
-        via: Via::Core,
-        checks: 0,
-        core_only: 0,
-        figures: Figures::default(),
-        notes: Vec::new(),
+        ..ScenarioOutcome::without_run(&file.path, verdict)
     }
 }
 

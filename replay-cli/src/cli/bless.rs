@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::arguments::refuse_in_ci;
 use super::{Stop, batch};
-use crate::diagnostic::Diagnostic;
-use crate::draft::{self, Pending, find};
-use crate::exit_code;
-use crate::term::Terminal;
+use crate::base::diagnostic::Diagnostic;
+use crate::base::exit_code;
+use crate::base::term::Terminal;
+use crate::golden::draft::{self, Pending, find};
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -95,5 +95,8 @@ pub(super) fn select(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Stop> {
 pub(super) fn command(reject: bool, draft: &Path) -> String {
     let flag = if reject { "--reject " } else { "" };
     let draft = draft.to_string_lossy();
-    format!("replay bless {flag}{}", crate::report::shell_word(&draft))
+    format!(
+        "replay bless {flag}{}",
+        crate::base::wording::shell_word(&draft)
+    )
 }

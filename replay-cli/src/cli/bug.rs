@@ -3,7 +3,7 @@
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::{Mutex, Once, PoisonError};
 
-use crate::diagnostic::Diagnostic;
+use crate::base::diagnostic::Diagnostic;
 
 /// What the latest panic of each thread said, by thread.
 static REPORTS: Mutex<Vec<(std::thread::ThreadId, String)>> = Mutex::new(Vec::new());

@@ -8,13 +8,13 @@ use clap::{Args, ValueEnum};
 use super::Stop;
 use super::arguments::{self, OtherStack, WayIn};
 use super::batch::{self, Progress};
-use crate::conformance::{Matrix, Notes, Verdict};
-use crate::diagnostic::Diagnostic;
-use crate::exit_code;
+use crate::base::diagnostic::Diagnostic;
+use crate::base::exit_code;
+use crate::base::term::Terminal;
 use crate::report::Totals;
 use crate::report::conformance::{self as report, Column};
-use crate::runner::RunOptions;
-use crate::term::Terminal;
+use crate::verdict::conformance::{Matrix, Notes, Verdict};
+use crate::verdict::run::{RunOptions, Tracing};
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -55,7 +55,7 @@ enum MatrixFormat {
     Human,
     /// One JSON object, `"schema": 1`.
     Json,
-    /// The page docs/CONFORMANCE.md.
+    /// The page docs/generated/CONFORMANCE.md.
     Markdown,
 }
 
@@ -64,8 +64,8 @@ Examples:
   replay conformance                                       every requirement
   replay conformance expectations/conformance/tcp-close    one group
   replay conformance --format json > conformance.json
-  replay conformance --format markdown --column docs/rivals/other.json
-  replay conformance --stack other --notes docs/rivals/other.notes.json --format json > docs/rivals/other.json
+  replay conformance --format markdown --column docs/generated/rivals/other.json
+  replay conformance --stack other --notes docs/generated/rivals/other.notes.json --format json > docs/generated/rivals/other.json
 
 Exit codes; of several, the worst (in the order 70, 2, 3, 6, 1, 4):
   0   every requirement passes, deviates as is known, or does not apply
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result
     let discovery = batch::select(&args.paths, "")?;
     let options = RunOptions {
         captures: args.captures.clone(),
-        trace: false,
+        trace: Tracing::Never,
         via: arguments::via(WayIn::Core, &args.other)?,
     };
     let mut totals = Totals::default();

@@ -1,5 +1,6 @@
 //! `replay import`: a capture becomes a scenario file.
 
+use crate::base::term::Terminal;
 use std::io::{self, Write as _};
 use std::path::{Component, Path, PathBuf};
 
@@ -7,12 +8,13 @@ use clap::Args;
 
 use super::arguments::{Settings, parse_device};
 use super::{Stop, diagnostic_of};
-use crate::diagnostic::Diagnostic;
-use crate::exit_code;
-use crate::import::{ImportOptions, import};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::exit_code;
+use crate::capture::conversation::Conversations;
+use crate::capture::import::{ImportOptions, import};
+use crate::report::attempt::why_nothing;
 use crate::scenario::Device;
 use crate::scenario::discover::captures_dir;
-use crate::term::Terminal;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -59,8 +61,10 @@ pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
     let reference = reference(&args.capture, args.output.as_deref());
     let (imported, conversations) =
         import(&args.capture, &reference, &options).map_err(Stop::input)?;
+    let nothing = imported.scenario.flows.is_empty();
     let text = imported.scenario.to_canonical_string();
     match &args.output {
+        _ if nothing => {}
         Some(file) => {
             write(file, &text, args.force).map_err(Stop::usage)?;
             terminal.say(&format!("wrote {}", file.display()))?;
@@ -70,14 +74,24 @@ pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
     for note in &imported.notes {
         terminal.say(&format!("note: {note}"))?;
     }
-    if imported.scenario.flows.is_empty() {
-        terminal.say("nothing to replay: the scenario has no flow")?;
+    if nothing {
+        terminal.say(&nothing_to_replay(&conversations))?;
     }
     if let Some(damage) = &conversations.damage {
         terminal.diagnose(&diagnostic_of(damage))?;
         return Ok(exit_code::BAD_INPUT);
     }
-    Ok(exit_code::SUCCESS)
+    Ok(if nothing {
+        exit_code::NOTHING_SELECTED
+    } else {
+        exit_code::SUCCESS
+    })
+}
+
+/// The line that says why there is no scenario.
+fn nothing_to_replay(capture: &Conversations) -> String {
+    let why = why_nothing(capture.packets_read, capture.flows.len() as u64);
+    format!("nothing to replay: {why}; no scenario is written")
 }
 
 fn exists(file: &Path) -> Diagnostic {

@@ -6,9 +6,10 @@ use clap::Args;
 
 use super::arguments::Format;
 use super::{Stop, diagnostic_of};
-use crate::exit_code;
-use crate::inspect::{inspect, report};
-use crate::term::Terminal;
+use crate::base::exit_code;
+use crate::base::term::Terminal;
+use crate::capture::inspect::inspect;
+use crate::report::inspect::{human, json};
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -35,9 +36,9 @@ pub(crate) fn run(args: &InspectArgs, terminal: &mut Terminal<'_>) -> Result<u8,
     let damage = seen.damage.as_ref().map(diagnostic_of);
     let style = terminal.style;
     match args.format {
-        Format::Human => report::human(terminal.out(), &args.capture, &seen, style)?,
+        Format::Human => human(terminal.out(), &args.capture, &seen, style)?,
         Format::Json => {
-            let value = report::json(&args.capture, &seen, damage.as_ref());
+            let value = json(&args.capture, &seen, damage.as_ref());
             writeln!(terminal.out(), "{value:#}")?;
         }
     }

@@ -1,13 +1,16 @@
 //! `replay live`: the engine on a TUN device, with real sockets for the far side.
 
+#[cfg(target_os = "linux")]
+mod tunnel;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::Stop;
-use crate::duration::{Micros, Size};
-use crate::term::Terminal;
+use crate::base::duration::{Micros, Size};
+use crate::base::term::Terminal;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
@@ -31,6 +34,15 @@ pub(crate) struct LiveArgs {
     /// The most the recording takes; the oldest part gives way.
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
     pub(crate) record_limit: Size,
+
+    /// Record no more than this of each packet, and no payload of the far side [default: all].
+    #[arg(long, value_name = "OCTETS", requires = "record", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) snaplen: Option<u32>,
+
+    /// Answer the device's DNS queries for addresses (UDP and TCP, port 53) through this host's own resolver, which
+    /// must be reached outside of the tunnel.
+    #[arg(long)]
+    pub(crate) dns: bool,
 
     /// Bind the far side's sockets to this interface, so that they stay out of the tunnel.
     #[arg(long, value_name = "NAME")]
@@ -85,13 +97,13 @@ Examples:
 
 #[cfg(target_os = "linux")]
 pub(crate) fn run(args: &LiveArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
-    crate::live::run(args, terminal)
+    tunnel::run(args, terminal)
 }
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn run(_args: &LiveArgs, _terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     Err(Stop::usage(
-        crate::diagnostic::Diagnostic::new("`replay live` needs a TUN device of Linux")
+        crate::base::diagnostic::Diagnostic::new("`replay live` needs a TUN device of Linux")
             .help("run it on Linux; a phone's tunnel records with `BridgeEngineRecord` instead"),
     ))
 }

@@ -9,16 +9,16 @@ use clap::Args;
 use super::arguments::refuse_in_ci;
 use super::batch::{self, Progress};
 use super::{Stop, bug};
-use crate::claim::Claim;
-use crate::diagnostic::{Diagnostic, nearest};
-use crate::draft;
-use crate::exit_code;
-use crate::outcome::Failure;
-use crate::record::{Recorded, record_file};
-use crate::report::{counted, seconds};
-use crate::runner::RunOptions;
+use crate::base::diagnostic::{Diagnostic, nearest};
+use crate::base::exit_code;
+use crate::base::term::{Paint, Terminal, printable};
+use crate::base::wording::{counted, seconds};
+use crate::golden::draft;
+use crate::golden::record::{Recorded, record_file};
+use crate::scenario::claim::Claim;
 use crate::scenario::discover::{Found, FoundKind};
-use crate::term::{Paint, Terminal, printable};
+use crate::scenario::failure::Failure;
+use crate::verdict::run::RunOptions;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Stop, bless};
-use crate::diagnostic::Diagnostic;
-use crate::draft::changes::{Change, Section, changes};
-use crate::draft::{self, Pending};
-use crate::exit_code;
-use crate::report::counted;
-use crate::term::{Paint, Terminal, in_ci, printable};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::exit_code;
+use crate::base::term::{Paint, Terminal, in_ci, printable};
+use crate::base::wording::counted;
+use crate::golden::draft::changes::{Change, Section, changes};
+use crate::golden::draft::{self, Pending};
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -194,7 +194,7 @@ fn show(pending: &Pending, terminal: &mut Terminal<'_>) -> Result<(), Stop> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draft::Draft;
+    use crate::golden::draft::Draft;
     use crate::scenario::{ClosedList, load};
 
     /// A folder with goldens that expect no half-close, and drafts of them that do not look at half-closes.

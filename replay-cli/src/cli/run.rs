@@ -10,15 +10,15 @@ use serde_json::json;
 use super::Stop;
 use super::arguments::{self, Format, OtherStack, WayIn};
 use super::batch::{self, Progress};
-use crate::diagnostic::Diagnostic;
-use crate::draft::find::{self, Stray, Waiting};
-use crate::exit_code;
-use crate::outcome::{ScenarioOutcome, Verdict};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::exit_code;
+use crate::base::term::Terminal;
+use crate::golden::draft::find::{self, Stray, Waiting};
 use crate::report::human::{self, Detail, Look};
 use crate::report::{self, Totals};
-use crate::runner::RunOptions;
 use crate::scenario::discover::{Found, FoundKind};
-use crate::term::Terminal;
+use crate::verdict::outcome::{ScenarioOutcome, Verdict};
+use crate::verdict::run::{RunOptions, Tracing};
 
 mod vacuity;
 
@@ -167,7 +167,7 @@ fn list(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Result<
     match args.format {
         Format::Human => {
             for Found { name, .. } in found {
-                writeln!(terminal.out(), "{}", crate::term::printable(name))?;
+                writeln!(terminal.out(), "{}", crate::base::term::printable(name))?;
             }
         }
         Format::Json => {
@@ -187,7 +187,7 @@ fn list(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Result<
 fn run_all(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Result<Results, Stop> {
     let options = RunOptions {
         captures: args.captures.clone(),
-        trace: args.verbose > 1,
+        trace: Tracing::OnFailure,
         via: arguments::via(args.via, &args.other)?,
     };
     let mut results = Results::default();

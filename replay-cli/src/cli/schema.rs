@@ -3,9 +3,9 @@
 use clap::{Args, ValueEnum};
 
 use super::Stop;
-use crate::exit_code;
+use crate::base::exit_code;
+use crate::base::term::Terminal;
 use crate::scenario::schema::scenario_schema_text;
-use crate::term::Terminal;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  replay schema > scenario.schema.json")]
@@ -30,8 +30,8 @@ enum SchemaOf {
 pub(crate) fn run(args: &SchemaArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     let text = match args.format {
         SchemaOf::Scenario => scenario_schema_text(),
-        SchemaOf::Stress => crate::stress::schema_text(),
-        SchemaOf::StressReport => crate::stress::report_schema_text(),
+        SchemaOf::Stress => crate::load::stress::schema_text(),
+        SchemaOf::StressReport => crate::load::stress::report_schema_text(),
     };
     terminal.out().write_all(text.as_bytes())?;
     Ok(exit_code::SUCCESS)

@@ -8,11 +8,11 @@ use clap::{Args, ValueEnum};
 
 use super::Stop;
 use super::arguments::Format;
-use crate::diagnostic::Diagnostic;
-use crate::exit_code;
+use crate::base::diagnostic::Diagnostic;
+use crate::base::exit_code;
+use crate::base::term::Terminal;
+use crate::load::stress::{self, Measures, Outcome, Played, Report, Stress, Way};
 use crate::scenario::Preset;
-use crate::stress::{self, Measures, Outcome, Played, Report, Stress, Way};
-use crate::term::Terminal;
 
 mod flags;
 mod watch;

@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::Stop;
 use super::arguments::{Format, Settings, WayIn, parse_device};
-use crate::attempt::{TryOptions, try_capture};
+use crate::base::term::Terminal;
 use crate::report::attempt;
 use crate::scenario::Device;
-use crate::term::Terminal;
+use crate::verdict::attempt::{TryOptions, try_capture};
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -29,6 +29,10 @@ pub(crate) struct TryArgs {
     #[arg(long, value_enum, default_value_t)]
     via: WayIn,
 
+    /// A flow with more than 10 % of its bytes not in the capture has failed, not only passed in part.
+    #[arg(long)]
+    strict: bool,
+
     /// The form of the report.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -40,9 +44,11 @@ Examples:
   replay try phone.pcapng --device 10.0.0.2 --format json
 
 Exit codes:
-  0  every flow that can be replayed came out as recorded, or there is none
-  1  a flow did not
+  0  every flow that can be replayed came out as recorded, some perhaps in part: bytes that are not in the capture
+     stand as zeros
+  1  a flow did not, or with --strict only in part
   3  the file is missing, no capture, or damaged; what stands before the damage is replayed
+  4  nothing was replayed
   6  two runs gave different outputs";
 
 pub(crate) fn run(args: &TryArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
@@ -66,5 +72,5 @@ pub(crate) fn run(args: &TryArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
     if let Some(damage) = &tried.damage {
         terminal.diagnose(damage)?;
     }
-    Ok(attempt::exit_code(&tried))
+    Ok(attempt::exit_code(&tried, args.strict))
 }

@@ -6,23 +6,30 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::table::{Align, Table};
-use super::{counted, figures_line, json};
-use crate::attempt::{Attempt, DnsSeen, FlowAttempt, FlowVerdict, StreamSeen};
-use crate::exit_code;
+use super::{figures_line, json};
+use crate::base::exit_code;
+use crate::base::term::{Paint, Style, printable};
+use crate::base::wording::counted;
 use crate::scenario::Protocol;
-use crate::term::{Paint, Style, printable};
+use crate::stack::DnsSeen;
+use crate::verdict::attempt::{Attempt, FlowAttempt, FlowVerdict, StreamSeen};
 
-/// The exit code that says the worst of an attempt.
+/// The exit code that says the worst of an attempt; of a `strict` one a flow that is partial has failed.
 #[must_use]
-pub fn exit_code(attempt: &Attempt) -> u8 {
-    let failed = attempt
-        .flows
-        .iter()
-        .any(|flow| matches!(flow.verdict, FlowVerdict::Fail(_)));
+pub fn exit_code(attempt: &Attempt, strict: bool) -> u8 {
+    let failed = attempt.flows.iter().any(|flow| match flow.verdict {
+        FlowVerdict::Fail(_) => true,
+        FlowVerdict::Partial(_) => strict,
+        FlowVerdict::Pass | FlowVerdict::Unreplayable(_) => false,
+    });
     [
         (attempt.damage.is_some(), exit_code::BAD_INPUT),
         (!attempt.deterministic, exit_code::NONDETERMINISM),
         (failed, exit_code::EXPECTATION_FAILED),
+        (
+            nothing_to_replay(attempt).is_some(),
+            exit_code::NOTHING_SELECTED,
+        ),
     ]
     .into_iter()
     .filter(|(met, _)| *met)
@@ -38,13 +45,18 @@ pub fn nothing_to_replay(attempt: &Attempt) -> Option<String> {
     if !attempt.flows.iter().all(unreplayable) {
         return None;
     }
-    let why = match (attempt.packets_read, attempt.flows.len() as u64) {
+    let why = why_nothing(attempt.packets_read, attempt.flows.len() as u64);
+    Some(format!("nothing to replay: {why}"))
+}
+
+/// Why nothing of a capture is replayed, which has these packets and flows.
+pub(crate) fn why_nothing(packets: u64, flows: u64) -> String {
+    match (packets, flows) {
         (0, _) => "the capture holds no packet".to_owned(),
         (_, 0) => "the capture holds no TCP or UDP flow".to_owned(),
         (_, 1) => "the one flow of the capture cannot be replayed".to_owned(),
         (_, flows) => format!("none of the {flows} flows of the capture can be replayed"),
-    };
-    Some(format!("nothing to replay: {why}"))
+    }
 }
 
 /// The report programs read.
@@ -84,6 +96,7 @@ fn flow(flow: &FlowAttempt) -> Value {
         verdict,
         upstream,
         downstream,
+        invented_bytes,
         close,
         notes,
     } = flow;
@@ -99,6 +112,7 @@ fn flow(flow: &FlowAttempt) -> Value {
     }
     put("upstream", stream(upstream, *protocol));
     put("downstream", stream(downstream, *protocol));
+    put("invented_bytes", json!(invented_bytes));
     put(
         "close",
         close
@@ -136,6 +150,7 @@ fn dns_record(record: &DnsSeen) -> Value {
 fn verdict_words(verdict: &FlowVerdict) -> (&'static str, Option<&str>) {
     match verdict {
         FlowVerdict::Pass => ("pass", None),
+        FlowVerdict::Partial(why) => ("partial", Some(why)),
         FlowVerdict::Fail(why) => ("fail", Some(why)),
         FlowVerdict::Unreplayable(why) => ("unreplayable", Some(why)),
     }
@@ -239,7 +254,7 @@ fn look(word: &str) -> Option<Paint> {
     match word {
         "pass" => Some(Paint::Good),
         "fail" => Some(Paint::Bad),
-        "unreplayable" => Some(Paint::Attention),
+        "partial" | "unreplayable" => Some(Paint::Attention),
         _ => None,
     }
 }
@@ -252,8 +267,12 @@ fn summary(attempt: &Attempt) -> String {
             .map(|flow| verdict_words(&flow.verdict).0);
         words.filter(|word| *word == wanted).count()
     };
+    let partial = match count("partial") {
+        0 => String::new(),
+        partial => format!(", {partial} partial"),
+    };
     format!(
-        "{}: {} passed, {} failed, {} not replayable; {} read; {}",
+        "{}: {} passed{partial}, {} failed, {} not replayable; {} read; {}",
         counted(attempt.flows.len() as u64, "flow"),
         count("pass"),
         count("fail"),
@@ -266,8 +285,8 @@ fn summary(attempt: &Attempt) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnostic::Diagnostic;
-    use crate::outcome::Figures;
+    use crate::base::diagnostic::Diagnostic;
+    use crate::simulation::Figures;
 
     fn flow(protocol: Protocol, port: u16, verdict: FlowVerdict) -> FlowAttempt {
         FlowAttempt {
@@ -285,6 +304,7 @@ mod tests {
                 sha256: "bb".into(),
                 datagrams: 3,
             },
+            invented_bytes: 0,
             close: Some(("device".into(), "fin".into())),
             notes: Vec::new(),
         }
@@ -366,9 +386,10 @@ mod tests {
         let said = |f: fn(&mut Attempt)| {
             let mut attempt = empty();
             f(&mut attempt);
-            (nothing_to_replay(&attempt).unwrap(), exit_code(&attempt))
+            let code = exit_code(&attempt, false);
+            (nothing_to_replay(&attempt).unwrap(), code)
         };
-        let line = |why: &str| (format!("nothing to replay: {why}"), 0);
+        let line = |why: &str| (format!("nothing to replay: {why}"), 4);
         assert_eq!(said(|_| ()), line("the capture holds no packet"));
         assert_eq!(
             said(|a| a.packets_read = 3),
@@ -383,11 +404,36 @@ mod tests {
     }
 
     #[test]
+    fn a_partial_flow_is_told_with_its_bytes_and_fails_only_if_strict() {
+        let mut attempt = attempt();
+        attempt.flows.truncate(1);
+        let why = "12 of 36 bytes are not in the capture and stand as zeros";
+        attempt.flows[0].verdict = FlowVerdict::Partial(why.into());
+        attempt.flows[0].invented_bytes = 12;
+        assert_eq!(
+            (exit_code(&attempt, false), exit_code(&attempt, true)),
+            (0, 1)
+        );
+        let flow = json(&attempt)["flows"][0].clone();
+        assert_eq!(
+            (&flow["verdict"], &flow["reason"]),
+            (&json!("partial"), &json!(why))
+        );
+        assert_eq!(flow["invented_bytes"], 12);
+        let shown = shown(&attempt);
+        assert!(
+            shown.contains("1 flow: 0 passed, 1 partial, 0 failed"),
+            "{shown}"
+        );
+        assert!(shown.contains(why), "{shown}");
+    }
+
+    #[test]
     fn the_exit_code_is_the_worst_of_the_attempt() {
         let code = |f: fn(&mut Attempt)| {
             let mut attempt = attempt();
             f(&mut attempt);
-            exit_code(&attempt)
+            exit_code(&attempt, false)
         };
         assert_eq!(code(|_| ()), 1);
         assert_eq!(code(|a| a.flows.truncate(1)), 0);

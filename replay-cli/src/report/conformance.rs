@@ -1,4 +1,4 @@
-//! The conformance matrix: for people, for programs, and as the page docs/CONFORMANCE.md.
+//! The conformance matrix: for people, for programs, and as the page docs/generated/CONFORMANCE.md.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -9,9 +9,9 @@ use stack_protocol::Time;
 
 use super::json::SCHEMA;
 use super::table::{Align, Table};
-use crate::conformance::{Counts, Matrix, Row, Verdict, share_passed};
-use crate::runner::StackProgram;
-use crate::term::{Paint, Style};
+use crate::base::term::{Paint, Style};
+use crate::stack::StackProgram;
+use crate::verdict::conformance::{Counts, Matrix, Row, Verdict, share_passed};
 
 /// What an earlier run said of another stack, to stand beside this one's verdicts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,10 +186,10 @@ const HEAD: &str = "\
 
 What this engine does right, requirement by requirement. Made by `replay conformance --format markdown`; `cargo xtask generate` writes it,
 `cargo xtask check` holds it against the scenarios. The requirements with their stimulus and expectation are in
-[replay-cli/catalogue/requirements.json](../replay-cli/catalogue/requirements.json).
+[replay-cli/catalogue/requirements.json](../../replay-cli/catalogue/requirements.json).
 
 * **pass**: every scenario that covers it passes. **fail**: one does not.
-* **deviation**: it fails as [DEVIATIONS.md](DEVIATIONS.md) says it will; the day it passes, that is a failure of the list.
+* **deviation**: it fails as [DEVIATIONS.md](../DEVIATIONS.md) says it will; the day it passes, that is a failure of the list.
 * **missing**: no scenario covers it. **not applicable**: it cannot apply, for the reason given; it leaves the denominator.
 ";
 
@@ -209,10 +209,10 @@ const STACKS: &str = "
 The other columns are of other stacks, each with a page of its own made by
 
 ```sh
-replay conformance expectations/conformance --stack NAME --notes docs/rivals/NAME.notes.json --format json > docs/rivals/NAME.json
+replay conformance expectations/conformance --stack NAME --notes docs/generated/rivals/NAME.notes.json --format json > docs/generated/rivals/NAME.json
 ```
 
-They run the same scenarios in virtual time behind [the protocol for stacks](STACK_PROTOCOL.md), with programs of benches/rivals that do with them what
+They run the same scenarios in virtual time behind [the protocol for stacks](../STACK_PROTOCOL.md), with programs of benches/rivals that do with them what
 their own examples do. A row **passes** if every scenario that could be run passes. It **fails** only if the failure was looked at by hand and found to be the
 stack's. Everything else is **not applicable**: what the stack has no setting for, what it may do otherwise by the RFC than the scenario has
 it, and what nobody has looked at yet; the reports give the reason of each. The totals have passes / failures / the rest: they are no ranking.
@@ -306,7 +306,7 @@ fn write_row(page: &mut String, row: &Row, columns: &[Column]) -> std::fmt::Resu
     )?;
     match row.verdict {
         Verdict::Deviation => {
-            write!(page, "[deviation](DEVIATIONS.md#{})", id.to_lowercase())?;
+            write!(page, "[deviation](../DEVIATIONS.md#{})", id.to_lowercase())?;
         }
         Verdict::NotApplicable => write!(page, "not applicable")?,
         verdict => write!(page, "{}", verdict.word())?,
@@ -319,7 +319,7 @@ fn write_row(page: &mut String, row: &Row, columns: &[Column]) -> std::fmt::Resu
             let links: Vec<String> = row
                 .scenarios
                 .iter()
-                .map(|name| format!("[{}](../expectations/{})", short(name), file_of(name)))
+                .map(|name| format!("[{}](../../expectations/{})", short(name), file_of(name)))
                 .collect();
             write!(page, "{}", links.join(", "))?;
         }
@@ -348,8 +348,8 @@ fn cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples;
     use super::*;
+    use crate::verdict::samples;
 
     fn matrix() -> Matrix {
         let mut outcomes = [

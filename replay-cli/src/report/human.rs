@@ -5,10 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::table::{Align, Table};
-use super::{Totals, counted, figures_line, reproduce, seconds};
-use crate::diagnostic::Diagnostic;
-use crate::outcome::{Failure, ScenarioOutcome, Verdict};
-use crate::term::{Paint, Style, printable};
+use super::{Totals, events, figures_line, reproduce};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::term::{Paint, Style, printable};
+use crate::base::wording::{counted, seconds};
+use crate::scenario::failure::Failure;
+use crate::stack::event::Trace;
+use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 
 /// How a report looks and how much it says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +55,7 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
         core_only,
         figures,
         notes,
+        trace,
     } = outcome;
     let (word, paint) = word(verdict);
     let passed = outcome.passed();
@@ -111,6 +115,12 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
             writeln!(out, "{dash} {}", printable(note))?;
         }
     }
+    if let Some(trace) = trace
+        .as_ref()
+        .filter(|_| !passed && look.detail >= Detail::Verdicts)
+    {
+        events_before(out, trace, failures.first(), look.style)?;
+    }
     if !passed {
         writeln!(
             out,
@@ -118,6 +128,33 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
             printable(&reproduce(path, look.captures, via))
         )?;
         writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// Events shown before the first divergence.
+const EVENTS_SHOWN: usize = 20;
+
+/// Prints the last events before the first failure: what crossed the engine's border until then.
+fn events_before(
+    out: &mut dyn Write,
+    trace: &Trace,
+    first: Option<&Failure>,
+    style: Style,
+) -> io::Result<()> {
+    let until = first.and_then(|first| first.at_us).unwrap_or(u64::MAX);
+    let mut lines = events::lines(trace);
+    lines.retain(|(at, _)| *at <= until);
+    let before = lines.len().saturating_sub(EVENTS_SHOWN);
+    if let Some(shown) = lines.get(before..).filter(|shown| !shown.is_empty()) {
+        writeln!(
+            out,
+            "{}",
+            style.paint(Paint::Faint, "  what went before it:")
+        )?;
+        for (_, line) in shown {
+            writeln!(out, "    {}", printable(line))?;
+        }
     }
     Ok(())
 }
@@ -304,8 +341,8 @@ pub fn plain(outcome: &ScenarioOutcome, captures: Option<&Path>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples;
     use super::*;
+    use crate::verdict::samples;
 
     fn shown(outcome: &ScenarioOutcome, detail: Detail) -> String {
         let mut out = Vec::new();

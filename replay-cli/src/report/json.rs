@@ -5,8 +5,10 @@
 use serde_json::{Value, json};
 
 use super::Totals;
-use crate::diagnostic::{Diagnostic, Place};
-use crate::outcome::{Failure, Figures, ScenarioOutcome, Verdict};
+use crate::base::diagnostic::{Diagnostic, Place};
+use crate::scenario::failure::Failure;
+use crate::simulation::Figures;
+use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 
 /// The number of the report format.
 pub const SCHEMA: u32 = 1;
@@ -62,6 +64,7 @@ fn scenario(outcome: &ScenarioOutcome) -> Value {
         core_only,
         figures,
         notes,
+        trace: _,
     } = outcome;
     let mut value = json!({
         "name": name,
@@ -162,8 +165,8 @@ pub(crate) fn figures(figures: &Figures) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples;
     use super::*;
+    use crate::verdict::samples;
 
     #[test]
     fn every_verdict_has_its_place_in_the_report() {

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::Path;
 
-use super::{counted, human, seconds};
-use crate::outcome::{ScenarioOutcome, Verdict};
-use crate::runner::Via;
+use super::human;
+use crate::base::wording::{counted, seconds};
+use crate::stack::Via;
+use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 
 /// The report of a run; `captures` is the folder the command named, for the line that runs a scenario again.
 #[must_use]
@@ -209,8 +210,8 @@ impl fmt::Display for Escaped<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples;
     use super::*;
+    use crate::verdict::samples;
 
     #[test]
     fn a_suite_is_a_folder_and_a_case_a_scenario() {

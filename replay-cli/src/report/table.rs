@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::term::{Paint, Style, printable};
+use crate::base::term::{Paint, Style, printable};
 
 /// Where the text of a column stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::positions::escape;
 use super::{Bytes, Deviation, DialResult, FlowSpec, Input, Protocol, Scenario, Step};
-use crate::catalogue;
-use crate::diagnostic::nearest;
+use crate::base::diagnostic::nearest;
+use crate::scenario::catalogue;
 
 mod expectations;
 mod faults;
@@ -149,43 +149,9 @@ impl Checker<'_> {
     }
 
     fn engine(&mut self) {
-        let engine = &self.scenario.engine;
-        if let Some(mtu) = engine.mtu
-            && !(68..=65_535).contains(&mtu)
-        {
-            self.report(
-                "/engine/mtu",
-                format!("an MTU of {mtu} is out of range; it goes from 68 (RFC 791) to 65535"),
-            );
-        }
-        for (name, ring) in [
-            ("rx_buffer", engine.rx_buffer),
-            ("tx_buffer", engine.tx_buffer),
-        ] {
-            if ring.is_some_and(|ring| ring.as_bytes() == 0) {
-                self.report(
-                    format!("/engine/{name}"),
-                    format!("`{name}` is empty; a flow needs room for at least one byte"),
-                );
-            }
-        }
-        for (name, ring) in [
-            ("rx_buffer", engine.rx_buffer),
-            ("tx_buffer", engine.tx_buffer),
-            ("rx_limit", engine.rx_limit),
-            ("tx_limit", engine.tx_limit),
-        ] {
-            if let Some(ring) = ring
-                && ring.as_bytes() > 16 << 20
-            {
-                self.report(
-                    format!("/engine/{name}"),
-                    format!(
-                        "`{name}` of {} bytes is too large; it goes up to 16 MiB",
-                        ring.as_bytes()
-                    ),
-                );
-            }
+        for fault in super::engine_config::config(&self.scenario.engine).faults() {
+            let pointer = format!("/engine/{}", fault.setting);
+            self.report(pointer, fault.to_string());
         }
     }
 

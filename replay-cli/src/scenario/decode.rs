@@ -6,7 +6,7 @@
 use serde::Deserialize;
 
 use super::json::{Node, Value};
-use crate::diagnostic::Position;
+use crate::base::diagnostic::Position;
 
 mod error;
 mod tree;

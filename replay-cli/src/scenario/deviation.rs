@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::outcome::FailureKind;
+use crate::scenario::failure::FailureKind;
 
 /// What a scenario is known to fail with. It counts as a deviation while it fails just so; when it passes, or fails otherwise, that
 /// is a failure. The requirement it covers has a section in docs/DEVIATIONS.md.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::bytes::Bytes;
 use super::destination::Destination;
 use super::flow::Protocol;
-use crate::duration::Micros;
+use crate::base::duration::Micros;
 
 /// How the far side behaves: the first rule that matches a dial answers it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

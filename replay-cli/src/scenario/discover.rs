@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::json::{self, Value};
-use crate::diagnostic::{Diagnostic, nearest};
+use crate::base::diagnostic::{Diagnostic, nearest};
 
 /// The folder whose structure gives scenarios their names.
 pub(crate) const EXPECTATIONS: &str = "expectations";

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::duration::{Micros, Size};
+use crate::base::duration::{Micros, Size};
 
 /// Engine settings that differ from the engine's defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -14,7 +14,7 @@ pub struct EngineSettings {
     pub preset: Option<Preset>,
     /// The largest IP packet in bytes, both ways.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 68, max = 65535))]
+    #[schemars(range(min = 576, max = 65535))]
     pub mtu: Option<u32>,
     /// TTL and hop limit of every packet toward the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]

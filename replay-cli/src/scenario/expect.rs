@@ -9,7 +9,7 @@ use super::dialer::True;
 use super::expected::Expected;
 use super::flow::Protocol;
 use super::list::{ClosedList, Named};
-use crate::duration::{Micros, Size};
+use crate::base::duration::{Micros, Size};
 
 /// The expectations of a scenario. What is absent is not compared; an empty closed list says that nothing may happen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

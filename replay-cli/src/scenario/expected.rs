@@ -157,7 +157,7 @@ impl<T: JsonSchema> JsonSchema for Expected<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::duration::Micros;
+    use crate::base::duration::Micros;
 
     #[test]
     fn exact_values_and_ranges_print_as_they_were_read() {

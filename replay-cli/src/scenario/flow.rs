@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use engine::{FlowKey, Proto};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -182,6 +183,20 @@ impl JsonSchema for FlowSpec {
             "description": "A flow: `PROTO CLIENT > SERVER`, the client being the device's end, optionally `#n` for the n-th dial \
                 request on that tuple. IPv6 ends are written `[v6]:port`; icmp flows have no ports.",
         })
+    }
+}
+
+/// The tuple and number of a dial as scenarios write it.
+pub(crate) fn flow_spec(key: &FlowKey, occurrence: u32) -> FlowSpec {
+    let protocol = match key.proto {
+        Proto::Tcp => Protocol::Tcp,
+        Proto::Udp => Protocol::Udp,
+    };
+    FlowSpec {
+        protocol,
+        client: key.client,
+        server: key.server,
+        occurrence,
     }
 }
 

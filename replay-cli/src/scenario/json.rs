@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::diagnostic::Position;
+use crate::base::diagnostic::Position;
 
 /// Nesting beyond this is no scenario; the bound keeps hostile files from exhausting the stack.
 const MAX_DEPTH: u32 = 64;

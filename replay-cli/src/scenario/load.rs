@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::decode::{self, Problem};
 use super::json::{self, Node, Value};
 use super::{SCHEMA, Scenario, check, discover};
-use crate::diagnostic::{Diagnostic, Place, Position};
+use crate::base::diagnostic::{Diagnostic, Place, Position};
 
 pub use super::positions::{Positions, escape};
 

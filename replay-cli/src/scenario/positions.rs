@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::json::{Node, Value};
-use crate::diagnostic::Position;
+use crate::base::diagnostic::Position;
 
 /// The position of every value of a file: `/expect/packets/3` stands at line 31, column 7.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! Nothing to do is said, and is success only where the file is sound and was looked at.
 
-use crate::{empty_capture, folder, ping_capture, replay_in};
+use crate::{datagram_capture, empty_capture, folder, ping_capture, replay_in};
 
 #[test]
-fn trying_an_empty_capture_succeeds_and_says_so() {
+fn trying_an_empty_capture_is_nothing_selected() {
     let root = folder(&[("a.pcap", &empty_capture())]);
     let ran = replay_in(root.path(), ["try", "a.pcap"]);
-    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    assert_eq!((ran.code, ran.err.as_str()), (4, ""));
     assert!(
         ran.out
             .contains("nothing to replay: the capture holds no packet\n"),
@@ -16,10 +16,10 @@ fn trying_an_empty_capture_succeeds_and_says_so() {
 }
 
 #[test]
-fn trying_a_capture_without_flows_succeeds_and_says_so() {
+fn trying_a_capture_without_flows_is_nothing_selected() {
     let root = folder(&[("a.pcap", &ping_capture())]);
     let ran = replay_in(root.path(), ["try", "a.pcap"]);
-    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    assert_eq!((ran.code, ran.err.as_str()), (4, ""));
     assert!(
         ran.out
             .contains("nothing to replay: the capture holds no TCP or UDP flow\n"),
@@ -33,7 +33,7 @@ fn json_of_an_empty_capture_is_whole_and_the_line_goes_beside_it() {
     let root = folder(&[("a.pcap", &empty_capture())]);
     let ran = replay_in(root.path(), ["try", "a.pcap", "--format", "json"]);
     let report: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
-    assert_eq!((ran.code, &report["flows"]), (0, &serde_json::json!([])));
+    assert_eq!((ran.code, &report["flows"]), (4, &serde_json::json!([])));
     assert_eq!(
         report["packets"],
         serde_json::json!({ "read": 0, "skipped": [] })
@@ -55,18 +55,34 @@ fn inspecting_an_empty_capture_succeeds_and_says_so() {
 }
 
 #[test]
-fn importing_an_empty_capture_succeeds_and_says_so() {
+fn importing_an_empty_capture_is_nothing_selected_and_writes_nothing() {
     let root = folder(&[("a.pcap", &empty_capture())]);
     let ran = replay_in(root.path(), ["import", "a.pcap", "-o", "a.json"]);
-    assert_eq!((ran.code, ran.out.as_str()), (0, ""));
-    assert!(ran.err.starts_with("wrote a.json\n"), "{}", ran.err);
+    assert_eq!((ran.code, ran.out.as_str()), (4, ""));
     assert!(
         ran.err
-            .ends_with("nothing to replay: the scenario has no flow\n"),
+            .ends_with("nothing to replay: the capture holds no packet; no scenario is written\n"),
         "{}",
         ran.err
     );
-    assert!(root.path().join("a.json").is_file());
+    assert!(!root.path().join("a.json").exists());
+    let printed = replay_in(root.path(), ["import", "a.pcap"]);
+    assert_eq!((printed.code, printed.out.as_str()), (4, ""));
+}
+
+#[test]
+fn a_device_that_no_flow_has_is_nothing_selected() {
+    let root = folder(&[("a.pcap", &datagram_capture())]);
+    assert_eq!(replay_in(root.path(), ["try", "a.pcap"]).code, 0);
+    for command in ["try", "import"] {
+        let ran = replay_in(root.path(), [command, "a.pcap", "--device", "192.0.2.99"]);
+        let said = [ran.out, ran.err].concat();
+        assert_eq!(ran.code, 4, "{command}: {said}");
+        assert!(
+            said.contains("nothing to replay: the one flow of the capture cannot be replayed"),
+            "{command}: {said}"
+        );
+    }
 }
 
 #[test]

@@ -278,5 +278,14 @@ tunnel_down
     "$replay" import captures/small.pcapng -o expectations/small.json && "$replay" run expectations/small.json) >"$dir/import" 2>&1
 verdict 'the recording, imported, passes as a scenario' $? "$(tail -30 "$dir/import")"
 
+# Names through the system's resolver: the server asked is unreachable, and the recording has no payload.
+tunnel_up 1500 --dns --record "$dir/names.pcapng" --snaplen 48
+found=$(in_ns cli dig +short +tries=1 @192.0.2.99 localhost A)
+[[ $found == 127.0.0.1 ]]
+verdict 'an intercepted query is answered by the system of the engine' $? "$found"
+tunnel_down
+[[ $(stat -c %a "$dir/names.pcapng") == 600 ]] && ! grep -aq $'\tlocalhost' "$dir/names.pcapng"
+verdict 'a recording is its owner'"'"'s, and a snap length keeps payload out' $? "$(ls -l "$dir")"
+
 printf '%s checks passed, %s failed\n' "$passed" "$failed"
 ((failed == 0))

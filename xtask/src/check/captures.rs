@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use replay::capture::CaptureReader;
-use replay::draft::find::{WITHOUT_SCENARIO, excuses};
+use replay::golden::draft::find::{WITHOUT_SCENARIO, excuses};
 
 use super::{files_below, shown};
 

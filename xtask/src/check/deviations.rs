@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use replay::catalogue;
+use replay::scenario::catalogue;
 use replay::scenario::load;
 
 use super::{files_below, shown};

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use engine::{Counters, Mark};
-use replay::conformance::Matrix;
+use replay::load::stress;
 use replay::report::conformance::{Column, markdown};
 use replay::scenario::{load, schema};
-use replay::stress;
+use replay::verdict::conformance::Matrix;
 
 use super::{files_below, shown};
 
@@ -22,11 +22,11 @@ const STRESS_REPORT_SCHEMA: &str = "replay-cli/schemas/stress-report.schema.json
 const FFI: &str = "engine/ffi";
 const HEADER: &str = "include/bridge.h";
 /// Where the counters are listed.
-const COUNTERS: &str = "docs/COUNTERS.md";
+const COUNTERS: &str = "docs/generated/COUNTERS.md";
 
 /// The conformance matrix, and a folder with JSON reports of other stacks, each a column of it.
-const CONFORMANCE: &str = "docs/CONFORMANCE.md";
-const RIVALS: &str = "docs/rivals";
+const CONFORMANCE: &str = "docs/generated/CONFORMANCE.md";
+const RIVALS: &str = "docs/generated/rivals";
 
 /// What a file has, and what it should have.
 pub(crate) struct Generated {
@@ -156,7 +156,7 @@ fn counters_page() -> String {
 const COUNTERS_HEAD: &str = "\
 # Counters
 
-Made from engine/core/src/counters.rs and drop_reason.rs by `cargo xtask generate`.
+Made from engine/core/src/api/counters.rs and drop_reason.rs by `cargo xtask generate`.
 
 `Engine::counters` gives them at any time; they are never reset while the engine lives. `Counters::to_text`, `to_json` and
 `to_openmetrics` write them all; `Config::metrics_interval` sends those that are not zero to the log. Scenarios name them under
@@ -175,7 +175,7 @@ Between any two calls these hold, and every scenario checks them after every ste
 
 /// The page of the conformance matrix, from a run of its scenarios, with the reports of other stacks kept beside it.
 fn conformance_page(root: &Path) -> Result<Generated, String> {
-    let lines = |problems: Vec<replay::diagnostic::Diagnostic>| {
+    let lines = |problems: Vec<replay::base::diagnostic::Diagnostic>| {
         problems
             .iter()
             .map(ToString::to_string)

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::DnsRecord;
-use crate::time::Micros;
+use crate::api::time::Micros;
 
 /// How long a name is kept at least: apps go on using an address after its record has expired.
 const LEAST: Duration = Duration::from_secs(30);

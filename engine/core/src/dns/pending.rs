@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::{Query, QueryId, QueryKind};
-use crate::table::FlowId;
-use crate::time::Micros;
+use crate::api::time::Micros;
+use crate::flow::table::FlowId;
 
 /// Where a query came from, and its answer goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,11 @@ impl Pending {
         };
         self.queries.insert(self.next, pending);
         QueryId(self.next)
+    }
+
+    /// Whether the query is still to be answered.
+    pub(crate) fn waits(&self, id: QueryId) -> bool {
+        self.queries.contains_key(&id.0)
     }
 
     pub(crate) fn take(&mut self, id: QueryId) -> Option<PendingQuery> {

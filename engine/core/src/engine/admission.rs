@@ -1,16 +1,16 @@
 //! Who gets in, what that costs, and what a device sees when there is no room.
 
-use crate::config::Refusal;
+use crate::api::config::Refusal;
+use crate::api::log::{Breadcrumb, LogLevel};
+use crate::api::output::{By, Close, How};
+use crate::api::time::Micros;
 use crate::engine::Engine;
-use crate::icmp::Problem;
-use crate::key::{FlowKey, PackedKey, Proto};
-use crate::log::{Breadcrumb, LogLevel};
-use crate::output::{By, Close, How};
-use crate::room;
-use crate::seq::Seq;
-use crate::table::{FlowId, Kind};
+use crate::flow::key::{FlowKey, PackedKey, Proto};
+use crate::flow::room;
+use crate::flow::table::{FlowId, Kind};
+use crate::ip::icmp::Problem;
 use crate::tcp::Phase;
-use crate::time::Micros;
+use crate::tcp::seq::Seq;
 
 impl Engine {
     /// Whether another TCP flow can be admitted. If there is no room, the flow that has gone without being established
@@ -72,7 +72,7 @@ impl Engine {
         isn: Option<Seq>,
         frame: &[u8],
     ) {
-        self.log(now, LogLevel::Warn, Breadcrumb::Limit, |redact| {
+        self.log(LogLevel::Warn, Breadcrumb::Limit, |redact| {
             format!(
                 "no room for {} to {}",
                 redact.hide(key.client),

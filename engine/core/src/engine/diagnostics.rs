@@ -2,15 +2,15 @@
 
 use core::time::Duration;
 
-use crate::drop_reason::DropReason;
+use crate::api::drop_reason::DropReason;
+use crate::api::inspection::{FlowInfo, Inspection};
+use crate::api::log::{Breadcrumb, LogLevel, Redactor};
+use crate::api::output::How;
+use crate::api::time::Micros;
 use crate::engine::{Engine, Event};
-use crate::inspection::{FlowInfo, Inspection};
-use crate::log::{Breadcrumb, LogLevel, Redactor};
-use crate::output::How;
-use crate::table::Kind;
+use crate::flow::table::Kind;
 use crate::tcp::Phase;
 use crate::tcp::connection::State;
-use crate::time::Micros;
 
 /// The least time between two lines about limits.
 const LIMIT_PAUSE: Duration = Duration::from_secs(1);
@@ -20,10 +20,11 @@ impl Engine {
     /// changes nothing.
     #[must_use]
     pub fn inspect(&mut self, now: Micros) -> Inspection {
+        let own = self.clock.at(now);
         let slots = self.flows.occupied();
         let flows = slots
             .into_iter()
-            .filter_map(|slot| self.flow_info(now, slot))
+            .filter_map(|slot| self.flow_info(own, slot))
             .collect();
         Inspection { at: now, flows }
     }
@@ -68,7 +69,7 @@ impl Engine {
     }
 
     /// Says what changed about a flow, at the moment the host hears of it.
-    pub(super) fn log_event(&mut self, now: Micros, event: &Event) {
+    pub(super) fn log_event(&mut self, event: &Event) {
         let (level, kind) = match event {
             Event::Dns { .. } | Event::Resolve { .. } => (LogLevel::Debug, Breadcrumb::Dns),
             Event::Dial { .. } | Event::HalfClose { .. } => (LogLevel::Debug, Breadcrumb::Flow),
@@ -76,9 +77,9 @@ impl Engine {
                 (LogLevel::Error, Breadcrumb::Guard)
             }
             Event::Close { .. } => (LogLevel::Debug, Breadcrumb::Flow),
-            Event::Datagram { .. } | Event::Resume { .. } => return,
+            Event::Datagram { .. } | Event::Resume { .. } | Event::Own { .. } => return,
         };
-        self.log(now, level, kind, |redactor| match event {
+        self.log(level, kind, |redactor| match event {
             Event::Dial { flow, key, name } => {
                 let (proto, from, to) = (
                     key.proto,
@@ -118,12 +119,12 @@ impl Engine {
             Event::Resolve { name, kind, .. } => {
                 format!("resolves {} {kind}", redactor.hide(name))
             }
-            Event::Datagram { .. } | Event::Resume { .. } => String::new(),
+            Event::Datagram { .. } | Event::Resume { .. } | Event::Own { .. } => String::new(),
         });
     }
 
     pub(super) fn log_drop(&mut self, now: Micros, reason: DropReason) {
-        self.log(now, LogLevel::Trace, Breadcrumb::Drop, |_| {
+        self.log(LogLevel::Trace, Breadcrumb::Drop, |_| {
             format!("frame dropped: {}", reason.label())
         });
         let limit = matches!(
@@ -137,7 +138,7 @@ impl Engine {
                 .is_none_or(|told| now.since(told) >= LIMIT_PAUSE)
         {
             self.limit_told = Some(now);
-            self.log(now, LogLevel::Warn, Breadcrumb::Limit, |_| {
+            self.log(LogLevel::Warn, Breadcrumb::Limit, |_| {
                 format!("a limit is reached: {}", reason.label())
             });
         }
@@ -156,21 +157,20 @@ impl Engine {
         self.metered = Some(now);
         if self.log.wants(LogLevel::Info, Breadcrumb::Metrics) {
             let line = self.counters().to_line();
-            self.log(now, LogLevel::Info, Breadcrumb::Metrics, |_| line);
+            self.log(LogLevel::Info, Breadcrumb::Metrics, |_| line);
         }
     }
 
     /// Writes a line for the host's log, if anybody listens; the text is made only then.
     pub(super) fn log(
         &mut self,
-        now: Micros,
         level: LogLevel,
         kind: Breadcrumb,
         text: impl FnOnce(Redactor) -> String,
     ) {
         if self.log.wants(level, kind) {
             let message = text(self.log.redactor);
-            if !self.log.push(now, level, kind, message) {
+            if !self.log.push(self.clock.host(), level, kind, message) {
                 self.counters.log_lines_dropped += 1;
             }
         }

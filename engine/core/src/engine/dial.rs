@@ -1,13 +1,13 @@
 //! Dials that failed: counted by reason, and told to the device in words it understands.
 
-use crate::config::DialFailure;
+use crate::api::config::DialFailure;
+use crate::api::output::{Close, DialResult};
+use crate::api::time::Micros;
 use crate::engine::Engine;
-use crate::icmp::Problem;
-use crate::key::{FlowKey, Proto};
-use crate::output::{Close, DialResult};
-use crate::table::Kind;
+use crate::flow::key::{FlowKey, Proto};
+use crate::flow::table::Kind;
+use crate::ip::icmp::Problem;
 use crate::tcp::{HeldSyn, Phase};
-use crate::time::Micros;
 
 impl Problem {
     /// What a router or host would have said of a packet that met with this.

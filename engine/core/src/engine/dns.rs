@@ -7,18 +7,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::build;
-use crate::counters::Taken;
+use crate::api::counters::Taken;
+use crate::api::drop_reason::DropReason;
+use crate::api::output::{By, Close, DialResult, How, Misuse, RemoteEnd};
+use crate::api::time::Micros;
 use crate::dns::{
     self, Asker, PORT, PendingQuery, Query, QueryId, Rcode, Reading, Resolution, Unfit, read_answer,
 };
-use crate::drop_reason::DropReason;
-use crate::engine::{Engine, Event};
-use crate::key::{FlowKey, Proto};
-use crate::output::{By, Close, DialResult, How, Misuse, RemoteEnd};
-use crate::table::{FlowId, Kind};
+use crate::engine::{Engine, Event, Own};
+use crate::flow::key::{FlowKey, Proto};
+use crate::flow::table::{FlowId, Kind};
+use crate::ip::build;
 use crate::tcp::Phase;
-use crate::time::Micros;
 
 /// Octets of the IP and UDP headers in front of a reply, at the most.
 const HEADERS: usize = 48;
@@ -42,7 +42,14 @@ impl Engine {
             Proto::Tcp => self.counters.tcp_dials += 1,
             Proto::Udp => self.counters.udp_dials += 1,
         }
-        self.events.push_back(Event::Dial { flow, key, name });
+        self.events.push_back(if local {
+            Event::Own {
+                flow,
+                what: Own::Dial,
+            }
+        } else {
+            Event::Dial { flow, key, name }
+        });
     }
 
     /// Notes a query that passes by, so that its answer can be told from others.
@@ -182,7 +189,7 @@ impl Engine {
         query: QueryId,
         resolution: Resolution,
     ) -> Result<(), Misuse> {
-        self.enter(now);
+        let now = self.enter(now);
         let pending = self.pending.take(query).ok_or(Misuse::StaleQuery)?;
         let (rcode, addresses, ttl) = match resolution {
             Resolution::Addresses { mut addresses, ttl } => {
@@ -300,7 +307,7 @@ impl Engine {
             );
             return false;
         }
-        live.connection.offer(&mut self.pool, bytes);
+        live.connection.offer(now, &mut self.pool, bytes);
         live.last_activity = now;
         self.mark_dirty(flow.slot);
         true
@@ -310,14 +317,18 @@ impl Engine {
         self.flows.get(flow).is_some_and(|flow| flow.local)
     }
 
-    /// Acts upon what a host would be told of an intercepted connection; every other event is handed back.
+    /// Acts upon what a host would be told of an intercepted connection, and passes over queries that are over by now;
+    /// every other event is handed back.
     pub(super) fn answer_event(&mut self, now: Micros, event: Event) -> Option<Event> {
         match event {
-            Event::Dial { flow, .. } if self.is_local(flow) => {
-                let _ = self.tcp_dialed(now, flow, DialResult::Connected);
-            }
-            Event::HalfClose { flow } if self.is_local(flow) => self.finish_stream(now, flow),
-            Event::Resume { flow, .. } if self.is_local(flow) => {}
+            // A flow that has ended since is no longer found.
+            Event::Own { flow, what } => match what {
+                Own::Dial => {
+                    let _ = self.tcp_dialed(now, flow, DialResult::Connected);
+                }
+                Own::HalfClose => self.finish_stream(now, flow),
+            },
+            Event::Resolve { query, .. } if !self.pending.waits(query) => {}
             other => return Some(other),
         }
         None
@@ -333,7 +344,7 @@ impl Engine {
             && live.remote_end.is_none()
             && !self.pending.has_any_of(flow)
         {
-            let _ = self.remote_closed(now, flow, RemoteEnd::Eof);
+            let _ = self.end_remote(now, flow, RemoteEnd::Eof);
         }
     }
 }

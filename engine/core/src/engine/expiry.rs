@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 
+use crate::api::output::{By, Close, DialResult, How, RemoteEnd};
+use crate::api::time::Micros;
 use crate::engine::Engine;
-use crate::output::{By, Close, DialResult, How, RemoteEnd};
-use crate::table::{Flow, FlowId, Kind};
+use crate::flow::table::{Flow, FlowId, Kind};
+use crate::flow::timer::{Deadline, TimerName};
 use crate::tcp::Phase;
-use crate::time::Micros;
-use crate::timer::{Deadline, TimerName};
 
 /// How long after its turn a flow is looked at again, at the earliest.
 const TICK: Duration = Duration::from_millis(1);
@@ -19,6 +19,7 @@ impl Engine {
     /// Acts upon every deadline that has come. Safe to call early; a clock that jumped by hours expires each
     /// flow once.
     pub fn handle_timeout(&mut self, now: Micros) {
+        let now = self.clock.at(now);
         self.counters.timeouts += 1;
         self.pool.trim(now);
         self.settle(now);
@@ -99,12 +100,14 @@ impl Engine {
             return;
         };
         if let Phase::Live(live) = &mut tcp.phase
+            && live.connection.awaits_progress()
             && live.connection.progress().plus(limit) <= now
         {
             let left = limit.saturating_sub(AFTER_SLEEP);
             let left = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
-            live.connection.forgive(Micros(now.0.saturating_sub(left)));
-            live.last_activity = now;
+            if live.connection.forgive(Micros(now.0.saturating_sub(left))) {
+                live.last_activity = now;
+            }
         }
     }
 

@@ -2,22 +2,22 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use crate::build::protocol;
-use crate::config::Martians;
-use crate::counters::Taken;
+use crate::api::config::Martians;
+use crate::api::counters::Taken;
+use crate::api::drop_reason::DropReason;
+use crate::api::log::{Breadcrumb, LogLevel};
+use crate::api::output::{By, Close, DialResult, How, Misuse};
+use crate::api::time::Micros;
 use crate::dns::Asker;
-use crate::drop_reason::DropReason;
 use crate::engine::{Engine, Event, merge};
-use crate::fragment::FragmentInfo;
-use crate::icmp::Problem;
-use crate::key::{FlowKey, PackedKey, Proto};
-use crate::log::{Breadcrumb, LogLevel};
-use crate::output::{By, Close, DialResult, How, Misuse};
-use crate::packet::{self, Datagram, IpPacket, Segment};
-use crate::reassembly::{Outcome, Reassembly};
-use crate::room;
-use crate::table::{FlowId, Kind};
-use crate::time::Micros;
+use crate::flow::key::{FlowKey, PackedKey, Proto};
+use crate::flow::room;
+use crate::flow::table::{FlowId, Kind};
+use crate::ip::build::protocol;
+use crate::ip::fragment::FragmentInfo;
+use crate::ip::icmp::Problem;
+use crate::ip::packet::{self, Datagram, IpPacket, Segment};
+use crate::ip::reassembly::{Outcome, Reassembly};
 use crate::udp::UdpFlow;
 
 /// Who reports what is wrong with a packet for a group: no address is the engine's own, so it takes the one that a
@@ -36,7 +36,7 @@ enum Origin {
 impl Engine {
     /// Takes a batch of raw IP frames. Answers come from [`Engine::poll_output`].
     pub fn handle_frames<'a>(&mut self, now: Micros, frames: impl IntoIterator<Item = &'a [u8]>) {
-        self.enter(now);
+        let now = self.enter(now);
         let mut frames = frames.into_iter();
         let mut ahead = frames.next();
         while let Some(frame) = ahead {
@@ -308,9 +308,9 @@ impl Engine {
         flow: FlowId,
         result: DialResult,
     ) -> Result<(), Misuse> {
-        self.enter(now);
+        let now = self.enter(now);
         let key = self.flow_of(flow)?.key.unpack();
-        self.log(now, LogLevel::Debug, Breadcrumb::Flow, |redactor| {
+        self.log(LogLevel::Debug, Breadcrumb::Flow, |redactor| {
             let (to, label) = (redactor.hide(key.server), result.label());
             format!("{flow:?} dial to {to}: {label}")
         });

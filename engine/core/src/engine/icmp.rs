@@ -3,20 +3,20 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::build::Addresses;
-use crate::counters::Taken;
+use crate::api::counters::Taken;
+use crate::api::drop_reason::DropReason;
+use crate::api::log::{Breadcrumb, LogLevel};
+use crate::api::output::{By, Close, DialResult, How};
+use crate::api::time::Micros;
 use crate::dns;
-use crate::drop_reason::DropReason;
 use crate::engine::Engine;
-use crate::icmp::incoming::{Incoming, Kind as Error};
-use crate::icmp::{Problem, Silence, echo_reply};
-use crate::key::{FlowKey, PackedKey, Proto};
-use crate::log::{Breadcrumb, LogLevel};
-use crate::output::{By, Close, DialResult, How};
-use crate::packet::IpPacket;
-use crate::table::Kind;
+use crate::flow::key::{FlowKey, PackedKey, Proto};
+use crate::flow::table::Kind;
+use crate::ip::build::Addresses;
+use crate::ip::icmp::incoming::{Incoming, Kind as Error};
+use crate::ip::icmp::{Problem, Silence, echo_reply};
+use crate::ip::packet::IpPacket;
 use crate::tcp::Phase;
-use crate::time::Micros;
 
 /// The least MTU a link of IPv6 may have (RFC 8200 section 5): less is a lie (RFC 8201 section 4).
 const LEAST_MTU_V6: usize = 1280;
@@ -27,7 +27,7 @@ const LEAST_MTU_V4: usize = 576;
 impl Engine {
     pub(super) fn icmp(&mut self, now: Micros, ip: &IpPacket<'_>) -> Result<Taken, DropReason> {
         if let Some(incoming) = Incoming::parse(ip) {
-            return self.icmp_error(now, &incoming);
+            return self.icmp_error(&incoming);
         }
         if self.out.len() >= self.config.output_limit {
             return Err(DropReason::OutputFull);
@@ -50,7 +50,7 @@ impl Engine {
     }
 
     /// Tells the flow what became of a packet the engine sent.
-    fn icmp_error(&mut self, now: Micros, incoming: &Incoming) -> Result<Taken, DropReason> {
+    fn icmp_error(&mut self, incoming: &Incoming) -> Result<Taken, DropReason> {
         let FlowKey {
             proto,
             client,
@@ -110,7 +110,7 @@ impl Engine {
         }
         self.counters.icmp_errors_in += 1;
         // RFC 9293 section 3.9.2.2, MUST-54: whoever asks can learn of it.
-        self.log(now, LogLevel::Debug, Breadcrumb::Flow, |redactor| {
+        self.log(LogLevel::Debug, Breadcrumb::Flow, |redactor| {
             let (to, kind) = (redactor.hide(incoming.key.server), incoming.kind);
             format!("the device reports {kind:?} about a packet from {to}")
         });

@@ -5,14 +5,14 @@
 //! within the window, with the same acknowledgement and window in every header and no options. Each frame is still
 //! verified and counted by itself.
 
-use crate::build::{IPV4_HEADER_LEN, IPV6_HEADER_LEN, protocol};
+use crate::api::time::Micros;
 use crate::engine::Engine;
-use crate::key::{PackedKey, Proto};
-use crate::packet::{IpPacket, Segment};
-use crate::seq::Seq;
-use crate::table::Kind;
+use crate::flow::key::{PackedKey, Proto};
+use crate::flow::table::Kind;
+use crate::ip::build::{IPV4_HEADER_LEN, IPV6_HEADER_LEN, protocol};
+use crate::ip::packet::{IpPacket, Segment};
 use crate::tcp::Phase;
-use crate::time::Micros;
+use crate::tcp::seq::Seq;
 
 /// A TCP header without options.
 const TCP: usize = 20;

@@ -2,14 +2,15 @@
 
 use std::net::IpAddr;
 
-use crate::config::PathPolicy;
+use crate::api::config::PathPolicy;
+use crate::api::log::{Breadcrumb, LogLevel};
+use crate::api::output::{By, Close, How, PathChange};
+use crate::api::time::Micros;
+use crate::dns::Names;
 use crate::engine::Engine;
-use crate::log::{Breadcrumb, LogLevel};
-use crate::output::{By, Close, How, PathChange};
-use crate::reassembly::Reassembly;
-use crate::table::{Flow, Kind};
+use crate::flow::table::{Flow, Kind};
+use crate::ip::reassembly::Reassembly;
 use crate::tcp::Phase;
-use crate::time::Micros;
 
 /// The close of a flow that a change of path ended.
 const PATH: Close = Close {
@@ -24,8 +25,8 @@ impl Engine {
     /// A sleep of the host needs no call of its own: [`Engine::handle_timeout`] at the time of waking expires what
     /// had to expire, each flow once. A host that knows its connections to be dead by then says so here as well.
     pub fn path_changed(&mut self, now: Micros, change: PathChange) {
-        self.enter(now);
-        self.log(now, LogLevel::Info, Breadcrumb::Lifecycle, |_| {
+        let now = self.enter(now);
+        self.log(LogLevel::Info, Breadcrumb::Lifecycle, |_| {
             match change {
                 PathChange::Network => "the path changed",
                 PathChange::AddressLost(_) => "an address of the tunnel is lost",
@@ -93,7 +94,7 @@ impl Engine {
     /// Closes every flow, TCP with a reset, and drops every frame from now on.
     pub fn stop(&mut self, now: Micros) {
         self.enter(now);
-        self.log(now, LogLevel::Info, Breadcrumb::Lifecycle, |_| {
+        self.log(LogLevel::Info, Breadcrumb::Lifecycle, |_| {
             "stopped".to_owned()
         });
         self.close_all(Close {
@@ -102,6 +103,7 @@ impl Engine {
         });
         self.reassembly = Reassembly::idle();
         self.pending.clear();
+        self.names = Names::new(0);
         self.pool.release();
         self.stopped = true;
     }

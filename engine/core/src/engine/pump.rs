@@ -1,12 +1,12 @@
 //! A dirty flow's turn: lend bytes, emit, notice what changed, end what has ended.
 
+use crate::api::output::{By, Close, How, RemoteEnd};
+use crate::api::time::Micros;
 use crate::dns::Asker;
-use crate::engine::{BATCH, Engine, Event};
-use crate::output::{By, Close, How, RemoteEnd};
-use crate::table::{FlowId, Kind};
+use crate::engine::{BATCH, Engine, Event, Own};
+use crate::flow::table::{FlowId, Kind};
 use crate::tcp::connection::Context;
 use crate::tcp::{Live, Phase};
-use crate::time::Micros;
 
 /// What a turn decided, once the borrow of the flow is over.
 enum Verdict {
@@ -25,11 +25,13 @@ enum Verdict {
 }
 
 impl Engine {
-    /// How every input begins.
-    pub(super) fn enter(&mut self, now: Micros) {
+    /// How every input begins; gives the engine's own time.
+    pub(super) fn enter(&mut self, now: Micros) -> Micros {
+        let now = self.clock.at(now);
         self.timers.forget();
         self.pool.trim(now);
         self.settle(now);
+        now
     }
 
     /// Takes the lent bytes off their ring, now that the host has had them.
@@ -107,7 +109,7 @@ impl Engine {
 
     fn turn(&mut self, now: Micros, slot: u32) -> Option<Verdict> {
         let flow = self.flows.at(slot)?;
-        let id = flow.id;
+        let (id, local) = (flow.id, flow.local);
         let Kind::Tcp(tcp) = &mut flow.kind else {
             return None;
         };
@@ -150,7 +152,14 @@ impl Engine {
             live.first_end.get_or_insert(By::Device);
             // A close that follows at once says it as well.
             if !live.connection.is_over() {
-                self.events.push_back(Event::HalfClose { flow: id });
+                self.events.push_back(if local {
+                    Event::Own {
+                        flow: id,
+                        what: Own::HalfClose,
+                    }
+                } else {
+                    Event::HalfClose { flow: id }
+                });
             }
         }
         if let Some(verdict) = ending(live) {

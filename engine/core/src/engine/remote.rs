@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 
-use crate::build;
+use crate::api::output::{By, Close, How, Misuse, RemoteEnd};
+use crate::api::time::Micros;
 use crate::engine::Engine;
-use crate::icmp::Problem;
-use crate::key::Proto;
-use crate::output::{By, Close, How, Misuse, RemoteEnd};
-use crate::table::{FlowId, FlowTable, Kind};
+use crate::flow::key::Proto;
+use crate::flow::table::{FlowId, FlowTable, Kind};
+use crate::ip::build;
+use crate::ip::icmp::Problem;
 use crate::tcp::{Live, Phase};
-use crate::time::Micros;
 
 impl Engine {
     /// Bytes of the far side's stream. Says how many were taken; the rest is to be offered again after
@@ -18,7 +18,7 @@ impl Engine {
     /// # Errors
     /// The flow has ended, is UDP, is not connected yet, or its far side has ended before.
     pub fn remote_data(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<usize, Misuse> {
-        self.enter(now);
+        let now = self.enter(now);
         self.pool.touch(now);
         let Self { flows, pool, .. } = self;
         let live = live_of(flows, flow)?;
@@ -29,7 +29,7 @@ impl Engine {
         if crate::seeded_fault::loses(data) {
             return Ok(data.len());
         }
-        let taken = live.connection.offer(pool, data);
+        let taken = live.connection.offer(now, pool, data);
         live.starved |= taken < data.len();
         if taken > 0 {
             live.last_activity = now;
@@ -92,7 +92,7 @@ impl Engine {
         from: Option<SocketAddr>,
         payload: &[u8],
     ) -> Result<bool, Misuse> {
-        self.enter(now);
+        let now = self.enter(now);
         let Self {
             flows,
             config,
@@ -176,6 +176,7 @@ impl Engine {
         if count > most {
             return Err(Misuse::TookTooMuch);
         }
+        let now = self.clock.at(now);
         self.lent = None;
         self.took(now, flow, count);
         if count < most {
@@ -198,7 +199,16 @@ impl Engine {
         flow: FlowId,
         end: RemoteEnd,
     ) -> Result<(), Misuse> {
-        self.enter(now);
+        let now = self.enter(now);
+        self.end_remote(now, flow, end)
+    }
+
+    pub(super) fn end_remote(
+        &mut self,
+        now: Micros,
+        flow: FlowId,
+        end: RemoteEnd,
+    ) -> Result<(), Misuse> {
         if self.flow_of(flow)?.kind.proto() == Proto::Udp {
             let (how, problem) = match end {
                 RemoteEnd::Eof => (How::Fin, None),

@@ -2,21 +2,21 @@
 
 use std::net::SocketAddr;
 
-use crate::build::{self, TcpControl};
-use crate::config::{Config, DialFailure, Refusal};
-use crate::counters::Taken;
+use crate::api::config::{Config, DialFailure, Refusal};
+use crate::api::counters::Taken;
+use crate::api::drop_reason::DropReason;
+use crate::api::output::{By, Close, DialResult, How, Misuse};
+use crate::api::time::Micros;
 use crate::dns;
-use crate::drop_reason::DropReason;
 use crate::engine::Engine;
-use crate::key::{FlowKey, PackedKey, Proto};
-use crate::output::{By, Close, DialResult, How, Misuse};
-use crate::packet::{IpPacket, Segment};
-use crate::seq::Seq;
-use crate::table::{FlowId, Kind};
+use crate::flow::key::{FlowKey, PackedKey, Proto};
+use crate::flow::table::{FlowId, Kind};
+use crate::ip::build::{self, TcpControl};
+use crate::ip::packet::{IpPacket, Segment};
 use crate::tcp::connection::{Connection, Context, Disposition};
 use crate::tcp::segment::permits_sack;
+use crate::tcp::seq::Seq;
 use crate::tcp::{HeldSyn, Live, Phase, TcpFlow, isn};
-use crate::time::Micros;
 
 /// RFC 9293 section 3.7.1, MUST-15.
 const DEFAULT_MSS_V6: u16 = 1220;

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::time::Micros;
+use crate::api::time::Micros;
 
 /// Challenges in one span of a second.
 const BURST: u8 = 10;

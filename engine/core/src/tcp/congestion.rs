@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::time::Micros;
+use crate::api::time::Micros;
 
 /// The congestion window beyond which it means nothing: no window of a device and no ring reaches that far.
 const FULL: u32 = 1 << 30;
@@ -71,7 +71,11 @@ impl Controller for NewReno {
     fn acknowledged(&mut self, _: Micros, bytes: u32, _: Duration) {
         if self.cwnd < self.ssthresh {
             // RFC 3465 section 2.2: at most two segments for each acknowledgement.
-            let most = if self.cautious { self.mss } else { 2 * self.mss };
+            let most = if self.cautious {
+                self.mss
+            } else {
+                2 * self.mss
+            };
             let room = self.ssthresh - self.cwnd;
             self.cwnd = (self.cwnd + bytes.min(most).min(room.max(self.mss))).min(FULL);
             return;

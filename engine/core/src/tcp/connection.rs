@@ -17,20 +17,20 @@
 
 use core::time::Duration;
 
-use crate::batch::FrameBatch;
-use crate::build::TcpControl;
-use crate::config::Config;
-use crate::drop_reason::DropReason;
-use crate::key::PackedKey;
-use crate::packet::Segment;
-use crate::seq::Seq;
+use crate::api::batch::FrameBatch;
+use crate::api::config::Config;
+use crate::api::drop_reason::DropReason;
+use crate::api::time::Micros;
+use crate::flow::key::PackedKey;
+use crate::ip::build::TcpControl;
+use crate::ip::packet::Segment;
 use crate::tcp::HeldSyn;
 use crate::tcp::receiver::{Arrival, Receiver};
 use crate::tcp::ring::Pool;
 use crate::tcp::segment::{self, Ends, Flags, Options, Outgoing};
 use crate::tcp::sender::{Ack, AckKind, Piece, Sender, Start};
+use crate::tcp::seq::Seq;
 use crate::tcp::timers::{FIRST_TIMEOUT, LONGEST_TIMEOUT};
-use crate::time::Micros;
 
 /// What all connections share.
 pub(crate) struct Context<'a> {
@@ -110,6 +110,8 @@ pub(crate) struct Connection {
     ack_waits: Option<Micros>,
     /// When the device last acknowledged something new, or the first byte went out after all was acknowledged.
     progress: Micros,
+    /// The time to answer after a sleep was granted, and nothing has progressed since.
+    forgiven: bool,
 }
 
 impl Connection {
@@ -159,6 +161,7 @@ impl Connection {
             ack_delay: config.ack_delay,
             ack_waits: None,
             progress: now,
+            forgiven: false,
         })
     }
 
@@ -287,8 +290,7 @@ impl Connection {
         if let Some(syn_ack) = self.syn_ack.take() {
             // Karn: the acknowledgement of a segment that left twice tells no round trip.
             let once = syn_ack.sent <= 1;
-            self.sender
-                .established(once.then(|| now.since(syn_ack.at)));
+            self.sender.established(once.then(|| now.since(syn_ack.at)));
         }
     }
 
@@ -303,10 +305,7 @@ impl Connection {
         let mut blocks = [(Seq(0), Seq(0)); 4];
         let mut count = 0;
         if self.sack && !segment.options.is_empty() {
-            for (place, block) in blocks
-                .iter_mut()
-                .zip(segment::sack_blocks(segment.options))
-            {
+            for (place, block) in blocks.iter_mut().zip(segment::sack_blocks(segment.options)) {
                 *place = block;
                 count += 1;
             }
@@ -328,6 +327,7 @@ impl Connection {
         // (RFC 9293 section 3.8.6.1).
         if kind == AckKind::Advance || segment.window == 0 {
             self.progress = now;
+            self.forgiven = false;
         }
     }
 
@@ -341,12 +341,7 @@ impl Connection {
     }
 
     /// Sends what may leave now, until the batch has `most` frames.
-    pub(crate) fn emit(
-        &mut self,
-        now: Micros,
-        context: &mut Context<'_>,
-        most: usize,
-    ) -> Emission {
+    pub(crate) fn emit(&mut self, now: Micros, context: &mut Context<'_>, most: usize) -> Emission {
         let mut emission = Emission::default();
         if self.syn_ack.is_some() {
             emission.again = u64::from(self.emit_syn_ack(now, context.out));
@@ -365,7 +360,7 @@ impl Connection {
                 break;
             };
             self.write_piece(context.out, &piece, &options);
-            if !self.sender.unacknowledged() {
+            if !self.awaits_progress() {
                 self.progress = now;
             }
             self.sender.left(now, &piece);
@@ -520,12 +515,16 @@ impl Connection {
     }
 
     /// Takes bytes of the dialer in, once the handshake is done; says how many.
-    pub(crate) fn offer(&mut self, pool: &mut Pool, bytes: &[u8]) -> usize {
-        if self.is_established() {
-            self.sender.offer(pool, bytes)
-        } else {
-            0
+    pub(crate) fn offer(&mut self, now: Micros, pool: &mut Pool, bytes: &[u8]) -> usize {
+        if !self.is_established() {
+            return 0;
         }
+        let waited = self.awaits_progress();
+        let taken = self.sender.offer(pool, bytes);
+        if taken > 0 && !waited {
+            self.progress = now;
+        }
+        taken
     }
 
     /// By how many bytes its rings are to grow, if there is room for that.
@@ -580,9 +579,20 @@ impl Connection {
         self.progress
     }
 
-    /// Lets the time without progress count from then.
-    pub(crate) fn forgive(&mut self, progress: Micros) {
-        self.progress = progress;
+    /// Whether the device owes an acknowledgement, sooner or later: of what left, and of what waits for its window.
+    pub(crate) fn awaits_progress(&self) -> bool {
+        self.sender.unacknowledged() || self.sender.queue() > 0
+    }
+
+    /// Lets the time without progress count from then, once until there is some: a host that sleeps again and again
+    /// would keep a dead flow. Says whether it did.
+    pub(crate) fn forgive(&mut self, progress: Micros) -> bool {
+        let first = !self.forgiven;
+        if first {
+            self.forgiven = true;
+            self.progress = progress;
+        }
+        first
     }
 
     /// When [`Connection::emit`] has something to do without anything coming.

@@ -1,11 +1,11 @@
 //! When a flow must be looked at again for reasons that are not TCP's.
 
-use crate::config::Config;
-use crate::output::RemoteEnd;
+use crate::api::config::Config;
+use crate::api::output::RemoteEnd;
+use crate::api::time::Micros;
+use crate::flow::timer::TimerName;
 use crate::tcp::Live;
 use crate::tcp::connection::State;
-use crate::time::Micros;
-use crate::timer::TimerName;
 
 impl Live {
     /// When the device is to be probed, if it is: it is silent, and nothing is owed that would be sent anyway.
@@ -42,7 +42,7 @@ impl Live {
         } else {
             (self.last_activity.plus(config.tcp_idle), TimerName::Idle)
         };
-        let limit = (established && self.connection.unacknowledged()).then(|| {
+        let limit = (established && self.connection.awaits_progress()).then(|| {
             (
                 self.connection.progress().plus(config.retransmission_limit),
                 TimerName::RetransmissionLimit,

@@ -4,9 +4,9 @@ use core::hash::Hasher;
 
 use siphasher::sip::SipHasher24;
 
-use crate::key::PackedKey;
-use crate::seq::Seq;
-use crate::time::Micros;
+use crate::api::time::Micros;
+use crate::flow::key::PackedKey;
+use crate::tcp::seq::Seq;
 
 /// The ISN of a flow that is answered at `now`.
 pub(crate) fn isn_for(secret: u64, key: &PackedKey, now: Micros) -> Seq {
@@ -27,7 +27,7 @@ pub(crate) fn isn_for(secret: u64, key: &PackedKey, now: Micros) -> Seq {
 mod tests {
     use super::*;
 
-    use crate::key::{FlowKey, Proto};
+    use crate::flow::key::{FlowKey, Proto};
     use core::time::Duration;
 
     fn key(port: u16) -> PackedKey {

@@ -3,9 +3,9 @@
 
 use smoltcp::storage::Assembler;
 
-use crate::seq::Seq;
 use crate::tcp::ring::{Pool, Ring};
 use crate::tcp::segment::Options;
+use crate::tcp::seq::Seq;
 
 /// Ranges whose newest segment is remembered: as many as one segment reports.
 const BLOCKS: usize = 4;
@@ -157,8 +157,7 @@ impl Receiver {
             return true;
         }
         let end = seq.plus(len);
-        seq.is_before(self.edge)
-            && (end.is_after(expected) || (len == 0 && seq.is_after(expected)))
+        seq.is_before(self.edge) && (end.is_after(expected) || (len == 0 && seq.is_after(expected)))
     }
 
     /// Takes in the payload and FIN of a segment, as far as they lie within the window. Says what it was, and whether a
@@ -173,12 +172,7 @@ impl Receiver {
     ) -> (Arrival, bool) {
         let len = length(payload);
         let end = seq.plus(len);
-        if seq == self.next
-            && len > 0
-            && !fin
-            && self.is_in_order()
-            && !end.is_after(self.edge)
-        {
+        if seq == self.next && len > 0 && !fin && self.is_in_order() && !end.is_after(self.edge) {
             self.ring.write(pool, self.ring.len(), payload);
             self.ring.extend(payload.len());
             self.next = end;

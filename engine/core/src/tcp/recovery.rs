@@ -7,8 +7,8 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use crate::seq::Seq;
-use crate::time::Micros;
+use crate::api::time::Micros;
+use crate::tcp::seq::Seq;
 
 /// Spans beyond which a selective acknowledgement cuts none apart: it is advice, and a device could make as many as
 /// there are bytes in flight.
@@ -263,13 +263,10 @@ impl Scoreboard {
                 self.reordering = true;
             }
         }
-        self.farthest = Some(
-            self.farthest
-                .map_or(span.end, |far| far.latest(span.end)),
-        );
-        let newer = self.newest.is_none_or(|(at, end)| {
-            span.at > at || (span.at == at && span.end.is_after(end))
-        });
+        self.farthest = Some(self.farthest.map_or(span.end, |far| far.latest(span.end)));
+        let newer = self
+            .newest
+            .is_none_or(|(at, end)| span.at > at || (span.at == at && span.end.is_after(end)));
         if newer {
             self.newest = Some((span.at, span.end));
             self.round_trip = round_trip;
@@ -398,16 +395,14 @@ impl Scoreboard {
         let mut at = at;
         let mut insert = |at: usize, span: Span| self.spans.insert(at, span);
         if span.start.is_before(start) {
-            insert(
-                at,
-                Span {
-                    end: start,
-                    ..span
-                },
-            );
+            insert(at, Span { end: start, ..span });
             at += 1;
         }
-        let last = if end.is_before(span.end) { end } else { span.end };
+        let last = if end.is_before(span.end) {
+            end
+        } else {
+            span.end
+        };
         if last.is_before(span.end) {
             insert(
                 at + 1,

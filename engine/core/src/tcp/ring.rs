@@ -6,7 +6,7 @@
 
 use core::time::Duration;
 
-use crate::time::Micros;
+use crate::api::time::Micros;
 
 /// The smallest buffer, bytes.
 const LEAST: usize = 4096;

@@ -1,11 +1,12 @@
 //! Segments as they leave: headers, options and payload written straight into the batch.
 
-use crate::batch::FrameBatch;
-use crate::build::{Addresses, IPV4_HEADER_LEN, IPV6_HEADER_LEN, ip_header, protocol};
-use crate::build::{IpHeader, TcpControl};
-use crate::checksum::Sum;
-use crate::key::PackedKey;
-use crate::seq::Seq;
+use crate::api::batch::FrameBatch;
+use crate::flow::key::PackedKey;
+use crate::ip::build::{
+    Addresses, IPV4_HEADER_LEN, IPV6_HEADER_LEN, IpHeader, TcpControl, ip_header, protocol,
+};
+use crate::ip::checksum::Sum;
+use crate::tcp::seq::Seq;
 
 /// A TCP header without options.
 const HEADER: usize = 20;

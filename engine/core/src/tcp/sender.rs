@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 
-use crate::seq::Seq;
+use crate::api::time::Micros;
 use crate::tcp::congestion::{Controller, NewReno, Unlimited};
 use crate::tcp::recovery::{Delivered, Scoreboard};
 use crate::tcp::ring::{Pool, Ring};
+use crate::tcp::seq::Seq;
 use crate::tcp::timers::{LONGEST_TIMEOUT, RoundTrip};
-use crate::time::Micros;
 
 /// Duplicates after which a segment counts as lost (RFC 5681 section 3.2).
 const DUPLICATES: u32 = 3;
@@ -360,7 +360,10 @@ impl Sender {
     /// The sequence number of the ring's first byte.
     #[inline]
     fn base(&self) -> Seq {
-        Seq(self.end.0.wrapping_sub(u32::try_from(self.ring.len()).unwrap_or(0)))
+        Seq(self
+            .end
+            .0
+            .wrapping_sub(u32::try_from(self.ring.len()).unwrap_or(0)))
     }
 
     /// Segments are no longer than `mss` from now on. What is out was lost for its size, not to congestion, and goes out
@@ -428,7 +431,9 @@ impl Sender {
         if !self.board.is_clean() {
             self.find_losses(now);
         }
-        let growing = self.recovery.is_none_or(|recovery| recovery.cause != Cause::Loss);
+        let growing = self
+            .recovery
+            .is_none_or(|recovery| recovery.cause != Cause::Loss);
         if delivered.bytes > 0 && growing && limited {
             let round_trip = self.trip.smoothed().unwrap_or_default();
             self.control.acknowledged(now, delivered.bytes, round_trip);
@@ -460,7 +465,11 @@ impl Sender {
     #[inline]
     fn advance(&mut self, pool: &mut Pool, now: Micros, ack: Seq) -> Delivered {
         let delivered = self.board.acknowledged(ack, now);
-        let upto = if ack.is_after(self.end) { self.end } else { ack };
+        let upto = if ack.is_after(self.end) {
+            self.end
+        } else {
+            ack
+        };
         let bytes = usize::try_from(upto.minus(self.base())).unwrap_or(0);
         self.ring.consume(pool, bytes);
         self.counted += bytes;
@@ -506,7 +515,9 @@ impl Sender {
         }
         if recovery.cause == Cause::Loss && self.board.sacked() == 0 {
             // The next hole (RFC 6582 section 3.2, step 3).
-            self.credit = self.credit.saturating_sub(delivered.bytes.saturating_sub(self.mss));
+            self.credit = self
+                .credit
+                .saturating_sub(delivered.bytes.saturating_sub(self.mss));
             self.board.lose_first(self.mss);
             self.force = true;
         }
@@ -517,8 +528,8 @@ impl Sender {
         let before = delivered.bytes;
         for (at, (left, right)) in ack.blocks.iter().copied().enumerate() {
             let known = |(l, r): &(Seq, Seq)| !left.is_before(*l) && !right.is_after(*r);
-            let twice = at == 0
-                && (!right.is_after(ack.ack) || ack.blocks.get(1).is_some_and(known));
+            let twice =
+                at == 0 && (!right.is_after(ack.ack) || ack.blocks.get(1).is_some_and(known));
             if !right.is_after(left) || right.is_after(self.highest) {
                 continue;
             }
@@ -581,7 +592,11 @@ impl Sender {
         let (_, later) = self.board.detect(now, sure);
         self.reorder = later;
         if self.board.has_lost() && self.recovery.is_none() {
-            let flight = if self.flight > 0 { self.flight } else { self.outstanding() };
+            let flight = if self.flight > 0 {
+                self.flight
+            } else {
+                self.outstanding()
+            };
             self.control.lost(now, flight);
             self.recovery = Some(Recovery {
                 cause: Cause::Loss,
@@ -673,7 +688,11 @@ impl Sender {
                 ..self.piece(start, 0, PieceKind::Again)
             });
         }
-        let end = if end.is_after(self.end) { self.end } else { end };
+        let end = if end.is_after(self.end) {
+            self.end
+        } else {
+            end
+        };
         let usable = u32::try_from(self.una.plus(self.window).minus(start)).unwrap_or(0);
         let len = end.minus(start).unsigned_abs().min(size).min(usable);
         let room = self.control.window().saturating_sub(self.in_flight());
@@ -696,10 +715,17 @@ impl Sender {
         let piece = if len > 0 && len <= usable {
             self.piece(self.next, len, PieceKind::New)
         } else {
-            let (start, end) = self.board.tail(size.min(self.last_len)).unwrap_or((self.una, self.una));
+            let (start, end) = self
+                .board
+                .tail(size.min(self.last_len))
+                .unwrap_or((self.una, self.una));
             let fin = end.is_after(self.end);
             let start = if fin { self.end } else { start };
-            let len = if fin { 0 } else { end.minus(start).unsigned_abs() };
+            let len = if fin {
+                0
+            } else {
+                end.minus(start).unsigned_abs()
+            };
             Piece {
                 fin,
                 ..self.piece(start, len, PieceKind::Again)
@@ -852,7 +878,9 @@ impl Sender {
     /// When [`Sender::tick`] or [`Sender::choose`] has something to do without anything coming.
     pub(crate) fn deadline(&self) -> Option<Micros> {
         if self.waits_for_window() {
-            return self.persist.map(|persist| persist.since.plus(persist.interval));
+            return self
+                .persist
+                .map(|persist| persist.since.plus(persist.interval));
         }
         let override_at = self.withheld.map(|since| since.plus(OVERRIDE));
         if self.board.is_empty() {

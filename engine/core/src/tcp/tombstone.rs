@@ -3,12 +3,12 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::build::TcpControl;
-use crate::hash::FoldState;
-use crate::key::PackedKey;
-use crate::packet::Segment;
-use crate::seq::Seq;
-use crate::time::Micros;
+use crate::api::time::Micros;
+use crate::flow::hash::FoldState;
+use crate::flow::key::PackedKey;
+use crate::ip::build::TcpControl;
+use crate::ip::packet::Segment;
+use crate::tcp::seq::Seq;
 
 /// What a late segment is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +137,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::key::{FlowKey, Proto};
+    use crate::flow::key::{FlowKey, Proto};
 
     fn key(port: u16) -> PackedKey {
         PackedKey::from(&FlowKey {

@@ -115,6 +115,43 @@ fn a_connection_is_accepted_and_answered_by_the_engine() {
 }
 
 #[test]
+fn what_an_intercepted_connection_had_to_say_when_it_ended_reaches_nobody() {
+    for family in Family::BOTH {
+        let mut bench = bench();
+        let mut device = Device::on_port(family, 40_000, 53);
+        // Over before it began.
+        let frames = [device.syn(), device.raw("R", device.next, b"", b"")];
+        assert_eq!(bench.feed(frames), []);
+        // Over with a half-close and a query on their way to the host.
+        let seen = bench.feed([device.syn()]);
+        device.hear(&seen);
+        let question = device.data(&framed(&query(1, 1)));
+        let frames = [device.ack(), question, device.fin(), device.rst()];
+        let seen = bench.feed(frames);
+        assert_eq!((dials(&seen), closes(&seen)), (vec![], vec![]));
+        // The query came before the end, and is over with it.
+        let frames = |seen: &&Seen| !matches!(seen, Seen::Frame(_) | Seen::Resolve(..));
+        assert_eq!(seen.iter().find(frames), None);
+        assert_eq!(
+            (bench.counter("tcp_flows"), bench.counter("dns_pending")),
+            (0, 0)
+        );
+        assert_eq!(bench.engine.counters().broken_law(), None);
+    }
+}
+
+#[test]
+fn a_query_that_is_over_before_the_host_heard_of_it_is_not_put_to_it() {
+    let mut bench = bench();
+    let device = Udp::new(Family::V4, 5000, 53);
+    let now = bench.now;
+    let frame = device.send(&query(7, 1));
+    bench.engine.handle_frames(now, [frame.as_slice()]);
+    bench.engine.stop(now);
+    assert_eq!(bench.drain(), []);
+}
+
+#[test]
 fn a_device_that_half_closes_still_gets_its_answer() {
     let mut bench = bench();
     let mut device = Device::on_port(Family::V4, 40_000, 53);

@@ -37,7 +37,7 @@ fn a_device_without_window_scaling_is_offered_what_a_field_holds() {
     bench.connect(&mut device);
     assert_eq!((device.offered, device.scale), (65_535, 0));
     let frame = device.data(&[1; 1000]);
-            device.hear(&bench.feed([frame]));
+    device.hear(&bench.feed([frame]));
     assert_eq!(device.offered, 65_535);
 }
 
@@ -66,7 +66,7 @@ fn an_unread_window_does_not_open() {
     bench.engine.remote_blocked(bench.now, flow).expect("open");
     for _ in 0..100 {
         let frame = device.data(&[7; 1000]);
-            device.hear(&bench.feed([frame]));
+        device.hear(&bench.feed([frame]));
     }
     assert_eq!(device.offered, 0);
     assert_eq!(stream(&bench.writable(flow)).len(), 16 << 10);

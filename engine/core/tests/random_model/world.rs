@@ -243,7 +243,13 @@ impl World {
 
     /// Lets both sides talk until neither has anything to say at this instant.
     fn talk(&mut self) {
-        for _ in 0..20_000 {
+        // A window of one octet makes an exchange of each octet: a segment, its acknowledgement, a window update.
+        let octets: usize = self
+            .peers
+            .iter()
+            .map(|peer| peer.client.written + peer.remote_written)
+            .sum();
+        for _ in 0..1000 + 4 * octets {
             let mut busy = self.answer_dials();
             for at in 0..self.peers.len() {
                 let frames = self.peers[at].client.speak(false);

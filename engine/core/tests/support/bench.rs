@@ -77,6 +77,7 @@ impl Bench {
     /// Everything the engine has to say.
     pub(crate) fn drain(&mut self) -> Vec<Seen> {
         let mut seen = Vec::new();
+        let mtu = self.engine.config().mtu;
         for _ in 0..DRAIN {
             let Some(output) = self.engine.poll_output(self.now) else {
                 self.check_deadline();
@@ -91,6 +92,7 @@ impl Bench {
                     );
                     self.batches.push(frames.len());
                     for frame in &mut frames.iter() {
+                        assert!(frame.len() <= mtu, "{} octets of {mtu}", frame.len());
                         self.wire.push(frame.to_vec());
                         seen.push(Seen::Frame(Packet::read(frame)));
                     }

@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// How long a connect may take. Default 30 s; the kernel's own limit is about two minutes on Linux.
+    /// How long a connect may take. Zero: as long as the kernel tries, about two minutes on Linux. Default 30 s.
     pub connect_timeout: Duration,
     /// The interface that sockets are bound to (`SO_BINDTODEVICE`; Linux, needs `CAP_NET_RAW`). Default none.
     pub device: Option<String>,

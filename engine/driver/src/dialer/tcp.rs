@@ -117,6 +117,9 @@ pub(super) async fn run(
 async fn connect(server: SocketAddr, options: &Options) -> io::Result<TcpStream> {
     let socket = options.socket(server, true)?;
     let socket = TcpSocket::from_std_stream(socket.into());
+    if options.connect_timeout.is_zero() {
+        return socket.connect(server).await;
+    }
     time::timeout(options.connect_timeout, socket.connect(server))
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))

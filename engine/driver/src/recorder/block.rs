@@ -29,8 +29,8 @@ pub(super) enum Event<'a> {
     Settings(&'a str),
     Dial { name: Option<&'a str> },
     DialResult(DialResult),
-    RemoteData(&'a [u8]),
-    RemoteDatagram(&'a [u8]),
+    RemoteData(Payload<'a>),
+    RemoteDatagram(Payload<'a>),
     RemoteClosed(RemoteEnd),
     Took(u64),
     Datagram(u64),
@@ -39,6 +39,14 @@ pub(super) enum Event<'a> {
     Writable,
     Close(Close),
     Path(&'a str),
+}
+
+/// Octets of a far side, or only how many they were.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Payload<'a> {
+    Whole(&'a [u8]),
+    /// Written as so many zeros, so that a replay has streams and datagrams of the right lengths.
+    Length(usize),
 }
 
 /// Blocks back to back, in memory that is kept.
@@ -70,8 +78,8 @@ impl Blocks {
         self.0.extend_from_slice(blocks);
     }
 
-    /// Section header (4.1) and the one interface (4.2).
-    pub(super) fn section(&mut self) {
+    /// Section header (4.1) and the one interface (4.2), with its snap length; 0 is none.
+    pub(super) fn section(&mut self, snap: u32) {
         self.block(SECTION_HEADER, |out| {
             out.extend_from_slice(&0x1a2b_3c4d_u32.to_le_bytes());
             out.extend_from_slice(&1_u16.to_le_bytes());
@@ -84,24 +92,29 @@ impl Blocks {
         self.block(INTERFACE_DESCRIPTION, |out| {
             out.extend_from_slice(&LINKTYPE_RAW.to_le_bytes());
             out.extend_from_slice(&[0; 2]);
-            out.extend_from_slice(&0_u32.to_le_bytes());
+            out.extend_from_slice(&snap.to_le_bytes());
             option(out, IF_NAME, b"tunnel");
             option(out, IF_TSRESOL, &[6]);
             option(out, END, &[]);
         });
     }
 
-    /// An enhanced packet (4.3); `at` in microseconds since the epoch.
-    pub(super) fn packet(&mut self, at: u64, frame: &[u8], direction: Direction) {
+    /// An enhanced packet (4.3), at most `snap` octets of it unless that is 0; `at` in microseconds since the epoch.
+    pub(super) fn packet(&mut self, at: u64, frame: &[u8], snap: u32, direction: Direction) {
         self.block(ENHANCED_PACKET, |out| {
             let [a, b, c, d, e, f, g, h] = at.to_le_bytes();
-            let length = u32::try_from(frame.len()).unwrap_or(u32::MAX).to_le_bytes();
+            let length =
+                |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
+            let kept = match snap as usize {
+                0 => frame,
+                snap => frame.get(..snap).unwrap_or(frame),
+            };
             out.extend_from_slice(&[0; 4]);
             out.extend_from_slice(&[e, f, g, h, a, b, c, d]);
-            out.extend_from_slice(&length);
-            out.extend_from_slice(&length);
-            out.extend_from_slice(frame);
-            pad(out, frame.len());
+            out.extend_from_slice(&length(kept));
+            out.extend_from_slice(&length(frame));
+            out.extend_from_slice(kept);
+            pad(out, kept.len());
             option(out, EPB_FLAGS, &(direction as u32).to_le_bytes());
             option(out, END, &[]);
         });
@@ -178,7 +191,10 @@ impl Event<'_> {
             Self::Settings(text) | Self::Path(text) => out.extend_from_slice(text.as_bytes()),
             Self::Dial { name } => out.extend_from_slice(name.unwrap_or_default().as_bytes()),
             Self::DialResult(result) => out.extend_from_slice(result.label().as_bytes()),
-            Self::RemoteData(bytes) | Self::RemoteDatagram(bytes) => out.extend_from_slice(bytes),
+            Self::RemoteData(payload) | Self::RemoteDatagram(payload) => match *payload {
+                Payload::Whole(bytes) => out.extend_from_slice(bytes),
+                Payload::Length(length) => out.resize(out.len() + length, 0),
+            },
             Self::RemoteClosed(end) => out.extend_from_slice(match end {
                 RemoteEnd::Eof => b"eof",
                 RemoteEnd::Reset => b"reset",

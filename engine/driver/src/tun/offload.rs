@@ -263,7 +263,10 @@ mod tests {
     fn run_of(frames: &[Vec<u8>]) -> (usize, Vec<u8>) {
         let mut run = Run::default();
         run.begin(&frames[0]);
-        let more = frames[1..].iter().take_while(|frame| run.extend(frame)).count();
+        let more = frames[1..]
+            .iter()
+            .take_while(|frame| run.extend(frame))
+            .count();
         (1 + more, run.frame().to_vec())
     }
 

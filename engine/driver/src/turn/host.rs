@@ -26,8 +26,8 @@ pub trait Host {
     /// [`Mailbox::writable`](crate::Mailbox::writable).
     fn data(&mut self, flow: FlowId, bytes: &[u8]) -> usize;
 
-    /// One datagram of the device for `to`. Says whether it was taken; if not, it is lost and counted, and the flow
-    /// gives no more until [`Mailbox::writable`](crate::Mailbox::writable).
+    /// One datagram of the device for `to`. Says whether it was taken; if not, it is lost and counted
+    /// ([`Stats::host_dropped_datagrams`](crate::Stats::host_dropped_datagrams)), and the flow gives no more until [`Mailbox::writable`](crate::Mailbox::writable).
     fn datagram(&mut self, flow: FlowId, to: SocketAddr, payload: &[u8]) -> bool;
 
     /// The device has sent its last byte: shut the write side down. Bytes of the far side still come.
@@ -44,10 +44,12 @@ pub trait Host {
 
     /// Find out the addresses of a name for an intercepted query, and answer with
     /// [`Mailbox::resolved`](crate::Mailbox::resolved). Comes only with
-    /// [`Config::dns_interception`](engine::Config::dns_interception); a host that ignores it lets the device hear of a
-    /// failure after [`Config::resolve_timeout`](engine::Config::resolve_timeout).
-    fn resolve(&mut self, query: QueryId, name: &str, kind: QueryKind) {
+    /// [`Config::dns_interception`](engine::Config::dns_interception). Says whether the host does so: if not, as here, the
+    /// resolver of the turn is asked ([`Turn::set_resolver`](crate::Turn::set_resolver)), which the
+    /// loop on tokio has of the system.
+    fn resolve(&mut self, query: QueryId, name: &str, kind: QueryKind) -> bool {
         let _ = (query, name, kind);
+        false
     }
 
     /// A line for the log; none unless [`Config::log_level`](engine::Config::log_level) asks for it.

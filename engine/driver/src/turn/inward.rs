@@ -133,7 +133,7 @@ impl Turn {
         mut news: News,
     ) -> usize {
         let mut fed = 0;
-        let told = self.try_tell(now, flow, &mut news, &mut fed);
+        let told = self.try_tell(now, host, flow, &mut news, &mut fed);
         if news.lingers {
             let until = now.plus(self.engine.config().linger);
             self.lingers.insert((until, flow));
@@ -167,9 +167,10 @@ impl Turn {
     }
 
     /// The part of [`Turn::tell`] that can fail; takes off `news` what was told.
-    fn try_tell(
+    fn try_tell<H: Host + ?Sized>(
         &mut self,
         now: Micros,
+        host: &mut H,
         flow: FlowId,
         news: &mut News,
         fed: &mut usize,
@@ -188,7 +189,11 @@ impl Turn {
             }
             Some(false) => {
                 self.cross(now, Crossing::Writable(flow));
-                self.engine.remote_writable(now, flow)?;
+                if self.offer_refused(now, host, flow) {
+                    self.engine.remote_writable(now, flow)?;
+                } else {
+                    self.cross(now, Crossing::Blocked(flow));
+                }
             }
             None => {}
         }

@@ -1,10 +1,16 @@
 //! What may wait where, and how much one turn does.
 
+use core::fmt;
 use core::time::Duration;
+
+use engine::{Config, ConfigError};
 
 /// Bounds of a [`Turn`](crate::Turn) and its [`Mailbox`](crate::Mailbox). Worst-case memory beside the engine's own:
 /// twice `ring_bytes` while a flood lasts, `inboxes_bytes` for streams and twice that for datagrams, 4 KiB for each flow, half a MiB
-/// of empty buffers, one batch of frames.
+/// of empty buffers, one batch of frames, and [`Config::udp_queue`](engine::Config::udp_queue) for each UDP flow whose host refuses
+/// datagrams.
+///
+/// Nothing here can be zero but `inboxes_bytes`: see [`Limits::check`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Frames of the device that may wait. Default 4,096.
@@ -17,9 +23,9 @@ pub struct Limits {
     pub inbox_bytes: usize,
     /// Octets that all inboxes together may take for what waits for the engine; beyond, each flow may have no more than
     /// 4 KiB waiting. For streams, datagrams that wait count as well; for datagrams, which would be lost, only datagrams
-    /// do. A turn hands over `turn_bytes`, so more would only wait. Default 1 MiB.
+    /// do. A turn hands over `turn_bytes`, so more would only wait. 0: never more than the 4 KiB. Default 1 MiB.
     pub inboxes_bytes: usize,
-    /// How soon what was taken but not handed on is tried again. Default 5 ms.
+    /// How soon what was taken but not handed on is tried again; at least 1 ms. Default 5 ms.
     pub poll_interval: Duration,
     /// Frames of the device that one turn gives to the engine. Default 256.
     pub turn_frames: usize,
@@ -78,5 +84,62 @@ impl Limits {
             inbox_bytes: 16 << 10,
             ..Self::default()
         }
+    }
+
+    /// Checks what cannot be, in the engine's settings and here: a limit of zero would let nothing in, or nothing out for ever.
+    ///
+    /// # Errors
+    /// The first setting out of its bounds.
+    pub fn check(&self, config: &Config) -> Result<(), SettingsError> {
+        config.check()?;
+        if config.metrics_interval.is_some_and(|time| time.is_zero()) {
+            return Err(SettingsError::Zero("metrics_interval"));
+        }
+        let counts = [
+            ("ring_frames", self.ring_frames),
+            ("ring_bytes", self.ring_bytes),
+            ("inbox_bytes", self.inbox_bytes),
+            ("turn_frames", self.turn_frames),
+            ("turn_flows", self.turn_flows),
+            ("turn_bytes", self.turn_bytes),
+            ("turn_outputs", self.turn_outputs),
+        ];
+        if let Some((name, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return Err(SettingsError::Zero(name));
+        }
+        if self.poll_interval < Duration::from_millis(1) {
+            return Err(SettingsError::PollInterval(self.poll_interval));
+        }
+        Ok(())
+    }
+}
+
+/// A setting out of its bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// One of the engine's.
+    Engine(ConfigError),
+    /// A limit or an interval, by its name, that cannot be zero.
+    Zero(&'static str),
+    /// See [`Limits::poll_interval`].
+    PollInterval(Duration),
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Engine(error) => error.fmt(f),
+            Self::Zero(name) => write!(f, "{name} cannot be 0"),
+            Self::PollInterval(time) => write!(f, "poll_interval {time:?} is below 1 ms"),
+        }
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+impl From<ConfigError> for SettingsError {
+    fn from(error: ConfigError) -> Self {
+        Self::Engine(error)
     }
 }

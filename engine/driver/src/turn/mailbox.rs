@@ -177,6 +177,21 @@ impl Mailbox {
         taken
     }
 
+    /// Counts frames as lost that a border could not even hand in, because they have no length that a packet has, or no octets
+    /// behind it: as if the ring had refused them.
+    pub fn lost(&self, frames: usize) {
+        if frames == 0 {
+            return;
+        }
+        let mut state = self.state();
+        if state.stopped {
+            state.losses.frames_after_stop += frames as u64;
+        } else {
+            state.losses.overflow_frames += frames as u64;
+        }
+        self.signal(state);
+    }
+
     /// Several frames of the device, without a copy where that is possible: the ring takes the batch as it is, and leaves
     /// an empty one for the next frames. Else it is as [`Mailbox::frames`] with all of them; the batch is empty afterwards
     /// in either case.
@@ -201,6 +216,13 @@ impl Mailbox {
     #[must_use]
     pub fn has_room(&self, frames: usize, bytes: usize) -> bool {
         self.state().ring.has_room(frames, bytes)
+    }
+
+    /// How many frames of up to `each` octets a reader should bring at once, `most` at the most, and how many octets they are:
+    /// what [`Mailbox::has_room`] says yes to sooner or later. It never does to more than the ring holds.
+    #[must_use]
+    pub fn chunk(&self, most: usize, each: usize) -> (usize, usize) {
+        self.state().ring.chunk(most, each)
     }
 
     /// What became of a dial.
@@ -425,6 +447,9 @@ impl Mailbox {
     /// Wakes the owner, once for everything that comes until it looks. The lock is released first: the owner may look
     /// at once, on this thread.
     fn signal(&self, mut state: MutexGuard<'_, State>) {
+        if state.stopped {
+            return;
+        }
         if state.turning {
             // The turn looks once more before it ends, and says that the next is to come at once.
             state.signalled = true;

@@ -1,6 +1,8 @@
 //! What the engine says, on its way to the host.
 
-use engine::{FlowId, Frames, Micros, Output};
+use core::fmt::Write as _;
+
+use engine::{Breadcrumb, FlowId, Frames, Micros, Output, Resolution};
 
 use super::Turn;
 use super::host::{Host, Notice};
@@ -18,6 +20,7 @@ impl Turn {
         if !self.held.is_empty() {
             return false;
         }
+        let udp_queue = self.engine.config().udp_queue;
         loop {
             if *budget == 0 {
                 self.undrained = true;
@@ -63,13 +66,19 @@ impl Turn {
                     }
                 }
                 Output::Datagram { flow, to, payload } => {
-                    if host.datagram(flow, to, payload) {
-                        cross(tap, now, Crossing::DatagramSent(flow, to, payload));
-                    } else {
-                        stats.host_dropped_datagrams += 1;
-                        cross(tap, now, Crossing::Blocked(flow));
-                        host.notice(&Notice::DatagramRefused { flow });
-                        short = Some(Short::Datagram(flow));
+                    match self.refused.keep(flow, to, payload, udp_queue) {
+                        Some(true) => stats.host_delayed_datagrams += 1,
+                        Some(false) => stats.host_dropped_datagrams += 1,
+                        None if host.datagram(flow, to, payload) => {
+                            cross(tap, now, Crossing::DatagramSent(flow, to, payload));
+                        }
+                        None => {
+                            self.refused.begin(flow);
+                            stats.host_dropped_datagrams += 1;
+                            cross(tap, now, Crossing::Blocked(flow));
+                            host.notice(&Notice::DatagramRefused { flow });
+                            short = Some(Short::Datagram(flow));
+                        }
                     }
                 }
                 Output::HalfClose { flow } => {
@@ -86,12 +95,32 @@ impl Turn {
                 Output::Close { flow, key, close } => {
                     cross(tap, now, Crossing::Close(flow, close));
                     self.offered.remove(&flow);
+                    stats.host_dropped_datagrams += self.refused.forget(flow) as u64;
                     self.mailbox.state().shut(flow);
                     host.close(flow, key, close);
                 }
                 Output::Dns { flow, record } => host.dns(flow, &record),
-                Output::Resolve { query, name, kind } => host.resolve(query, name, kind),
-                Output::Log(record) => host.log(&record),
+                Output::Resolve { query, name, kind } => {
+                    if host.resolve(query, name, kind) {
+                        continue;
+                    }
+                    match &self.resolver {
+                        Some(resolver) => resolver.resolve(query, name, kind),
+                        // Nobody will ever know: the device need not wait to hear so.
+                        None => _ = self.mailbox.resolved(query, Resolution::Failed),
+                    }
+                }
+                Output::Log(mut record) => {
+                    if record.kind == Breadcrumb::Metrics {
+                        self.mailbox.state().losses.tell(stats);
+                        let counts = stats.counts();
+                        for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+                            // Writing to a String cannot fail.
+                            let _ = write!(record.message, " {name}={count}");
+                        }
+                    }
+                    host.log(&record);
+                }
                 _ => {}
             }
             match short {
@@ -105,6 +134,25 @@ impl Turn {
                 None => {}
             }
         }
+    }
+
+    /// Hands over the datagrams of a flow that waited for it to be writable; whether it still is.
+    pub(super) fn offer_refused<H: Host + ?Sized>(
+        &mut self,
+        now: Micros,
+        host: &mut H,
+        flow: FlowId,
+    ) -> bool {
+        while let Some((to, payload)) = self.refused.next(flow) {
+            if !host.datagram(flow, to, &payload) {
+                self.refused.begin(flow);
+                self.stats.host_dropped_datagrams += 1;
+                host.notice(&Notice::DatagramRefused { flow });
+                return false;
+            }
+            self.cross(now, Crossing::DatagramSent(flow, to, &payload));
+        }
+        true
     }
 
     /// Offers again what the host did not take; `false` while some of it is left.

@@ -105,6 +105,14 @@ impl FrameRing {
             && self.bytes() + bytes <= self.limit_bytes
     }
 
+    /// How many frames of `each` octets, up to `most`, an empty ring takes, and how many octets of them: one frame at least,
+    /// and no more octets than it ever has room for.
+    pub(crate) fn chunk(&self, most: usize, each: usize) -> (usize, usize) {
+        let fit = (self.limit_bytes / each.max(1)).min(self.limit_frames);
+        let frames = fit.clamp(1, most.max(1));
+        (frames, frames.saturating_mul(each).min(self.limit_bytes))
+    }
+
     /// Appends a copy; `false` if there is no room.
     pub(crate) fn push(&mut self, now: impl FnOnce() -> Micros, frame: &[u8]) -> bool {
         if frame.len() > LONGEST || !self.has_room(1, frame.len()) {

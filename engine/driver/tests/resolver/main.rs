@@ -183,3 +183,27 @@ fn a_lookup_that_cannot_begin_is_a_failure_at_once() {
     assert_eq!(scene.answers(), [(1, Resolution::Failed)]);
     assert_eq!(scene.resolver.tick(), None);
 }
+
+#[test]
+fn without_a_timeout_a_lookup_takes_as_long_as_it_takes() {
+    let scene = Scene::new(ResolverLimits {
+        timeout: Duration::ZERO,
+        ..ResolverLimits::default()
+    });
+    scene.ask(1, "a.example", QueryKind::A);
+    scene.wait(Duration::from_secs(3600));
+    assert_eq!(scene.resolver.tick(), None);
+    assert_eq!(scene.answers(), []);
+    assert!(scene.lookup.finish("a.example", both()));
+    assert_eq!(scene.answers(), [(1, addresses([192, 0, 2, 1], 60))]);
+}
+
+#[test]
+fn no_lookups_at_a_time_are_none_at_all() {
+    let scene = Scene::new(ResolverLimits {
+        lookups: 0,
+        ..ResolverLimits::default()
+    });
+    scene.ask(1, "a.example", QueryKind::A);
+    assert_eq!(scene.answers(), [(1, Resolution::Failed)]);
+}

@@ -4,13 +4,16 @@
 mod support;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::{
     Close, Config, DialResult, DnsRecord, FlowId, FlowKey, Frames, How, LogRecord, Micros, Misuse,
 };
-use engine_driver::{Clock, Handle, Host, Limits, Loop, Mailbox, Notice, Snapshot, TokioClock};
+use engine_driver::{
+    Clock, Handle, Host, LOOK_AGAIN, Limits, Loop, Mailbox, Notice, Snapshot, TokioClock,
+};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time;
@@ -91,14 +94,38 @@ struct Scene {
     task: JoinHandle<(Echo, Box<Snapshot>)>,
 }
 
+/// tokio's clock, and what the system has slept, which tokio's timers do not count.
+#[derive(Clone)]
+struct Sleeper(TokioClock, Arc<AtomicU64>);
+
+impl Sleeper {
+    fn sleep(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).expect("a test's time");
+        self.1.fetch_add(micros, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Sleeper {
+    fn now(&self) -> Micros {
+        Micros(self.0.now().0 + self.1.load(Ordering::Relaxed))
+    }
+}
+
 fn start(delay: Duration) -> Scene {
-    let clock = TokioClock::new();
+    start_by(TokioClock::new(), |clock| Arc::new(clock), delay)
+}
+
+fn start_by(
+    clock: TokioClock,
+    shown: impl FnOnce(TokioClock) -> Arc<dyn Clock>,
+    delay: Duration,
+) -> Scene {
     let seen = Arc::new(Mutex::new(Seen::default()));
     let host_seen = Arc::clone(&seen);
     let engine = Loop::new(
         Config::default(),
         Limits::default(),
-        Arc::new(clock),
+        shown(clock),
         |mailbox| Echo {
             mailbox: Arc::clone(mailbox),
             clock,
@@ -260,6 +287,54 @@ fn a_deadline_that_is_gone_when_its_time_comes_takes_no_turn() {
         // The time of the dial's deadline passes, for one.
         time::sleep(Duration::from_secs(80)).await;
         assert_eq!(scene.handle.snapshot().stats.turns, turns);
+    });
+}
+
+#[test]
+fn deadlines_after_a_sleep_of_the_system_do_not_wait_for_a_timer_set_before_it() {
+    paused().block_on(async {
+        let slept = Arc::new(AtomicU64::new(0));
+        let sleeper = Sleeper(TokioClock::new(), slept);
+        let shown = sleeper.clone();
+        let scene = start_by(sleeper.0, |_| Arc::new(shown), DELAY);
+        // A flow whose far limits are all that is waited for, and the system falls asleep.
+        let mut idle = Device::on_port(Family::V4, 40_000, 443);
+        scene.open(&mut idle, DELAY).await;
+        time::sleep(Duration::from_secs(1)).await;
+        scene.handle.mailbox().frame(&idle.ack());
+        scene.settle().await;
+        sleeper.sleep(Duration::from_secs(8000));
+        // Awake again: a SYN, whose answer the device does not hear.
+        let mut device = Device::on_port(Family::V4, 40_001, 443);
+        scene.handle.mailbox().frame(&device.syn());
+        time::sleep(DELAY).await;
+        scene.settle().await;
+        scene.seen.lock().expect("no panic").frames.clear();
+        let began = sleeper.now();
+        time::sleep(Duration::from_secs(40)).await;
+        let frames = scene.seen().frames;
+        let first = frames.first().expect("the SYN-ACK once more").0;
+        let seconds = Micros(first.0 + sleeper.1.load(Ordering::Relaxed)).since(began);
+        assert!(seconds < Duration::from_millis(1500), "{seconds:?}");
+    });
+}
+
+#[test]
+fn a_limit_that_a_sleep_of_the_system_has_passed_is_found_within_a_minute() {
+    paused().block_on(async {
+        let sleeper = Sleeper(TokioClock::new(), Arc::default());
+        let shown = sleeper.clone();
+        let scene = start_by(sleeper.0, |_| Arc::new(shown), DELAY);
+        let mut idle = Device::on_port(Family::V4, 40_000, 443);
+        scene.open(&mut idle, DELAY).await;
+        time::sleep(Duration::from_secs(1)).await;
+        scene.handle.mailbox().frame(&idle.ack());
+        scene.settle().await;
+        sleeper.sleep(Duration::from_secs(8000));
+        // Nothing comes.
+        time::sleep(LOOK_AGAIN + Duration::from_millis(2)).await;
+        let closes = scene.seen().closes;
+        assert_eq!(closes.first().map(|close| close.1), Some(How::Idle));
     });
 }
 

@@ -8,4 +8,5 @@ mod losses;
 mod order;
 mod resolve;
 mod scene;
+mod settings;
 mod waking;

@@ -32,11 +32,14 @@ pub(crate) struct Recorder {
     pub(crate) frames: Vec<Vec<u8>>,
     pub(crate) told: Vec<Told>,
     pub(crate) sent: Vec<u8>,
+    pub(crate) lines: Vec<String>,
     /// Frames it takes before it refuses; `None`: all.
     pub(crate) frame_credit: Option<usize>,
     /// Bytes it takes of each `data`, in turn; then all.
     pub(crate) data_credit: VecDeque<usize>,
     pub(crate) refuses_datagrams: bool,
+    /// Leaves names to the turn's resolver.
+    pub(crate) leaves_names: bool,
     /// Answers dials at once, from within the call.
     pub(crate) answers: Option<Arc<Mailbox>>,
 }
@@ -90,11 +93,14 @@ impl Host for Recorder {
 
     fn dns(&mut self, _flow: Option<FlowId>, _record: &DnsRecord) {}
 
-    fn resolve(&mut self, query: QueryId, name: &str, kind: QueryKind) {
+    fn resolve(&mut self, query: QueryId, name: &str, kind: QueryKind) -> bool {
         self.told.push(Told::Resolve(query, name.to_owned(), kind));
+        !self.leaves_names
     }
 
-    fn log(&mut self, _record: &LogRecord) {}
+    fn log(&mut self, record: &LogRecord) {
+        self.lines.push(record.to_string());
+    }
 
     fn notice(&mut self, notice: &Notice) {
         self.told.push(Told::Notice(*notice));

@@ -43,6 +43,15 @@ static int32_t udp_send(void *context, uint64_t flow, const BridgeAddress *to, c
     return (flow + length) % 5 != 0;
 }
 
+static void log_line(void *context, uint32_t level, const char *message) {
+    CHECK(context == &engines && level <= 4 && message);
+    /* A sink may look, and bring something in. */
+    BridgeEngine *engine = __atomic_load_n(&engines[level % ENGINES], __ATOMIC_RELAXED);
+    BridgeCounters counters = {.size = sizeof counters};
+    CHECK(BridgeEngineGetCounters(engine, &counters) <= 0);
+    CHECK(BridgeEngineTcpRoom(engine, level) < 0 && BridgeEngineOnPathChange(engine) <= 0);
+}
+
 static void flow_close(void *context, uint64_t flow, BridgeClose close) {
     (void)context, (void)flow, (void)close;
 }
@@ -75,7 +84,8 @@ static size_t make_packet(uint8_t *bytes, uint32_t dice) {
 }
 
 static BridgeEngine *make(uint32_t dice) {
-    BridgeConfig config = {.size = sizeof config, .host_driven = dice & 1, .tcp_limit = 16, .close_on_path_change = dice & 2};
+    BridgeConfig config = {.size = sizeof config, .host_driven = dice & 1, .tcp_limit = 16, .close_on_path_change = dice & 2,
+                           .dns_interception = dice >> 2 & 1};
     BridgeCallbacks callbacks = {
         .size = sizeof callbacks, .emit_packets = emit_packets, .request_tcp_dial = request_dial, .request_udp_dial = request_dial,
         .tcp_send = tcp_send, .udp_send = udp_send, .tcp_close = flow_close, .udp_close = flow_close,
@@ -95,7 +105,7 @@ static void *hammer(void *context) {
         BridgeEngine *engine = __atomic_load_n(slot, __ATOMIC_RELAXED);
         uint64_t flow = __atomic_load_n(&flows[dice >> 4 & (FLOWS - 1)], __ATOMIC_RELAXED);
         int64_t answer = 0;
-        switch (dice >> 10 & 31) {
+        switch (dice >> 10 & 63) {
         case 0:
             if (calls % 32 == 0) {
                 /* Somebody else may be using the old one: its handle is then bad, no more. */
@@ -122,6 +132,52 @@ static void *hammer(void *context) {
         case 16: case 17: case 18: answer = BridgeEngineOnTcpReceive(engine, flow, bytes, dice >> 16 & 4095); break;
         case 19: case 20: case 21: answer = BridgeEngineOnDialResult(engine, flow, dice >> 16 & 1 ? 0 : dice >> 17 & 7); break;
         case 22: case 23: case 24: case 25: answer = BridgeEnginePoll(engine, 1000000 + calls * 1000); break;
+        case 32: {
+            /* Settings of any name and value, zeros among them, while it runs or not. */
+            static const char *const names[] = {"metrics_interval", "inbox_bytes", "mtu", "udp_queue", "tcp_limit", "dial_timeout", "tcp_idle", "no_such"};
+            static const char *const values[] = {"0", "1", "none", "1500", "18446744073709551615", "-1", "", "many"};
+            answer = BridgeEngineSet(engine, names[dice >> 16 & 7], values[dice >> 20 & 7]);
+            break;
+        }
+        case 33: case 34: {
+            /* Packets of lengths that cannot be, without octets, and sound ones between them. */
+            BridgePacket packets[8];
+            const size_t lengths[] = {0, 1, 20, 65535 + 1, SIZE_MAX, make_packet(bytes, dice)};
+            size_t count = dice >> 16 & 7;
+            for (size_t i = 0; i < count; i++) {
+                size_t length = lengths[(dice >> i) % 6];
+                packets[i] = (BridgePacket){dice >> (i + 9) & 1 ? bytes : NULL, length};
+            }
+            answer = BridgeEngineHandlePackets(engine, count ? packets : NULL, count);
+            CHECK(answer <= (int64_t)count);
+            break;
+        }
+        case 35: answer = BridgeEngineHandlePackets(engine, (const BridgePacket *)bytes, SIZE_MAX - (dice >> 16 & 3)); break;
+        case 36: {
+            BridgeAddress found[3] = {{.family = 4}, {.family = 6}, {.family = dice >> 16 & 7}};
+            static const size_t counts[] = {0, 1, 3, SIZE_MAX};
+            answer = BridgeEngineOnResolved(engine, dice, found, counts[dice >> 20 & 3], dice, dice >> 22 & 1 ? 0 : -18);
+            break;
+        }
+        case 37: {
+            BridgeRecording recording = {.size = dice >> 16 & 1 ? sizeof recording : dice >> 17 & 31, .snap_length = 1};
+            answer = BridgeEngineRecordWith(engine, dice >> 18 & 1 ? NULL : "/dev/null", &recording);
+            break;
+        }
+        case 38: {
+            struct { uint32_t size; uint8_t room[508]; } room = {.size = dice >> 16 & 511};
+            answer = dice >> 15 & 1 ? BridgeEngineGetCounters(engine, (BridgeCounters *)&room)
+                                    : BridgeEngineGetDeadline(engine, (BridgeDeadline *)&room);
+            break;
+        }
+        case 39: {
+            BridgeAddress lost = {.family = 4, .octets = {10, 0, 0, 2}};
+            answer = BridgeEngineOnAddressLost(engine, dice >> 16 & 1 ? &lost : NULL);
+            break;
+        }
+        case 40: answer = calls % 16 ? 0 : BridgeSetLogSink(dice >> 16 & 1 ? log_line : NULL, &engines, dice >> 17 & 7); break;
+        case 41: answer = BridgeEngineOnUdpReceive(engine, flow, NULL, bytes, SIZE_MAX >> (dice >> 16 & 3)); break;
+        case 42: answer = BridgeEngineGetStats(engine, NULL, dice >> 16 & 1); break;
         default: answer = BridgeEngineHandlePacket(engine, bytes, make_packet(bytes, dice)); break;
         }
         CHECK(answer > BRIDGE_STATUS_PANICKED);
@@ -140,6 +196,7 @@ int main(int count, char **arguments) {
         CHECK(pthread_create(&threads[i], NULL, hammer, &seeds[i]) == 0);
     }
     for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    CHECK(BridgeSetLogSink(NULL, NULL, 0) == BRIDGE_STATUS_OK);
     for (int i = 0; i < ENGINES; i++) CHECK(BridgeFreeEngine(engines[i]) == BRIDGE_STATUS_OK);
     return 0;
 }

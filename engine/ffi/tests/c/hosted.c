@@ -1,7 +1,9 @@
 /* The host drives: virtual time, a mock dialer behind the callbacks, every answer to misuse, and two runs that must be equal. */
+#define _DEFAULT_SOURCE
 #include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bridge.h"
 #include "check.h"
@@ -15,8 +17,9 @@ struct host {
     uint64_t flow, udp_flow;
     size_t takes; /* octets that tcp_send takes */
     bool takes_packets;
+    unsigned refuses; /* so many datagrams */
     uint32_t isn; /* the engine's */
-    unsigned packets, closes, wakes, names;
+    unsigned packets, closes, wakes, names, metrics;
     BridgeClose close;
     char log[1 << 16]; /* everything that was called, in order */
     size_t log_length;
@@ -88,6 +91,10 @@ static size_t tcp_send(void *context, uint64_t flow, const uint8_t *bytes, size_
 
 static int32_t udp_send(void *context, uint64_t flow, const BridgeAddress *to, const uint8_t *bytes, size_t length) {
     struct host *host = context;
+    if (host->refuses > 0) {
+        host->refuses--;
+        return host->refuses % 2 ? 0 : -1;
+    }
     note(host, "datagram %llu %u %.*s\n", (unsigned long long)flow, to->port, (int)length, (const char *)bytes);
     return 1;
 }
@@ -113,7 +120,12 @@ static void resolve(void *context, uint64_t query, const char *name, uint32_t fa
     host->names++;
 }
 
-static void wake(void *context) { ((struct host *)context)->wakes++; }
+static void wake(void *context) {
+    struct host *host = context;
+    __atomic_fetch_add(&host->wakes, 1, __ATOMIC_RELAXED);
+    CHECK(BridgeEnginePoll(host->engine, 99) == BRIDGE_STATUS_REENTRANT);
+    CHECK(BridgeEngineStop(host->engine) == BRIDGE_STATUS_REENTRANT);
+}
 
 static BridgeCallbacks callbacks_of(struct host *host) {
     return (BridgeCallbacks){
@@ -265,14 +277,24 @@ static void misuse(struct host *host) {
     CHECK(BridgeEngineHandlePacket(engine, &byte, SIZE_MAX) == BRIDGE_STATUS_BAD_LENGTH);
     CHECK(BridgeEngineHandlePackets(engine, NULL, 3) == BRIDGE_STATUS_NULL_POINTER);
     CHECK(BridgeEngineHandlePackets(engine, (const BridgePacket *)&byte, SIZE_MAX / 4) == BRIDGE_STATUS_BAD_LENGTH);
-    BridgePacket packets[2] = {{&byte, 1}, {NULL, 7}};
-    CHECK(BridgeEngineHandlePackets(engine, packets, 2) >= 1);
+    /* What is no packet finds no room, whatever of it is wrong, and is counted. */
+    BridgePacket packets[5] = {{&byte, SIZE_MAX}, {&byte, 0}, {&byte, 1}, {NULL, 20}, {&byte, 65536}};
+    CHECK(BridgeEngineHandlePackets(engine, packets, 5) == 1);
+    BridgeCounters lost = {.size = sizeof lost};
+    CHECK(BridgeEngineGetCounters(engine, &lost) == BRIDGE_STATUS_OK && lost.packets_lost == 4);
+    CHECK(BridgeEngineHandlePackets(engine, NULL, 0) == 0);
     CHECK(BridgeEngineOnTcpReceive(engine, 77, NULL, 3) == BRIDGE_STATUS_NULL_POINTER);
     CHECK(BridgeEngineOnTcpReceive(engine, 77, &byte, 1) == BRIDGE_STATUS_STALE_FLOW);
     CHECK(BridgeEngineOnDialResult(engine, UINT64_MAX, 0) == BRIDGE_STATUS_STALE_FLOW);
     CHECK(BridgeEngineGetCounters(engine, NULL) == BRIDGE_STATUS_NULL_POINTER);
     BridgeCounters counters = {.size = 4};
     CHECK(BridgeEngineGetCounters(engine, &counters) == BRIDGE_STATUS_BAD_LENGTH);
+    /* A caller of the first version: nothing is written behind what it has. */
+    memset(&counters, 0xee, sizeof counters);
+    counters.size = offsetof(BridgeCounters, datagrams_refused);
+    CHECK(BridgeEngineGetCounters(engine, &counters) == BRIDGE_STATUS_OK);
+    CHECK(counters.packets_lost == 4 && counters.datagrams_refused == 0xeeeeeeeeeeeeeeee);
+    CHECK(counters.size == offsetof(BridgeCounters, datagrams_refused));
     char small[8] = "full";
     int64_t length = BridgeEngineGetStats(engine, small, sizeof small);
     CHECK(length > 8 && small[0] == 0 && BridgeEngineGetStats(engine, NULL, 0) >= 8);
@@ -285,6 +307,15 @@ static void misuse(struct host *host) {
     BridgeResolveResultFree(NULL);
     CHECK(BridgeEngineRecord(engine, "/nowhere/to/be/found", 0) == BRIDGE_STATUS_IO);
     CHECK(BridgeEngineRecord(engine, NULL, 0) == BRIDGE_STATUS_OK);
+    BridgeRecording recording = {.size = 4};
+    CHECK(BridgeEngineRecordWith(engine, NULL, &recording) == BRIDGE_STATUS_BAD_LENGTH);
+    recording.size = sizeof recording, recording.snap_length = 64;
+    CHECK(BridgeEngineRecordWith(engine, "/nowhere/to/be/found", &recording) == BRIDGE_STATUS_IO);
+    CHECK(BridgeEngineRecordWith(engine, "/dev/null", NULL) == BRIDGE_STATUS_IO); /* no regular file */
+    CHECK(BridgeEngineRecordWith(engine, NULL, NULL) == BRIDGE_STATUS_OK);
+    CHECK(BridgeEngineOnTcpReceive(engine, 77, &byte, SIZE_MAX) == BRIDGE_STATUS_BAD_LENGTH);
+    CHECK(BridgeEngineOnUdpReceive(engine, 77, NULL, &byte, SIZE_MAX) == BRIDGE_STATUS_BAD_LENGTH);
+    CHECK(BridgeEngineOnUdpReceive(engine, 77, NULL, NULL, 3) == BRIDGE_STATUS_NULL_POINTER);
     CHECK(BridgeFreeEngine(engine) == BRIDGE_STATUS_OK);
     /* Freed, foreign and null handles. */
     BridgeEngine *bad[] = {engine, (BridgeEngine *)&byte, (BridgeEngine *)(uintptr_t)3};
@@ -309,6 +340,9 @@ static void settings(struct host *host) {
     CHECK(BridgeEngineSet(engine, "path_policy", "close") == BRIDGE_STATUS_OK);
     CHECK(BridgeEngineSet(engine, "path_policy", "shut") == BRIDGE_STATUS_BAD_ARGUMENT);
     CHECK(BridgeEngineSet(engine, "mtu", "60") == BRIDGE_STATUS_BAD_ARGUMENT);
+    CHECK(BridgeEngineSet(engine, "inbox_bytes", "0") == BRIDGE_STATUS_BAD_ARGUMENT);
+    CHECK(BridgeEngineSet(engine, "metrics_interval", "0") == BRIDGE_STATUS_BAD_ARGUMENT);
+    CHECK(BridgeEngineSet(engine, "metrics_interval", "none") == BRIDGE_STATUS_OK);
     CHECK(BridgeEngineSet(engine, "no_such", "1") == BRIDGE_STATUS_BAD_ARGUMENT);
     CHECK(BridgeEngineSet(engine, NULL, "1") == BRIDGE_STATUS_NULL_POINTER);
     CHECK(BridgeEngineSet(engine, "mtu", NULL) == BRIDGE_STATUS_NULL_POINTER);
@@ -356,8 +390,114 @@ static void names(struct host *host) {
     CHECK(BridgeFreeEngine(engine) == BRIDGE_STATUS_OK);
 }
 
+/* Without a `resolve`, the system's resolver; it wakes nobody once the engine is stopped. */
+static void system_names(struct host *host) {
+    host->takes_packets = true;
+    BridgeConfig config = {.size = sizeof config, .seed = 7, .host_driven = 1, .dns_interception = 1};
+    BridgeCallbacks callbacks = callbacks_of(host);
+    callbacks.resolve = NULL;
+    BridgeEngine *engine = host->engine = BridgeNewEngine(&config, &callbacks, NULL);
+    CHECK(engine && BridgeEngineStart(engine) == BRIDGE_STATUS_OK);
+    const uint8_t query[] = {5000 >> 8, 5000 & 255, 0, 53, 0, 8 + 27, 0, 0, /* DNS: */ 0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0,
+                             9, 'l', 'o', 'c', 'a', 'l', 'h', 'o', 's', 't', 0, 0, 1, 0, 1};
+    packet(host, 17, query, sizeof query, "");
+    /* The answer wakes the host, unless it comes while it polls: then it is to poll again at once. */
+    for (uint64_t now = 1000; host->packets == 0; now += 1000) {
+        BridgeEnginePoll(engine, now);
+        usleep(1000);
+    }
+    CHECK(host->packets == 1 && strstr(host->log, "7f000001")); /* 127.0.0.1 */
+    packet(host, 17, query, sizeof query, "");
+    BridgeEnginePoll(engine, 70000000); /* forgotten meanwhile: asked anew */
+    CHECK(BridgeEngineStop(engine) == BRIDGE_STATUS_OK);
+    unsigned wakes = __atomic_load_n(&host->wakes, __ATOMIC_RELAXED);
+    usleep(20000);
+    CHECK(__atomic_load_n(&host->wakes, __ATOMIC_RELAXED) == wakes);
+    CHECK(BridgeFreeEngine(engine) == BRIDGE_STATUS_OK);
+}
+
+/* Of three datagrams at once the first is refused: the others wait, and come in order once the flow is writable. */
+static void refusals(struct host *host) {
+    host->takes_packets = true;
+    CHECK(make(host));
+    BridgeEngine *engine = host->engine;
+    CHECK(BridgeEngineStart(engine) == BRIDGE_STATUS_OK);
+    datagram(host, "opens");
+    BridgeEnginePoll(engine, 1000000);
+    CHECK(BridgeEngineOnDialResult(engine, host->udp_flow, BRIDGE_DIAL_RESULT_CONNECTED) == BRIDGE_STATUS_OK);
+    BridgeEnginePoll(engine, 1000000);
+    host->refuses = 1;
+    datagram(host, "lost"), datagram(host, "one"), datagram(host, "two");
+    BridgeEnginePoll(engine, 1001000);
+    CHECK(host->refuses == 0 && strstr(host->log, "opens") && !strstr(host->log, "one"));
+    BridgeCounters counters = {.size = sizeof counters};
+    CHECK(BridgeEngineGetCounters(engine, &counters) == BRIDGE_STATUS_OK && counters.datagrams_refused == 1);
+    CHECK(BridgeEngineOnWritable(engine, host->udp_flow) == BRIDGE_STATUS_OK);
+    BridgeEnginePoll(engine, 1002000);
+    const char *one = strstr(host->log, "one"), *two = strstr(host->log, "two");
+    CHECK(one && two && one < two && !strstr(host->log, "lost"));
+    host->refuses = 2;
+    datagram(host, "never"), datagram(host, "given up");
+    BridgeEnginePoll(engine, 1003000);
+    CHECK(BridgeEngineStop(engine) == BRIDGE_STATUS_OK);
+    CHECK(BridgeEngineGetCounters(engine, &counters) == BRIDGE_STATUS_OK);
+    CHECK(counters.datagrams_refused == 3 && counters.udp_flows == 0 && host->closes == 1);
+    CHECK(BridgeFreeEngine(engine) == BRIDGE_STATUS_OK);
+}
+
+/* A sink for everything, metrics among it, that makes calls of its own; an engine with a thread stops all the same. */
+static void talkative(void *context, uint32_t level, const char *message) {
+    struct host *host = context;
+    (void)level;
+    if (!strcmp(message, "engine started") || !strcmp(message, "engine stopped")) {
+        BridgeStatus status = BridgeEngineSet(host->engine, "mtu", "1400");
+        CHECK(status == (message[9] == 'a' ? BRIDGE_STATUS_ALREADY_STARTED : BRIDGE_STATUS_OK));
+        host->names++;
+    }
+    if (strstr(message, "metrics")) host->metrics++;
+    BridgeCounters counters = {.size = sizeof counters};
+    CHECK(BridgeEngineGetCounters(host->engine, &counters) == BRIDGE_STATUS_OK);
+}
+
+static void stops_while_it_talks(struct host *host) {
+    BridgeConfig config = {.size = sizeof config};
+    BridgeCallbacks callbacks = callbacks_of(host);
+    host->takes_packets = true;
+    BridgeEngine *engine = host->engine = BridgeNewEngine(&config, &callbacks, NULL);
+    CHECK(engine && BridgeSetLogSink(talkative, host, 4) == BRIDGE_STATUS_OK);
+    CHECK(BridgeEngineSet(engine, "metrics_interval", "1") == BRIDGE_STATUS_OK);
+    for (int n = 0; n < 3; n++) {
+        host->closes = 0;
+        CHECK(BridgeEngineStart(engine) == BRIDGE_STATUS_OK);
+        segment(host, SYN, 100, 0, "");
+        datagram(host, "ping");
+        BridgeCounters counters = {.size = sizeof counters};
+        do {
+            CHECK(BridgeEngineGetCounters(engine, &counters) == BRIDGE_STATUS_OK);
+        } while (counters.tcp_flows + counters.udp_flows < 2);
+        CHECK(BridgeEngineStop(engine) == BRIDGE_STATUS_OK);
+        CHECK(BridgeEngineGetCounters(engine, &counters) == BRIDGE_STATUS_OK);
+        CHECK(counters.tcp_flows == 0 && counters.udp_flows == 0 && host->closes == 2);
+        char stats[16384];
+        CHECK(BridgeEngineGetStats(engine, stats, sizeof stats) > 0);
+        const char *const gauges[] = {"tcp_flows", "udp_flows", "tcp_connected", "ring_bytes", "tcp_dialing", "flow_bytes",
+                                      "udp_waiting", "frames_waiting", "dns_pending", "fragment_bytes"};
+        for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++) {
+            char zero[64];
+            snprintf(zero, sizeof zero, "\"%s\":0,", gauges[i]);
+            CHECK(strstr(stats, zero));
+        }
+    }
+    CHECK(host->names == 6 && host->metrics > 0);
+    CHECK(BridgeSetLogSink(NULL, NULL, 0) == BRIDGE_STATUS_OK);
+    CHECK(BridgeFreeEngine(engine) == BRIDGE_STATUS_OK);
+}
+
 int main(void) {
-    static struct host first, second, inner, none, named, set;
+    static struct host first, second, inner, none, named, set, system, refused, talks;
+    system_names(&system);
+    refusals(&refused);
+    stops_while_it_talks(&talks);
     names(&named);
     settings(&set);
     play(&first);

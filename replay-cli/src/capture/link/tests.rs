@@ -29,7 +29,8 @@ fn holds(link: u16, header: &[u8], packet: &[u8]) {
         Ok(IpBytes {
             bytes: packet,
             original_len: packet.len(),
-            cut: false
+            cut: false,
+            overstated: false
         })
     );
 }
@@ -169,6 +170,8 @@ fn linux_cooked_headers_give_their_protocol() {
     holds(276, &sll2, &v6());
     (sll[14], sll[15]) = (0, 4);
     skips(113, &framed(&sll, &[0x42, 0x42, 3]), SkipReason::Llc);
+    // There the number says that LLC follows; it is no length.
+    holds(113, &framed(&sll, &[0xaa, 0xaa, 3, 0, 0, 0, 8, 0]), &V4);
 }
 
 fn pktap_header(kind: u8, inner: u8) -> Vec<u8> {
@@ -217,7 +220,8 @@ fn link_padding_is_taken_off_by_the_length_of_ip() {
         Ok(IpBytes {
             bytes: &V4,
             original_len: 24,
-            cut: false
+            cut: false,
+            overstated: false
         })
     );
     let packet = v6();
@@ -227,9 +231,43 @@ fn link_padding_is_taken_off_by_the_length_of_ip() {
         Ok(IpBytes {
             bytes: &packet,
             original_len: 44,
-            cut: false
+            cut: false,
+            overstated: false
         })
     );
+}
+
+/// A length field of each kind of link that has one, and what stands between it and the packet.
+fn bounded(length: u16) -> [Vec<u8>; 4] {
+    let pppoe = |length: u16, ppp: &[u8]| {
+        let head = [&[0x11, 0, 0, 1], length.to_be_bytes().as_slice(), ppp].concat();
+        framed(&ethernet(0x8864), &head)
+    };
+    let snap = [0xaa, 0xaa, 3, 0, 0, 0, 8, 0];
+    let tagged = [&[0, 5], (length + 8).to_be_bytes().as_slice(), &snap].concat();
+    [
+        pppoe(length + 2, &[0, 0x21]),
+        pppoe(length + 3, &[0xff, 3, 0x21]),
+        framed(&ethernet(length + 8), &snap),
+        framed(&ethernet(0x8100), &tagged),
+    ]
+}
+
+#[test]
+fn a_link_s_own_length_bounds_the_packet() {
+    for header in bounded(22) {
+        let frame = framed(&header, &V4);
+        let found = ip_packet(1, &frame, frame.len()).unwrap();
+        assert_eq!((found.bytes, found.original_len), (&V4[..22], 22));
+        assert_eq!((found.cut, found.overstated), (false, true));
+        let packet = found.packet().unwrap();
+        assert_eq!((packet.total_len, packet.declared_len), (22, 24));
+        assert!(!packet.is_cut());
+    }
+    // One that says more than the frame has leaves the packet as it is.
+    for header in bounded(60) {
+        holds(1, &header, &V4);
+    }
 }
 
 #[test]
@@ -258,7 +296,8 @@ fn a_cut_packet_keeps_its_length_on_the_wire() {
         Ok(IpBytes {
             bytes: &V4[..22],
             original_len: 24,
-            cut: true
+            cut: true,
+            overstated: false
         })
     );
 }
@@ -270,7 +309,8 @@ fn an_original_length_below_the_captured_one_is_raised() {
         Ok(IpBytes {
             bytes: &V4,
             original_len: 24,
-            cut: false
+            cut: false,
+            overstated: false
         })
     );
 }

@@ -2,13 +2,9 @@
 
 use std::ops::Range;
 
-use super::{
-    super::{
-        error::{DamageReason, Stop},
-        source::{CAPACITY, Source},
-    },
-    ByteOrder,
-};
+use super::super::error::{DamageReason, Stop};
+use super::super::source::{CAPACITY, Source};
+use super::ByteOrder;
 
 /// A block whose frame is sound.
 #[derive(Debug)]

@@ -3,14 +3,16 @@
 use serde_json::json;
 
 use super::RunArgs;
+use crate::base::exit_code;
+use crate::base::term::{Paint, Terminal, printable};
+use crate::base::wording::counted;
 use crate::cli::arguments::Format;
 use crate::cli::{Stop, batch};
-use crate::exit_code;
 use crate::report;
-use crate::runner::{RunOptions, Via};
 use crate::scenario::discover::{Found, FoundKind};
-use crate::term::{Paint, Terminal, printable};
-use crate::vacuity::{Tried, Vacuous, try_file};
+use crate::stack::Via;
+use crate::verdict::run::{RunOptions, Tracing};
+use crate::verdict::vacuity::{Tried, Vacuous, try_file};
 
 pub(super) fn run(
     args: &RunArgs,
@@ -19,7 +21,7 @@ pub(super) fn run(
 ) -> Result<u8, Stop> {
     let options = RunOptions {
         captures: args.captures.clone(),
-        trace: false,
+        trace: Tracing::Never,
         via: Via::Core,
     };
     let mut all = Tried::default();
@@ -52,7 +54,7 @@ pub(super) fn run(
             } in vacuous
             {
                 let word = style.paint(Paint::Bad, "VACUOUS");
-                let changes = report::counted(*changes, "change");
+                let changes = counted(*changes, "change");
                 let name = printable(name);
                 let claim = claim.word();
                 writeln!(
@@ -60,9 +62,9 @@ pub(super) fn run(
                     "{word} {name}: {changes} to its {claim}, and it notices none"
                 )?;
             }
-            let files = report::counted(found.len() as u64, "file");
-            let claims = report::counted(*claims, "claim");
-            let changes = report::counted(*changes, "change");
+            let files = counted(found.len() as u64, "file");
+            let claims = counted(*claims, "claim");
+            let changes = counted(*changes, "change");
             let count = vacuous.len();
             writeln!(
                 terminal.out(),

@@ -5,9 +5,9 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 
 use super::super::Stop;
-use crate::duration::{Micros, Size};
+use crate::base::duration::{Micros, Size};
+use crate::load::stress::{self, Kind, Limits, Link, Side, Stress, TcpGroup, UdpGroup};
 use crate::scenario::{EngineSettings, Preset};
-use crate::stress::{self, Kind, Limits, Link, Side, Stress, TcpGroup, UdpGroup};
 
 /// What flows a load has; each flag is the field of that name in a scenario.
 #[derive(Debug, Args)]

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::exit_code;
-use crate::stress::Watch;
+use crate::base::exit_code;
+use crate::load::stress::Watch;
 
 /// Steps of the bar for each scenario.
 const STEPS: u64 = 1000;

@@ -2,7 +2,7 @@
 //! the engine and none of the load.
 
 use super::super::clock::Timed;
-use crate::heap::AtWork;
+use crate::base::heap::AtWork;
 use engine::{Deadline, DialResult, Engine, FlowId, Frames, Micros, Misuse, Output, RemoteEnd};
 
 #[inline(never)]

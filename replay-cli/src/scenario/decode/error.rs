@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{self, Expected, Unexpected};
 
 use super::{Problem, holder_of, key_in_object_at, name_of};
-use crate::diagnostic::{Position, nearest};
+use crate::base::diagnostic::{Position, nearest};
 use crate::scenario::json::Node;
 
 /// What serde reports, with the position of the innermost value at fault.

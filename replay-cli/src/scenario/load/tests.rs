@@ -119,9 +119,12 @@ const BAD_FILES: &str = r##"
 2:41: `engine` should be an object, not a list
 
 > "input": { "frames": ["a"] }, "engine": { "mtu": 40, "rx_buffer": "17MiB", "tx_buffer": 0 }
-2:50: an MTU of 40 is out of range; it goes from 68 (RFC 791) to 65535
-2:67: `rx_buffer` of 17825792 bytes is too large; it goes up to 16 MiB
-2:89: `tx_buffer` is empty; a flow needs room for at least one byte
+2:50: mtu must be 576 to 65,535 octets, not 40
+2:67: rx_buffer must be 1 byte to 16 MiB, not 17825792
+2:89: tx_buffer must be 1 byte to 16 MiB, not 0
+
+> "input": { "frames": ["a"] }, "engine": { "tcp_idle": "0s" }
+2:55: tcp_idle must be at least 1 ms, not 0ns
 
 > "input": { "frames": ["a"], "until": "30" }
 2:38: "30" is no duration; a duration is a string of a number and a unit, such as "250us", "42ms", "1.5s", "5min" or "2h"

@@ -1,0 +1,204 @@
+use super::*;
+use etherparse::{NetHeaders, PacketHeaders, TcpHeader, TransportHeader, UdpHeader};
+use proptest::prelude::*;
+
+const DEVICE_V4: &str = "10.0.0.2:40000";
+const SERVER_V4: &str = "93.184.216.34:443";
+const DEVICE_V6: &str = "[fd00::2]:40000";
+const SERVER_V6: &str = "[2606:2800::1]:443";
+
+#[test]
+fn a_datagram_that_fits_is_one_packet_with_dont_fragment_set() {
+    let frames = sent_udp(SERVER_V4, DEVICE_V4, b"hello", 1500);
+    assert_eq!(frames.len(), 1);
+    let packet = parse(&frames[0]);
+    let Some(NetHeaders::Ipv4(ip, _)) = packet.net else {
+        panic!("not IPv4")
+    };
+    assert!(ip.dont_fragment);
+    assert_eq!(ip.time_to_live, crate::api::batch::HOP_LIMIT);
+    assert_eq!(packet.payload.slice(), b"hello");
+}
+
+#[test]
+fn an_empty_datagram_is_sent() {
+    let frames = sent_udp(SERVER_V6, DEVICE_V6, b"", 1500);
+    assert_eq!(frames[0].len(), 48);
+    assert_eq!(parse(&frames[0]).payload.slice(), b"");
+}
+
+#[test]
+fn a_checksum_of_zero_is_sent_as_ones() {
+    let plain = udp_header(&sent_udp(SERVER_V4, DEVICE_V4, &[0, 0], 1500)[0]).checksum;
+    // Adding the complement of what is missing makes the sum all ones.
+    let frames = sent_udp(SERVER_V4, DEVICE_V4, &plain.to_be_bytes(), 1500);
+    assert_eq!(udp_header(&frames[0]).checksum, 0xffff);
+}
+
+#[test]
+fn mixed_families_and_oversize_payloads_are_refused() {
+    let mut batch = FrameBatch::new();
+    let mut ids = Identifications::new(0);
+    let (v4, v6) = (address(SERVER_V4), address(DEVICE_V6));
+    let mixed = udp(&mut batch, &mut ids, v4, v6, b"", 1500);
+    assert_eq!(mixed, Err(Unsendable::MixedFamilies));
+    let long = udp(
+        &mut batch,
+        &mut ids,
+        v4,
+        address(DEVICE_V4),
+        &[0; 65_508],
+        1500,
+    );
+    assert_eq!(long, Err(Unsendable::TooLong));
+    let long = udp(
+        &mut batch,
+        &mut ids,
+        v6,
+        address(SERVER_V6),
+        &[0; 65_528],
+        1500,
+    );
+    assert_eq!(long, Err(Unsendable::TooLong));
+    assert!(batch.is_empty());
+}
+
+#[test]
+fn a_segment_with_ack_is_answered_by_a_reset_at_its_acknowledgement() {
+    let tcp = answer(DEVICE_V4, SERVER_V4, 1000, Some(77), 5);
+    assert_eq!((tcp.sequence_number, tcp.rst, tcp.ack), (77, true, false));
+    assert_eq!((tcp.source_port, tcp.destination_port), (443, 40000));
+}
+
+#[test]
+fn a_segment_without_ack_is_answered_by_a_reset_that_acknowledges_it() {
+    let tcp = answer(DEVICE_V6, SERVER_V6, u32::MAX, None, 1);
+    assert_eq!((tcp.sequence_number, tcp.acknowledgment_number), (0, 0));
+    assert!(tcp.rst && tcp.ack);
+}
+
+#[test]
+fn a_reset_is_never_answered() {
+    let mut batch = FrameBatch::new();
+    let segment = Segment {
+        reset: true,
+        ..segment(DEVICE_V4, SERVER_V4, 1, None, 0)
+    };
+    assert!(!reset_for(&mut batch, &segment));
+    assert!(batch.is_empty());
+}
+
+#[test]
+fn a_bare_ack_carries_the_window_and_no_other_flag() {
+    let mut batch = FrameBatch::new();
+    let control = TcpControl::Ack {
+        sequence: 7,
+        acknowledgement: 9,
+        window: 513,
+    };
+    let sent = tcp_control(&mut batch, address(SERVER_V6), address(DEVICE_V6), control);
+    assert_eq!(sent, Ok(()));
+    let frame = batch.iter().next().unwrap();
+    let tcp = tcp_header(frame);
+    assert!(tcp.ack && !tcp.rst && !tcp.syn && !tcp.fin && !tcp.psh);
+    let numbers = (
+        tcp.sequence_number,
+        tcp.acknowledgment_number,
+        tcp.window_size,
+    );
+    assert_eq!(numbers, (7, 9, 513));
+}
+
+proptest! {
+    #[test]
+    fn every_datagram_verifies_with_the_oracle(
+        v6: bool, payload in prop::collection::vec(any::<u8>(), 0..1400),
+    ) {
+        let (from, to) = if v6 { (SERVER_V6, DEVICE_V6) } else { (SERVER_V4, DEVICE_V4) };
+        let frames = sent_udp(from, to, &payload, 1500);
+        let packet = parse(&frames[0]);
+        let udp = udp_header(&frames[0]);
+        let expected = match packet.net {
+            Some(NetHeaders::Ipv4(ip, _)) => {
+                prop_assert_eq!(ip.header_checksum, ip.calc_header_checksum());
+                udp.calc_checksum_ipv4(&ip, &payload)
+            }
+            Some(NetHeaders::Ipv6(ip, _)) => udp.calc_checksum_ipv6(&ip, &payload),
+            _ => panic!("not IP"),
+        };
+        prop_assert_eq!(udp.checksum, expected.unwrap());
+        prop_assert_eq!(packet.payload.slice(), &payload[..]);
+    }
+
+    #[test]
+    fn every_reset_verifies_with_the_oracle(v6: bool, sequence: u32, ack: Option<u32>, len in 0..70_000_u32) {
+        let (from, to) = if v6 { (DEVICE_V6, SERVER_V6) } else { (DEVICE_V4, SERVER_V4) };
+        let mut batch = FrameBatch::new();
+        prop_assert!(reset_for(&mut batch, &segment(from, to, sequence, ack, len)));
+        let frame = batch.iter().next().unwrap();
+        let tcp = tcp_header(frame);
+        let expected = match parse(frame).net {
+            Some(NetHeaders::Ipv4(ip, _)) => tcp.calc_checksum_ipv4(&ip, &[]),
+            Some(NetHeaders::Ipv6(ip, _)) => tcp.calc_checksum_ipv6(&ip, &[]),
+            _ => panic!("not IP"),
+        };
+        prop_assert_eq!(tcp.checksum, expected.unwrap());
+    }
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn sent_udp(from: &str, to: &str, payload: &[u8], mtu: usize) -> Vec<Vec<u8>> {
+    let mut batch = FrameBatch::new();
+    let mut ids = Identifications::new(1);
+    let sent = udp(
+        &mut batch,
+        &mut ids,
+        address(from),
+        address(to),
+        payload,
+        mtu,
+    );
+    assert_eq!(sent, Ok(()));
+    batch.iter().map(<[u8]>::to_vec).collect()
+}
+
+fn segment(from: &str, to: &str, sequence: u32, ack: Option<u32>, len: u32) -> Segment {
+    Segment {
+        source: address(from),
+        destination: address(to),
+        sequence,
+        acknowledgement: ack,
+        len,
+        reset: false,
+    }
+}
+
+fn answer(from: &str, to: &str, sequence: u32, ack: Option<u32>, len: u32) -> TcpHeader {
+    let mut batch = FrameBatch::new();
+    assert!(reset_for(
+        &mut batch,
+        &segment(from, to, sequence, ack, len)
+    ));
+    tcp_header(batch.iter().next().unwrap())
+}
+
+fn parse(frame: &[u8]) -> PacketHeaders<'_> {
+    PacketHeaders::from_ip_slice(frame).unwrap()
+}
+
+fn udp_header(frame: &[u8]) -> UdpHeader {
+    let Some(TransportHeader::Udp(header)) = parse(frame).transport else {
+        panic!("not UDP")
+    };
+    header
+}
+
+fn tcp_header(frame: &[u8]) -> TcpHeader {
+    let Some(TransportHeader::Tcp(header)) = parse(frame).transport else {
+        panic!("not TCP")
+    };
+    header
+}

@@ -1,0 +1,241 @@
+//! What a capture holds: who spoke with whom, each side's stream, and in what order one caused the other.
+//!
+//! ```text
+//! packets -> fragments put together -> demux by tuple -> per flow: device frames with their gates,
+//!                                                       far side's stream with the events that built it
+//! ```
+//! Nothing is guessed and nothing lost silently: every packet either belongs to a flow or is counted as skipped
+//! with its reason; every flow either can be replayed or says why not.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::base::hash::Quick;
+use crate::capture::{CaptureError, CaptureReader, Record};
+use crate::scenario::flow::flow_spec;
+use crate::scenario::{Device, FlowSpec, Protocol};
+
+mod assembly;
+mod demux;
+mod fragments;
+mod raw;
+mod recorded;
+mod store;
+mod tcp;
+mod timeline;
+mod udp;
+mod window;
+
+pub(crate) use demux::MTU_BOUND;
+pub(crate) use fragments::Fragments;
+pub use raw::Part;
+pub use recorded::Recording;
+pub(crate) use store::ByteReader;
+pub use store::{CaptureBytes, Span, Stream};
+pub use tcp::{DeviceSegment, FarEvent, FarEventKind, TcpConversation};
+pub use udp::{DeviceDatagram, FarDatagram, UdpConversation};
+
+/// A capture, taken apart.
+#[derive(Debug)]
+pub struct Conversations {
+    /// Where its octets are.
+    pub bytes: CaptureBytes,
+    /// IP packets that may be replayed, fragments and what they make included.
+    pub usable: u64,
+    /// The largest of them that a device may have sent, octets.
+    pub largest: usize,
+    /// How many are larger: segmentation offload.
+    pub oversize: u64,
+    /// The flows, in the order of their first packet.
+    pub flows: Vec<Conversation>,
+    /// Those that can be replayed, by tuple and occurrence.
+    by_spec: HashMap<FlowSpec, usize, Quick>,
+    /// Records read, whatever they held.
+    pub packets_read: u64,
+    /// Packets that belong to no flow, by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// What was found worth telling about the capture as a whole.
+    pub notes: Vec<String>,
+    /// Where the file is damaged, if it is: what stood before it is here.
+    pub damage: Option<CaptureError>,
+    /// The first packet's time, nanoseconds since the epoch.
+    pub start_ns: i64,
+    /// The time between the earliest and the latest packet, microseconds.
+    pub duration_us: u64,
+    /// Format, link types: one line.
+    pub format: String,
+    /// What a flight recorder kept beside the frames; none if no recorder wrote the file.
+    pub recording: Option<Recording>,
+}
+
+/// One flow of a capture.
+#[derive(Debug)]
+pub struct Conversation {
+    /// Its tuple, with the number of the dial request it will make among those that can be replayed.
+    pub spec: FlowSpec,
+    /// The capture number of its first packet.
+    pub first_packet: u64,
+    /// Packets of both sides.
+    pub packets: u64,
+    /// When its first packet came, microseconds after the capture's first.
+    pub start_us: u64,
+    /// When its last packet came, likewise.
+    pub end_us: u64,
+    /// Why it cannot be replayed.
+    pub unreplayable: Option<String>,
+    /// What was found worth telling about it.
+    pub notes: Vec<String>,
+    /// The flow and datagram of the DNS answer that opened it: it starts after that was delivered.
+    pub after_dns: Option<(usize, usize)>,
+    /// What was said.
+    pub talk: Talk,
+}
+
+/// The protocol's part of a flow.
+#[derive(Debug)]
+pub enum Talk {
+    /// A TCP connection.
+    Tcp(Box<TcpConversation>),
+    /// A UDP conversation.
+    Udp(Box<UdpConversation>),
+}
+
+/// How a capture is to be read.
+#[derive(Clone, Debug, Default)]
+pub struct ReadOptions {
+    /// Whose openers are the device.
+    pub device: Device,
+    /// The longest silence a TCP flow is allowed before it is cut, microseconds.
+    pub tcp_idle_us: Option<u64>,
+    /// The same for UDP.
+    pub udp_idle_us: Option<u64>,
+    /// The same for UDP to port 53.
+    pub dns_idle_us: Option<u64>,
+    /// Whether wrong checksums are to be known.
+    pub checksums: bool,
+}
+
+impl Conversations {
+    /// Reads a capture file.
+    ///
+    /// # Errors
+    /// The file is missing, unreadable, no capture, or changes while it is read. Damage further on is no error: see [`Conversations::damage`].
+    pub fn read(path: &Path, options: &ReadOptions) -> Result<Self, CaptureError> {
+        let (mut reader, mut kept) = CaptureReader::open_kept(path)?;
+        let mut demux = demux::Demux::new(options.clone());
+        let damage = loop {
+            match reader.next_record() {
+                Ok(Some(Record::Packet(packet))) => demux.packet(&packet),
+                Ok(Some(Record::Custom(block))) => demux.custom(&block),
+                Ok(None) => break None,
+                Err(damage) => break Some(damage),
+            }
+        };
+        let info = reader.info();
+        drop(reader);
+        kept.settle();
+        let mut conversations = demux.finish(kept)?;
+        conversations.damage = damage;
+        conversations.format = info.format;
+        Ok(conversations)
+    }
+
+    /// The replayable flow of this tuple and occurrence.
+    #[must_use]
+    pub fn find(&self, spec: &FlowSpec) -> Option<usize> {
+        self.by_spec.get(spec).copied()
+    }
+
+    /// The flow that a dial replays: of UDP every dial of a tuple is the one flow that it has.
+    pub(crate) fn of_dial(&self, key: &engine::FlowKey, occurrence: u32) -> Option<usize> {
+        let spec = flow_spec(key, occurrence);
+        match spec.protocol {
+            Protocol::Udp => self.find(&FlowSpec {
+                occurrence: 1,
+                ..spec
+            }),
+            _ => self.find(&spec),
+        }
+    }
+
+    /// How many flows of `protocol` are open at once, at the most; `lingers_us` says how long one stays behind its last
+    /// packet, microseconds.
+    #[must_use]
+    pub fn peak(&self, protocol: Protocol, lingers_us: impl Fn(&Conversation) -> u64) -> usize {
+        let mut edges: Vec<(u64, i32)> = Vec::new();
+        for flow in self
+            .flows
+            .iter()
+            .filter(|flow| flow.spec.protocol == protocol && flow.unreplayable.is_none())
+        {
+            edges.push((flow.start_us, 1));
+            edges.push((flow.end_us.saturating_add(lingers_us(flow)), -1));
+        }
+        edges.sort_unstable_by_key(|(at, step)| (*at, -step));
+        let mut open = 0;
+        edges
+            .iter()
+            .fold(0, |peak: i32, (_, step)| {
+                open += step;
+                peak.max(open)
+            })
+            .try_into()
+            .unwrap_or(0)
+    }
+}
+
+impl Conversation {
+    /// The stream of the far side (TCP), or its datagrams back to back (UDP).
+    #[must_use]
+    pub fn far_bytes(&self) -> &Stream {
+        match &self.talk {
+            Talk::Tcp(tcp) => &tcp.far_stream,
+            Talk::Udp(udp) => &udp.far_bytes,
+        }
+    }
+
+    /// The stream of the device, likewise.
+    #[must_use]
+    pub fn device_bytes(&self) -> &Stream {
+        match &self.talk {
+            Talk::Tcp(tcp) => &tcp.device_stream,
+            Talk::Udp(udp) => &udp.device_bytes,
+        }
+    }
+
+    /// The TCP part, if it is TCP.
+    #[must_use]
+    pub fn tcp(&self) -> Option<&TcpConversation> {
+        match &self.talk {
+            Talk::Tcp(tcp) => Some(tcp),
+            Talk::Udp(_) => None,
+        }
+    }
+}
+
+/// A tuple without direction: the lower end first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Pair {
+    protocol: Protocol,
+    low: SocketAddr,
+    high: SocketAddr,
+}
+
+impl Pair {
+    pub(crate) fn of(protocol: Protocol, a: SocketAddr, b: SocketAddr) -> Self {
+        if a <= b {
+            Self {
+                protocol,
+                low: a,
+                high: b,
+            }
+        } else {
+            Self {
+                protocol,
+                low: b,
+                high: a,
+            }
+        }
+    }
+}

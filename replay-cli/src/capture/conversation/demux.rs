@@ -1,0 +1,591 @@
+//! Packets to flows: by tuple, and for TCP by the SYN that begins each use of it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+
+use super::fragments::Fragments;
+use super::raw::{Part, QuotedError, RawFlow, RawPacket};
+use super::recorded::{RawEvent, RawKind, Recording};
+use super::store::{ByteReader, CaptureBytes, Span};
+use super::{Conversation, Conversations, Pair, ReadOptions, Talk, tcp, udp};
+use crate::base::hash::Quick;
+use crate::base::threads::{SIDE_BY_SIDE, side_by_side};
+use crate::capture::recording::{self, Event, EventKind};
+use crate::capture::{CaptureError, CapturedPacket, CustomBlock, Direction, Kept, Spool};
+use crate::packet::{Checksum, Flags, Packet, Transport};
+use crate::scenario::{FlowSpec, Protocol};
+
+/// Collects a capture's packets by flow.
+#[derive(Debug)]
+pub(crate) struct Demux {
+    options: ReadOptions,
+    fragments: Fragments<Part>,
+    /// Packets put together from fragments.
+    rebuilt: Spool,
+    /// What went wrong with those.
+    failure: Option<CaptureError>,
+    /// IP packets that may be replayed, fragments and what they make included.
+    usable: u64,
+    largest: usize,
+    oversize: u64,
+    flows: Vec<RawFlow>,
+    /// The newest flow of a pair. Looked up with every packet, and never gone through.
+    current: HashMap<Pair, usize, Quick>,
+    skipped: BTreeMap<String, u64>,
+    packets_read: u64,
+    first_ns: Option<i64>,
+    earliest_ns: i64,
+    latest_ns: i64,
+    recording: Option<Recording>,
+    /// Which way the present packet went, in a recording: inbound is the device's.
+    direction: Option<Direction>,
+}
+
+impl Demux {
+    pub(crate) fn new(options: ReadOptions) -> Self {
+        Self {
+            options,
+            fragments: Fragments::default(),
+            rebuilt: Spool::default(),
+            failure: None,
+            usable: 0,
+            largest: 0,
+            oversize: 0,
+            flows: Vec::new(),
+            current: HashMap::default(),
+            skipped: BTreeMap::new(),
+            packets_read: 0,
+            first_ns: None,
+            earliest_ns: i64::MAX,
+            latest_ns: i64::MIN,
+            recording: None,
+            direction: None,
+        }
+    }
+
+    pub(crate) fn packet(&mut self, captured: &CapturedPacket<'_>) {
+        self.packets_read += 1;
+        self.direction = captured.direction.filter(|_| self.recording.is_some());
+        let ip = match &captured.content {
+            Ok(ip) => ip,
+            Err(reason) => return self.skip(reason.to_string()),
+        };
+        self.first_ns.get_or_insert(captured.time_ns);
+        self.earliest_ns = self.earliest_ns.min(captured.time_ns);
+        self.latest_ns = self.latest_ns.max(captured.time_ns);
+        let packet = match ip.packet() {
+            Ok(packet) => packet,
+            Err(problem) => return self.skip(format!("malformed: {problem}")),
+        };
+        let part = Part {
+            span: Span::new(captured.offset, ip.bytes.len()),
+            number: u32::try_from(captured.number).unwrap_or(u32::MAX),
+        };
+        if packet.fragment.is_some() {
+            return self.fragment(&packet, captured.time_ns, part);
+        }
+        if !matches!(packet.transport, Transport::Tcp(_) | Transport::Udp(_)) {
+            return self.other(&packet, captured.time_ns);
+        }
+        self.note_size(&packet);
+        self.whole(&packet, captured.time_ns, part, Vec::new());
+    }
+
+    fn fragment(&mut self, packet: &Packet<'_>, time_ns: i64, part: Part) {
+        self.note_size(packet);
+        let Some(whole) = self.fragments.insert(packet, part) else {
+            return;
+        };
+        if whole.cut {
+            return self.skip_many(
+                "fragments of a datagram cut by the snap length",
+                whole.frames.len() as u64,
+            );
+        }
+        let place = match self.rebuilt.push(&whole.packet) {
+            Ok(at) => CaptureBytes::rebuilt(at),
+            Err(source) => {
+                let path = "temporary file".into();
+                self.failure
+                    .get_or_insert(CaptureError::Io { path, source });
+                return;
+            }
+        };
+        let part = Part {
+            span: Span::new(place, whole.packet.len()),
+            ..part
+        };
+        if let Ok(packet) = Packet::whole(&whole.packet) {
+            self.note_size(&packet);
+            self.whole(&packet, time_ns, part, whole.frames);
+        }
+    }
+
+    /// Remembers the largest packet, which the engine's MTU must admit; what no device sends is segmentation offload.
+    fn note_size(&mut self, packet: &Packet<'_>) {
+        self.usable += 1;
+        if packet.total_len > MTU_BOUND {
+            self.oversize += 1;
+        } else {
+            self.largest = self.largest.max(packet.total_len);
+        }
+    }
+
+    /// A custom block: an event of a flight recorder, or somebody else's.
+    pub(crate) fn custom(&mut self, block: &CustomBlock<'_>) {
+        match recording::decode(block) {
+            // Somebody else's; `inspect` counts them.
+            None => {}
+            Some(Err(unreadable)) => self
+                .recording
+                .get_or_insert_default()
+                .pass_over(unreadable.to_string()),
+            Some(Ok(event)) => self.event(&event, block),
+        }
+    }
+
+    fn event(&mut self, event: &Event<'_>, block: &CustomBlock<'_>) {
+        let recording = self.recording.get_or_insert_default();
+        match event.kind {
+            EventKind::Settings(text) => {
+                recording.set(text);
+                for (limit, name) in [
+                    (&mut self.options.tcp_idle_us, "tcp_idle"),
+                    (&mut self.options.udp_idle_us, "udp_idle"),
+                    (&mut self.options.dns_idle_us, "dns_idle"),
+                ] {
+                    *limit = limit.or(recording.number(name));
+                }
+                return;
+            }
+            EventKind::Path(what) => recording.paths.push(what.to_owned()),
+            _ => {}
+        }
+        recording.events += 1;
+        let (Some(flow), Some(kind)) = (event.flow, RawKind::of(event.kind, block)) else {
+            return;
+        };
+        let pair = Pair::of(flow.protocol, flow.client, flow.server);
+        let known = self.current.get(&pair).copied();
+        match known.and_then(|index| self.flows.get_mut(index)) {
+            Some(known) => known.events.push(RawEvent {
+                after: known.packets.len(),
+                time_ns: event.time_ns,
+                kind,
+            }),
+            None => {
+                recording.pass_over(
+                    "recorded event of a flow whose packets are not in the file".to_owned(),
+                );
+            }
+        }
+    }
+
+    /// A packet that is not a TCP segment or a UDP datagram as it stands.
+    fn other(&mut self, packet: &Packet<'_>, time_ns: i64) {
+        match packet.transport {
+            Transport::Cut => self.skip("transport header cut by the snap length"),
+            Transport::Malformed(problem) => self.skip(format!("malformed: {problem}")),
+            Transport::Icmp(icmp) => {
+                let v4 = packet.is_v4();
+                let quoted = icmp
+                    .quoted(v4)
+                    .and_then(|bytes| Packet::parse(bytes, bytes.len()).ok());
+                let known = quoted.and_then(|quoted| {
+                    let (from, to) = quoted.ports()?;
+                    let protocol = match quoted.protocol {
+                        crate::packet::TCP => Protocol::Tcp,
+                        crate::packet::UDP => Protocol::Udp,
+                        _ => return None,
+                    };
+                    let pair = Pair::of(
+                        protocol,
+                        SocketAddr::new(quoted.source, from),
+                        SocketAddr::new(quoted.destination, to),
+                    );
+                    self.current.get(&pair).copied()
+                });
+                match known.and_then(|flow| self.flows.get_mut(flow)) {
+                    Some(flow) => {
+                        flow.icmp.push(QuotedError {
+                            kind: icmp.kind,
+                            code: icmp.code,
+                            v4,
+                            time_ns,
+                        });
+                        self.skip("icmp error about a flow (noted there)");
+                    }
+                    None => self.skip("icmp"),
+                }
+            }
+            Transport::Other(2) => self.skip("igmp"),
+            Transport::Other(protocol) => self.skip(format!("ip protocol {protocol}")),
+            Transport::Tcp(_) | Transport::Udp(_) | Transport::Fragment => {}
+        }
+    }
+
+    /// A packet that is whole; `parts` are its fragments, if it came in some.
+    fn whole(&mut self, packet: &Packet<'_>, time_ns: i64, part: Part, parts: Vec<Part>) {
+        let many = parts.len().max(1) as u64;
+        let (protocol, from, to) = match packet.transport {
+            Transport::Tcp(tcp) => (Protocol::Tcp, tcp.source_port, tcp.destination_port),
+            Transport::Udp(udp) => (Protocol::Udp, udp.source_port, udp.destination_port),
+            _ => return self.other(packet, time_ns),
+        };
+        if let Some(reason) = no_flow(packet.source, packet.destination) {
+            return self.skip_many(reason, many);
+        }
+        if from == 0 || to == 0 {
+            return self.skip_many("port zero", many);
+        }
+        let source = SocketAddr::new(packet.source, from);
+        let destination = SocketAddr::new(packet.destination, to);
+        let pair = Pair::of(protocol, source, destination);
+        let flow = match packet.transport {
+            Transport::Tcp(tcp) => self.tcp_flow(pair, source, destination, &tcp),
+            Transport::Udp(udp) if udp.payload.len() < udp.payload_len => {
+                // What cannot be injected still says who opened the flow.
+                if !self.current.contains_key(&pair) {
+                    self.open(pair, source, destination);
+                }
+                return self.skip_many("udp datagram cut by the snap length", many);
+            }
+            _ => match self.current.get(&pair) {
+                Some(flow) => *flow,
+                None => self.open(pair, source, destination),
+            },
+        };
+        let spoiled = self.options.checksums && packet.checksums().transport == Checksum::Invalid;
+        if let Some(flow) = self.flows.get_mut(flow) {
+            let from_client = flow.client == source;
+            let mut raw = RawPacket::of(packet, part, time_ns);
+            raw.set(RawPacket::FROM_CLIENT, from_client);
+            raw.set(RawPacket::SPOILED, spoiled);
+            flow.push(raw, parts);
+        }
+    }
+
+    fn open(&mut self, pair: Pair, client: SocketAddr, server: SocketAddr) -> usize {
+        let index = self.flows.len();
+        // A recording knows whose the first packet is; of a flow that began before it, it may be the far side's.
+        let (client, server) = if self.direction == Some(Direction::Outbound) {
+            (server, client)
+        } else {
+            (client, server)
+        };
+        self.flows.push(RawFlow::new(pair.protocol, client, server));
+        self.current.insert(pair, index);
+        index
+    }
+
+    /// The flow of a segment. Each SYN with an ISN of its own begins a new use of the tuple.
+    fn tcp_flow(
+        &mut self,
+        pair: Pair,
+        source: SocketAddr,
+        destination: SocketAddr,
+        tcp: &crate::packet::Tcp<'_>,
+    ) -> usize {
+        let syn = tcp.flags.contains(Flags::SYN);
+        let ack = tcp.flags.contains(Flags::ACK);
+        let rst = tcp.flags.contains(Flags::RST);
+        let known = self.current.get(&pair).copied();
+        if let Some(flow) = known.and_then(|index| self.flows.get_mut(index))
+            && (syn && !ack && !rst)
+            && flow.is_begun_by(source, tcp.sequence)
+        {
+            flow.begin_with(source, destination, tcp.sequence);
+            return known.unwrap_or(0);
+        }
+        let Some(flow) = known.and_then(|index| self.flows.get_mut(index)) else {
+            // Without a SYN the one who speaks first counts as the client, but a SYN-ACK gives its sender away.
+            let (client, server) = if syn && ack {
+                (destination, source)
+            } else {
+                (source, destination)
+            };
+            let index = self.open(pair, client, server);
+            if let Some(flow) = self.flows.get_mut(index) {
+                if syn && !ack && !rst {
+                    flow.client_isn = Some(tcp.sequence);
+                } else if syn && ack {
+                    flow.server_isn = Some(tcp.sequence);
+                }
+            }
+            return index;
+        };
+        let index = known.unwrap_or(0);
+        let from_client = flow.client == source;
+        if syn && !ack && !rst {
+            let isn = if from_client {
+                flow.client_isn
+            } else {
+                flow.server_isn
+            };
+            let same = isn == Some(tcp.sequence);
+            // The far side's SYN before it has answered is a simultaneous open or a split handshake. One that has
+            // spoken before its SYN opens a connection of its own, which the client's SYN-ACK answers.
+            let answer = !from_client
+                && !flow.established
+                && !flow.far_spoke
+                && flow.server_isn.is_none()
+                && flow.client_isn.is_some();
+            if answer {
+                flow.server_isn = Some(tcp.sequence);
+            } else if !same || (from_client && flow.refused) {
+                let index = self.open(pair, source, destination);
+                if let Some(flow) = self.flows.get_mut(index) {
+                    flow.client_isn = Some(tcp.sequence);
+                }
+                return index;
+            }
+        } else if syn && ack && !from_client {
+            flow.server_isn = Some(tcp.sequence);
+        } else if rst && !from_client && flow.server_isn.is_none() && flow.client_isn.is_some() {
+            flow.refused = true;
+        } else if from_client && ack && flow.server_isn.is_some() {
+            flow.established = true;
+        } else if !from_client && !syn && !rst {
+            flow.far_spoke = true;
+        }
+        index
+    }
+
+    fn skip(&mut self, reason: impl Into<String>) {
+        self.skip_many(reason, 1);
+    }
+
+    fn skip_many(&mut self, reason: impl Into<String>, packets: u64) {
+        *self.skipped.entry(reason.into()).or_default() += packets;
+    }
+
+    /// What the capture holds; `kept` is where its bytes can be read again.
+    pub(crate) fn finish(mut self, kept: Kept) -> Result<Conversations, CaptureError> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        let orphans = self.fragments.orphans();
+        if orphans > 0 {
+            self.skip_many("fragments without the rest of their datagram", orphans);
+        }
+        let Self {
+            options,
+            rebuilt,
+            usable,
+            largest,
+            oversize,
+            flows,
+            skipped,
+            packets_read,
+            first_ns,
+            earliest_ns,
+            latest_ns,
+            recording,
+            ..
+        } = self;
+        let start_ns = first_ns.unwrap_or(0);
+        let bytes = CaptureBytes::new(kept, rebuilt);
+        let read = read_all(flows, &bytes, &options, start_ns, usable)?;
+        let mut reader = ByteReader::new(&bytes);
+        let mut used: HashMap<(Protocol, SocketAddr, SocketAddr), u32, Quick> = HashMap::default();
+        let mut flows: Vec<Conversation> = read
+            .into_iter()
+            .map(|(mut flow, was_dialed)| {
+                let FlowSpec {
+                    protocol,
+                    client,
+                    server,
+                    ..
+                } = flow.spec;
+                if recording.is_some() && flow.unreplayable.is_none() && !was_dialed {
+                    flow.unreplayable = Some(
+                        "no dial request of it is in the recording: refused, or begun before it"
+                            .to_owned(),
+                    );
+                }
+                if let crate::scenario::Device::Addresses(addresses) = &options.device
+                    && !addresses.contains(&client.ip())
+                {
+                    flow.unreplayable = Some(format!(
+                        "opened by {}, which is not the device",
+                        client.ip()
+                    ));
+                }
+                if flow.unreplayable.is_none() {
+                    let count = used.entry((protocol, client, server)).or_default();
+                    *count += 1;
+                    flow.spec.occurrence = *count;
+                }
+                flow
+            })
+            .collect();
+        link_dns(&mut flows, &mut reader);
+        reader.finish()?;
+        let mut by_spec = HashMap::with_capacity_and_hasher(flows.len(), Quick::default());
+        for (index, flow) in flows.iter().enumerate() {
+            if flow.unreplayable.is_none() {
+                by_spec.entry(flow.spec).or_insert(index);
+            }
+        }
+        Ok(Conversations {
+            by_spec,
+            bytes,
+            usable,
+            largest,
+            oversize,
+            flows,
+            packets_read,
+            skipped,
+            notes: Vec::new(),
+            damage: None,
+            start_ns,
+            duration_us: u64::try_from(latest_ns.saturating_sub(earliest_ns).max(0) / 1000)
+                .unwrap_or(0),
+            format: String::new(),
+            recording,
+        })
+    }
+}
+
+/// Reads flows, on two threads if they are worth that; of each whether a flight recorder saw it dialed.
+fn read_all(
+    flows: Vec<RawFlow>,
+    bytes: &CaptureBytes,
+    options: &ReadOptions,
+    start_ns: i64,
+    packets: u64,
+) -> Result<Vec<(Conversation, bool)>, CaptureError> {
+    let count = flows.len();
+    // Each flow is given up as soon as it is read: two forms of all of them would be much memory.
+    let waiting = flows.into_iter().filter_map(RawFlow::with_a_device);
+    let waiting = Mutex::new(waiting.enumerate());
+    let next = || {
+        waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next()
+    };
+    let read = |_| {
+        let mut reader = ByteReader::new(bytes);
+        let mut read = Vec::new();
+        while let Some((index, raw)) = next() {
+            let flow = conversation(&raw, &mut reader, options, start_ns);
+            read.push((index, flow, raw.was_dialed()));
+        }
+        reader.finish().map(|()| read)
+    };
+    let (one, other) = side_by_side(count > 1 && packets > SIDE_BY_SIDE, read);
+    let mut all = one?;
+    all.append(&mut other?);
+    all.sort_unstable_by_key(|(index, ..)| *index);
+    Ok(all
+        .into_iter()
+        .map(|(_, flow, was_dialed)| (flow, was_dialed))
+        .collect())
+}
+
+fn conversation(
+    raw: &RawFlow,
+    bytes: &mut ByteReader<'_>,
+    options: &ReadOptions,
+    start_ns: i64,
+) -> Conversation {
+    let offset = |ns: i64| {
+        u64::try_from((i128::from(ns) - i128::from(start_ns)).max(0) / 1000).unwrap_or(u64::MAX)
+    };
+    let first = raw.packets.first();
+    let start_us = first.map_or(0, |packet| offset(packet.time_ns));
+    let spec = FlowSpec {
+        protocol: raw.protocol,
+        client: raw.client,
+        server: raw.server,
+        occurrence: 1,
+    };
+    let latest = raw.packets.iter().map(|packet| packet.time_ns).max();
+    let mut flow = Conversation {
+        spec,
+        first_packet: first.map_or(0, |packet| packet.number.into()),
+        packets: raw.captured(),
+        start_us,
+        end_us: latest.map_or(start_us, offset),
+        unreplayable: None,
+        notes: Vec::new(),
+        after_dns: None,
+        talk: Talk::Udp(Box::default()),
+    };
+    if raw.protocol == Protocol::Udp {
+        let talk = udp::read(raw, options, &mut flow.notes);
+        flow.talk = Talk::Udp(Box::new(talk));
+    } else {
+        let talk = tcp::read(raw, bytes, options, &mut flow.notes);
+        if raw.client_isn.is_none() {
+            flow.unreplayable = Some("its beginning is not in the capture: no SYN".to_owned());
+        }
+        flow.talk = Talk::Tcp(Box::new(talk));
+    }
+    flow
+}
+
+/// Larger frames than any device sends are segmentation offload, and are cut: import sets no MTU above this.
+pub(crate) const MTU_BOUND: usize = 9216;
+
+/// Why packets between these addresses are no flow.
+fn no_flow(source: IpAddr, destination: IpAddr) -> Option<&'static str> {
+    let broadcast = IpAddr::V4(Ipv4Addr::BROADCAST);
+    if destination.is_multicast() {
+        Some("multicast")
+    } else if destination == broadcast {
+        Some("broadcast")
+    } else if source.is_unspecified() || destination.is_unspecified() {
+        Some("unspecified address")
+    } else if source.is_multicast() || source == broadcast {
+        Some("multicast or broadcast source")
+    } else {
+        None
+    }
+}
+
+/// Ties flows to the DNS answers that named their servers.
+fn link_dns(flows: &mut [Conversation], reader: &mut ByteReader<'_>) {
+    let mut answers: BTreeMap<IpAddr, Vec<(u64, usize, usize)>> = BTreeMap::new();
+    for (index, flow) in flows.iter().enumerate() {
+        let Talk::Udp(udp) = &flow.talk else { continue };
+        if flow.spec.server.port() != 53 || flow.unreplayable.is_some() {
+            continue;
+        }
+        for (nth, datagram) in udp.far.iter().enumerate() {
+            let bytes = udp.far_bytes.read(datagram.from, datagram.to, reader);
+            let Ok(message) = simple_dns::Packet::parse(bytes) else {
+                continue;
+            };
+            for answer in &message.answers {
+                let address = match &answer.rdata {
+                    simple_dns::rdata::RData::A(a) => IpAddr::V4(Ipv4Addr::from_bits(a.address)),
+                    simple_dns::rdata::RData::AAAA(a) => {
+                        IpAddr::V6(std::net::Ipv6Addr::from_bits(a.address))
+                    }
+                    _ => continue,
+                };
+                answers.entry(address).or_default().push((
+                    flow.start_us.saturating_add(datagram.at_us),
+                    index,
+                    nth,
+                ));
+            }
+        }
+    }
+    /// How long after an answer a connection still counts as its consequence, microseconds.
+    const WINDOW_US: u64 = 30_000_000;
+    for flow in flows {
+        let Some(known) = answers.get(&flow.spec.server.ip()) else {
+            continue;
+        };
+        let start = flow.start_us;
+        flow.after_dns = known
+            .iter()
+            .filter(|(at, _, _)| *at <= start && start - at <= WINDOW_US)
+            .max_by_key(|(at, _, _)| *at)
+            .map(|(_, index, nth)| (*index, *nth));
+    }
+}

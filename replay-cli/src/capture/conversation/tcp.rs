@@ -1,0 +1,181 @@
+//! A TCP conversation: the device's segments with what each had to wait for, and the far side's stream with the
+//! events that built it.
+//!
+//! Positions are counted in *units* of sequence space from the ISN: the SYN is unit 0, so "1" means the SYN was
+//! sent, `1 + n` that n octets were, and one more that the FIN was.
+
+use super::store::Stream;
+use crate::packet::{Flags, Seq};
+use crate::scenario::DialResult;
+
+mod reader;
+
+pub(crate) use reader::read;
+
+/// What both sides of a connection sent.
+#[derive(Debug)]
+pub struct TcpConversation {
+    /// The device's ISN in the capture.
+    pub device_isn: Seq,
+    /// The far side's ISN in the capture, as the device acknowledged it.
+    pub far_isn: Seq,
+    /// What the device sent, to be injected.
+    pub device: Vec<DeviceSegment>,
+    /// The device's stream.
+    pub device_stream: Stream,
+    /// Whether the device closed in order.
+    pub device_fin: bool,
+    /// Whether the device reset the connection.
+    pub device_rst: bool,
+    /// The far side's stream.
+    pub far_stream: Stream,
+    /// What the far side did, in stream order.
+    pub far: Vec<FarEvent>,
+    /// Octets of the far side that the device acknowledged before it reset; more no replay owes it.
+    pub device_took: Option<u64>,
+    /// What the dial came to.
+    pub dial: DialResult,
+    /// How long that took, microseconds.
+    pub dial_us: u64,
+    /// The shift of the device's window field, after the handshake.
+    pub window_shift: u8,
+    /// Bytes of both streams that are not in the capture and stand as zeros.
+    pub invented: u64,
+}
+
+/// One captured segment of the device: 64 octets of memory, whatever it carries.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceSegment {
+    /// Where its IP header begins.
+    pub(crate) place: u64,
+    /// Where it stands in the device's sequence space, units.
+    pub at: u64,
+    /// Units of the far side it acknowledges; [`NO_ACK`] for none.
+    pub(crate) acked: u64,
+    /// Units of the far side it cannot go in before.
+    pub needs: u64,
+    /// Microseconds since the device's segment before it.
+    pub gap_us: u64,
+    /// Microseconds since the flow's first packet.
+    pub at_us: u64,
+    /// Its number in the capture.
+    pub number: u32,
+    /// Octets of payload on the wire.
+    pub(crate) len: u32,
+    /// The window it offers, octets.
+    pub window: u32,
+    /// Octets of its headers.
+    pub(crate) headers: u16,
+    /// Control bits to inject it with.
+    pub flags: Flags,
+    pub(crate) marks: Marks,
+}
+
+/// No acknowledgement that counts.
+pub(crate) const NO_ACK: u64 = u64::MAX;
+
+/// What else is known of a segment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Marks(u8);
+
+impl Marks {
+    const REPEATED: u8 = 1;
+    const FROM_SYN: u8 = 2;
+    const SPOILED: u8 = 4;
+    const INVENTED: u8 = 8;
+
+    pub(super) fn invented() -> Self {
+        Self(Self::INVENTED)
+    }
+
+    pub(crate) fn new(repeated: bool, spoiled: bool) -> Self {
+        let repeated = if repeated { Self::REPEATED } else { 0 };
+        Self(repeated | if spoiled { Self::SPOILED } else { 0 })
+    }
+
+    pub(crate) fn and_from_syn(self) -> Self {
+        Self(self.0 | Self::FROM_SYN)
+    }
+}
+
+impl DeviceSegment {
+    /// Units of the far side it acknowledges.
+    #[must_use]
+    pub fn ack(&self) -> Option<u64> {
+        (self.acked != NO_ACK).then_some(self.acked)
+    }
+
+    /// Octets of payload on the wire.
+    #[must_use]
+    pub fn octets(&self) -> u64 {
+        self.len.into()
+    }
+
+    /// Whether all of its sequence space had been sent before.
+    #[must_use]
+    pub fn is_repeated(&self) -> bool {
+        self.marks.0 & Marks::REPEATED != 0
+    }
+
+    /// Whether it is the payload of a SYN, to be sent again after the handshake.
+    #[must_use]
+    pub fn is_from_syn(&self) -> bool {
+        self.marks.0 & Marks::FROM_SYN != 0
+    }
+
+    /// Whether no packet shows it, only what the far side said of it: its header is that of another segment.
+    #[must_use]
+    pub fn is_invented(&self) -> bool {
+        self.marks.0 & Marks::INVENTED != 0
+    }
+
+    /// Whether its checksum is wrong in the capture; known only if [`ReadOptions::checksums`](super::ReadOptions) asks.
+    #[must_use]
+    pub fn is_spoiled(&self) -> bool {
+        self.marks.0 & Marks::SPOILED != 0
+    }
+
+    /// One past its last unit.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.at
+            + self.octets()
+            + u64::from(self.flags.contains(Flags::SYN))
+            + u64::from(self.flags.contains(Flags::FIN))
+    }
+}
+
+/// One thing the far side did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FarEvent {
+    /// What.
+    pub kind: FarEventKind,
+    /// Octets of the device it had acknowledged by then.
+    pub acked: u64,
+    /// Whether it had acknowledged the device's FIN.
+    pub fin_acked: bool,
+    /// Microseconds since what it waited for: the device's octets, or its own event before.
+    pub wait_us: u64,
+}
+
+/// What the far side did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FarEventKind {
+    /// Sent the octets of its stream from one offset to another.
+    Send {
+        /// First octet.
+        from: u64,
+        /// One past the last.
+        to: u64,
+    },
+    /// Closed its direction.
+    Fin,
+    /// Reset the connection.
+    Reset,
+    /// Failed otherwise; only a recorded dialer can say so.
+    Fail,
+    /// Took no more of the device's octets; only a recorded dialer can say so.
+    Block,
+    /// Took them again; only a recorded dialer can say so.
+    Unblock,
+}

@@ -1,0 +1,425 @@
+//! Reads a connection's packets in capture order; `far` has the far side's segments, `summary` the end.
+
+use std::collections::BTreeMap;
+
+use super::{DeviceSegment, FarEvent, Marks, NO_ACK, TcpConversation};
+use crate::capture::conversation::assembly::{Added, Assembly};
+use crate::capture::conversation::raw::{RawFlow, RawPacket};
+use crate::capture::conversation::recorded::{Dialer, RawEvent};
+use crate::capture::conversation::timeline::Timeline;
+use crate::capture::conversation::{ByteReader, ReadOptions};
+use crate::packet::{Flags, Seq};
+use crate::scenario::DialResult;
+use edges::Edge;
+
+mod edges;
+mod far;
+mod holes;
+mod summary;
+
+/// Segments further than this from the stream are of another time or forged.
+const FAR_AWAY: i64 = 100_000_000;
+
+pub(crate) fn read(
+    raw: &RawFlow,
+    bytes: &mut ByteReader<'_>,
+    options: &ReadOptions,
+    notes: &mut Vec<String>,
+) -> TcpConversation {
+    let mut reader = Reader::new(raw, bytes, Patience::new(options));
+    (reader.device_edge, reader.far_edge) =
+        edges::of(&raw.packets, reader.device_isn, reader.far_isn);
+    let mut events = raw.events.iter().peekable();
+    for (index, packet) in raw.packets.iter().enumerate() {
+        while let Some(event) = events.next_if(|event| event.after <= index) {
+            reader.recorded(event);
+        }
+        let now = reader.time.at(packet.time_ns, reader.longest_silence());
+        if packet.is_from_client() {
+            reader.device_segment(packet, now);
+        } else {
+            reader.far_segment(packet, now);
+        }
+    }
+    events.for_each(|event| reader.recorded(event));
+    reader.finish(raw, notes)
+}
+
+/// What a side had heard of the other when it sent something.
+#[derive(Clone, Copy, Debug, Default)]
+struct Heard {
+    octets: u64,
+    fin: bool,
+}
+
+/// How long the engine waits in silence, by phase, microseconds.
+struct Patience {
+    dial: u64,
+    handshake: u64,
+    open: u64,
+    half_closed: u64,
+}
+
+impl Patience {
+    fn new(options: &ReadOptions) -> Self {
+        let config = engine::Config::default();
+        let micros =
+            |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let open = options
+            .tcp_idle_us
+            .unwrap_or_else(|| micros(config.tcp_idle));
+        Self {
+            dial: open.min(micros(config.dial_timeout)),
+            // An unanswered SYN-ACK is unacknowledged data.
+            handshake: open.min(micros(config.retransmission_limit)),
+            open,
+            half_closed: open.min(micros(config.tcp_half_closed)),
+        }
+    }
+}
+
+struct Reader<'r, 'b> {
+    /// The capture, for octets that came more than once.
+    bytes: &'r mut ByteReader<'b>,
+    time: Timeline,
+    patience: Patience,
+    device_isn: Seq,
+    far_isn: Seq,
+    far_answered: bool,
+    device_shift: u8,
+    device: Vec<DeviceSegment>,
+    sent: Assembly,
+    /// When the device's stream reached which octet.
+    sent_at: Vec<(u64, u64)>,
+    /// Where the device's FINs stood, and when each first came.
+    device_fins: BTreeMap<u64, u64>,
+    device_fin_at: u64,
+    device_rst_at: Option<u64>,
+    syn_payload: Option<DeviceSegment>,
+    came: Assembly,
+    far: Vec<FarEvent>,
+    far_told: u64,
+    /// Where the far side's FINs stood, and what each had heard.
+    far_fins: BTreeMap<u64, Heard>,
+    /// What the far side had heard when it sent from an octet on, for what is not told yet.
+    heard: BTreeMap<u64, Heard>,
+    fin_told: bool,
+    far_high: u64,
+    acked: u64,
+    far_event_at: u64,
+    far_rst_at: Option<u64>,
+    dial: Option<(DialResult, u64)>,
+    last_device_at: u64,
+    last_data_at: u64,
+    device_acked: u64,
+    /// The device has acknowledged the SYN-ACK.
+    device_answered: bool,
+    needs: u64,
+    outside: u64,
+    second_isn: bool,
+    missing_syn_ack: bool,
+    /// The device went on as in an open connection, whatever reset stands before the SYN-ACK.
+    connects: bool,
+    /// Resets of the far side before its SYN-ACK, at which the device did not give up.
+    early_resets: u64,
+    device_edge: Edge,
+    far_edge: Edge,
+    /// A packet of the device whose header serves for segments that no packet shows.
+    template: Option<RawPacket>,
+    dialer: Dialer,
+}
+
+impl<'r, 'b> Reader<'r, 'b> {
+    /// Settles both ISNs before any segment is placed: the far side's is the one the device acknowledged.
+    fn new(raw: &RawFlow, bytes: &'r mut ByteReader<'b>, patience: Patience) -> Self {
+        let (mut device_scale, mut far_scale) = (None, None);
+        let mut candidates: Vec<(Seq, Option<u8>)> = Vec::new();
+        let mut first_seq = None;
+        let mut acknowledged: Vec<Seq> = Vec::new();
+        let mut far_spoke: Vec<Seq> = Vec::new();
+        let mut template: Option<RawPacket> = None;
+        for tcp in &raw.packets {
+            let syn = tcp.flags.contains(Flags::SYN);
+            if tcp.is_from_client() {
+                first_seq.get_or_insert(tcp.sequence);
+                if template.is_none_or(|known| !is_plain(&known) && is_plain(tcp)) {
+                    template = Some(*tcp);
+                }
+                if syn {
+                    device_scale = device_scale.or_else(|| tcp.window_scale());
+                } else if tcp.flags.contains(Flags::ACK)
+                    && !tcp.flags.contains(Flags::RST)
+                    && acknowledged.len() < 4
+                {
+                    acknowledged.push(tcp.acknowledgement);
+                }
+            } else if syn && !candidates.iter().any(|(known, _)| *known == tcp.sequence) {
+                candidates.push((tcp.sequence, tcp.window_scale()));
+            } else if !syn && far_spoke.len() < 4 && answers(tcp, raw.client_isn) {
+                far_spoke.push(tcp.sequence);
+            }
+        }
+        // Without its SYN-ACK the far side's stream begins where it is known to have been first.
+        let beginnings = acknowledged.iter().chain(&far_spoke).copied();
+        let first_ack = beginnings.reduce(|first, seq| {
+            let earlier = (-NEAR..0).contains(&seq.minus(first));
+            if earlier { seq } else { first }
+        });
+        let chosen = acknowledged
+            .iter()
+            .find_map(|ack| candidates.iter().find(|(isn, _)| isn.plus(1) == *ack))
+            .or_else(|| candidates.first())
+            .copied();
+        if let Some((_, scale)) = chosen {
+            far_scale = scale;
+        }
+        let far_isn = chosen
+            .map(|(isn, _)| isn)
+            .or_else(|| first_ack.map(|ack| Seq(ack.0.wrapping_sub(1))));
+        Self {
+            bytes,
+            time: Timeline::default(),
+            patience,
+            device_isn: raw
+                .client_isn
+                .or_else(|| first_seq.map(|seq| Seq(seq.0.wrapping_sub(1))))
+                .unwrap_or(Seq(0)),
+            far_isn: far_isn.unwrap_or(Seq(0)),
+            far_answered: false,
+            // RFC 7323 section 2.2: a shift counts only if both sides offered one; at most 14.
+            device_shift: match (device_scale, far_scale) {
+                (Some(shift), Some(_)) => shift.min(14),
+                // What the SYN-ACK would say is not known: nearly all offer one.
+                (Some(shift), None) if candidates.is_empty() => shift.min(14),
+                _ => 0,
+            },
+            device: Vec::new(),
+            sent: Assembly::default(),
+            sent_at: vec![(0, 0)],
+            device_fins: BTreeMap::new(),
+            device_fin_at: 0,
+            device_rst_at: None,
+            syn_payload: None,
+            came: Assembly::default(),
+            far: Vec::new(),
+            far_told: 0,
+            far_fins: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            fin_told: false,
+            far_high: 0,
+            acked: 0,
+            far_event_at: 0,
+            far_rst_at: None,
+            dial: None,
+            last_device_at: 0,
+            last_data_at: 0,
+            device_acked: 0,
+            device_answered: false,
+            needs: 0,
+            outside: 0,
+            second_isn: candidates.len() > 1,
+            missing_syn_ack: candidates.is_empty() && first_ack.is_some(),
+            connects: !acknowledged.is_empty() || (candidates.is_empty() && first_ack.is_some()),
+            early_resets: 0,
+            device_edge: Edge::default(),
+            far_edge: Edge::default(),
+            template,
+            dialer: Dialer::default(),
+        }
+    }
+
+    /// An event of the dialer that a flight recorder kept.
+    fn recorded(&mut self, event: &RawEvent) {
+        let now = self.time.at(event.time_ns, self.longest_silence());
+        self.dialer.event(&event.kind, now);
+    }
+
+    /// The longest silence the engine bears in the connection's present phase.
+    fn longest_silence(&self) -> u64 {
+        let Patience {
+            dial,
+            handshake,
+            open,
+            half_closed,
+        } = self.patience;
+        if self.dial.is_none() {
+            dial
+        } else if !self.device_answered {
+            handshake
+        } else if self.device_fins.is_empty() && self.far_fins.is_empty() {
+            open
+        } else {
+            half_closed
+        }
+    }
+
+    fn device_segment(&mut self, tcp: &RawPacket, now: u64) {
+        let flags = tcp.flags;
+        let (syn, rst) = (flags.contains(Flags::SYN), flags.contains(Flags::RST));
+        let gap_us = now - self.last_device_at;
+        if syn && tcp.sequence != self.device_isn {
+            self.outside += 1;
+            return;
+        }
+        let start = tcp.sequence.plus(u32::from(syn));
+        let Some(offset) = place(start, self.device_isn, self.sent.highest()) else {
+            self.outside += 1;
+            return;
+        };
+        // A keep-alive stands one octet before what was sent, and brings nothing.
+        let len = if rst { 0 } else { u64::from(tcp.payload_len) };
+        let (skip, from) = if offset < 0 {
+            (offset.unsigned_abs(), 0)
+        } else {
+            (0, offset.unsigned_abs())
+        };
+        let fresh = len.saturating_sub(skip);
+        let mut repeated = len > 0 || flags.contains(Flags::FIN);
+        if fresh > 0 {
+            let captured = tcp.payload().behind(skip);
+            repeated &= self.sent.insert(from, captured, fresh, self.bytes) == Added::Repeated;
+            self.last_data_at = now;
+            self.note_sent(now);
+        }
+        if flags.contains(Flags::FIN) && !rst {
+            let fin = from + fresh;
+            repeated &= self.device_fins.contains_key(&fin);
+            if let std::collections::btree_map::Entry::Vacant(entry) = self.device_fins.entry(fin) {
+                entry.insert(now);
+                self.device_fin_at = now;
+                self.last_data_at = now;
+            }
+        }
+        if syn && !flags.contains(Flags::ACK) {
+            repeated = !self.device.is_empty();
+        }
+        let ack = self.note_ack(tcp, now);
+        let come = self.came.contiguous();
+        let seen = 1 + come + u64::from(self.far_fins.contains_key(&come));
+        let answered = self.far_answered || self.missing_syn_ack;
+        self.needs = match ack {
+            _ if syn && !flags.contains(Flags::ACK) => 0,
+            Some(ack) if !rst => self.needs.max(ack.min(self.far_high.max(1))),
+            // No acknowledgement that counts: it had seen whatever came before it.
+            _ if answered => self.needs.max(seen),
+            _ => 0,
+        };
+        if rst && self.device_rst_at.is_none() {
+            self.device_rst_at = Some(now);
+        }
+        // A SYN-ACK of the device (simultaneous open, split handshake) goes in as the acknowledgement it implies.
+        let implied = syn && flags.contains(Flags::ACK);
+        let opening = syn && !implied;
+        let segment = DeviceSegment {
+            place: tcp.span().place,
+            number: tcp.number,
+            headers: tcp.payload_at,
+            flags: if implied { Flags::ACK } else { flags },
+            at: if opening {
+                0
+            } else {
+                from + 1 - u64::from(offset < 0)
+            },
+            len: if opening || implied || offset < 0 || rst {
+                0
+            } else {
+                tcp.payload_len
+            },
+            acked: ack.unwrap_or(NO_ACK),
+            needs: self.needs,
+            window: if syn {
+                u32::from(tcp.window)
+            } else {
+                u32::from(tcp.window) << self.device_shift
+            },
+            gap_us,
+            at_us: now,
+            marks: Marks::new(repeated, tcp.is(RawPacket::SPOILED)),
+        };
+        if opening && len > 0 && self.syn_payload.is_none() && self.device.is_empty() {
+            self.syn_payload = Some(DeviceSegment {
+                flags: Flags::ACK.with(Flags::PSH),
+                at: 1,
+                len: tcp.payload_len,
+                acked: 1,
+                needs: 1,
+                gap_us: 0,
+                marks: segment.marks.and_from_syn(),
+                ..segment
+            });
+        }
+        let place = self.device.len();
+        self.device.push(segment);
+        self.last_device_at = now;
+        if !opening
+            && !rst
+            && let Some(mut again) = self.syn_payload.take()
+        {
+            again.window = u32::from(tcp.window) << self.device_shift;
+            again.at_us = now;
+            if self.needs > 1 {
+                // The far side had answered the SYN's payload already: it goes in before what acknowledges that.
+                again.gap_us = gap_us;
+                if let Some(segment) = self.device.last_mut() {
+                    segment.gap_us = 0;
+                }
+                self.device.insert(place, again);
+            } else {
+                self.device.push(again);
+            }
+        }
+    }
+
+    /// Takes the device's acknowledgement: octets it has that no packet shows were lost to the capture.
+    fn note_ack(&mut self, tcp: &RawPacket, now: u64) -> Option<u64> {
+        if !tcp.flags.contains(Flags::ACK) {
+            return None;
+        }
+        let offset = place(tcp.acknowledgement, self.far_isn, self.came.highest())?;
+        let Ok(offset) = u64::try_from(offset) else {
+            return Some(0);
+        };
+        if !tcp.flags.contains(Flags::RST) {
+            self.bridge_far(offset, now);
+        }
+        let fin = self
+            .far_fins
+            .range(..offset)
+            .next_back()
+            .map(|(fin, _)| *fin)
+            .filter(|_| offset > self.came.highest());
+        let octets = fin.unwrap_or(offset);
+        if !tcp.flags.contains(Flags::RST) || self.device_rst_at.is_none() {
+            self.device_answered = true;
+            self.device_acked = self.device_acked.max(octets.min(self.came.contiguous()));
+        }
+        Some(octets + 1 + u64::from(fin.is_some()))
+    }
+}
+
+/// Whether a segment is neither a SYN nor a reset.
+fn is_plain(tcp: &RawPacket) -> bool {
+    !tcp.flags.contains(Flags::SYN) && !tcp.flags.contains(Flags::RST)
+}
+
+/// How near to each other the first sequence numbers of a connection are.
+const NEAR: i32 = 1 << 20;
+
+/// Whether a segment of the far side, other than a SYN, belongs to the connection that this SYN has opened.
+fn answers(tcp: &RawPacket, client_isn: Option<Seq>) -> bool {
+    let news = tcp.payload_len > 0 || tcp.flags.contains(Flags::FIN);
+    let known = client_isn.is_some_and(|isn| (1..NEAR).contains(&tcp.acknowledgement.minus(isn)));
+    news && known && tcp.flags.contains(Flags::ACK) && !tcp.flags.contains(Flags::RST)
+}
+
+/// Octets from the first after the SYN to `seq`, unwrapped near `reference`; `None` if it lies absurdly far away.
+fn place(seq: Seq, isn: Seq, reference: u64) -> Option<i64> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "sequence numbers are taken modulo 2^32"
+    )]
+    let base = isn.plus(1).plus(reference as u32);
+    let distance = i64::from(seq.minus(base));
+    let offset = i64::try_from(reference).ok()? + distance;
+    (distance.abs() <= FAR_AWAY && offset >= -FAR_AWAY).then_some(offset)
+}

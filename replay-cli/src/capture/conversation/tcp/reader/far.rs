@@ -1,0 +1,198 @@
+//! The far side's segments: what came in order becomes an event, with what it had waited for.
+
+use super::{Heard, Reader, place};
+use crate::capture::conversation::assembly::Added;
+use crate::capture::conversation::raw::RawPacket;
+use crate::capture::conversation::tcp::{DeviceSegment, FarEvent, FarEventKind};
+use crate::packet::Flags;
+use crate::scenario::DialResult;
+
+impl Reader<'_, '_> {
+    pub(crate) fn far_segment(&mut self, tcp: &RawPacket, now: u64) {
+        let flags = tcp.flags;
+        let (syn, rst) = (flags.contains(Flags::SYN), flags.contains(Flags::RST));
+        if rst {
+            let open = self.far_answered
+                || (self.missing_syn_ack && (self.device_answered || self.far_high > 0));
+            if open || self.dial.is_some() {
+                self.far_rst_at.get_or_insert(now);
+            } else if self.connects {
+                self.early_resets += 1;
+            } else {
+                self.dial = Some((DialResult::Refused, now));
+            }
+            return;
+        }
+        if syn {
+            if tcp.sequence != self.far_isn {
+                return;
+            }
+            self.far_answered = true;
+            self.far_high = self.far_high.max(1);
+            if self.dial.is_none() {
+                self.dial = Some((DialResult::Connected, now));
+                self.far_event_at = now;
+            }
+        }
+        let start = tcp.sequence.plus(u32::from(syn));
+        let Some(offset) = place(start, self.far_isn, self.came.highest()) else {
+            self.outside += 1;
+            return;
+        };
+        let mut heard = Heard::default();
+        if flags.contains(Flags::ACK)
+            && let Some(acked) = place(tcp.acknowledgement, self.device_isn, self.sent.highest())
+            && let Ok(acked) = u64::try_from(acked)
+        {
+            self.bridge_device(acked, now);
+            let fin = self
+                .device_fins
+                .range(..acked)
+                .next_back()
+                .map(|(fin, _)| *fin)
+                .filter(|_| acked > self.sent.highest());
+            let octets = fin.unwrap_or(acked);
+            heard = Heard {
+                octets: octets.min(self.sent.contiguous()),
+                fin: fin.is_some(),
+            };
+            self.acked = self.acked.max(heard.octets);
+        }
+        let len = u64::from(tcp.payload_len);
+        let (skip, from) = if offset < 0 {
+            (offset.unsigned_abs(), 0)
+        } else {
+            (0, offset.unsigned_abs())
+        };
+        let fresh = len.saturating_sub(skip);
+        if fresh > 0 {
+            let captured = tcp.payload().behind(skip);
+            if self.came.insert(from, captured, fresh, self.bytes) == Added::New {
+                self.heard.entry(from).or_insert(heard);
+            }
+            self.far_high = self.far_high.max(1 + from + fresh);
+        }
+        if flags.contains(Flags::FIN) {
+            self.far_fins.entry(from + fresh).or_insert(heard);
+            self.far_high = self.far_high.max(2 + from + fresh);
+        }
+        self.tell_far(now);
+    }
+
+    /// Turns what has come in order since the last time into events.
+    pub(crate) fn tell_far(&mut self, now: u64) {
+        let to = self.came.contiguous();
+        if to > self.far_told {
+            // A FIN that its sender talked past was not the end.
+            if self.fin_told {
+                self.far.retain(|event| event.kind != FarEventKind::Fin);
+                self.fin_told = false;
+                self.unacknowledge(1 + self.far_told);
+            }
+            // Each piece waits for what its own segment acknowledged: one behind a hole may know more than the one
+            // that fills it.
+            let mut from = self.far_told;
+            while from < to {
+                let end = self.heard.range(from + 1..to).next();
+                let end = end.map_or(to, |(end, _)| *end);
+                let heard = self.heard.range(..=from).next_back();
+                let heard = heard.map_or_else(|| self.last_heard(), |(_, heard)| *heard);
+                self.event(FarEventKind::Send { from, to: end }, now, heard);
+                from = end;
+            }
+            let rest = self.heard.split_off(&to);
+            self.heard = rest;
+            self.far_told = to;
+        }
+        if let Some(heard) = self.far_fins.get(&to).copied()
+            && !self.fin_told
+        {
+            self.fin_told = true;
+            self.event(FarEventKind::Fin, now, heard);
+        }
+    }
+
+    /// What the far side had heard when it did what is told last: so much at least for what no packet shows.
+    pub(super) fn last_heard(&self) -> Heard {
+        self.far.last().map_or_else(Heard::default, |event| Heard {
+            octets: event.acked,
+            fin: event.fin_acked,
+        })
+    }
+
+    /// Limits to `units` what the device had acknowledged so far.
+    pub(crate) fn unacknowledge(&mut self, units: u64) {
+        self.needs = self.needs.min(units);
+        for segment in &mut self.device {
+            segment.needs = segment.needs.min(units);
+            if let Some(ack) = segment.ack() {
+                segment.acked = ack.min(units);
+            }
+        }
+    }
+
+    fn event(&mut self, kind: FarEventKind, now: u64, heard: Heard) {
+        let mut cause = self.sent_by(heard.octets);
+        if heard.fin {
+            cause = cause.max(self.device_fin_at);
+        }
+        self.push_event(kind, now, cause, heard);
+    }
+
+    pub(crate) fn push_event(&mut self, kind: FarEventKind, now: u64, cause: u64, heard: Heard) {
+        let wait_us = now.saturating_sub(cause.max(self.far_event_at));
+        self.far.push(FarEvent {
+            kind,
+            acked: heard.octets,
+            fin_acked: heard.fin,
+            wait_us,
+        });
+        self.far_event_at = now;
+    }
+
+    pub(crate) fn note_sent(&mut self, now: u64) {
+        let edge = self.sent.contiguous();
+        if self.sent_at.last().is_none_or(|(last, _)| *last < edge) {
+            self.sent_at.push((edge, now));
+        }
+    }
+
+    /// When the device's stream had reached `octets`.
+    pub(crate) fn sent_by(&self, octets: u64) -> u64 {
+        let at = self.sent_at.partition_point(|(edge, _)| *edge < octets);
+        self.sent_at.get(at).map_or(0, |(_, at)| *at)
+    }
+
+    /// Takes back the ends that the device talked past: what has ended its stream, or reset the connection, has
+    /// nothing more to send, so those were another's, or of another use of the tuple. Says how many there were.
+    pub(crate) fn retract_ends(&mut self) -> u64 {
+        let news = |segment: &DeviceSegment| {
+            !(segment.is_repeated() || segment.is_invented())
+                && (segment.len > 0 || segment.flags.contains(Flags::FIN))
+        };
+        let last = self.device.iter().rposition(news).unwrap_or(0);
+        let octets = self.sent.contiguous();
+        for event in &mut self.far {
+            event.fin_acked &= event.acked >= octets;
+        }
+        let end = 1 + octets;
+        let mut index = 0;
+        let mut retracted = 0;
+        self.device.retain_mut(|segment| {
+            index += 1;
+            let rst = segment.flags.contains(Flags::RST);
+            if segment.flags.contains(Flags::FIN) && segment.at + segment.octets() < end {
+                segment.flags = segment.flags.without(Flags::FIN);
+                retracted += 1;
+            }
+            retracted += u64::from(rst && index <= last);
+            !(rst && index <= last)
+        });
+        self.device_rst_at = self
+            .device
+            .iter()
+            .find(|segment| segment.flags.contains(Flags::RST))
+            .map(|segment| segment.at_us);
+        retracted
+    }
+}

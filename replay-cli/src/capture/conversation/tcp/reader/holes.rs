@@ -1,0 +1,103 @@
+//! Holes: bytes that a side has acknowledged and no packet shows. They are bridged as soon as they are acknowledged, so
+//! that nobody waits for them, and stand as zeros; a late copy gives them their content.
+
+use super::Reader;
+use crate::capture::conversation::tcp::{DeviceSegment, Marks};
+use crate::packet::Flags;
+
+impl Reader<'_, '_> {
+    /// The far side has acknowledged the device up to `offset`: what lacks before that gets a segment of its own.
+    pub(super) fn bridge_device(&mut self, offset: u64, now: u64) {
+        let unseen = self.device_edge.fin.filter(|fin| fin + 1 == offset);
+        let to = unseen.unwrap_or_else(|| self.before_fin(offset));
+        if to > self.sent.contiguous() && to <= self.sent.highest().max(self.device_edge.bytes) {
+            for (from, to) in self.sent.fill_to(to) {
+                self.invent(from, to - from, Flags::ACK.with(Flags::PSH), now);
+            }
+            self.note_sent(now);
+        }
+        if let Some(fin) = unseen.filter(|fin| !self.device_fins.contains_key(fin)) {
+            self.device_fins.insert(fin, now);
+            self.device_fin_at = now;
+            self.invent(fin, 0, Flags::ACK.with(Flags::FIN), now);
+        }
+    }
+
+    /// The device has acknowledged the far side up to `offset`: what lacks before that counts as sent now.
+    pub(super) fn bridge_far(&mut self, offset: u64, now: u64) {
+        let unseen = self.far_edge.fin.filter(|fin| fin + 1 == offset);
+        let fin = self.far_fins.range(..offset).next_back();
+        let fin = fin
+            .map(|(fin, _)| *fin)
+            .filter(|fin| fin + 1 == offset && offset > self.came.highest());
+        let to = unseen.or(fin).unwrap_or(offset);
+        let mut news = false;
+        if to > self.came.contiguous() && to <= self.came.highest().max(self.far_edge.bytes) {
+            self.came.fill_to(to);
+            self.far_high = self.far_high.max(1 + to);
+            news = true;
+        }
+        if let Some(fin) = unseen.filter(|fin| !self.far_fins.contains_key(fin)) {
+            let heard = self.last_heard();
+            self.far_fins.insert(fin, heard);
+            self.far_high = self.far_high.max(2 + fin);
+            news = true;
+        }
+        if news {
+            self.tell_far(now);
+        }
+    }
+
+    /// `offset` without the unit of the device's FIN, if it stands right before it.
+    fn before_fin(&self, offset: u64) -> u64 {
+        let fin = self.device_fins.range(..offset).next_back();
+        fin.map(|(fin, _)| *fin)
+            .filter(|fin| fin + 1 == offset && offset > self.sent.highest())
+            .unwrap_or(offset)
+    }
+
+    /// A segment of the device that no packet shows, under another one's header.
+    fn invent(&mut self, from: u64, len: u64, flags: Flags, now: u64) {
+        let Some(template) = self.template else {
+            return;
+        };
+        let last = self.device.last();
+        let segment = DeviceSegment {
+            place: template.span().place,
+            at: 1 + from,
+            acked: last.and_then(DeviceSegment::ack).unwrap_or(1).max(1),
+            needs: self.needs.max(1),
+            gap_us: now - self.last_device_at,
+            at_us: now,
+            number: template.number,
+            len: u32::try_from(len).unwrap_or(u32::MAX),
+            window: last.map_or(0, |segment| segment.window),
+            headers: template.payload_at,
+            flags,
+            marks: Marks::invented(),
+        };
+        self.needs = segment.needs;
+        let reset = self
+            .device
+            .iter()
+            .position(|segment| segment.flags.contains(Flags::RST));
+        match reset {
+            // Nothing comes after a reset; what was lost had been sent before it.
+            Some(place) => {
+                let at_us = self.device.get(place).map_or(now, |reset| reset.at_us);
+                self.device.insert(
+                    place,
+                    DeviceSegment {
+                        gap_us: 0,
+                        at_us,
+                        ..segment
+                    },
+                );
+            }
+            None => {
+                self.device.push(segment);
+                self.last_device_at = now;
+            }
+        }
+    }
+}

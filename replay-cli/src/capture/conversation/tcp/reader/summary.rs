@@ -1,0 +1,160 @@
+//! The end of a reading: what the connection came to, and what was found on the way.
+
+use super::{Heard, Reader};
+use crate::capture::conversation::raw::RawFlow;
+use crate::capture::conversation::tcp::{FarEventKind, TcpConversation};
+use crate::packet::Flags;
+use crate::scenario::DialResult;
+
+impl Reader<'_, '_> {
+    pub(crate) fn finish(mut self, raw: &RawFlow, notes: &mut Vec<String>) -> TcpConversation {
+        let retracted = self.retract_ends();
+        let connected =
+            matches!(self.dial, Some((DialResult::Connected, _))) || self.missing_syn_ack;
+        // Whatever the device sent, it sent before the reset reached it.
+        if let Some(at) = self
+            .far_rst_at
+            .filter(|at| connected && self.device_rst_at.is_none_or(|device| device > *at))
+        {
+            self.acked = self.sent.contiguous();
+            let heard = Heard {
+                octets: self.acked,
+                fin: self.device_fins.contains_key(&self.acked),
+            };
+            let at = at.max(self.last_data_at).max(self.far_event_at);
+            self.push_event(FarEventKind::Reset, at, self.last_data_at, heard);
+        }
+        let mut dial = self.dial.unwrap_or((
+            if connected {
+                DialResult::Connected
+            } else {
+                DialResult::Never
+            },
+            0,
+        ));
+        if dial.0 == DialResult::Never
+            && let Some(error) = raw.icmp.first()
+        {
+            dial = (
+                dial_result_of(error.kind, error.code, error.v4),
+                self.time.at(error.time_ns, self.patience.dial),
+            );
+        }
+        self.time.note(notes);
+        for error in &raw.icmp {
+            notes.push(error.describe());
+        }
+        let mut say = |count: u64, what: &str| {
+            if count > 0 {
+                notes.push(format!("{count} {what}"));
+            }
+        };
+        let repeated = self
+            .device
+            .iter()
+            .filter(|segment| segment.is_repeated())
+            .count() as u64;
+        say(repeated, "segment(s) of the device sent again");
+        say(
+            self.came.repeated,
+            "octet(s) of the far side came more than once",
+        );
+        say(
+            self.sent.conflicting + self.came.conflicting,
+            "repeated octet(s) differ from the first copy, which counts",
+        );
+        say(
+            self.sent.cut() + self.came.cut(),
+            "octet(s) cut by the snap length stand as zeros",
+        );
+        say(
+            self.sent.filled() + self.came.filled(),
+            "octet(s) acknowledged but not in the capture stand as zeros",
+        );
+        say(
+            self.early_resets,
+            "RST of the far side before its SYN-ACK left out: the device went on",
+        );
+        say(
+            retracted,
+            "FIN or RST of the device left out: it sent more after that",
+        );
+        say(self.outside, "segment(s) far outside both streams left out");
+        say(
+            u64::from(self.second_isn),
+            "SYN-ACK with another sequence number besides the one acknowledged",
+        );
+        say(
+            u64::from(self.missing_syn_ack),
+            "SYN-ACK is not in the capture; its number is taken from the device's acknowledgement",
+        );
+        let urgent = self
+            .device
+            .iter()
+            .filter(|segment| segment.flags.contains(Flags::URG))
+            .count() as u64;
+        say(urgent, "segment(s) with urgent data: kept in line");
+        let [sent, came] = [&self.sent, &self.came].map(|stream| stream.filled() + stream.cut());
+        let (device_stream, behind) = self.sent.finish();
+        say(
+            behind,
+            "octet(s) of the device behind a hole that nobody acknowledged left out",
+        );
+        let (far_stream, behind) = self.came.finish();
+        say(
+            behind,
+            "octet(s) of the far side behind a hole that nobody acknowledged left out",
+        );
+        let device_fin = self.device_fins.contains_key(&device_stream.len());
+        let told = self.dialer.finish();
+        if let Some(told) = &told {
+            let over = device_fin || self.device_rst_at.is_some();
+            told.notes(&far_stream, over, self.bytes, notes);
+        }
+        let (far_stream, far, dial, invented) = match told {
+            Some(told) => (told.stream, told.far, told.dial, sent),
+            None => (far_stream, self.far, dial, sent + came),
+        };
+        let device_took = (self.device_rst_at.is_some() && self.device_acked < far_stream.len())
+            .then_some(self.device_acked);
+        let end = 1 + device_stream.len();
+        self.device.retain_mut(|segment| {
+            if segment.flags.contains(Flags::RST) {
+                // It stands behind what the device is known to have sent.
+                segment.at = segment.at.min(end + u64::from(device_fin));
+            }
+            segment.at <= end + 1
+        });
+        self.device.shrink_to_fit();
+        let mut far = far;
+        far.shrink_to_fit();
+        TcpConversation {
+            device_isn: self.device_isn,
+            far_isn: self.far_isn,
+            device: self.device,
+            device_fin,
+            device_rst: self.device_rst_at.is_some(),
+            device_stream,
+            far_stream,
+            far,
+            device_took,
+            dial: dial.0,
+            dial_us: dial.1,
+            window_shift: self.device_shift,
+            invented,
+        }
+    }
+}
+
+/// What an ICMP error in answer to a SYN says of the dial (RFC 792, RFC 4443).
+fn dial_result_of(kind: u8, code: u8, v4: bool) -> DialResult {
+    match (v4, kind, code) {
+        (true, 3, 0 | 6 | 11) | (false, 1, 0 | 3 | 5) if v4 || code == 0 => {
+            DialResult::NetworkUnreachable
+        }
+        (true, 3, 2 | 3) | (false, 1, 4) => DialResult::Refused,
+        (true, 3, 9 | 10 | 13) | (false, 1, 1) => DialResult::Denied,
+        (true, 3, _) | (false, 1, _) => DialResult::HostUnreachable,
+        _ => DialResult::Never,
+    }
+}

@@ -1,0 +1,217 @@
+//! A UDP conversation: whoever speaks first is the client.
+
+use std::collections::BTreeMap;
+
+use super::ReadOptions;
+use super::raw::{Part, RawFlow, RawPacket};
+use super::recorded::{RawEvent, RawKind};
+use super::store::Stream;
+use super::timeline::Timeline;
+use crate::capture::recording::RemoteEnd;
+use crate::scenario::DialResult;
+
+/// What both sides said, in order.
+#[derive(Debug, Default)]
+pub struct UdpConversation {
+    /// The device's datagrams.
+    pub device: Vec<DeviceDatagram>,
+    /// The far side's datagrams.
+    pub far: Vec<FarDatagram>,
+    /// The payloads of the far side, back to back.
+    pub far_bytes: Stream,
+    /// The payloads of the device, back to back.
+    pub device_bytes: Stream,
+    /// Silences cut to just under the idle limit.
+    pub cuts: u64,
+    /// What the dial came to, and how long that took, microseconds: connected at once unless a recording says more.
+    pub dial: (DialResult, u64),
+    /// How the far side ended, which only a recording can say: how, how many datagrams of the device it had then,
+    /// and microseconds since it had heard or said something last.
+    pub end: Option<(RemoteEnd, u64, u64)>,
+    /// The fragments of the device's datagrams that came in some, by the number of the last one's packet.
+    pub(crate) fragments: BTreeMap<u32, Vec<Part>>,
+}
+
+/// One datagram of the device.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceDatagram {
+    /// The packet that carries it, put together if it came in fragments.
+    pub(crate) packet: Part,
+    /// Whether it came in fragments.
+    pub(crate) in_parts: bool,
+    /// Microseconds since the device's datagram before it.
+    pub gap_us: u64,
+    /// Microseconds since the flow's first packet.
+    pub at_us: u64,
+    /// Octets of payload.
+    pub len: u32,
+}
+
+impl UdpConversation {
+    /// The packets that carry a datagram of the device: one, or its fragments.
+    #[must_use]
+    pub fn parts<'a>(&'a self, datagram: &'a DeviceDatagram) -> &'a [Part] {
+        let fragments = datagram
+            .in_parts
+            .then(|| self.fragments.get(&datagram.packet.number))
+            .flatten();
+        fragments.map_or_else(|| std::slice::from_ref(&datagram.packet), Vec::as_slice)
+    }
+}
+
+/// One datagram of the far side.
+#[derive(Clone, Copy, Debug)]
+pub struct FarDatagram {
+    /// Where its payload begins in `far_bytes`.
+    pub from: u64,
+    /// Where it ends.
+    pub to: u64,
+    /// Datagrams the device had sent before it.
+    pub after: u64,
+    /// Microseconds since the later of: the device's datagram before it, the far side's datagram before it.
+    pub wait_us: u64,
+    /// Microseconds since the flow's first packet.
+    pub at_us: u64,
+}
+
+pub(crate) fn read(
+    raw: &RawFlow,
+    options: &ReadOptions,
+    notes: &mut Vec<String>,
+) -> UdpConversation {
+    let limit = if raw.server.port() == 53 {
+        options.dns_idle_us.unwrap_or(30_000_000)
+    } else {
+        options.udp_idle_us.unwrap_or(300_000_000)
+    };
+    let mut time = Timeline::default();
+    let mut talk = UdpConversation::default();
+    let (mut last_device, mut last_any) = (0, 0);
+    let recorded = !raw.events.is_empty();
+    let mut dialer = Dialer::default();
+    let mut events = raw.events.iter().peekable();
+    for (index, packet) in raw.packets.iter().enumerate() {
+        while let Some(event) = events.next_if(|event| event.after <= index) {
+            let now = time.at(event.time_ns, limit);
+            dialer.event(&mut talk, event, now);
+        }
+        let at_us = time.at(packet.time_ns, limit);
+        let payload = packet.payload();
+        if packet.is_from_client() {
+            let part = Part {
+                span: packet.span(),
+                number: packet.number,
+            };
+            if let Some(parts) = raw.parts(packet) {
+                talk.fragments.insert(packet.number, parts.to_vec());
+            }
+            talk.device.push(DeviceDatagram {
+                packet: part,
+                in_parts: packet.is(RawPacket::IN_PARTS),
+                gap_us: at_us - last_device,
+                at_us,
+                len: packet.payload_len,
+            });
+            talk.device_bytes.push(payload.place, payload.len.into());
+            last_device = at_us;
+        } else if !recorded {
+            let from = talk.far_bytes.len();
+            talk.far_bytes.push(payload.place, payload.len.into());
+            talk.far.push(FarDatagram {
+                from,
+                to: talk.far_bytes.len(),
+                after: talk.device.len() as u64,
+                wait_us: at_us - last_any,
+                at_us,
+            });
+        }
+        last_any = at_us;
+    }
+    for event in events {
+        let now = time.at(event.time_ns, limit);
+        dialer.event(&mut talk, event, now);
+    }
+    if recorded {
+        notes.push(format!(
+            "its far side is taken from {} recorded event(s) of the dialer, not from the frames",
+            raw.events.len()
+        ));
+        if dialer.dials > 1 {
+            notes.push(format!(
+                "dialed {} times in the recording; replayed as one flow",
+                dialer.dials
+            ));
+        }
+        if dialer.result.is_none() {
+            talk.dial = (DialResult::Never, 0);
+        }
+    }
+    talk.device.shrink_to_fit();
+    talk.far.shrink_to_fit();
+    talk.far_bytes.shrink();
+    talk.device_bytes.shrink();
+    talk.cuts = time.cuts;
+    time.note(notes);
+    for error in &raw.icmp {
+        notes.push(error.describe());
+    }
+    talk
+}
+
+/// The far side of a recorded flow.
+#[derive(Default)]
+struct Dialer {
+    dials: u64,
+    dialed_at: u64,
+    result: Option<DialResult>,
+    /// Datagrams of the device that the dialer was handed, and when it was the last one.
+    handed: u64,
+    heard_at: u64,
+    /// When the far side did something last.
+    did_at: u64,
+}
+
+impl Dialer {
+    fn event(&mut self, talk: &mut UdpConversation, event: &RawEvent, now: u64) {
+        let wait_us = now.saturating_sub(self.heard_at.max(self.did_at));
+        match &event.kind {
+            RawKind::Dial => {
+                self.dials += 1;
+                self.dialed_at = now;
+            }
+            RawKind::DialResult(result) => {
+                if self.result.is_none() {
+                    self.result = Some(*result);
+                    talk.dial = (*result, now.saturating_sub(self.dialed_at));
+                }
+                self.did_at = now;
+            }
+            RawKind::Datagram => {
+                self.handed += 1;
+                self.heard_at = now;
+            }
+            RawKind::RemoteDatagram(payload) => {
+                let from = talk.far_bytes.len();
+                talk.far_bytes.push(payload.place, payload.len.into());
+                talk.far.push(FarDatagram {
+                    from,
+                    to: talk.far_bytes.len(),
+                    after: self.handed,
+                    wait_us,
+                    at_us: now,
+                });
+                self.did_at = now;
+            }
+            RawKind::RemoteClosed(end) => {
+                talk.end.get_or_insert((*end, self.handed, wait_us));
+            }
+            // What a UDP dialer does not take is dropped by the network as well.
+            RawKind::Blocked
+            | RawKind::Writable
+            | RawKind::RemoteData(_)
+            | RawKind::Took(_)
+            | RawKind::HalfClose
+            | RawKind::Close(_) => {}
+        }
+    }
+}

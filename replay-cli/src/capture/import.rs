@@ -1,0 +1,473 @@
+//! A two-sided capture becomes a runnable scenario.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+mod endings;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::base::diagnostic::Diagnostic;
+use crate::base::duration::{Micros, Size};
+use crate::base::sha256::hex;
+use crate::capture::conversation::{
+    ByteReader, Conversation, Conversations, FarEventKind, MTU_BOUND, ReadOptions, Recording,
+    Stream, Talk, TcpConversation, UdpConversation,
+};
+use crate::capture::recording::RemoteEnd;
+use crate::scenario::{
+    self, Bytes, CaptureSettings, ClosedList, Device, Dial, DialExpectation, DialFailure,
+    EngineSettings, Expected, FlowSpec, Input, Martians, Named, Protocol, Rule, Scenario, Step,
+    StreamExpectation, StreamPair, True, When,
+};
+
+/// A scenario made from a capture, and what was done on the way.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// What was set, inferred or left out: one line each.
+    pub notes: Vec<String>,
+}
+
+/// Options of [`import`].
+#[derive(Clone, Debug, Default)]
+pub struct ImportOptions {
+    /// Who the device is.
+    pub device: Device,
+    /// Whether the engine keeps its default limits instead of ones that fit the capture.
+    pub default_settings: bool,
+}
+
+/// What a scenario is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// To be written: with its expectations, and with its steps unless they are too many.
+    File,
+    /// To be replayed at once: what the capture says is not said again.
+    Attempt,
+}
+
+/// Doings of far sides in a capture from which on nobody edits their steps: they are not listed.
+const LISTED: usize = 5_000;
+
+/// Reads a capture and derives the scenario that replays it. `reference` is how the scenario names the capture.
+///
+/// # Errors
+/// The file is missing, is no capture at all, or changes while it is read.
+pub fn import(
+    path: &Path,
+    reference: &str,
+    options: &ImportOptions,
+) -> Result<(Import, Conversations), Diagnostic> {
+    made_for(Purpose::File, path, reference, options)
+}
+
+/// Reads a capture and derives what replays it at once: without expectations.
+pub(crate) fn for_attempt(
+    path: &Path,
+    options: &ImportOptions,
+) -> Result<(Import, Conversations), Diagnostic> {
+    let reference = path.display().to_string();
+    made_for(Purpose::Attempt, path, &reference, options)
+}
+
+fn made_for(
+    purpose: Purpose,
+    path: &Path,
+    reference: &str,
+    options: &ImportOptions,
+) -> Result<(Import, Conversations), Diagnostic> {
+    let read = ReadOptions {
+        device: options.device.clone(),
+        ..ReadOptions::default()
+    };
+    let capture = Conversations::read(path, &read).map_err(Diagnostic::from)?;
+    let mut reader = ByteReader::new(&capture.bytes);
+    let import = derive(&capture, &mut reader, reference, options, purpose);
+    reader.finish().map_err(Diagnostic::from)?;
+    Ok((import, capture))
+}
+
+/// Derives the scenario of a capture that was read.
+fn derive(
+    capture: &Conversations,
+    reader: &mut ByteReader<'_>,
+    reference: &str,
+    options: &ImportOptions,
+    purpose: Purpose,
+) -> Import {
+    let mut notes = Vec::new();
+    note_device(capture, &mut notes);
+    let engine = if options.default_settings {
+        EngineSettings::default()
+    } else {
+        settings(capture, &mut notes)
+    };
+    let mut scenario = Scenario {
+        schema: scenario::SCHEMA,
+        title: format!("imported from {reference}"),
+        engine,
+        input: Input {
+            capture: Some(reference.to_owned()),
+            device: (options.device != Device::Any).then(|| options.device.clone()),
+            settings: options.default_settings.then_some(CaptureSettings::Default),
+            ..Input::default()
+        },
+        kind: None,
+        covers: Vec::new(),
+        deviation: None,
+        flows: Named(Vec::new()),
+        dialer: scenario::DialerScript::default(),
+        faults: Vec::new(),
+        expect: scenario::Expectations::default(),
+    };
+    let doings: usize = capture.flows.iter().map(doings).sum();
+    let listed = purpose == Purpose::File && doings <= LISTED;
+    if purpose == Purpose::File && !listed {
+        notes.push(format!(
+            "what the far sides did, {doings} steps and more, is not listed: `recorded` stands for what the capture says"
+        ));
+    }
+    let mut flows = Vec::new();
+    let mut streams = Vec::new();
+    let mut dials = Vec::new();
+    let mut names = Vec::new();
+    for (index, flow) in capture.flows.iter().enumerate() {
+        if let Some(reason) = &flow.unreplayable {
+            notes.push(format!("{} left out: {reason}", flow.spec));
+            continue;
+        }
+        let name = name_of(&flow.spec, flows.len());
+        notes.extend(flow.notes.iter().map(|note| format!("{name}: {note}")));
+        scenario.dialer.rules.push(rule(flow, &name, listed));
+        if purpose == Purpose::File {
+            dials.push(DialExpectation {
+                flow: name.clone(),
+                at: None,
+                name: None,
+            });
+            streams.push((name.clone(), expected_streams(flow, reader)));
+            names.push((name.clone(), index));
+        }
+        flows.push((name, flow.spec));
+    }
+    for (reason, count) in capture.recording.iter().flat_map(|r| &r.unused) {
+        notes.push(format!("{count} event(s) not used: {reason}"));
+    }
+    for (reason, count) in &capture.skipped {
+        notes.push(format!("{count} packet(s) skipped: {reason}"));
+    }
+    scenario.flows = Named(flows);
+    if purpose == Purpose::Attempt {
+        return Import { scenario, notes };
+    }
+    scenario.expect.dials = Some(ClosedList {
+        items: dials,
+        others_allowed: false,
+    });
+    scenario.expect.streams = Named(streams);
+    endings::expect(capture, &names, reader, &mut scenario.expect);
+    Import { scenario, notes }
+}
+
+fn name_of(spec: &FlowSpec, index: usize) -> String {
+    format!("{}{}", spec.protocol.as_str(), index + 1)
+}
+
+/// Names the likely device with its evidence, and where the capture was taken, as far as it shows.
+fn note_device(capture: &Conversations, notes: &mut Vec<String>) {
+    let mut openers: Vec<(IpAddr, usize)> = Vec::new();
+    for flow in &capture.flows {
+        let address = flow.spec.client.ip();
+        match openers.iter_mut().find(|(known, _)| *known == address) {
+            Some((_, count)) => *count += 1,
+            None => openers.push((address, 1)),
+        }
+    }
+    if let Some((address, count)) = openers.iter().max_by_key(|(_, count)| *count) {
+        let total = capture.flows.len();
+        notes.push(format!("the device is likely {address}: it opens {count} of {total} flow(s); `--device` overrides"));
+        let recorded = capture.recording.as_ref();
+        notes.push(recorded.map_or_else(||
+            "the far side's frames are taken for the truth: if the capture was made at the tunnel of an engine, they are that engine's own output, and a bug in it would be learned as truth"
+                .to_owned(),
+            |recording| format!("a flight recorder wrote this at an engine's tunnel: the far side is taken from its {} event(s) of the dialer; the far side's frames are that engine's own output, and not the truth", recording.events),
+        ));
+    }
+}
+
+/// Engine settings under which the capture can be replayed at all; each is noted.
+fn settings(capture: &Conversations, notes: &mut Vec<String>) -> EngineSettings {
+    if let Some(recording) = &capture.recording
+        && !recording.settings.is_empty()
+    {
+        return recorded_settings(recording, notes);
+    }
+    let mut settings = EngineSettings::default();
+    let defaults = engine::Config::default();
+    for (protocol, limit, name) in [
+        (Protocol::Tcp, defaults.tcp_limit, "tcp_limit"),
+        (Protocol::Udp, defaults.udp_limit, "udp_limit"),
+    ] {
+        let peak = capture.peak(protocol, |flow| lingers_us(flow, &defaults));
+        if peak > limit {
+            let value = u32::try_from(peak).unwrap_or(u32::MAX);
+            notes.push(format!(
+                "{name} set to {peak}, as many flows as are open at once (the default is {limit})"
+            ));
+            match protocol {
+                Protocol::Tcp => settings.tcp_limit = Some(value),
+                Protocol::Udp | Protocol::Icmp => settings.udp_limit = Some(value),
+            }
+        }
+    }
+    let replayed = || {
+        capture
+            .flows
+            .iter()
+            .filter(|flow| flow.unreplayable.is_none())
+    };
+    if replayed().any(|flow| is_odd(flow.spec.client.ip()) || is_odd(flow.spec.server.ip())) {
+        settings.martians = Some(Martians::Admit);
+        notes.push(
+            "martians admitted: the capture has loopback, link-local or reserved addresses"
+                .to_owned(),
+        );
+    }
+    let (largest, beyond) = (capture.largest, capture.oversize);
+    let slowest = replayed()
+        .filter_map(Conversation::tcp)
+        .filter(|tcp| tcp.dial != scenario::DialResult::Never)
+        .map(|tcp| tcp.dial_us)
+        .max()
+        .unwrap_or(0);
+    if u128::from(slowest) >= defaults.dial_timeout.as_micros() {
+        let timeout = Micros(slowest.saturating_add(1_000_000));
+        settings.dial_timeout = Some(timeout);
+        notes.push(format!(
+            "dial_timeout set to {timeout}: a SYN of the capture was answered that late"
+        ));
+    }
+    if beyond > 0 {
+        notes.push(format!(
+            "{beyond} frame(s) above {MTU_BOUND} octets: segmentation offload, cut to the MTU"
+        ));
+    }
+    if largest > defaults.mtu {
+        settings.mtu = u32::try_from(largest).ok();
+        notes.push(format!(
+            "mtu set to {largest}, the largest frame (the default is {})",
+            defaults.mtu
+        ));
+    }
+    settings
+}
+
+/// How long the engine keeps a flow behind its last packet, microseconds: one that ended for no longer than a replay may
+/// lag behind the capture, one that is open until its time is up.
+fn lingers_us(flow: &Conversation, config: &engine::Config) -> u64 {
+    const LAG: std::time::Duration = std::time::Duration::from_secs(5);
+    let after = match &flow.talk {
+        Talk::Udp(_) if flow.spec.server.port() == 53 => config.dns_idle,
+        Talk::Udp(_) => config.udp_idle,
+        Talk::Tcp(tcp) if tcp.dial == scenario::DialResult::Never => config.dial_timeout,
+        Talk::Tcp(tcp) => {
+            let ending = endings::of(tcp);
+            match (ending.close, ending.half) {
+                (Some(_), _) => LAG,
+                (None, Some(_)) => config.tcp_half_closed,
+                (None, None) => config.tcp_idle,
+            }
+        }
+    };
+    u64::try_from(after.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The settings of the engine that was recorded, as far as they differ from the defaults.
+fn recorded_settings(recording: &Recording, notes: &mut Vec<String>) -> EngineSettings {
+    let plain = engine::Config::default();
+    let time = |name: &str, plain: std::time::Duration| {
+        let micros = recording.number(name)?;
+        (u128::from(micros) != plain.as_micros()).then_some(Micros(micros))
+    };
+    let count = |name: &str, plain: usize| {
+        let count = recording.number(name)?;
+        (count != plain as u64).then_some(u32::try_from(count).unwrap_or(u32::MAX))
+    };
+    let size = |name: &str| recording.number(name).map(Size);
+    let settings = EngineSettings {
+        mtu: count("mtu", plain.mtu),
+        tcp_limit: count("tcp_limit", plain.tcp_limit),
+        udp_limit: count("udp_limit", plain.udp_limit),
+        martians: (recording.word("martians") == Some("admit")).then_some(Martians::Admit),
+        dial_failure: (recording.word("dial_failure") == Some("icmp")).then_some(DialFailure::Icmp),
+        rx_buffer: size("rx_buffer"),
+        tx_buffer: size("tx_buffer"),
+        tcp_idle: time("tcp_idle", plain.tcp_idle),
+        udp_idle: time("udp_idle", plain.udp_idle),
+        dns_idle: time("dns_idle", plain.dns_idle),
+        handshake_timeout: time("handshake_timeout", plain.handshake_timeout),
+        dial_timeout: time("dial_timeout", plain.dial_timeout),
+        tcp_half_closed: time("tcp_half_closed", plain.tcp_half_closed),
+        ..EngineSettings::default()
+    };
+    notes.push("engine settings are those of the recorded engine".to_owned());
+    for path in &recording.paths {
+        notes.push(format!("a change of the path is not replayed: {path}"));
+    }
+    settings
+}
+
+/// Whether only `martians: admit` lets this address in.
+fn is_odd(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(a) => a.is_loopback() || a.octets()[0] == 0 || a >= Ipv4Addr::new(240, 0, 0, 0),
+        IpAddr::V6(a) => {
+            a.is_loopback() || a.is_unicast_link_local() || a.to_ipv4_mapped().is_some()
+        }
+    }
+}
+
+/// How many things the far side did.
+fn doings(flow: &Conversation) -> usize {
+    match &flow.talk {
+        Talk::Tcp(tcp) => tcp.far.len(),
+        Talk::Udp(udp) => udp.far.len(),
+    }
+}
+
+/// The dialer's rule for a flow; its steps one by one if they are to be `listed`.
+fn rule(flow: &Conversation, name: &str, listed: bool) -> Rule {
+    let (result, after) = match &flow.talk {
+        Talk::Tcp(tcp) => (tcp.dial, tcp.dial_us),
+        Talk::Udp(udp) => udp.dial,
+    };
+    let then = match &flow.talk {
+        _ if result != scenario::DialResult::Connected => Vec::new(),
+        _ if !listed => vec![Step::Recorded(True)],
+        Talk::Tcp(tcp) => tcp_steps(tcp, name),
+        Talk::Udp(udp) => udp_steps(udp, name),
+    };
+    Rule {
+        when: When {
+            flow: Some(name.to_owned()),
+            ..When::default()
+        },
+        dial: Dial {
+            result,
+            after: (after > 0).then_some(Micros(after)),
+        },
+        then,
+    }
+}
+
+/// The far side of a connection, step by step: what it had read, how long it took, what it did then.
+fn tcp_steps(tcp: &TcpConversation, name: &str) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut read = 0;
+    let mut read_eof = false;
+    for event in &tcp.far {
+        if event.acked > read {
+            steps.push(Step::Read(event.acked - read));
+            read = event.acked;
+        }
+        if event.fin_acked && !read_eof {
+            steps.push(Step::ReadEof(True));
+            read_eof = true;
+        }
+        if event.wait_us > 0 {
+            steps.push(Step::Wait(Micros(event.wait_us)));
+        }
+        steps.push(match event.kind {
+            FarEventKind::Send { from, to } => Step::Send(Bytes::Capture {
+                flow: name.to_owned(),
+                from,
+                to,
+            }),
+            FarEventKind::Fin => Step::Shutdown(True),
+            FarEventKind::Reset => Step::Reset(True),
+            FarEventKind::Fail => Step::Fail(RECORDED_FAILURE.to_owned()),
+            FarEventKind::Block => Step::Block(True),
+            FarEventKind::Unblock => Step::Unblock(True),
+        });
+    }
+    steps
+}
+
+fn udp_steps(udp: &UdpConversation, name: &str) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut read = 0;
+    for datagram in &udp.far {
+        if datagram.after > read {
+            steps.push(Step::Read(datagram.after - read));
+            read = datagram.after;
+        }
+        if datagram.wait_us > 0 {
+            steps.push(Step::Wait(Micros(datagram.wait_us)));
+        }
+        let (from, to) = (datagram.from, datagram.to);
+        steps.push(Step::Send(Bytes::Capture {
+            flow: name.to_owned(),
+            from,
+            to,
+        }));
+    }
+    if let Some((end, after, wait_us)) = udp.end {
+        if after > read {
+            steps.push(Step::Read(after - read));
+        }
+        if wait_us > 0 {
+            steps.push(Step::Wait(Micros(wait_us)));
+        }
+        steps.push(match end {
+            RemoteEnd::Eof => Step::Shutdown(True),
+            RemoteEnd::Reset => Step::Reset(True),
+            RemoteEnd::Error => Step::Fail(RECORDED_FAILURE.to_owned()),
+        });
+    }
+    steps
+}
+
+/// The reason of a failure that a recording tells without one.
+const RECORDED_FAILURE: &str = "recorded";
+
+fn expected_streams(flow: &Conversation, reader: &mut ByteReader<'_>) -> StreamPair {
+    let mut whole = |stream: &Stream| {
+        let mut hash = Sha256::new();
+        stream.each(reader, |bytes| hash.update(bytes));
+        StreamExpectation {
+            bytes: Expected::Exact(stream.len()),
+            sha256: Some(hex(&hash.finalize())),
+        }
+    };
+    match &flow.talk {
+        Talk::Udp(udp) if udp.dial.0 != scenario::DialResult::Connected => StreamPair {
+            upstream: Some(whole(&Stream::default())),
+            downstream: Some(whole(&Stream::default())),
+        },
+        Talk::Udp(udp) => StreamPair {
+            upstream: Some(whole(&udp.device_bytes)),
+            downstream: Some(whole(&udp.far_bytes)),
+        },
+        // What the device sent before anybody had answered was delivered to nobody.
+        Talk::Tcp(tcp) if tcp.dial != scenario::DialResult::Connected => StreamPair {
+            upstream: Some(whole(&Stream::default())),
+            downstream: Some(whole(&Stream::default())),
+        },
+        Talk::Tcp(tcp) => StreamPair {
+            upstream: Some(whole(&tcp.device_stream)),
+            downstream: Some(match tcp.device_took {
+                // What the device had not acknowledged when it reset the connection is not owed to it.
+                Some(took) => StreamExpectation {
+                    bytes: Expected::Range {
+                        min: Some(took),
+                        max: Some(tcp.far_stream.len()),
+                    },
+                    sha256: None,
+                },
+                None => whole(&tcp.far_stream),
+            }),
+        },
+    }
+}

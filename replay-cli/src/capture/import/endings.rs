@@ -1,0 +1,313 @@
+//! How a capture's flows ended, as far as it shows: the closes and half-closes that a replay owes.
+
+use crate::capture::conversation::{
+    ByteReader, Conversation, Conversations, DeviceSegment, FarEventKind, Stream, Talk,
+    TcpConversation,
+};
+use crate::packet::Flags;
+use crate::scenario::{
+    CloseExpectation, ClosedList, DialResult, DnsExpectation, Expectations, Expected,
+    HalfCloseExpectation, How, Protocol, Side, True,
+};
+
+/// What is known of one flow's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ending {
+    /// The close; `None` if the capture leaves it open.
+    pub(crate) close: Option<(Option<Side>, How)>,
+    /// Which side closed first while the other still could send.
+    pub(crate) half: Option<Side>,
+    /// Both closed, or reset, at the same time: what came first depends on the vantage.
+    pub(crate) crossing: bool,
+}
+
+/// Reads a connection's end off its packets.
+pub(crate) fn of(tcp: &TcpConversation) -> Ending {
+    let mut ending = Ending {
+        close: None,
+        half: None,
+        crossing: false,
+    };
+    match tcp.dial {
+        DialResult::Connected => {}
+        // The device gave up before anybody answered, or the engine's own limit ends it.
+        DialResult::Never if tcp.device.iter().any(gave_up) => {
+            ending.close = Some((Some(Side::Device), How::Reset));
+            return ending;
+        }
+        DialResult::Never => {
+            ending.close = Some((Some(Side::Engine), How::TimedOut));
+            return ending;
+        }
+        failed => {
+            ending.close = Some((Some(Side::Remote), failed.into()));
+            return ending;
+        }
+    }
+    let far_len = tcp.far_stream.len();
+    let far_fin = tcp
+        .far
+        .iter()
+        .position(|event| event.kind == FarEventKind::Fin);
+    let far_reset = tcp
+        .far
+        .iter()
+        .any(|event| event.kind == FarEventKind::Reset);
+    let fin_at = tcp.device.iter().position(|segment| {
+        segment.flags.contains(Flags::FIN) && !segment.flags.contains(Flags::RST)
+    });
+    let fin_at = fin_at.filter(|_| tcp.device_fin);
+    let rst_at = tcp
+        .device
+        .iter()
+        .position(|segment| segment.flags.contains(Flags::RST));
+    // The device knew of the far FIN when it sent this.
+    let knew = |index: usize| {
+        tcp.device
+            .get(index)
+            .is_some_and(|segment| segment.needs > 1 + far_len)
+    };
+    let far_acked = far_fin.is_some()
+        && tcp
+            .device
+            .iter()
+            .take(rst_at.unwrap_or(usize::MAX))
+            .any(|segment| segment.ack().is_some_and(|ack| ack > 1 + far_len));
+    let device_acked = far_fin
+        .and_then(|at| tcp.far.get(at))
+        .is_some_and(|event| event.fin_acked);
+    let first = match (fin_at, far_fin) {
+        (Some(_), None) => Some(Side::Device),
+        (None, Some(_)) => Some(Side::Remote),
+        (Some(_), Some(_)) if device_acked => Some(Side::Device),
+        (Some(at), Some(_)) if knew(at) => Some(Side::Remote),
+        (Some(_), Some(_)) => {
+            ending.crossing = true;
+            None
+        }
+        (None, None) => None,
+    };
+    // The engine acknowledges the device's FIN at once: with the far FIN acknowledged too, all is over, and a
+    // reset after that changes nothing.
+    if fin_at.is_some() && far_fin.is_some() && far_acked {
+        ending.close = Some((first, How::Fin));
+        ending.half = first;
+        return ending;
+    }
+    if tcp.far.iter().any(|event| event.kind == FarEventKind::Fail) {
+        ending.close = Some((Some(Side::Remote), How::Error));
+        ending.crossing |= fin_at.is_some() || far_fin.is_some();
+        return ending;
+    }
+    // A far reset that came after the device's own is not among the events.
+    if far_reset {
+        ending.close = Some((Some(Side::Remote), How::Reset));
+        ending.crossing |= fin_at.is_some() || far_fin.is_some();
+        return ending;
+    }
+    if rst_at.is_some() {
+        ending.close = Some((Some(Side::Device), How::Reset));
+        ending.crossing |= fin_at.is_some() || far_fin.is_some();
+        return ending;
+    }
+    if fin_at.is_some() && far_fin.is_some() {
+        // Both sides closed, but the last acknowledgement is not in the capture: the runner gives it.
+        ending.close = Some((first, How::Fin));
+    }
+    ending.half = first;
+    ending
+}
+
+/// Whether the device reset an attempt before the engine's own limit on dials ends it.
+fn gave_up(segment: &DeviceSegment) -> bool {
+    let limit = engine::Config::default().dial_timeout.as_micros();
+    segment.flags.contains(Flags::RST) && u128::from(segment.at_us) < limit
+}
+
+/// A run shorter than this ends before any idle limit of the engine, microseconds.
+const SHORT_US: u64 = 25_000_000;
+
+/// Adds what the capture says of endings and names to a scenario's expectations.
+pub(crate) fn expect(
+    capture: &Conversations,
+    names: &[(String, usize)],
+    reader: &mut ByteReader<'_>,
+    expectations: &mut Expectations,
+) {
+    // How long a silence the engine bears is its own affair: a run that long may close what the capture left open.
+    let long = capture.duration_us > SHORT_US
+        || capture
+            .flows
+            .iter()
+            .any(|flow| flow.tcp().is_some_and(|tcp| tcp.dial == DialResult::Never));
+    let silent = |flow: &Conversation| {
+        long && (flow.spec.protocol == Protocol::Udp
+            || flow.tcp().is_some_and(|tcp| of(tcp).close.is_none()))
+    };
+    let mut closes = ClosedList {
+        items: Vec::new(),
+        others_allowed: capture.flows.iter().any(silent),
+    };
+    let mut halves = ClosedList::default();
+    let mut records = ClosedList::default();
+    for (name, index) in names {
+        let Some(flow) = capture.flows.get(*index) else {
+            continue;
+        };
+        if flow.spec.server.port() == 53 {
+            dns(flow, reader, &mut records.items);
+        }
+        let Talk::Tcp(tcp) = &flow.talk else { continue };
+        let ending = of(tcp);
+        let flow = name.clone();
+        halves.others_allowed |= ending.crossing;
+        if let Some(by) = ending.half.filter(|_| !ending.crossing) {
+            halves.items.push(HalfCloseExpectation {
+                flow: name.clone(),
+                by: Some(by),
+                at: None,
+            });
+        }
+        closes.items.push(match ending.close {
+            Some((by, how)) => CloseExpectation {
+                flow,
+                by,
+                how: Some(how),
+                at: None,
+                open: None,
+            },
+            None if long => continue,
+            None => CloseExpectation {
+                flow,
+                by: None,
+                how: None,
+                at: None,
+                open: Some(True),
+            },
+        });
+    }
+    expectations.closes = Some(closes);
+    expectations.half_closes = Some(halves);
+    expectations.dns = Some(records);
+}
+
+/// The records that a sound engine makes of the answers that the far side gave: of those that the device had asked for,
+/// each query of one answer (RFC 5452 section 9.1).
+fn dns(flow: &Conversation, reader: &mut ByteReader<'_>, records: &mut Vec<DnsExpectation>) {
+    let mut asked = Asked::default();
+    match &flow.talk {
+        Talk::Udp(udp) if udp.dial.0 != DialResult::Connected => {}
+        Talk::Udp(udp) => {
+            let mut at = 0;
+            let mut queries = udp.device.iter();
+            let mut passed = 0;
+            for datagram in &udp.far {
+                for query in queries
+                    .by_ref()
+                    .take(usize::try_from(datagram.after - passed).unwrap_or(0))
+                {
+                    let end = at + u64::from(query.len);
+                    asked.note(udp.device_bytes.read(at, end, reader));
+                    at = end;
+                }
+                passed = datagram.after;
+                let message = udp.far_bytes.read(datagram.from, datagram.to, reader);
+                records.extend(asked.take(message).then(|| answer(message)).flatten());
+            }
+        }
+        Talk::Tcp(tcp) if tcp.dial != DialResult::Connected => {}
+        Talk::Tcp(tcp) => {
+            for (from, to) in messages(&tcp.device_stream, reader) {
+                asked.note(tcp.device_stream.read(from, to, reader));
+            }
+            for (from, to) in messages(&tcp.far_stream, reader) {
+                let message = tcp.far_stream.read(from, to, reader);
+                records.extend(asked.take(message).then(|| answer(message)).flatten());
+            }
+        }
+    }
+}
+
+/// Where the messages of a stream stand: each behind two bytes of length (RFC 1035 section 4.2.2).
+fn messages(stream: &Stream, reader: &mut ByteReader<'_>) -> Vec<(u64, u64)> {
+    let mut places = Vec::new();
+    let mut at = 0;
+    while let Ok(length) = <[u8; 2]>::try_from(stream.read(at, at + 2, reader)) {
+        let end = at + 2 + u64::from(u16::from_be_bytes(length));
+        if end > stream.len() {
+            break;
+        }
+        places.push((at + 2, end));
+        at = end;
+    }
+    places
+}
+
+/// The questions that have no answer yet: number, name, type and class, letters in lower case.
+#[derive(Default)]
+struct Asked(Vec<(u16, Vec<u8>)>);
+
+impl Asked {
+    fn note(&mut self, message: &[u8]) {
+        self.0.extend(question(message));
+    }
+
+    /// Whether this was asked; a question takes one answer.
+    fn take(&mut self, message: &[u8]) -> bool {
+        let wanted = question(message);
+        let place = self
+            .0
+            .iter()
+            .position(|asked| Some(asked) == wanted.as_ref());
+        place.map(|place| self.0.remove(place)).is_some()
+    }
+}
+
+/// The number and the one question of a message, as they stand on the wire.
+fn question(message: &[u8]) -> Option<(u16, Vec<u8>)> {
+    let number = u16::from_be_bytes(message.get(..2)?.try_into().ok()?);
+    let mut at = 12;
+    while let length @ 1..=63 = *message.get(at)? {
+        at += 1 + usize::from(length);
+    }
+    let wire = message.get(12..at + 5)?;
+    (message.get(4..6)? == [0, 1]).then(|| (number, wire.to_ascii_lowercase()))
+}
+
+fn answer(message: &[u8]) -> Option<DnsExpectation> {
+    use simple_dns::rdata::RData;
+    let packet = simple_dns::Packet::parse(message).ok()?;
+    let good = packet.has_flags(simple_dns::PacketFlag::RESPONSE)
+        && packet.rcode() == simple_dns::RCODE::NoError;
+    let question = packet.questions.first().filter(|_| good)?;
+    let mut addresses = Vec::new();
+    let mut ttl = u32::MAX;
+    for answer in &packet.answers {
+        match &answer.rdata {
+            RData::A(a) => addresses.push(std::net::Ipv4Addr::from_bits(a.address).into()),
+            RData::AAAA(a) => addresses.push(std::net::Ipv6Addr::from_bits(a.address).into()),
+            _ => continue,
+        }
+        ttl = ttl.min(answer.ttl);
+    }
+    (!addresses.is_empty()).then(|| DnsExpectation {
+        name: question.qname.to_string().to_ascii_lowercase(),
+        addresses: Some(addresses),
+        ttl: Some(Expected::Exact(ttl)),
+        at: None,
+    })
+}
+
+impl From<DialResult> for How {
+    fn from(result: DialResult) -> Self {
+        match result {
+            DialResult::Refused => Self::Refused,
+            DialResult::HostUnreachable => Self::HostUnreachable,
+            DialResult::NetworkUnreachable => Self::NetworkUnreachable,
+            DialResult::Denied => Self::Denied,
+            DialResult::TimedOut | DialResult::Never => Self::TimedOut,
+            // A connected dial is no ending.
+            DialResult::Connected => Self::Fin,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! A scenario's expectations, renewed from what a run of it shows.
+//!
+//! ```text
+//! golden (NAME.json) ──run──> witness ──renew──> draft (NAME.json.new) ──review, bless──> golden
+//! ```
+//! Only `expect` is renewed, and of it only what a run can show: a packet that must never come and a ceiling on memory are
+//! promises, and stay. A draft keeps the kinds of claims that the scenario makes: what is met stays as it is written, a range
+//! stays a range, a time is written where one was written before.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::base::diagnostic::Diagnostic;
+use crate::golden::draft::Draft;
+use crate::golden::witness::{Witness, witnesses};
+use crate::notation::{Action, Line};
+use crate::scenario::claim::Claim;
+use crate::scenario::failure::Failure;
+use crate::scenario::load::{self, LoadedScenario};
+use crate::scenario::{Expectations, Scenario};
+use crate::verdict::run::RunOptions;
+
+mod lists;
+mod packets;
+mod values;
+
+use lists::Lists;
+
+/// What a run of a scenario file gave.
+#[derive(Clone, Debug)]
+pub enum Recorded {
+    /// The run shows what the scenario expects: there is nothing to draft.
+    Unchanged,
+    /// The scenario with its expectations renewed.
+    Drafted {
+        /// The draft, not yet written.
+        draft: Draft,
+        /// What the scenario does not meet still, because it was not to be renewed.
+        unmet: Vec<Failure>,
+    },
+    /// The run shows what no draft can accept: why, and each such thing.
+    Refused(&'static str, Vec<Failure>),
+    /// The scenario is not one to be recorded: why.
+    Left(String),
+    /// The scenario or one of its files cannot be used.
+    Invalid(Vec<Diagnostic>),
+}
+
+/// Runs a scenario through the core and renews its expectations; writes nothing.
+///
+/// With `only` just these kinds are renewed, and added if the scenario does not have them. Without, it is all kinds that the scenario
+/// has, or for a scenario that expects nothing: dials, streams, half-closes, closes, and DNS records if there are any.
+#[must_use]
+pub fn record_file(path: &Path, only: Option<&BTreeSet<Claim>>, options: &RunOptions) -> Recorded {
+    let loaded = match load::load(path) {
+        Ok(loaded) => loaded,
+        Err(problems) => return Recorded::Invalid(problems),
+    };
+    if loaded.scenario.deviation.is_some() {
+        return Recorded::Left(
+            "it is known to fail: it states what is required, not what is done".to_owned(),
+        );
+    }
+    let witnesses = match witnesses(&loaded, options) {
+        Ok(witnesses) => witnesses,
+        Err(problems) => return Recorded::Invalid(problems),
+    };
+    recorded(&loaded, only, &witnesses)
+}
+
+fn recorded(
+    loaded: &LoadedScenario,
+    only: Option<&BTreeSet<Claim>>,
+    witnesses: &[Witness],
+) -> Recorded {
+    let broken: Vec<Failure> = of_runs(witnesses, |failure| !failure.kind.may_deviate());
+    if !broken.is_empty() {
+        return Recorded::Refused("what must always hold is broken", broken);
+    }
+    let astray: Vec<Failure> = of_runs(witnesses, |_| true);
+    if !astray.is_empty() {
+        return Recorded::Refused(
+            "the lines of `input` are not met, and they are not recorded",
+            astray,
+        );
+    }
+    let Some(witness) = witnesses.first() else {
+        return Recorded::Unchanged;
+    };
+    let unmet_before = of_checks(witnesses, loaded);
+    if unmet_before.is_empty() && only.is_none() && !expects_nothing(&loaded.scenario) {
+        return Recorded::Unchanged;
+    }
+    // Lines that were aligned with the run are tried first; if they do not match after all, packets are written anew.
+    let mut refusal = Vec::new();
+    for keep_lines in [true, false] {
+        let scenario = Scenario {
+            expect: renewed(&loaded.scenario, only, witness, keep_lines),
+            ..loaded.scenario.clone()
+        };
+        let drafted = match load::parse(scenario.to_canonical_string(), &loaded.path) {
+            Ok(drafted) => drafted,
+            Err(problems) => return Recorded::Invalid(problems),
+        };
+        let unmet = of_checks(witnesses, &drafted);
+        let known = |failure: &Failure| {
+            unmet_before
+                .iter()
+                .any(|before| (before.kind, &before.what) == (failure.kind, &failure.what))
+        };
+        if unmet.is_empty() || (only.is_some() && unmet.iter().all(known)) {
+            return if scenario == loaded.scenario {
+                Recorded::Unchanged
+            } else {
+                Recorded::Drafted {
+                    draft: Draft::new(&loaded.path, &loaded.text, &scenario),
+                    unmet,
+                }
+            };
+        }
+        refusal = unmet;
+    }
+    Recorded::Refused(
+        if witnesses.len() > 1 {
+            "what no draft can say: a promise is broken, or its families differ"
+        } else {
+            "a promise is broken, which no draft takes back"
+        },
+        refusal,
+    )
+}
+
+/// Whether a scenario makes no claim at all, neither under `expect` nor by lines of its input.
+fn expects_nothing(scenario: &Scenario) -> bool {
+    let is_claim = |text: &String| {
+        Line::parse(text)
+            .is_ok_and(|line| matches!(line.action, Action::Expect(_) | Action::Silence { .. }))
+    };
+    scenario.expect.is_empty() && !scenario.input.frames.iter().any(is_claim)
+}
+
+/// Failures of the runs themselves.
+fn of_runs(witnesses: &[Witness], wanted: impl Fn(&Failure) -> bool) -> Vec<Failure> {
+    let failures = witnesses.iter().flat_map(|witness| &witness.run.failures);
+    failures
+        .filter(|failure| wanted(failure))
+        .cloned()
+        .collect()
+}
+
+/// Failures of the runs against a scenario's expectations.
+fn of_checks(witnesses: &[Witness], loaded: &LoadedScenario) -> Vec<Failure> {
+    witnesses
+        .iter()
+        .flat_map(|witness| witness.failures(loaded))
+        .collect()
+}
+
+/// The expectations of a scenario as its run meets them.
+fn renewed(
+    scenario: &Scenario,
+    only: Option<&BTreeSet<Claim>>,
+    witness: &Witness,
+    keep_lines: bool,
+) -> Expectations {
+    let old = &scenario.expect;
+    let lists = Lists {
+        scenario: witness.view().scenario,
+        run: &witness.run,
+    };
+    let fresh = expects_nothing(scenario);
+    let wanted = |claim: Claim| match only {
+        Some(only) => only.contains(&claim),
+        None if fresh => match claim {
+            Claim::Dials | Claim::Streams | Claim::HalfCloses | Claim::Closes => true,
+            Claim::Dns => !witness.run.dns.is_empty(),
+            Claim::Packets | Claim::Counters => false,
+        },
+        None => values::has(old, claim),
+    };
+    let mut new = old.clone();
+    for claim in Claim::ALL.into_iter().filter(|claim| wanted(*claim)) {
+        match claim {
+            Claim::Dials => new.dials = Some(lists.dials(old.dials.as_ref())),
+            Claim::HalfCloses => {
+                new.half_closes = Some(lists.half_closes(old.half_closes.as_ref()));
+            }
+            Claim::Closes => new.closes = Some(lists.closes(old.closes.as_ref())),
+            Claim::Dns => new.dns = Some(lists.dns(old.dns.as_ref())),
+            Claim::Streams => new.streams = lists.streams(&old.streams),
+            Claim::Counters => new.counters = values::counters(&old.counters, &witness.run),
+            Claim::Packets => {
+                new.packets = packets::renewed(witness.view(), &old.packets, keep_lines);
+            }
+        }
+    }
+    new
+}

@@ -1,0 +1,102 @@
+//! What a scenario's runs show, to be held against other expectations than its own.
+
+use std::collections::BTreeMap;
+
+use engine::FlowKey;
+
+use crate::base::diagnostic::Diagnostic;
+use crate::packet::Seq;
+use crate::scenario::Scenario;
+use crate::scenario::failure::{Failure, FailureKind};
+use crate::scenario::load::LoadedScenario;
+use crate::scenario::twins;
+use crate::simulation::matcher::View;
+use crate::simulation::tape::Retention;
+use crate::simulation::timeline::{self, failure_at};
+use crate::simulation::{RunOutput, Way};
+use crate::verdict::check::Check;
+use crate::verdict::run::RunOptions;
+use crate::verdict::run::{play, prepare};
+
+/// A scenario's run through the core, in one of its IP families.
+pub(crate) struct Witness {
+    /// The family, if the scenario has twins.
+    family: Option<u8>,
+    /// The scenario in that family.
+    scenario: Scenario,
+    pub(crate) run: RunOutput,
+    isns: BTreeMap<FlowKey, Seq>,
+}
+
+/// Runs a scenario, once for each of its IP families, and each twice: that the two differ is among the failures of the run.
+///
+/// # Errors
+/// What the scenario needs is missing or invalid.
+pub(crate) fn witnesses(
+    loaded: &LoadedScenario,
+    options: &RunOptions,
+) -> Result<Vec<Witness>, Vec<Diagnostic>> {
+    let prepared = prepare(loaded, options)?;
+    let way = Way {
+        keep_frames: true,
+        ..Way::CORE
+    };
+    let families = &loaded.scenario.input.families;
+    let families: Vec<Option<u8>> = match families.as_slice() {
+        [] => vec![None],
+        families => families.iter().copied().map(Some).collect(),
+    };
+    let witness = |family: Option<u8>| {
+        let scenario = in_family(&loaded.scenario, family);
+        let isns = timeline::isns(&scenario, &prepared.lines);
+        let play = |streams| {
+            play(loaded, &scenario, &prepared, &isns, way, streams).map_err(|problem| vec![problem])
+        };
+        let (mut run, again) = (play(Retention::Hash)?, play(Retention::Count)?);
+        if let Some(index) = run.digest.difference(&again.digest) {
+            let what = format!("two runs differ from output {index} on");
+            run.failures
+                .push(failure_at(FailureKind::Nondeterminism, what, None));
+        }
+        Ok(Witness {
+            family,
+            scenario,
+            run,
+            isns,
+        })
+    };
+    families.into_iter().map(witness).collect()
+}
+
+impl Witness {
+    /// Whatever of a scenario's expectations the run does not meet.
+    pub(crate) fn failures(&self, loaded: &LoadedScenario) -> Vec<Failure> {
+        Check {
+            scenario: &in_family(&loaded.scenario, self.family),
+            loaded,
+            run: &self.run,
+            isns: &self.isns,
+            traits: self.run.traits,
+            verdicts: Default::default(),
+            dials: Default::default(),
+        }
+        .all()
+        .failures
+    }
+
+    pub(crate) fn view(&self) -> View<'_> {
+        View {
+            scenario: &self.scenario,
+            flows: &self.run.flows,
+            emitted: &self.run.emitted,
+            isns: &self.isns,
+        }
+    }
+}
+
+fn in_family(scenario: &Scenario, family: Option<u8>) -> Scenario {
+    match family {
+        Some(family) => twins::in_family(scenario, family),
+        None => scenario.clone(),
+    }
+}

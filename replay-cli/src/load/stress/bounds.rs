@@ -1,0 +1,176 @@
+//! What a stress scenario may ask for.
+
+use super::{Limits, Stress, TcpGroup, UdpGroup};
+
+/// The most flows at a time: what the device has ports for, and room to spare.
+const FLOWS: u64 = 40_000;
+
+/// The most datagrams: the device keeps an octet for each.
+const DATAGRAMS: u64 = 100_000_000;
+
+/// The most octets that all streams may carry together: a day at 10 Gbit/s.
+const OCTETS: u128 = 100 << 40;
+
+/// Says what cannot be.
+pub(crate) fn check(stress: &Stress) -> Result<(), String> {
+    if stress.schema != 1 {
+        return Err(format!(
+            "schema {} is not known; this replay reads schema 1",
+            stress.schema
+        ));
+    }
+    if stress.tcp.is_empty() && stress.udp.is_none() {
+        return Err("no load: give `tcp` or `udp`".to_owned());
+    }
+    let (mut flows, mut octets) = (0_u64, 0_u128);
+    for (number, group) in stress.tcp.iter().enumerate() {
+        check_group(group).map_err(|what| format!("tcp[{number}]: {what}"))?;
+        flows += u64::from(group.flows);
+        let each = u128::from(group.up.as_bytes()) + u128::from(group.down.as_bytes());
+        octets += each * u128::from(group.connections.unwrap_or(group.flows));
+    }
+    if let Some(udp) = &stress.udp {
+        check_datagrams(udp).map_err(|what| format!("udp: {what}"))?;
+        flows += u64::from(udp.flows);
+    }
+    if flows > FLOWS {
+        return Err(format!(
+            "{flows} flows at a time; {FLOWS} fit the device's ports"
+        ));
+    }
+    if octets > OCTETS {
+        return Err(format!(
+            "{octets} octets in all; {OCTETS} are a day at 10 Gbit/s"
+        ));
+    }
+    if stress.link.loss > 500 || stress.link.reorder > 500 {
+        return Err("link: more than 500 frames of a thousand lost or held back".to_owned());
+    }
+    let needed = memory(stress);
+    if let Some(there) = memory_of_the_machine()
+        && needed > there
+    {
+        return Err(format!(
+            "the flows' rings need {needed} octets of memory, and this machine has {there}: fewer flows, or smaller rings"
+        ));
+    }
+    check_limits(stress, &stress.limits)
+}
+
+fn check_group(group: &TcpGroup) -> Result<(), String> {
+    if !(1..=20_000).contains(&group.flows) {
+        return Err(format!("{} flows; 1 to 20,000 can be had", group.flows));
+    }
+    if let Some(all) = group.connections {
+        if all < group.flows {
+            return Err(format!(
+                "`connections` ({all}) is below `flows` ({})",
+                group.flows
+            ));
+        }
+        if group.stays_open {
+            return Err("flows that stay open are not followed by others: drop `connections` or `stays_open`".to_owned());
+        }
+        if group.waits_for_all {
+            return Err("flows that wait for all are not followed by others: drop `connections` or `waits_for_all`".to_owned());
+        }
+    }
+    if group
+        .segment
+        .is_some_and(|octets| !(64..=65_495).contains(&octets))
+    {
+        return Err("`segment` is not within 64 to 65,495 octets".to_owned());
+    }
+    if group.together == Some(0) {
+        return Err("`together` is 0: no flow would begin".to_owned());
+    }
+    let turns = group.turns.unwrap_or(1);
+    if turns == 0 || turns > 1_000_000 {
+        return Err(format!("{turns} turns; 1 to 1,000,000 can be had"));
+    }
+    if turns > 1 && group.up.as_bytes() < u64::from(turns) {
+        return Err(format!(
+            "{turns} turns need a question of an octet each: `up` is {}",
+            group.up
+        ));
+    }
+    if group.think.as_micros() > 0 && turns == 1 {
+        return Err("`think` is the time between two turns: give `turns`".to_owned());
+    }
+    for (name, rate) in [
+        ("device_reads", group.device_reads),
+        ("remote_reads", group.remote_reads),
+    ] {
+        if rate.is_some_and(|rate| rate.as_bytes() < 1024) {
+            return Err(format!("`{name}` is below 1 KiB a second"));
+        }
+    }
+    Ok(())
+}
+
+fn check_datagrams(udp: &UdpGroup) -> Result<(), String> {
+    if !(1..=20_000).contains(&udp.flows) {
+        return Err(format!("{} flows; 1 to 20,000 can be had", udp.flows));
+    }
+    if !(1..=DATAGRAMS).contains(&udp.datagrams) {
+        return Err(format!(
+            "{} datagrams; 1 to {DATAGRAMS} can be sent",
+            udp.datagrams
+        ));
+    }
+    if !(8..=1400).contains(&udp.size) {
+        return Err(format!(
+            "datagrams of {} octets; 8 to 1,400 can be sent",
+            udp.size
+        ));
+    }
+    if udp.replies.is_some_and(|replies| replies > 16) {
+        return Err("`replies` is above 16".to_owned());
+    }
+    if udp.per_second == Some(0) || udp.in_flight == Some(0) {
+        return Err("with `per_second` or `in_flight` 0 no datagram would go out".to_owned());
+    }
+    Ok(())
+}
+
+fn check_limits(stress: &Stress, limits: &Limits) -> Result<(), String> {
+    let waits = stress.tcp.iter().any(|group| group.waits_for_all);
+    if limits.resident_per_idle_flow.is_some() && !waits {
+        return Err("limits: `resident_per_idle_flow` needs flows with `waits_for_all`".to_owned());
+    }
+    let stays = stress
+        .tcp
+        .iter()
+        .all(|group| group.stays_open && group.waits_for_all);
+    if limits.resident_per_used_flow.is_some() && !(waits && stays) {
+        return Err(
+            "limits: `resident_per_used_flow` needs flows with `waits_for_all` and `stays_open`, and no others".to_owned(),
+        );
+    }
+    if let Some(cost) = &limits.cost_ratio
+        && (!(1..=20_000).contains(&cost.flows) || cost.at_most.is_nan() || cost.at_most <= 0.0)
+    {
+        return Err(
+            "limits: `cost_ratio` needs 1 to 20,000 `flows` and an `at_most` above 0".to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// What the rings of all flows may take at the most.
+fn memory(stress: &Stress) -> u64 {
+    let config = super::plan::config(stress);
+    let rings = (config.rx_ring() + config.tx_ring() + 2048) as u64;
+    let tcp: u64 = stress.tcp.iter().map(|group| u64::from(group.flows)).sum();
+    tcp.saturating_mul(rings)
+}
+
+/// Octets of memory that the machine has; `None` where it does not say.
+fn memory_of_the_machine() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}

@@ -1,0 +1,56 @@
+//! What Linux tells about this process: resident memory, processor time of a thread.
+
+use std::fs;
+use std::path::PathBuf;
+
+/// Resident memory now, octets, as the page tables have it.
+pub(crate) fn resident() -> Option<u64> {
+    kib(&fs::read_to_string("/proc/self/smaps_rollup").ok()?, "Rss:").or_else(resident_about)
+}
+
+/// The same from counters that may be some pages off; quicker.
+pub(crate) fn resident_about() -> Option<u64> {
+    kib(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+}
+
+fn kib(text: &str, field: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// The processor time of a thread.
+#[derive(Clone, Debug)]
+pub(crate) struct ThreadTime(Option<PathBuf>);
+
+impl ThreadTime {
+    /// That of the thread which calls this.
+    pub(crate) fn of_this_thread() -> Self {
+        let thread = fs::read_link("/proc/thread-self").ok();
+        Self(thread.map(|thread| PathBuf::from("/proc").join(thread).join("schedstat")))
+    }
+
+    /// Nanoseconds so far, a tick of the scheduler (some milliseconds) behind at the most.
+    pub(crate) fn nanoseconds(&self) -> Option<u64> {
+        let text = fs::read_to_string(self.0.as_ref()?).ok()?;
+        text.split_whitespace().next()?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_in_kib_is_read_in_octets() {
+        let text = "VmPeak:\t  10 kB\nVmRSS:\t    12 kB\n";
+        assert_eq!(kib(text, "VmRSS:"), Some(12 * 1024));
+        assert_eq!(kib(text, "Rss:"), None);
+    }
+
+    #[test]
+    fn this_process_has_memory_and_this_thread_had_time() {
+        assert!(resident().is_some_and(|octets| octets > 1 << 20));
+        assert!(ThreadTime::of_this_thread().nanoseconds().is_some());
+    }
+}

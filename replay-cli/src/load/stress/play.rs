@@ -1,0 +1,200 @@
+//! Plays a stress scenario, by one way or the other.
+
+use super::limits::{drops, hold};
+use super::{Outcome, Stress, plan};
+use crate::base::heap;
+use crate::load::{Device, Session, Weather};
+
+/// Against what a scenario is played.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// The engine as a library, in virtual time: counts, octets, heap, order.
+    #[default]
+    Core,
+    /// The driver's loop on a thread of its own, with a dialer and far sides in memory: what the engine and driver cost.
+    Memory,
+    /// The same with real sockets on the loopback interface: the whole path.
+    Sockets,
+}
+
+/// Somebody who watches a run.
+pub trait Watch {
+    /// Whether the run is to end here.
+    fn stops(&self) -> bool {
+        false
+    }
+
+    /// How much of the load has been carried, from 0 to 1; called some ten times a second.
+    fn goes_on(&mut self, share: f64) {
+        let _ = share;
+    }
+}
+
+/// Nobody.
+impl Watch for () {}
+
+/// Plays the scenario once.
+///
+/// # Errors
+/// A setting that the engine does not take; a way that this system does not have.
+pub fn run(stress: &Stress, way: Way, watch: &mut dyn Watch) -> Result<Outcome, String> {
+    match way {
+        Way::Core => core(stress, watch),
+        #[cfg(target_os = "linux")]
+        Way::Memory | Way::Sockets => super::driven::run(stress, way, watch),
+        #[cfg(not(target_os = "linux"))]
+        Way::Memory | Way::Sockets => Err("the driver is loaded on Linux only".to_owned()),
+    }
+}
+
+/// Turns between two looks at who watches.
+const LOOK: u32 = 1024;
+
+fn core(stress: &Stress, watch: &mut dyn Watch) -> Result<Outcome, String> {
+    heap::reset();
+    let device = plan::device(stress, None);
+    let mut session =
+        Session::new(plan::config(stress), device).map_err(|problem| problem.to_string())?;
+    session.set_weather(Weather::new(
+        stress.link.loss,
+        stress.link.reorder,
+        stress.link.seed,
+    ));
+    let mut groups = groups(stress);
+    let load = Load::of(stress);
+    let (mut turns, mut interrupted) = (0_u32, false);
+    let end = session.run_while(|session| {
+        turns = turns.wrapping_add(1);
+        if turns % LOOK == 0 {
+            interrupted = watch.stops();
+            let far = session.far.totals();
+            watch.goes_on(load.share(far.received, far.sent, far.datagrams));
+        }
+        if session.device.stands() {
+            session.release();
+        }
+        let (now, mut left) = (session.now(), 0);
+        for group in &mut groups {
+            left += group.follow(&mut session.device, now, |_, _| {});
+        }
+        !interrupted && (left > 0 || !session.device.is_done())
+    });
+    let counters = session.engine.counters();
+    let (device, far) = (session.device.totals(), session.far.totals());
+    let mut outcome = Outcome {
+        virtual_us: Some(session.now().0 - plan::EPOCH),
+        flows_served: device.served,
+        flows_wanted: load.connections,
+        octets_up: far.received,
+        octets_down: device.received,
+        datagrams: [device.datagrams.0, far.datagrams, device.datagrams.1],
+        frames_in: session.frames_in(),
+        frames_out: counters.frames_out,
+        drops: drops(&counters),
+        retransmissions: [device.retransmissions, counters.tcp_retransmissions],
+        peak_heap: heap::peak(),
+        open: counters.tcp_flows + counters.udp_flows,
+        interrupted,
+        ..Outcome::default()
+    };
+    if let Err(stalled) = end {
+        outcome.missed.push(stalled.to_string());
+    }
+    let troubles = session.device.troubles();
+    outcome.missed.extend(troubles);
+    outcome
+        .missed
+        .extend(session.far.troubles().iter().cloned());
+    if !interrupted {
+        hold(stress, &mut outcome);
+    }
+    Ok(outcome)
+}
+
+/// How much there is to carry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) connections: u64,
+    /// Octets of all streams, each way.
+    pub(crate) octets: [u64; 2],
+    datagrams: u64,
+}
+
+impl Load {
+    pub(crate) fn of(stress: &Stress) -> Self {
+        let mut load = Self {
+            connections: 0,
+            octets: [0, 0],
+            datagrams: stress.udp.as_ref().map_or(0, |udp| udp.datagrams),
+        };
+        for group in &stress.tcp {
+            let connections = u64::from(group.connections.unwrap_or(group.flows));
+            load.connections += connections;
+            load.octets[0] += connections * group.up.as_bytes();
+            load.octets[1] += connections * group.down.as_bytes();
+        }
+        load
+    }
+
+    /// Which share of it has been carried, when far sides have received and sent so much.
+    pub(crate) fn share(&self, received: u64, sent: u64, datagrams: u64) -> f64 {
+        // A datagram counts as much as 1,000 octets.
+        let done = received + sent + 1000 * datagrams;
+        let all = self.octets[0] + self.octets[1] + 1000 * self.datagrams;
+        done as f64 / all.max(1) as f64
+    }
+}
+
+/// A group whose flows are followed by others.
+pub(crate) struct Group {
+    first: u32,
+    flows: u32,
+    /// Connections still to be begun.
+    left: u32,
+}
+
+impl Group {
+    /// Begins a new connection for each flow that has closed, while any is left, and tells on which port; says how many
+    /// are.
+    pub(crate) fn follow(
+        &mut self,
+        device: &mut Device,
+        now: engine::Micros,
+        mut tell: impl FnMut(u32, u16),
+    ) -> u32 {
+        if self.left > 0 {
+            for number in self.first..self.first + self.flows {
+                if self.left > 0 && device.is_closed(number) {
+                    self.left -= 1;
+                    if let Some(port) = device.reopen(number, now) {
+                        tell(number, port);
+                    }
+                }
+            }
+        }
+        self.left
+    }
+
+    /// Whether every connection has begun.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_done(&self) -> bool {
+        self.left == 0
+    }
+}
+
+pub(crate) fn groups(stress: &Stress) -> Vec<Group> {
+    let mut first = 0;
+    stress
+        .tcp
+        .iter()
+        .map(|group| {
+            let begin = first;
+            first += group.flows;
+            Group {
+                first: begin,
+                flows: group.flows,
+                left: group.connections.unwrap_or(group.flows) - group.flows,
+            }
+        })
+        .collect()
+}

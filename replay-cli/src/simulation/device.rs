@@ -1,0 +1,588 @@
+//! The device of a capture: each flow's recorded segments go in when their time has come and their cause is there.
+
+mod inject;
+mod stall;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+
+use engine::{FlowKey, TimerName};
+
+use super::world::{Next, World};
+use crate::base::hash::Quick;
+use crate::capture::conversation::{Conversation, Conversations, DeviceSegment, Talk};
+use crate::packet::Flags;
+use crate::scenario::failure::{Failure, FailureKind};
+use crate::scenario::{Checksums, FlowSpec, Retransmissions, Timing};
+use crate::simulation::dialer::key_of;
+use inject::Injection;
+
+/// How a capture is played.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Play {
+    pub(crate) timing: Timing,
+    pub(crate) checksums: Checksums,
+    pub(crate) retransmissions: Retransmissions,
+    /// Frames handed over at a time, at most.
+    pub(crate) batch: usize,
+}
+
+/// The devices of all flows of a capture.
+pub(crate) struct Device<'a> {
+    capture: &'a Conversations,
+    pub(crate) play: Play,
+    pub(crate) flows: Vec<DeviceFlow>,
+    /// Conversations by tuple, in order.
+    by_key: HashMap<FlowKey, Vec<usize>, Quick>,
+    /// For each conversation those of its tuple, itself included, in order.
+    siblings: Vec<Rc<[usize]>>,
+    agenda: BTreeSet<(u64, usize)>,
+    waits_for: BTreeMap<usize, Vec<usize>>,
+    batch: Vec<Vec<u8>>,
+    /// A dial to which the engine owes more than the end of an idle flow, when somebody looked last.
+    pub(crate) owed: Option<usize>,
+    pub(crate) synthetic: u64,
+    pub(crate) left_out: u64,
+    pub(crate) findings: Vec<Failure>,
+}
+
+/// One conversation on its way in.
+#[derive(Debug, Default)]
+pub(crate) struct DeviceFlow {
+    pub(crate) spec: Option<FlowSpec>,
+    pub(crate) key: Option<FlowKey>,
+    /// The next segment or datagram.
+    pub(crate) head: usize,
+    /// Octets of it that are in already.
+    pub(crate) offset: u64,
+    pub(crate) last_at: Option<u64>,
+    pub(crate) scheduled: Option<u64>,
+    /// The highest unit of the far side that was acknowledged.
+    pub(crate) acked: u64,
+    /// The window last recorded.
+    pub(crate) window: u32,
+    /// Synthetic frames.
+    pub(crate) synthetic: u64,
+    pub(crate) left_out: u64,
+    /// The state at the last synthetic frame: without progress since, another would not help.
+    pub(crate) tried: Option<(u64, u64, usize, usize, u64)>,
+    pub(crate) stuck: bool,
+    /// The dial it made, once it did.
+    pub(crate) dialed: bool,
+    /// Waiting for the conversation before it on its tuple was given up.
+    pub(crate) impatient: bool,
+    /// How often its SYN went in again because it made no dial.
+    pub(crate) syns_again: u32,
+    /// Nothing of it goes in before this.
+    pub(crate) not_before: u64,
+}
+
+/// Why a head does not go in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// It may, at this time.
+    At(u64),
+    /// Units of the far side are missing.
+    Cause { needs: u64 },
+    /// The engine has no room for it.
+    Window { to: u64 },
+    /// Another flow goes first.
+    Order,
+    /// There is none.
+    Empty,
+}
+
+impl<'a> Device<'a> {
+    pub(crate) fn new(capture: &'a Conversations, play: Play) -> Self {
+        let mut device = Self {
+            capture,
+            play,
+            flows: Vec::with_capacity(capture.flows.len()),
+            by_key: HashMap::default(),
+            siblings: vec![Rc::default(); capture.flows.len()],
+            agenda: BTreeSet::new(),
+            waits_for: BTreeMap::new(),
+            batch: Vec::new(),
+            owed: None,
+            synthetic: 0,
+            left_out: 0,
+            findings: Vec::new(),
+        };
+        for (index, conversation) in capture.flows.iter().enumerate() {
+            let mut flow = DeviceFlow::default();
+            if conversation.unreplayable.is_none() {
+                let FlowSpec {
+                    protocol,
+                    client,
+                    server,
+                    ..
+                } = conversation.spec;
+                flow.spec = Some(conversation.spec);
+                flow.key = key_of(protocol, client, server);
+                if let Some(key) = flow.key {
+                    device.by_key.entry(key).or_default().push(index);
+                }
+                if let Some((other, _)) = conversation.after_dns {
+                    device.waits_for.entry(other).or_default().push(index);
+                }
+            }
+            device.flows.push(flow);
+        }
+        for flows in device.by_key.values() {
+            let all: Rc<[usize]> = flows.as_slice().into();
+            for index in flows {
+                if let Some(place) = device.siblings.get_mut(*index) {
+                    *place = Rc::clone(&all);
+                }
+            }
+        }
+        device
+    }
+
+    /// Plays the capture to its end.
+    pub(crate) fn run(&mut self, world: &mut World<'_>, until: Option<u64>) {
+        for index in 0..self.flows.len() {
+            self.look(world, index);
+        }
+        loop {
+            if world.livelock || world.steps > world.step_limit {
+                world.livelock = true;
+                return;
+            }
+            self.look_at_touched(world);
+            let mine = self.agenda.first().copied();
+            let next = world.next();
+            let soonest = [mine.map(|(at, _)| at), next.map(|next| next.at)]
+                .into_iter()
+                .flatten()
+                .min();
+            if let (Some(until), Some(at)) = (until, soonest)
+                && at > until
+            {
+                world.now = world.now.max(until);
+                return;
+            }
+            match (mine, next) {
+                (Some((at, _)), next)
+                    if next.is_none_or(|next| {
+                        at < next.at || (at == next.at && next.timer.is_some())
+                    }) =>
+                {
+                    self.inject_due(world, at);
+                }
+                (None, Some(next))
+                    if !world.has_tasks() && next.timer.is_some_and(|(name, _)| name.is_idle()) =>
+                {
+                    // Idle flows of others end on the way to what is owed to one.
+                    if self.is_owed(world) {
+                        world.run(next);
+                    } else if !self.unstick_all(world) && !self.finds_owed(world) {
+                        return;
+                    }
+                }
+                (_, Some(next)) => {
+                    if !self.answer_before_retransmission(world, next) {
+                        world.run(next);
+                    }
+                }
+                (None, None) => {
+                    if !self.unstick_all(world) {
+                        return;
+                    }
+                }
+                (Some(_), None) => {}
+            }
+        }
+    }
+
+    fn look_at_touched(&mut self, world: &mut World<'_>) {
+        while let Some(touched) = world.touched.pop_first() {
+            let Some(flow) = world.flows.get(touched) else {
+                continue;
+            };
+            let siblings = flow.conversation.and_then(|index| self.siblings.get(index));
+            let flows = match siblings {
+                Some(siblings) => Rc::clone(siblings),
+                None => self.frames_of(&flow.key).into(),
+            };
+            for index in flows.iter().copied() {
+                self.look(world, index);
+                for waiting in self.waits_for.get(&index).cloned().unwrap_or_default() {
+                    self.look(world, waiting);
+                }
+                self.unstick_now(world, index);
+            }
+        }
+    }
+
+    /// Puts a conversation's head on the agenda, or takes it off.
+    pub(crate) fn look(&mut self, world: &World<'_>, index: usize) {
+        let at = match self.gate(world, index) {
+            Gate::At(at) => Some(at.max(world.now)),
+            Gate::Cause { .. } | Gate::Window { .. } | Gate::Order | Gate::Empty => None,
+        };
+        let Some(flow) = self.flows.get_mut(index) else {
+            return;
+        };
+        if flow.scheduled != at {
+            if let Some(old) = flow.scheduled {
+                self.agenda.remove(&(old, index));
+            }
+            flow.scheduled = at;
+            if let Some(at) = at {
+                self.agenda.insert((at, index));
+            }
+        }
+    }
+
+    /// What a conversation's head waits for.
+    pub(crate) fn gate(&self, world: &World<'_>, index: usize) -> Gate {
+        let (Some(flow), Some(conversation)) =
+            (self.flows.get(index), self.capture.flows.get(index))
+        else {
+            return Gate::Empty;
+        };
+        if flow.key.is_none() || flow.stuck {
+            return Gate::Empty;
+        }
+        let (gap, at_us) = match &conversation.talk {
+            Talk::Tcp(tcp) => match tcp.device.get(flow.head) {
+                Some(segment) => (segment.gap_us, segment.at_us),
+                None => return Gate::Empty,
+            },
+            Talk::Udp(udp) => match udp.device.get(flow.head) {
+                Some(datagram) => (datagram.gap_us, datagram.at_us),
+                None => return Gate::Empty,
+            },
+        };
+        if flow.head == 0 && !flow.impatient && !self.may_begin(world, index, conversation) {
+            return Gate::Order;
+        }
+        let time = match self.play.timing {
+            Timing::Asap => 0,
+            Timing::Strict => conversation.start_us.saturating_add(at_us),
+            Timing::Causal if flow.offset > 0 => world.now,
+            Timing::Causal => match flow.last_at {
+                Some(last) => last.saturating_add(gap),
+                None => conversation.start_us,
+            },
+        };
+        let time = time.max(flow.not_before);
+        let Talk::Tcp(tcp) = &conversation.talk else {
+            return Gate::At(time);
+        };
+        let Some(segment) = tcp.device.get(flow.head) else {
+            return Gate::Empty;
+        };
+        let Some(state) = self.state(world, index) else {
+            return Gate::At(time);
+        };
+        if state.closed.is_some() || segment.needs == 0 {
+            return Gate::At(time);
+        }
+        if state.down.emitted < segment.needs {
+            return Gate::Cause {
+                needs: segment.needs,
+            };
+        }
+        if segment.octets() > 0 && !self.is_needless(world, index, segment) {
+            let end = segment.at
+                + segment
+                    .octets()
+                    .min(flow.offset + inject::piece(world, segment, flow.offset));
+            if end > state.down.room_to {
+                return Gate::Window { to: end };
+            }
+        }
+        Gate::At(time)
+    }
+
+    fn may_begin(&self, world: &World<'_>, index: usize, conversation: &Conversation) -> bool {
+        let before = self
+            .siblings
+            .get(index)
+            .and_then(|flows| flows.iter().rev().find(|other| **other < index))
+            .copied();
+        if let Some(before) = before {
+            let over = self
+                .state(world, before)
+                .is_some_and(|state| state.closed.is_some());
+            if !(self.is_through(before) && over) {
+                return false;
+            }
+        }
+        match conversation.after_dns {
+            Some((other, nth)) if self.flows.get(other).is_some_and(|flow| !flow.stuck) => {
+                let Some(state) = self.state(world, other) else {
+                    return false;
+                };
+                state.down.datagrams > nth as u64 || state.closed.is_some()
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether everything of a conversation is in.
+    pub(crate) fn is_through(&self, index: usize) -> bool {
+        let (Some(flow), Some(conversation)) =
+            (self.flows.get(index), self.capture.flows.get(index))
+        else {
+            return true;
+        };
+        let count = match &conversation.talk {
+            Talk::Tcp(tcp) => tcp.device.len(),
+            Talk::Udp(udp) => udp.device.len(),
+        };
+        flow.head >= count
+    }
+
+    /// The dial that a conversation has made.
+    pub(crate) fn state<'w>(
+        &self,
+        world: &'w World<'_>,
+        index: usize,
+    ) -> Option<&'w super::flow::FlowState> {
+        self.flows.get(index).filter(|flow| flow.dialed)?;
+        world.flows.get((*world.by_conversation.get(index)?)?)
+    }
+
+    /// Whether a recorded retransmission has nothing to bring.
+    pub(crate) fn is_needless(
+        &self,
+        world: &World<'_>,
+        index: usize,
+        segment: &DeviceSegment,
+    ) -> bool {
+        // What the stall rule sent ahead of the recording is repeated when its own segment comes.
+        let brings = segment.octets() > 0 || segment.flags.contains(Flags::FIN);
+        if !(segment.is_repeated() || brings)
+            || self.play.retransmissions == Retransmissions::AsRecorded
+        {
+            return false;
+        }
+        let Some(state) = self.state(world, index) else {
+            return false;
+        };
+        if segment.flags.contains(Flags::SYN) {
+            return state.down.engine_isn.is_some() || state.answered;
+        }
+        state.down.acked >= segment.end()
+    }
+
+    /// Hands over what is due at `at`, up to one batch.
+    fn inject_due(&mut self, world: &mut World<'_>, at: u64) {
+        world.now = world.now.max(at);
+        let mut moved = Vec::new();
+        while let Some((due, index)) = self.agenda.first().copied() {
+            if due > at || self.batch.len() >= self.play.batch {
+                break;
+            }
+            self.agenda.remove(&(due, index));
+            if let Some(flow) = self.flows.get_mut(index) {
+                flow.scheduled = None;
+            }
+            let first = self.flows.get(index).is_some_and(|flow| !flow.dialed);
+            self.inject_head(world, index);
+            moved.push(index);
+            if first {
+                // What comes next depends on the dial that this frame makes.
+                break;
+            }
+            self.look(world, index);
+        }
+        self.flush(world);
+        for index in moved {
+            self.reopen_window(world, index, 1);
+            self.look_at_successors(world, index);
+        }
+    }
+
+    /// Whoever waits for the tuple may begin once nothing of the conversation before is left, needed or not.
+    fn look_at_successors(&mut self, world: &World<'_>, index: usize) {
+        let key = self.flows.get(index).and_then(|flow| flow.key);
+        if let Some(key) = key.filter(|_| self.is_through(index)) {
+            for later in self.frames_of(&key) {
+                if later > index {
+                    self.look(world, later);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn flush(&mut self, world: &mut World<'_>) {
+        if !self.batch.is_empty() {
+            let frames = std::mem::take(&mut self.batch);
+            world.inject(frames);
+        }
+    }
+
+    /// Builds the head's frame and moves on; what is not needed is left out.
+    fn inject_head(&mut self, world: &mut World<'_>, index: usize) {
+        let Some(conversation) = self.capture.flows.get(index) else {
+            return;
+        };
+        match &conversation.talk {
+            Talk::Udp(udp) => {
+                let Some(flow) = self.flows.get_mut(index) else {
+                    return;
+                };
+                let Some(datagram) = udp.device.get(flow.head) else {
+                    return;
+                };
+                flow.head += 1;
+                flow.last_at = Some(world.now);
+                flow.dialed = true;
+                let mtu = world.engine.mtu();
+                let Some(reader) = world.reader.get_mut() else {
+                    return;
+                };
+                let whole = datagram
+                    .in_parts
+                    .then(|| reader.span(datagram.packet.span).to_vec());
+                for part in udp.parts(datagram) {
+                    let mut frame = reader.span(part.span).to_vec();
+                    if let Some(whole) = &whole
+                        && self.play.checksums == Checksums::Repair
+                    {
+                        inject::repair_fragment(&mut frame, whole);
+                    }
+                    let frames = inject::datagram(frame, part.number, self.play.checksums, mtu);
+                    self.batch.extend(frames);
+                }
+            }
+            Talk::Tcp(tcp) => {
+                let Some(head) = self.flows.get(index).map(|flow| flow.head) else {
+                    return;
+                };
+                let Some(segment) = tcp.device.get(head) else {
+                    return;
+                };
+                let needless = self.is_needless(world, index, segment);
+                let opening = segment.needs == 0 && segment.flags.contains(Flags::SYN);
+                if opening && !self.flows.get(index).is_some_and(|flow| flow.dialed) {
+                    self.retire_predecessor(world, index);
+                }
+                let state = self.state(world, index);
+                let Some(flow) = self.flows.get(index) else {
+                    return;
+                };
+                let injection = Injection {
+                    world,
+                    state,
+                    conversation: tcp,
+                    segment,
+                    flow,
+                    play: self.play,
+                };
+                let built = injection.build(needless);
+                let Some(flow) = self.flows.get_mut(index) else {
+                    return;
+                };
+                flow.dialed = true;
+                flow.acked = flow.acked.max(built.acked);
+                flow.window = built.window.unwrap_or(flow.window);
+                if needless {
+                    flow.left_out += 1;
+                    self.left_out += 1;
+                }
+                if built.whole {
+                    flow.head += 1;
+                    flow.offset = 0;
+                    flow.last_at = Some(world.now);
+                } else {
+                    flow.offset += built.taken;
+                }
+                self.batch.extend(built.frame);
+            }
+        }
+    }
+
+    /// A tuple is used again while the engine still holds the connection before: the device had lost that one
+    /// without a trace, and would reset it as soon as the engine asked.
+    fn retire_predecessor(&mut self, world: &mut World<'_>, index: usize) {
+        self.flush(world);
+        let Some(key) = self.flows.get(index).and_then(|flow| flow.key) else {
+            return;
+        };
+        let open = world
+            .by_key
+            .get(&key)
+            .and_then(|newest| world.flows.get(*newest))
+            .filter(|flow| flow.closed.is_none());
+        if let Some(reset) = open.and_then(inject::reset) {
+            self.note_synthetic(index);
+            world.inject(vec![reset]);
+        }
+    }
+
+    pub(crate) fn note_synthetic(&mut self, index: usize) {
+        self.synthetic += 1;
+        if let Some(flow) = self.flows.get_mut(index) {
+            flow.synthetic += 1;
+        }
+    }
+
+    pub(crate) fn conversation(&self, index: usize) -> Option<&'a Conversation> {
+        self.capture.flows.get(index)
+    }
+
+    pub(crate) fn frames_of(&self, key: &FlowKey) -> Vec<usize> {
+        self.by_key.get(key).cloned().unwrap_or_default()
+    }
+
+    /// Before the engine retransmits to a device that has the bytes already, the device acknowledges.
+    fn answer_before_retransmission(&mut self, world: &mut World<'_>, next: Next) -> bool {
+        let Some((TimerName::Transmit | TimerName::RetransmissionLimit, Some(id))) = next.timer
+        else {
+            return false;
+        };
+        let Some(key) = world
+            .by_id
+            .get(&id)
+            .and_then(|index| world.flows.get(*index))
+            .map(|flow| flow.key)
+        else {
+            return false;
+        };
+        let Some(index) = self
+            .frames_of(&key)
+            .into_iter()
+            .rev()
+            .find(|index| self.flows.get(*index).is_some_and(|flow| flow.dialed))
+        else {
+            return false;
+        };
+        let before = world.now;
+        world.now = world.now.max(next.at);
+        if self.acknowledge(world, index) {
+            return true;
+        }
+        world.now = before;
+        false
+    }
+
+    pub(crate) fn finding(
+        &mut self,
+        world: &World<'_>,
+        index: usize,
+        what: String,
+        frame: Option<u64>,
+    ) {
+        let flow = self
+            .flows
+            .get(index)
+            .and_then(|flow| flow.key)
+            .map(|key| key.to_string());
+        self.findings.push(Failure {
+            kind: FailureKind::Stuck,
+            what,
+            expected: None,
+            actual: None,
+            flow,
+            frame,
+            at_us: Some(world.now),
+            place: None,
+            help: Some("the engine or the dialer's script withholds what the recorded frame had acknowledged".to_owned()),
+        });
+    }
+}

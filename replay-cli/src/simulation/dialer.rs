@@ -1,0 +1,482 @@
+//! The mock dialer: rules choose an answer and a script for each dial, and scripts go on as far as they can.
+
+pub(crate) mod actions;
+pub(crate) mod content;
+pub(crate) mod resolver;
+
+use crate::scenario::flow::flow_spec;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use engine::{DialResult, FlowKey, Misuse, Proto, RemoteEnd};
+
+use super::world::{Task, World};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::hash::Quick;
+use crate::capture::conversation::Conversations;
+use crate::scenario::{self, Destination, FlowSpec, Protocol, Scenario};
+use actions::Actions;
+use content::{Action, Content};
+
+/// The dialer's rules, ready for use.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rules {
+    rules: Vec<Rule>,
+    /// Rules that name their flow, which imported ones do: found at once.
+    by_flow: HashMap<FlowSpec, usize, Quick>,
+    otherwise: Option<DialResult>,
+    /// The result each dial got, by the index of its flow.
+    results: Vec<Option<DialResult>>,
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    flow: Option<FlowSpec>,
+    proto: Option<Protocol>,
+    to: Option<Destination>,
+    occurrence: Option<u32>,
+    /// Dials that met the other conditions so far.
+    met: u32,
+    result: Option<DialResult>,
+    delay: u64,
+    actions: Actions,
+}
+
+impl Rules {
+    /// Resolves a scenario's dialer; an error names the JSON pointer it is about.
+    pub(crate) fn new(
+        scenario: &Scenario,
+        folder: &Path,
+        capture: Option<&Conversations>,
+    ) -> Result<Self, (String, Diagnostic)> {
+        let mut rules = Vec::with_capacity(scenario.dialer.rules.len());
+        let mut by_flow: HashMap<FlowSpec, usize, Quick> = HashMap::default();
+        let named: HashMap<&str, FlowSpec, Quick> = scenario
+            .flows
+            .iter()
+            .map(|(name, spec)| (name, *spec))
+            .collect();
+        for (index, rule) in scenario.dialer.rules.iter().enumerate() {
+            let flow = match &rule.when.flow {
+                None => None,
+                Some(name) if named.contains_key(name.as_str()) => {
+                    named.get(name.as_str()).copied()
+                }
+                Some(name) => Some(scenario.flow(name).ok_or_else(|| {
+                    (
+                        format!("/dialer/rules/{index}/when/flow"),
+                        Diagnostic::new(format!("unknown flow `{name}`")),
+                    )
+                })?),
+            };
+            let pointer = format!("/dialer/rules/{index}/then");
+            let actions = content::actions(
+                &rule.then,
+                &pointer,
+                folder,
+                scenario,
+                capture,
+                flow.as_ref(),
+            )?;
+            let when = &rule.when;
+            if let Some(flow) = flow
+                && when.proto.is_none()
+                && when.to.is_none()
+                && when.occurrence.is_none()
+                && rules.len() == by_flow.len()
+            {
+                by_flow.entry(flow).or_insert(index);
+            }
+            rules.push(Rule {
+                flow,
+                proto: when.proto,
+                to: when.to,
+                occurrence: when.occurrence,
+                met: 0,
+                result: engine_result(rule.dial.result),
+                delay: rule.dial.delay().as_micros(),
+                actions,
+            });
+        }
+        Ok(Self {
+            rules,
+            by_flow,
+            otherwise: engine_result(scenario.dialer.otherwise()),
+            results: Vec::new(),
+        })
+    }
+
+    /// The script of a new dial, and how long its answer takes; no delay means that it never comes.
+    pub(crate) fn choose(&mut self, key: &FlowKey, occurrence: u32) -> (Actions, Option<u64>) {
+        let spec = flow_spec(key, occurrence);
+        let direct = self.by_flow.get(&spec).copied();
+        let chosen = direct.or_else(|| {
+            // Rules before the first without a flow are all in the index: none of them matched.
+            self.rules
+                .iter_mut()
+                .enumerate()
+                .find_map(|(index, rule)| rule.matches(&spec).then_some(index))
+        });
+        let Some(rule) = chosen.and_then(|index| self.rules.get(index)) else {
+            self.results.push(self.otherwise);
+            return (Actions::default(), self.otherwise.map(|_| 0));
+        };
+        self.results.push(rule.result);
+        (rule.actions.clone(), rule.result.map(|_| rule.delay))
+    }
+
+    /// The result chosen last is that of the flow at `index`, which was passed over before.
+    pub(crate) fn move_newest(&mut self, index: usize) {
+        if let Some(result) = self.results.pop()
+            && let Some(place) = self.results.get_mut(index)
+        {
+            *place = result;
+        }
+    }
+
+    /// A flow without a dial.
+    pub(crate) fn pass_over(&mut self) {
+        self.results.push(None);
+    }
+
+    /// The result of the dial of the flow at `index`; `None` if it is never answered.
+    pub(crate) fn result(&self, index: usize) -> Option<DialResult> {
+        self.results.get(index).copied().flatten()
+    }
+}
+
+impl Rule {
+    fn matches(&mut self, spec: &FlowSpec) -> bool {
+        let others = self.flow.is_none_or(|flow| flow == *spec)
+            && self.proto.is_none_or(|proto| proto == spec.protocol)
+            && self.to.is_none_or(|to| to.matches(spec.server));
+        if !others {
+            return false;
+        }
+        self.met += 1;
+        self.occurrence
+            .is_none_or(|occurrence| occurrence == self.met)
+    }
+}
+
+/// A scenario's tuple as the engine's key; `None` for ICMP, which the engine knows no flows of.
+pub(crate) fn key_of(
+    protocol: Protocol,
+    client: SocketAddr,
+    server: SocketAddr,
+) -> Option<FlowKey> {
+    let proto = match protocol {
+        Protocol::Tcp => Proto::Tcp,
+        Protocol::Udp => Proto::Udp,
+        Protocol::Icmp => return None,
+    };
+    Some(FlowKey {
+        proto,
+        client,
+        server,
+    })
+}
+
+fn engine_result(result: scenario::DialResult) -> Option<DialResult> {
+    Some(match result {
+        scenario::DialResult::Connected => DialResult::Connected,
+        scenario::DialResult::Refused => DialResult::Refused,
+        scenario::DialResult::HostUnreachable => DialResult::HostUnreachable,
+        scenario::DialResult::NetworkUnreachable => DialResult::NetworkUnreachable,
+        scenario::DialResult::Denied => DialResult::Denied,
+        scenario::DialResult::TimedOut => DialResult::TimedOut,
+        scenario::DialResult::Never => return None,
+    })
+}
+
+/// Octets that a dialer gives at a time, at most.
+const AT_ONCE: u64 = 1 << 20;
+
+/// What carrying out one action came to.
+enum Step {
+    /// On to the next.
+    Done,
+    /// Nothing more at this instant.
+    Wait,
+    /// The flow has ended: nothing more at all.
+    Over,
+}
+
+impl World<'_> {
+    /// Carries a flow's script as far as it goes.
+    pub(crate) fn advance(&mut self, index: usize) {
+        loop {
+            let Some(flow) = self.flows.get(index).filter(|flow| flow.connected) else {
+                return;
+            };
+            // What waits outside of the engine is not sent yet.
+            if self.engine.holds(flow.id) {
+                return;
+            }
+            let Some(action) = flow.script.actions.current(self.capture) else {
+                return;
+            };
+            let before = self.steps;
+            match self.carry_out(index, &action) {
+                Step::Wait => return,
+                Step::Over => {
+                    if let Some(flow) = self.flows.get_mut(index) {
+                        flow.script.cut_short = true;
+                        flow.script.actions.end();
+                    }
+                    return;
+                }
+                Step::Done => {
+                    if let Some(flow) = self.flows.get_mut(index) {
+                        flow.script.actions.step(self.capture);
+                        flow.script.progress = 0;
+                    }
+                    self.touched.insert(index);
+                }
+            }
+            // Other flows reacted to this one's input: they go first, as they would on a real host.
+            if self.steps != before && !self.ready.is_empty() {
+                self.ready.insert(index);
+                return;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, index: usize, action: &Action) -> Step {
+        let now = self.clock();
+        let Some(flow) = self.flows.get_mut(index) else {
+            return Step::Over;
+        };
+        let id = flow.id;
+        let udp = flow.key.proto == Proto::Udp;
+        let closed = flow.closed.is_some();
+        let come = flow.come();
+        match action {
+            Action::Read(count) => {
+                if come >= flow.script.read + count {
+                    flow.script.read += count;
+                    return Step::Done;
+                }
+                if closed { Step::Over } else { Step::Wait }
+            }
+            Action::ReadUntil(content) => {
+                let reader = self.reader.get_mut().as_mut();
+                let wanted = content.read(0, u64::MAX, self.capture, reader);
+                let from = if udp { 0 } else { flow.script.read };
+                let unread = flow.upstream.get(from, u64::MAX);
+                let found = unread
+                    .windows(wanted.len().max(1))
+                    .position(|window| window == wanted);
+                match found.or_else(|| wanted.is_empty().then_some(0)) {
+                    Some(at) => {
+                        flow.script.read += (at + wanted.len()) as u64;
+                        Step::Done
+                    }
+                    None if closed => Step::Over,
+                    None => Step::Wait,
+                }
+            }
+            Action::ReadEof => {
+                let eof = flow.half_closed_by_device.is_some()
+                    || flow
+                        .closed
+                        .is_some_and(|(_, close)| close.how == engine::How::Fin);
+                match (eof, closed) {
+                    (true, _) => Step::Done,
+                    (false, true) => Step::Over,
+                    (false, false) => Step::Wait,
+                }
+            }
+            Action::Wait(time) => match flow.script.wait_until {
+                None => {
+                    let until = self.now + time;
+                    flow.script.wait_until = Some(until);
+                    self.schedule(until, Task::Script(index));
+                    Step::Wait
+                }
+                Some(until) if until > self.now => Step::Wait,
+                Some(_) => {
+                    flow.script.wait_until = None;
+                    Step::Done
+                }
+            },
+            Action::SendFrom(..) | Action::Send(_) if udp => {
+                let (from, content) = match action {
+                    Action::SendFrom(from, content) => (Some(*from), content),
+                    Action::Send(content) => (None, content),
+                    _ => return Step::Done,
+                };
+                let reader = self.reader.get_mut().as_mut();
+                let payload = content.read(0, u64::MAX, self.capture, reader);
+                let taken = match from {
+                    Some(from) => self.engine.remote_datagram_from(now, id, from, payload),
+                    None => self.engine.remote_datagram(now, id, payload),
+                };
+                if taken.is_ok_and(|taken| taken) {
+                    flow.sent.count(payload.len());
+                    flow.sent_datagrams += 1;
+                }
+                self.dialer_step(taken.map(|_| ()), "datagram")
+            }
+            Action::SendFrom(..) => Step::Over,
+            Action::Send(content) => {
+                if flow.script.refused {
+                    return Step::Wait;
+                }
+                let at = flow.script.progress;
+                let wanted = (content.len() - at.min(content.len())).min(AT_ONCE);
+                let reader = self.reader.get_mut().as_mut();
+                let rest = content.read(at, wanted, self.capture, reader);
+                if (rest.len() as u64) < wanted {
+                    // The capture cannot be read any more: the run ends with that.
+                    return Step::Over;
+                }
+                match self.engine.remote_data(now, id, rest) {
+                    Err(_) => Step::Over,
+                    Ok(taken) => {
+                        match content {
+                            Content::Owned(_) => {
+                                flow.sent.push(rest.get(..taken).unwrap_or(&[]));
+                            }
+                            Content::Far {
+                                flow: far, from, ..
+                            } => {
+                                flow.sent.push_far(*far, from + at, taken as u64);
+                            }
+                        }
+                        flow.script.progress += taken as u64;
+                        flow.script.refused = taken < rest.len();
+                        let done = flow.script.progress >= content.len();
+                        self.step("remote data");
+                        if done {
+                            return Step::Done;
+                        }
+                        // The drain may have brought the `Resume` already.
+                        let again = self
+                            .flows
+                            .get(index)
+                            .is_some_and(|flow| !flow.script.refused);
+                        if again {
+                            self.ready.insert(index);
+                        }
+                        Step::Wait
+                    }
+                }
+            }
+            Action::Echo(count) => {
+                let done = flow.script.progress;
+                if done >= *count {
+                    return Step::Done;
+                }
+                if udp {
+                    return self.echo_datagram(index, *count);
+                }
+                if flow.script.refused {
+                    return Step::Wait;
+                }
+                let from = flow.script.read;
+                let fresh = flow.upstream.get(from, from.saturating_add(count - done));
+                let fresh = fresh.to_vec();
+                if fresh.is_empty() {
+                    return if closed { Step::Over } else { Step::Wait };
+                }
+                match self.engine.remote_data(now, id, &fresh) {
+                    Err(_) => Step::Over,
+                    Ok(taken) => {
+                        flow.sent.push(fresh.get(..taken).unwrap_or(&[]));
+                        flow.script.progress += taken as u64;
+                        flow.script.read += taken as u64;
+                        flow.script.refused = taken < fresh.len();
+                        self.ready.insert(index);
+                        self.step("remote data");
+                        Step::Wait
+                    }
+                }
+            }
+            Action::Take(count) => {
+                let count = usize::try_from(*count).unwrap_or(usize::MAX);
+                let result = self.engine.remote_take(now, id, count);
+                self.dialer_step(result, "remote takes")
+            }
+            Action::Block => {
+                let result = self.engine.remote_blocked(now, id);
+                self.dialer_step(result, "remote blocked")
+            }
+            Action::Unblock => {
+                let result = self.engine.remote_writable(now, id);
+                self.dialer_step(result, "remote writable")
+            }
+            Action::Shutdown => {
+                if flow.half_closed_by_device.is_none() && !closed {
+                    flow.half_closed_by_remote = Some(self.now);
+                }
+                let result = self.engine.remote_closed(now, id, RemoteEnd::Eof);
+                self.dialer_step(result, "remote end")
+            }
+            // A recorded reset came when all that the far side sends here was on its way to the device already.
+            Action::Reset
+                if !closed
+                    && flow.script.actions.has_sent_recorded()
+                    && flow.down.contiguous() <= flow.sent.len() =>
+            {
+                flow.script.awaits_delivery = true;
+                Step::Wait
+            }
+            Action::Reset => {
+                let result = self.engine.remote_closed(now, id, RemoteEnd::Reset);
+                self.dialer_step(result, "remote reset")
+            }
+            Action::Fail => {
+                let result = self.engine.remote_closed(now, id, RemoteEnd::Error);
+                self.dialer_step(result, "remote error")
+            }
+        }
+    }
+
+    fn echo_datagram(&mut self, index: usize, count: u64) -> Step {
+        let now = self.clock();
+        let Some(flow) = self.flows.get_mut(index) else {
+            return Step::Over;
+        };
+        let nth = usize::try_from(flow.script.read).unwrap_or(usize::MAX);
+        let Some(len) = flow.datagram_lens.get(nth).copied() else {
+            return if flow.closed.is_some() {
+                Step::Over
+            } else {
+                Step::Wait
+            };
+        };
+        let start: usize = flow.datagram_lens.iter().take(nth).sum();
+        let start = start as u64;
+        let payload = flow.upstream.get(start, start + len as u64).to_vec();
+        let id = flow.id;
+        let to = flow.datagram_tos.get(nth).copied();
+        let from = to.unwrap_or(flow.key.server);
+        let taken = self.engine.remote_datagram_from(now, id, from, &payload);
+        if taken == Ok(true) {
+            flow.sent.count(payload.len());
+            flow.sent_datagrams += 1;
+        }
+        flow.script.read += 1;
+        flow.script.progress += 1;
+        let done = flow.script.progress >= count;
+        match self.dialer_step(taken.map(|_| ()), "datagram") {
+            Step::Done if !done => {
+                self.ready.insert(index);
+                Step::Wait
+            }
+            step => step,
+        }
+    }
+
+    fn dialer_step(&mut self, result: Result<(), Misuse>, what: &str) -> Step {
+        match result {
+            Ok(()) => {
+                self.step(what);
+                Step::Done
+            }
+            Err(_) => Step::Over,
+        }
+    }
+}

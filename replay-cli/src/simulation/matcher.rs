@@ -1,0 +1,292 @@
+//! Expected lines against emitted frames: in order within a flow, closed for each flow that is named, pure
+//! acknowledgements excepted unless written.
+
+use std::collections::BTreeMap;
+
+use engine::FlowKey;
+
+use super::flow::FlowState;
+use super::world::{Emitted, flow_key};
+use crate::base::wording::seconds_of as seconds;
+use crate::notation::{
+    Bindings, Body, Difference, Direction, Numbering, Segment, TimeSpec, print_packet,
+};
+use crate::packet::{Flags, Packet, Seq, TCP, Transport, UDP};
+use crate::scenario::flow::flow_spec;
+use crate::scenario::{FlowSpec, Protocol, Scenario};
+use crate::simulation::dialer::key_of;
+
+/// What the runner knows when lines are compared.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) flows: &'a [FlowState],
+    pub(crate) emitted: &'a [Emitted],
+    /// The device's ISN of each tuple that lines use.
+    pub(crate) isns: &'a BTreeMap<FlowKey, Seq>,
+}
+
+/// The state of a list of expected lines.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Matcher {
+    pub(crate) bindings: Bindings,
+    /// Per flow name: the next emitted frame to look at.
+    cursors: BTreeMap<String, usize>,
+    /// Whether acknowledgements that nobody wrote down are differences too.
+    pub(crate) strict: bool,
+    /// Whether pushes are looked at: another stack may push where it likes (RFC 9293 section 3.9.1.2).
+    pub(crate) pushes_free: bool,
+}
+
+/// What a line found.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    /// The frame at this index.
+    Match(usize),
+    /// Another frame at its place.
+    Other(usize, Vec<Difference>),
+    /// Nothing so far.
+    Nothing,
+}
+
+impl Matcher {
+    /// Looks for the frame that `segment` expects next on its flow.
+    pub(crate) fn find(&mut self, view: View<'_>, segment: &Segment) -> Found {
+        let Some(spec) = view.spec(&segment.flow) else {
+            return self.find_any(view, segment);
+        };
+        let wanted_ack = is_pure_ack(segment);
+        let cursor = self.cursors.entry(segment.flow.clone()).or_default();
+        let mut at = *cursor;
+        while let Some(emitted) = view.emitted.get(at) {
+            let Ok(packet) = Packet::whole(&emitted.bytes) else {
+                at += 1;
+                continue;
+            };
+            if !view.belongs(&packet, emitted, &spec) {
+                at += 1;
+                continue;
+            }
+            let packet = if self.pushes_free {
+                pushed_as(segment, packet)
+            } else {
+                packet
+            };
+            let differences = segment.compare(
+                &packet,
+                Direction::FromEngine,
+                &view.numbering(&spec),
+                &mut self.bindings,
+            );
+            if differences.is_empty() {
+                *cursor = at + 1;
+                return Found::Match(at);
+            }
+            // An acknowledgement that nobody wrote down is passed over; one that was written is looked for
+            // among the acknowledgements only.
+            let pure = is_bare_ack(&packet) && !self.strict;
+            if pure {
+                at += 1;
+                continue;
+            }
+            if !wanted_ack || self.strict {
+                *cursor = at + 1;
+            }
+            return Found::Other(at, differences);
+        }
+        Found::Nothing
+    }
+
+    fn find_any(&mut self, view: View<'_>, segment: &Segment) -> Found {
+        let cursor = self.cursors.entry(String::new()).or_default();
+        while let Some(emitted) = view.emitted.get(*cursor) {
+            let at = *cursor;
+            *cursor += 1;
+            let Ok(packet) = Packet::whole(&emitted.bytes) else {
+                continue;
+            };
+            if segment
+                .compare(
+                    &packet,
+                    Direction::FromEngine,
+                    &Numbering::default(),
+                    &mut self.bindings,
+                )
+                .is_empty()
+            {
+                return Found::Match(at);
+            }
+        }
+        Found::Nothing
+    }
+
+    /// The frames that came after all that was expected of the flows named, pure acknowledgements excepted.
+    pub(crate) fn leftovers(&self, view: View<'_>) -> Vec<(String, usize)> {
+        let mut left = Vec::new();
+        for (name, cursor) in &self.cursors {
+            let Some(spec) = view.spec(name) else {
+                continue;
+            };
+            for (index, emitted) in view.emitted.iter().enumerate().skip(*cursor) {
+                let Ok(packet) = Packet::whole(&emitted.bytes) else {
+                    continue;
+                };
+                if view.belongs(&packet, emitted, &spec) && !is_bare_ack(&packet) {
+                    left.push((name.clone(), index));
+                }
+            }
+        }
+        left.sort_by_key(|(_, index)| *index);
+        left
+    }
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn spec(&self, name: &str) -> Option<FlowSpec> {
+        if name.is_empty() {
+            None
+        } else {
+            self.scenario.flow(name)
+        }
+    }
+
+    /// The dial that a flow's name means, once it was made.
+    pub(crate) fn state(&self, spec: &FlowSpec) -> Option<&'a FlowState> {
+        self.flows
+            .iter()
+            .find(|flow| flow_spec(&flow.key, flow.occurrence) == *spec)
+    }
+
+    /// Whether a frame belongs to a flow: its segments and datagrams, or ICMP and fragments between its ends.
+    pub(crate) fn belongs(&self, packet: &Packet<'_>, emitted: &Emitted, spec: &FlowSpec) -> bool {
+        let key = key_of(spec.protocol, spec.client, spec.server);
+        match packet.transport {
+            Transport::Tcp(_) | Transport::Udp(_) => {
+                flow_key(packet, false) == key
+                    && key.is_some()
+                    && emitted
+                        .flow
+                        .and_then(|index| self.flows.get(index))
+                        .is_none_or(|flow| flow.occurrence == spec.occurrence)
+            }
+            Transport::Icmp(_) | Transport::Fragment => {
+                packet.source == spec.server.ip()
+                    && packet.destination == spec.client.ip()
+                    && self.carries(packet, spec)
+            }
+            _ => false,
+        }
+    }
+
+    /// Of ICMP errors only those that quote the flow belong to it; an ICMP flow has the others.
+    fn carries(&self, packet: &Packet<'_>, spec: &FlowSpec) -> bool {
+        let Transport::Icmp(icmp) = packet.transport else {
+            // A fragment says no more than what it is a fragment of.
+            let protocol = match packet.protocol {
+                TCP => Protocol::Tcp,
+                UDP => Protocol::Udp,
+                _ => Protocol::Icmp,
+            };
+            return spec.protocol == protocol;
+        };
+        let Some(quoted) = icmp.quoted(packet.is_v4()) else {
+            return spec.protocol == Protocol::Icmp;
+        };
+        let Ok(quoted) = Packet::parse(quoted, quoted.len()) else {
+            return true;
+        };
+        match quoted.ports() {
+            Some((from, to)) => (from, to) == (spec.client.port(), spec.server.port()),
+            None => true,
+        }
+    }
+
+    pub(crate) fn numbering(&self, spec: &FlowSpec) -> Numbering {
+        let key = key_of(spec.protocol, spec.client, spec.server);
+        let down = self.state(spec).map(|flow| &flow.down);
+        let written = key.and_then(|key| self.isns.get(&key).copied());
+        Numbering {
+            device_isn: written.or_else(|| down.and_then(|down| down.device_isn)),
+            engine_isn: down.and_then(|down| down.engine_isn),
+        }
+    }
+
+    /// An emitted frame in the line notation, its flow by the name the scenario has for it.
+    pub(crate) fn print(&self, index: usize) -> String {
+        let Some(emitted) = self.emitted.get(index) else {
+            return String::new();
+        };
+        let Ok(packet) = Packet::whole(&emitted.bytes) else {
+            return format!(
+                "{} > raw ({} octets that are no IP packet)",
+                seconds(emitted.at),
+                emitted.bytes.len()
+            );
+        };
+        let (name, spec) = self.name_of(&packet, emitted);
+        let numbering = spec.map(|spec| self.numbering(&spec)).unwrap_or_default();
+        print_packet(
+            &packet,
+            &numbering,
+            TimeSpec::Absolute(emitted.at),
+            &name,
+            Direction::FromEngine,
+        )
+    }
+
+    fn name_of(&self, packet: &Packet<'_>, emitted: &Emitted) -> (String, Option<FlowSpec>) {
+        let known = self
+            .scenario
+            .flows
+            .iter()
+            .find(|(_, spec)| self.belongs(packet, emitted, spec));
+        if let Some((name, spec)) = known {
+            return (name.to_owned(), Some(*spec));
+        }
+        let flow = emitted.flow.and_then(|index| self.flows.get(index));
+        let spec = flow.map(|flow| flow_spec(&flow.key, flow.occurrence));
+        let named = spec.and_then(|spec| {
+            let first = FlowSpec {
+                occurrence: 1,
+                ..spec
+            };
+            self.scenario
+                .flow_name(&first)
+                .map(|name| format!("{name}#{}", spec.occurrence))
+        });
+        (named.unwrap_or_else(|| "unnamed".to_owned()), spec)
+    }
+}
+
+/// The packet, its push as the line has it.
+fn pushed_as<'a>(segment: &Segment, mut packet: Packet<'a>) -> Packet<'a> {
+    // A bare acknowledgement pushes nothing, and must stay one to be passed over.
+    if let (Body::Tcp(line), Transport::Tcp(tcp)) = (&segment.body, &mut packet.transport)
+        && tcp.payload_len > 0
+    {
+        let push = Flags(line.flags.0 & Flags::PSH.0);
+        tcp.flags = tcp.flags.without(Flags::PSH).with(push);
+    }
+    packet
+}
+
+/// Whether a line asks for an acknowledgement and nothing else.
+pub(crate) fn is_pure_ack(segment: &Segment) -> bool {
+    match &segment.body {
+        Body::Tcp(tcp) => {
+            tcp.flags == Flags::ACK
+                && tcp
+                    .range
+                    .as_ref()
+                    .is_none_or(|range| range.start == range.end)
+        }
+        _ => false,
+    }
+}
+
+/// Whether a frame is an acknowledgement and nothing else.
+pub(crate) fn is_bare_ack(packet: &Packet<'_>) -> bool {
+    packet
+        .tcp()
+        .is_some_and(|tcp| tcp.flags == Flags::ACK && tcp.payload_len == 0)
+}

@@ -1,0 +1,362 @@
+//! What the engine put out, acted upon in order: the dialer's end, the device's end, the invariants.
+
+use crate::stack::Seen;
+
+use engine::{DnsRecord, FlowId, FlowKey};
+
+use super::fault::Fate;
+use super::flow::FlowState;
+use super::invariant;
+use super::mutation::Mutation;
+use super::tape::Retention;
+use super::world::{Emitted, Task, World, flow_key};
+use crate::capture::conversation::{Conversation, Conversations};
+use crate::packet::{Flags, Packet, Transport};
+use crate::stack::DnsSeen;
+
+impl World<'_> {
+    pub(crate) fn see(&mut self, seen: Seen) {
+        match seen {
+            Seen::Frame(frame) => {
+                self.emitted(&frame);
+                self.engine.give_back(frame);
+            }
+            Seen::Batch(frames) => {
+                if frames > 64 {
+                    self.broken(
+                        None,
+                        format!("a batch of {frames} frames; at most 64 are allowed"),
+                    );
+                }
+            }
+            Seen::Dial(id, key, name) => self.dialed(id, key, name),
+            Seen::Resolve(query, name, kind) => self.asked(query, &name, kind),
+            Seen::Data(id, bytes) => {
+                self.with(id, |flow| flow.upstream.push(&bytes));
+                self.heard_up(id, &bytes);
+                self.engine.give_back(bytes);
+            }
+            Seen::Datagram(id, to, payload) => {
+                let all = self.retention == Retention::All;
+                self.with(id, |flow| {
+                    flow.upstream.push(&payload);
+                    flow.upstream_datagrams += 1;
+                    if all || flow.script.actions.reads_octets() {
+                        flow.datagram_lens.push(payload.len());
+                        flow.datagram_tos.push(to);
+                    }
+                });
+                self.heard_up(id, &payload);
+                self.engine.give_back(payload);
+            }
+            Seen::HalfClose(id) => {
+                let now = self.now;
+                self.with(id, |flow| flow.half_closed_by_device = Some(now));
+            }
+            Seen::Resume(id, _) => self.with(id, |flow| flow.script.refused = false),
+            Seen::Close(id, close) => {
+                let now = self.now;
+                self.with(id, |flow| flow.closed = Some((now, close)));
+                if let Some(flow) = self
+                    .by_id
+                    .remove(&id)
+                    .and_then(|index| self.flows.get(index))
+                    && self.engine.traits().last
+                    && let Some(problem) = invariant::lost_bytes(flow)
+                {
+                    let key = flow.key;
+                    self.broken(Some(key), problem);
+                }
+            }
+            Seen::Dns(_, record) => {
+                let DnsRecord {
+                    name,
+                    addresses,
+                    ttl,
+                } = record;
+                self.dns.push((
+                    self.now,
+                    DnsSeen {
+                        name,
+                        addresses,
+                        ttl,
+                    },
+                ));
+            }
+        }
+    }
+
+    /// Acts on an open flow and lets its script and the device look again.
+    fn with(&mut self, id: FlowId, act: impl FnOnce(&mut FlowState)) {
+        let Some(index) = self.by_id.get(&id).copied() else {
+            return self.broken(None, format!("an output for {id:?}, which is not open"));
+        };
+        if let Some(flow) = self.flows.get_mut(index) {
+            act(flow);
+        }
+        self.ready.insert(index);
+        self.touched.insert(index);
+    }
+
+    /// Holds what the dialer got against the capture.
+    fn heard_up(&mut self, id: FlowId, bytes: &[u8]) {
+        if self.heard.is_empty() {
+            return;
+        }
+        let flow = self.by_id.get(&id).and_then(|index| self.flows.get(*index));
+        let index = flow.and_then(|flow| flow.conversation);
+        let index = index.filter(|index| self.share.takes(*index));
+        if let (Some(index), Some(capture), Some(reader)) =
+            (index, self.capture, self.reader.get_mut())
+            && let Some(heard) = self.heard.get_mut(index)
+            && let Some(recorded) = capture.flows.get(index).map(Conversation::device_bytes)
+        {
+            heard.up.push(bytes, recorded, reader);
+        }
+    }
+
+    /// Holds what the device got since the last time against the capture.
+    fn heard_down(&mut self, index: usize) {
+        let Some(flow) = self
+            .flows
+            .get_mut(index)
+            .filter(|flow| !flow.down.fresh.is_empty())
+        else {
+            return;
+        };
+        if let (Some(index), Some(capture), Some(reader)) =
+            (flow.conversation, self.capture, self.reader.get_mut())
+            && let Some(heard) = self.heard.get_mut(index)
+            && let Some(recorded) = capture.flows.get(index).map(Conversation::far_bytes)
+        {
+            heard.down.push(&flow.down.fresh, recorded, reader);
+        }
+        flow.down.fresh.clear();
+    }
+
+    fn dialed(&mut self, id: FlowId, key: FlowKey, name: Option<String>) {
+        if let Some(index) = self.accepted_before(key) {
+            return self.dialed_late(index, id, name);
+        }
+        let index = self.flows.len();
+        let count = self.dial_counts.entry(key).or_default();
+        *count += 1;
+        let count = *count;
+        let mut flow = FlowState::new(id, key, count, self.now);
+        flow.name = name;
+        self.know_device(&mut flow);
+        let (script, delay) = self.rules.choose(&key, count);
+        flow.follow(script, self.retention);
+        replays(self.capture, &mut self.by_conversation, &mut flow, index);
+        flow.down.tells = self.is_heard(&flow);
+        self.flows.push(flow);
+        self.by_id.insert(id, index);
+        self.by_key.insert(key, index);
+        self.touched.insert(index);
+        if let Some(delay) = delay {
+            self.schedule(self.now + delay, Task::Dial(index));
+        }
+    }
+
+    /// Whether what the device gets of a flow is held against the capture.
+    fn is_heard(&self, flow: &FlowState) -> bool {
+        let replayed = flow.conversation;
+        !self.heard.is_empty() && replayed.is_some_and(|index| self.share.takes(index))
+    }
+
+    /// The flow of a connection that another stack has accepted already, and only now asks the dial for.
+    fn accepted_before(&self, key: FlowKey) -> Option<usize> {
+        let index = self.by_key.get(&key).copied()?;
+        let flow = self.flows.get(index)?;
+        (flow.undialed && self.engine.traits().foreign).then_some(index)
+    }
+
+    fn dialed_late(&mut self, index: usize, id: FlowId, name: Option<String>) {
+        let Some(flow) = self.flows.get_mut(index) else {
+            return;
+        };
+        let count = self.dial_counts.entry(flow.key).or_default();
+        *count += 1;
+        let (script, delay) = self.rules.choose(&flow.key, *count);
+        self.rules.move_newest(index);
+        (flow.id, flow.name, flow.undialed) = (id, name, false);
+        (flow.occurrence, flow.dialed_at) = (*count, self.now);
+        flow.follow(script, self.retention);
+        replays(self.capture, &mut self.by_conversation, flow, index);
+        flow.down.tells = !self.heard.is_empty()
+            && flow
+                .conversation
+                .is_some_and(|index| self.share.takes(index));
+        self.by_id.insert(id, index);
+        self.touched.insert(index);
+        if let Some(delay) = delay {
+            self.schedule(self.now + delay, Task::Dial(index));
+        }
+    }
+
+    /// The engine accepts a connection that it did not ask a dial for: its numbers are wanted all the same.
+    fn accepted(&mut self, key: FlowKey) -> usize {
+        let index = self.flows.len();
+        let mut flow = FlowState::new(FlowId::from_bits(u64::MAX), key, 1, self.now);
+        flow.undialed = true;
+        replays(self.capture, &mut self.by_conversation, &mut flow, index);
+        self.know_device(&mut flow);
+        self.flows.push(flow);
+        self.rules.pass_over();
+        self.by_key.insert(key, index);
+        index
+    }
+
+    /// What the SYN said of the device.
+    fn know_device(&self, flow: &mut FlowState) {
+        if let Some((isn, shift)) = self.syns.get(&flow.key) {
+            flow.down.device_isn = Some(*isn);
+            flow.down.device_shift = *shift;
+            flow.down.device_edge = 1;
+        }
+    }
+
+    /// A frame has left the engine.
+    fn emitted(&mut self, frame: &[u8]) {
+        self.frames_out += 1;
+        let packet = Packet::whole(frame);
+        let key = packet
+            .as_ref()
+            .ok()
+            .and_then(|packet| flow_key(packet, false));
+        let mut index = key.and_then(|key| self.by_key.get(&key).copied());
+        if let (Ok(packet), Some(key), None) = (&packet, key, index)
+            && let Transport::Tcp(tcp) = packet.transport
+            && tcp.flags.contains(Flags::SYN)
+        {
+            index = Some(self.accepted(key));
+        }
+        let mtu = self.engine.mtu();
+        let last = self.engine.traits().last;
+        let checked = self.share.takes(self.frames_out as usize);
+        let mut problems = if checked {
+            invariant::frame(frame, &packet, mtu)
+        } else {
+            Vec::new()
+        };
+        let sound = problems.is_empty();
+        if let (Ok(packet), Some(flow)) =
+            (&packet, index.and_then(|index| self.flows.get_mut(index)))
+            && let Transport::Tcp(tcp) = packet.transport
+        {
+            let at = flow.down.note_emitted(&tcp);
+            if checked {
+                let reader = self.reader.get_mut().as_mut();
+                let sent = |at, bytes: &[u8]| flow.sent.holds(at, bytes, self.capture, reader);
+                problems.extend(invariant::segment(flow, at, &tcp, last, sent));
+            }
+        }
+        for problem in problems {
+            self.broken(key, problem);
+        }
+        let fate = self.faults.output(frame);
+        if self.keep_frames {
+            let emitted = Emitted {
+                at: self.now,
+                bytes: frame.to_vec(),
+                flow: index,
+            };
+            match self.mutation {
+                Some(Mutation::Frame(number, change)) if number as u64 + 1 == self.frames_out => {
+                    self.emitted.extend(change.apply(emitted));
+                }
+                _ => self.emitted.push(emitted),
+            }
+        }
+        // It was looked at already, and is what it was.
+        if let (true, Fate::Pass, Ok(packet)) = (sound, &fate, &packet)
+            && packet.fragment.is_none()
+        {
+            return self.reach(packet, index);
+        }
+        self.send(fate, frame);
+    }
+
+    /// What the fault rules make of a frame on its way to the device.
+    fn send(&mut self, fate: Fate, frame: &[u8]) {
+        match fate {
+            Fate::Pass => self.deliver(frame),
+            Fate::Twice => {
+                self.deliver(frame);
+                self.deliver(frame);
+            }
+            Fate::Altered(bytes) => self.deliver(&bytes),
+            Fate::Drop => {}
+            Fate::Later(by) => self.hold(false, frame.to_vec(), by),
+        }
+    }
+
+    /// A frame reaches the device.
+    pub(crate) fn deliver(&mut self, frame: &[u8]) {
+        let Ok(packet) = Packet::whole(frame) else {
+            return;
+        };
+        if packet.fragment.is_some() {
+            let Some(whole) = self.fragments.insert(&packet, ()) else {
+                return;
+            };
+            return self.deliver(&whole.packet);
+        }
+        if !packet.checksums().are_sound() {
+            return;
+        }
+        let index = flow_key(&packet, false).and_then(|key| self.by_key.get(&key).copied());
+        self.reach(&packet, index);
+    }
+
+    /// A sound packet reaches the device; it is of the flow at `index`, if of any.
+    fn reach(&mut self, packet: &Packet<'_>, index: Option<usize>) {
+        let Some((index, flow)) = index.and_then(|index| Some((index, self.flows.get_mut(index)?)))
+        else {
+            return;
+        };
+        match packet.transport {
+            Transport::Tcp(tcp) => {
+                if let Some(at) = flow.down.unit(tcp.sequence) {
+                    flow.down.receive(at, &tcp);
+                } else if tcp.flags.contains(Flags::RST) {
+                    flow.down.reset = true;
+                }
+            }
+            Transport::Udp(udp) => {
+                flow.down.take(udp.payload);
+                flow.down.datagrams += 1;
+            }
+            _ => {}
+        }
+        if flow.script.awaits_delivery {
+            self.ready.insert(index);
+        }
+        self.touched.insert(index);
+        self.heard_down(index);
+    }
+
+    /// Records that an invariant does not hold.
+    pub(crate) fn broken(&mut self, key: Option<FlowKey>, what: String) {
+        // One broken rule tends to break on every frame after it.
+        if self.failures.len() < 100 {
+            self.failures.push(invariant::failure(self.now, key, what));
+        }
+    }
+}
+
+/// Finds the conversation that the flow at `index` replays.
+fn replays(
+    capture: Option<&Conversations>,
+    by_conversation: &mut [Option<usize>],
+    flow: &mut FlowState,
+    index: usize,
+) {
+    flow.conversation = capture.and_then(|capture| capture.of_dial(&flow.key, flow.occurrence));
+    let newest = flow
+        .conversation
+        .and_then(|conversation| by_conversation.get_mut(conversation));
+    if let Some(newest) = newest {
+        *newest = Some(index);
+    }
+}

@@ -1,0 +1,218 @@
+//! The device's end of a TCP flow as emitted segments show it: what came, what was acknowledged, what may be sent.
+
+use std::collections::BTreeMap;
+
+use super::tape::Tape;
+use crate::packet::{Flags, Seq, Tcp};
+
+/// What the device knows of the engine's side. Units as in the conversation: SYN is 0, first octet 1.
+#[derive(Debug, Default)]
+pub(crate) struct Receiver {
+    pub(crate) engine_isn: Option<Seq>,
+    pub(crate) device_isn: Option<Seq>,
+    /// The stream in order.
+    pub(crate) bytes: Tape,
+    /// Whether what comes is told in `fresh`.
+    pub(crate) tells: bool,
+    /// What came in order since somebody looked last.
+    pub(crate) fresh: Vec<u8>,
+    /// Octets that came ahead of a hole.
+    ahead: BTreeMap<u64, Vec<u8>>,
+    /// The unit of the FIN, once seen.
+    pub(crate) fin: Option<u64>,
+    pub(crate) reset: bool,
+    pub(crate) datagrams: u64,
+    /// One past the highest unit that left the engine, whether or not it arrived.
+    pub(crate) emitted: u64,
+    /// Units of the device that the engine has acknowledged.
+    pub(crate) acked: u64,
+    /// One past the last unit of the device that the engine has room for.
+    pub(crate) room_to: u64,
+    /// The engine's SYN-ACK carried a window scale.
+    pub(crate) scaled: bool,
+    pub(crate) sack_permitted: bool,
+    pub(crate) timestamps: bool,
+    /// The shift of the device's window field, if the engine takes one.
+    pub(crate) device_shift: u8,
+    /// The device's own window edge, highest so far, units; `None` before it offered one.
+    pub(crate) offered_to: Option<u64>,
+    /// One past the highest unit the device has sent.
+    pub(crate) device_edge: u64,
+    /// The unit of the first FIN of the device's stream: what it sends behind that is no part of it.
+    pub(crate) device_fin: Option<u64>,
+}
+
+impl Receiver {
+    /// Units the device has received without a hole, SYN and FIN included.
+    pub(crate) fn contiguous(&self) -> u64 {
+        if self.engine_isn.is_none() {
+            return 0;
+        }
+        let octets = 1 + self.bytes.len();
+        octets + u64::from(self.fin == Some(octets))
+    }
+
+    /// Notes what the engine sent, before any fault; says where its payload stands.
+    pub(crate) fn note_emitted(&mut self, tcp: &Tcp<'_>) -> Option<u64> {
+        if tcp.flags.contains(Flags::SYN) {
+            self.engine_isn = Some(tcp.sequence);
+            self.scaled = tcp.options.window_scale.is_some();
+            self.sack_permitted = tcp.options.sack_permitted;
+            self.timestamps = tcp.options.timestamps.is_some();
+        }
+        let at = self.unit(tcp.sequence)?;
+        self.emitted = self.emitted.max(at + u64::from(tcp.sequence_len()));
+        Some(at)
+    }
+
+    /// The unit of one of the engine's sequence numbers.
+    pub(crate) fn unit(&self, seq: Seq) -> Option<u64> {
+        let isn = self.engine_isn?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "sequence numbers are taken modulo 2^32"
+        )]
+        let distance = seq.minus(isn.plus(self.emitted as u32));
+        u64::try_from(i64::try_from(self.emitted).ok()? + i64::from(distance)).ok()
+    }
+
+    /// The unit of one of the device's sequence numbers.
+    pub(crate) fn device_unit(&self, seq: Seq) -> Option<u64> {
+        let isn = self.device_isn?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "sequence numbers are taken modulo 2^32"
+        )]
+        let distance = seq.minus(isn.plus(self.device_edge as u32));
+        u64::try_from(i64::try_from(self.device_edge).ok()? + i64::from(distance)).ok()
+    }
+
+    /// Takes in a segment that reached the device.
+    pub(crate) fn receive(&mut self, at: u64, tcp: &Tcp<'_>) {
+        if tcp.flags.contains(Flags::RST) {
+            self.reset = true;
+            return;
+        }
+        if tcp.flags.contains(Flags::ACK)
+            && let Some(acked) = self.device_unit(tcp.acknowledgement)
+        {
+            self.acked = self.acked.max(acked);
+            // The engine's own windows carry no shift: its rings are below 65,536 octets.
+            self.room_to = self.room_to.max(acked + u64::from(tcp.window));
+        }
+        let start = at + u64::from(tcp.flags.contains(Flags::SYN));
+        if !tcp.payload.is_empty() {
+            self.insert(start, tcp.payload);
+        }
+        if tcp.flags.contains(Flags::FIN) {
+            self.fin = Some(start + tcp.payload.len() as u64);
+        }
+    }
+
+    fn insert(&mut self, start: u64, payload: &[u8]) {
+        let edge = 1 + self.bytes.len();
+        if start > edge {
+            let held = self.ahead.entry(start).or_default();
+            if held.len() < payload.len() {
+                *held = payload.to_vec();
+            }
+            return;
+        }
+        self.append(start, payload);
+        while let Some(entry) = self.ahead.first_entry() {
+            if *entry.key() > 1 + self.bytes.len() {
+                return;
+            }
+            let (start, payload) = entry.remove_entry();
+            self.append(start, &payload);
+        }
+    }
+
+    fn append(&mut self, start: u64, payload: &[u8]) {
+        let known = (1 + self.bytes.len()).saturating_sub(start);
+        let known = usize::try_from(known).unwrap_or(usize::MAX);
+        self.take(payload.get(known..).unwrap_or(&[]));
+    }
+
+    /// Takes octets that are next in order.
+    pub(crate) fn take(&mut self, octets: &[u8]) {
+        self.bytes.push(octets);
+        if self.tells {
+            self.fresh.extend_from_slice(octets);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::Packet;
+    use crate::packet::build::{TcpSpec, tcp};
+
+    const ISN: Seq = Seq(u32::MAX - 2);
+
+    /// A segment of the engine's whose first octet is this unit, received.
+    fn receive(receiver: &mut Receiver, at: u32, flags: Flags, payload: &[u8]) {
+        let ends = ["192.0.2.1:80", "10.0.0.2:40000"].map(|end| end.parse().unwrap());
+        let bytes = tcp(&TcpSpec {
+            sequence: ISN.plus(at),
+            acknowledgement: Seq(1000),
+            flags: Flags::ACK.with(flags),
+            window: 500,
+            payload,
+            ..TcpSpec::new(ends[0], ends[1])
+        });
+        let packet = Packet::whole(&bytes).unwrap();
+        let segment = packet.tcp().unwrap();
+        let at = receiver.note_emitted(segment).unwrap();
+        receiver.receive(at, segment);
+    }
+
+    fn opened() -> Receiver {
+        let mut receiver = Receiver {
+            device_isn: Some(Seq(999)),
+            device_edge: 1,
+            device_fin: None,
+            ..Receiver::default()
+        };
+        assert_eq!(receiver.contiguous(), 0);
+        receive(&mut receiver, 0, Flags::SYN, b"");
+        receiver
+    }
+
+    #[test]
+    fn octets_in_any_order_and_any_cut_are_one_stream() {
+        let orders: [&[(u32, &[u8])]; 4] = [
+            &[(1, b"abc"), (4, b"def"), (7, b"g")],
+            &[(7, b"g"), (4, b"def"), (1, b"abc")],
+            // Again, longer, and over what is there.
+            &[(4, b"d"), (4, b"def"), (4, b"d"), (1, b"abcd"), (6, b"fg")],
+            &[(1, b"abcdefg"), (2, b"bc"), (7, b"g")],
+        ];
+        for order in orders {
+            let mut receiver = opened();
+            for (at, payload) in order {
+                receive(&mut receiver, *at, Flags(0), payload);
+            }
+            assert_eq!(receiver.bytes.get(0, u64::MAX), b"abcdefg", "{order:?}");
+            assert_eq!((receiver.contiguous(), receiver.emitted), (8, 8));
+        }
+    }
+
+    #[test]
+    fn a_fin_counts_once_all_before_it_is_there() {
+        let mut receiver = opened();
+        receive(&mut receiver, 4, Flags::FIN, b"de");
+        assert_eq!((receiver.fin, receiver.contiguous()), (Some(6), 1));
+        receive(&mut receiver, 1, Flags(0), b"abc");
+        assert_eq!((receiver.contiguous(), receiver.emitted), (7, 7));
+        receive(&mut receiver, 1, Flags::RST, b"");
+        assert!(receiver.reset);
+    }
+
+    #[test]
+    fn the_engines_acknowledgement_and_window_are_known_in_units_of_the_device() {
+        let receiver = opened();
+        assert_eq!((receiver.acked, receiver.room_to), (1, 501));
+    }
+}

@@ -1,0 +1,422 @@
+//! A timeline written by hand: frames go in when their line says, and what a line expects must come when it says.
+
+use std::collections::BTreeMap;
+
+use engine::{FlowKey, PathChange};
+
+use super::matcher::{Found, Matcher, View, is_pure_ack};
+use super::world::World;
+use crate::base::wording::seconds_of as seconds;
+use crate::notation::{Action, Body, Direction, Ends, Line, Num, Segment, Value, wrap};
+use crate::packet::{self, Flags, Seq};
+use crate::scenario::failure::{Failure, FailureKind};
+use crate::scenario::{Protocol, Scenario};
+use crate::simulation::dialer::key_of;
+
+/// How long another stack may keep an acknowledgement, microseconds (RFC 9293 section 3.8.6.3).
+const ACK_DELAY_US: u64 = 500_000;
+
+/// For how long a stack that never says that all is done is looked at after the last line, microseconds: delayed
+/// acknowledgements and the first retransmission come in that time, the end of idle flows does not.
+const AFTERWARDS_US: u64 = 3_000_000;
+
+/// Lines with the JSON pointer of each.
+pub(crate) struct Timeline<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) lines: &'a [(String, Line)],
+    pub(crate) batch: usize,
+    pub(crate) isns: &'a BTreeMap<FlowKey, Seq>,
+}
+
+/// What a run of a timeline found, each with the pointer of its line.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) failures: Vec<(String, Failure)>,
+    pub(crate) checks: u64,
+    /// Lines whose exact time was not checked.
+    pub(crate) untimed: u64,
+    pub(crate) matcher: Matcher,
+}
+
+/// The device's ISN of every tuple that lines may use: any number does, as long as it is always the same, unless a SYN
+/// says which. The device of a capture has numbers of its own.
+pub(crate) fn isns(scenario: &Scenario, lines: &[(String, Line)]) -> BTreeMap<FlowKey, Seq> {
+    let mut isns = BTreeMap::new();
+    if scenario.input.capture.is_some() {
+        return isns;
+    }
+    for (index, (_, spec)) in scenario.flows.iter().enumerate() {
+        if let Some(key) = key_of(spec.protocol, spec.client, spec.server) {
+            let index = u32::try_from(index).unwrap_or(u32::MAX);
+            let isn = Seq(0x1000_0000_u32.wrapping_add(index.wrapping_mul(0x0100_0001)));
+            isns.entry(key).or_insert(isn);
+        }
+    }
+    for segment in lines.iter().filter_map(|(_, line)| match &line.action {
+        Action::Inject(segment) => Some(segment),
+        _ => None,
+    }) {
+        let written = scenario
+            .flow(&segment.flow)
+            .and_then(|spec| key_of(spec.protocol, spec.client, spec.server));
+        if let Some(key) = written
+            && let Some(isn) = initial_number(segment)
+        {
+            isns.insert(key, isn);
+        }
+    }
+    isns
+}
+
+/// The number that a SYN is given as it is on the wire.
+fn initial_number(segment: &Segment) -> Option<Seq> {
+    let Body::Tcp(tcp) = &segment.body else {
+        return None;
+    };
+    let start = tcp.range.as_ref().map(|range| &range.start);
+    let number = segment.overrides.iter().find_map(|one| match one.value {
+        Value::Sequence(Num::Value(number)) => Some(wrap(number)),
+        _ => None,
+    })?;
+    match start {
+        Some(Num::Value(start)) if tcp.flags == Flags::SYN => {
+            Some(Seq(number.wrapping_sub(wrap(*start))))
+        }
+        _ => None,
+    }
+}
+
+impl Timeline<'_> {
+    /// Plays the lines, then lets the run come to its end.
+    pub(crate) fn play(&self, world: &mut World<'_>, until: Option<u64>) -> Findings {
+        let traits = world.engine.traits();
+        let slack = traits.tolerance;
+        let mut findings = Findings::default();
+        findings.matcher.pushes_free = traits.foreign;
+        let mut previous = 0;
+        let mut waiting: Vec<Vec<u8>> = Vec::new();
+        for (at, (pointer, line)) in self.lines.iter().enumerate() {
+            if world.livelock {
+                break;
+            }
+            let (from, to) = line.time.window(previous);
+            match &line.action {
+                Action::Inject(segment) => {
+                    let repetitions = segment.repetitions();
+                    let mut from = from;
+                    for before in 0..repetitions {
+                        if before > 0 {
+                            from = line.time.window(from).0;
+                            if from > previous || waiting.len() >= self.batch {
+                                world.inject(std::mem::take(&mut waiting));
+                            }
+                        }
+                        run_until(world, from);
+                        match self.build(world, &segment.repetition(before), &findings) {
+                            Ok(frame) => waiting.push(frame),
+                            Err(problem) => findings.failures.push((
+                                pointer.clone(),
+                                failure(FailureKind::Stuck, problem, world.now, segment),
+                            )),
+                        }
+                        previous = from;
+                        if world.livelock {
+                            break;
+                        }
+                    }
+                    let more = self.lines.get(at + 1).is_some_and(|(_, next)| {
+                        matches!(next.action, Action::Inject(_))
+                            && next.time.window(previous).0 <= previous
+                    });
+                    if waiting.len() >= self.batch || !more {
+                        world.inject(std::mem::take(&mut waiting));
+                    }
+                }
+                Action::Expect(segment) => {
+                    findings.checks += 1;
+                    findings.untimed += u64::from(slack > 0 && line.time.is_exact());
+                    let delayed = traits.foreign && line.time.is_exact() && is_pure_ack(segment);
+                    let delay = if delayed { ACK_DELAY_US } else { 0 };
+                    let window = (
+                        from.saturating_sub(slack),
+                        to.saturating_add(slack).saturating_add(delay),
+                    );
+                    previous = self
+                        .expect(world, segment, window, pointer, line, &mut findings)
+                        .unwrap_or_else(|| previous.max(world.now));
+                }
+                Action::Silence { until } => {
+                    findings.checks += 1;
+                    let before = world.emitted.len();
+                    // Silence ends just before its time: what is due then may come.
+                    run_until(world, until.saturating_sub(1));
+                    let quiet_to = until.saturating_sub(slack);
+                    for index in before..world.emitted.len() {
+                        if world
+                            .emitted
+                            .get(index)
+                            .is_some_and(|emitted| emitted.at >= quiet_to)
+                            && slack > 0
+                        {
+                            continue;
+                        }
+                        let mut broken = failure_at(
+                            FailureKind::BrokenSilence,
+                            "a packet came during a silence".to_owned(),
+                            world.emitted.get(index).map(|emitted| emitted.at),
+                        );
+                        broken.expected = Some(line.to_string());
+                        broken.actual = Some(self.view(world).print(index));
+                        findings.failures.push((pointer.clone(), broken));
+                    }
+                    previous = *until;
+                }
+                Action::Sleep => {
+                    run_until(world, world.now);
+                    // A host that sleeps calls nobody; when it wakes, the engine hears how late it is.
+                    world.now = world.now.max(from);
+                    world.wake();
+                    previous = from;
+                }
+                Action::Path { .. } => {
+                    run_until(world, from);
+                    world.path_changed(PathChange::Network);
+                    previous = from;
+                }
+                Action::AddressLost { flow } => {
+                    run_until(world, from);
+                    match self.view(world).spec(flow) {
+                        Some(spec) => {
+                            world.path_changed(PathChange::AddressLost(spec.client.ip()));
+                        }
+                        None => findings.failures.push((
+                            pointer.clone(),
+                            failure_at(
+                                FailureKind::Stuck,
+                                format!("unknown flow `{flow}`"),
+                                Some(world.now),
+                            ),
+                        )),
+                    }
+                    previous = from;
+                }
+                Action::Output { held } => {
+                    run_until(world, from);
+                    world.hold_output(*held);
+                    previous = from;
+                }
+                Action::Stop => {
+                    run_until(world, from);
+                    world.stop();
+                    previous = from;
+                }
+            }
+        }
+        finish(world, until);
+        for (name, index) in findings.matcher.leftovers(self.view(world)) {
+            let at = world.emitted.get(index).map(|emitted| emitted.at);
+            let mut extra = failure_at(
+                FailureKind::UnexpectedPacket,
+                format!("flow {name} got a packet beyond all that was expected"),
+                at,
+            );
+            extra.flow = Some(name);
+            extra.actual = Some(self.view(world).print(index));
+            extra.help = Some("add a line for it, or find out why it was sent".to_owned());
+            findings.failures.push(("/input/frames".to_owned(), extra));
+        }
+        findings
+    }
+
+    fn view<'w>(&'w self, world: &'w World<'_>) -> View<'w> {
+        View {
+            scenario: self.scenario,
+            flows: &world.flows,
+            emitted: &world.emitted,
+            isns: self.isns,
+        }
+    }
+
+    /// Waits for what a line expects; says when it came.
+    pub(crate) fn expect(
+        &self,
+        world: &mut World<'_>,
+        segment: &Segment,
+        (from, to): (u64, u64),
+        pointer: &str,
+        line: &Line,
+        findings: &mut Findings,
+    ) -> Option<u64> {
+        loop {
+            match findings.matcher.find(self.view(world), segment) {
+                Found::Match(index) => {
+                    let at = world
+                        .emitted
+                        .get(index)
+                        .map_or(world.now, |emitted| emitted.at);
+                    if !(from..=to).contains(&at) {
+                        let what = format!(
+                            "it came at {} s, expected {}",
+                            seconds(at),
+                            window(from, to)
+                        );
+                        let mut late = failure(FailureKind::WrongTime, what, at, segment);
+                        late.expected = Some(line.to_string());
+                        late.actual = Some(self.view(world).print(index));
+                        findings.failures.push((pointer.to_owned(), late));
+                    }
+                    return Some(at);
+                }
+                Found::Other(index, differences) => {
+                    let at = world.emitted.get(index).map(|emitted| emitted.at)?;
+                    let what = differences
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .join("; ");
+                    let mut wrong = failure(FailureKind::WrongPacket, what, at, segment);
+                    wrong.expected = Some(line.to_string());
+                    wrong.actual = Some(self.view(world).print(index));
+                    findings.failures.push((pointer.to_owned(), wrong));
+                    return Some(at);
+                }
+                Found::Nothing => {}
+            }
+            let next = world.next();
+            let idle = !world.has_tasks()
+                && next.is_none_or(|next| next.timer.is_some_and(|(timer, _)| timer.is_idle()));
+            let Some(next) = next.filter(|next| next.at <= to && !(idle && to == u64::MAX)) else {
+                break;
+            };
+            world.run(next);
+            if world.livelock {
+                break;
+            }
+        }
+        if to != u64::MAX {
+            world.now = world.now.max(to);
+        }
+        let mut missing = failure(
+            FailureKind::MissingPacket,
+            format!("nothing came that matches, {}", window(from, to)),
+            world.now,
+            segment,
+        );
+        missing.expected = Some(line.to_string());
+        missing.actual = world
+            .emitted
+            .len()
+            .checked_sub(1)
+            .map(|last| format!("last emitted: {}", self.view(world).print(last)));
+        findings.failures.push((pointer.to_owned(), missing));
+        None
+    }
+
+    pub(crate) fn build(
+        &self,
+        world: &World<'_>,
+        segment: &Segment,
+        findings: &Findings,
+    ) -> Result<Vec<u8>, String> {
+        let view = self.view(world);
+        let Some(spec) = view.spec(&segment.flow) else {
+            let nobody = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+            let ends = Ends {
+                protocol: 0,
+                device: nobody,
+                far: nobody,
+            };
+            return segment
+                .build(
+                    Direction::FromDevice,
+                    &ends,
+                    &crate::notation::Numbering::default(),
+                    &findings.matcher.bindings,
+                )
+                .map_err(|problem| problem.to_string());
+        };
+        let protocol = match (spec.protocol, spec.client.is_ipv4()) {
+            (Protocol::Tcp, _) => packet::TCP,
+            (Protocol::Udp, _) => packet::UDP,
+            (Protocol::Icmp, true) => packet::ICMP,
+            (Protocol::Icmp, false) => packet::ICMPV6,
+        };
+        let ends = Ends {
+            protocol,
+            device: spec.client,
+            far: spec.server,
+        };
+        segment
+            .build(
+                Direction::FromDevice,
+                &ends,
+                &view.numbering(&spec),
+                &findings.matcher.bindings,
+            )
+            .map_err(|problem| problem.to_string())
+    }
+}
+
+/// Lets everything happen that is due up to and including `at`, then stands at `at`.
+pub(crate) fn run_until(world: &mut World<'_>, at: u64) {
+    while let Some(next) = world.next() {
+        if next.at > at || world.livelock {
+            break;
+        }
+        world.run(next);
+        if world.steps > world.step_limit {
+            world.livelock = true;
+        }
+    }
+    world.now = world.now.max(at);
+}
+
+/// Runs on until only idle time is waited for.
+fn finish(world: &mut World<'_>, until: Option<u64>) {
+    let rests = world.engine.traits().rests;
+    let end = world.now;
+    while let Some(next) = world.next() {
+        let idle = !world.has_tasks() && next.timer.is_some_and(|(timer, _)| timer.is_idle());
+        let last = world.emitted.last().map_or(end, |last| last.at.max(end));
+        let over = !rests && !world.has_tasks() && next.at > last.saturating_add(AFTERWARDS_US);
+        let late = until.map_or(over, |until| next.at > until);
+        if world.livelock || late || (idle && until.is_none()) {
+            break;
+        }
+        world.run(next);
+        if world.steps > world.step_limit {
+            world.livelock = true;
+        }
+    }
+    if let Some(until) = until {
+        world.now = world.now.max(until);
+    }
+}
+
+fn window(from: u64, to: u64) -> String {
+    match (from, to) {
+        (_, u64::MAX) => "at any time".to_owned(),
+        (from, to) if from == to => format!("at {} s", seconds(from)),
+        (from, to) => format!("between {} s and {} s", seconds(from), seconds(to)),
+    }
+}
+
+fn failure(kind: FailureKind, what: String, at: u64, segment: &Segment) -> Failure {
+    let mut failure = failure_at(kind, what, Some(at));
+    failure.flow = (!segment.flow.is_empty()).then(|| segment.flow.clone());
+    failure
+}
+
+pub(crate) fn failure_at(kind: FailureKind, what: String, at_us: Option<u64>) -> Failure {
+    Failure {
+        kind,
+        what,
+        expected: None,
+        actual: None,
+        flow: None,
+        frame: None,
+        at_us,
+        place: None,
+        help: None,
+    }
+}

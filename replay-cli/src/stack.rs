@@ -1,0 +1,275 @@
+//! The one seam between the runner and what it runs: everything a scenario can do to a packet-tunnel engine, whichever it is.
+//!
+//! [`World`](crate::simulation::world::World) holds a `Box<dyn Stack>` and knows nothing else of the engine. [`core::Core`] is the engine as a
+//! library; other ways to the same engine, and other engines, implement [`Stack`] and have a [`Via`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use engine::{
+    Counters, Deadline, DialResult, FlowId, Micros, Misuse, PathChange, QueryId, RemoteEnd,
+    Resolution,
+};
+
+use crate::base::diagnostic::Diagnostic;
+use crate::scenario::EngineSettings;
+use crate::scenario::engine_config::config;
+use event::Tracer;
+use traced::Traced;
+
+mod child;
+mod core;
+mod driven;
+mod driver;
+pub mod event;
+mod external;
+#[expect(unsafe_code, reason = "the C ABI is called as C calls it")]
+mod ffi;
+mod program;
+mod seen;
+mod served;
+mod traced;
+
+pub use program::StackProgram;
+pub use seen::DnsSeen;
+pub(crate) use seen::Seen;
+pub use served::serve_engine;
+
+/// The engine's clock at virtual time 0: smoltcp needs more than zero.
+pub(crate) const EPOCH_US: u64 = 1_000_000;
+
+/// How far times may be off by another way in than the core, microseconds: one interval of polling, and a millisecond.
+pub(crate) const TOLERANCE_US: u64 = 6_000;
+
+/// A packet-tunnel engine as the runner drives it: one input with its time, then a full drain, then wait for the deadline.
+///
+/// The calls mean what the methods of the same name of [`engine::Engine`] mean. Times never run backwards.
+pub(crate) trait Stack {
+    /// The largest packet the device takes, octets.
+    fn mtu(&self) -> usize;
+
+    /// Frames of the device, in order.
+    fn handle_frames(&mut self, now: Micros, frames: &[&[u8]]);
+
+    /// The deadline of [`poll_timeout`](Self::poll_timeout) has come, or the host has slept.
+    fn handle_timeout(&mut self, now: Micros);
+
+    /// The path to the far side is another one, or an address of the device is gone.
+    fn path_changed(&mut self, now: Micros, change: PathChange);
+
+    /// The host has no more use for it.
+    fn stop(&mut self, now: Micros);
+
+    /// A dial request is answered.
+    fn dial_result(&mut self, now: Micros, flow: FlowId, result: DialResult) -> Result<(), Misuse>;
+
+    /// Bytes of the far side: how many of them are taken.
+    fn remote_data(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<usize, Misuse>;
+
+    /// A datagram of the far side: whether it is taken.
+    fn remote_datagram(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<bool, Misuse>;
+
+    /// A datagram of another source: whether it is taken.
+    fn remote_datagram_from(
+        &mut self,
+        now: Micros,
+        flow: FlowId,
+        from: SocketAddr,
+        data: &[u8],
+    ) -> Result<bool, Misuse>;
+
+    /// The far side takes no more bytes for the time being.
+    fn remote_blocked(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse>;
+
+    /// The far side takes bytes again.
+    fn remote_writable(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse>;
+
+    /// The far side takes the next `count` bytes, and no more until it is asked again. Not every way in can say so.
+    fn remote_take(&mut self, now: Micros, flow: FlowId, count: usize) -> Result<(), Misuse> {
+        let _ = (now, flow, count);
+        Err(Misuse::TookTooMuch)
+    }
+
+    /// The far side's stream has ended.
+    fn remote_closed(&mut self, now: Micros, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse>;
+
+    /// An intercepted query is answered.
+    fn resolved(
+        &mut self,
+        now: Micros,
+        query: QueryId,
+        resolution: Resolution,
+    ) -> Result<(), Misuse>;
+
+    /// Appends all that comes out now, in order; false if `most` were taken and there is more.
+    fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<Seen>) -> bool;
+
+    /// Octets of an output that are of no more use: their place may serve for another one.
+    fn give_back(&mut self, octets: Vec<u8>) {
+        drop(octets);
+    }
+
+    /// When it wants [`handle_timeout`](Self::handle_timeout), and what for.
+    fn poll_timeout(&mut self) -> Option<Deadline>;
+
+    /// Whether bytes of the far side wait outside of the engine, which has no room for them: to a dialer that can do
+    /// nothing but send, they are not sent.
+    fn holds(&self, flow: FlowId) -> bool {
+        let _ = flow;
+        false
+    }
+
+    /// Whether what the far side sends may wait outside of the engine at all.
+    fn has_inboxes(&self) -> bool {
+        false
+    }
+
+    /// Frames of the device that were lost before they reached the engine.
+    fn frames_lost(&self) -> u64 {
+        0
+    }
+
+    /// What went wrong outside of the engine, each a sentence.
+    fn complaints(&self) -> &[String] {
+        &[]
+    }
+
+    /// What it can be held to.
+    fn traits(&self) -> Traits {
+        Traits::CORE
+    }
+
+    /// When it stopped working, and why; nothing comes out of it from then on.
+    fn broken(&self) -> Option<(u64, String)> {
+        None
+    }
+
+    /// Something worth a note that is no failure.
+    fn remarks(&self) -> Option<String> {
+        None
+    }
+
+    /// Its counters, if it counts what the engine counts: they must add up.
+    fn counters(&self) -> Option<Counters>;
+
+    /// Its flows as a table, to explain a run that does not end.
+    fn inspect(&mut self, now: Micros) -> String;
+}
+
+/// What a stack can be held to: of what it cannot tell, nothing is checked, and the checks left out are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing it can tell or not"
+)]
+pub(crate) struct Traits {
+    /// How far times may be off, microseconds: none through the core.
+    pub(crate) tolerance: u64,
+    /// It is another engine than ours, or behaves as one: it may accept a connection before it asks for the dial, and has
+    /// no counters.
+    pub(crate) foreign: bool,
+    /// Two runs must give the same.
+    pub(crate) deterministic: bool,
+    /// It tells when the device's FIN came.
+    pub(crate) half_close: bool,
+    /// It tells when a flow has ended.
+    pub(crate) close: bool,
+    /// It tells by whom.
+    pub(crate) by: bool,
+    /// It tells how.
+    pub(crate) how: bool,
+    /// Nothing of a flow leaves it after its close.
+    pub(crate) last: bool,
+    /// It reads DNS answers.
+    pub(crate) dns: bool,
+    /// It says when nothing but the end of idle flows is waited for.
+    pub(crate) rests: bool,
+}
+
+impl Traits {
+    /// Everything.
+    pub(crate) const CORE: Self = Self {
+        tolerance: 0,
+        foreign: false,
+        deterministic: true,
+        half_close: true,
+        close: true,
+        by: true,
+        how: true,
+        last: true,
+        dns: true,
+        rests: true,
+    };
+
+    /// Whether what only the core can be held to is checked.
+    pub(crate) const fn is_core(&self) -> bool {
+        self.tolerance == 0 && !self.foreign
+    }
+}
+
+/// Which engine runs, and by which way in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Via {
+    /// The engine as a library, without IO.
+    #[default]
+    Core,
+    /// The driver's turns, as its loop takes them: inputs wait in a ring and in inboxes.
+    Driver,
+    /// The C ABI, driven by its host: the same turns behind handles, texts and callbacks.
+    Ffi,
+    /// Another stack, in a process of its own.
+    Stack(Arc<StackProgram>),
+}
+
+impl Via {
+    /// Its name on the command line.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        match self {
+            Self::Core => "core",
+            Self::Driver => "driver",
+            Self::Ffi => "ffi",
+            Self::Stack(program) => &program.spec,
+        }
+    }
+
+    /// The program of another stack.
+    #[must_use]
+    pub fn stack(&self) -> Option<&StackProgram> {
+        match self {
+            Self::Stack(program) => Some(program),
+            _ => None,
+        }
+    }
+}
+
+/// Starts an engine with the settings of a scenario.
+pub(crate) fn open(
+    via: &Via,
+    settings: &EngineSettings,
+    tracer: Option<&Tracer>,
+) -> Result<Box<dyn Stack>, Diagnostic> {
+    let stack = open_untraced(via, settings)?;
+    Ok(match tracer {
+        None => stack,
+        Some(tracer) => Box::new(Traced {
+            stack,
+            tracer: tracer.clone(),
+        }),
+    })
+}
+
+fn open_untraced(via: &Via, settings: &EngineSettings) -> Result<Box<dyn Stack>, Diagnostic> {
+    let config = config(settings);
+    match via {
+        Via::Core => core::Core::new(config)
+            .map(|core| Box::new(core) as Box<dyn Stack>)
+            .map_err(|problem| Diagnostic::new(problem.to_string())),
+        Via::Driver => driver::open(config)
+            .map(|driver| Box::new(driver) as Box<dyn Stack>)
+            .map_err(|problem| Diagnostic::new(problem.to_string())),
+        Via::Ffi => ffi::open(&config).map(|ffi| Box::new(ffi) as Box<dyn Stack>),
+        Via::Stack(program) => external::External::open(program, settings, config.mtu)
+            .map(|stack| Box::new(stack) as Box<dyn Stack>),
+    }
+}

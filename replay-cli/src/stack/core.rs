@@ -1,0 +1,168 @@
+//! The engine as a library, its heap counted while it works.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use engine::{
+    Config, ConfigError, Counters, Deadline, DialResult, Engine, FlowId, Micros, Misuse, Output,
+    PathChange, QueryId, RemoteEnd, Resolution,
+};
+
+use super::Stack;
+use crate::base::heap::{self, AtWork};
+use crate::stack::Seen;
+
+/// The engine itself.
+#[derive(Debug)]
+pub(crate) struct Core {
+    engine: Engine,
+    /// How much flows that take a counted number of bytes may still be given.
+    takes: BTreeMap<FlowId, usize>,
+    spare: Vec<Vec<u8>>,
+}
+
+/// Places for octets that are kept for the outputs to come: of one drain, and of little memory.
+const SPARE: usize = 256;
+
+impl Core {
+    pub(crate) fn new(config: Config) -> Result<Self, ConfigError> {
+        heap::reset();
+        let _counting = AtWork::begin();
+        Ok(Self {
+            engine: Engine::new(config)?,
+            takes: BTreeMap::new(),
+            spare: Vec::new(),
+        })
+    }
+
+    /// Calls the engine and counts what it allocates.
+    fn at_work<T>(&mut self, call: impl FnOnce(&mut Engine) -> T) -> T {
+        let _counting = AtWork::begin();
+        call(&mut self.engine)
+    }
+
+    /// How many bytes of an output its flow may take, if it counts them.
+    fn limit(takes: &mut BTreeMap<FlowId, usize>, output: &Output<'_>) -> Option<(FlowId, usize)> {
+        let Output::Data { flow, bytes } = output else {
+            return None;
+        };
+        let left = takes.get_mut(flow)?;
+        let taken = bytes.len().min(*left);
+        *left -= taken;
+        Some((*flow, taken))
+    }
+}
+
+impl Stack for Core {
+    fn mtu(&self) -> usize {
+        self.engine.config().mtu
+    }
+
+    fn handle_frames(&mut self, now: Micros, frames: &[&[u8]]) {
+        self.at_work(|engine| engine.handle_frames(now, frames.iter().copied()));
+    }
+
+    fn handle_timeout(&mut self, now: Micros) {
+        self.at_work(|engine| engine.handle_timeout(now));
+    }
+
+    fn path_changed(&mut self, now: Micros, change: PathChange) {
+        self.at_work(|engine| engine.path_changed(now, change));
+    }
+
+    fn stop(&mut self, now: Micros) {
+        self.at_work(|engine| engine.stop(now));
+    }
+
+    fn dial_result(&mut self, now: Micros, flow: FlowId, result: DialResult) -> Result<(), Misuse> {
+        self.at_work(|engine| engine.dial_result(now, flow, result))
+    }
+
+    fn remote_data(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<usize, Misuse> {
+        self.at_work(|engine| engine.remote_data(now, flow, data))
+    }
+
+    fn remote_datagram(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<bool, Misuse> {
+        self.at_work(|engine| engine.remote_datagram(now, flow, data))
+    }
+
+    fn remote_datagram_from(
+        &mut self,
+        now: Micros,
+        flow: FlowId,
+        from: SocketAddr,
+        data: &[u8],
+    ) -> Result<bool, Misuse> {
+        self.at_work(|engine| engine.remote_datagram_from(now, flow, from, data))
+    }
+
+    fn remote_blocked(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse> {
+        self.at_work(|engine| engine.remote_blocked(now, flow))
+    }
+
+    fn remote_writable(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse> {
+        self.takes.remove(&flow);
+        self.at_work(|engine| engine.remote_writable(now, flow))
+    }
+
+    fn remote_take(&mut self, now: Micros, flow: FlowId, count: usize) -> Result<(), Misuse> {
+        self.at_work(|engine| engine.remote_writable(now, flow))?;
+        self.takes.insert(flow, count);
+        Ok(())
+    }
+
+    fn remote_closed(&mut self, now: Micros, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse> {
+        self.at_work(|engine| engine.remote_closed(now, flow, end))
+    }
+
+    fn resolved(
+        &mut self,
+        now: Micros,
+        query: QueryId,
+        resolution: Resolution,
+    ) -> Result<(), Misuse> {
+        self.at_work(|engine| engine.resolved(now, query, resolution))
+    }
+
+    fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<Seen>) -> bool {
+        loop {
+            let counting = AtWork::begin();
+            let output = self.engine.poll_output(now);
+            drop(counting);
+            let Some(output) = output else { return true };
+            let taken = Self::limit(&mut self.takes, &output);
+            Seen::keep(output, to, &mut self.spare);
+            if let Some((flow, taken)) = taken {
+                if let Some(Seen::Data(_, bytes)) = to.last_mut() {
+                    bytes.truncate(taken);
+                }
+                if taken == 0 {
+                    to.pop();
+                }
+                // It was lent this very moment.
+                let _ = self.engine.remote_took(now, flow, taken);
+            }
+            if to.len() > most {
+                return false;
+            }
+        }
+    }
+
+    fn give_back(&mut self, octets: Vec<u8>) {
+        if self.spare.len() < SPARE {
+            self.spare.push(octets);
+        }
+    }
+
+    fn poll_timeout(&mut self) -> Option<Deadline> {
+        self.at_work(Engine::poll_timeout)
+    }
+
+    fn counters(&self) -> Option<Counters> {
+        Some(self.engine.counters())
+    }
+
+    fn inspect(&mut self, now: Micros) -> String {
+        self.at_work(|engine| engine.inspect(now).to_string())
+    }
+}

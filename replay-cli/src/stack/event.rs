@@ -1,0 +1,145 @@
+//! The events of a run: everything that crossed the stack's border, in order, with virtual time.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use engine::{Close, DialResult, FlowId, FlowKey, RemoteEnd};
+
+use super::DnsSeen;
+use crate::scenario::FlowSpec;
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Virtual time, microseconds.
+    pub at_us: u64,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened at the border.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum What {
+    /// A frame of the device went in.
+    FrameIn(Vec<u8>),
+    /// A frame for the device came out.
+    FrameOut(Vec<u8>),
+    /// The stack asked for a connection.
+    Dial {
+        /// The flow.
+        flow: FlowId,
+        /// Its tuple.
+        key: FlowKey,
+        /// The host name, if a DNS answer gave one.
+        name: Option<String>,
+    },
+    /// The dial was answered.
+    DialResult(FlowId, DialResult),
+    /// Payload of the device, to the far side.
+    Upstream(FlowId, Vec<u8>),
+    /// A datagram of the device, to this address.
+    UpstreamDatagram(FlowId, SocketAddr, Vec<u8>),
+    /// Payload of the far side that the stack took; and how many bytes it was offered.
+    Downstream(FlowId, Vec<u8>, usize),
+    /// A datagram of the far side; whether the stack took it.
+    DownstreamDatagram(FlowId, Vec<u8>, bool),
+    /// The far side takes the next so many bytes.
+    Take(FlowId, usize),
+    /// The far side takes no more for the time being.
+    Blocked(FlowId),
+    /// The far side takes bytes again.
+    Writable(FlowId),
+    /// The far side may send again.
+    Resume(FlowId),
+    /// The device's stream has ended.
+    HalfClose(FlowId),
+    /// The far side's stream has ended.
+    RemoteEnd(FlowId, RemoteEnd),
+    /// The flow has ended.
+    Close(FlowId, Close),
+    /// A DNS answer was read.
+    Dns(DnsSeen),
+    /// The path changed, the host slept or stopped: in a word.
+    Host(&'static str),
+}
+
+impl What {
+    /// The flow it is of, unless it is a frame or of none.
+    #[must_use]
+    pub const fn flow(&self) -> Option<FlowId> {
+        match self {
+            Self::Dial { flow, .. }
+            | Self::DialResult(flow, _)
+            | Self::Upstream(flow, _)
+            | Self::UpstreamDatagram(flow, ..)
+            | Self::Downstream(flow, ..)
+            | Self::DownstreamDatagram(flow, ..)
+            | Self::Take(flow, _)
+            | Self::Blocked(flow)
+            | Self::Writable(flow)
+            | Self::Resume(flow)
+            | Self::HalfClose(flow)
+            | Self::RemoteEnd(flow, _)
+            | Self::Close(flow, _) => Some(*flow),
+            Self::FrameIn(_) | Self::FrameOut(_) | Self::Dns(_) | Self::Host(_) => None,
+        }
+    }
+}
+
+/// The events of a run, or the last of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// The names that the scenario has for flows.
+    pub names: Vec<(String, FlowSpec)>,
+    /// In order of time.
+    pub events: VecDeque<Event>,
+    /// How many earlier ones were let go.
+    pub forgotten: u64,
+    /// How many are kept at the most.
+    limit: usize,
+}
+
+impl Trace {
+    /// A trace that keeps the last `limit` events.
+    #[must_use]
+    pub fn last(limit: usize) -> Self {
+        Self {
+            limit,
+            ..Self::default()
+        }
+    }
+
+    fn push(&mut self, event: Event) {
+        if self.events.len() == self.limit && self.events.pop_front().is_some() {
+            self.forgotten += 1;
+        }
+        self.events.push_back(event);
+    }
+}
+
+/// Where the events of a run go; clones share one trace.
+#[derive(Clone, Debug)]
+pub(crate) struct Tracer(Arc<Mutex<Trace>>);
+
+impl Tracer {
+    /// Keeps the last `limit` events.
+    pub(crate) fn last(limit: usize) -> Self {
+        Self(Arc::new(Mutex::new(Trace::last(limit))))
+    }
+
+    pub(crate) fn note(&self, at_us: u64, what: What) {
+        let mut trace = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        trace.push(Event { at_us, what });
+    }
+
+    /// What has come so far, with the names that the scenario has for flows.
+    pub(crate) fn take(&self, names: Vec<(String, FlowSpec)>) -> Trace {
+        let mut trace = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Trace {
+            names,
+            ..std::mem::take(&mut *trace)
+        }
+    }
+}

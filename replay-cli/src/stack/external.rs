@@ -1,0 +1,477 @@
+//! Another stack, in a process of its own: docs/STACK_PROTOCOL.md.
+//!
+//! The runner's calls become lines; a drain is a `poll`. What such a process cannot say is not made up: [`Traits`] tells
+//! which checks it cannot be held to.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use engine::{
+    By, Close, Counters, Deadline, DialResult, DnsRecord, FlowId, FlowKey, How, Micros, Misuse,
+    PathChange, Proto, QueryId, QueryKind, RemoteEnd, Resolution, TimerName,
+};
+use stack_protocol::{self as protocol, Ability, Hello, Reply, Request, Time};
+
+use super::child::Child;
+use super::{Stack, StackProgram, Traits};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::wording::seconds_of as seconds;
+use crate::scenario::EngineSettings;
+use crate::stack::EPOCH_US;
+use crate::stack::Seen;
+
+/// For how long nothing may go in or out until a run without an end of its own is over, microseconds: longer than any
+/// retransmission waits (RFC 6298 section 2.5). A stack that polls itself never says that nothing is to come.
+const QUIET_US: u64 = 64_000_000;
+
+/// And for how long after the last input at all: what comes then by itself, keep-alives say, is no answer to it.
+const PATIENT_US: u64 = 120_000_000;
+
+/// The same for a stack in real time.
+const QUIET_REAL_US: u64 = 2_000_000;
+
+/// The stack's process and what is known of its flows.
+#[derive(Debug)]
+pub(crate) struct External {
+    child: Child,
+    hello: Hello,
+    mtu: usize,
+    now: u64,
+    flows: BTreeMap<FlowId, Flow>,
+    next: Option<u64>,
+    rest: bool,
+    last_event: u64,
+    last_input: u64,
+    /// What went wrong, and when: nothing is said to it any more.
+    broken: Option<(u64, String)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Flow {
+    key: FlowKey,
+    connected: Option<bool>,
+    ended: bool,
+}
+
+impl External {
+    pub(crate) fn open(
+        program: &StackProgram,
+        settings: &EngineSettings,
+        mtu: usize,
+    ) -> Result<Self, Diagnostic> {
+        let (hello, mut child) = Child::start(&program.path, program.patience)?;
+        let mut all = serde_json::to_value(settings).unwrap_or_default();
+        if let Some(all) = all.as_object_mut() {
+            all.retain(|name, _| hello.settings.has(name));
+            all.insert("mtu".to_owned(), mtu.into());
+        }
+        child.say(&Request::Start(all.to_string()));
+        Ok(Self {
+            child,
+            hello,
+            mtu,
+            now: 0,
+            flows: BTreeMap::new(),
+            next: None,
+            rest: false,
+            last_event: 0,
+            last_input: 0,
+            broken: None,
+        })
+    }
+
+    /// Says one thing at a time; for real time, `poll` is what takes long.
+    fn say(&mut self, now: Micros, request: &Request) {
+        if self.broken.is_some() {
+            return;
+        }
+        let now = now.0.saturating_sub(EPOCH_US);
+        if now > self.now {
+            self.now = now;
+            self.child.say(&Request::At(now));
+        }
+        if *request != Request::Poll {
+            (self.last_event, self.last_input) = (self.now, self.now);
+        }
+        self.child.say(request);
+    }
+
+    fn reply(&mut self, longer: Duration) -> Option<Reply> {
+        if self.broken.is_some() {
+            return None;
+        }
+        match self.child.reply(longer) {
+            Ok(reply) => Some(reply),
+            Err(problem) => {
+                self.broken(problem);
+                None
+            }
+        }
+    }
+
+    fn broken(&mut self, problem: String) {
+        let words = self.child.last_words();
+        let words = match words.as_str() {
+            "" => String::new(),
+            words => format!("; it wrote to standard error: {words}"),
+        };
+        let name = &self.hello.name;
+        let what = format!(
+            "the stack {name} at {} s: {problem}{words}",
+            seconds(self.now)
+        );
+        self.broken.get_or_insert((self.now, what));
+        self.next = None;
+        self.rest = true;
+    }
+
+    /// How many octets or datagrams it took.
+    fn took(&mut self, most: usize) -> usize {
+        match self.reply(Duration::ZERO) {
+            Some(Reply::Took(count)) if count <= most => count,
+            Some(other) => {
+                self.broken(format!(
+                    "it said `{other}` where `took N`, at most {most}, is due"
+                ));
+                0
+            }
+            None => 0,
+        }
+    }
+
+    /// A flow that octets of the far side may go to.
+    fn open_flow(&self, flow: FlowId, proto: Proto) -> Result<(), Misuse> {
+        let known = self.flows.get(&flow).ok_or(Misuse::StaleFlow)?;
+        if known.key.proto != proto {
+            return Err(Misuse::WrongProtocol);
+        }
+        match known.connected {
+            Some(true) if known.ended => Err(Misuse::AfterEnd),
+            Some(true) => Ok(()),
+            Some(false) | None => Err(Misuse::NotConnected),
+        }
+    }
+
+    fn stream(&self, flow: FlowId) -> Result<(), Misuse> {
+        match self.open_flow(flow, Proto::Tcp) {
+            Err(Misuse::AfterEnd) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn see(&mut self, reply: Reply) -> Result<Seen, String> {
+        let known = |flow: u64| {
+            let flow = FlowId::from_bits(flow);
+            match self.flows.contains_key(&flow) {
+                true => Ok(flow),
+                false => Err(format!(
+                    "it speaks of flow {}, which is not open",
+                    flow.to_bits()
+                )),
+            }
+        };
+        Ok(match reply {
+            Reply::Frame(frame) => Seen::Frame(frame),
+            Reply::Dial {
+                flow,
+                proto,
+                client,
+                server,
+                name,
+            } => {
+                let id = FlowId::from_bits(flow);
+                let key = FlowKey {
+                    proto: match proto {
+                        protocol::Proto::Tcp => Proto::Tcp,
+                        protocol::Proto::Udp => Proto::Udp,
+                    },
+                    client,
+                    server,
+                };
+                let flow_state = Flow {
+                    key,
+                    connected: None,
+                    ended: false,
+                };
+                if self.flows.insert(id, flow_state).is_some() {
+                    return Err(format!("it dials flow {flow} for the second time"));
+                }
+                Seen::Dial(id, key, name)
+            }
+            Reply::Data(flow, bytes) => Seen::Data(known(flow)?, bytes),
+            Reply::Datagram(flow, to, bytes) => Seen::Datagram(known(flow)?, to, bytes),
+            Reply::HalfClose(flow) => Seen::HalfClose(known(flow)?),
+            Reply::Resume(flow, space) => Seen::Resume(known(flow)?, space),
+            Reply::Close(flow, by, how) => {
+                let id = known(flow)?;
+                let by = side(&by).ok_or_else(|| format!("`{by}` ends no flow"))?;
+                let how = ending(&how).ok_or_else(|| format!("no flow ends by `{how}`"))?;
+                self.flows.remove(&id);
+                Seen::Close(id, Close { by, how })
+            }
+            Reply::Dns(flow, ttl, addresses, name) => Seen::Dns(
+                flow.map(FlowId::from_bits),
+                DnsRecord {
+                    name,
+                    addresses,
+                    ttl,
+                },
+            ),
+            Reply::Resolve(query, kind, name) => {
+                let kinds = [QueryKind::A, QueryKind::Aaaa];
+                let kind = kinds.into_iter().find(|known| known.label() == kind);
+                let kind = kind.ok_or("a query for neither a nor aaaa")?;
+                Seen::Resolve(QueryId::from_bits(query), name, kind)
+            }
+            other @ (Reply::Hello(_) | Reply::Took(_) | Reply::Next { .. }) => {
+                return Err(format!("it said `{other}`, which is not due"));
+            }
+        })
+    }
+}
+
+impl Stack for External {
+    fn mtu(&self) -> usize {
+        self.mtu
+    }
+
+    fn handle_frames(&mut self, now: Micros, frames: &[&[u8]]) {
+        for frame in frames {
+            self.say(now, &Request::Frame(frame.to_vec()));
+        }
+    }
+
+    fn handle_timeout(&mut self, _now: Micros) {
+        // The poll of the drain that follows does it.
+    }
+
+    fn path_changed(&mut self, now: Micros, change: PathChange) {
+        let request = match change {
+            PathChange::AddressLost(address) => Request::AddressLost(address),
+            _ => Request::Path,
+        };
+        self.say(now, &request);
+    }
+
+    fn stop(&mut self, now: Micros) {
+        self.say(now, &Request::Stop);
+    }
+
+    fn dial_result(&mut self, now: Micros, flow: FlowId, result: DialResult) -> Result<(), Misuse> {
+        let known = self.flows.get_mut(&flow).ok_or(Misuse::StaleFlow)?;
+        if known.connected.is_some() {
+            return Err(Misuse::DialAnswered);
+        }
+        known.connected = Some(result == DialResult::Connected);
+        let result = result.label().to_owned();
+        self.say(now, &Request::Dialed(flow.to_bits(), result));
+        Ok(())
+    }
+
+    fn remote_data(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<usize, Misuse> {
+        self.open_flow(flow, Proto::Tcp)?;
+        self.say(now, &Request::Data(flow.to_bits(), data.to_vec()));
+        Ok(self.took(data.len()))
+    }
+
+    fn remote_datagram(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<bool, Misuse> {
+        self.open_flow(flow, Proto::Udp)?;
+        self.say(now, &Request::Datagram(flow.to_bits(), None, data.to_vec()));
+        Ok(self.took(1) == 1)
+    }
+
+    fn remote_datagram_from(
+        &mut self,
+        now: Micros,
+        flow: FlowId,
+        from: SocketAddr,
+        data: &[u8],
+    ) -> Result<bool, Misuse> {
+        self.open_flow(flow, Proto::Udp)?;
+        self.say(
+            now,
+            &Request::Datagram(flow.to_bits(), Some(from), data.to_vec()),
+        );
+        Ok(self.took(1) == 1)
+    }
+
+    fn remote_blocked(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse> {
+        self.stream(flow)?;
+        self.say(now, &Request::Block(flow.to_bits()));
+        Ok(())
+    }
+
+    fn remote_writable(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse> {
+        self.stream(flow)?;
+        self.say(now, &Request::Unblock(flow.to_bits()));
+        Ok(())
+    }
+
+    fn remote_take(&mut self, now: Micros, flow: FlowId, count: usize) -> Result<(), Misuse> {
+        self.stream(flow)?;
+        self.say(now, &Request::Take(flow.to_bits(), count));
+        Ok(())
+    }
+
+    fn remote_closed(&mut self, now: Micros, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse> {
+        let known = self.flows.get_mut(&flow).ok_or(Misuse::StaleFlow)?;
+        if known.connected != Some(true) {
+            return Err(Misuse::NotConnected);
+        }
+        if known.ended && end == RemoteEnd::Eof {
+            return Err(Misuse::AfterEnd);
+        }
+        known.ended = true;
+        let word = match end {
+            RemoteEnd::Eof => "eof",
+            RemoteEnd::Reset => "reset",
+            RemoteEnd::Error => "error",
+        };
+        self.say(now, &Request::End(flow.to_bits(), word.to_owned()));
+        Ok(())
+    }
+
+    fn resolved(
+        &mut self,
+        now: Micros,
+        query: QueryId,
+        resolution: Resolution,
+    ) -> Result<(), Misuse> {
+        let answer = match resolution {
+            Resolution::Addresses { addresses, ttl } => Ok((addresses, ttl)),
+            Resolution::NotFound => Err("not_found".to_owned()),
+            Resolution::Failed => Err("failed".to_owned()),
+        };
+        self.say(now, &Request::Resolved(query.to_bits(), answer));
+        Ok(())
+    }
+
+    fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<Seen>) -> bool {
+        let before = self.now;
+        self.say(now, &Request::Poll);
+        let longer = match self.hello.time {
+            Time::Virtual => Duration::ZERO,
+            Time::Real => Duration::from_micros(self.now - before),
+        };
+        while let Some(reply) = self.reply(longer) {
+            if let Reply::Next { at, rest } = reply {
+                self.next = at;
+                self.rest = rest;
+                break;
+            }
+            self.last_event = self.now;
+            match self.see(reply) {
+                Ok(seen) => to.push(seen),
+                Err(problem) => self.broken(problem),
+            }
+            if to.len() > most {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn poll_timeout(&mut self) -> Option<Deadline> {
+        let quiet = match self.hello.time {
+            Time::Virtual => QUIET_US,
+            Time::Real => QUIET_REAL_US,
+        };
+        let at = self.next?.max(self.now);
+        let silent = self.now.saturating_sub(self.last_event) >= quiet
+            || self.now.saturating_sub(self.last_input) >= PATIENT_US;
+        // A stack that says when it rests is believed.
+        let rest = self.rest || (silent && !self.hello.can(Ability::Rest));
+        Some(Deadline {
+            at: Micros(EPOCH_US + at),
+            timer: if rest {
+                TimerName::Idle
+            } else {
+                TimerName::Transmit
+            },
+            flow: None,
+        })
+    }
+
+    fn traits(&self) -> Traits {
+        Traits::of(&self.hello)
+    }
+
+    fn broken(&self) -> Option<(u64, String)> {
+        self.broken.clone()
+    }
+
+    fn remarks(&self) -> Option<String> {
+        let words = self.child.last_words();
+        let first = words.lines().next()?;
+        Some(format!("the stack wrote to standard error: {first}"))
+    }
+
+    fn counters(&self) -> Option<Counters> {
+        None
+    }
+
+    fn inspect(&mut self, _now: Micros) -> String {
+        let flows = self.flows.values().map(|flow| format!("{}\n", flow.key));
+        flows.collect()
+    }
+}
+
+impl Traits {
+    /// What a stack can be held to that says this of itself.
+    pub(crate) fn of(hello: &Hello) -> Self {
+        Self {
+            tolerance: hello.tolerance,
+            foreign: true,
+            deterministic: hello.deterministic,
+            half_close: hello.can(Ability::HalfClose),
+            close: hello.can(Ability::Close),
+            by: hello.can(Ability::By),
+            how: hello.can(Ability::How),
+            last: hello.can(Ability::Last),
+            dns: hello.can(Ability::Dns),
+            rests: hello.can(Ability::Rest),
+        }
+    }
+}
+
+/// Whose doing an end was. What a stack cannot tell is not looked at, whatever stands there.
+fn side(word: &str) -> Option<By> {
+    match word {
+        "device" => Some(By::Device),
+        "remote" => Some(By::Remote),
+        "engine" | "*" => Some(By::Engine),
+        _ => None,
+    }
+}
+
+fn ending(word: &str) -> Option<How> {
+    let dials = [
+        DialResult::Refused,
+        DialResult::HostUnreachable,
+        DialResult::NetworkUnreachable,
+        DialResult::Denied,
+        DialResult::TimedOut,
+    ];
+    let endings = [
+        How::Fin,
+        How::Reset,
+        How::Error,
+        How::Handshake,
+        How::Idle,
+        How::HalfClosed,
+        How::Abandoned,
+        How::Path,
+        How::Guard,
+        How::Admission,
+        How::Stopped,
+    ];
+    let dials = dials.into_iter().map(How::Dial);
+    if word == "*" {
+        return Some(How::Guard);
+    }
+    endings
+        .into_iter()
+        .chain(dials)
+        .find(|how| how.label() == word)
+}

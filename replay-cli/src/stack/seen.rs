@@ -1,0 +1,75 @@
+//! What a stack put out, owned.
+
+use std::net::{IpAddr, SocketAddr};
+
+use engine::{Close, DnsRecord, FlowId, FlowKey, Output, QueryId, QueryKind};
+
+/// An output, owned.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    Frame(Vec<u8>),
+    Batch(usize),
+    Dial(FlowId, FlowKey, Option<String>),
+    Data(FlowId, Vec<u8>),
+    Datagram(FlowId, SocketAddr, Vec<u8>),
+    HalfClose(FlowId),
+    Resume(FlowId, usize),
+    Close(FlowId, Close),
+    Dns(Option<FlowId>, DnsRecord),
+    Resolve(QueryId, String, QueryKind),
+}
+
+impl Seen {
+    /// A number of its kind.
+    pub(crate) fn number(&self) -> u64 {
+        match self {
+            Self::Frame(_) => 1,
+            Self::Batch(_) => 2,
+            Self::Dial(..) => 3,
+            Self::Data(..) => 4,
+            Self::Datagram(..) => 5,
+            Self::HalfClose(_) => 6,
+            Self::Resume(..) => 7,
+            Self::Close(..) => 8,
+            Self::Dns(..) => 9,
+            Self::Resolve(..) => 10,
+        }
+    }
+
+    /// Keeps an output, its octets where `spare` has a place for them.
+    pub(crate) fn keep(output: Output<'_>, to: &mut Vec<Self>, spare: &mut Vec<Vec<u8>>) {
+        let mut copy = |octets: &[u8]| {
+            let mut place = spare.pop().unwrap_or_default();
+            place.clear();
+            place.extend_from_slice(octets);
+            place
+        };
+        let seen = match output {
+            Output::Frames(batch) => {
+                to.extend(batch.iter().map(|frame| Self::Frame(copy(frame))));
+                Self::Batch(batch.len())
+            }
+            Output::Dial { flow, key, name } => Self::Dial(flow, key, name.map(str::to_owned)),
+            Output::Data { flow, bytes } => Self::Data(flow, copy(bytes)),
+            Output::Datagram { flow, to, payload } => Self::Datagram(flow, to, copy(payload)),
+            Output::HalfClose { flow } => Self::HalfClose(flow),
+            Output::Resume { flow, space } => Self::Resume(flow, space),
+            Output::Close { flow, close, .. } => Self::Close(flow, close),
+            Output::Dns { flow, record } => Self::Dns(flow, record),
+            Output::Resolve { query, name, kind } => Self::Resolve(query, name.to_owned(), kind),
+            _ => return,
+        };
+        to.push(seen);
+    }
+}
+
+/// A DNS record the engine reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsSeen {
+    /// The name asked for.
+    pub name: String,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Time to live, seconds.
+    pub ttl: u32,
+}

@@ -1,0 +1,192 @@
+//! Our own engine as another stack: it speaks the protocol from the other side.
+//!
+//! Whatever it is held to comes out as it does through the core, unless the protocol loses something.
+
+use std::io::{self, BufRead, Write};
+
+use engine::{DialResult, FlowId, Micros, PathChange, Proto, QueryId, RemoteEnd, Resolution};
+use stack_protocol::{self as protocol, Ability, Garbage, Hello, Reply, Request, Settings};
+
+use super::{Stack, core};
+use crate::scenario::engine_config::config;
+use crate::stack::EPOCH_US;
+use crate::stack::Seen;
+
+/// Runs the engine behind the protocol until its input ends.
+///
+/// # Errors
+/// A line is none of the protocol's, or cannot be read or written.
+pub fn serve_engine(input: impl BufRead, output: &mut dyn Write) -> io::Result<()> {
+    let mut hello = Hello::new("engine", env!("CARGO_PKG_VERSION"));
+    hello.deterministic = true;
+    hello.can = Ability::ALL.iter().copied().collect();
+    hello.settings = Settings::All;
+    hello.tolerance = 0;
+    writeln!(output, "{hello}")?;
+    output.flush()?;
+    let mut served: Option<Served> = None;
+    for line in input.lines() {
+        let request: Request = line?.parse().map_err(refused)?;
+        let Request::Start(settings) = &request else {
+            let served = served
+                .as_mut()
+                .ok_or_else(|| refused(Garbage("`start` comes first".to_owned())))?;
+            served.take(&request, output)?;
+            continue;
+        };
+        let settings = serde_json::from_str(settings)?;
+        let stack = core::Core::new(config(&settings)).map_err(io::Error::other)?;
+        served = Some(Served {
+            stack: Box::new(stack),
+            now: Micros(EPOCH_US),
+            idle: true,
+        });
+    }
+    Ok(())
+}
+
+fn refused(garbage: Garbage) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, garbage)
+}
+
+struct Served {
+    stack: Box<dyn Stack>,
+    now: Micros,
+    /// Nothing was said since the last poll: the next is a wake.
+    idle: bool,
+}
+
+impl Served {
+    fn take(&mut self, request: &Request, output: &mut dyn Write) -> io::Result<()> {
+        if !matches!(request, Request::At(_) | Request::Poll) {
+            self.idle = false;
+        }
+        let Self { stack, now, .. } = self;
+        let now = *now;
+        let id = FlowId::from_bits;
+        // A call that comes too late is for nobody, as in any host.
+        match request {
+            Request::Start(_) => {}
+            Request::At(time) => self.now = Micros(EPOCH_US + time),
+            Request::Frame(frame) => stack.handle_frames(now, &[frame]),
+            Request::Dialed(flow, result) => {
+                if let Some(result) = dial_result(result) {
+                    let _ = stack.dial_result(now, id(*flow), result);
+                }
+            }
+            Request::Data(flow, bytes) => {
+                let taken = stack.remote_data(now, id(*flow), bytes).unwrap_or(0);
+                return say(output, &Reply::Took(taken));
+            }
+            Request::Datagram(flow, from, bytes) => {
+                let taken = match from {
+                    Some(from) => stack.remote_datagram_from(now, id(*flow), *from, bytes),
+                    None => stack.remote_datagram(now, id(*flow), bytes),
+                };
+                return say(output, &Reply::Took(usize::from(taken.unwrap_or(false))));
+            }
+            Request::Block(flow) => {
+                let _ = stack.remote_blocked(now, id(*flow));
+            }
+            Request::Unblock(flow) => {
+                let _ = stack.remote_writable(now, id(*flow));
+            }
+            Request::Take(flow, count) => {
+                let _ = stack.remote_take(now, id(*flow), *count);
+            }
+            Request::End(flow, how) => {
+                let end = match how.as_str() {
+                    "eof" => RemoteEnd::Eof,
+                    "reset" => RemoteEnd::Reset,
+                    _ => RemoteEnd::Error,
+                };
+                let _ = stack.remote_closed(now, id(*flow), end);
+            }
+            Request::Resolved(query, answer) => {
+                let resolution = match answer.clone() {
+                    Ok((addresses, ttl)) => Resolution::Addresses { addresses, ttl },
+                    Err(word) if word == "not_found" => Resolution::NotFound,
+                    Err(_) => Resolution::Failed,
+                };
+                let _ = stack.resolved(now, QueryId::from_bits(*query), resolution);
+            }
+            Request::Path => stack.path_changed(now, PathChange::Network),
+            Request::AddressLost(address) => {
+                stack.path_changed(now, PathChange::AddressLost(*address));
+            }
+            Request::Stop => stack.stop(now),
+            Request::Poll => return self.poll(output),
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self, output: &mut dyn Write) -> io::Result<()> {
+        if std::mem::replace(&mut self.idle, true) {
+            self.stack.handle_timeout(self.now);
+        }
+        let mut seen = Vec::new();
+        self.stack.drain(self.now, usize::MAX, &mut seen);
+        for reply in seen.into_iter().filter_map(told) {
+            writeln!(output, "{reply}")?;
+        }
+        let next = self.stack.poll_timeout();
+        let next = Reply::Next {
+            at: next.map(|next| next.at.0.saturating_sub(EPOCH_US)),
+            rest: next.is_some_and(|next| next.timer.is_idle()),
+        };
+        say(output, &next)
+    }
+}
+
+fn say(output: &mut dyn Write, reply: &Reply) -> io::Result<()> {
+    writeln!(output, "{reply}")?;
+    output.flush()
+}
+
+fn told(seen: Seen) -> Option<Reply> {
+    Some(match seen {
+        Seen::Batch(_) => return None,
+        Seen::Frame(frame) => Reply::Frame(frame),
+        Seen::Dial(flow, key, name) => Reply::Dial {
+            flow: flow.to_bits(),
+            proto: match key.proto {
+                Proto::Tcp => protocol::Proto::Tcp,
+                Proto::Udp => protocol::Proto::Udp,
+            },
+            client: key.client,
+            server: key.server,
+            name,
+        },
+        Seen::Data(flow, bytes) => Reply::Data(flow.to_bits(), bytes),
+        Seen::Datagram(flow, to, bytes) => Reply::Datagram(flow.to_bits(), to, bytes),
+        Seen::HalfClose(flow) => Reply::HalfClose(flow.to_bits()),
+        Seen::Resume(flow, space) => Reply::Resume(flow.to_bits(), space),
+        Seen::Close(flow, close) => Reply::Close(
+            flow.to_bits(),
+            close.by.to_string(),
+            close.how.label().to_owned(),
+        ),
+        Seen::Dns(flow, record) => Reply::Dns(
+            flow.map(FlowId::to_bits),
+            record.ttl,
+            record.addresses,
+            record.name,
+        ),
+        Seen::Resolve(query, name, kind) => {
+            Reply::Resolve(query.to_bits(), kind.label().to_owned(), name)
+        }
+    })
+}
+
+fn dial_result(word: &str) -> Option<DialResult> {
+    [
+        DialResult::Connected,
+        DialResult::Refused,
+        DialResult::HostUnreachable,
+        DialResult::NetworkUnreachable,
+        DialResult::Denied,
+        DialResult::TimedOut,
+    ]
+    .into_iter()
+    .find(|result| result.label() == word)
+}

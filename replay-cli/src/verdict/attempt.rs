@@ -1,0 +1,285 @@
+//! `replay try`: a capture imported and replayed in memory, with a verdict per flow.
+
+use crate::simulation::Way;
+use crate::simulation::play_capture;
+use crate::stack::DnsSeen;
+use crate::stack::Via;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::base::diagnostic::Diagnostic;
+use crate::base::threads::SIDE_BY_SIDE;
+use crate::capture::conversation::{Conversation, Conversations, Stream, Talk};
+use crate::capture::import::{self, ImportOptions};
+use crate::scenario::{Device, DialResult, FlowSpec, Protocol};
+use crate::simulation::Figures;
+use crate::simulation::flow::FlowState;
+use crate::simulation::share::{self, Share};
+use crate::simulation::tape::{Against, Heard, Retention};
+use crate::simulation::{Keeping, RunOutput};
+
+/// What became of a capture.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Records the file holds, as far as it could be read.
+    pub packets_read: u64,
+    /// Packets that belong to no flow, by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// One entry per flow, in the order of their first packets.
+    pub flows: Vec<FlowAttempt>,
+    /// DNS records the engine reported.
+    pub dns: Vec<DnsSeen>,
+    /// What was set or done for this capture as a whole: one line each.
+    pub notes: Vec<String>,
+    /// Where the file is damaged, if it is.
+    pub damage: Option<Diagnostic>,
+    /// Whether two runs gave the same outputs.
+    pub deterministic: bool,
+    /// Numbers of the run.
+    pub figures: Figures,
+}
+
+/// One flow's verdict.
+#[derive(Clone, Debug)]
+pub struct FlowAttempt {
+    /// Transport.
+    pub protocol: Protocol,
+    /// The device's end.
+    pub client: SocketAddr,
+    /// The far end.
+    pub server: SocketAddr,
+    /// The verdict.
+    pub verdict: FlowVerdict,
+    /// What the dialer got from the engine.
+    pub upstream: StreamSeen,
+    /// What the device got from the engine.
+    pub downstream: StreamSeen,
+    /// Bytes of both streams that the capture does not hold, and that stand as zeros.
+    pub invented_bytes: u64,
+    /// How it ended, if it did: by whom, how.
+    pub close: Option<(String, String)>,
+    /// What import and the runner did about it: one line each.
+    pub notes: Vec<String>,
+}
+
+/// The share of bytes that are not in the capture, in hundredths, up to which a flow passes.
+pub const INVENTED_PERCENT: u64 = 10;
+
+/// Whether a flow replayed as recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FlowVerdict {
+    /// Both streams as recorded.
+    Pass,
+    /// As recorded as far as the capture holds it; but more of its bytes than [`INVENTED_PERCENT`] are not in it, and
+    /// stand as zeros: how many.
+    Partial(String),
+    /// Not as recorded: how.
+    Fail(String),
+    /// It cannot be replayed: why.
+    Unreplayable(String),
+}
+
+/// One direction of a flow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamSeen {
+    /// Octets.
+    pub bytes: u64,
+    /// SHA-256 of them, hex; empty if it was not asked for.
+    pub sha256: String,
+    /// Datagrams, of UDP.
+    pub datagrams: u64,
+}
+
+/// Options of [`try_capture`].
+#[derive(Clone, Debug, Default)]
+pub struct TryOptions {
+    /// Who the device is.
+    pub device: Device,
+    /// Whether the engine keeps its default limits instead of ones that fit the capture.
+    pub default_settings: bool,
+    /// By which way in it is replayed.
+    pub via: Via,
+    /// Whether the streams are hashed.
+    pub hashes: bool,
+}
+
+/// Imports a capture and replays it, twice.
+///
+/// # Errors
+/// The file is missing or is no capture at all. Damage further on is in [`Attempt::damage`].
+pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnostic> {
+    let import = ImportOptions {
+        device: options.device.clone(),
+        default_settings: options.default_settings,
+    };
+    let (import, capture) = import::for_attempt(path, &import)?;
+    let play = |_, share| {
+        let keep = Keeping {
+            frames: false,
+            streams: Retention::Count,
+            against: (share != Share::None).then_some(options.hashes),
+        };
+        let way = Way {
+            via: &options.via,
+            share,
+            ..Way::CORE
+        };
+        play_capture(&import.scenario, Path::new("."), &capture, keep, way)
+            .map_err(|(_, problem)| problem)
+    };
+    let side_by_side = capture.usable > SIDE_BY_SIDE;
+    let halves = options.via == Via::Core;
+    let (mut first, second) = share::twice(side_by_side, halves, play)?;
+    let deterministic = first.digest.difference(&second.digest).is_none();
+    let mut dials: Vec<Vec<usize>> = vec![Vec::new(); capture.flows.len()];
+    for (index, state) in first.flows.iter().enumerate() {
+        let dialed = state.conversation.and_then(|flow| dials.get_mut(flow));
+        if let Some(dialed) = dialed {
+            dialed.push(index);
+        }
+    }
+    let mut heard = std::mem::take(&mut first.heard).into_iter();
+    let flows = capture
+        .flows
+        .iter()
+        .zip(&dials)
+        .enumerate()
+        .map(|(index, (flow, dials))| {
+            let heard = heard.next().unwrap_or_default();
+            judge(index, flow, dials, heard, &first)
+        })
+        .collect();
+    let Conversations {
+        packets_read,
+        skipped,
+        damage,
+        ..
+    } = capture;
+    Ok(Attempt {
+        packets_read,
+        skipped,
+        flows,
+        dns: first.dns.into_iter().map(|(_, record)| record).collect(),
+        notes: import.notes,
+        damage: damage.map(Diagnostic::from),
+        deterministic,
+        figures: first.figures,
+    })
+}
+
+/// Holds what a flow did against what the capture says it did. `dials` are those that replayed it.
+fn judge(
+    index: usize,
+    flow: &Conversation,
+    dials: &[usize],
+    heard: Heard,
+    run: &RunOutput,
+) -> FlowAttempt {
+    let FlowSpec {
+        protocol,
+        client,
+        server,
+        ..
+    } = flow.spec;
+    let mut attempt = FlowAttempt {
+        protocol,
+        client,
+        server,
+        verdict: FlowVerdict::Pass,
+        upstream: StreamSeen::default(),
+        downstream: StreamSeen::default(),
+        invented_bytes: 0,
+        close: None,
+        notes: flow.notes.clone(),
+    };
+    if let Some(reason) = &flow.unreplayable {
+        attempt.verdict = FlowVerdict::Unreplayable(reason.clone());
+        return attempt;
+    }
+    let states = dials.iter().filter_map(|dial| run.flows.get(*dial));
+    for state in states {
+        let state: &FlowState = state;
+        attempt.upstream.datagrams += state.upstream_datagrams;
+        attempt.downstream.datagrams += state.down.datagrams;
+        attempt.close = state
+            .closed
+            .map(|(_, close)| (close.by.to_string(), close.how.label().to_owned()));
+    }
+    let Heard { up, down } = heard;
+    (attempt.upstream.bytes, attempt.downstream.bytes) = (up.len, down.len);
+    if let Some((synthetic, left_out)) = run.device.get(index) {
+        if *synthetic > 0 {
+            attempt.notes.push(format!(
+                "{synthetic} frame(s) made up as the device would have sent them"
+            ));
+        }
+        if *left_out > 0 {
+            attempt
+                .notes
+                .push(format!("{left_out} recorded retransmission(s) not needed"));
+        }
+    }
+    let name = || format!("{protocol} {client} > {server}");
+    let name = (!run.failures.is_empty()).then(name);
+    let broken = run
+        .failures
+        .iter()
+        .find(|failure| failure.flow.is_some() && failure.flow == name);
+    let problem = if dials.is_empty() {
+        Some("the engine never asked for it to be dialed".to_owned())
+    } else if let Some(broken) = broken {
+        Some(broken.what.clone())
+    } else {
+        match &flow.talk {
+            Talk::Udp(udp) if udp.dial.0 != DialResult::Connected => {
+                (up.len > 0).then(|| differs("dialer", up.len, 0, 0))
+            }
+            Talk::Udp(udp) => as_recorded("dialer", &up, &udp.device_bytes)
+                .or_else(|| as_recorded("device", &down, &udp.far_bytes))
+                .or_else(|| {
+                    (attempt.upstream.datagrams != udp.device.len() as u64)
+                        .then(|| "datagrams merged or split".to_owned())
+                }),
+            // Nothing is owed to a dialer that was never connected.
+            Talk::Tcp(tcp) if tcp.dial != DialResult::Connected => {
+                (up.len > 0).then(|| differs("dialer", up.len, 0, 0))
+            }
+            Talk::Tcp(tcp) => {
+                as_recorded("dialer", &up, &tcp.device_stream).or_else(|| match tcp.device_took {
+                    Some(took) if down.len >= took && down.is_prefix() => None,
+                    _ => as_recorded("device", &down, &tcp.far_stream),
+                })
+            }
+        }
+    };
+    if let Some(tcp) = flow.tcp() {
+        attempt.invented_bytes = tcp.invented;
+    }
+    attempt.verdict = match (problem, partial(flow)) {
+        (Some(problem), _) => FlowVerdict::Fail(problem),
+        (None, Some(partial)) => FlowVerdict::Partial(partial),
+        (None, None) => FlowVerdict::Pass,
+    };
+    attempt.upstream.sha256 = up.sha256().unwrap_or_default();
+    attempt.downstream.sha256 = down.sha256().unwrap_or_default();
+    attempt
+}
+
+/// Why a flow that came out as recorded does not simply pass.
+fn partial(flow: &Conversation) -> Option<String> {
+    let invented = flow.tcp()?.invented;
+    let all = flow.device_bytes().len() + flow.far_bytes().len();
+    (invented * 100 > all * INVENTED_PERCENT)
+        .then(|| format!("{invented} of {all} bytes are not in the capture and stand as zeros"))
+}
+
+/// What is wrong with a stream that should be as recorded.
+fn as_recorded(who: &str, got: &Against, want: &Stream) -> Option<String> {
+    let equal = got.is_prefix() && got.len == want.len();
+    (!equal).then(|| differs(who, got.len, want.len(), got.same))
+}
+
+fn differs(who: &str, got: u64, want: u64, same: u64) -> String {
+    format!("the {who} got {got} of {want} octets; they agree up to octet {same}")
+}

@@ -1,0 +1,504 @@
+//! One scenario file from disk to outcome.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use engine::FlowKey;
+use stack_protocol::Time;
+
+use super::{needs, versus};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::threads::SIDE_BY_SIDE;
+use crate::capture::conversation::{Conversation, Conversations, ReadOptions};
+use crate::notation::{Action, Line};
+use crate::packet::Seq;
+use crate::scenario::engine_config::config;
+use crate::scenario::failure::{Failure, FailureKind};
+use crate::scenario::load::{self, LoadedScenario};
+use crate::scenario::twins;
+use crate::scenario::{Checksums, FlowSpec, Protocol, Scenario};
+use crate::simulation::Figures;
+use crate::simulation::mutation::Mutation;
+use crate::simulation::tape::Retention;
+use crate::simulation::timeline::{self, Timeline};
+use crate::simulation::{Keeping, RunOutput, Way, finish, open, play_capture, share};
+use crate::stack::Via;
+use crate::stack::event::{Trace, Tracer};
+use crate::verdict::check::Check;
+use crate::verdict::outcome::{ScenarioOutcome, Verdict};
+
+/// Options of [`run_file`].
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// Where captures are, if not found upward from the scenario.
+    pub captures: Option<PathBuf>,
+    /// Whose events are kept.
+    pub trace: Tracing,
+    /// Which engine runs, and by which way in.
+    pub via: Via,
+}
+
+/// Whose events are kept in [`ScenarioOutcome::trace`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tracing {
+    /// No run's.
+    #[default]
+    Never,
+    /// Those of runs that fail: a run is a function of its inputs, so it is made once more, and watched.
+    OnFailure,
+    /// Every run's.
+    Always,
+}
+
+/// Events that are kept of one run, the last ones.
+const EVENTS_KEPT: usize = 200_000;
+
+/// Loads and runs one scenario file: one outcome, or one for each IP family.
+#[must_use]
+pub fn run_file(path: &Path, options: &RunOptions) -> Vec<ScenarioOutcome> {
+    run_way(path, options, None)
+}
+
+/// Runs one scenario file with a change to what is observed, once.
+pub(crate) fn run_mutated(
+    path: &Path,
+    options: &RunOptions,
+    mutation: &Mutation,
+) -> Vec<ScenarioOutcome> {
+    run_way(path, options, Some(mutation))
+}
+
+fn run_way(path: &Path, options: &RunOptions, mutation: Option<&Mutation>) -> Vec<ScenarioOutcome> {
+    let way = Way {
+        via: &options.via,
+        mutation,
+        ..Way::CORE
+    };
+    if path.extension().is_some_and(|extension| extension == "pkt") {
+        return vec![crate::verdict::script::run_script(path, way)];
+    }
+    let invalid = |problems| ScenarioOutcome::without_run(path, Verdict::Invalid(problems));
+    let loaded = match load::load(path) {
+        Ok(loaded) => loaded,
+        Err(problems) => return vec![invalid(problems)],
+    };
+    let prepared = match prepare(&loaded, options) {
+        Ok(prepared) => prepared,
+        Err(problems) => {
+            return vec![ScenarioOutcome {
+                title: loaded.scenario.title.clone(),
+                ..invalid(problems)
+            }];
+        }
+    };
+    let case = |scenario: &Scenario, suffix: &str| {
+        let case = Case {
+            loaded: &loaded,
+            scenario,
+            prepared: &prepared,
+            isns: timeline::isns(scenario, &prepared.lines),
+        };
+        case.judge(suffix, way, options.trace)
+    };
+    match loaded.scenario.input.families.as_slice() {
+        [] => vec![case(&loaded.scenario, "")],
+        // A scenario of one family needs no suffix.
+        [only] => vec![case(&twins::in_family(&loaded.scenario, *only), "")],
+        families => families
+            .iter()
+            .map(|family| {
+                let twin = twins::in_family(&loaded.scenario, *family);
+                case(&twin, &format!(" (ipv{family})"))
+            })
+            .collect(),
+    }
+}
+
+/// What a scenario needs from other places than its own values.
+pub(crate) struct Prepared {
+    capture: Option<Conversations>,
+    /// `input.frames`, each with its pointer.
+    pub(crate) lines: Vec<(String, Line)>,
+}
+
+pub(crate) fn prepare(
+    loaded: &LoadedScenario,
+    options: &RunOptions,
+) -> Result<Prepared, Vec<Diagnostic>> {
+    let scenario = &loaded.scenario;
+    let mut problems = Vec::new();
+    let mut lines = Vec::new();
+    for (index, text) in scenario.input.frames.iter().enumerate() {
+        let pointer = format!("/input/frames/{index}");
+        match parse(loaded, &pointer, text) {
+            Ok(line) => lines.push((pointer, line)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    for (index, text) in scenario.expect.packets.iter().enumerate() {
+        let pointer = format!("/expect/packets/{index}");
+        match parse(loaded, &pointer, text) {
+            Ok(Line {
+                action: Action::Expect(_),
+                ..
+            }) => {}
+            Ok(_) => problems.push(
+                loaded
+                    .diagnostic(&pointer, format!("`{text}` expects nothing"))
+                    .help("lines of `packets` have `>`; what goes in belongs to `input.frames`"),
+            ),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let capture = match loaded.capture_path(options.captures.as_deref()) {
+        Err(problem) => {
+            problems.push(problem);
+            None
+        }
+        Ok(None) => None,
+        Ok(Some(path)) => match Conversations::read(&path, &read_options(scenario)) {
+            Err(problem) => {
+                problems.push(problem.into());
+                None
+            }
+            Ok(mut capture) => {
+                if let Some(damage) = capture.damage.take() {
+                    problems.push(damage.into());
+                }
+                Some(capture)
+            }
+        },
+    };
+    if let Some(capture) = capture.as_ref().filter(|_| problems.is_empty()) {
+        problems.extend(unknown_flows(loaded, capture));
+    }
+    if problems.is_empty() {
+        Ok(Prepared { capture, lines })
+    } else {
+        Err(problems)
+    }
+}
+
+/// Every flow that a scenario names must be one that its capture can replay.
+fn unknown_flows(loaded: &LoadedScenario, capture: &Conversations) -> Vec<Diagnostic> {
+    let unknown = |(name, spec): (&str, &FlowSpec)| {
+        if spec.protocol == Protocol::Icmp || capture.find(spec).is_some() {
+            return None;
+        }
+        let pointer = format!("/flows/{}", load::escape(name));
+        let tuple = |flow: &&Conversation| {
+            (flow.spec.protocol, flow.spec.client, flow.spec.server)
+                == (spec.protocol, spec.client, spec.server)
+        };
+        let there: Vec<&Conversation> = capture.flows.iter().filter(tuple).collect();
+        let what = match there.iter().find_map(|flow| flow.unreplayable.as_ref()) {
+            Some(reason) => format!("flow `{name}` cannot be replayed: {reason}"),
+            None if there.is_empty() => format!("the capture has no flow {spec}"),
+            None => format!(
+                "the capture uses this tuple {} time(s), not {}",
+                there.len(),
+                spec.occurrence
+            ),
+        };
+        Some(
+            loaded
+                .diagnostic(&pointer, what)
+                .help("`replay inspect` lists the flows of a capture"),
+        )
+    };
+    loaded.scenario.flows.iter().filter_map(unknown).collect()
+}
+
+fn parse(loaded: &LoadedScenario, pointer: &str, text: &str) -> Result<Line, Diagnostic> {
+    let line = Line::parse(text).map_err(|problem| {
+        let what = format!("`{text}`, column {}: {}", problem.column, problem.what);
+        let diagnostic = loaded.diagnostic(pointer, what);
+        match problem.help {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        }
+    })?;
+    let Some((_, segment)) = line.segment() else {
+        return Ok(line);
+    };
+    if !segment.flow.is_empty() && loaded.scenario.flow(&segment.flow).is_none() {
+        let known: Vec<&str> = loaded.scenario.flows.names().collect();
+        let diagnostic = loaded.diagnostic(
+            pointer,
+            format!("`{text}`: there is no flow `{}`", segment.flow),
+        );
+        let near = crate::base::diagnostic::nearest(&segment.flow, known.iter().copied());
+        return Err(match near {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            None => diagnostic.help(format!(
+                "name it under `flows`; known are: {}",
+                known.join(", ")
+            )),
+        });
+    }
+    Ok(line)
+}
+
+/// How a capture is to be read so that its silences fit the engine's idle limits.
+fn read_options(scenario: &Scenario) -> ReadOptions {
+    let config = config(&scenario.engine);
+    let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).ok();
+    ReadOptions {
+        device: scenario.input.device.clone().unwrap_or_default(),
+        tcp_idle_us: micros(config.tcp_idle),
+        udp_idle_us: micros(config.udp_idle),
+        dns_idle_us: micros(config.dns_idle),
+        checksums: scenario.input.checksums == Some(Checksums::Keep),
+    }
+}
+
+/// One scenario of a file, in one family.
+struct Case<'a> {
+    loaded: &'a LoadedScenario,
+    scenario: &'a Scenario,
+    prepared: &'a Prepared,
+    isns: BTreeMap<FlowKey, Seq>,
+}
+
+/// The runs of a case.
+struct Runs {
+    /// The one that is judged.
+    run: RunOutput,
+    /// The one that must give the same.
+    again: Option<RunOutput>,
+    /// A run through the core, for one by another way in.
+    core: Option<RunOutput>,
+}
+
+impl Case<'_> {
+    /// Runs the case and holds what came out against what is expected.
+    fn judge(&self, suffix: &str, way: Way<'_>, trace: Tracing) -> ScenarioOutcome {
+        let mut outcome = ScenarioOutcome {
+            name: format!("{}{suffix}", self.loaded.name),
+            title: self.scenario.title.clone(),
+            covers: self.scenario.covers.clone(),
+            via: way.via.clone(),
+            ..ScenarioOutcome::without_run(&self.loaded.path, Verdict::Pass)
+        };
+        let lacks = needs::of_scenario(self.scenario, &self.prepared.lines, way.via);
+        if !lacks.is_empty() {
+            let place =
+                |(pointer, lack): (String, Diagnostic)| self.loaded.diagnostic(&pointer, lack.what);
+            outcome.verdict = Verdict::NotApplicable(lacks.into_iter().map(place).collect());
+            return outcome;
+        }
+        match self.runs(way) {
+            Ok(runs) => self.compare(&mut outcome, &runs, way),
+            Err(verdict) => outcome.verdict = verdict,
+        }
+        let ran = !matches!(
+            outcome.verdict,
+            Verdict::Invalid(_) | Verdict::NotApplicable(_) | Verdict::Left(_)
+        );
+        if way.mutation.is_none()
+            && ran
+            && (trace == Tracing::Always || (trace == Tracing::OnFailure && !outcome.passed()))
+        {
+            outcome.trace = Some(self.trace(way));
+        }
+        outcome
+    }
+
+    /// Makes the runs that the way in asks for. An error is the verdict there is without them.
+    fn runs(&self, way: Way<'_>) -> Result<Runs, Verdict> {
+        let invalid = |problem| Verdict::Invalid(vec![problem]);
+        let stack = way.via.stack();
+        let real = stack.is_some_and(|stack| stack.hello.time == Time::Real);
+        // What a mutation changes must be there.
+        let streams = if way.mutation.is_some() {
+            Retention::All
+        } else {
+            Retention::Hash
+        };
+        let compared = matches!(way.via, Via::Driver | Via::Ffi);
+        let core = (compared || real).then(|| self.play(Way::CORE, streams));
+        if let Some(Ok(core)) = &core
+            && let Some(left) = needs::too_long(core, way.via)
+        {
+            return Err(left);
+        }
+        let (run, again) = if let Some(mutation) = way.mutation {
+            // A changed run is held against the unchanged one, not against itself.
+            let mut only = self.play(way, streams).map_err(invalid)?;
+            mutation.apply(&mut only);
+            (only, None)
+        } else if stack.is_some_and(|stack| !stack.hello.deterministic) {
+            (self.play(way, streams).map_err(invalid)?, None)
+        } else {
+            let capture = self.prepared.capture.as_ref();
+            let large = capture.is_some_and(|capture| capture.usable > SIDE_BY_SIDE);
+            let halves = *way.via == Via::Core;
+            let (first, second) = share::twice(large, halves, |nth, share| {
+                let way = Way { share, ..way };
+                self.play(way, if nth == 0 { streams } else { Retention::Count })
+            })
+            .map_err(invalid)?;
+            (first, Some(second))
+        };
+        // In real time a run through the core says how long it takes, and nothing else.
+        let core = core.transpose().map_err(invalid)?.filter(|_| !real);
+        Ok(Runs { run, again, core })
+    }
+
+    /// Holds the runs against the expectations and against each other.
+    fn compare(&self, outcome: &mut ScenarioOutcome, runs: &Runs, way: Way<'_>) {
+        let run = &runs.run;
+        let verdicts = Check {
+            scenario: self.scenario,
+            loaded: self.loaded,
+            run,
+            isns: &self.isns,
+            traits: run.traits,
+            verdicts: Default::default(),
+            dials: Default::default(),
+        }
+        .all();
+        outcome.figures = run.figures;
+        // Every frame was held against the invariants.
+        outcome.checks = run.figures.frames_out + run.line_checks + 1 + verdicts.checks;
+        outcome.core_only = run.untimed_lines + verdicts.core_only;
+        outcome.failures.clone_from(&run.failures);
+        outcome.failures.extend(verdicts.failures);
+        if let Some(core) = &runs.core {
+            let (failures, checks) = versus::differences(core, run);
+            outcome.failures.extend(failures);
+            outcome.checks += checks;
+        }
+        outcome
+            .failures
+            .sort_by_key(|failure| failure.at_us.unwrap_or(u64::MAX));
+        let Figures {
+            synthetic,
+            left_out,
+            ..
+        } = run.figures;
+        for (count, what) in [
+            (
+                synthetic,
+                "frame(s) made up as the device would have sent them",
+            ),
+            (left_out, "recorded retransmission(s) not needed"),
+        ] {
+            if count > 0 {
+                outcome.notes.push(format!("{count} {what}"));
+            }
+        }
+        outcome.notes.extend(run.remarks.clone());
+        // What another stack is known to do is not written in the scenario.
+        let deviation = self.scenario.deviation.as_ref();
+        let deviation = deviation.filter(|_| way.via.stack().is_none());
+        let place = deviation.map(|_| self.loaded.place("/deviation"));
+        outcome.judge(deviation, place);
+        if let Some(again) = &runs.again
+            && let Some(index) = run.digest.difference(&again.digest)
+        {
+            outcome.verdict = Verdict::Nondeterministic;
+            let what = format!(
+                "two runs differ from output {index} on; the first gave {} outputs, the second {}",
+                run.digest.outputs(),
+                again.digest.outputs()
+            );
+            let failure = timeline::failure_at(FailureKind::Nondeterminism, what, None);
+            outcome.failures.insert(0, failure);
+        }
+    }
+
+    /// The events of one more run.
+    fn trace(&self, way: Way<'_>) -> Trace {
+        let tracer = Tracer::last(EVENTS_KEPT);
+        let way = Way {
+            tracer: Some(&tracer),
+            ..way
+        };
+        // It was run before: what it may say has been said.
+        let _ = self.play(way, Retention::Count);
+        let named = self.scenario.flows.iter();
+        tracer.take(named.map(|(name, spec)| (name.to_owned(), *spec)).collect())
+    }
+
+    fn play(&self, way: Way<'_>, streams: Retention) -> Result<RunOutput, Diagnostic> {
+        play(
+            self.loaded,
+            self.scenario,
+            self.prepared,
+            &self.isns,
+            way,
+            streams,
+        )
+    }
+}
+
+pub(crate) fn play(
+    loaded: &LoadedScenario,
+    scenario: &Scenario,
+    prepared: &Prepared,
+    isns: &BTreeMap<FlowKey, Seq>,
+    way: Way<'_>,
+    streams: Retention,
+) -> Result<RunOutput, Diagnostic> {
+    let place = |(pointer, problem): (String, Diagnostic)| {
+        let Diagnostic { what, help, .. } = problem;
+        let diagnostic = loaded.diagnostic(&pointer, what);
+        match help {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        }
+    };
+    let frames =
+        way.keep_frames || !scenario.expect.packets.is_empty() || !scenario.expect.never.is_empty();
+    if let Some(capture) = &prepared.capture {
+        let keep = Keeping {
+            frames,
+            streams,
+            against: None,
+        };
+        return play_capture(scenario, loaded.folder(), capture, keep, way).map_err(place);
+    }
+    let mut world = open(scenario, loaded.folder(), None, way).map_err(place)?;
+    world.keep_frames = true;
+    let packets: u64 = prepared
+        .lines
+        .iter()
+        .map(|(_, line)| match &line.action {
+            Action::Inject(segment) => u64::from(segment.repetitions()),
+            _ => 1,
+        })
+        .sum();
+    world.step_limit = 100_000 + 1_000 * packets;
+    let batch = scenario
+        .input
+        .batch
+        .map_or(1, |batch| batch as usize)
+        .max(1);
+    let timeline = Timeline {
+        scenario,
+        lines: &prepared.lines,
+        batch,
+        isns,
+    };
+    let findings = timeline.play(
+        &mut world,
+        scenario.input.until.map(|until| until.as_micros()),
+    );
+    let mut output = finish(world);
+    output.line_checks = findings.checks;
+    output.untimed_lines = findings.untimed;
+    output.failures.extend(
+        findings
+            .failures
+            .into_iter()
+            .map(|(pointer, failure)| Failure {
+                place: failure.place.or_else(|| Some(loaded.place(&pointer))),
+                ..failure
+            }),
+    );
+    Ok(output)
+}
+
+#[cfg(test)]
+mod tests;

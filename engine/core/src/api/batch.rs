@@ -12,7 +12,7 @@
 
 use core::iter::FusedIterator;
 
-/// The default TTL and hop limit (RFC 1700); smoltcp's sockets use the same.
+/// The default TTL and hop limit (RFC 1700).
 pub(crate) const HOP_LIMIT: u8 = 64;
 
 /// Frames in the order they were emitted, each a whole IP packet.

@@ -25,7 +25,7 @@ const LEAST_MTU_V6: usize = 1280;
 const LEAST_MTU_V4: usize = 576;
 
 impl Engine {
-    pub(super) fn icmp(&mut self, now: Micros, ip: &IpPacket<'_>) -> Result<Taken, DropReason> {
+    pub(super) fn icmp(&mut self, ip: &IpPacket<'_>) -> Result<Taken, DropReason> {
         if let Some(incoming) = Incoming::parse(ip) {
             return self.icmp_error(&incoming);
         }

@@ -110,6 +110,7 @@ impl Controller for NewReno {
         let (cwnd, ssthresh) = self.before;
         self.cwnd = self.cwnd.max(cwnd);
         self.ssthresh = self.ssthresh.max(ssthresh);
+        self.before = (self.cwnd, self.ssthresh);
         self.cautious = false;
     }
 

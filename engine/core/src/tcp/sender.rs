@@ -495,7 +495,7 @@ impl Sender {
             }
         }
         let Some(recovery) = &mut self.recovery else {
-            (self.duplicates, self.credit) = (0, 0);
+            (self.duplicates, self.credit, self.flight) = (0, 0, 0);
             return;
         };
         if recovery.cause == Cause::Timeout && !recovery.judged {
@@ -639,8 +639,7 @@ impl Sender {
         if let Some((start, end)) = self.board.first_lost() {
             return self.lost_piece(start, end, size);
         }
-        if self.tail_due {
-            self.tail_due = false;
+        if core::mem::take(&mut self.tail_due) && !self.board.is_empty() {
             return Some(self.tail_piece(size));
         }
         let unsent = u32::try_from(self.end.minus(self.next)).unwrap_or(0);
@@ -788,7 +787,11 @@ impl Sender {
                 if piece.fin {
                     self.board.sent_again(data, end, now);
                 }
-                self.suspect = self.suspect.saturating_add(piece.len);
+                // What probes for the end of a flight was sent for no loss that could be undone.
+                let lost = |recovery: &Recovery| recovery.cause != Cause::NotThePath;
+                if self.recovery.as_ref().is_some_and(lost) {
+                    self.suspect = self.suspect.saturating_add(piece.len);
+                }
             }
             PieceKind::WindowProbe => {}
         }

@@ -344,17 +344,16 @@ impl Engine {
 
     /// Ends a flow: out of the table, one close to the host.
     fn finish(&mut self, slot: u32, close: Close) -> Option<Flow> {
-        let mut flow = self.flows.remove(slot)?;
+        let flow = self.flows.remove(slot)?;
         self.timers.disarm(slot);
         self.room.release(flow.cost);
         self.room.forget(slot);
-        match &mut flow.kind {
+        match &flow.kind {
             Kind::Tcp(tcp) => {
                 self.counters.tcp_closes += 1;
-                if let Phase::Live(live) = &mut tcp.phase {
+                if matches!(tcp.phase, Phase::Live(_)) {
                     self.counters.tcp_connected -= 1;
                     self.counters.ring_bytes -= flow.cost.saturating_sub(room::SOCKET) as u64;
-                    live.connection.release(&mut self.pool);
                 }
             }
             Kind::Udp(udp) => {

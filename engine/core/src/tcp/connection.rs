@@ -642,12 +642,6 @@ impl Connection {
         let window = self.receiver.window_field();
         segment::bare_ack(before, self.receiver.expected(), window)
     }
-
-    /// Gives its buffers back.
-    pub(crate) fn release(&mut self, pool: &mut Pool) {
-        self.receiver.release(pool);
-        self.sender.release(pool);
-    }
 }
 
 /// Bytes of payload that fit a packet without options.

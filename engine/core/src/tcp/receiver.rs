@@ -327,11 +327,6 @@ impl Receiver {
         self.duplicate = None;
     }
 
-    /// Gives the ring's buffer back.
-    pub(crate) fn release(&mut self, pool: &mut Pool) {
-        self.ring.release(pool);
-    }
-
     /// The SACK option for a segment that leaves now.
     pub(crate) fn blocks(&self) -> Options {
         if self.duplicate.is_none() && self.holes.is_none() {

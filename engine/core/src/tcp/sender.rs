@@ -275,11 +275,6 @@ impl Sender {
         self.ring.bound()
     }
 
-    /// Gives the ring's buffer back.
-    pub(crate) fn release(&mut self, pool: &mut Pool) {
-        self.ring.release(pool);
-    }
-
     pub(crate) fn mss(&self) -> u32 {
         self.mss
     }

@@ -38,7 +38,7 @@ fn a_device_without_window_scaling_is_offered_what_a_field_holds() {
     assert_eq!((device.offered, device.scale), (65_535, 0));
     let frame = device.data(&[1; 1000]);
     device.hear(&bench.feed([frame]));
-    assert_eq!(device.offered, 65_535);
+    assert_eq!(device.offered, 64_535, "no update for less than a segment");
 }
 
 #[test]
@@ -52,7 +52,12 @@ fn windows_open_with_use_as_far_as_there_is_room() {
             let frame = device.data(&[7; 1000]);
             device.hear(&bench.feed([frame]));
         }
-        assert_eq!(device.offered, most);
+        // The edge moves on by a segment at the least.
+        assert!(
+            (most - 1460..=most).contains(&device.offered),
+            "{}",
+            device.offered
+        );
         let rings = bench.counter("ring_bytes");
         assert_eq!(rings, u64::from(most) + (16 << 10));
     }

@@ -7,6 +7,7 @@ pub mod exit_code;
 pub(crate) mod hash;
 pub mod heap;
 pub(crate) mod marked;
+pub mod output;
 pub(crate) mod sha256;
 pub mod term;
 pub(crate) mod threads;

@@ -4,13 +4,14 @@
 //! [`exit_code`]: the worst of what was met. One file for each subcommand.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
+use crate::base::output;
 use crate::base::term::{ColorChoice, Style, Terminal, draws_progress};
 
 mod arguments;
@@ -38,7 +39,7 @@ pub(crate) use crate::capture::problem::diagnostic_of;
     max_term_width = 100,
     arg_required_else_help = true
 )]
-#[command(after_help = "`replay --help` has examples and the exit codes.", after_long_help = AFTER_HELP)]
+#[command(after_help = "`replay --help` has examples and the exit codes.", after_long_help = after_help())]
 struct Cli {
     /// When to colour: auto, always, never; NO_COLOR is respected.
     #[arg(
@@ -81,26 +82,19 @@ enum Command {
     Schema(schema::SchemaArgs),
 }
 
-const AFTER_HELP: &str = "\
+const EXAMPLES: &str = "\
 Examples:
   replay run                                     every scenario of expectations/
   replay run expectations/tcp --junit junit.xml  one folder, with a report for CI
   replay conformance                             what it does right, requirement by requirement
   replay try phone.pcapng                        does this capture replay?
-  replay import phone.pcapng -o expectations/field/phone.json
+  replay import captures/field/phone.pcapng -o expectations/field/phone.json
   replay inspect phone.pcapng                    what is in it, and is it sound?
-  replay record expectations/tcp                 draft what has changed, to be reviewed
+  replay record expectations/tcp                 draft what has changed, to be reviewed";
 
-Exit codes; of several, the worst (in the order 130, 70, 2, 3, 6, 1, 5, 4):
-  0    every expectation was met
-  1    an expectation failed, or a flow did not replay as recorded
-  2    the command line is wrong, or an output file cannot be written
-  3    an input file is missing, unreadable, damaged or invalid
-  4    nothing was selected, so nothing was tested
-  5    drafts wait for review, or files are nobody's
-  6    two runs of the same input gave different outputs
-  70   a bug in replay or in the engine
-  130  interrupted";
+fn after_help() -> String {
+    format!("{EXAMPLES}\n\n{}", exit_code::help())
+}
 
 /// Why a command stopped early.
 #[derive(Debug)]
@@ -134,16 +128,26 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // `--help` and `--version` come this way too; whoever does not read them needs no message.
-            let _ = error.print();
-            return u8::try_from(error.exit_code())
-                .unwrap_or(exit_code::USAGE)
-                .into();
+            // `--help` and `--version` come this way too, and end with success if somebody could be told.
+            let code = u8::try_from(error.exit_code()).unwrap_or(exit_code::USAGE);
+            return match error.print().and_then(|()| io::stdout().flush()) {
+                Err(failed) if failed.kind() != io::ErrorKind::BrokenPipe => {
+                    let _ = writeln!(io::stderr(), "{}", not_written(&failed));
+                    exit_code::USAGE
+                }
+                _ => code,
+            }
+            .into();
         }
     };
     let style =
         |is_terminal| Style::choose(cli.color, is_terminal, |name| std::env::var(name).ok());
-    let mut out = io::BufWriter::new(io::stdout());
+    // `live` ends with its reader; the others have a verdict to come to.
+    let ends_with_reader = matches!(cli.command, Command::Live(_));
+    let mut out = io::BufWriter::new(Results {
+        stream: io::stdout(),
+        ends_with_reader,
+    });
     let mut err = io::stderr();
     let mut terminal = Terminal::new(&mut out, &mut err);
     terminal.style = style(io::stdout().is_terminal());
@@ -151,7 +155,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     terminal.progress = draws_progress();
     let code = bug::guard(|| finish(&cli.command, &mut terminal));
     code.unwrap_or_else(|bug| {
-        let _ = terminal.diagnose(&bug);
+        terminal.diagnose_alone(&bug);
         exit_code::INTERNAL_BUG
     })
     .into()
@@ -164,15 +168,52 @@ fn finish(command: &Command, terminal: &mut Terminal<'_>) -> u8 {
         // The reader has seen enough, as `head` does.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit_code::SUCCESS,
         Err(error) => {
-            let what = format!("results cannot be written: {error}");
-            let _ = terminal.diagnose(&Diagnostic::new(what).help("check where they go to"));
+            terminal.diagnose_alone(&not_written(&error));
             exit_code::USAGE
         }
     }
 }
 
+fn not_written(error: &io::Error) -> Diagnostic {
+    Diagnostic::new(format!("results cannot be written: {error}")).help("check where they go to")
+}
+
+/// Standard output. A reader who goes away, as `head` does, has seen enough: what comes after is for nobody, and the exit code
+/// says the verdict all the same.
+struct Results<W> {
+    stream: W,
+    ends_with_reader: bool,
+}
+
+impl<W: Write> Results<W> {
+    fn unless_gone<T>(&self, written: io::Result<T>, all: T) -> io::Result<T> {
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe && !self.ends_with_reader => {
+                Ok(all)
+            }
+            written => written,
+        }
+    }
+}
+
+impl<W: Write> Write for Results<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.stream.write(bytes);
+        self.unless_gone(written, bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let written = self.stream.flush();
+        self.unless_gone(written, ())
+    }
+}
+
 /// Runs one command and says what stopped it, if something did.
 fn execute(command: &Command, terminal: &mut Terminal<'_>) -> io::Result<u8> {
+    // These two end in an orderly way by themselves, and write no files of ours.
+    if !matches!(command, Command::Live(_) | Command::Stress(_)) {
+        output::clean_up_when_interrupted();
+    }
     let done = match command {
         Command::Run(args) => run::run(args, terminal),
         Command::Conformance(args) => conformance::run(args, terminal),

@@ -19,6 +19,7 @@ pub mod inspect;
 pub mod json;
 pub mod junit;
 pub mod table;
+pub mod trace;
 
 /// How many scenarios ended how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

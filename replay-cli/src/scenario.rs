@@ -26,6 +26,7 @@ pub mod expect;
 pub mod expected;
 pub mod failure;
 pub mod fault;
+pub mod files;
 pub mod flow;
 pub mod input;
 mod json;

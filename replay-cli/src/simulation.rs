@@ -8,13 +8,13 @@
 //! One step is one input and a full drain. Every run is made twice, and the outputs compared.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use engine::Counters;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::capture::conversation::Conversations;
 use crate::scenario::failure::{Failure, FailureKind};
+use crate::scenario::files::Files;
 use crate::scenario::{self, Scenario};
 use crate::stack::DnsSeen;
 use crate::stack::event::Tracer;
@@ -149,13 +149,13 @@ impl RunOutput {
 /// Plays a capture once. An error names the JSON pointer it is about.
 pub(crate) fn play_capture(
     scenario: &Scenario,
-    folder: &Path,
+    files: &Files,
     capture: &Conversations,
     keep: Keeping,
     way: Way<'_>,
 ) -> Result<RunOutput, (String, Diagnostic)> {
     let input = &scenario.input;
-    let mut world = open(scenario, folder, Some(capture), way)?;
+    let mut world = open(scenario, files, Some(capture), way)?;
     world.keep_frames = keep.frames;
     world.retention = keep.streams;
     if let Some(hashed) = keep.against {
@@ -208,11 +208,11 @@ pub(crate) fn play_capture(
 /// A world before its first input. An error names the JSON pointer it is about.
 pub(crate) fn open<'a>(
     scenario: &Scenario,
-    folder: &Path,
+    files: &Files,
     capture: Option<&'a Conversations>,
     way: Way<'_>,
 ) -> Result<World<'a>, (String, Diagnostic)> {
-    let rules = Rules::new(scenario, folder, capture)?;
+    let rules = Rules::new(scenario, files, capture)?;
     let engine = stack::open(way.via, &scenario.engine, way.tracer)
         .map_err(|problem| ("/engine".to_owned(), problem))?;
     let mut world = World::new(engine, rules, Faults::new(scenario), capture);
@@ -236,6 +236,7 @@ pub(crate) fn finish(mut world: World<'_>) -> RunOutput {
             ),
             expected: None,
             actual: None,
+            payload: None,
             flow: None,
             frame: None,
             at_us: Some(world.now),

@@ -9,6 +9,8 @@ mod cli {
     mod conformance;
     mod drafts;
     mod nothing;
+    mod output;
+    mod reach;
     mod scripts;
     mod selection;
     mod streams;

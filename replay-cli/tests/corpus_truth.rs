@@ -223,7 +223,8 @@ impl Flow {
         let verdict = flow["verdict"].as_str()?;
         let judged = match verdict {
             "pass" => true,
-            "fail" | "unreplayable" => flow["reason"]
+            "partial" if flow["invented_bytes"] == 0 => false,
+            "partial" | "fail" | "unreplayable" => flow["reason"]
                 .as_str()
                 .is_some_and(|reason| !reason.is_empty()),
             _ => false,

@@ -214,7 +214,7 @@ fn fragments_of_a_datagram_with_an_offloaded_checksum_are_repaired() {
 }
 
 #[test]
-fn a_second_answer_to_one_query_is_no_record() {
+fn what_nobody_asked_for_is_no_record() {
     let (device, server) = (address("10.0.0.2:5000"), address("9.9.9.9:53"));
     let mut query = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     query.extend(b"\x01a\x07example\x00\x00\x01\x00\x01");
@@ -229,9 +229,17 @@ fn a_second_answer_to_one_query_is_no_record() {
     // And one that nobody asked for.
     answer[1] = 8;
     trace.packet(&build::udp(server, device, &answer));
+    // And one with the address of another name beside it.
+    query[1] = 9;
+    (answer[1], answer[7]) = (9, 2);
+    answer.extend(b"\x01b\x07example\x00");
+    answer.extend([0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 10]);
+    trace.packet(&build::udp(device, server, &query));
+    trace.packet(&build::udp(server, device, &answer));
     let attempt = trace.replayed();
     passed(&attempt, 0);
-    assert_eq!(attempt.dns.len(), 1);
+    let addresses: Vec<usize> = attempt.dns.iter().map(|dns| dns.addresses.len()).collect();
+    assert_eq!(addresses, [1, 1]);
 }
 
 #[test]

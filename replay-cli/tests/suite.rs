@@ -22,6 +22,7 @@ fn run(path: &Path, via: &Via) -> Vec<ScenarioOutcome> {
             captures: Some(repository().join("captures")),
             trace: Tracing::Never,
             via: via.clone(),
+            ..RunOptions::default()
         },
     )
 }
@@ -143,8 +144,7 @@ fn altered_bytes_of_a_capture_are_noticed() {
     std::fs::write(folder.path().join("captures/http/get.pcapng"), bytes).expect("a file");
     let options = RunOptions {
         captures: Some(folder.path().join("captures")),
-        trace: Tracing::Never,
-        via: Default::default(),
+        ..RunOptions::default()
     };
     let outcomes = run_file(&repository().join("expectations/http/get.json"), &options);
     let kinds: Vec<&str> = outcomes

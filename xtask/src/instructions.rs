@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{fs, io};
 
+use replay::base::output::{self, Existing};
+
 /// By how much a figure may grow before the table must be written anew.
 const TOLERANCE: f64 = 0.03;
 /// glibc copies large pieces with one instruction that callgrind counts once for every octet; these turn it off.
@@ -161,7 +163,8 @@ fn conclude(root: &Path, check: bool, table: &Table) -> io::Result<bool> {
             .iter()
             .map(|(name, each)| format!("  \"{name}\": {each}"))
             .collect();
-        fs::write(&path, format!("{{\n{}\n}}\n", rows.join(",\n")))?;
+        let text = format!("{{\n{}\n}}\n", rows.join(",\n"));
+        output::write(&path, text.as_bytes(), Existing::Replace, &[]).map_err(io::Error::other)?;
         println!("written: {}", super::check::shown(&path, root));
         return Ok(beyond.is_empty());
     }

@@ -108,9 +108,16 @@ impl fmt::Display for Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
+/// The longest word that is looked for among known ones, bytes.
+pub(crate) const LONGEST_WORD: usize = 200;
+
 /// The known word nearest to a mistyped one, if any is near enough to be meant.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Nobody mistypes so long a word, and looking for it would take as long.
+    if word.len() > LONGEST_WORD {
+        return None;
+    }
     // One slip, and one more for every four letters: `strems` finds `streams`, `a` finds nothing.
     let allowed = 1 + word.chars().count() / 4;
     let lower = word.to_lowercase();

@@ -1,4 +1,8 @@
 //! Exit codes of the `replay` command: one documented constant for each, and the rule that joins several into one.
+//!
+//! This is the one place they stand in: `replay --help` is made from it, and README.md is held against it.
+
+use std::fmt::Write as _;
 
 /// Every expectation was met.
 pub const SUCCESS: u8 = 0;
@@ -26,6 +30,59 @@ pub const INTERNAL_BUG: u8 = 70;
 
 /// The run was interrupted (SIGINT), by the shell's convention 128 + 2.
 pub const INTERRUPTED: u8 = 130;
+
+/// Every code and what it means, as help and README.md have it.
+pub const MEANINGS: [(u8, &str); 9] = [
+    (SUCCESS, "every expectation was met"),
+    (
+        EXPECTATION_FAILED,
+        "an expectation failed, or a flow did not replay as recorded",
+    ),
+    (
+        USAGE,
+        "the command line is wrong, or an output file cannot be written",
+    ),
+    (
+        BAD_INPUT,
+        "an input file is missing, unreadable, damaged or invalid",
+    ),
+    (
+        NOTHING_SELECTED,
+        "nothing was selected, so nothing was tested",
+    ),
+    (
+        DRAFTS_PENDING,
+        "drafts wait for review, or there are drafts without a scenario or captures without one",
+    ),
+    (
+        NONDETERMINISM,
+        "two runs of the same input gave different outputs",
+    ),
+    (INTERNAL_BUG, "a bug in replay or in the engine"),
+    (INTERRUPTED, "interrupted"),
+];
+
+/// The order in which one code hides another, in words.
+#[must_use]
+pub fn order() -> String {
+    let codes = WORST_FIRST.iter().filter(|code| **code != SUCCESS);
+    let codes: Vec<String> = codes.map(u8::to_string).collect();
+    codes.join(", ")
+}
+
+/// The end of `replay --help`.
+#[must_use]
+pub fn help() -> String {
+    let mut text = format!(
+        "Exit codes; of several, the worst (in the order {}):",
+        order()
+    );
+    for (code, meaning) in MEANINGS {
+        // Writing into a string cannot fail.
+        let _ = write!(text, "\n  {code:<4} {meaning}");
+    }
+    text
+}
 
 /// From worst to best; an interrupted run answers 130 whatever else it had found, because its verdict is incomplete.
 const WORST_FIRST: [u8; 9] = [
@@ -62,6 +119,18 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn every_code_has_its_line_in_the_readme() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+        let readme = std::fs::read_to_string(path).unwrap();
+        for (code, meaning) in MEANINGS {
+            let line = format!("| {code} | {meaning} |\n");
+            assert!(readme.contains(&line), "{line}");
+        }
+        let order = format!("Of several the worst, in the order {}.", order());
+        assert!(readme.contains(&order), "{order}");
     }
 
     #[test]

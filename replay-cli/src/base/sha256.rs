@@ -1,5 +1,9 @@
 //! SHA-256 in hex, as expectations write it.
 
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
 use sha2::{Digest as _, Sha256};
 
 /// The SHA-256 of a stream in hex, as expectations write it.
@@ -18,4 +22,14 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
             let _ = write!(hex, "{byte:02x}");
             hex
         })
+}
+
+/// The SHA-256 of a file in hex.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn of_file(path: &Path) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    io::copy(&mut File::open(path)?, &mut hash)?;
+    Ok(hex(&hash.finalize()))
 }

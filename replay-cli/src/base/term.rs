@@ -85,12 +85,8 @@ impl<'a> Terminal<'a> {
         self.out.flush()
     }
 
-    /// Prints a diagnostic; results written before it come out before it.
-    ///
-    /// # Errors
-    /// Results could not be handed over. What happens to the diagnostic itself is no error: there is nobody to tell.
-    pub fn diagnose(&mut self, diagnostic: &Diagnostic) -> io::Result<()> {
-        self.out.flush()?;
+    /// Prints a diagnostic where results cannot be written any more.
+    pub fn diagnose_alone(&mut self, diagnostic: &Diagnostic) {
         let text = diagnostic.to_string();
         let text = printable(&text);
         let style = self.err_style;
@@ -98,6 +94,15 @@ impl<'a> Terminal<'a> {
             Some(rest) => writeln!(self.err, "{}{rest}", style.paint(Paint::Bad, "error:")),
             None => writeln!(self.err, "{text}"),
         };
+    }
+
+    /// Prints a diagnostic; results written before it come out before it.
+    ///
+    /// # Errors
+    /// Results could not be handed over. What happens to the diagnostic itself is no error: there is nobody to tell.
+    pub fn diagnose(&mut self, diagnostic: &Diagnostic) -> io::Result<()> {
+        self.out.flush()?;
+        self.diagnose_alone(diagnostic);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Arguments that several subcommands take.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,18 @@ impl From<WayIn> for Via {
             WayIn::Ffi => Self::Ffi,
         }
     }
+}
+
+/// Which files scenarios may read.
+#[derive(Debug, Args)]
+pub(crate) struct Reading {
+    /// The folder captures are relative to [default: captures/, found upward from each scenario].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) captures: Option<PathBuf>,
+
+    /// Let scenarios read files outside of their own tree and the folder of captures.
+    #[arg(long)]
+    pub(crate) allow_outside: bool,
 }
 
 /// Another stack to run instead of the engine.

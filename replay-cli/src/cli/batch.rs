@@ -147,6 +147,7 @@ fn run_one(file: &Found, run: impl FnOnce(&Path) -> Vec<ScenarioOutcome>) -> Fil
                 what: bug.what,
                 expected: None,
                 actual: None,
+                payload: None,
                 flow: None,
                 frame: None,
                 at_us: None,

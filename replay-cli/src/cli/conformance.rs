@@ -22,9 +22,8 @@ pub(crate) struct ConformanceArgs {
     /// Scenario files and folders; only what they cover is told [default: expectations/, found upward from here].
     paths: Vec<PathBuf>,
 
-    /// The folder captures are relative to [default: captures/, found upward from each scenario].
-    #[arg(long, value_name = "DIR")]
-    captures: Option<PathBuf>,
+    #[command(flatten)]
+    files: arguments::Reading,
 
     /// How many scenarios run at a time [default: one for each core].
     #[arg(short, long, value_name = "N")]
@@ -76,7 +75,7 @@ Exit codes; of several, the worst (in the order 70, 2, 3, 6, 1, 4):
   70  a bug in replay or in the engine";
 
 pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
-    batch::check_captures(args.captures.as_deref())?;
+    batch::check_captures(args.files.captures.as_deref())?;
     let columns = args
         .column
         .iter()
@@ -87,9 +86,10 @@ pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result
     let notes = notes.map_err(Stop::input)?;
     let discovery = batch::select(&args.paths, "")?;
     let options = RunOptions {
-        captures: args.captures.clone(),
+        captures: args.files.captures.clone(),
         trace: Tracing::Never,
         via: arguments::via(WayIn::Core, &args.other)?,
+        allow_outside: args.files.allow_outside,
     };
     let mut totals = Totals::default();
     let mut outcomes = Vec::new();

@@ -1,7 +1,6 @@
 //! `replay import`: a capture becomes a scenario file.
 
 use crate::base::term::Terminal;
-use std::io::{self, Write as _};
 use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
@@ -10,11 +9,15 @@ use super::arguments::{Settings, parse_device};
 use super::{Stop, diagnostic_of};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
+use crate::base::output::{self, Existing};
+use crate::base::sha256;
 use crate::capture::conversation::Conversations;
 use crate::capture::import::{ImportOptions, import};
 use crate::report::attempt::why_nothing;
 use crate::scenario::Device;
-use crate::scenario::discover::captures_dir;
+use crate::scenario::discover::{captures_dir, resolve_capture};
+use crate::scenario::files::Reach;
+use crate::scenario::load::MAX_FILE_BYTES;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -44,30 +47,63 @@ Examples:
   replay import captures/tcp/upload.pcapng -o expectations/tcp/upload.json
   replay import phone.pcapng --device 10.0.0.2,fd00::2
 
-What was set, inferred or left out is said on standard error. The scenario names its capture relative to the
-folder captures/ above it, and otherwise relative to FILE.";
+The capture is a regular file whose path is UTF-8, as the scenario has to name it. What was set, inferred or left out is said on standard error. The scenario names its capture relative to the
+folder captures/ above it, and otherwise relative to FILE; outside of the scenario's tree by its SHA-256 as well.
+
+Exit codes:
+  0  done
+  2  FILE exists, is the capture itself or cannot be written, or a scenario cannot name the capture
+  3  the capture is missing, no capture, damaged, or needs a scenario of more than 64 MiB";
 
 pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
-    if let Some(file) = &args.output
-        && !args.force
-        && file.symlink_metadata().is_ok()
-    {
-        return Err(Stop::usage(exists(file)));
+    let inputs = [args.capture.clone()];
+    if let Some(file) = &args.output {
+        if !args.force && file.symlink_metadata().is_ok() {
+            return Err(Stop::usage(output::exists(file)));
+        }
+        output::refuse_input(file, &inputs).map_err(Stop::usage)?;
     }
     let options = ImportOptions {
         device: args.device.clone(),
         default_settings: args.settings == Settings::Default,
     };
-    let reference = reference(&args.capture, args.output.as_deref());
-    let (imported, conversations) =
+    let reference = lasting_reference(&args.capture, args.output.as_deref())?;
+    let (mut imported, conversations) =
         import(&args.capture, &reference, &options).map_err(Stop::input)?;
+    // Outside of the scenario's tree it is read only by its digest.
+    let outside = args.output.as_deref().is_some_and(|file| {
+        let reach = Reach::of(file, None, false);
+        reach.refuse_outside(&reference, &args.capture).is_err()
+    });
+    if outside {
+        imported.scenario.input.capture_sha256 = Some(sha256::of_file(&args.capture)?);
+    }
     let nothing = imported.scenario.flows.is_empty();
     let text = imported.scenario.to_canonical_string();
+    if text.len() as u64 > MAX_FILE_BYTES {
+        let what = format!(
+            "a scenario of {} bytes, of which at most {MAX_FILE_BYTES} are read",
+            text.len()
+        );
+        let help = "replay it as it stands with `replay try`, or cut the capture";
+        let refused = Diagnostic::new(what).in_file(&args.capture);
+        return Err(Stop::input(refused.help(help)));
+    }
     match &args.output {
         _ if nothing => {}
         Some(file) => {
-            write(file, &text, args.force).map_err(Stop::usage)?;
+            let existing = if args.force {
+                Existing::Replace
+            } else {
+                Existing::Keep
+            };
+            output::write(file, text.as_bytes(), existing, &inputs).map_err(Stop::usage)?;
             terminal.say(&format!("wrote {}", file.display()))?;
+            if outside {
+                terminal.say(&format!(
+                    "note: the capture is outside of the scenario's tree, and named by its SHA-256: {reference}"
+                ))?;
+            }
         }
         None => terminal.out().write_all(text.as_bytes())?,
     }
@@ -94,32 +130,36 @@ fn nothing_to_replay(capture: &Conversations) -> String {
     format!("nothing to replay: {why}; no scenario is written")
 }
 
-fn exists(file: &Path) -> Diagnostic {
-    Diagnostic::new("the file exists")
-        .in_file(file)
-        .help("name another file, or overwrite it with --force")
-}
-
-/// Writes the file; without `force` never over another, not even one that came up since it was looked for.
-fn write(file: &Path, text: &str, force: bool) -> Result<(), Diagnostic> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::AlreadyExists => exists(file),
-        _ => Diagnostic::new(format!("cannot be written: {error}"))
-            .in_file(file)
-            .help("check the folder and its permissions"),
-    };
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder).map_err(failed)?;
+/// How the scenario names its capture, if that leads to it at every later run.
+fn lasting_reference(capture: &Path, scenario: Option<&Path>) -> Result<String, Stop> {
+    let refused =
+        |what: &str, help: &str| Stop::usage(Diagnostic::new(what).in_file(capture).help(help));
+    // What is missing or a folder is said by whoever reads it.
+    let found = capture.metadata().ok();
+    if found.is_some_and(|found| !found.is_file() && !found.is_dir()) {
+        return Err(refused(
+            "a scenario cannot name this capture: it is no regular file, and gone after this run",
+            "save it in a file and import that; `replay try` takes it as it is",
+        ));
     }
-    let mut open = std::fs::OpenOptions::new();
-    open.write(true);
-    if force {
-        open.create(true).truncate(true);
-    } else {
-        open.create_new(true);
+    let reference = reference(capture, scenario);
+    if reference.contains(char::REPLACEMENT_CHARACTER) && absolute(capture).to_str().is_none() {
+        return Err(refused(
+            "a scenario cannot name this capture: its path is not UTF-8, as scenarios are",
+            "rename it",
+        ));
     }
-    let mut opened = open.open(file).map_err(failed)?;
-    opened.write_all(text.as_bytes()).map_err(failed)
+    if let Some(scenario) = scenario
+        && let Ok(real) = capture.canonicalize()
+        && resolve_capture(&reference, &absolute(scenario), None)
+            .ok()
+            .and_then(|found| found.canonicalize().ok())
+            .is_some_and(|found| found != real)
+    {
+        let what = format!("`{reference}` would lead the scenario to another file");
+        return Err(refused(&what, "keep the capture beside the scenario"));
+    }
+    Ok(reference)
 }
 
 /// How the scenario names its capture: below the folder captures/ that the scenario will look in, else relative to its own folder.
@@ -242,16 +282,5 @@ mod tests {
             reference(&root.path().join("loose/a.pcap"), None),
             "./a.pcap"
         );
-    }
-
-    #[test]
-    fn an_existing_file_is_overwritten_by_force_only() {
-        let root = tree(&["a.json"]);
-        let file = root.path().join("a.json");
-        let refused = write(&file, "new", false).unwrap_err();
-        assert!(refused.help.unwrap().contains("--force"));
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), "");
-        write(&file, "new", true).unwrap();
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
     }
 }

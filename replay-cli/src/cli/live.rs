@@ -88,10 +88,10 @@ line for each dial and close. SIGINT or SIGTERM ends it: every flow is closed, t
 exit code is 0. It is 2 if the device cannot be had or the recording not be written.
 
 Examples:
-  replay live --record field.pcapng &
+  replay live --record captures/field.pcapng &
   ip address add 10.9.0.1/24 dev replay0 && ip link set replay0 up
   ip route add 192.0.2.0/24 dev replay0        what goes through the engine
-  replay import field.pcapng -o expectations/field/bug.json
+  replay import captures/field.pcapng -o expectations/field/bug.json
 
   replay live --bind-device eth0               with the default route through replay0";
 

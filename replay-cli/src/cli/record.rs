@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::arguments::refuse_in_ci;
+use super::arguments::{Reading, refuse_in_ci};
 use super::batch::{self, Progress};
 use super::{Stop, bug};
 use crate::base::diagnostic::{Diagnostic, nearest};
@@ -31,9 +31,8 @@ pub(crate) struct RecordArgs {
     #[arg(long, value_name = "KIND[,KIND]", value_delimiter = ',', value_parser = parse_claim)]
     only: Vec<Claim>,
 
-    /// The folder captures are relative to [default: captures/, found upward from each scenario].
-    #[arg(long, value_name = "DIR")]
-    captures: Option<PathBuf>,
+    #[command(flatten)]
+    files: Reading,
 
     /// How many scenarios run at a time [default: one for each core].
     #[arg(short, long, value_name = "N")]
@@ -84,12 +83,13 @@ struct Totals {
 
 pub(crate) fn run(args: &RecordArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     refuse_in_ci("record")?;
-    batch::check_captures(args.captures.as_deref())?;
+    batch::check_captures(args.files.captures.as_deref())?;
     let discovery = batch::select(&args.paths, "")?;
     let only: Option<BTreeSet<Claim>> =
         (!args.only.is_empty()).then(|| args.only.iter().copied().collect());
     let options = RunOptions {
-        captures: args.captures.clone(),
+        captures: args.files.captures.clone(),
+        allow_outside: args.files.allow_outside,
         ..RunOptions::default()
     };
     let mut totals = Totals::default();

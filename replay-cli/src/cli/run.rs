@@ -12,11 +12,12 @@ use super::arguments::{self, Format, OtherStack, WayIn};
 use super::batch::{self, Progress};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
+use crate::base::output::{self, Existing};
 use crate::base::term::Terminal;
 use crate::golden::draft::find::{self, Stray, Waiting};
 use crate::report::human::{self, Detail, Look};
 use crate::report::{self, Totals};
-use crate::scenario::discover::{Found, FoundKind};
+use crate::scenario::discover::{Discovery, Found, FoundKind, files_named};
 use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 use crate::verdict::run::{RunOptions, Tracing};
 
@@ -27,10 +28,6 @@ mod vacuity;
 pub(crate) struct RunArgs {
     /// Scenario files (.json, .pkt) and folders of them [default: expectations/, found upward from here].
     paths: Vec<PathBuf>,
-
-    /// The folder captures are relative to [default: captures/, found upward from each scenario].
-    #[arg(long, value_name = "DIR")]
-    captures: Option<PathBuf>,
 
     /// How many scenarios run at a time [default: one for each core].
     #[arg(short, long, value_name = "N")]
@@ -51,6 +48,13 @@ pub(crate) struct RunArgs {
     /// Write a JUnit XML report as well.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+
+    /// Show payload bytes of failures, in every report; without it lengths and hashes tell.
+    #[arg(long, conflicts_with_all = ["list", "vacuity"])]
+    show_payload: bool,
+
+    #[command(flatten)]
+    files: arguments::Reading,
 
     /// Print failures only, no summary.
     #[arg(short, long, conflicts_with = "verbose")]
@@ -84,14 +88,20 @@ Examples:
   replay run --list expectations/udp
   replay run handshake.pkt                    a packetdrill script, server side
 
-Exit codes; of several, the worst (in the order 70, 2, 3, 6, 1, 5, 4):
+A scenario reads files below its folder expectations/ (elsewhere: below its own folder) and below the folder of captures, links
+resolved; a file of its steps has at most 64 MiB, all of them 256 MiB, the scenario itself 64 MiB; a capture may have any size.
+Reports tell streams by length and SHA-256.
+
+Exit codes; of several, the worst (in the order 130, 70, 2, 3, 6, 1, 5, 4):
   0   every expectation was met
   1   an expectation failed
+  2   results or the report cannot be written, or the report would replace an input
   3   a scenario or one of its files is missing or invalid
   4   nothing was selected, so nothing was tested
   5   below a folder named, drafts wait for review or files are nobody's
   6   two runs of a scenario gave different outputs
-  70  a bug in replay or in the engine";
+  70  a bug in replay or in the engine
+  130 interrupted";
 
 /// What all runs came to.
 #[derive(Debug, Default)]
@@ -102,8 +112,11 @@ struct Results {
 
 pub(crate) fn run(args: &RunArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     let started = Instant::now();
-    batch::check_captures(args.captures.as_deref())?;
+    let captures = args.files.captures.as_deref();
+    batch::check_captures(captures)?;
     let discovery = batch::select(&args.paths, "")?;
+    let junit = args.junit.as_deref();
+    junit.map_or(Ok(()), |file| refuse_inputs(file, &discovery, captures))?;
     if args.list {
         list(args, &discovery.found, terminal)?;
         return batch::said_what_is_missing(&discovery, terminal);
@@ -118,7 +131,7 @@ pub(crate) fn run(args: &RunArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
         let style = terminal.style;
         human::scripts(terminal.out(), &results.outcomes, style)?;
     }
-    let waiting = find::waiting(&discovery.folders, args.captures.as_deref());
+    let waiting = find::waiting(&discovery.folders, args.files.captures.as_deref());
     report(args, &results, &waiting, started.elapsed(), terminal)?;
     let unreviewed = said_what_waits(&waiting, terminal)?;
     let missing = batch::said_what_is_missing(&discovery, terminal)?;
@@ -186,9 +199,10 @@ fn list(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Result<
 /// Runs the files and prints each verdict as soon as those before it are there.
 fn run_all(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Result<Results, Stop> {
     let options = RunOptions {
-        captures: args.captures.clone(),
+        captures: args.files.captures.clone(),
         trace: Tracing::OnFailure,
         via: arguments::via(args.via, &args.other)?,
+        allow_outside: args.files.allow_outside,
     };
     let mut results = Results::default();
     let mut progress = Progress::of(found.len(), terminal.progress);
@@ -239,7 +253,7 @@ fn report(
         Format::Human if args.quiet => {}
         Format::Human => writeln!(terminal.out(), "{}", human::summary(&results.totals, wall))?,
         Format::Json => {
-            let mut run = report::json::run(&results.outcomes, &results.totals);
+            let mut run = report::json::run(&results.outcomes, &results.totals, args.show_payload);
             let drafts = waiting.drafts.iter().map(|path| path.to_string_lossy());
             run["drafts"] = drafts.collect();
             let strays = waiting.strays.iter();
@@ -252,23 +266,36 @@ fn report(
     terminal.flush()?;
     match &args.junit {
         Some(file) => {
-            let xml = report::junit::report(&results.outcomes, args.captures.as_deref());
-            write_junit(file, &xml).map_err(Stop::usage)
+            let captures = args.files.captures.as_deref();
+            let xml = report::junit::report(&results.outcomes, captures, args.show_payload);
+            output::write(file, xml.as_bytes(), Existing::Replace, &[])
+                .map_err(|problem| Stop::usage(of_junit(problem)))
         }
         None => Ok(()),
     }
 }
 
-fn write_junit(file: &Path, xml: &str) -> Result<(), Diagnostic> {
-    let failed = |error: std::io::Error| {
-        Diagnostic::new(format!("the JUnit report cannot be written: {error}"))
-            .in_file(file)
-            .help("check the folder and its permissions")
-    };
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder).map_err(failed)?;
+/// Refuses to write the report in the place of a scenario or of a file that one names, before anything is run.
+fn refuse_inputs(file: &Path, found: &Discovery, captures: Option<&Path>) -> Result<(), Stop> {
+    if !file.is_file() {
+        return Ok(());
     }
-    std::fs::write(file, xml).map_err(failed)
+    let inputs: Vec<PathBuf> = found
+        .found
+        .iter()
+        .flat_map(|found| {
+            let named = files_named(&found.path, captures);
+            named.into_iter().chain([found.path.clone()])
+        })
+        .collect();
+    output::refuse_input(file, &inputs).map_err(|problem| Stop::usage(of_junit(problem)))
+}
+
+fn of_junit(problem: Diagnostic) -> Diagnostic {
+    Diagnostic {
+        what: format!("the JUnit report cannot be written: {}", problem.what),
+        ..problem
+    }
 }
 
 fn look<'a>(args: &'a RunArgs, terminal: &Terminal<'_>) -> Look<'a> {
@@ -281,6 +308,7 @@ fn look<'a>(args: &'a RunArgs, terminal: &Terminal<'_>) -> Look<'a> {
     Look {
         style: terminal.style,
         detail,
-        captures: args.captures.as_deref(),
+        payload: args.show_payload,
+        captures: args.files.captures.as_deref(),
     }
 }

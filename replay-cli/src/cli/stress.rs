@@ -12,7 +12,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
 use crate::base::term::Terminal;
 use crate::load::stress::{self, Measures, Outcome, Played, Report, Stress, Way};
-use crate::scenario::Preset;
+use crate::scenario::{Preset, load};
 
 mod flags;
 mod watch;
@@ -340,9 +340,9 @@ fn collect(path: &Path, found: &mut Vec<PathBuf>) -> Result<(), Stop> {
 }
 
 fn read(path: &Path) -> Result<(String, Stress), Stop> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = load::read(path).map_err(|problem| {
         let help = "name a file of `\"kind\": \"stress\"`, a folder of them, or --flows";
-        Stop::input(Diagnostic::new(error.to_string()).in_file(path).help(help))
+        Stop::input(problem.help(help))
     })?;
     let scenario = stress::parse(path, &text).map_err(Stop::input)?;
     let name = path.with_extension("");

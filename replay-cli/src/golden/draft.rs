@@ -8,10 +8,10 @@
 //! By that a draft knows when its golden has changed since. Without the line it is what the golden will be.
 
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::base::diagnostic::{Diagnostic, Position};
+use crate::base::output::{self, Existing};
 use crate::base::sha256::sha256;
 use crate::scenario::load::{self, LoadedScenario};
 use crate::scenario::{Expectations, Scenario};
@@ -59,11 +59,10 @@ pub fn path_of(golden: &Path) -> PathBuf {
 /// The scenario that a draft is of; `None` if the name is not one of a draft.
 #[must_use]
 pub fn golden_of(draft: &Path) -> Option<PathBuf> {
-    let name = draft.file_name()?.to_str()?;
-    let golden = name.strip_suffix(ENDING)?;
-    golden
-        .ends_with(".json")
-        .then(|| draft.with_file_name(golden))
+    // Names need not be UTF-8.
+    let golden = Path::new(draft.file_stem()?);
+    let is_draft = draft.extension()? == "new" && golden.extension()? == "json";
+    is_draft.then(|| draft.with_file_name(golden))
 }
 
 impl Draft {
@@ -85,7 +84,9 @@ impl Draft {
     pub fn write(&self) -> Result<(), Diagnostic> {
         let rest = self.text.strip_prefix("{\n").unwrap_or(&self.text);
         let text = ["{\n", &origin(&self.of), rest].concat();
-        replace(&self.path, &text)
+        // A draft that is its golden by a link would replace it unseen.
+        let inputs = [self.golden.clone()];
+        output::write(&self.path, text.as_bytes(), Existing::Replace, &inputs)
     }
 
     /// Makes the golden what the draft says, in one piece or not at all, and takes the draft away.
@@ -93,9 +94,13 @@ impl Draft {
     /// # Errors
     /// The folder cannot be written to.
     pub fn take(&self) -> Result<(), Diagnostic> {
-        // A golden may be a link; what it leads to is what changes.
-        let golden = fs::canonicalize(&self.golden).unwrap_or_else(|_| self.golden.clone());
-        replace(&golden, &self.text)?;
+        let inputs = [self.path.clone()];
+        output::write(
+            &self.golden,
+            self.text.as_bytes(),
+            Existing::Replace,
+            &inputs,
+        )?;
         remove(&self.path)
     }
 }
@@ -201,29 +206,6 @@ fn away(draft: &Path) -> String {
 fn remove(path: &Path) -> Result<(), Diagnostic> {
     fs::remove_file(path).map_err(|error| {
         Diagnostic::new(format!("cannot be removed: {error}"))
-            .in_file(path)
-            .help("check the folder and its permissions")
-    })
-}
-
-/// Puts a text in the place of a file: under another name first, so that no reader and no crash meets half of it.
-fn replace(path: &Path, text: &str) -> Result<(), Diagnostic> {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}", std::process::id()));
-    let beside = path.with_file_name(name);
-    let write = || -> io::Result<()> {
-        let mut file = fs::File::create(&beside)?;
-        file.write_all(text.as_bytes())?;
-        if let Ok(before) = fs::metadata(path) {
-            file.set_permissions(before.permissions())?;
-        }
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    write().map_err(|error| {
-        let _ = fs::remove_file(&beside);
-        Diagnostic::new(format!("cannot be written: {error}"))
             .in_file(path)
             .help("check the folder and its permissions")
     })

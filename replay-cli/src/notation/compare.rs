@@ -19,8 +19,10 @@ pub struct Difference {
     pub field: &'static str,
     /// What the line says.
     pub expected: String,
-    /// What the packet has.
+    /// What the packet has, payload bytes left out.
     pub actual: String,
+    /// Payload bytes of the packet, if it is they that differ.
+    pub payload: Option<String>,
 }
 
 impl fmt::Display for Difference {
@@ -320,8 +322,11 @@ impl Comparison<'_> {
             self.differs(
                 "payload",
                 payload.to_string(),
-                format!("{} from byte {same} on", Hex(shown)),
+                format!("others from byte {same} on"),
             );
+            if let Some(difference) = self.differences.last_mut() {
+                difference.payload = Some(format!("{} from byte {same} on", Hex(shown)));
+            }
         }
     }
 
@@ -344,6 +349,7 @@ impl Comparison<'_> {
             field,
             expected,
             actual,
+            payload: None,
         });
     }
 }

@@ -142,7 +142,7 @@ fn each_written_field_is_compared() {
         ),
         (
             "~ > get P. text:'abxd'",
-            "payload: expected text:'abxd', got 6364 from byte 2 on",
+            "payload: expected text:'abxd', got others from byte 2 on",
         ),
         ("~ > get P. !ip.ttl=9", "ip.ttl: expected 9, got 64"),
         (

@@ -20,6 +20,8 @@ pub struct Look<'a> {
     pub style: Style,
     /// How much is said.
     pub detail: Detail,
+    /// Whether payload bytes are shown.
+    pub payload: bool,
     /// The folder of captures the command named, for the line that runs a scenario again.
     pub captures: Option<&'a Path>,
 }
@@ -94,7 +96,7 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
     // How a deviation shows is told in its file; the packets are for who asks.
     let shows_failures = !matches!(verdict, Verdict::Deviation(_)) || look.detail == Detail::Notes;
     for (index, failure) in failures.iter().enumerate().filter(|_| shows_failures) {
-        self::failure(out, failure, path, index == 0, look.style)?;
+        self::failure(out, failure, path, index == 0, look)?;
     }
     let shows_notes = look.detail == Detail::Notes || (!passed && look.detail >= Detail::Verdicts);
     if shows_notes
@@ -165,13 +167,15 @@ fn failure(
     failure: &Failure,
     scenario: &Path,
     first: bool,
-    style: Style,
+    look: Look<'_>,
 ) -> io::Result<()> {
+    let style = look.style;
     let Failure {
         kind,
         what,
         expected,
         actual,
+        payload,
         flow,
         frame,
         at_us,
@@ -207,7 +211,11 @@ fn failure(
         write!(out, "   t={}s", seconds(*at))?;
     }
     writeln!(out)?;
-    for (word, text) in [("expected", expected), ("actual", actual)] {
+    for (word, text) in [
+        ("expected", expected),
+        ("actual", actual),
+        ("payload", if look.payload { payload } else { &None }),
+    ] {
         let Some(text) = text else { continue };
         let mut label = word;
         for line in text.lines() {
@@ -327,11 +335,12 @@ fn core_only_suffix(count: u64) -> String {
 
 /// All that is wrong with a scenario, as text without colour.
 #[must_use]
-pub fn plain(outcome: &ScenarioOutcome, captures: Option<&Path>) -> String {
+pub fn plain(outcome: &ScenarioOutcome, captures: Option<&Path>, payload: bool) -> String {
     let mut text = Vec::new();
     let look = Look {
         style: Style::default(),
         detail: Detail::Failures,
+        payload,
         captures,
     };
     // Writing into memory cannot fail.

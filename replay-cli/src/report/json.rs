@@ -13,9 +13,9 @@ use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 /// The number of the report format.
 pub const SCHEMA: u32 = 1;
 
-/// The report of a run.
+/// The report of a run; `payload` tells whether payload bytes are shown.
 #[must_use]
-pub fn run(outcomes: &[ScenarioOutcome], totals: &Totals) -> Value {
+pub fn run(outcomes: &[ScenarioOutcome], totals: &Totals, payload: bool) -> Value {
     let Totals {
         passed,
         failed,
@@ -32,7 +32,7 @@ pub fn run(outcomes: &[ScenarioOutcome], totals: &Totals) -> Value {
     } = totals;
     json!({
         "schema": SCHEMA,
-        "scenarios": outcomes.iter().map(scenario).collect::<Vec<_>>(),
+        "scenarios": outcomes.iter().map(|outcome| scenario(outcome, payload)).collect::<Vec<_>>(),
         "totals": {
             "scenarios": totals.scenarios(),
             "passed": passed,
@@ -51,7 +51,7 @@ pub fn run(outcomes: &[ScenarioOutcome], totals: &Totals) -> Value {
     })
 }
 
-fn scenario(outcome: &ScenarioOutcome) -> Value {
+fn scenario(outcome: &ScenarioOutcome, payload: bool) -> Value {
     let ScenarioOutcome {
         name,
         path,
@@ -72,7 +72,7 @@ fn scenario(outcome: &ScenarioOutcome) -> Value {
         "title": title,
         "covers": covers,
         "verdict": word(verdict),
-        "failures": failures.iter().map(failure).collect::<Vec<_>>(),
+        "failures": failures.iter().map(|one| failure(one, payload)).collect::<Vec<_>>(),
         "via": via.label(),
         "checks": checks,
         "core_only": core_only,
@@ -101,19 +101,20 @@ fn word(verdict: &Verdict) -> &'static str {
     }
 }
 
-fn failure(failure: &Failure) -> Value {
+fn failure(failure: &Failure, shows_payload: bool) -> Value {
     let Failure {
         kind,
         what,
         expected,
         actual,
+        payload,
         flow,
         frame,
         at_us,
         place,
         help,
     } = failure;
-    json!({
+    let mut value = json!({
         "kind": kind.label(),
         "what": what,
         "expected": expected,
@@ -123,7 +124,11 @@ fn failure(failure: &Failure) -> Value {
         "at_us": at_us,
         "place": place.as_ref().map(self::place),
         "help": help,
-    })
+    });
+    if shows_payload {
+        value["payload"] = json!(payload);
+    }
+    value
 }
 
 /// A diagnostic: where, what, what next.
@@ -173,12 +178,12 @@ mod tests {
         let outcomes = samples::all();
         let mut totals = Totals::default();
         totals.extend(&outcomes);
-        insta::assert_snapshot!(format!("{:#}", run(&outcomes, &totals)));
+        insta::assert_snapshot!(format!("{:#}", run(&outcomes, &totals, false)));
     }
 
     #[test]
     fn a_run_of_nothing_is_still_a_report() {
-        let report = run(&[], &Totals::default());
+        let report = run(&[], &Totals::default(), false);
         assert_eq!(
             (&report["schema"], &report["scenarios"]),
             (&json!(1), &json!([]))

@@ -12,9 +12,10 @@ use crate::base::wording::{counted, seconds};
 use crate::stack::Via;
 use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 
-/// The report of a run; `captures` is the folder the command named, for the line that runs a scenario again.
+/// The report of a run; `captures` is the folder the command named, for the line that runs a scenario again; `payload` tells
+/// whether payload bytes are shown.
 #[must_use]
-pub fn report(outcomes: &[ScenarioOutcome], captures: Option<&Path>) -> String {
+pub fn report(outcomes: &[ScenarioOutcome], captures: Option<&Path>, payload: bool) -> String {
     let mut suites: BTreeMap<&str, Vec<&ScenarioOutcome>> = BTreeMap::new();
     for outcome in outcomes {
         suites
@@ -24,7 +25,7 @@ pub fn report(outcomes: &[ScenarioOutcome], captures: Option<&Path>) -> String {
     }
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     // Writing into a string cannot fail.
-    let _ = write_suites(&mut xml, outcomes, &suites, captures);
+    let _ = write_suites(&mut xml, outcomes, &suites, (captures, payload));
     xml
 }
 
@@ -32,14 +33,14 @@ fn write_suites(
     xml: &mut String,
     outcomes: &[ScenarioOutcome],
     suites: &BTreeMap<&str, Vec<&ScenarioOutcome>>,
-    captures: Option<&Path>,
+    (captures, payload): (Option<&Path>, bool),
 ) -> fmt::Result {
     writeln!(xml, "<testsuites name=\"replay\" {}>", Counts::of(outcomes))?;
     for (name, cases) in suites {
         let counts = Counts::of(cases.iter().copied());
         writeln!(xml, "  <testsuite name=\"{}\" {counts}>", Escaped(name))?;
         for case in cases {
-            write_case(xml, name, case, captures)?;
+            write_case(xml, name, case, (captures, payload))?;
         }
         writeln!(xml, "  </testsuite>")?;
     }
@@ -50,7 +51,7 @@ fn write_case(
     xml: &mut String,
     suite: &str,
     outcome: &ScenarioOutcome,
-    captures: Option<&Path>,
+    (captures, payload): (Option<&Path>, bool),
 ) -> fmt::Result {
     let file = outcome.path.to_string_lossy();
     let name = outcome
@@ -89,7 +90,7 @@ fn write_case(
         }
     }
     writeln!(xml, "      </properties>")?;
-    let text = || human::plain(outcome, captures);
+    let text = || human::plain(outcome, captures, payload);
     match &outcome.verdict {
         Verdict::Pass => {}
         Verdict::Fail | Verdict::Nondeterministic => {
@@ -215,14 +216,14 @@ mod tests {
 
     #[test]
     fn a_suite_is_a_folder_and_a_case_a_scenario() {
-        insta::assert_snapshot!(report(&samples::all(), None));
+        insta::assert_snapshot!(report(&samples::all(), None, false));
     }
 
     #[test]
     fn another_way_in_is_a_property_with_the_checks_left_to_the_core() {
         let mut outcome = samples::passed();
         (outcome.via, outcome.core_only) = (Via::Driver, 3);
-        let xml = report(&[outcome], None);
+        let xml = report(&[outcome], None, false);
         assert!(xml.contains("<property name=\"via\" value=\"driver\"/>"));
         assert!(xml.contains("<property name=\"core_only\" value=\"3\"/>"));
     }

@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::diagnostic::LONGEST_WORD;
+
 /// One requirement.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Requirement {
@@ -115,7 +117,7 @@ pub fn not_applicable() -> &'static BTreeMap<String, String> {
 /// `ACME-12`, unless they are a slip of the pen away from the catalogue.
 #[must_use]
 pub fn unknown(name: &str) -> Option<Unknown> {
-    if requirement(name).is_some() {
+    if requirement(name).is_some() || name.len() > LONGEST_WORD {
         return None;
     }
     let lower = name.to_lowercase();

@@ -1,6 +1,6 @@
 //! What types cannot say about a scenario: names that must exist, fields that exclude each other, values that make no sense.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::positions::escape;
@@ -88,14 +88,11 @@ impl Checker<'_> {
                 "say in a sentence what the scenario shows",
             );
         }
+        let mut known = BTreeSet::new();
         for (index, requirement) in covers.iter().enumerate() {
             if requirement.trim().is_empty() {
                 self.report(format!("/covers/{index}"), "the requirement has no name");
-            } else if covers
-                .iter()
-                .take(index)
-                .any(|earlier| earlier == requirement)
-            {
+            } else if !known.insert(requirement) {
                 self.report(
                     format!("/covers/{index}"),
                     format!("requirement `{requirement}` is listed twice"),
@@ -179,6 +176,7 @@ impl Checker<'_> {
     fn input(&mut self) {
         let Input {
             capture,
+            capture_sha256: _,
             device,
             timing,
             checksums,
@@ -355,7 +353,8 @@ impl Checker<'_> {
             }
             Bytes::File(file) => {
                 let path = self.folder.unwrap_or_else(|| Path::new("")).join(file);
-                if !path.is_file() {
+                // What it is, and whether it may be read, is looked at when it is.
+                if !path.exists() {
                     let help = "the path is relative to the scenario file";
                     self.report_with_help(
                         format!("{pointer}/file"),

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::json::{self, Value};
+use super::load;
 use crate::base::diagnostic::{Diagnostic, nearest};
 
 /// The folder whose structure gives scenarios their names.
@@ -152,38 +153,55 @@ pub fn resolve_capture(
     scenario: &Path,
     captures: Option<&Path>,
 ) -> Result<PathBuf, Diagnostic> {
-    let missing = || Diagnostic::new(format!("capture `{capture}` does not exist"));
-    let absolute = Path::new(capture);
-    if absolute.is_absolute() && absolute.is_file() {
-        return Ok(absolute.to_owned());
+    existing_capture(capture, locate_capture(capture, scenario, captures)?)
+}
+
+/// Where a scenario's `input.capture` would be.
+pub(super) fn locate_capture(
+    capture: &str,
+    scenario: &Path,
+    captures: Option<&Path>,
+) -> Result<PathBuf, Diagnostic> {
+    if Path::new(capture).is_absolute() {
+        return Ok(capture.into());
     }
-    let beside = capture.starts_with("./") || capture.starts_with("../");
-    let (folder, rest) = if beside {
-        (
-            scenario
-                .parent()
-                .unwrap_or_else(|| Path::new(""))
-                .to_owned(),
-            capture.strip_prefix("./").unwrap_or(capture),
-        )
-    } else {
-        match captures.map(Path::to_owned).or_else(|| captures_dir(scenario)) {
-            Some(folder) => (folder, capture),
-            None => return Err(missing().help("there is no folder `captures` upward from the scenario; name one with --captures DIR")),
+    if capture.starts_with("./") || capture.starts_with("../") {
+        let folder = scenario.parent().unwrap_or_else(|| Path::new(""));
+        return Ok(folder.join(capture.strip_prefix("./").unwrap_or(capture)));
+    }
+    match captures
+        .map(Path::to_owned)
+        .or_else(|| captures_dir(scenario))
+    {
+        Some(folder) => Ok(folder.join(capture)),
+        None => Err(missing(capture).help(
+            "there is no folder `captures` upward from the scenario; name one with --captures DIR",
+        )),
+    }
+}
+
+fn missing(capture: &str) -> Diagnostic {
+    Diagnostic::new(format!("capture `{capture}` does not exist"))
+}
+
+/// The capture at a path, if there is one.
+pub(super) fn existing_capture(capture: &str, path: PathBuf) -> Result<PathBuf, Diagnostic> {
+    match path.metadata() {
+        Ok(found) if found.is_file() => return Ok(path),
+        Ok(found) => {
+            let what = format!("capture `{capture}` is {}", super::files::kind(&found));
+            return Err(Diagnostic::new(what).help(if found.is_dir() {
+                "name one capture file in it"
+            } else {
+                "save it in a file: a scenario is run more than once"
+            }));
         }
-    };
-    let path = folder.join(rest);
-    if path.is_file() {
-        return Ok(path);
-    }
-    if path.is_dir() {
-        return Err(Diagnostic::new(format!("capture `{capture}` is a folder"))
-            .help("name one capture file in it"));
+        Err(_) => {}
     }
     let similar = path
         .file_name()
         .and_then(|name| similar_name(path.parent()?, &name.to_string_lossy()));
-    Err(missing().help(match similar {
+    Err(missing(capture).help(match similar {
         Some(similar) => format!(
             "looked for {}; beside it there is `{similar}`",
             path.display()
@@ -275,9 +293,20 @@ pub(crate) fn files_below(
     files
 }
 
+/// The files that a scenario names, as far as it can be read: its capture, and those of its steps.
+pub(crate) fn files_named(scenario: &Path, captures: Option<&Path>) -> Vec<PathBuf> {
+    let mut named: Vec<PathBuf> = capture_of(scenario, captures).into_iter().collect();
+    if let Ok(loaded) = load::load(scenario) {
+        let folder = loaded.folder();
+        let files = super::files::named(&loaded.scenario);
+        named.extend(files.map(|(_, name)| folder.join(name)));
+    }
+    named
+}
+
 /// The capture that a scenario file replays, as far as the file can be read.
 pub(crate) fn capture_of(scenario: &Path, captures: Option<&Path>) -> Option<PathBuf> {
-    let text = fs::read_to_string(scenario).ok()?;
+    let text = load::read(scenario).ok()?;
     let (root, _) = json::parse(&text).ok()?;
     let input = root.member("input")?;
     match &input.member("capture")?.value {
@@ -325,7 +354,7 @@ fn kind_of(path: &Path) -> FoundKind {
         return FoundKind::Packetdrill;
     }
     let is_stress = || {
-        let text = fs::read_to_string(path).ok()?;
+        let text = load::read(path).ok()?;
         let (root, _) = json::parse(&text).ok()?;
         Some(matches!(&root.member("kind")?.value, Value::String(kind) if kind == "stress"))
     };

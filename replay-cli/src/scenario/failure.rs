@@ -16,6 +16,8 @@ pub struct Failure {
     pub expected: Option<String>,
     /// What came instead, likewise.
     pub actual: Option<String>,
+    /// Bytes of a stream or a packet that show the difference, with words of what they are. Reports have them on demand only.
+    pub payload: Option<String>,
     /// The flow's name or tuple.
     pub flow: Option<String>,
     /// Number of the capture's packet that had a part in it.

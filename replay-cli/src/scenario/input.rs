@@ -17,6 +17,10 @@ pub struct Input {
     /// The capture, relative to captures/, or to the scenario file if it begins with `./`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capture: Option<String>,
+    /// The SHA-256 of the capture, in hex: it must be this file and no other. A capture outside of the scenario's tree is read only
+    /// if this names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture_sha256: Option<String>,
     /// Who the device is; `"any"` if absent: each flow's opener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<Device>,

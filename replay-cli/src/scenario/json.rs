@@ -330,7 +330,10 @@ impl<'a> Parser<'a> {
         }
         text.parse().map(Value::Number).map_err(|_| SyntaxError {
             at,
-            what: format!("`{text}` is no JSON number"),
+            what: match text.get(..40) {
+                Some(beginning) => format!("`{beginning}...` is no JSON number"),
+                None => format!("`{text}` is no JSON number"),
+            },
             help: None,
         })
     }

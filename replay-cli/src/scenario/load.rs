@@ -1,16 +1,20 @@
 //! Reads a scenario file, keeps the position of every value, and reports everything that is wrong with it at once.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::decode::{self, Problem};
+use super::files::{self, Reach};
 use super::json::{self, Node, Value};
 use super::{SCHEMA, Scenario, check, discover};
 use crate::base::diagnostic::{Diagnostic, Place, Position};
+use crate::base::sha256;
 
 pub use super::positions::{Positions, escape};
 
 /// Files larger than this are no scenarios; the bound keeps a mistaken path from filling the memory.
-const MAX_FILE_BYTES: u64 = 64 << 20;
+pub const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// A scenario with what is needed to speak about its file.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,12 +133,23 @@ impl LoadedScenario {
     ///
     /// # Errors
     ///
-    /// A diagnostic at `input.capture` if there is no such file.
-    pub fn capture_path(&self, captures: Option<&Path>) -> Result<Option<PathBuf>, Diagnostic> {
+    /// A diagnostic at `input.capture` if there is no such file, or it is out of reach.
+    pub fn capture_path(
+        &self,
+        captures: Option<&Path>,
+        reach: &Reach,
+    ) -> Result<Option<PathBuf>, Diagnostic> {
         let Some(capture) = &self.scenario.input.capture else {
             return Ok(None);
         };
-        discover::resolve_capture(capture, &self.path, captures)
+        discover::locate_capture(capture, &self.path, captures)
+            .and_then(|path| {
+                match &self.scenario.input.capture_sha256 {
+                    None => drop(reach.refuse_outside(capture, &path)?),
+                    Some(sha256) => refuse_another(capture, &path, sha256)?,
+                }
+                discover::existing_capture(capture, path)
+            })
             .map(Some)
             .map_err(|error| Diagnostic {
                 where_: Some(self.place("/input/capture")),
@@ -143,14 +158,32 @@ impl LoadedScenario {
     }
 }
 
+/// Whoever names the digest of a file knows what is in it: it may stand anywhere.
+fn refuse_another(name: &str, path: &Path, sha256: &str) -> Result<(), Diagnostic> {
+    if path.is_file() && sha256::of_file(path).is_ok_and(|found| found != sha256) {
+        return Err(Diagnostic::new(format!(
+            "`{name}` is another file than the one this scenario was made of"
+        ))
+        .help("its SHA-256 is not `capture_sha256`: import the capture again"));
+    }
+    Ok(())
+}
+
+/// Problems of one file that are told, the first by their place.
+const MOST_PROBLEMS: usize = 100;
+
 fn diagnostics(mut problems: Vec<Problem>, path: &Path) -> Vec<Diagnostic> {
     problems.sort_by_key(|problem| problem.at);
+    let more = problems.len().saturating_sub(MOST_PROBLEMS);
+    let more = (more > 0).then(|| Diagnostic::new(format!("and {more} more")).in_file(path));
     problems
         .into_iter()
+        .take(MOST_PROBLEMS)
         .map(|Problem { at, what, help }| Diagnostic {
             help,
             ..Diagnostic::new(what).at(path, at)
         })
+        .chain(more)
         .collect()
 }
 
@@ -226,12 +259,23 @@ pub(crate) fn read(path: &Path) -> Result<String, Diagnostic> {
         return Err(failed("this is a folder, not a scenario".to_owned())
             .help("name one of the scenarios in it"));
     }
-    if metadata.len() > MAX_FILE_BYTES {
-        let what = format!("{} bytes are too many for a scenario", metadata.len());
+    if !metadata.is_file() {
+        // Opening it could wait for ever, and it cannot be read twice.
+        let what = format!("this is {}, not a scenario", files::kind(&metadata));
+        return Err(failed(what).help("name a regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|error| failed(format!("cannot be read: {error}")))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        let what = format!(
+            "{} bytes are too many for a scenario, which has at most {MAX_FILE_BYTES}",
+            metadata.len()
+        );
         return Err(failed(what)
             .help("keep long byte streams in a file and refer to it with {\"file\": \"./NAME\"}"));
     }
-    let bytes = std::fs::read(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
     if is_capture(&bytes) {
         return Err(failed("this is a capture, not a scenario".to_owned())
             .help("replay it with `replay try`"));

@@ -578,6 +578,7 @@ impl<'a> Device<'a> {
             what,
             expected: None,
             actual: None,
+            payload: None,
             flow,
             frame,
             at_us: Some(world.now),

@@ -7,7 +7,6 @@ pub(crate) mod resolver;
 use crate::scenario::flow::flow_spec;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use engine::{DialResult, FlowKey, Misuse, Proto, RemoteEnd};
 
@@ -15,6 +14,7 @@ use super::world::{Task, World};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::hash::Quick;
 use crate::capture::conversation::Conversations;
+use crate::scenario::files::Files;
 use crate::scenario::{self, Destination, FlowSpec, Protocol, Scenario};
 use actions::Actions;
 use content::{Action, Content};
@@ -47,7 +47,7 @@ impl Rules {
     /// Resolves a scenario's dialer; an error names the JSON pointer it is about.
     pub(crate) fn new(
         scenario: &Scenario,
-        folder: &Path,
+        files: &Files,
         capture: Option<&Conversations>,
     ) -> Result<Self, (String, Diagnostic)> {
         let mut rules = Vec::with_capacity(scenario.dialer.rules.len());
@@ -74,7 +74,7 @@ impl Rules {
             let actions = content::actions(
                 &rule.then,
                 &pointer,
-                folder,
+                files,
                 scenario,
                 capture,
                 flow.as_ref(),
@@ -290,7 +290,7 @@ impl World<'_> {
             }
             Action::Wait(time) => match flow.script.wait_until {
                 None => {
-                    let until = self.now + time;
+                    let until = self.now.saturating_add(*time);
                     flow.script.wait_until = Some(until);
                     self.schedule(until, Task::Script(index));
                     Step::Wait

@@ -13,6 +13,7 @@ pub(crate) fn failure(now: u64, key: Option<FlowKey>, what: String) -> Failure {
         what,
         expected: None,
         actual: None,
+        payload: None,
         flow: key.map(|key| key.to_string()),
         frame: None,
         at_us: Some(now),

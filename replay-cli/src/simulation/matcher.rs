@@ -49,6 +49,13 @@ pub(crate) enum Found {
     Nothing,
 }
 
+/// What differs, in one sentence, and the payload bytes that show it.
+pub(crate) fn told(differences: &[Difference]) -> (String, Option<String>) {
+    let what: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    let payload = differences.iter().find_map(|one| one.payload.clone());
+    (what.join("; "), payload)
+}
+
 impl Matcher {
     /// Looks for the frame that `segment` expects next on its flow.
     pub(crate) fn find(&mut self, view: View<'_>, segment: &Segment) -> Found {
@@ -212,6 +219,18 @@ impl<'a> View<'a> {
     }
 
     /// An emitted frame in the line notation, its flow by the name the scenario has for it.
+    /// A frame as reports show it: without payload, even where only its bytes describe it.
+    pub(crate) fn shown(&self, index: usize) -> String {
+        let line = self.print(index);
+        match line.split_once(" raw ") {
+            Some((before, bytes)) if !bytes.starts_with('(') => {
+                format!("{before} raw ({} octets)", bytes.len() / 2)
+            }
+            _ => line,
+        }
+    }
+
+    /// A frame as the line that describes it.
     pub(crate) fn print(&self, index: usize) -> String {
         let Some(emitted) = self.emitted.get(index) else {
             return String::new();

@@ -154,7 +154,7 @@ impl World<'_> {
         self.by_key.insert(key, index);
         self.touched.insert(index);
         if let Some(delay) = delay {
-            self.schedule(self.now + delay, Task::Dial(index));
+            self.schedule(self.now.saturating_add(delay), Task::Dial(index));
         }
     }
 
@@ -190,7 +190,7 @@ impl World<'_> {
         self.by_id.insert(id, index);
         self.touched.insert(index);
         if let Some(delay) = delay {
-            self.schedule(self.now + delay, Task::Dial(index));
+            self.schedule(self.now.saturating_add(delay), Task::Dial(index));
         }
     }
 

@@ -80,6 +80,7 @@ mod tests {
     use super::*;
     use crate::base::diagnostic::Diagnostic;
     use crate::capture::import::{ImportOptions, for_attempt};
+    use crate::scenario::files::Files;
     use crate::simulation::tape::Retention;
     use crate::simulation::{Keeping, Way, invariant, play_capture};
 
@@ -106,7 +107,7 @@ mod tests {
                 against: (share != Share::None).then_some(false),
             };
             let way = Way { share, ..Way::CORE };
-            let mut output = play_capture(&scenario, Path::new("."), &capture, keep, way)?;
+            let mut output = play_capture(&scenario, &Files::default(), &capture, keep, way)?;
             change(share, &mut output);
             Ok(output)
         };

@@ -66,8 +66,13 @@ impl Tape {
     }
 
     /// The first octets.
-    pub(crate) fn beginning(&self) -> &[u8] {
+    fn beginning(&self) -> &[u8] {
         self.get(0, HEAD as u64)
+    }
+
+    /// How it begins, for whoever may see it.
+    pub(crate) fn shown(&self) -> String {
+        format!("beginning \"{}\"", self.beginning().escape_ascii())
     }
 
     /// The SHA-256 in hex; none if it was only counted.

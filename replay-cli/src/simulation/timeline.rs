@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use engine::{FlowKey, PathChange};
 
-use super::matcher::{Found, Matcher, View, is_pure_ack};
+use super::matcher::{Found, Matcher, View, is_pure_ack, told};
 use super::world::World;
 use crate::base::wording::seconds_of as seconds;
 use crate::notation::{Action, Body, Direction, Ends, Line, Num, Segment, Value, wrap};
@@ -166,7 +166,7 @@ impl Timeline<'_> {
                             world.emitted.get(index).map(|emitted| emitted.at),
                         );
                         broken.expected = Some(line.to_string());
-                        broken.actual = Some(self.view(world).print(index));
+                        broken.actual = Some(self.view(world).shown(index));
                         findings.failures.push((pointer.clone(), broken));
                     }
                     previous = *until;
@@ -221,7 +221,7 @@ impl Timeline<'_> {
                 at,
             );
             extra.flow = Some(name);
-            extra.actual = Some(self.view(world).print(index));
+            extra.actual = Some(self.view(world).shown(index));
             extra.help = Some("add a line for it, or find out why it was sent".to_owned());
             findings.failures.push(("/input/frames".to_owned(), extra));
         }
@@ -262,21 +262,18 @@ impl Timeline<'_> {
                         );
                         let mut late = failure(FailureKind::WrongTime, what, at, segment);
                         late.expected = Some(line.to_string());
-                        late.actual = Some(self.view(world).print(index));
+                        late.actual = Some(self.view(world).shown(index));
                         findings.failures.push((pointer.to_owned(), late));
                     }
                     return Some(at);
                 }
                 Found::Other(index, differences) => {
                     let at = world.emitted.get(index).map(|emitted| emitted.at)?;
-                    let what = differences
-                        .iter()
-                        .map(ToString::to_string)
-                        .collect::<Vec<_>>()
-                        .join("; ");
+                    let (what, payload) = told(&differences);
                     let mut wrong = failure(FailureKind::WrongPacket, what, at, segment);
+                    wrong.payload = payload;
                     wrong.expected = Some(line.to_string());
-                    wrong.actual = Some(self.view(world).print(index));
+                    wrong.actual = Some(self.view(world).shown(index));
                     findings.failures.push((pointer.to_owned(), wrong));
                     return Some(at);
                 }
@@ -307,7 +304,7 @@ impl Timeline<'_> {
             .emitted
             .len()
             .checked_sub(1)
-            .map(|last| format!("last emitted: {}", self.view(world).print(last)));
+            .map(|last| format!("last emitted: {}", self.view(world).shown(last)));
         findings.failures.push((pointer.to_owned(), missing));
         None
     }
@@ -413,6 +410,7 @@ pub(crate) fn failure_at(kind: FailureKind, what: String, at_us: Option<u64>) ->
         what,
         expected: None,
         actual: None,
+        payload: None,
         flow: None,
         frame: None,
         at_us,

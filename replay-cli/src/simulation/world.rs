@@ -170,7 +170,7 @@ impl<'a> World<'a> {
     }
 
     pub(crate) fn clock(&self) -> Micros {
-        Micros(EPOCH_US + self.now)
+        Micros(EPOCH_US.saturating_add(self.now))
     }
 
     /// Hands frames to the engine and lets everything that follows at this instant happen.
@@ -220,7 +220,7 @@ impl<'a> World<'a> {
     pub(crate) fn hold(&mut self, input: bool, frame: Vec<u8>, by: u64) {
         self.held_frames.push(Some((input, frame)));
         let index = self.held_frames.len() - 1;
-        self.schedule(self.now + by, Task::Frame(index));
+        self.schedule(self.now.saturating_add(by), Task::Frame(index));
     }
 
     /// Learns the device's numbers and window from what goes in.
@@ -366,7 +366,7 @@ impl<'a> World<'a> {
         flow.answered = true;
         let Some(result) = result else { return };
         flow.connected = result == DialResult::Connected;
-        let (id, now) = (flow.id, Micros(EPOCH_US + self.now));
+        let (id, now) = (flow.id, Micros(EPOCH_US.saturating_add(self.now)));
         // The device may have given up meanwhile: then the answer is for nobody.
         let _ = self.engine.dial_result(now, id, result);
         self.ready.insert(index);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use engine::{Close, DialResult, FlowId, FlowKey, RemoteEnd};
+use engine::{Close, Config, DialResult, FlowId, FlowKey, RemoteEnd};
 
 use super::DnsSeen;
 use crate::scenario::FlowSpec;
@@ -93,6 +93,8 @@ impl What {
 pub struct Trace {
     /// The names that the scenario has for flows.
     pub names: Vec<(String, FlowSpec)>,
+    /// The engine's settings.
+    pub config: Config,
     /// In order of time.
     pub events: VecDeque<Event>,
     /// How many earlier ones were let go.
@@ -134,11 +136,12 @@ impl Tracer {
         trace.push(Event { at_us, what });
     }
 
-    /// What has come so far, with the names that the scenario has for flows.
-    pub(crate) fn take(&self, names: Vec<(String, FlowSpec)>) -> Trace {
+    /// What has come so far, with the names and settings of its scenario.
+    pub(crate) fn take(&self, names: Vec<(String, FlowSpec)>, config: Config) -> Trace {
         let mut trace = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Trace {
             names,
+            config,
             ..std::mem::take(&mut *trace)
         }
     }

@@ -383,7 +383,7 @@ impl Stack for External {
         // A stack that says when it rests is believed.
         let rest = self.rest || (silent && !self.hello.can(Ability::Rest));
         Some(Deadline {
-            at: Micros(EPOCH_US + at),
+            at: Micros(EPOCH_US.saturating_add(at)),
             timer: if rest {
                 TimerName::Idle
             } else {

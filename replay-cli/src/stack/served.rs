@@ -67,7 +67,7 @@ impl Served {
         // A call that comes too late is for nobody, as in any host.
         match request {
             Request::Start(_) => {}
-            Request::At(time) => self.now = Micros(EPOCH_US + time),
+            Request::At(time) => self.now = Micros(EPOCH_US.saturating_add(*time)),
             Request::Frame(frame) => stack.handle_frames(now, &[frame]),
             Request::Dialed(flow, result) => {
                 if let Some(result) = dial_result(result) {

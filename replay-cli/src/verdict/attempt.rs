@@ -12,6 +12,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::threads::SIDE_BY_SIDE;
 use crate::capture::conversation::{Conversation, Conversations, Stream, Talk};
 use crate::capture::import::{self, ImportOptions};
+use crate::scenario::files::Files;
 use crate::scenario::{Device, DialResult, FlowSpec, Protocol};
 use crate::simulation::Figures;
 use crate::simulation::flow::FlowState;
@@ -125,7 +126,7 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
             share,
             ..Way::CORE
         };
-        play_capture(&import.scenario, Path::new("."), &capture, keep, way)
+        play_capture(&import.scenario, &Files::default(), &capture, keep, way)
             .map_err(|(_, problem)| problem)
     };
     let side_by_side = capture.usable > SIDE_BY_SIDE;

@@ -119,6 +119,7 @@ impl<'a> Check<'a> {
             what,
             expected: None,
             actual: None,
+            payload: None,
             flow: None,
             frame: None,
             at_us: None,
@@ -159,11 +160,11 @@ impl<'a> Check<'a> {
                     );
                     wrong.expected = Some(describe(expected));
                     wrong.actual = Some(format!(
-                        "{} octets, sha256 {}, beginning \"{}\"",
+                        "{} octets, sha256 {}",
                         bytes.len(),
                         bytes.sha256().unwrap_or_default(),
-                        bytes.beginning().escape_ascii()
                     ));
+                    wrong.payload = Some(bytes.shown());
                     wrong.flow = Some(name.to_owned());
                     wrong.at_us = at;
                     wrong.help = Some(match other {

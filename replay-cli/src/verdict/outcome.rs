@@ -124,6 +124,7 @@ impl ScenarioOutcome {
                     what: what.to_owned(),
                     expected: Some(expected),
                     actual: (!actual.is_empty()).then_some(actual),
+                    payload: None,
                     flow: None,
                     frame: None,
                     at_us: None,

@@ -14,6 +14,7 @@ use crate::notation::{Action, Line};
 use crate::packet::Seq;
 use crate::scenario::engine_config::config;
 use crate::scenario::failure::{Failure, FailureKind};
+use crate::scenario::files::{Files, Reach};
 use crate::scenario::load::{self, LoadedScenario};
 use crate::scenario::twins;
 use crate::scenario::{Checksums, FlowSpec, Protocol, Scenario};
@@ -36,6 +37,8 @@ pub struct RunOptions {
     pub trace: Tracing,
     /// Which engine runs, and by which way in.
     pub via: Via,
+    /// Whether scenarios may read files outside of their tree: see [`Reach`](scenario::files::Reach).
+    pub allow_outside: bool,
 }
 
 /// Whose events are kept in [`ScenarioOutcome::trace`].
@@ -117,6 +120,8 @@ fn run_way(path: &Path, options: &RunOptions, mutation: Option<&Mutation>) -> Ve
 /// What a scenario needs from other places than its own values.
 pub(crate) struct Prepared {
     capture: Option<Conversations>,
+    /// What the files have that steps name.
+    files: Files,
     /// `input.frames`, each with its pointer.
     pub(crate) lines: Vec<(String, Line)>,
 }
@@ -150,7 +155,13 @@ pub(crate) fn prepare(
             Err(problem) => problems.push(problem),
         }
     }
-    let capture = match loaded.capture_path(options.captures.as_deref()) {
+    let captures = options.captures.as_deref();
+    let reach = Reach::of(&loaded.path, captures, options.allow_outside);
+    let files = Files::read(loaded, &reach).unwrap_or_else(|found| {
+        problems.extend(found);
+        Files::default()
+    });
+    let capture = match loaded.capture_path(captures, &reach) {
         Err(problem) => {
             problems.push(problem);
             None
@@ -173,7 +184,11 @@ pub(crate) fn prepare(
         problems.extend(unknown_flows(loaded, capture));
     }
     if problems.is_empty() {
-        Ok(Prepared { capture, lines })
+        Ok(Prepared {
+            capture,
+            files,
+            lines,
+        })
     } else {
         Err(problems)
     }
@@ -418,7 +433,8 @@ impl Case<'_> {
         // It was run before: what it may say has been said.
         let _ = self.play(way, Retention::Count);
         let named = self.scenario.flows.iter();
-        tracer.take(named.map(|(name, spec)| (name.to_owned(), *spec)).collect())
+        let names = named.map(|(name, spec)| (name.to_owned(), *spec)).collect();
+        tracer.take(names, config(&self.scenario.engine))
     }
 
     fn play(&self, way: Way<'_>, streams: Retention) -> Result<RunOutput, Diagnostic> {
@@ -457,9 +473,9 @@ pub(crate) fn play(
             streams,
             against: None,
         };
-        return play_capture(scenario, loaded.folder(), capture, keep, way).map_err(place);
+        return play_capture(scenario, &prepared.files, capture, keep, way).map_err(place);
     }
-    let mut world = open(scenario, loaded.folder(), None, way).map_err(place)?;
+    let mut world = open(scenario, &prepared.files, None, way).map_err(place)?;
     world.keep_frames = true;
     let packets: u64 = prepared
         .lines

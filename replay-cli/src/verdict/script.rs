@@ -18,7 +18,8 @@ use crate::notation::{Action, pattern_bytes};
 use crate::packet::Seq;
 use crate::scenario::catalogue;
 use crate::scenario::failure::{Failure, FailureKind};
-use crate::scenario::{Scenario, discover};
+use crate::scenario::files::Files;
+use crate::scenario::{Scenario, discover, load};
 use crate::simulation::Figures;
 use crate::simulation::dialer::content::{Action as Step, Content};
 use crate::simulation::timeline::{self, Findings, Timeline, failure_at, run_until};
@@ -43,11 +44,10 @@ pub(crate) fn run_script(path: &Path, way: Way<'_>) -> ScenarioOutcome {
         notes: Vec::new(),
         trace: None,
     };
-    let text = match std::fs::read_to_string(path) {
+    let text = match load::read(path) {
         Ok(text) => text,
-        Err(error) => {
-            let what = format!("the script cannot be read: {error}");
-            outcome.verdict = Verdict::Invalid(vec![Diagnostic::new(what).in_file(path)]);
+        Err(problem) => {
+            outcome.verdict = Verdict::Invalid(vec![problem]);
             return outcome;
         }
     };
@@ -69,7 +69,7 @@ pub(crate) fn run_script(path: &Path, way: Way<'_>) -> ScenarioOutcome {
     let play = |way: Way<'_>| -> Result<RunOutput, Diagnostic> {
         let scenario = scenario(&script)?;
         let isns = timeline::isns(&scenario, &[]);
-        let mut world = open(&scenario, Path::new("."), None, way)
+        let mut world = open(&scenario, &Files::default(), None, way)
             .map_err(|(_, problem)| problem.in_file(path))?;
         world.keep_frames = true;
         world.step_limit = 100_000 + 1_000 * script.events.len() as u64;

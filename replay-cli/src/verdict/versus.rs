@@ -152,13 +152,16 @@ impl Versus {
         if core.len() != other.len() || agree != Some(core.len()) {
             let words = |tape: &Tape| match agree {
                 Some(same) => format!("{} octets, equal up to {same}", tape.len()),
-                None => format!(
-                    "{} octets, beginning \"{}\"",
-                    tape.len(),
-                    tape.beginning().escape_ascii()
-                ),
+                None => {
+                    let sha = tape.sha256();
+                    let sha = sha.map_or_else(String::new, |sha| format!(", sha256 {sha}"));
+                    format!("{} octets{sha}", tape.len())
+                }
             };
             self.differs(Some(key), 0, what, &words(core), &words(other));
+            if let Some(failure) = self.failures.last_mut().filter(|_| agree.is_none()) {
+                failure.payload = Some(format!("{}; core {}", other.shown(), core.shown()));
+            }
         }
     }
 

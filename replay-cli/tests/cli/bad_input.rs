@@ -1,6 +1,6 @@
 //! Files that are missing, of another sort, or damaged: exit code 3 and one message that says what to do.
 
-use crate::{Ran, empty_capture, folder, ping_capture, replay_in};
+use crate::{Ran, datagram_capture, empty_capture, folder, ping_capture, replay_in};
 
 const READERS: [&str; 3] = ["try", "import", "inspect"];
 
@@ -91,7 +91,7 @@ fn a_folder_is_no_capture() {
 
 #[test]
 fn a_damaged_capture_is_reported_up_to_the_damage() {
-    let mut damaged = ping_capture();
+    let mut damaged = datagram_capture();
     damaged.extend([1, 0, 0]);
     let root = folder(&[("cut.pcap", &damaged)]);
     for reader in READERS {
@@ -100,7 +100,7 @@ fn a_damaged_capture_is_reported_up_to_the_damage() {
         assert!(!ran.out.is_empty(), "{reader}");
         assert!(
             ran.err
-                .contains("error: cut.pcap: damaged at byte 68, after frame 1: "),
+                .contains("error: cut.pcap: damaged at byte 73, after frame 1: "),
             "{reader}: {}",
             ran.err
         );
@@ -167,4 +167,121 @@ fn an_existing_scenario_is_not_overwritten_by_import() {
         "error: a.json: the file exists\n  help: name another file, or overwrite it with --force\n";
     assert_eq!((ran.code, ran.err.as_str()), (2, message));
     assert_eq!(std::fs::read(root.path().join("a.json")).unwrap(), b"mine");
+}
+
+/// What is wrong with scenario files in every way that a file can be: a place, a message and exit code 3, never a crash.
+#[test]
+fn a_damaged_scenario_is_refused_with_its_place() {
+    let whole = r#"{
+  "schema": 1,
+  "title": "t",
+  "flows": { "get": "tcp 10.0.0.2:40000 > 93.184.216.34:80" },
+  "input": { "frames": ["0 < get S 0:0(0) win 65535"] }
+}"#;
+    let utf16: Vec<u8> = whole.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let cases: Vec<(Vec<u8>, &str)> = vec![
+        (Vec::new(), "a.json: the file is empty"),
+        (noise(4096), "a.json:"),
+        (vec![0; 1000], "a.json:1:1: expected a value, found `\\0`"),
+        (utf16, "a.json:1:2: "),
+        (
+            b"{\"title\": \"\xff\"}".to_vec(),
+            "a.json:1:12: this is not UTF-8 text",
+        ),
+        (
+            "[".repeat(1_000_000).into(),
+            "a.json:1:66: nested deeper than 64 levels",
+        ),
+        (
+            "{\"a\":".repeat(1_000_000).into(),
+            "a.json:1:326: nested deeper than 64 levels",
+        ),
+        (
+            "{\n\"schema\": 1e999}".into(),
+            "a.json:2:11: `1e999` is no JSON number",
+        ),
+        (
+            format!("{{\"schema\": {}}}", "1".repeat(100_000)).into(),
+            "a.json:1:12: ",
+        ),
+        (
+            "{\"schema\": 1, \"schema\": 1}".into(),
+            "a.json:1:15: duplicate key `schema`",
+        ),
+        (
+            whole.replace("\"t\"", "\"t\0\"").into(),
+            "a.json:3:14: control character",
+        ),
+        (
+            whole.replace("win 65535", "win 1e999").into(),
+            "a.json:5:25: ",
+        ),
+    ];
+    for (content, message) in cases {
+        let root = folder(&[("a.json", content.as_slice())]);
+        let ran = replay_in(root.path(), ["run", "a.json"]);
+        assert_eq!(ran.code, 3, "{}{}", ran.out, ran.err);
+        assert!(
+            ran.out.contains(&format!("error: {message}")),
+            "{message}: {}",
+            ran.out
+        );
+    }
+    for sound in [whole.replace('\n', "\r\n"), format!("\u{feff}{whole}")] {
+        let root = folder(&[("a.json", sound.as_bytes())]);
+        let ran = replay_in(root.path(), ["run", "a.json"]);
+        assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    }
+}
+
+/// The first hundred are enough to mend; a generator that is wrong makes a million.
+#[test]
+fn problems_beyond_a_hundred_are_counted() {
+    let text = format!(
+        "{{\"schema\": 1, {}\"input\": {{}}}}",
+        "\"title\": \"t\", ".repeat(1001)
+    );
+    let root = folder(&[("a.json", text.as_bytes())]);
+    let ran = replay_in(root.path(), ["run", "a.json"]);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert_eq!(ran.out.matches("duplicate key").count(), 100, "{}", ran.out);
+    assert!(ran.out.contains("error: a.json: and "), "{}", ran.out);
+}
+
+/// The longest times there are, one after the other.
+#[test]
+fn times_without_end_are_no_overflow() {
+    let long = "18446744073709551615us";
+    let scenarios = [
+        format!(
+            r#"{{ "schema": 1, "title": "t", "flows": {{ "get": "tcp 10.0.0.2:40000 > 93.184.216.34:80" }},
+            "input": {{ "frames": ["0 < get S 0:0(0) win 65535"], "until": "{long}" }},
+            "dialer": {{ "rules": [ {{ "dial": {{ "result": "connected", "after": "{long}" }},
+            "then": [ {{ "wait": "{long}" }}, {{ "wait": "{long}" }} ] }} ] }} }}"#
+        ),
+        r#"{ "schema": 1, "title": "t", "flows": { "get": "tcp 10.0.0.2:40000 > 93.184.216.34:80" },
+            "input": { "frames": ["18446744073709 < get S 0:0(0) win 65535", "+18446744073709 < get . 1:1(0) ack 1 win 1"] } }"#
+            .to_owned(),
+    ];
+    for scenario in scenarios {
+        let root = folder(&[("a.json", scenario.as_bytes())]);
+        let ran = replay_in(root.path(), ["run", "a.json"]);
+        assert!(matches!(ran.code, 0 | 1), "{}{}", ran.out, ran.err);
+    }
+}
+
+/// A search for the word that was meant takes as long as the word.
+#[test]
+fn a_word_of_megabytes_is_refused_like_any_other() {
+    let word = "x".repeat(4 << 20);
+    for more in [
+        format!("\"covers\": [\"{word}\"]"),
+        format!("\"{word}\": 1"),
+    ] {
+        let text = format!("{{\"schema\": 1, \"title\": \"t\", \"input\": {{}}, {more}}}");
+        let root = folder(&[("a.json", text.as_bytes())]);
+        let ran = replay_in(root.path(), ["run", "a.json"]);
+        assert_eq!(ran.code, 3);
+        assert!(!ran.out.contains("did you mean"));
+    }
 }

@@ -368,7 +368,7 @@ fn a_draft_that_cannot_be_written_is_a_usage_error() {
     assert_eq!(ran.code, 2, "{}", ran.err);
     assert!(
         ran.err
-            .starts_with("error: expectations/a.json.new: cannot be written: "),
+            .starts_with("error: expectations/a.json.new: this is a folder, not a file\n"),
         "{}",
         ran.err
     );

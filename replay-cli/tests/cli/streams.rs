@@ -3,7 +3,8 @@
 use std::io::Read as _;
 use std::process::Stdio;
 
-use crate::{command, empty_capture, folder, replay_in};
+use super::output::get_capture;
+use crate::{command, folder, replay_in};
 
 #[test]
 fn short_help_fits_a_screen_and_points_to_the_long_one() {
@@ -77,7 +78,7 @@ fn colour_is_for_terminals_unless_asked_for() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
-    let root = folder(&[("a.pcap", &empty_capture())]);
+    let root = folder(&[("a.pcap", &get_capture())]);
     for arguments in [
         &["schema"][..],
         &["inspect", "a.pcap"],

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use engine::{Counters, Mark};
+use replay::base::output::{self, Existing};
 use replay::load::stress;
 use replay::report::conformance::{Column, markdown};
 use replay::scenario::{load, schema};
@@ -44,8 +45,8 @@ impl Generated {
         if self.is_current() {
             return Ok(None);
         }
-        fs::write(&self.path, &self.wanted)
-            .map_err(|error| format!("{}: {error}", self.path.display()))?;
+        output::write(&self.path, self.wanted.as_bytes(), Existing::Replace, &[])
+            .map_err(|problem| problem.to_string())?;
         Ok(Some(self.path))
     }
 }

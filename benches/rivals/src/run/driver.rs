@@ -99,7 +99,8 @@ fn speak(
     frames: &mut FrameBatch,
     context: &Context<'_>,
 ) -> Poll<()> {
-    if !mailbox.has_room(BATCH, BATCH * mtu) {
+    let (most, bytes) = mailbox.chunk(BATCH, mtu);
+    if !mailbox.has_room(most, bytes) {
         context.waker().wake_by_ref();
         return Poll::Pending;
     }

@@ -92,9 +92,6 @@ impl Limits {
     /// The first setting out of its bounds.
     pub fn check(&self, config: &Config) -> Result<(), SettingsError> {
         config.check()?;
-        if config.metrics_interval.is_some_and(|time| time.is_zero()) {
-            return Err(SettingsError::Zero("metrics_interval"));
-        }
         let counts = [
             ("ring_frames", self.ring_frames),
             ("ring_bytes", self.ring_bytes),

@@ -287,7 +287,7 @@ fn a_turn_that_is_dropped_leaves_no_flow_among_the_numbers() {
 fn stopping_leaves_no_gauge_above_zero() {
     let mut config = Config::default();
     config.dns_interception = true;
-    config.metrics_interval = Some(core::time::Duration::from_micros(1));
+    config.metrics_interval = Some(core::time::Duration::from_millis(1));
     config.log_level = Some(LogLevel::Trace);
     let mut scene = Scene::new(config, Limits::default());
     let mut device = Device::new(Family::V4);

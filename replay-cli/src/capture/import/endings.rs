@@ -274,29 +274,57 @@ fn question(message: &[u8]) -> Option<(u16, Vec<u8>)> {
     (message.get(4..6)? == [0, 1]).then(|| (number, wire.to_ascii_lowercase()))
 }
 
+/// The record of an answer: the addresses that its CNAMEs lead to from the name that was asked for, in the order in
+/// which they stand. Records of other owners, such as those of a zone transfer, are no answer.
 fn answer(message: &[u8]) -> Option<DnsExpectation> {
     use simple_dns::rdata::RData;
     let packet = simple_dns::Packet::parse(message).ok()?;
     let good = packet.has_flags(simple_dns::PacketFlag::RESPONSE)
+        && !packet.has_flags(simple_dns::PacketFlag::TRUNCATION)
         && packet.rcode() == simple_dns::RCODE::NoError;
     let question = packet.questions.first().filter(|_| good)?;
+    let text = |name: &simple_dns::Name<'_>| name.to_string().to_ascii_lowercase();
+    let mut owners = vec![text(&question.qname)];
+    for _ in 0..LONGEST_CHAIN {
+        let alias = packet
+            .answers
+            .iter()
+            .find_map(|record| match &record.rdata {
+                RData::CNAME(alias) if owners.last() == Some(&text(&record.name)) => {
+                    Some(text(&alias.0))
+                }
+                _ => None,
+            });
+        owners.extend(alias.filter(|alias| !owners.contains(alias)));
+    }
     let mut addresses = Vec::new();
     let mut ttl = u32::MAX;
-    for answer in &packet.answers {
-        match &answer.rdata {
+    let theirs = packet.answers.iter();
+    let theirs = theirs.filter(|record| record.class == simple_dns::CLASS::IN);
+    for record in theirs.filter(|record| owners.contains(&text(&record.name))) {
+        if addresses.len() == MOST_ADDRESSES {
+            break;
+        }
+        match &record.rdata {
             RData::A(a) => addresses.push(std::net::Ipv4Addr::from_bits(a.address).into()),
             RData::AAAA(a) => addresses.push(std::net::Ipv6Addr::from_bits(a.address).into()),
             _ => continue,
         }
-        ttl = ttl.min(answer.ttl);
+        // RFC 2181 section 8: with the top bit set it counts as zero.
+        let sound = i32::try_from(record.ttl).is_ok();
+        ttl = ttl.min(if sound { record.ttl } else { 0 });
     }
     (!addresses.is_empty()).then(|| DnsExpectation {
-        name: question.qname.to_string().to_ascii_lowercase(),
+        name: text(&question.qname),
         addresses: Some(addresses),
         ttl: Some(Expected::Exact(ttl)),
         at: None,
     })
 }
+
+/// CNAMEs that are followed, and addresses of one answer that are taken.
+const LONGEST_CHAIN: usize = 16;
+const MOST_ADDRESSES: usize = 64;
 
 impl From<DialResult> for How {
     fn from(result: DialResult) -> Self {

@@ -20,9 +20,10 @@ pub(super) fn run(
     terminal: &mut Terminal<'_>,
 ) -> Result<u8, Stop> {
     let options = RunOptions {
-        captures: args.captures.clone(),
+        captures: args.files.captures.clone(),
         trace: Tracing::Never,
         via: Via::Core,
+        allow_outside: args.files.allow_outside,
     };
     let mut all = Tried::default();
     let mut progress = batch::Progress::of(found.len(), terminal.progress);

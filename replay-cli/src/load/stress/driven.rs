@@ -291,14 +291,15 @@ impl Bench {
         let mailbox = self.driver.handle.mailbox();
         let mut any = false;
         self.full = false;
+        let (most, bytes) = mailbox.chunk(BATCH, self.mtu);
         for _ in 0..BATCHES {
-            if !mailbox.has_room(BATCH, BATCH * self.mtu) {
+            if !mailbox.has_room(most, bytes) {
                 self.full = true;
                 return any;
             }
             // What timers have sent again waits here as well.
             if self.frames.is_empty() {
-                self.device.speak(now, BATCH, &mut self.frames);
+                self.device.speak(now, most, &mut self.frames);
             }
             if self.frames.is_empty() {
                 return any;

@@ -270,6 +270,7 @@ mod tests {
     use super::*;
     use crate::capture::import::{ImportOptions, for_attempt, import};
     use crate::scenario::Scenario;
+    use crate::scenario::files::Files;
     use crate::simulation::tape::Retention;
     use crate::simulation::{Keeping, RunOutput, Way, play_capture};
 
@@ -295,7 +296,7 @@ mod tests {
             streams: Retention::All,
             against: None,
         };
-        play_capture(scenario, Path::new("."), capture, keep, Way::CORE).unwrap()
+        play_capture(scenario, &Files::default(), capture, keep, Way::CORE).unwrap()
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! The bytes a script speaks of, resolved once.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::actions::Actions;
 use crate::base::diagnostic::Diagnostic;
 use crate::capture::conversation::{ByteReader, Conversations};
+use crate::scenario::files::Files;
 use crate::scenario::{Bytes, FlowSpec, Scenario, Step};
 
 /// Bytes to send or to wait for.
@@ -83,7 +83,7 @@ impl Content {
 pub(crate) fn actions(
     steps: &[Step],
     pointer: &str,
-    folder: &Path,
+    files: &Files,
     scenario: &Scenario,
     capture: Option<&Conversations>,
     flow: Option<&FlowSpec>,
@@ -116,21 +116,21 @@ pub(crate) fn actions(
         let diagnostic = Diagnostic::new(what.to_owned()).help(help.to_owned());
         return Err((format!("{pointer}/{at}"), diagnostic));
     }
-    resolve(steps, pointer, folder, scenario, capture).map(Actions::listed)
+    resolve(steps, pointer, files, scenario, capture).map(Actions::listed)
 }
 
 /// Resolves the bytes of `steps`.
 fn resolve(
     steps: &[Step],
     pointer: &str,
-    folder: &Path,
+    files: &Files,
     scenario: &Scenario,
     capture: Option<&Conversations>,
 ) -> Result<Vec<Action>, (String, Diagnostic)> {
     let mut actions = Vec::with_capacity(steps.len());
     for (index, step) in steps.iter().enumerate() {
         let content = |bytes: &Bytes| {
-            content(bytes, folder, scenario, capture)
+            content(bytes, files, scenario, capture)
                 .map_err(|problem| (format!("{pointer}/{index}"), problem))
         };
         match step {
@@ -164,7 +164,7 @@ fn resolve(
 
 fn content(
     bytes: &Bytes,
-    folder: &Path,
+    files: &Files,
     scenario: &Scenario,
     capture: Option<&Conversations>,
 ) -> Result<Content, Diagnostic> {
@@ -183,15 +183,10 @@ fn content(
             }
             Ok(Content::Owned(pattern.iter().collect::<Vec<u8>>().into()))
         }
-        Bytes::File(name) => {
-            let path = folder.join(name);
-            std::fs::read(&path)
-                .map(|bytes| Content::Owned(bytes.into()))
-                .map_err(|problem| {
-                    Diagnostic::new(format!("cannot read {}: {problem}", path.display()))
-                        .help("the path is relative to the scenario file")
-                })
-        }
+        Bytes::File(name) => files
+            .get(name)
+            .map(|bytes| Content::Owned(Arc::clone(bytes)))
+            .ok_or_else(|| Diagnostic::new(format!("no such file `{name}`"))),
         Bytes::Capture { flow, from, to } => {
             let capture = capture.ok_or_else(|| {
                 Diagnostic::new("bytes of a capture, but the input is no capture")

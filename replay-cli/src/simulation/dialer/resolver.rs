@@ -55,7 +55,7 @@ impl World<'_> {
         if let Some((resolution, after)) = self.resolver.choose(name, kind) {
             self.resolver.answers.push(Some((query, resolution)));
             let task = Task::Resolve(self.resolver.answers.len() - 1);
-            self.schedule(self.now + after, task);
+            self.schedule(self.now.saturating_add(after), task);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::notation::{Action, Line, TimeSpec};
 use crate::packet::{Flags, Packet, Transport};
 use crate::scenario::failure::FailureKind;
 use crate::scenario::{Never, Protocol};
-use crate::simulation::matcher::{Found, Matcher};
+use crate::simulation::matcher::{Found, Matcher, told};
 
 /// Whether a line's time allows `at`, give or take `slack`.
 fn accepts(line: TimeSpec, at: u64, previous: u64, slack: u64) -> bool {
@@ -44,21 +44,18 @@ pub(crate) fn check(check: &mut Check<'_>) {
                     );
                     let mut late = check.failure(FailureKind::WrongTime, &pointer, what);
                     (late.expected, late.actual, late.flow) =
-                        (Some(text.clone()), Some(check.view().print(at)), flow);
+                        (Some(text.clone()), Some(check.view().shown(at)), flow);
                     late.at_us = Some(time);
                     failures.push(late);
                 }
                 previous = time;
             }
             Found::Other(at, differences) => {
-                let what = differences
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join("; ");
+                let (what, payload) = told(&differences);
                 let mut wrong = check.failure(FailureKind::WrongPacket, &pointer, what);
+                wrong.payload = payload;
                 (wrong.expected, wrong.actual, wrong.flow) =
-                    (Some(text.clone()), Some(check.view().print(at)), flow);
+                    (Some(text.clone()), Some(check.view().shown(at)), flow);
                 wrong.at_us = check.run.emitted.get(at).map(|emitted| emitted.at);
                 previous = wrong.at_us.unwrap_or(previous);
                 failures.push(wrong);
@@ -75,7 +72,7 @@ pub(crate) fn check(check: &mut Check<'_>) {
     for (name, index) in matcher.leftovers(check.view()) {
         let what = format!("flow {name} got a packet beyond all that was expected");
         let mut extra = check.failure(FailureKind::UnexpectedPacket, "/expect/packets", what);
-        (extra.actual, extra.flow) = (Some(check.view().print(index)), Some(name));
+        (extra.actual, extra.flow) = (Some(check.view().shown(index)), Some(name));
         extra.at_us = check.run.emitted.get(index).map(|emitted| emitted.at);
         failures.push(extra);
     }
@@ -104,7 +101,7 @@ pub(crate) fn never(check: &mut Check<'_>) {
                     &pointer,
                     "a packet came that must never come".to_owned(),
                 );
-                forbidden.actual = Some(view.print(at));
+                forbidden.actual = Some(view.shown(at));
                 forbidden.flow.clone_from(&never.flow);
                 forbidden.at_us = Some(emitted.at);
                 failures.push(forbidden);

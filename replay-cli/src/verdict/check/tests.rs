@@ -341,7 +341,9 @@ fn failures(scenario: &serde_json::Value) -> Vec<String> {
     let told = outcome.failures.iter().map(|failure| {
         let line = format!("{}: {}", failure.kind.label(), failure.what);
         match &failure.actual {
-            Some(actual) if line.len() + actual.len() < 160 => format!("{line} ({actual})"),
+            Some(actual) if !actual.contains("sha256") && line.len() + actual.len() < 160 => {
+                format!("{line} ({actual})")
+            }
             _ => line,
         }
     });

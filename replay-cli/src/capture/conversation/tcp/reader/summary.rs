@@ -9,6 +9,8 @@ use crate::scenario::DialResult;
 impl Reader<'_, '_> {
     pub(crate) fn finish(mut self, raw: &RawFlow, notes: &mut Vec<String>) -> TcpConversation {
         let retracted = self.retract_ends();
+        // Nobody waits for what the far side is not known to have sent.
+        self.unacknowledge(1 + self.came.contiguous() + u64::from(self.fin_told));
         let connected =
             matches!(self.dial, Some((DialResult::Connected, _))) || self.missing_syn_ack;
         // Whatever the device sent, it sent before the reset reached it.

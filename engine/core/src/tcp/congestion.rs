@@ -21,6 +21,9 @@ pub(crate) trait Controller: fmt::Debug + Send {
     fn lost(&mut self, now: Micros, flight: u32);
     /// Nothing arrives any more, with `flight` bytes out; `first`: since the last that did.
     fn timed_out(&mut self, now: Micros, flight: u32, first: bool);
+    /// All that was out at the last loss has arrived, and `flight` bytes are out: no burst follows (RFC 6582 section
+    /// 3.2, step 3).
+    fn recovered(&mut self, flight: u32);
     /// The last loss or timeout was none.
     fn undo(&mut self);
     /// Nothing was sent for so long that what was known of the path is old (RFC 5681 section 4.1).
@@ -106,6 +109,11 @@ impl Controller for NewReno {
         self.cautious = true;
     }
 
+    fn recovered(&mut self, flight: u32) {
+        let most = flight.max(self.mss).saturating_add(self.mss);
+        self.cwnd = self.cwnd.min(most);
+    }
+
     fn undo(&mut self) {
         let (cwnd, ssthresh) = self.before;
         self.cwnd = self.cwnd.max(cwnd);
@@ -135,6 +143,7 @@ impl Controller for Unlimited {
     fn acknowledged(&mut self, _: Micros, _: u32, _: Duration) {}
     fn lost(&mut self, _: Micros, _: u32) {}
     fn timed_out(&mut self, _: Micros, _: u32, _: bool) {}
+    fn recovered(&mut self, _: u32) {}
     fn undo(&mut self) {}
     fn rested(&mut self) {}
     fn narrow(&mut self, _: u32) {}

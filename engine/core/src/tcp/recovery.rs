@@ -104,6 +104,12 @@ impl Scoreboard {
         self.sacked
     }
 
+    /// Whether the device said to have the first byte that it does not acknowledge: it has dropped it since.
+    pub(crate) fn has_reneged(&self) -> bool {
+        let first = self.spans.front();
+        first.is_some_and(|span| span.fate == Fate::Sacked)
+    }
+
     pub(crate) fn has_lost(&self) -> bool {
         self.lost > 0
     }

@@ -410,8 +410,6 @@ impl Sender {
         let duplicate = !advance && out && (news || (ack.blocks.is_empty() && ack.bare && same));
         if let Some(round_trip) = delivered.round_trip {
             self.trip.measured(round_trip);
-        } else if advance {
-            self.trip.answered();
         }
         if advance {
             self.progress(now, ack, &delivered);
@@ -448,7 +446,9 @@ impl Sender {
         self.max_window = self.max_window.max(self.window);
         if self.window > 0 {
             if was_closed {
-                self.shut_over_data = self.next.is_after(self.una);
+                // A FIN takes no room: that it is out says nothing.
+                let data = self.una.is_before(self.end);
+                self.shut_over_data = data && self.next.is_after(self.una);
                 self.armed = now;
             }
             self.persist = None;
@@ -504,6 +504,9 @@ impl Sender {
             }
         }
         if !ack.ack.is_before(recovery.until) {
+            if recovery.cause == Cause::Loss {
+                self.control.recovered(self.outstanding());
+            }
             self.recovery = None;
             (self.duplicates, self.credit) = (0, 0);
             return;
@@ -623,7 +626,11 @@ impl Sender {
         if self.window == 0 {
             if self.persist_due {
                 self.persist_due = false;
-                return Some(self.piece(self.una_byte(), 1, PieceKind::WindowProbe));
+                let probe = self.piece(self.una_byte(), 1, PieceKind::WindowProbe);
+                return Some(Piece {
+                    fin: probe.push && self.fin_sent,
+                    ..probe
+                });
             }
             // A FIN takes no room.
             return match self.board.first_lost() {
@@ -857,7 +864,7 @@ impl Sender {
         let first = self.timeouts == 1;
         self.control.timed_out(now, self.outstanding(), first);
         // A device that says to have what it drops is not believed for ever (RFC 2018 section 8).
-        self.board.lose_all(!first);
+        self.board.lose_all(!first || self.board.has_reneged());
         if !first || self.recovery.is_none() {
             self.suspect = 0;
         }

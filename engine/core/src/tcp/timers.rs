@@ -53,11 +53,6 @@ impl RoundTrip {
         self.smoothed = Some((smoothed * 7 + round_trip) / 8);
     }
 
-    /// Something new was acknowledged (RFC 6298 section 5.7: of a segment that left twice, which tells no round trip).
-    pub(crate) fn answered(&mut self) {
-        self.backoff = 0;
-    }
-
     pub(crate) fn smoothed(&self) -> Option<Duration> {
         self.smoothed
     }
@@ -116,8 +111,6 @@ mod tests {
             round_trip.back_off();
         }
         assert_eq!(round_trip.timeout(), LONGEST_TIMEOUT);
-        round_trip.answered();
-        assert_eq!(round_trip.timeout(), FIRST_TIMEOUT);
         round_trip.syn_ack_was_repeated();
         assert_eq!(round_trip.timeout(), 3 * FIRST_TIMEOUT);
     }

@@ -234,7 +234,10 @@ impl Config {
     }
 
     fn default_ring(&self) -> usize {
-        self.mtu.saturating_sub(40).saturating_mul(4).clamp(16_384, MAX_RX)
+        self.mtu
+            .saturating_sub(40)
+            .saturating_mul(4)
+            .clamp(16_384, MAX_RX)
     }
 
     /// Checks what cannot be.

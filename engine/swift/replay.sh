@@ -11,13 +11,22 @@ shift 3
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 mkdir -p "$folder"
 
+# Passes lines on, each kept in a file before it goes: whoever reads the last one ends the whole group, and this with it.
+cat > "$folder/keep.pl" <<'PERL'
+use IO::Handle;
+open my $file, '>>', shift or die;
+$file->autoflush; STDOUT->autoflush;
+while (my $line = <STDIN>) { print $file $line; print $line; }
+PERL
+
 # A program that runs another and keeps both sides of the talk.
 keep() {
     local name=$1
     shift
     {
         printf '#!/bin/sh\n'
-        printf "tee -a '%s/%s.in' | %s | tee -a '%s/%s.out'\n" "$folder" "$name" "$*" "$folder" "$name"
+        printf "perl '%s/keep.pl' '%s/%s.in' | %s | perl '%s/keep.pl' '%s/%s.out'\n" \
+            "$folder" "$folder" "$name" "$*" "$folder" "$folder" "$name"
     } > "$folder/$name"
     chmod +x "$folder/$name"
     rm -f "$folder/$name.in" "$folder/$name.out"

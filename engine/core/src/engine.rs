@@ -1,7 +1,6 @@
 //! The engine: one `&mut self`, inputs with their time, outputs until none is left.
 
 mod admission;
-mod augment;
 mod diagnostics;
 mod dial;
 mod dns;
@@ -28,14 +27,14 @@ use crate::api::output::{By, Close, Misuse, Output};
 use crate::api::time::{Clock, Micros};
 use crate::dns::{DnsRecord, Names, Pending, QueryId, QueryKind};
 use crate::flow::key::{FlowKey, PackedKey, Proto};
-use crate::flow::room::Room;
+use crate::flow::room::{self, Room};
 use crate::flow::table::{Flow, FlowId, FlowTable, Kind};
 use crate::flow::timer::{Deadline, Timers};
 use crate::ip::fragment::Identifications;
 use crate::ip::icmp::{Errors, RateLimit};
 use crate::ip::reassembly::{Limits, Reassembly};
 use crate::tcp::Phase;
-use crate::tcp::stack::Stack;
+use crate::tcp::ring::Pool;
 use crate::tcp::tombstone::{Tombstone, Tombstones};
 use crate::udp::datagrams::{DatagramArena, DatagramRange};
 
@@ -48,7 +47,8 @@ pub struct Engine {
     config: Config,
     clock: Clock,
     counters: Counters,
-    stack: Stack,
+    /// Buffers of rings.
+    pool: Pool,
     flows: FlowTable,
     tombstones: Tombstones,
     reassembly: Reassembly,
@@ -61,12 +61,8 @@ pub struct Engine {
     out: FrameBatch,
     identifications: Identifications,
     errors: Errors,
-    /// A frame rebuilt on its way to smoltcp.
-    scratch: Vec<u8>,
     /// Segments that are taken together.
     merged: Vec<u8>,
-    /// Received octets in one piece that their ring has in two, while they are lent.
-    aside: Vec<u8>,
     /// Octets lent by the last `Output::Data`: they leave the ring at the next call.
     lent: Option<(FlowId, usize)>,
     stopped: bool,
@@ -141,7 +137,7 @@ impl Engine {
         Ok(Self {
             clock: Clock::default(),
             counters: Counters::default(),
-            stack: Stack::new(config.mtu, config.rx_ring(), config.tx_ring(), config.nagle),
+            pool: Pool::default(),
             flows: FlowTable::new(config.seed),
             tombstones: Tombstones::new(config.seed, config.tcp_limit.saturating_mul(2)),
             reassembly: Reassembly::new(Limits::default()),
@@ -155,9 +151,7 @@ impl Engine {
                 u32::try_from(config.seed & 0xffff_ffff).unwrap_or(1),
             ),
             errors: Errors::new(RateLimit::default(), config.mtu),
-            scratch: Vec::new(),
             merged: Vec::new(),
-            aside: Vec::new(),
             lent: None,
             stopped: false,
             log: Log::new(
@@ -200,8 +194,6 @@ impl Engine {
             + counters.guard_syns_refused
             + counters.guard_stalls_nudged
             + counters.guard_endless_output;
-        let rings = self.config.rx_ring() + self.config.tx_ring();
-        counters.ring_bytes = counters.tcp_connected * rings as u64;
         counters.dns_names = self.names.len() as u64;
         counters.dns_pending = self.pending.len() as u64;
         counters.fragment_bytes = self.reassembly.bytes_held() as u64;
@@ -260,7 +252,7 @@ impl Engine {
             let Phase::Live(live) = &mut tcp.phase else {
                 return None;
             };
-            let bytes = live.socket.peek(&mut self.aside);
+            let bytes = live.connection.peek();
             return Some(Output::Data {
                 flow,
                 bytes: bytes.get(..count).unwrap_or(bytes),
@@ -359,7 +351,10 @@ impl Engine {
         match &flow.kind {
             Kind::Tcp(tcp) => {
                 self.counters.tcp_closes += 1;
-                self.counters.tcp_connected -= u64::from(matches!(tcp.phase, Phase::Live(_)));
+                if matches!(tcp.phase, Phase::Live(_)) {
+                    self.counters.tcp_connected -= 1;
+                    self.counters.ring_bytes -= flow.cost.saturating_sub(room::SOCKET) as u64;
+                }
             }
             Kind::Udp(udp) => {
                 let held = udp.held() as u64;
@@ -400,9 +395,10 @@ impl Engine {
             } else {
                 self.config.tombstone
             };
+            let (next_out, next_in) = live.connection.numbers();
             let stone = Tombstone {
-                next_out: live.emitted,
-                next_in: live.expected(),
+                next_out,
+                next_in,
                 time_wait,
                 until: now.plus(linger),
             };

@@ -32,7 +32,7 @@
 //! * [`Config`]: every limit and timer with unit, default and reason.
 //! * [`Output`], [`Close`]: what the host must act upon.
 //! * [`Counters`], [`DropReason`]: what happened, and why a frame went nowhere.
-//! * `tcp` (private): one smoltcp socket per flow, and the guards that stand before and after it.
+//! * `tcp` (private): a `Connection` for each flow, behind which everything TCP lives.
 
 #![forbid(unsafe_code)]
 // The calls that clippy.toml bans are one way into a hash map's order; a `for` over the map is the other.

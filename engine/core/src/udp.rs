@@ -1,4 +1,4 @@
-//! A UDP flow: a mapping with a dial, a bounded queue and an idle timer. No smoltcp here.
+//! A UDP flow: a mapping with a dial, a bounded queue and an idle timer.
 
 pub(crate) mod datagrams;
 

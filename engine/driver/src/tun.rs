@@ -1,18 +1,28 @@
 //! A TUN device of Linux: frames out of it into the mailbox, frames for the device into it.
+//!
+//! With offload a frame that is read may hold several segments, which the engine takes as one, and segments that leave in
+//! a run are written as one frame, which the kernel cuts apart if it has to: a system call for each run instead of one
+//! for each segment.
+
+mod offload;
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::{FrameBatch, Frames};
 use tun_rs::{AsyncDevice, DeviceBuilder};
 
+use crate::tun::offload::{HEADER, Run};
 use crate::turn::Mailbox;
 
 /// Frames read before other tasks have their turn.
 const BATCH: usize = 64;
 
-/// Octets of the longest frame.
+/// The same where each may hold as much as a packet can.
+const RUNS: usize = 8;
+
+/// Bytes of the longest frame.
 const LONGEST: usize = 65_535;
 
 /// A TUN device (layer 3, without packet information). It vanishes with the last clone, unless it was made persistent.
@@ -22,6 +32,8 @@ pub struct Tun {
     refused: Arc<AtomicU64>,
     name: String,
     mtu: u16,
+    /// Frames to be written as one, if the device takes them so.
+    run: Option<Arc<Mutex<Run>>>,
 }
 
 impl std::fmt::Debug for Tun {
@@ -29,29 +41,44 @@ impl std::fmt::Debug for Tun {
         f.debug_struct("Tun")
             .field("name", &self.name)
             .field("mtu", &self.mtu)
+            .field("offload", &self.run.is_some())
             .finish_non_exhaustive()
     }
 }
 
 impl Tun {
-    /// Creates the device `name`, or opens it if it is there and persistent, with its MTU in octets (`None`: as it is,
-    /// 1,500 for a new one). Needs a tokio runtime with IO.
+    /// Creates the device `name`, or opens it if it is there and persistent, with its MTU in bytes (`None`: as it is,
+    /// 1,500 for a new one). With `offload` segments cross the border in runs (`IFF_VNET_HDR`), if the device can: a
+    /// persistent one that was made without goes on without. Needs a tokio runtime with IO.
     ///
     /// # Errors
     /// What the system says: `NotFound` without /dev/net/tun, `PermissionDenied` without `CAP_NET_ADMIN`, busy if
     /// another process has it open.
-    pub fn open(name: &str, mtu: Option<u16>) -> io::Result<Self> {
-        let mut builder = DeviceBuilder::new().name(name);
-        if let Some(mtu) = mtu {
-            builder = builder.mtu(mtu);
-        }
-        let device = builder.build_async()?;
+    pub fn open(name: &str, mtu: Option<u16>, offload: bool) -> io::Result<Self> {
+        let build = |offload: bool| {
+            let mut builder = DeviceBuilder::new().name(name).offload(offload);
+            if let Some(mtu) = mtu {
+                builder = builder.mtu(mtu);
+            }
+            builder.build_async()
+        };
+        let device = match build(offload) {
+            Err(error) if offload && error.kind() == io::ErrorKind::InvalidInput => build(false)?,
+            device => device?,
+        };
         Ok(Self {
             name: device.name()?,
             mtu: device.mtu()?,
+            run: device.tcp_gso().then(Arc::default),
             device: Arc::new(device),
             refused: Arc::default(),
         })
+    }
+
+    /// Whether segments cross the border in runs.
+    #[must_use]
+    pub fn offloads(&self) -> bool {
+        self.run.is_some()
     }
 
     /// The name the device has.
@@ -78,21 +105,30 @@ impl Tun {
     /// # Errors
     /// What ended it.
     pub async fn read_into(&self, mailbox: &Mailbox) -> io::Result<()> {
-        let each = (usize::from(self.mtu) + 4).min(LONGEST);
-        let (most, octets) = mailbox.chunk(BATCH, each);
+        let (each, most) = if self.offloads() {
+            (LONGEST + HEADER, RUNS)
+        } else {
+            ((usize::from(self.mtu) + 4).min(LONGEST), BATCH)
+        };
+        let (most, octets) = mailbox.chunk(most, each);
         let mut batch = FrameBatch::new();
+        let mut apart = Vec::new();
         loop {
             self.device.readable().await?;
             // The device writes where the engine reads: the batch is lent to the ring as it is.
             let mut refusal = None;
             while refusal.is_none() && batch.len() < most {
                 batch.push_up_to(each, |place| match self.device.try_recv(place) {
+                    Ok(read) if self.offloads() => offload::take(place, read, &mut apart),
                     Ok(read) => Some(read),
                     Err(error) => {
                         refusal = Some(error);
                         None
                     }
                 });
+                for datagram in apart.drain(..) {
+                    batch.push(&datagram);
+                }
             }
             mailbox.batch(&mut batch);
             match refusal {
@@ -108,18 +144,46 @@ impl Tun {
 
     /// Writes frames to the device; says how many it took.
     pub fn write(&self, frames: Frames<'_>) -> usize {
+        let Some(run) = &self.run else {
+            return self.write_each(frames);
+        };
+        // Whatever a panic left in it is begun anew.
+        let mut run = run.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut frames = frames.iter();
         let mut taken = 0;
-        for frame in frames {
-            match self.device.try_send(frame) {
-                // A frame it will never take (the device is down, or the frame no packet) must not stop the others.
-                Ok(_) => taken += 1,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => {
-                    self.refused.fetch_add(1, Ordering::Relaxed);
-                    taken += 1;
-                }
+        let mut ahead = frames.next();
+        while let Some(first) = ahead {
+            run.begin(first);
+            let mut count = 1;
+            ahead = frames.next();
+            while let Some(next) = ahead
+                && run.extend(next)
+            {
+                count += 1;
+                ahead = frames.next();
             }
+            if !self.sent(run.frame()) {
+                break;
+            }
+            taken += count;
         }
         taken
+    }
+
+    fn write_each(&self, frames: Frames<'_>) -> usize {
+        frames.iter().take_while(|frame| self.sent(frame)).count()
+    }
+
+    /// Writes one frame; `false` if the device has no room for now.
+    fn sent(&self, frame: &[u8]) -> bool {
+        match self.device.try_send(frame) {
+            Ok(_) => true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            // A frame it will never take (the device is down, or the frame no packet) must not stop the others.
+            Err(_) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+        }
     }
 }

@@ -23,6 +23,10 @@ pub(crate) struct LiveArgs {
     #[arg(long, value_name = "OCTETS", value_parser = clap::value_parser!(u16).range(576..))]
     pub(crate) mtu: Option<u16>,
 
+    /// Take and give one segment at a time, as devices do that cannot coalesce them.
+    #[arg(long)]
+    pub(crate) no_offload: bool,
+
     /// Record frames and dialer events into FILE, for `replay import`.
     #[arg(long, value_name = "FILE.pcapng")]
     pub(crate) record: Option<PathBuf>,

@@ -17,6 +17,11 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         nagle,
         rx_buffer,
         tx_buffer,
+        rx_limit,
+        tx_limit,
+        min_rto,
+        loss_probe,
+        ack_delay,
         udp_path_mtu,
         tcp_idle,
         udp_idle,
@@ -52,6 +57,7 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
         None => Config::default(),
         Some(scenario::Preset::ManyFlows) => Config::many_flows(),
         Some(scenario::Preset::Phone) => Config::phone(),
+        Some(scenario::Preset::Desktop) => Config::desktop(),
     };
     if let Some(control) = congestion_control {
         config.congestion_control = *control;
@@ -142,7 +148,12 @@ pub(crate) fn config(settings: &EngineSettings) -> Config {
     config.nagle = nagle.unwrap_or(config.nagle);
     config.rx_buffer = rx_buffer.as_ref().map(size).or(config.rx_buffer);
     config.tx_buffer = tx_buffer.as_ref().map(size).or(config.tx_buffer);
+    config.rx_limit = rx_limit.as_ref().map_or(config.rx_limit, size);
+    config.tx_limit = tx_limit.as_ref().map_or(config.tx_limit, size);
+    config.loss_probe = loss_probe.unwrap_or(config.loss_probe);
+    config.ack_delay = ack_delay.as_ref().map(time).or(config.ack_delay);
     for (field, value) in [
+        (&mut config.min_rto, min_rto),
         (&mut config.tcp_idle, tcp_idle),
         (&mut config.udp_idle, udp_idle),
         (&mut config.dns_idle, dns_idle),

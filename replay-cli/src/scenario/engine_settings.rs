@@ -35,12 +35,27 @@ pub struct EngineSettings {
     /// Whether a short segment waits while another is unacknowledged (Nagle).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nagle: Option<bool>,
-    /// The receive ring of a TCP flow, at most 65,535 bytes.
+    /// The receive window of a TCP flow, at most 16 MiB; it opens with use if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rx_buffer: Option<Size>,
-    /// The transmit ring of a TCP flow.
+    /// How much the dialer of a TCP flow may bring ahead of the device; it grows with use if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tx_buffer: Option<Size>,
+    /// How far a receive window opens that has no fixed size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rx_limit: Option<Size>,
+    /// How much the dialer may come to bring ahead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tx_limit: Option<Size>,
+    /// The least retransmission timeout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_rto: Option<Micros>,
+    /// Whether the end of a flight is probed for before the timeout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_probe: Option<bool>,
+    /// How long an acknowledgement may wait for something to leave with it; not at all if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ack_delay: Option<Micros>,
     /// The largest IP packet in bytes that the path beyond the dialer takes; longer datagrams that must not be split
     /// are answered with an ICMP error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -144,8 +159,10 @@ pub struct EngineSettings {
 pub enum Preset {
     /// Thousands of flows: rings of 4 KiB each way, 2,048 TCP flows, 32 MiB in all.
     ManyFlows,
-    /// A phone: MTU 4064, 256 TCP flows, 16 MiB in all.
+    /// A phone: MTU 4064, 256 TCP flows, 9 MiB in all.
     Phone,
+    /// A desktop or a router: 4,096 TCP flows, rings of up to 1 MiB each way, 384 MiB in all.
+    Desktop,
 }
 
 /// What happens to frames with addresses a device cannot mean: unspecified, loopback, link-local, multicast, broadcast

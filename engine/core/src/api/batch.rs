@@ -12,7 +12,7 @@
 
 use core::iter::FusedIterator;
 
-/// The default TTL and hop limit (RFC 1700); smoltcp's sockets use the same.
+/// The default TTL and hop limit (RFC 1700).
 pub(crate) const HOP_LIMIT: u8 = 64;
 
 /// Frames in the order they were emitted, each a whole IP packet.
@@ -102,13 +102,8 @@ impl FrameBatch {
         self.push_with(frame.len(), |space| space.copy_from_slice(frame));
     }
 
-    /// The frame appended last, if it still waits.
-    pub(crate) fn last(&self) -> &[u8] {
-        self.arena.get(self.last_place()).unwrap_or_default()
-    }
-
     /// Gives the frame appended last another length; what it gains holds leftovers.
-    pub(crate) fn resize_last(&mut self, len: usize) -> &mut [u8] {
+    fn resize_last(&mut self, len: usize) -> &mut [u8] {
         let start = self.last_place().start;
         let end = start.saturating_add(len);
         if self.arena.len() < end {
@@ -118,41 +113,6 @@ impl FrameBatch {
             *last = end;
         }
         self.arena.get_mut(start..end).unwrap_or_default()
-    }
-
-    /// Cuts the frame appended last into frames of at most `size` octets behind a copy of its first `headers`. `finish`
-    /// puts each of them right: it gets the frame, how many octets stood before its text, and whether it is the last.
-    pub(crate) fn cut_last(
-        &mut self,
-        headers: usize,
-        size: usize,
-        mut finish: impl FnMut(&mut [u8], usize, bool),
-    ) {
-        let place = self.last_place();
-        let text = place.len().saturating_sub(headers);
-        if size == 0 || text <= size {
-            return;
-        }
-        let count = text.div_ceil(size);
-        let (stride, end) = (headers + size, place.end + (count - 1) * headers);
-        if self.arena.len() < end {
-            self.arena.resize(end, 0);
-        }
-        self.ends.pop();
-        let Some(space) = self.arena.get_mut(place.start..end) else {
-            return;
-        };
-        // From the last on, so that none is overwritten before it has moved.
-        for index in (1..count).rev() {
-            let from = headers + index * size;
-            let len = size.min(headers + text - from);
-            space.copy_within(from..from + len, index * stride + headers);
-            space.copy_within(..headers, index * stride);
-        }
-        for (index, frame) in space.chunks_mut(stride).enumerate() {
-            finish(frame, index * size, index + 1 == count);
-            self.ends.push(place.start + (index * stride + frame.len()));
-        }
     }
 
     /// Where the frame appended last lies; nowhere if it was handed out.
@@ -409,28 +369,6 @@ mod tests {
         batch.resize_last(2);
         batch.push(b"four");
         assert_eq!(all(batch.take(9)), [&b"one"[..], b"th", b"four"]);
-        assert_eq!(batch.last(), b"");
-    }
-
-    #[test]
-    fn a_frame_is_cut_into_frames_with_its_headers() {
-        for (text, pieces) in [
-            (&b"abcdefg"[..], &[&b"HHabc"[..], b"HHdef", b"HHg"][..]),
-            (b"abcdef", &[b"HHabc", b"HHdef"]),
-            (b"abc", &[b"HHabc"]),
-            (b"", &[b"HH"]),
-        ] {
-            let mut batch = batch(&[b"before", &[b"HH", text].concat()]);
-            let mut seen = Vec::new();
-            batch.cut_last(2, 3, |frame, before, last| {
-                seen.push((frame.len(), before, last));
-            });
-            batch.push(b"after");
-            let wanted = [&[&b"before"[..]], pieces, &[b"after"]].concat();
-            assert_eq!(all(&batch), wanted);
-            let ends = seen.iter().filter(|(.., last)| *last).count();
-            assert_eq!(ends, usize::from(pieces.len() > 1));
-        }
     }
 
     #[test]

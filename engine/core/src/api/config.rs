@@ -5,6 +5,7 @@ use core::time::Duration;
 use crate::api::log::{LogLevel, LogMask};
 use crate::dns::RESOLVE_TIMEOUT;
 use crate::flow::room;
+use crate::tcp::ring::LARGEST;
 
 mod named;
 
@@ -13,9 +14,9 @@ mod named;
 /// Limits of time are at least 1 ms where nothing else is said: no limit at all is [`Duration::MAX`]. What
 /// [`Config::check`] refuses it names, with the range that is right.
 ///
-/// **Memory.** Flows take at most `tcp_limit * (rx_buffer + tx_buffer + 2 KiB) + udp_limit * (udp_queue + 2 KiB)`
-/// octets, or [`Config::byte_budget`] if that is less: 4.3 MiB for TCP and 8.3 MiB for UDP at the default settings, the
-/// latter only if every UDP flow has its queue full. Frames that wait for the device take `output_limit * mtu` beyond
+/// **Memory.** Flows take at most `tcp_limit * (rx_limit + tx_limit + 2 KiB) + udp_limit * (udp_queue + 2 KiB)`
+/// bytes, or [`Config::byte_budget`] if that is less: 33 MiB for TCP and 4 MiB for UDP at the default settings, if every
+/// flow has all its rings full. What waits for nobody takes nothing: an idle flow holds about 1 KiB. Frames that wait for the device take `output_limit * mtu` beyond
 /// that, if the host does not fetch them; fragments up to 1 MiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -30,10 +31,10 @@ pub struct Config {
     pub udp_limit: usize,
     /// Most TCP dials pending at a time; at least 1. `None`: as `tcp_limit`.
     pub pending_dials: Option<usize>,
-    /// Most octets that all flows may be charged for. A TCP flow costs 1 KiB while its dial is pending, and its two
-    /// rings and 2 KiB from then on; a UDP flow 2 KiB and the datagrams it holds, each with 64 octets. A dial that
-    /// connects when nothing is left is closed again, with a reset. At least 2 KiB. `None`: what the limits allow. Default
-    /// `None`.
+    /// Most octets that all flows may be charged for. A TCP flow costs 1 KiB while its dial is pending, and 2 KiB
+    /// and what its rings may hold from then on, which grows as they open; a UDP flow 2 KiB and the datagrams it holds, each with 64 octets. A dial that
+    /// connects when nothing is left is closed again, with a reset. At least 2 KiB. `None`: what the limits allow.
+    /// Default `None`.
     pub byte_budget: Option<usize>,
     /// How long a TCP flow may go without being established before a new one may take its place, if there is no
     /// other room; with 0 at once. This is what keeps a flood of SYNs from shutting others out. Default 3 s: two of its
@@ -45,11 +46,18 @@ pub struct Config {
     /// The only source of randomness: initial sequence numbers (RFC 6528) and the demux hash. A host
     /// draws it anew at every start; tests fix it. Default 1.
     pub seed: u64,
-    /// Octets of the receive ring of a TCP flow (device to dialer); 1 to 65,535, because smoltcp 0.14
-    /// mishandles its first window above. `None`: 16 KiB or four segments, what is more.
+    /// Bytes that the device may send ahead of the dialer: the receive window of a TCP flow, 1 byte to 16 MiB. `None`: it
+    /// opens with use, from 16 KiB or four segments, what is more, up to [`Config::rx_limit`]. A bound is no cost: a ring
+    /// has memory for what it holds, and none while it is empty.
     pub rx_buffer: Option<usize>,
-    /// Octets of the transmit ring of a TCP flow (dialer to device); 1 octet to 16 MiB. `None`: as `rx_buffer`.
+    /// Bytes that the dialer may bring ahead of the device, those that it has not acknowledged included; 1 byte to
+    /// 16 MiB. `None`: it opens with use, up to [`Config::tx_limit`].
     pub tx_buffer: Option<usize>,
+    /// How far the receive window opens that has no fixed size, bytes. It opens only while [`Config::byte_budget`] has
+    /// room. Default 128 KiB.
+    pub rx_limit: usize,
+    /// The same for what the dialer may bring. Default 128 KiB.
+    pub tx_limit: usize,
     /// Whether addresses that no device can mean are let in (loopback, IPv6 link-local and reserved ones).
     /// Default `Drop`.
     pub martians: Martians,
@@ -107,6 +115,17 @@ pub struct Config {
     /// Whether a congestion window limits what is in flight toward the device (RFC 5681, RFC 6928). It opens within
     /// a few round trips, and shuts only if frames are lost. Default true.
     pub congestion_control: bool,
+    /// The least time without an acknowledgement after which data is sent again (RFC 6298 section 2.4). What the round
+    /// trip and its variation ask for counts if it is more. Default 200 ms, as kernels have it; 5 ms suits a device on
+    /// the same host.
+    pub min_rto: Duration,
+    /// Whether the end of a flight is probed for after two round trips, before the timeout (RFC 8985 section 7).
+    /// Default true.
+    pub loss_probe: bool,
+    /// How long an acknowledgement may wait for something to leave with it, at most 500 ms (RFC 9293 section 3.8.6.3).
+    /// It does not wait for more than the second segment, nor beside a hole. `None`: it leaves in the same turn. Default
+    /// `None`.
+    pub ack_delay: Option<Duration>,
     /// How long a tuple that the device closed first is remembered, to answer late segments; with 0 they meet with resets.
     /// Default 10 s.
     pub tombstone: Duration,
@@ -149,6 +168,8 @@ impl Default for Config {
             seed: 1,
             rx_buffer: None,
             tx_buffer: None,
+            rx_limit: 128 << 10,
+            tx_limit: 128 << 10,
             martians: Martians::Drop,
             admission_refusal: Refusal::Drop,
             dial_failure: DialFailure::Reset,
@@ -171,6 +192,9 @@ impl Default for Config {
             output_limit: 4096,
             path_policy: PathPolicy::Keep,
             congestion_control: true,
+            min_rto: Duration::from_millis(200),
+            loss_probe: true,
+            ack_delay: None,
             tombstone: Duration::from_secs(10),
             dns_interception: false,
             resolve_timeout: RESOLVE_TIMEOUT,
@@ -201,17 +225,33 @@ impl Config {
         }
     }
 
-    /// Settings for a tunnel on a phone, whose process may have 50 MB: an MTU of 4,064 octets, 256 TCP and 256 UDP flows,
-    /// which together take 16 MiB at most, and 1,024 frames toward the device (4 MiB). With the driver's limits for a phone
-    /// the sum of all bounds is below 32 MiB.
+    /// Settings for a tunnel on a phone, which is to fit 15 MB: an MTU of 4,064 bytes, 256 TCP and 256 UDP flows,
+    /// which together take 9 MiB at most, rings of up to 64 KiB, and 512 frames toward the device (2 MiB).
     #[must_use]
     pub fn phone() -> Self {
         Self {
             mtu: 4064,
             tcp_limit: 256,
             udp_limit: 256,
-            byte_budget: Some(16 << 20),
-            output_limit: 1024,
+            byte_budget: Some(9 << 20),
+            rx_limit: 64 << 10,
+            tx_limit: 64 << 10,
+            output_limit: 512,
+            ..Self::default()
+        }
+    }
+
+    /// Settings for a desktop or a router, which are to fit 500 MB: 4,096 TCP and 4,096 UDP flows, rings of up to 1 MiB
+    /// each way, so that one flow fills a path of some 100 ms at 80 Mbit/s, and 384 MiB for all flows together.
+    #[must_use]
+    pub fn desktop() -> Self {
+        Self {
+            tcp_limit: 4096,
+            udp_limit: 4096,
+            byte_budget: Some(384 << 20),
+            rx_limit: 1 << 20,
+            tx_limit: 1 << 20,
+            output_limit: 16_384,
             ..Self::default()
         }
     }
@@ -221,23 +261,37 @@ impl Config {
         self.pending_dials.unwrap_or(self.tcp_limit)
     }
 
-    /// Octets of the receive ring in force.
+    /// Bytes of the receive window of a flow that has moved nothing yet.
     #[must_use]
     pub fn rx_ring(&self) -> usize {
         self.rx_buffer.unwrap_or_else(|| self.default_ring())
     }
 
-    /// Octets of the transmit ring in force.
+    /// How far that opens with use.
+    #[must_use]
+    pub fn rx_most(&self) -> usize {
+        self.rx_buffer
+            .unwrap_or_else(|| self.rx_limit.max(self.default_ring()))
+    }
+
+    /// Bytes that the dialer of a flow may bring ahead that has moved nothing yet.
     #[must_use]
     pub fn tx_ring(&self) -> usize {
         self.tx_buffer.unwrap_or_else(|| self.default_ring())
+    }
+
+    /// How far that opens with use.
+    #[must_use]
+    pub fn tx_most(&self) -> usize {
+        self.tx_buffer
+            .unwrap_or_else(|| self.tx_limit.max(self.default_ring()))
     }
 
     fn default_ring(&self) -> usize {
         self.mtu
             .saturating_sub(40)
             .saturating_mul(4)
-            .clamp(16_384, MAX_RX)
+            .clamp(16_384, 65_535)
     }
 
     /// Checks what cannot be.
@@ -276,19 +330,21 @@ impl Config {
                 usize::MAX,
                 "at least 2,048 octets",
             ),
+            ("rx_buffer", self.rx_buffer, 1, LARGEST, "1 byte to 16 MiB"),
+            ("tx_buffer", self.tx_buffer, 1, LARGEST, "1 byte to 16 MiB"),
             (
-                "rx_buffer",
-                Some(self.rx_ring()),
+                "rx_limit",
+                Some(self.rx_limit),
                 1,
-                MAX_RX,
-                "1 to 65,535 octets",
+                LARGEST,
+                "1 byte to 16 MiB",
             ),
             (
-                "tx_buffer",
-                Some(self.tx_ring()),
+                "tx_limit",
+                Some(self.tx_limit),
                 1,
-                MAX_TX,
-                "1 octet to 16 MiB",
+                LARGEST,
+                "1 byte to 16 MiB",
             ),
             (
                 "keep_alive_probes",
@@ -357,6 +413,8 @@ impl Config {
             ("dns_idle", Some(self.dns_idle), tick),
             ("resolve_timeout", Some(self.resolve_timeout), tick),
             ("metrics_interval", self.metrics_interval, tick),
+            ("min_rto", Some(self.min_rto), tick),
+            ("ack_delay", self.ack_delay, tick),
         ] {
             if let Some(value) = value.filter(|value| *value < least) {
                 faults.push(ConfigError {
@@ -369,11 +427,6 @@ impl Config {
         faults
     }
 }
-
-/// At 65,536 octets and more a peer can make smoltcp 0.14 panic in the gap before the first window update.
-const MAX_RX: usize = 65_535;
-/// Beyond any window that a device can offer.
-const MAX_TX: usize = 1 << 24;
 
 /// Whether loopback, link-local and reserved addresses are let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

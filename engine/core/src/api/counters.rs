@@ -199,15 +199,15 @@ counters! {
     tcp_challenges_withheld: timing,
     /// Keep-alive probes sent to the device (RFC 9293 section 3.8.4).
     tcp_keep_alives: timing,
-    /// Times a guard around smoltcp closed a flow or repaired a segment.
+    /// Times a guard closed a flow or repaired a segment.
     guard_hits: timing,
-    /// Of those: segments changed before smoltcp saw them.
+    /// Of those: segments whose FIN was not believed, because their payload overran the window.
     guard_segments_repaired: timing,
-    /// Of those: SYNs that smoltcp would not take.
+    /// Of those: SYNs that no connection could be made of. Always 0.
     guard_syns_refused: timing,
     /// Of those: text that waited without a timer, set going again.
     guard_stalls_nudged: timing,
-    /// Of those: flows closed because smoltcp emitted without an end.
+    /// Of those: flows closed because they emitted without an end. Always 0.
     guard_endless_output: timing,
     /// Resets sent for segments that belong to no flow.
     resets_without_flow: timing,

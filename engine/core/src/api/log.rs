@@ -56,7 +56,7 @@ pub enum Breadcrumb {
     Drop,
     /// Admission refused, queues full.
     Limit,
-    /// A guard around smoltcp stepped in.
+    /// A guard stepped in.
     Guard,
     /// Start, stop, change of path.
     Lifecycle,

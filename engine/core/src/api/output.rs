@@ -136,7 +136,7 @@ pub enum How {
     Abandoned,
     /// The path changed and the policy is to close.
     Path,
-    /// A guard around smoltcp stepped in.
+    /// A guard stepped in.
     Guard,
     /// It had to make room for others, or there was none for its buffers.
     Admission,

@@ -123,6 +123,7 @@ impl Engine {
         }
         flow.cost += more;
         self.room.charge(more);
+        self.counters.ring_bytes += (socket - room::SOCKET) as u64;
         self.room.connected(id.slot);
         true
     }

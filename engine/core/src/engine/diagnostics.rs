@@ -10,7 +10,7 @@ use crate::api::time::Micros;
 use crate::engine::{Engine, Event};
 use crate::flow::table::Kind;
 use crate::tcp::Phase;
-use crate::tcp::stack::State;
+use crate::tcp::connection::State;
 
 /// The least time between two lines about limits.
 const LIMIT_PAUSE: Duration = Duration::from_secs(1);
@@ -46,10 +46,10 @@ impl Engine {
             Kind::Tcp(tcp) => match &tcp.phase {
                 Phase::Dialing(held) => ("SYN-HELD", held.since, 0, 0),
                 Phase::Live(live) => (
-                    state_name(live.socket.state()),
+                    state_name(live.connection.state()),
                     live.last_activity,
-                    live.socket.unread(),
-                    live.socket.send_queue(),
+                    live.connection.unread(),
+                    live.connection.queue(),
                 ),
             },
         };
@@ -181,8 +181,6 @@ impl Engine {
 const fn state_name(state: State) -> &'static str {
     match state {
         State::Closed => "CLOSED",
-        State::Listen => "LISTEN",
-        State::SynSent => "SYN-SENT",
         State::SynReceived => "SYN-RECEIVED",
         State::Established => "ESTABLISHED",
         State::FinWait1 => "FIN-WAIT-1",

@@ -297,7 +297,7 @@ impl Engine {
         let Phase::Live(live) = &mut tcp.phase else {
             return false;
         };
-        if live.socket.send_space() < bytes.len() {
+        if live.connection.space().0 < bytes.len() {
             self.abort(
                 flow.slot,
                 Close {
@@ -307,15 +307,8 @@ impl Engine {
             );
             return false;
         }
-        if !live.awaits_progress() {
-            live.progress = now;
-        }
-        let taken = live.socket.send(bytes);
-        live.enqueued = live
-            .enqueued
-            .wrapping_add(u32::try_from(taken).unwrap_or(0));
+        live.connection.offer(now, &mut self.pool, bytes);
         live.last_activity = now;
-        live.budget_used = 0;
         self.mark_dirty(flow.slot);
         true
     }

@@ -8,7 +8,6 @@ use crate::engine::Engine;
 use crate::flow::table::{Flow, FlowId, Kind};
 use crate::flow::timer::{Deadline, TimerName};
 use crate::tcp::Phase;
-use crate::tcp::stack::State;
 
 /// How long after its turn a flow is looked at again, at the earliest.
 const TICK: Duration = Duration::from_millis(1);
@@ -22,7 +21,7 @@ impl Engine {
     pub fn handle_timeout(&mut self, now: Micros) {
         let now = self.clock.at(now);
         self.counters.timeouts += 1;
-        self.stack.trim(now);
+        self.pool.trim(now);
         self.settle(now);
         self.expire_fragments(now);
         self.expire_queries(now);
@@ -101,16 +100,14 @@ impl Engine {
             return;
         };
         if let Phase::Live(live) = &mut tcp.phase
-            && live.awaits_progress()
-            && !live.forgiven
-            && live.progress.plus(limit) <= now
+            && live.connection.awaits_progress()
+            && live.connection.progress().plus(limit) <= now
         {
-            // Once: a host that sleeps again and again would keep a dead flow.
-            live.forgiven = true;
             let left = limit.saturating_sub(AFTER_SLEEP);
             let left = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
-            live.progress = Micros(now.0.saturating_sub(left));
-            live.last_activity = now;
+            if live.connection.forgive(Micros(now.0.saturating_sub(left))) {
+                live.last_activity = now;
+            }
         }
     }
 
@@ -152,8 +149,7 @@ impl Engine {
             return self.abort(slot, close);
         }
         live.probes += 1;
-        // One octet back and without text: a device that lives answers what it has acknowledged before.
-        let probe = live.bare_ack(live.next_out().plus(u32::MAX));
+        let probe = live.connection.keep_alive();
         self.counters.tcp_keep_alives += 1;
         self.control(&key, probe);
         self.arm(now, slot);
@@ -172,7 +168,7 @@ impl Engine {
 
     /// Puts the flow's next deadline into the queue, if it is earlier than what stands there.
     pub(super) fn arm(&mut self, now: Micros, slot: u32) {
-        // What smoltcp wants at once was done in the flow's turn: a tick later, so that nothing spins.
+        // What is due at once was done in the flow's turn: a tick later, so that nothing spins.
         if let Some((at, _)) = self.flow_deadline(now, slot) {
             self.timers.arm(slot, at.max(now.plus(TICK)));
         }
@@ -206,12 +202,7 @@ impl Engine {
 
     /// When and why a flow must be looked at again, as things stand.
     pub(super) fn flow_deadline(&mut self, now: Micros, slot: u32) -> Option<(Micros, TimerName)> {
-        let Self {
-            flows,
-            config,
-            stack,
-            ..
-        } = self;
+        let Self { flows, config, .. } = self;
         let flow: &Flow = flows.peek(slot)?;
         match &flow.kind {
             Kind::Udp(udp) if !udp.connected => {
@@ -235,15 +226,7 @@ impl Engine {
                     if flow.local && idle < own.0 {
                         own = (idle, TimerName::Idle);
                     }
-                    // In TIME-WAIT smoltcp only counts down; the flow waits for its dialer.
-                    if live.socket.state() == State::TimeWait {
-                        return Some(own);
-                    }
-                    if live.is_quiet() {
-                        return Some(own);
-                    }
-                    let wanted = live.override_at();
-                    match wanted.or_else(|| stack.poll_at(now, &live.socket)) {
+                    match live.connection.deadline() {
                         Some(at) if at < own.0 => Some((at.max(now), TimerName::Transmit)),
                         _ => Some(own),
                     }

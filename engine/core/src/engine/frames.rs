@@ -175,7 +175,7 @@ impl Engine {
                 }
                 self.datagram(now, ip, &datagram)
             }
-            (protocol::ICMP, false) | (protocol::ICMPV6, true) => self.icmp(now, ip),
+            (protocol::ICMP, false) | (protocol::ICMPV6, true) => self.icmp(ip),
             (NO_NEXT_HEADER, true) => Err(DropReason::NoNextHeader),
             _ => {
                 // RFC 1122 section 3.2.2.1, RFC 8200 section 4.

@@ -25,9 +25,9 @@ const LEAST_MTU_V6: usize = 1280;
 const LEAST_MTU_V4: usize = 576;
 
 impl Engine {
-    pub(super) fn icmp(&mut self, now: Micros, ip: &IpPacket<'_>) -> Result<Taken, DropReason> {
+    pub(super) fn icmp(&mut self, ip: &IpPacket<'_>) -> Result<Taken, DropReason> {
         if let Some(incoming) = Incoming::parse(ip) {
-            return self.icmp_error(now, &incoming);
+            return self.icmp_error(&incoming);
         }
         if self.out.len() >= self.config.output_limit {
             return Err(DropReason::OutputFull);
@@ -50,7 +50,7 @@ impl Engine {
     }
 
     /// Tells the flow what became of a packet the engine sent.
-    fn icmp_error(&mut self, now: Micros, incoming: &Incoming) -> Result<Taken, DropReason> {
+    fn icmp_error(&mut self, incoming: &Incoming) -> Result<Taken, DropReason> {
         let FlowKey {
             proto,
             client,
@@ -83,13 +83,13 @@ impl Engine {
                     return Err(DropReason::IcmpUnmatched);
                 };
                 // RFC 5927 section 4.1: it must quote a segment that is outstanding.
-                let outstanding = incoming.sequence.is_some_and(|sequence| {
-                    !sequence.is_before(live.acked) && sequence.is_before(live.emitted)
-                });
+                let outstanding = incoming
+                    .sequence
+                    .is_some_and(|sequence| live.connection.is_outstanding(sequence));
                 if !outstanding {
                     return Err(DropReason::IcmpUnmatched);
                 }
-                let done = live.handshake_done();
+                let done = live.connection.is_established();
                 match incoming.kind {
                     // RFC 5927 section 5.2: on a synchronized connection it is as good as a soft one.
                     Error::Hard if !done => {
@@ -99,10 +99,10 @@ impl Engine {
                     }
                     Error::Hard | Error::Soft => {}
                     Error::TooBig { mtu: reported } => {
-                        let current = live.path_mtu.unwrap_or(mtu);
+                        let current = live.connection.path_mtu().unwrap_or(mtu);
                         if let Some(narrower) = narrower(reported, current, v6).filter(|_| done) {
-                            live.narrow(narrower, v6);
-                            self.resend(now, slot);
+                            live.connection.narrow(narrower);
+                            self.mark_dirty(slot);
                         }
                     }
                 }

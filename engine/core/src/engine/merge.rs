@@ -190,8 +190,10 @@ impl Engine {
         let Phase::Live(live) = &tcp.phase else {
             return None;
         };
-        (live.is_in_order() && segment.seq == live.expected() && !live.may_need_repair(segment))
-            .then_some(live.edge)
+        if !live.established || live.reset {
+            return None;
+        }
+        live.connection.coalesces(segment)
     }
 }
 

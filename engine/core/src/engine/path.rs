@@ -104,7 +104,7 @@ impl Engine {
         self.reassembly = Reassembly::idle();
         self.pending.clear();
         self.names = Names::new(0);
-        self.stack.release();
+        self.pool.release();
         self.stopped = true;
     }
 

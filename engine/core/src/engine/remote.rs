@@ -6,7 +6,7 @@ use crate::api::output::{By, Close, How, Misuse, RemoteEnd};
 use crate::api::time::Micros;
 use crate::engine::Engine;
 use crate::flow::key::Proto;
-use crate::flow::table::{FlowId, Kind};
+use crate::flow::table::{FlowId, FlowTable, Kind};
 use crate::ip::build;
 use crate::ip::icmp::Problem;
 use crate::tcp::{Live, Phase};
@@ -19,7 +19,9 @@ impl Engine {
     /// The flow has ended, is UDP, is not connected yet, or its far side has ended before.
     pub fn remote_data(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<usize, Misuse> {
         let now = self.enter(now);
-        let live = self.live(flow)?;
+        self.pool.touch(now);
+        let Self { flows, pool, .. } = self;
+        let live = live_of(flows, flow)?;
         if live.remote_end.is_some() {
             return Err(Misuse::AfterEnd);
         }
@@ -27,18 +29,10 @@ impl Engine {
         if crate::seeded_fault::loses(data) {
             return Ok(data.len());
         }
-        let waited = live.awaits_progress();
-        let taken = live.socket.send(data);
-        if taken > 0 && !waited {
-            live.progress = now;
-        }
-        live.enqueued = live
-            .enqueued
-            .wrapping_add(u32::try_from(taken).unwrap_or(0));
+        let taken = live.connection.offer(now, pool, data);
         live.starved |= taken < data.len();
         if taken > 0 {
             live.last_activity = now;
-            live.budget_used = 0;
         }
         let mut messages = Vec::new();
         if let Some(streams) = &mut live.dns {
@@ -237,7 +231,7 @@ impl Engine {
             );
             return Ok(());
         }
-        let live = self.live(flow)?;
+        let live = live_of(&mut self.flows, flow)?;
         // After an EOF the connection can still break.
         match (live.remote_end, end) {
             (None, _) | (Some(RemoteEnd::Eof), RemoteEnd::Reset | RemoteEnd::Error) => {}
@@ -255,14 +249,14 @@ impl Engine {
         self.mark_dirty(flow.slot);
         Ok(())
     }
+}
 
-    fn live(&mut self, flow: FlowId) -> Result<&mut Live, Misuse> {
-        match &mut self.flow_of(flow)?.kind {
-            Kind::Udp(_) => Err(Misuse::WrongProtocol),
-            Kind::Tcp(tcp) => match &mut tcp.phase {
-                Phase::Dialing(_) => Err(Misuse::NotConnected),
-                Phase::Live(live) => Ok(live),
-            },
-        }
+fn live_of(flows: &mut FlowTable, id: FlowId) -> Result<&mut Live, Misuse> {
+    match &mut flows.get(id).ok_or(Misuse::StaleFlow)?.kind {
+        Kind::Udp(_) => Err(Misuse::WrongProtocol),
+        Kind::Tcp(tcp) => match &mut tcp.phase {
+            Phase::Dialing(_) => Err(Misuse::NotConnected),
+            Phase::Live(live) => Ok(live),
+        },
     }
 }

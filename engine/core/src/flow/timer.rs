@@ -14,7 +14,7 @@ pub enum TimerName {
     Dial,
     /// The device owes the last step of the handshake.
     Handshake,
-    /// smoltcp wants to send: retransmission, zero-window probe, delayed acknowledgement.
+    /// TCP wants to send: retransmission, probe of a loss or a closed window, delayed acknowledgement.
     Transmit,
     /// Bytes are out and nothing acknowledges them: the retransmission limit (R2).
     RetransmissionLimit,

@@ -172,7 +172,6 @@ pub(crate) struct Segment<'a> {
     pub(crate) mss: Option<u16>,
     /// The window scale option of a SYN (RFC 7323 section 2).
     pub(crate) window_scale: Option<u8>,
-    pub(crate) header_len: usize,
     pub(crate) options: &'a [u8],
     pub(crate) payload: &'a [u8],
 }
@@ -227,7 +226,6 @@ impl<'a> Segment<'a> {
             window: u16::from_be_bytes([header[14], header[15]]),
             mss,
             window_scale,
-            header_len,
             options,
             payload,
         })

@@ -1,5 +1,5 @@
 //! Tuples that closed a moment ago (the engine's TIME-WAIT, RFC 9293 section 3.6.1): late segments get a bare
-//! acknowledgement, a SYN begins anew, no buffer is held.
+//! acknowledgement or, where nothing may come any more, a reset; a SYN begins anew, no buffer is held.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -7,6 +7,7 @@ use crate::api::time::Micros;
 use crate::flow::hash::FoldState;
 use crate::flow::key::PackedKey;
 use crate::ip::build::TcpControl;
+use crate::ip::packet::Segment;
 use crate::tcp::seq::Seq;
 
 /// What a late segment is answered with.
@@ -21,6 +22,14 @@ pub(crate) struct Tombstone {
 }
 
 impl Tombstone {
+    /// Whether a segment is answered by what is remembered. In TIME-WAIT every one is (RFC 9293 section 3.10.7.4, first);
+    /// after LAST-ACK the connection is gone, but for what the device sent before it knew: copies of its FIN and of
+    /// its last acknowledgement.
+    pub(crate) fn knows(&self, segment: &Segment<'_>) -> bool {
+        let end = segment.seq.plus(segment.sequence_len());
+        self.time_wait || (end == self.next_in && (segment.fin || segment.seq == end))
+    }
+
     /// The bare acknowledgement that a late segment gets.
     pub(crate) fn answer(&self) -> TcpControl {
         TcpControl::Ack {

@@ -6,7 +6,11 @@ use engine::{Config, DialResult, Engine, RemoteEnd};
 
 use crate::support::{Bench, Device, Family, Seen, Udp, closes, datagrams, dials, tcp};
 
-const ZERO_MEANS_NOTHING: [&str; 22] = [
+const ZERO_MEANS_NOTHING: [&str; 26] = [
+    "rx_limit",
+    "tx_limit",
+    "min_rto",
+    "ack_delay",
     "mtu",
     "hop_limit",
     "pending_dials",

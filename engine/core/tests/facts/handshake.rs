@@ -69,8 +69,8 @@ fn the_syn_ack_carries_segment_size_window_and_what_was_offered() {
         let [high, low] = mss.to_be_bytes();
         assert!(syn_ack.options.windows(4).any(|o| o == [2, 4, high, low]));
         assert!(
-            syn_ack.options.windows(3).any(|o| o == [3, 3, 0]),
-            "window scale"
+            syn_ack.options.windows(3).any(|o| o == [3, 3, 2]),
+            "a window scale for 128 KiB"
         );
         assert!(
             syn_ack.options.windows(2).any(|o| o == [4, 2]),

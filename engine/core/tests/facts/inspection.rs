@@ -22,13 +22,13 @@ fn the_table_says_what_each_flow_is_doing() {
         .expect("open");
     bench.feed([udp.send(b"waits")]);
     bench.knock(&mut Device::on_port(Family::V4, 40_001, 80));
-    bench.now = bench.now.plus(Duration::from_millis(250));
+    bench.now = bench.now.plus(Duration::from_millis(150));
     let table = bench.engine.inspect(bench.now).to_string();
     let wanted = "\
 proto  device              server                name  state           age    idle  up  down  up-q  down-q  next timer
-tcp    10.0.0.2:40000      198.51.100.7:443      -     ESTABLISHED  0.250s  0.250s   8    20     0      20  transmit in 0.750s
-udp    [2001:db8::2]:5000  [2001:db8:ffff::7]:7  -     BLOCKED      0.250s  0.250s   5     0    69       0  idle in 299.750s
-tcp    10.0.0.2:40001      198.51.100.7:80       -     SYN-HELD     0.250s  0.250s   0     0     0       0  dial in 74.750s
+tcp    10.0.0.2:40000      198.51.100.7:443      -     ESTABLISHED  0.150s  0.150s   8    20     0      20  transmit in 0.050s
+udp    [2001:db8::2]:5000  [2001:db8:ffff::7]:7  -     BLOCKED      0.150s  0.150s   5     0    69       0  idle in 299.850s
+tcp    10.0.0.2:40001      198.51.100.7:80       -     SYN-HELD     0.150s  0.150s   0     0     0       0  dial in 74.850s
 2 TCP and 1 UDP flows
 ";
     assert_eq!(table, wanted, "\n{table}");

@@ -195,10 +195,11 @@ fn a_download_leaves_in_full_segments_of_which_the_last_one_pushes() {
 
 #[test]
 fn after_a_timeout_one_segment_leaves_not_a_row() {
-    let (mut bench, _) = connected(Family::V4);
+    let mut bench = Bench::with(|config| config.loss_probe = false);
+    bench.connect(&mut Device::new(Family::V4));
     let flow = bench.engine.inspect(bench.now).flows[0].flow;
     bench.remote(flow, &pattern(6000));
-    let again = tcp(&bench.wait(core::time::Duration::from_millis(1500)));
+    let again = tcp(&bench.wait(core::time::Duration::from_millis(300)));
     assert_eq!(again.len(), 1, "RFC 5681 section 3.1: one segment");
     assert_eq!(again[0].payload.len(), 1400);
 }

@@ -92,7 +92,7 @@ fn a_lost_segment_is_sent_again() {
         let flow = bench.connect(&mut device);
         let (_, lost) = bench.remote(flow, b"lost once");
         assert_eq!(tcp(&lost).len(), 1);
-        let again = bench.wait(Duration::from_secs(2));
+        let again = bench.wait(Duration::from_millis(300));
         assert_eq!(tcp(&again), tcp(&lost));
         assert_eq!(bench.counter("tcp_retransmissions"), 1);
         device.hear(&again);

@@ -76,7 +76,7 @@ fn each(config: Config, flows: u16, octets: usize) -> isize {
 }
 
 #[test]
-fn an_idle_flow_costs_little_more_than_its_rings() {
+fn an_idle_flow_holds_no_ring_before_and_after_use() {
     let config = |flows: usize| {
         let mut config = Config::default();
         config.tcp_limit = flows;
@@ -85,8 +85,8 @@ fn an_idle_flow_costs_little_more_than_its_rings() {
     let idle = each(config(1000), 1000, 0);
     let moved = each(config(100), 100, 256 << 10);
     println!("{idle} octets while idle, {moved} after 256 KiB each way");
-    assert!(idle <= 36 << 10, "{idle}");
-    assert!(moved <= 40 << 10, "{moved}");
+    assert!(idle <= 6 << 10, "{idle}");
+    assert!(moved <= 6 << 10, "{moved}");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn rings_that_are_kept_are_given_back_when_no_flow_ends_any_more() {
     let before = heap::held();
     come_and_go(&mut engine, 20_000..20_100);
     let busy = heap::held() - before;
-    assert!((2 << 20..3 << 20).contains(&busy), "{busy}");
+    assert!(busy < 3 << 20, "{busy}");
     engine.handle_timeout(NOW.plus(Duration::from_secs(2)));
     let idle = heap::held() - before;
     assert!(idle < 400_000, "{idle}");

@@ -87,6 +87,7 @@ impl Client {
                 self.established = true;
                 self.start = tcp.end();
                 self.device.expected = tcp.end();
+                self.device.scale = tcp.window_scale();
             }
             self.wants_ack = true;
             return;
@@ -103,7 +104,7 @@ impl Client {
             self.fin_acked = true;
         }
         self.acked = self.acked.max(acked.min(self.sent));
-        self.device.offered = tcp.window;
+        self.device.offered = u32::from(tcp.window) << self.device.scale;
         if tcp.payload.is_empty() && !tcp.has('F') {
             return;
         }
@@ -150,7 +151,7 @@ impl Client {
             return out;
         }
         let from = if again { self.acked } else { self.sent };
-        let room = usize::from(self.device.offered).max(usize::from(again));
+        let room = (self.device.offered as usize).max(usize::from(again));
         let until = self.written.min(self.acked + room);
         let mut at = from;
         while at < until {

@@ -47,8 +47,10 @@ pub(crate) struct Device {
     pub(crate) heard_syn: usize,
     pub(crate) heard_fin: bool,
     pub(crate) heard_rst: bool,
-    /// The window of the last segment heard.
-    pub(crate) offered: u16,
+    /// The window of the last segment heard, bytes.
+    pub(crate) offered: u32,
+    /// By how much the engine's window fields are shifted.
+    pub(crate) scale: u8,
 }
 
 impl Device {
@@ -72,6 +74,7 @@ impl Device {
             heard_fin: false,
             heard_rst: false,
             offered: 0,
+            scale: 0,
         }
     }
 
@@ -144,8 +147,10 @@ impl Device {
             self.heard_rst = true;
             return;
         }
-        self.offered = segment.window;
+        let scale = if segment.has('S') { 0 } else { self.scale };
+        self.offered = u32::from(segment.window) << scale;
         if segment.has('S') {
+            self.scale = segment.window_scale();
             self.heard_syn += 1;
             self.expected = segment.end();
             return;

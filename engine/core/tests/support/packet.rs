@@ -44,6 +44,12 @@ impl Tcp {
         self.flags.contains(flag)
     }
 
+    /// The window scale option of a SYN-ACK; 0 without.
+    pub(crate) fn window_scale(&self) -> u8 {
+        let found = self.options.windows(3).find(|option| option[..2] == [3, 3]);
+        found.map_or(0, |option| option[2])
+    }
+
     /// One past the last sequence number it takes.
     pub(crate) fn end(&self) -> u32 {
         let length =

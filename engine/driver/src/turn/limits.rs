@@ -64,6 +64,18 @@ impl Limits {
         }
     }
 
+    /// Limits for a desktop, as [`Config::desktop`](engine::Config::desktop): a ring of 4,096 frames, and 256 KiB for each
+    /// flow within 64 MiB for all of them.
+    #[must_use]
+    pub fn desktop() -> Self {
+        Self {
+            ring_frames: 4096,
+            inbox_bytes: 256 << 10,
+            inboxes_bytes: 64 << 20,
+            ..Self::default()
+        }
+    }
+
     /// Limits for a phone, as [`Config::phone`](engine::Config::phone): a ring of 1,024 frames, and 16 KiB for each flow.
     #[must_use]
     pub fn phone() -> Self {

@@ -27,6 +27,12 @@ use crate::cli::live::LiveArgs;
 use station::Station;
 use watch::{Board, Watch};
 
+/// The least retransmission timeout toward a device on this host.
+const LEAST_TIMEOUT: Duration = Duration::from_millis(5);
+
+/// How far windows open, bytes.
+const WINDOW: usize = 256 << 10;
+
 /// Runs until a signal comes.
 pub(crate) fn run(args: &LiveArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -36,8 +42,8 @@ pub(crate) fn run(args: &LiveArgs, terminal: &mut Terminal<'_>) -> Result<u8, St
 }
 
 async fn session(args: &LiveArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
-    let tun =
-        Tun::open(&args.tun, args.mtu).map_err(|error| Stop::usage(no_tun(&args.tun, &error)))?;
+    let tun = Tun::open(&args.tun, args.mtu, !args.no_offload)
+        .map_err(|error| Stop::usage(no_tun(&args.tun, &error)))?;
     // Without more files there are fewer flows; the dials that fail will say so.
     let _ = raise_file_limit();
     let config = config(args, tun.mtu());
@@ -52,8 +58,13 @@ async fn session(args: &LiveArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
     let mut engine = engine.map_err(|problem| Stop::usage(Diagnostic::new(problem.to_string())))?;
     engine.set_tap(Some(Box::new(Watch::new(Arc::clone(&board), recorder))));
     let handle = engine.handle();
+    let offload = if tun.offloads() {
+        "with offload"
+    } else {
+        "without offload"
+    };
     terminal.say(&format!(
-        "{} is open (MTU {}); {}",
+        "{} is open (MTU {}, {offload}); {}",
         tun.name(),
         tun.mtu(),
         "give it an address and routes, and end with SIGINT or SIGTERM"
@@ -178,6 +189,9 @@ fn config(args: &LiveArgs, mtu: u16) -> Config {
     config.mtu = usize::from(mtu);
     config.tcp_limit = args.tcp_limit;
     config.udp_limit = args.udp_limit;
+    // The device is this host: its answers take microseconds, and memory is no matter.
+    config.min_rto = LEAST_TIMEOUT;
+    (config.rx_limit, config.tx_limit) = (WINDOW, WINDOW);
     // The host leaves names to the loop, which asks the system.
     config.dns_interception = args.dns;
     // As a router on the way would: the application hears why.
@@ -192,7 +206,11 @@ fn config(args: &LiveArgs, mtu: u16) -> Config {
 }
 
 fn limits() -> Limits {
-    Limits::default()
+    let mut limits = Limits::default();
+    limits.ring_bytes = 2 << 20;
+    limits.inbox_bytes = WINDOW;
+    limits.inboxes_bytes = 16 << 20;
+    limits
 }
 
 fn options(args: &LiveArgs) -> Options {

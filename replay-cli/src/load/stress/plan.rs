@@ -36,6 +36,7 @@ pub(crate) fn driver_limits(stress: &Stress) -> Limits {
         None => Limits::default(),
         Some(Preset::ManyFlows) => Limits::many_flows(),
         Some(Preset::Phone) => Limits::phone(),
+        Some(Preset::Desktop) => Limits::desktop(),
     }
 }
 

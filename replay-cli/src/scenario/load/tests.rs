@@ -118,10 +118,10 @@ const BAD_FILES: &str = r##"
 > "input": { "frames": ["a"] }, "engine": []
 2:41: `engine` should be an object, not a list
 
-> "input": { "frames": ["a"] }, "engine": { "mtu": 40, "rx_buffer": "64KiB", "tx_buffer": 0 }
+> "input": { "frames": ["a"] }, "engine": { "mtu": 40, "rx_buffer": "17MiB", "tx_buffer": 0 }
 2:50: mtu must be 576 to 65,535 octets, not 40
-2:67: rx_buffer must be 1 to 65,535 octets, not 65536
-2:89: tx_buffer must be 1 octet to 16 MiB, not 0
+2:67: rx_buffer must be 1 byte to 16 MiB, not 17825792
+2:89: tx_buffer must be 1 byte to 16 MiB, not 0
 
 > "input": { "frames": ["a"] }, "engine": { "tcp_idle": "0s" }
 2:55: tcp_idle must be at least 1 ms, not 0ns

@@ -114,10 +114,10 @@ macro_rules! settings {
 }
 
 settings! {
-    mtu hop_limit tcp_limit udp_limit pending_dials byte_budget admission_grace nagle seed rx_buffer tx_buffer martians
+    mtu hop_limit tcp_limit udp_limit pending_dials byte_budget admission_grace nagle seed rx_buffer tx_buffer rx_limit tx_limit martians
     admission_refusal dial_failure dial_timeout handshake_timeout tcp_idle tcp_half_closed tcp_fin_wait keep_alive
     keep_alive_interval keep_alive_probes linger retransmission_limit udp_idle dns_idle udp_mapping udp_filtering
-    udp_path_mtu udp_queue output_limit path_policy congestion_control tombstone dns_interception resolve_timeout
+    udp_path_mtu udp_queue output_limit path_policy congestion_control min_rto loss_probe ack_delay tombstone dns_interception resolve_timeout
     resolve_limit dns_names time_wait log_addresses metrics_interval;
     log_level log_mask
 }

@@ -1,0 +1,268 @@
+//! Segments as they leave: headers, options and payload written straight into the batch.
+
+use crate::api::batch::FrameBatch;
+use crate::flow::key::PackedKey;
+use crate::ip::build::{
+    Addresses, IPV4_HEADER_LEN, IPV6_HEADER_LEN, IpHeader, TcpControl, ip_header, protocol,
+};
+use crate::ip::checksum::Sum;
+use crate::tcp::seq::Seq;
+
+/// A TCP header without options.
+const HEADER: usize = 20;
+/// The most that options may take, bytes.
+pub(crate) const MOST_OPTIONS: usize = 40;
+
+/// The control bits of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flags(u8);
+
+impl Flags {
+    pub(crate) const ACK: Self = Self(0x10);
+    pub(crate) const SYN_ACK: Self = Self(0x12);
+    pub(crate) const FIN_ACK: Self = Self(0x11);
+    pub(crate) const PUSH_ACK: Self = Self(0x18);
+}
+
+/// What a segment says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing<'a> {
+    pub(crate) seq: Seq,
+    pub(crate) ack: Seq,
+    pub(crate) flags: Flags,
+    /// The window field.
+    pub(crate) window: u16,
+    /// Whole words of options.
+    pub(crate) options: &'a [u8],
+    /// The payload, which may lie in two pieces.
+    pub(crate) payload: [&'a [u8]; 2],
+}
+
+/// The two ends of a connection, as every segment toward the device names them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    addresses: Addresses,
+    server_port: u16,
+    client_port: u16,
+}
+
+impl Ends {
+    pub(crate) fn new(key: &PackedKey) -> Option<Self> {
+        let key = key.unpack();
+        Some(Self {
+            addresses: Addresses::new(key.server.ip(), key.client.ip())?,
+            server_port: key.server.port(),
+            client_port: key.client.port(),
+        })
+    }
+
+    /// Bytes of a segment's headers without options.
+    pub(crate) fn headers(&self) -> usize {
+        self.addresses.header_len() + HEADER
+    }
+
+    /// Writes a segment into the batch.
+    #[inline]
+    pub(crate) fn write(&self, out: &mut FrameBatch, segment: &Outgoing<'_>) {
+        let [one, two] = segment.payload;
+        let transport = HEADER + segment.options.len() + one.len() + two.len();
+        // Within the MTU, so that no length is too long for its field.
+        let Ok(ip) = ip_header(
+            out.hop_limit(),
+            &self.addresses,
+            protocol::TCP,
+            transport,
+            0,
+            0x4000,
+        ) else {
+            return;
+        };
+        match ip {
+            IpHeader::V4(ip) => self.push::<IPV4_HEADER_LEN>(out, &ip, segment, transport),
+            IpHeader::V6(ip) => self.push::<IPV6_HEADER_LEN>(out, &ip, segment, transport),
+        }
+    }
+
+    #[inline]
+    fn push<const N: usize>(
+        &self,
+        out: &mut FrameBatch,
+        ip: &[u8; N],
+        segment: &Outgoing<'_>,
+        transport: usize,
+    ) {
+        let header = self.header(segment);
+        let [one, two] = segment.payload;
+        let addresses = &self.addresses;
+        out.push_with(N + transport, |space| {
+            let Some((to, tcp)) = space.split_first_chunk_mut::<N>() else {
+                return;
+            };
+            *to = *ip;
+            let mut at = 0;
+            for part in [&header, segment.options, one, two] {
+                if let Some(to) = tcp.get_mut(at..at + part.len()) {
+                    to.copy_from_slice(part);
+                }
+                at += part.len();
+            }
+            let sum = Sum::pseudo(addresses, protocol::TCP, transport)
+                .add(tcp)
+                .finish();
+            if let Some(field) = tcp.get_mut(16..18) {
+                field.copy_from_slice(&sum.to_be_bytes());
+            }
+        });
+    }
+
+    fn header(&self, segment: &Outgoing<'_>) -> [u8; HEADER] {
+        let [s0, s1] = self.server_port.to_be_bytes();
+        let [d0, d1] = self.client_port.to_be_bytes();
+        let [q0, q1, q2, q3] = segment.seq.0.to_be_bytes();
+        let [a0, a1, a2, a3] = segment.ack.0.to_be_bytes();
+        let [w0, w1] = segment.window.to_be_bytes();
+        let words = (HEADER + segment.options.len()) / 4;
+        let offset = u8::try_from(words).unwrap_or(5) << 4;
+        let Flags(flags) = segment.flags;
+        [
+            s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, w0, w1, 0, 0, 0, 0,
+        ]
+    }
+}
+
+/// Options under construction, in whole words.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    bytes: [u8; MOST_OPTIONS],
+    len: usize,
+}
+
+impl Options {
+    pub(crate) const NONE: Self = Self {
+        bytes: [0; MOST_OPTIONS],
+        len: 0,
+    };
+
+    /// Those of a SYN-ACK: the segment size, and what the device offered as well.
+    pub(crate) fn of_syn_ack(mss: u16, window_scale: Option<u8>, sack: bool) -> Self {
+        let mut options = Self::NONE;
+        let [high, low] = mss.to_be_bytes();
+        options.push(&[2, 4, high, low]);
+        if let Some(shift) = window_scale {
+            options.push(&[3, 3, shift]);
+        }
+        if sack {
+            options.push(&[4, 2]);
+        }
+        // Ends with the end of the list.
+        options.len = options.len.next_multiple_of(4);
+        options
+    }
+
+    /// Blocks of received data (RFC 2018 section 3), as many as fit. Two bytes of padding go first, so that the
+    /// numbers are aligned.
+    pub(crate) fn of_blocks(blocks: impl Iterator<Item = (Seq, Seq)>) -> Self {
+        let mut options = Self::NONE;
+        options.push(&[1, 1, 5, 2]);
+        for (left, right) in blocks.take(4) {
+            options.push(&left.0.to_be_bytes());
+            options.push(&right.0.to_be_bytes());
+        }
+        if let Some(len) = options.bytes.get_mut(3) {
+            *len = u8::try_from(options.len - 2).unwrap_or(2);
+        }
+        if options.len == 4 {
+            return Self::NONE;
+        }
+        options
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        if let Some(space) = self.bytes.get_mut(self.len..self.len + bytes.len()) {
+            space.copy_from_slice(bytes);
+            self.len += bytes.len();
+        }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// The SACK blocks of a segment that came, at most four (RFC 2018 section 3).
+pub(crate) fn sack_blocks(options: &[u8]) -> impl Iterator<Item = (Seq, Seq)> + '_ {
+    let blocks = find(options, 5).unwrap_or_default();
+    blocks.chunks_exact(8).take(4).filter_map(|block| {
+        let (left, right) = block.split_first_chunk::<4>()?;
+        let right = right.first_chunk::<4>()?;
+        Some((
+            Seq(u32::from_be_bytes(*left)),
+            Seq(u32::from_be_bytes(*right)),
+        ))
+    })
+}
+
+/// Whether a SYN permits selective acknowledgements.
+pub(crate) fn permits_sack(options: &[u8]) -> bool {
+    find(options, 4).is_some_and(<[u8]>::is_empty)
+}
+
+/// What the first option of a kind holds. The list ends before an option whose length is illegal (RFC 9293 MUST-7).
+fn find(mut options: &[u8], wanted: u8) -> Option<&[u8]> {
+    // Each option is at least one byte long: the walk ends.
+    loop {
+        options = match *options {
+            [] | [0, ..] | [_] => return None,
+            [1, ref rest @ ..] => rest,
+            [kind, len, ..] => {
+                let len = usize::from(len);
+                let value = options.get(2..len)?;
+                if kind == wanted {
+                    return Some(value);
+                }
+                options.get(len..)?
+            }
+        };
+    }
+}
+
+/// A segment without payload that says how a connection stands.
+pub(crate) fn bare_ack(seq: Seq, ack: Seq, window: u16) -> TcpControl {
+    TcpControl::Ack {
+        sequence: seq.0,
+        acknowledgement: ack.0,
+        window,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_written_as_they_are_read() {
+        let blocks = [(Seq(1), Seq(2)), (Seq(u32::MAX), Seq(9))];
+        let options = Options::of_blocks(blocks.into_iter());
+        assert_eq!(options.as_slice().len(), 20);
+        let read: Vec<_> = sack_blocks(options.as_slice()).collect();
+        assert_eq!(read, blocks);
+        assert_eq!(Options::of_blocks(core::iter::empty()).as_slice(), [0; 0]);
+    }
+
+    #[test]
+    fn a_list_of_options_ends_before_an_illegal_length() {
+        assert!(permits_sack(&[2, 4, 5, 180, 1, 1, 4, 2]));
+        assert!(!permits_sack(&[2, 4, 4, 2, 0, 4, 2]));
+        assert!(!permits_sack(&[254, 1, 4, 2]));
+        assert_eq!(sack_blocks(&[5, 200, 0, 0, 0, 1, 0, 0, 0, 2]).count(), 0);
+        assert_eq!(sack_blocks(&[5, 5, 0, 0, 0]).count(), 0);
+    }
+
+    #[test]
+    fn a_syn_ack_offers_what_the_device_offered() {
+        let all = Options::of_syn_ack(1460, Some(7), true);
+        assert_eq!(all.as_slice(), [2, 4, 5, 180, 3, 3, 7, 4, 2, 0, 0, 0]);
+        let least = Options::of_syn_ack(536, None, false);
+        assert_eq!(least.as_slice(), [2, 4, 2, 24]);
+    }
+}

@@ -57,7 +57,7 @@ fn an_acknowledgement_that_is_not_written_is_noticed() {
 
 #[test]
 fn a_packet_at_another_time_fails() {
-    let outcome = altered("retransmit/timer.pkt", "+1 > P.", "+.5 > P.");
+    let outcome = altered("retransmit/timer.pkt", "+.3 > P.", "+.1 > P.");
     assert_eq!(kinds(&outcome)[0], "missing-packet");
 }
 

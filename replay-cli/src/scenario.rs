@@ -19,7 +19,6 @@ pub mod destination;
 pub mod deviation;
 pub mod dialer;
 pub mod discover;
-pub(crate) mod engine_config;
 pub mod engine_settings;
 pub mod expect;
 pub mod expected;
@@ -42,9 +41,7 @@ pub use dialer::{
     Dial, DialResult, DialerScript, QueryKind, ResolverResult, ResolverRule, Rule, SendFrom, Step,
     True, When,
 };
-pub use engine_settings::{
-    DialFailure, EngineSettings, Martians, PathPolicy, Preset, Refusal, UdpFiltering, UdpMapping,
-};
+pub use engine_settings::{EngineSettings, Preset};
 pub use expect::{
     CloseExpectation, DialExpectation, DnsExpectation, ExpectationKind, Expectations,
     HalfCloseExpectation, How, MemoryExpectation, Never, Side, StreamExpectation, StreamPair,

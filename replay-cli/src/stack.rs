@@ -13,7 +13,6 @@ use engine::{
 
 use crate::base::diagnostic::Diagnostic;
 use crate::scenario::EngineSettings;
-use crate::scenario::engine_config::config;
 use event::Tracer;
 use traced::Traced;
 
@@ -262,7 +261,7 @@ pub(crate) fn open(
 }
 
 fn open_untraced(via: &Via, settings: &EngineSettings) -> Result<Box<dyn Stack>, Diagnostic> {
-    let config = config(settings);
+    let config = settings.config();
     match via {
         Via::Core => core::Core::new(config)
             .map(|core| Box::new(core) as Box<dyn Stack>)

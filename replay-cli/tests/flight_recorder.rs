@@ -271,8 +271,8 @@ fn the_script_is_what_the_dialer_did() {
 
     let (imported, _) = import(&path, "flight.pcapng", &ImportOptions::default()).expect("sound");
     let scenario = &imported.scenario;
-    assert_eq!(scenario.engine.mtu, Some(1280));
-    assert_eq!(scenario.engine.tcp_limit, Some(7));
+    assert_eq!(scenario.engine.get("mtu"), Some("1280"));
+    assert_eq!(scenario.engine.get("tcp_limit"), Some("7"));
     let rules = serde_json::to_string(&scenario.dialer.rules).expect("JSON");
     assert_eq!(
         rules,

@@ -146,7 +146,7 @@ impl Checker<'_> {
     }
 
     fn engine(&mut self) {
-        for fault in super::engine_config::config(&self.scenario.engine).faults() {
+        for fault in self.scenario.engine.config().faults() {
             let pointer = format!("/engine/{}", fault.setting);
             self.report(pointer, fault.to_string());
         }

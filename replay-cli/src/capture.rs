@@ -1,13 +1,13 @@
 //! Reads captures: whatever a device, a router or an analyser wrote, as a stream of IP packets.
 //!
 //! ```text
-//! file -> gzip? -> window of 1 MiB -> pcap | pcapng -> link header -> CapturedPacket
+//! file -> unpacked? -> window of 1 MiB -> pcap | pcapng | snoop | ERF -> link header -> CapturedPacket
 //! ```
 //!
 //! The format is told by content, never by the file's name. Memory does not grow with the file, nor with what a record
 //! claims. A damaged file gives every packet before the damage, then one error that says where it is.
 //!
-//! Both formats are parsed here rather than by the pcap-file crate, because a replay tool meets files that are broken
+//! All formats are parsed here rather than by the pcap-file crate, because a replay tool meets files that are broken
 //! but readable. That crate refuses a packet whose captured length exceeds its original length and an interface whose
 //! name is not UTF-8; it gives no byte offset for damage in classic files and reports a block larger than its buffer as
 //! the end of the file. The tests use it as an independent writer.
@@ -16,7 +16,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     fs::File,
-    io::{self, BufReader, Read},
+    io::{self, Read},
     ops::Range,
     path::Path,
 };
@@ -24,6 +24,7 @@ use std::{
 mod ahead;
 mod byte_order;
 pub mod conversation;
+mod erf;
 mod error;
 mod gzip;
 pub mod import;
@@ -34,17 +35,21 @@ mod pcap;
 mod pcapng;
 pub(crate) mod problem;
 pub mod recording;
+mod snoop;
 mod source;
+mod unpack;
 
-pub use error::{CaptureError, DamageReason, GzipDamage};
+pub use error::{CaptureError, DamageReason};
 pub(crate) use kept::{Kept, Spool, UNPACKED};
 pub use link::{IpBytes, SkipReason};
+pub use unpack::{Packing, PackingDamage};
 
+use erf::Erf;
 use error::Stop;
-use gzip::GzipReader;
 use kept::{Copying, Tee};
 use pcap::Pcap;
 use pcapng::Pcapng;
+use snoop::Snoop;
 use source::Source;
 
 /// A capture being read, one record at a time.
@@ -52,7 +57,7 @@ pub struct CaptureReader {
     name: String,
     source: Source,
     format: Format,
-    gzip: bool,
+    packing: Option<Packing>,
     frames: u64,
     packets: u64,
     packet_comments: u64,
@@ -61,7 +66,7 @@ pub struct CaptureReader {
 }
 
 impl CaptureReader {
-    /// Opens a capture file: pcap, pcapng, or gzip of either.
+    /// Opens a capture file: pcap, pcapng, snoop or ERF, packed or not.
     ///
     /// # Errors
     /// Every [`CaptureError`]: the file is missing, a directory, unreadable, empty, not a capture, or damaged already
@@ -83,10 +88,9 @@ impl CaptureReader {
             source,
         };
         let metadata = file.metadata().map_err(failed)?;
-        let mut magic = [0; 2];
-        if !metadata.is_file()
-            || (kept::read_at(&file, 0, &mut magic).map_err(failed)? == 2 && magic == gzip::MAGIC)
-        {
+        let mut magic = [0; MAGIC];
+        kept::read_at(&file, 0, &mut magic).map_err(failed)?;
+        if !metadata.is_file() || Packing::recognise(&magic).is_some() {
             let (kept, copy) = Kept::copying(&name, limit);
             let reader = Self::begin(&name, Box::new(file), Some(copy))?;
             return Ok((reader, kept));
@@ -99,7 +103,7 @@ impl CaptureReader {
         let again = file.try_clone().map_err(failed)?;
         let kept = Kept::file(&name, again).map_err(failed)?;
         let source = Source::ahead(file).map_err(failed)?;
-        Ok((Self::of_source(&name, source, false)?, kept))
+        Ok((Self::of_source(&name, source, None)?, kept))
     }
 
     /// Reads a capture from any stream, such as standard input; `name` is what messages call it.
@@ -116,26 +120,29 @@ impl CaptureReader {
         copy: Option<Copying>,
     ) -> Result<Self, CaptureError> {
         let mut source = Source::new(reader);
-        let gzip = source.peek(2) == gzip::MAGIC;
-        if gzip {
-            let members = GzipReader::new(BufReader::with_capacity(GZIP_INPUT, source.into_read()));
-            source = Source::new(Box::new(members));
+        let packing = Packing::recognise(source.peek(MAGIC));
+        if let Some(packing) = packing {
+            source = Source::new(packing.unpack(source.into_read()));
         }
         // A stream that failed within its first bytes has no more to give; the failure must not be lost.
         if let Some(copy) = copy.filter(|_| !source.has_failed()) {
             let reader = source.into_read();
             source = Source::new(Box::new(Tee { reader, copy }));
         }
-        Self::of_source(name, source, gzip)
+        Self::of_source(name, source, packing)
     }
 
-    fn of_source(name: &str, mut source: Source, gzip: bool) -> Result<Self, CaptureError> {
+    fn of_source(
+        name: &str,
+        mut source: Source,
+        packing: Option<Packing>,
+    ) -> Result<Self, CaptureError> {
         let format = Format::open(&mut source, name)?;
         Ok(Self {
             name: name.into(),
             source,
             format,
-            gzip,
+            packing,
             frames: 0,
             packets: 0,
             packet_comments: 0,
@@ -185,14 +192,18 @@ impl CaptureReader {
 
     /// Says what is known of the capture so far; complete once `next_packet` has returned `None` or an error.
     pub fn info(&self) -> CaptureInfo {
+        let plain = |format, link| {
+            let only = |link_type| Interface {
+                link_type,
+                name: None,
+            };
+            let interfaces = Option::map(link, only).into_iter().collect();
+            (format, interfaces, Vec::new(), 0, BTreeMap::new())
+        };
         let (format, interfaces, file_comments, comments, skipped_blocks) = match &self.format {
-            Format::Pcap(pcap) => {
-                let only = Interface {
-                    link_type: pcap.link(),
-                    name: None,
-                };
-                (pcap.format(), vec![only], Vec::new(), 0, BTreeMap::new())
-            }
+            Format::Pcap(pcap) => plain(pcap.format(), Some(pcap.link())),
+            Format::Snoop(snoop) => plain(snoop.format(), Some(snoop.link())),
+            Format::Erf(_) => plain(Erf::FORMAT.to_owned(), None),
             Format::Pcapng(ng) => (
                 ng.format(),
                 ng.interfaces(),
@@ -203,7 +214,7 @@ impl CaptureReader {
         };
         CaptureInfo {
             format,
-            gzip: self.gzip,
+            packing: self.packing,
             packets: self.packets,
             link_types: self.link_types.iter().copied().collect(),
             interfaces,
@@ -222,6 +233,10 @@ impl CaptureReader {
                 .advance(&mut self.source)
                 .map(|frame| frame.map(Item::Packet)),
             Format::Pcapng(ng) => ng.advance(&mut self.source),
+            Format::Snoop(snoop) => snoop
+                .advance(&mut self.source)
+                .map(|frame| frame.map(Item::Packet)),
+            Format::Erf(erf) => erf.advance(&mut self.source),
         };
         match next {
             Ok(Some(item)) => {
@@ -338,8 +353,8 @@ pub struct CustomBlock<'a> {
 pub struct CaptureInfo {
     /// Format, version, byte order and time resolution: "pcap 2.4, little endian, usec".
     pub format: String,
-    /// Whether the file is gzip of that.
-    pub gzip: bool,
+    /// What the file is packed in.
+    pub packing: Option<Packing>,
     /// Packets given so far.
     pub packets: u64,
     /// Link types of the packets given so far, ascending.
@@ -390,6 +405,8 @@ struct Frame {
 enum Format {
     Pcap(Pcap),
     Pcapng(Pcapng),
+    Snoop(Snoop),
+    Erf(Erf),
 }
 
 impl Format {
@@ -399,6 +416,10 @@ impl Format {
             Pcap::open(source, kind).map(Self::Pcap)
         } else if pcapng::recognise(&first) {
             Pcapng::open(source).map(Self::Pcapng)
+        } else if snoop::recognise(&first) {
+            Snoop::open(source).map(Self::Snoop)
+        } else if erf::recognise(source.peek(erf::LOOK)) {
+            Ok(Self::Erf(Erf::default()))
         } else if let Some(stop) = source.failure(0) {
             Err(stop)
         } else if first.is_empty() {
@@ -449,8 +470,8 @@ fn located(path: &str, after_packet: u64, stop: Stop) -> CaptureError {
 /// largest IP packet.
 const MAX_CAPTURED: u32 = 262_144;
 
-/// Compressed bytes read at a time.
-const GZIP_INPUT: usize = 64 << 10;
+/// First bytes of a file that tell how it is packed.
+const MAGIC: usize = 6;
 
 #[cfg(test)]
 mod samples;

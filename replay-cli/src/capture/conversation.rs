@@ -115,7 +115,7 @@ pub struct ReadOptions {
     pub dns_idle_us: Option<u64>,
     /// Whether wrong checksums are to be known.
     pub checksums: bool,
-    /// The most bytes of what a gzip or a pipe holds. `None`: 512 MiB.
+    /// The most bytes of what a packed file or a pipe holds. `None`: 512 MiB.
     pub max_unpacked: Option<u64>,
 }
 

@@ -39,7 +39,7 @@ pub struct ImportOptions {
     pub device: Device,
     /// Whether the engine keeps its default limits instead of ones that fit the capture.
     pub default_settings: bool,
-    /// The most bytes of what a gzip or a pipe holds. `None`: 512 MiB.
+    /// The most bytes of what a packed file or a pipe holds. `None`: 512 MiB.
     pub max_unpacked: Option<u64>,
 }
 

@@ -96,7 +96,7 @@ pub(crate) struct OtherStack {
 /// How much a compressed capture may hold.
 #[derive(Debug, Args)]
 pub(crate) struct Unpacked {
-    /// The most that a gzip or a pipe may hold: it is copied, to be read again [default: 512MiB].
+    /// The most that a packed capture (gzip, zstd, xz, lz4) or a pipe may hold: it is copied, to be read again [default: 512MiB].
     #[arg(long, value_name = "SIZE")]
     max_unpacked: Option<Size>,
 }

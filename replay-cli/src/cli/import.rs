@@ -22,7 +22,7 @@ use crate::scenario::load::MAX_FILE_BYTES;
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ImportArgs {
-    /// The capture: pcap or pcapng, gzip or not.
+    /// The capture: pcap, pcapng, snoop or ERF, packed (gzip, zstd, xz, lz4) or not.
     capture: PathBuf,
 
     /// Write the scenario to FILE instead of printing it.

@@ -14,7 +14,7 @@ use crate::report::inspect::{human, json};
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct InspectArgs {
-    /// The capture: pcap or pcapng, gzip or not, of any size.
+    /// The capture: pcap, pcapng, snoop or ERF, packed (gzip, zstd, xz, lz4) or not, of any size.
     capture: PathBuf,
 
     /// The form of the report.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::term::{Paint, Style, printable};
 use crate::base::wording::{counted, seconds};
+use crate::capture::Packing;
 use crate::capture::inspect::Inspection;
 use crate::capture::inspect::flow::{End, Flow, Sender, TcpSigns, Traffic};
 use crate::report::json;
@@ -69,7 +70,7 @@ pub fn json(capture: &Path, seen: &Inspection, damage: Option<&Diagnostic>) -> V
         "schema": json::SCHEMA,
         "capture": capture.to_string_lossy(),
         "format": info.format,
-        "gzip": info.gzip,
+        "packing": info.packing.map(Packing::as_str),
         "link_types": link_types,
         "interfaces": interfaces,
         "packets": packets,
@@ -199,12 +200,13 @@ pub fn human(
 fn head(out: &mut dyn Write, capture: &Path, seen: &Inspection, style: Style) -> io::Result<()> {
     let info = &seen.info;
     let name = capture.display().to_string();
-    let gzip = if info.gzip { ", gzip" } else { "" };
+    let packing = info.packing.map(|packing| format!(", {packing}"));
     writeln!(
         out,
-        "{}: {}{gzip}",
+        "{}: {}{}",
         style.paint(Paint::Strong, &printable(&name)),
-        info.format
+        info.format,
+        packing.unwrap_or_default()
     )?;
     let mut line = |label: &str, text: &str| writeln!(out, "  {label:<11}{}", printable(text));
     let links: Vec<String> = info.link_types.iter().map(|number| link(*number)).collect();

@@ -103,7 +103,7 @@ pub struct TryOptions {
     pub via: Via,
     /// Whether the streams are hashed.
     pub hashes: bool,
-    /// The most bytes of what a gzip or a pipe holds. `None`: 512 MiB.
+    /// The most bytes of what a packed file or a pipe holds. `None`: 512 MiB.
     pub max_unpacked: Option<u64>,
 }
 

@@ -37,7 +37,7 @@ pub struct RunOptions {
     pub via: Via,
     /// Whether scenarios may read files outside of their tree: see [`Reach`].
     pub allow_outside: bool,
-    /// The most bytes of what a gzip or a pipe holds. `None`: 512 MiB.
+    /// The most bytes of what a packed file or a pipe holds. `None`: 512 MiB.
     pub max_unpacked: Option<u64>,
 }
 

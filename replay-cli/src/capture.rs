@@ -24,6 +24,7 @@ use std::{
 mod ahead;
 mod byte_order;
 pub mod conversation;
+mod decap;
 mod erf;
 mod error;
 mod gzip;
@@ -45,6 +46,7 @@ pub use link::{IpBytes, SkipReason};
 pub use unpack::{Packing, PackingDamage};
 
 use erf::Erf;
+use crate::scenario::{Decap, Tunnel};
 use error::Stop;
 use kept::{Copying, Tee};
 use pcap::Pcap;
@@ -58,10 +60,12 @@ pub struct CaptureReader {
     source: Source,
     format: Format,
     packing: Option<Packing>,
+    decap: Decap,
     frames: u64,
     packets: u64,
     packet_comments: u64,
     link_types: BTreeSet<u16>,
+    tunnelled: BTreeMap<Tunnel, u64>,
     finished: bool,
 }
 
@@ -143,12 +147,23 @@ impl CaptureReader {
             source,
             format,
             packing,
+            decap: Decap::default(),
             frames: 0,
             packets: 0,
             packet_comments: 0,
             link_types: BTreeSet::new(),
+            tunnelled: BTreeMap::new(),
             finished: false,
         })
+    }
+
+    /// Takes these tunnels off the packets from now on.
+    #[must_use]
+    pub fn without(self, tunnels: Decap) -> Self {
+        Self {
+            decap: tunnels,
+            ..self
+        }
     }
 
     /// Returns the next packet, or `None` at the clean end.
@@ -217,6 +232,7 @@ impl CaptureReader {
             packing: self.packing,
             packets: self.packets,
             link_types: self.link_types.iter().copied().collect(),
+            tunnelled: self.tunnelled.clone(),
             interfaces,
             file_comments,
             comments: comments.saturating_add(self.packet_comments),
@@ -271,7 +287,14 @@ impl CaptureReader {
         self.link_types.insert(link);
         let place = self.source.place(&data);
         let frame = self.source.taken(data);
-        let content = link::ip_packet(link, frame, original_len);
+        let content = link::ip_packet(link, frame, original_len)
+            .and_then(|ip| decap::take_off(ip, self.decap))
+            .map(|(ip, left)| {
+                if let Some(tunnel) = left {
+                    *self.tunnelled.entry(tunnel).or_default() += 1;
+                }
+                ip
+            });
         let header = content.map_or(0, |ip| ip.bytes.as_ptr().addr() - frame.as_ptr().addr());
         CapturedPacket {
             number: self.frames,
@@ -359,6 +382,8 @@ pub struct CaptureInfo {
     pub packets: u64,
     /// Link types of the packets given so far, ascending.
     pub link_types: Vec<u16>,
+    /// Packets so far that carry others in a tunnel which was not taken off, by tunnel.
+    pub tunnelled: BTreeMap<Tunnel, u64>,
     /// The interfaces described so far, over all sections.
     pub interfaces: Vec<Interface>,
     /// Comments on the file's sections, at most 16.
@@ -367,6 +392,20 @@ pub struct CaptureInfo {
     pub comments: u64,
     /// How many blocks were passed over, by block type; custom blocks count here too.
     pub skipped_blocks: BTreeMap<u32, u64>,
+}
+
+impl CaptureInfo {
+    /// What to say of packets that carry others and were left as they are.
+    #[must_use]
+    pub fn tunnel_note(&self) -> Option<String> {
+        let each = self.tunnelled.iter();
+        let each: Vec<_> = each.map(|(tunnel, count)| format!("{tunnel} {count}")).collect();
+        let count: u64 = self.tunnelled.values().sum();
+        (count > 0).then(|| {
+            let each = each.join(", ");
+            format!("{count} packet(s) carry others in a tunnel ({each}): `--decap auto` reads those in their place")
+        })
+    }
 }
 
 /// An interface that frames were captured at.

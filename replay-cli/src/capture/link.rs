@@ -1,7 +1,7 @@
 //! Finds the IP packet inside a captured frame, by link type.
 //!
 //! The outermost IP header counts: VLAN tags, LLC/SNAP and PPPoE are links and are taken off, tunnels inside IP are
-//! not. Whatever holds no IP packet is a [`SkipReason`], so that nothing disappears unexplained. Numbers are those of
+//! not: that is for [`decap`](super::decap). Whatever holds no IP packet is a [`SkipReason`], so that nothing disappears unexplained. Numbers are those of
 //! the registry at <https://www.tcpdump.org/linktypes.html>.
 
 use std::fmt;
@@ -66,6 +66,14 @@ pub enum SkipReason {
     TooManyTags,
     /// The packet's version field is neither what the link header announced nor, without one, 4 or 6.
     IpVersion(u8),
+    /// Encrypted by IPsec (RFC 4303).
+    Esp,
+    /// Behind an authentication header of IPsec (RFC 4302).
+    Ah,
+    /// A fragment of a packet that carries others in a tunnel.
+    TunnelFragment,
+    /// More tunnels, one in another, than are taken off.
+    TooManyTunnels,
     /// A PKTAP or NFLOG record that carries metadata only.
     NoPacket,
 }
@@ -87,6 +95,10 @@ impl fmt::Display for SkipReason {
             Self::Llc => f.write_str("not IP: 802.3 LLC"),
             Self::TooManyTags => write!(f, "more than {MAX_TAGS} VLAN tags or labels"),
             Self::IpVersion(version) => write!(f, "IP version field of {version}"),
+            Self::Esp => f.write_str("esp: encrypted by IPsec"),
+            Self::Ah => f.write_str("ah: authenticated by IPsec"),
+            Self::TunnelFragment => f.write_str("fragment of a packet that carries others"),
+            Self::TooManyTunnels => f.write_str("more than 4 tunnels, one in another"),
             Self::NoPacket => f.write_str("metadata without a packet"),
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
 
-use super::arguments::{Settings, Unpacked, parse_device};
+use super::arguments::{Settings, Tunnels, Unpacked, parse_device};
 use super::{Stop, diagnostic_of};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
@@ -36,6 +36,9 @@ pub(crate) struct ImportArgs {
     /// The device's addresses; `any`: the opener of each flow is the device.
     #[arg(long, value_name = "any|ADDR[,ADDR]", default_value = "any", value_parser = parse_device)]
     device: Device,
+
+    #[command(flatten)]
+    tunnels: Tunnels,
 
     /// Engine settings that fit the capture, or the engine's defaults.
     #[arg(long, value_enum, default_value_t)]
@@ -68,6 +71,7 @@ pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
     }
     let options = ImportOptions {
         device: args.device.clone(),
+        decap: args.tunnels.decap,
         default_settings: args.settings == Settings::Default,
         max_unpacked: args.unpacked.limit(),
     };

@@ -2,6 +2,7 @@
 
 mod time;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -66,6 +67,11 @@ pub fn json(capture: &Path, seen: &Inspection, damage: Option<&Diagnostic>) -> V
             "duration_us": end.abs_diff(start) / 1000,
         })
     });
+    let tunnelled: BTreeMap<_, _> = info
+        .tunnelled
+        .iter()
+        .map(|(tunnel, count)| (tunnel.as_str(), count))
+        .collect();
     json!({
         "schema": json::SCHEMA,
         "capture": capture.to_string_lossy(),
@@ -76,6 +82,7 @@ pub fn json(capture: &Path, seen: &Inspection, damage: Option<&Diagnostic>) -> V
         "packets": packets,
         "time": time,
         "transports": transports,
+        "tunnelled": tunnelled,
         "comments": { "count": info.comments, "file": info.file_comments, "packets": comments },
         "flows": flows.iter().map(|flow| self::flow(flow, start_ns)).collect::<Vec<_>>(),
         "packets_beyond_flow_table": beyond_table,
@@ -237,6 +244,9 @@ fn head(out: &mut dyn Write, capture: &Path, seen: &Inspection, style: Style) ->
             "time",
             &format!("{} to {}, {lasted} s", time::utc(start), time::utc(end)),
         )?;
+    }
+    if let Some(note) = info.tunnel_note() {
+        line("tunnels", &note)?;
     }
     if info.comments > 0 {
         line("comments", &info.comments.to_string())?;

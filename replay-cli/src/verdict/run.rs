@@ -260,6 +260,7 @@ fn read_options(scenario: &Scenario, options: &RunOptions) -> ReadOptions {
     let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).ok();
     ReadOptions {
         device: scenario.input.device.clone().unwrap_or_default(),
+        decap: scenario.input.decap.unwrap_or_default(),
         tcp_idle_us: micros(config.tcp_idle),
         udp_idle_us: micros(config.udp_idle),
         dns_idle_us: micros(config.dns_idle),

@@ -45,8 +45,8 @@ pub(crate) use kept::{Kept, Spool, UNPACKED};
 pub use link::{IpBytes, SkipReason};
 pub use unpack::{Packing, PackingDamage};
 
-use erf::Erf;
 use crate::scenario::{Decap, Tunnel};
+use erf::Erf;
 use error::Stop;
 use kept::{Copying, Tee};
 use pcap::Pcap;
@@ -399,7 +399,9 @@ impl CaptureInfo {
     #[must_use]
     pub fn tunnel_note(&self) -> Option<String> {
         let each = self.tunnelled.iter();
-        let each: Vec<_> = each.map(|(tunnel, count)| format!("{tunnel} {count}")).collect();
+        let each: Vec<_> = each
+            .map(|(tunnel, count)| format!("{tunnel} {count}"))
+            .collect();
         let count: u64 = self.tunnelled.values().sum();
         (count > 0).then(|| {
             let each = each.join(", ");

@@ -92,7 +92,10 @@ fn a_port_that_is_unreachable_is_what_the_dialer_of_udp_says() {
     assert_eq!((octets(flow), flow.upstream.datagrams), ((60, 0), 3));
     assert_eq!(flow.close, Some(("remote".into(), "reset".into())));
     let said = "the dialer says that the far side refuses datagrams";
-    assert!(flow.notes.iter().any(|note| note.starts_with(said)), "{flow:?}");
+    assert!(
+        flow.notes.iter().any(|note| note.starts_with(said)),
+        "{flow:?}"
+    );
 }
 
 #[test]
@@ -172,7 +175,10 @@ fn a_flow_that_the_far_side_opened_has_its_own_reason() {
         reason(1),
         "opened by the far side, 93.184.216.34: an engine opens nothing toward its device"
     );
-    assert_eq!(reason(2), "opened by 93.184.216.34, which is not the device");
+    assert_eq!(
+        reason(2),
+        "opened by 93.184.216.34, which is not the device"
+    );
 }
 
 #[test]
@@ -217,7 +223,14 @@ fn handshakes_in_parts_are_one_connection() {
 }
 
 /// A segment of the device or the server with these options, of which so many bytes are captured.
-fn cut_segment(trace: &mut Trace, up: bool, flags: Flags, at: (u32, u32), options: &[u8], payload: &[u8]) {
+fn cut_segment(
+    trace: &mut Trace,
+    up: bool,
+    flags: Flags,
+    at: (u32, u32),
+    options: &[u8],
+    payload: &[u8],
+) {
     let ends = [address("10.0.0.2:40000"), address("93.184.216.34:443")];
     let (from, to, isns) = if up {
         (ends[0], ends[1], (1000, 5000))
@@ -239,7 +252,9 @@ fn cut_segment(trace: &mut Trace, up: bool, flags: Flags, at: (u32, u32), option
 
 #[test]
 fn a_capture_cut_to_68_bytes_a_frame_replays_with_its_lengths() {
-    let syn = [2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0, 1, 3, 3, 7];
+    let syn = [
+        2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0, 1, 3, 3, 7,
+    ];
     let stamps = [1, 1, 8, 10, 0, 0, 0, 9, 0, 0, 0, 8];
     let mut trace = Trace::default();
     cut_segment(&mut trace, true, SYN, (0, 0), &syn, b"");
@@ -256,7 +271,10 @@ fn a_capture_cut_to_68_bytes_a_frame_replays_with_its_lengths() {
     assert!(matches!(flow.verdict, FlowVerdict::Partial(_)), "{flow:?}");
     assert_eq!(octets(flow), (900, 1400));
     let cut = "2 segment(s) with options cut by the snap length";
-    assert!(flow.notes.iter().any(|note| note.starts_with(cut)), "{flow:?}");
+    assert!(
+        flow.notes.iter().any(|note| note.starts_with(cut)),
+        "{flow:?}"
+    );
     // The window of 502 is one of 64,256 with the shift that was cut off.
     assert_eq!(attempt.figures.synthetic, 0);
 }
@@ -329,8 +347,13 @@ fn what_a_tunnel_carries_is_what_the_device_sent() {
     let attempt = decapsulated(&packets, "none");
     assert!(attempt.flows.is_empty());
     assert_eq!(attempt.skipped["gre tunnel"], 2);
-    let note = "2 packet(s) carry others in a tunnel (gre 2): `--decap auto` reads those in their place";
-    assert!(attempt.notes.iter().any(|said| said == note), "{:?}", attempt.notes);
+    let note =
+        "2 packet(s) carry others in a tunnel (gre 2): `--decap auto` reads those in their place";
+    assert!(
+        attempt.notes.iter().any(|said| said == note),
+        "{:?}",
+        attempt.notes
+    );
 }
 
 #[test]

@@ -205,16 +205,26 @@ mod tests {
     }
 
     fn datagram_v6() -> Vec<u8> {
-        build::udp(address("[fd00::2]:5000"), address("[2001:db8::1]:7"), b"carried")
+        build::udp(
+            address("[fd00::2]:5000"),
+            address("[2001:db8::1]:7"),
+            b"carried",
+        )
     }
 
     fn packet(protocol: u8, payload: &[u8]) -> Vec<u8> {
-        let (from, to) = (address("198.51.100.1:0").ip(), address("203.0.113.1:0").ip());
+        let (from, to) = (
+            address("198.51.100.1:0").ip(),
+            address("203.0.113.1:0").ip(),
+        );
         build::ip(from, to, protocol, 64, 0, payload)
     }
 
     fn packet_v6(protocol: u8, payload: &[u8]) -> Vec<u8> {
-        let (from, to) = (address("[2001:db8::a]:0").ip(), address("[2001:db8::b]:0").ip());
+        let (from, to) = (
+            address("[2001:db8::a]:0").ip(),
+            address("[2001:db8::b]:0").ip(),
+        );
         build::ip(from, to, protocol, 64, 0, payload)
     }
 
@@ -243,10 +253,18 @@ mod tests {
 
     #[test]
     fn ip_in_ip_of_either_version_is_taken_off() {
-        carries(Tunnel::SixInFour, &packet(41, &datagram_v6()), &datagram_v6());
+        carries(
+            Tunnel::SixInFour,
+            &packet(41, &datagram_v6()),
+            &datagram_v6(),
+        );
         carries(Tunnel::IpIp, &packet(4, &datagram()), &datagram());
         carries(Tunnel::IpIp, &packet_v6(4, &datagram()), &datagram());
-        carries(Tunnel::SixInFour, &packet_v6(41, &datagram_v6()), &datagram_v6());
+        carries(
+            Tunnel::SixInFour,
+            &packet_v6(41, &datagram_v6()),
+            &datagram_v6(),
+        );
         // With a destination option before it, as RFC 2473 has it.
         let option = [4, 0, 4, 1, 4, 1, 1, 0];
         let behind = [option.as_slice(), &datagram()].concat();
@@ -260,7 +278,11 @@ mod tests {
         let all = [0xb0, 0, 0x86, 0xdd, 1, 2, 0, 0, 0, 0, 0, 7, 0, 0, 0, 1];
         carries(Tunnel::Gre, &gre(&all, &datagram_v6()), &datagram_v6());
         let bridged = ethernet(0x0800, &datagram());
-        carries(Tunnel::Gre, &gre(&[0, 0, 0x65, 0x58], &bridged), &datagram());
+        carries(
+            Tunnel::Gre,
+            &gre(&[0, 0, 0x65, 0x58], &bridged),
+            &datagram(),
+        );
         // PPTP: key, sequence number and acknowledgement, then PPP.
         let pptp = [0x30, 0x81, 0x88, 0x0b, 0, 37, 0, 1, 0, 0, 0, 5, 0, 0, 0, 4];
         let inner = [&[0xff, 3, 0, 0x21], datagram().as_slice()].concat();
@@ -304,7 +326,10 @@ mod tests {
             outer = packet(4, &outer);
         }
         // What is not asked for stays where it is.
-        let mixed = packet(4, &packet(47, &[&[0, 0, 8, 0], datagram().as_slice()].concat()));
+        let mixed = packet(
+            4,
+            &packet(47, &[&[0, 0, 8, 0], datagram().as_slice()].concat()),
+        );
         let (left, tunnel) = look(&mixed, "ipip").unwrap();
         assert_eq!((left.len(), tunnel), (mixed.len() - 20, Some(Tunnel::Gre)));
     }
@@ -332,7 +357,10 @@ mod tests {
     fn no_packet_cut_anywhere_makes_a_panic() {
         let more = [0x37, 255, 0, 0, 0, 0, 0, 9, 0, 1, 0, 0x85, 1, 0, 9, 0x85];
         for outer in [
-            packet(47, &[&[0xb0, 0, 8, 0], [0; 12].as_slice(), &datagram()].concat()),
+            packet(
+                47,
+                &[&[0xb0, 0, 8, 0], [0; 12].as_slice(), &datagram()].concat(),
+            ),
             to_port(2152, &[more.as_slice(), &datagram()].concat()),
             to_port(4789, &[8; 40]),
             packet_v6(60, &[60; 64]),

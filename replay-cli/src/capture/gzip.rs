@@ -264,7 +264,10 @@ mod tests {
         let data = noise(50_000);
         let bytes = member(&data);
         let (out, end) = read_all(&bytes[..bytes.len() - 8]);
-        assert_eq!((out.len(), end), (data.len(), Some(PackingDamage::CutShort)));
+        assert_eq!(
+            (out.len(), end),
+            (data.len(), Some(PackingDamage::CutShort))
+        );
         let (out, end) = read_all(&bytes[..bytes.len() / 2]);
         assert!(
             data.starts_with(&out) && out.len() > 10_000,

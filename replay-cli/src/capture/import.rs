@@ -257,7 +257,8 @@ fn settings(capture: &Conversations, notes: &mut Vec<String>) -> EngineSettings 
             .iter()
             .filter(|flow| flow.unreplayable.is_none())
     };
-    let odd_flow = |flow: &Conversation| is_odd(flow.spec.client.ip()) || is_odd(flow.spec.server.ip());
+    let odd_flow =
+        |flow: &Conversation| is_odd(flow.spec.client.ip()) || is_odd(flow.spec.server.ip());
     let odd_echo = |echo: &Echo| is_odd(echo.client) || is_odd(echo.server);
     if replayed().any(odd_flow) || capture.echoes.iter().any(odd_echo) {
         settings.martians = Some(Martians::Admit);
@@ -287,7 +288,10 @@ fn settings(capture: &Conversations, notes: &mut Vec<String>) -> EngineSettings 
     }
     let v6 = replayed().any(|flow| flow.spec.client.is_ipv6());
     let least = if v6 { 1280 } else { 576 };
-    if let Some(mtu) = capture.path_mtu.filter(|mtu| (least..defaults.mtu as u64).contains(&u64::from(*mtu))) {
+    if let Some(mtu) = capture
+        .path_mtu
+        .filter(|mtu| (least..defaults.mtu as u64).contains(&u64::from(*mtu)))
+    {
         settings.mtu = Some(mtu);
         notes.push(format!(
             "mtu set to {mtu}: an ICMP error told a device that its packets were too big for the way"

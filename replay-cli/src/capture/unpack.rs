@@ -97,7 +97,9 @@ pub enum PackingDamage {
     #[error("data is followed by bytes that are not")]
     Trailing,
     /// It wants more memory, a dictionary or a filter that is not there.
-    #[error("data asks for what is not supported: more than 128 MiB of window, a dictionary or a filter")]
+    #[error(
+        "data asks for what is not supported: more than 128 MiB of window, a dictionary or a filter"
+    )]
     Unsupported,
 }
 

@@ -35,7 +35,8 @@ Exit codes:
   3  the file is missing, no capture, or damaged; what stands before the damage is described";
 
 pub(crate) fn run(args: &InspectArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
-    let seen = inspect(&args.capture, args.tunnels.decap).map_err(|error| Stop::input(diagnostic_of(&error)))?;
+    let seen = inspect(&args.capture, args.tunnels.decap)
+        .map_err(|error| Stop::input(diagnostic_of(&error)))?;
     let damage = seen.damage.as_ref().map(diagnostic_of);
     let style = terminal.style;
     match args.format {

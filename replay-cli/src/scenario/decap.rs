@@ -74,7 +74,11 @@ impl FromStr for Decap {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "none" => return Ok(Self::default()),
-            "auto" => return Ok(Tunnel::ALL.iter().fold(Self(0), |all, one| Self(all.0 | one.bit()))),
+            "auto" => {
+                return Ok(Tunnel::ALL
+                    .iter()
+                    .fold(Self(0), |all, one| Self(all.0 | one.bit())));
+            }
             _ => {}
         }
         let mut decap = Self(0);

@@ -66,8 +66,9 @@ fn noise_is_refused() {
         let ran = replay_in(root.path(), [reader, "noise"]);
         assert_eq!((ran.code, ran.out.as_str()), (3, ""), "{reader}");
         assert!(
-            ran.err
-                .starts_with("error: noise: not a pcap, pcapng, snoop or ERF file, packed or not: "),
+            ran.err.starts_with(
+                "error: noise: not a pcap, pcapng, snoop or ERF file, packed or not: "
+            ),
             "{}",
             ran.err
         );

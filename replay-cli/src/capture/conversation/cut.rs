@@ -28,7 +28,10 @@ pub(crate) fn tcp_headers(packet: &Packet<'_>) -> Option<Vec<u8>> {
             }
         };
     }
-    let mut headers = packet.bytes.get(..packet.transport_offset + 20 + known)?.to_vec();
+    let mut headers = packet
+        .bytes
+        .get(..packet.transport_offset + 20 + known)?
+        .to_vec();
     let opens = Flags(fixed[13]).contains(Flags::SYN);
     if opens && !scaled && headers.len() + 3 <= end {
         headers.extend([WINDOW_SCALE, 3, USUAL_SHIFT]);

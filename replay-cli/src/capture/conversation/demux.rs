@@ -224,8 +224,7 @@ impl Demux {
             Transport::Malformed(problem) => self.skip(format!("malformed: {problem}")),
             Transport::Icmp(icmp) => {
                 let ends = (packet.source, packet.destination);
-                if no_flow(ends.0, ends.1).is_none()
-                    && self.echoes.take(ends, &icmp, part, time_ns)
+                if no_flow(ends.0, ends.1).is_none() && self.echoes.take(ends, &icmp, part, time_ns)
                 {
                     return self.note_size(packet);
                 }
@@ -247,9 +246,8 @@ impl Demux {
                     );
                     self.newest(&pair)
                 });
-                let quoted = quoted.and_then(|quoted| {
-                    Some(SocketAddr::new(quoted.source, quoted.ports()?.0))
-                });
+                let quoted = quoted
+                    .and_then(|quoted| Some(SocketAddr::new(quoted.source, quoted.ports()?.0)));
                 match known.and_then(|flow| self.flows.get_mut(flow)) {
                     Some(flow) => {
                         let about_client = quoted == Some(flow.client);
@@ -310,7 +308,9 @@ impl Demux {
             let mut raw = RawPacket::of(packet, part, time_ns);
             raw.set(RawPacket::FROM_CLIENT, from_client);
             raw.set(RawPacket::SPOILED, spoiled);
-            let mended = protocol == Protocol::Tcp && CaptureBytes::is_rebuilt(part.span.place) && parts.is_empty();
+            let mended = protocol == Protocol::Tcp
+                && CaptureBytes::is_rebuilt(part.span.place)
+                && parts.is_empty();
             flow.cut_options += u64::from(mended);
             flow.push(raw, parts);
         }

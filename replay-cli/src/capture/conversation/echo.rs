@@ -160,7 +160,14 @@ mod tests {
     use crate::packet::build::icmp_echo;
     use crate::packet::{Packet, Transport};
 
-    fn taken(echoes: &mut Echoes, from: &str, to: &str, reply: bool, sequence: u16, data: &[u8]) -> bool {
+    fn taken(
+        echoes: &mut Echoes,
+        from: &str,
+        to: &str,
+        reply: bool,
+        sequence: u16,
+        data: &[u8],
+    ) -> bool {
         let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
         let bytes = icmp_echo(from, to, reply, 7, sequence, data);
         let packet = Packet::whole(&bytes).unwrap();
@@ -204,7 +211,10 @@ mod tests {
         let device = Device::Addresses(vec!["10.0.0.2".parse().unwrap()]);
         let all = echoes.finish(&device);
         let reason = |nth: usize| all[nth].unreplayable.clone().unwrap_or_default();
-        assert_eq!(reason(0), "asked by the far side: an engine never asks its device");
+        assert_eq!(
+            reason(0),
+            "asked by the far side: an engine never asks its device"
+        );
         assert_eq!(reason(1), "asked by 192.0.2.1, which is not the device");
         assert_eq!(reason(2), "");
     }

@@ -66,11 +66,8 @@ pub(super) fn radiotap(frame: Rest<'_>) -> Result<IpBytes<'_>, SkipReason> {
 
 /// The header of Prism cards, in the byte order of whoever captured; or AVS's, in network order, under the same number.
 pub(super) fn prism(frame: Rest<'_>) -> Result<IpBytes<'_>, SkipReason> {
-    let field = |order: super::ByteOrder, at| {
-        order
-            .u32(frame.bytes, at)
-            .ok_or(SkipReason::LinkHeaderCut)
-    };
+    let field =
+        |order: super::ByteOrder, at| order.u32(frame.bytes, at).ok_or(SkipReason::LinkHeaderCut);
     let order = match field(Big, 0)? {
         avs if avs & 0xffff_f000 == 0x8021_1000 => Big,
         0x41 | 0x44 => Big,

@@ -95,7 +95,12 @@ fn an_erf_file_is_told_by_its_records() {
     // Two extension headers, of which the first says that another follows.
     let extended = [&[0x81, 0, 0, 0, 0, 0, 0, 0, 1], [0; 7].as_slice(), &[0, 0]].concat();
     file.extend(erf_record(0x80 | 2, 4, &extended, &ethernet(4)));
-    file.extend(erf_record(1, 5, &[], &[&[0x0f, 0, 8, 0], packet(5).as_slice()].concat()));
+    file.extend(erf_record(
+        1,
+        5,
+        &[],
+        &[&[0x0f, 0, 8, 0], packet(5).as_slice()].concat(),
+    ));
     let outcome = read(&file);
     assert_eq!(outcome.tags(), [1, 2, 3, 4, 5]);
     assert_eq!(outcome.packets[0].0, 1_500_000_000);
@@ -128,7 +133,11 @@ fn a_cut_erf_file_gives_the_packets_before_the_cut() {
 
 #[test]
 fn text_and_noise_are_no_erf() {
-    for file in [b"0000000000000000 a line of digits\n".repeat(9), vec![0; 500], vec![0xff; 500]] {
+    for file in [
+        b"0000000000000000 a line of digits\n".repeat(9),
+        vec![0; 500],
+        vec![0xff; 500],
+    ] {
         assert!(matches!(open(&file), Err(CaptureError::NotACapture { .. })));
     }
     // Two records that are further apart than a capture lasts.

@@ -129,7 +129,11 @@ fn a_file_cut_anywhere_gives_what_is_before_the_cut() {
         }
         // Without the last byte all that was packed is there.
         let (out, end) = unpack(&packed[..packed.len() - 1]);
-        assert_eq!((out.len(), end), (all.len(), Some(PackingDamage::CutShort)), "{packing}");
+        assert_eq!(
+            (out.len(), end),
+            (all.len(), Some(PackingDamage::CutShort)),
+            "{packing}"
+        );
     }
 }
 

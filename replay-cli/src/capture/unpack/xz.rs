@@ -16,7 +16,7 @@ pub(super) const MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
 
 /// A reader of all streams of a file, one after the other.
 pub(super) struct XzReader<R> {
-    input: R,
+    input: Slices<R>,
     state: State,
     check: Check,
     /// Packed bytes of the present block, without its header.
@@ -117,7 +117,12 @@ const CRC64: [u64; 256] = {
 impl<R: BufRead> XzReader<R> {
     pub(super) fn new(input: R) -> Self {
         Self {
-            input,
+            input: Slices {
+                input,
+                slice: [0; SLICE],
+                at: 0,
+                end: 0,
+            },
             state: State::Stream { seen: false },
             check: Check::Skipped(0),
             packed: 0,
@@ -126,10 +131,10 @@ impl<R: BufRead> XzReader<R> {
 
     /// Reads a stream's header; `false` at the end of the file. Zeros may stand between streams (2.2).
     fn begin_stream(&mut self, seen: bool) -> io::Result<bool> {
-        while seen && self.look()?.first() == Some(&0) {
+        while seen && self.input.fill_buf()?.first() == Some(&0) {
             self.input.consume(1);
         }
-        if seen && self.look()?.is_empty() {
+        if seen && self.input.fill_buf()?.is_empty() {
             return Ok(false);
         }
         let magic: [u8; 6] = self.field()?;
@@ -274,7 +279,7 @@ impl<R: BufRead> XzReader<R> {
                     };
                 }
                 State::Data(data) => {
-                    let input = look(&mut self.input)?;
+                    let input = self.input.fill_buf()?;
                     let action = if input.is_empty() {
                         Action::Finish
                     } else {
@@ -319,11 +324,6 @@ impl<R: BufRead> XzReader<R> {
         }
     }
 
-    /// The next bytes; none at the end of the file.
-    fn look(&mut self) -> io::Result<&[u8]> {
-        look(&mut self.input)
-    }
-
     fn field<const N: usize>(&mut self) -> io::Result<[u8; N]> {
         let mut field = [0; N];
         self.fill(&mut field)?;
@@ -341,13 +341,50 @@ impl<R: BufRead> XzReader<R> {
     }
 }
 
-fn look(input: &mut impl BufRead) -> io::Result<&[u8]> {
-    while let Err(error) = input.fill_buf() {
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
+/// An input a little at a time: what the decoder makes of one look at it is lost when it meets damage there.
+struct Slices<R> {
+    input: R,
+    slice: [u8; SLICE],
+    at: usize,
+    end: usize,
+}
+
+/// Bytes of a look.
+const SLICE: usize = 16;
+
+impl<R: BufRead> Read for Slices<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(to)?;
+        self.consume(count);
+        Ok(count)
     }
-    input.fill_buf()
+}
+
+impl<R: BufRead> BufRead for Slices<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.at == self.end {
+            (self.at, self.end) = (0, 0);
+            while let Some(rest) = self
+                .slice
+                .get_mut(self.end..)
+                .filter(|rest| !rest.is_empty())
+            {
+                match self.input.read(rest) {
+                    Ok(0) => break,
+                    Ok(count) => self.end += count,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    // What was read before goes first; the error comes again.
+                    Err(_) if self.end > 0 => break,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(self.slice.get(self.at..self.end).unwrap_or_default())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.at = self.end.min(self.at + count);
+    }
 }
 
 /// The first bytes of a header's fields.

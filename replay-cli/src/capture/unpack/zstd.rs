@@ -19,7 +19,9 @@ pub(super) struct ZstdReader<R> {
 
 enum State {
     /// Before a frame; the flag says whether one came before.
-    Frame { seen: bool },
+    Frame {
+        seen: bool,
+    },
     /// Within one.
     Blocks,
     /// Behind all that can be decoded; the rest of it goes out, then this.
@@ -54,9 +56,9 @@ impl<R: BufRead> ZstdReader<R> {
                 }
                 Ok(State::Frame { seen: true })
             }
-            Err(FrameDecoderError::ReadFrameHeaderError(
-                ReadFrameHeaderError::BadMagicNumber(_),
-            )) if seen => Err(self.input.why(Packing::Zstd, PackingDamage::Trailing)),
+            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::BadMagicNumber(
+                _,
+            ))) if seen => Err(self.input.why(Packing::Zstd, PackingDamage::Trailing)),
             Err(
                 FrameDecoderError::DictNotProvided { .. }
                 | FrameDecoderError::WindowSizeTooBig { .. },

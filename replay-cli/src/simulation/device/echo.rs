@@ -64,7 +64,11 @@ impl Device<'_> {
             return;
         };
         let head = self.asked.get(index).copied().unwrap_or(0);
-        let Some(request) = echo.requests.get(head).filter(|_| echo.unreplayable.is_none()) else {
+        let Some(request) = echo
+            .requests
+            .get(head)
+            .filter(|_| echo.unreplayable.is_none())
+        else {
             return;
         };
         let at = match self.play.timing {

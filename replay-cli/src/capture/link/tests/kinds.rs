@@ -30,7 +30,8 @@ fn data_frames_of_802_11_hold_packets() {
 
 #[test]
 fn frames_of_802_11_that_cannot_be_read_say_what_they_are() {
-    let wireless = |frame: Vec<u8>, what| skips(105, &framed(&frame, &V4), SkipReason::Wireless(what));
+    let wireless =
+        |frame: Vec<u8>, what| skips(105, &framed(&frame, &V4), SkipReason::Wireless(what));
     wireless(dot11(0x80, 0, &[]), "management frame");
     wireless(dot11(0xd4, 0, &[]), "control frame");
     wireless(dot11(0x48, 0, &[]), "frame without data");
@@ -40,16 +41,17 @@ fn frames_of_802_11_that_cannot_be_read_say_what_they_are() {
     let mut second = dot11(0x08, 0, &[]);
     second[22] = 1;
     wireless(second, "fragment");
-    assert_eq!(
-        SkipReason::Wireless("A-MSDU").to_string(),
-        "802.11: A-MSDU"
-    );
+    assert_eq!(SkipReason::Wireless("A-MSDU").to_string(), "802.11: A-MSDU");
     skips(105, &dot11(0x08, 0, &[])[..20], SkipReason::LinkHeaderCut);
 }
 
 #[test]
 fn radiotap_s_length_and_flags_are_followed() {
-    holds(127, &framed(&[0, 0, 8, 0, 0, 0, 0, 0], &data_frame(&[])), &V4);
+    holds(
+        127,
+        &framed(&[0, 0, 8, 0, 0, 0, 0, 0], &data_frame(&[])),
+        &V4,
+    );
     // A second word of bits, the time at its own alignment, then the flags: padding behind the header of 26 bytes.
     let header = |flags| {
         let words = [3, 0, 0, 0x80, 0, 0, 0, 0];
@@ -135,7 +137,11 @@ fn slip_has_a_header_of_sixteen_bytes() {
 
 #[test]
 fn fddi_carries_llc_in_its_asynchronous_frames() {
-    holds(10, &framed(&[&[0x50], [2; 12].as_slice()].concat(), &snap(0x0800)), &V4);
+    holds(
+        10,
+        &framed(&[&[0x50], [2; 12].as_slice()].concat(), &snap(0x0800)),
+        &V4,
+    );
     let token = framed(&[0xc2; 13], &snap(0x0800));
     skips(10, &framed(&token, &V4), SkipReason::Llc);
 }
@@ -181,7 +187,11 @@ fn a_netfilter_log_s_payload_is_found_in_either_byte_order() {
         assert!(ip_packet(239, &nothing, nothing.len()).is_err());
     }
     skips(239, &[2, 0, 0, 0, 0, 0, 9, 0], SkipReason::LinkHeaderCut);
-    skips(239, &framed(&[1, 0, 0, 0], &V4), SkipReason::AddressFamily(1));
+    skips(
+        239,
+        &framed(&[1, 0, 0, 0], &V4),
+        SkipReason::AddressFamily(1),
+    );
 }
 
 #[test]
@@ -194,7 +204,11 @@ fn switch_tags_are_taken_off() {
     for link in [281, 284] {
         holds(link, &framed(&[2; 12], &[0, 1, 2, 3, 8, 0]), &V4);
     }
-    holds(282, &[&[0, 1, 2, 3], ethernet(0x0800).as_slice()].concat(), &V4);
+    holds(
+        282,
+        &[&[0, 1, 2, 3], ethernet(0x0800).as_slice()].concat(),
+        &V4,
+    );
     let tag = [0xda, 0xda, 0, 0, 0x40, 0, 0, 1, 0x86, 0xdd];
     holds(285, &framed(&[2; 12], &tag), &v6());
     holds(1, &framed(&[2; 12], &tag), &v6());

@@ -66,8 +66,8 @@ fn carried(ip: &IpBytes<'_>) -> Result<Option<(Tunnel, Carried)>, SkipReason> {
             let port = Big.u16(ip.bytes, at + 2);
             let found = match port {
                 Some(2152) => gtp_u(ip.bytes, payload).map(|at| (Tunnel::GtpU, at, RAW)),
-                // The flag that says that there is a network identifier.
-                Some(4789) if ip.bytes.get(payload).is_some_and(|flags| flags & 8 != 0) => {
+                // The flag that says that there is a network identifier, and none besides but that of group policies.
+                Some(4789) if ip.bytes.get(payload).is_some_and(|flags| flags & 0x7f == 8) => {
                     Some((Tunnel::Vxlan, payload + 8, ETHERNET))
                 }
                 _ => None,

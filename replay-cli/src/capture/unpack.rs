@@ -61,7 +61,7 @@ impl Packing {
             Self::Gzip => Box::new(GzipReader::new(input)),
             Self::Zstd => Box::new(zstd::ZstdReader::new(Watched::new(input))),
             Self::Xz => Box::new(xz::XzReader::new(input)),
-            Self::Lz4 => Box::new(lz4::Lz4Reader::new(Watched::new(input))),
+            Self::Lz4 => Box::new(lz4::Lz4Reader::new(input)),
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::io::Write as _;
 
-use lz4_flex::frame::{BlockSize, FrameEncoder, FrameInfo};
+use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::*;
@@ -80,8 +80,12 @@ const PACKINGS: [(Packing, fn(&[u8]) -> Vec<u8>); 3] = [
 
 /// All bytes before the end, and how it ended.
 fn unpack(packed: &[u8]) -> (Vec<u8>, Option<PackingDamage>) {
+    unpack_from(packed, io::Cursor::new(packed.to_vec()))
+}
+
+fn unpack_from(packed: &[u8], from: impl Read + 'static) -> (Vec<u8>, Option<PackingDamage>) {
     let packing = Packing::recognise(packed).unwrap();
-    let mut reader = packing.unpack(io::Cursor::new(packed.to_vec()));
+    let mut reader = packing.unpack(from);
     let mut out = Vec::new();
     let mut buffer = [0; 7001];
     loop {
@@ -95,6 +99,16 @@ fn unpack(packed: &[u8]) -> (Vec<u8>, Option<PackingDamage>) {
                 return (out, Some(what));
             }
         }
+    }
+}
+
+/// Gives little at a time, as a slow pipe does.
+struct Trickle(io::Cursor<Vec<u8>>);
+
+impl Read for Trickle {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let most = into.len().min(7);
+        self.0.read(&mut into[..most])
     }
 }
 
@@ -146,11 +160,59 @@ fn a_changed_byte_in_the_middle_is_damage_and_never_a_panic() {
         for at in (6..packed.len()).step_by(packed.len() / 60 + 1) {
             let mut changed = packed.clone();
             changed[at] ^= 0x55;
-            let (_, end) = unpack(&changed);
+            let (out, end) = unpack(&changed);
             damaged += usize::from(end.is_some());
+            // However the bytes come, what is made of them is the same.
+            let trickle = Trickle(io::Cursor::new(changed.clone()));
+            assert_eq!(
+                unpack_from(&changed, trickle),
+                (out, end),
+                "{packing} at {at}"
+            );
         }
         assert!(damaged > 40, "{packing}: {damaged}");
     }
+}
+
+#[test]
+fn the_beginning_of_a_large_block_of_lz4_is_not_lost() {
+    let all = data(300_000);
+    let info = FrameInfo::new().block_size(BlockSize::Max4MB);
+    let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
+    encoder.write_all(&all).unwrap();
+    let packed = encoder.finish().unwrap();
+    let (out, end) = unpack(&packed[..packed.len() / 2]);
+    assert!(all.starts_with(&out));
+    assert!(out.len() > all.len() / 3, "{}", out.len());
+    assert_eq!(end, Some(PackingDamage::CutShort));
+}
+
+#[test]
+fn blocks_of_lz4_that_refer_to_those_before_them_are_read() {
+    let all = data(400_000);
+    let info = FrameInfo::new()
+        .block_size(BlockSize::Max64KB)
+        .block_mode(BlockMode::Linked)
+        .content_size(Some(400_000));
+    let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
+    encoder.write_all(&all).unwrap();
+    assert_eq!(unpack(&encoder.finish().unwrap()), (all, None));
+}
+
+#[test]
+fn the_older_format_of_lz4_ends_where_the_file_does() {
+    // One block of literals alone: a token, a length beyond 15, and 20 bytes.
+    let block = [&[0xf0, 5], b"twenty bytes of text".as_slice()].concat();
+    let size = (block.len() as u32).to_le_bytes();
+    let packed = [&lz4::LEGACY_MAGIC, &size, block.as_slice()].concat();
+    let text = b"twenty bytes of text".to_vec();
+    assert_eq!(unpack(&packed), (text.clone(), None));
+    assert_eq!(unpack(&packed.repeat(2)), (text.repeat(2), None));
+    let (out, end) = unpack(&packed[..packed.len() - 5]);
+    assert_eq!(
+        (out, end),
+        (text[..15].to_vec(), Some(PackingDamage::CutShort))
+    );
 }
 
 #[test]

@@ -93,7 +93,9 @@ impl CaptureReader {
         };
         let metadata = file.metadata().map_err(failed)?;
         let mut magic = [0; MAGIC];
-        kept::read_at(&file, 0, &mut magic).map_err(failed)?;
+        if metadata.is_file() {
+            kept::read_at(&file, 0, &mut magic).map_err(failed)?;
+        }
         if !metadata.is_file() || Packing::recognise(&magic).is_some() {
             let (kept, copy) = Kept::copying(&name, limit);
             let reader = Self::begin(&name, Box::new(file), Some(copy))?;

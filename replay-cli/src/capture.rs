@@ -46,7 +46,6 @@ pub use link::{IpBytes, SkipReason};
 pub use unpack::{Packing, PackingDamage};
 
 use crate::scenario::{Decap, Tunnel};
-use erf::Erf;
 use error::Stop;
 use kept::{Copying, Tee};
 use pcap::Pcap;
@@ -220,7 +219,7 @@ impl CaptureReader {
         let (format, interfaces, file_comments, comments, skipped_blocks) = match &self.format {
             Format::Pcap(pcap) => plain(pcap.format(), Some(pcap.link())),
             Format::Snoop(snoop) => plain(snoop.format(), Some(snoop.link())),
-            Format::Erf(_) => plain(Erf::FORMAT.to_owned(), None),
+            Format::Erf => plain(erf::FORMAT.to_owned(), None),
             Format::Pcapng(ng) => (
                 ng.format(),
                 ng.interfaces(),
@@ -254,7 +253,7 @@ impl CaptureReader {
             Format::Snoop(snoop) => snoop
                 .advance(&mut self.source)
                 .map(|frame| frame.map(Item::Packet)),
-            Format::Erf(erf) => erf.advance(&mut self.source),
+            Format::Erf => erf::advance(&mut self.source),
         };
         match next {
             Ok(Some(item)) => {
@@ -449,7 +448,7 @@ enum Format {
     Pcap(Pcap),
     Pcapng(Pcapng),
     Snoop(Snoop),
-    Erf(Erf),
+    Erf,
 }
 
 impl Format {
@@ -462,7 +461,7 @@ impl Format {
         } else if snoop::recognise(&first) {
             Snoop::open(source).map(Self::Snoop)
         } else if erf::recognise(source.peek(erf::LOOK)) {
-            Ok(Self::Erf(Erf::default()))
+            Ok(Self::Erf)
         } else if let Some(stop) = source.failure(0) {
             Err(stop)
         } else if first.is_empty() {

@@ -5,9 +5,8 @@ use super::error::{DamageReason, Stop};
 use super::source::Source;
 use super::{Frame, Item};
 
-/// State of an ERF file while it is read: none, each record stands for itself.
-#[derive(Debug, Default)]
-pub(crate) struct Erf;
+/// What kind of file it is.
+pub(crate) const FORMAT: &str = "ERF, nsec";
 
 /// Bytes to look at: the first record and the header of the second.
 pub(crate) const LOOK: usize = u16::MAX as usize + RECORD_HEADER;
@@ -85,71 +84,66 @@ impl Record {
     }
 }
 
-impl Erf {
-    /// What kind of file it is.
-    pub(crate) const FORMAT: &'static str = "ERF, nsec";
-
-    /// Reads records up to the next one that is a frame; `None` at the end of the file.
-    pub(crate) fn advance(&mut self, source: &mut Source) -> Result<Option<Item>, Stop> {
-        loop {
-            let offset = source.offset();
-            let header = source.peek(RECORD_HEADER);
-            let got = header.len();
-            if got == 0 {
-                return source.failure(offset).map_or(Ok(None), Err);
-            }
-            let Some(record) = Record::of(header).filter(|_| got == RECORD_HEADER) else {
-                return Err(source.cut_short(
-                    offset,
-                    "record header",
-                    RECORD_HEADER as u64,
-                    got as u64,
-                ));
-            };
-            let bytes = source.peek(record.length);
-            if bytes.len() < record.length {
-                let got = bytes.len() as u64;
-                return Err(source.cut_short(offset, "packet", record.length as u64, got));
-            }
-            let (link, before) = record.link();
-            let mut begin = RECORD_HEADER;
-            let mut more = record.extended;
-            // Extension headers of eight bytes, the first bit of each says whether another follows.
-            while more {
-                more = bytes.get(begin).is_some_and(|first| first & 0x80 != 0);
-                begin += EXTENSION;
-            }
-            begin += before;
-            if record.length < begin && record.kind != PAD {
-                let reason = DamageReason::RecordLength {
-                    length: record.length as u32,
-                    needed: begin as u32,
-                };
-                return Err(Stop::Damaged { offset, reason });
-            }
-            if matches!(record.kind, META | PAD) {
-                source.take(record.length.max(RECORD_HEADER));
-                if record.kind == META {
-                    return Ok(Some(Item::OtherFrame));
-                }
-                continue;
-            }
-            source.take(begin);
-            let room = record.length - begin;
-            // Records are filled up to a multiple of eight bytes.
-            let captured = room.min(record.wire);
-            let data = source.take(captured);
-            source.take(room - captured);
-            return Ok(Some(Item::Packet(Frame {
-                time_ns: record.time_ns(),
-                interface: record.interface.into(),
-                link,
-                original_len: record.wire,
-                data,
-                comment: None,
-                direction: None,
-            })));
+/// Reads records up to the next one that is a frame; `None` at the end of the file.
+pub(crate) fn advance(source: &mut Source) -> Result<Option<Item>, Stop> {
+    loop {
+        let offset = source.offset();
+        let header = source.peek(RECORD_HEADER);
+        let got = header.len();
+        if got == 0 {
+            return source.failure(offset).map_or(Ok(None), Err);
         }
+        let Some(record) = Record::of(header).filter(|_| got == RECORD_HEADER) else {
+            return Err(source.cut_short(
+                offset,
+                "record header",
+                RECORD_HEADER as u64,
+                got as u64,
+            ));
+        };
+        let bytes = source.peek(record.length);
+        if bytes.len() < record.length {
+            let got = bytes.len() as u64;
+            return Err(source.cut_short(offset, "packet", record.length as u64, got));
+        }
+        let (link, before) = record.link();
+        let mut begin = RECORD_HEADER;
+        let mut more = record.extended;
+        // Extension headers of eight bytes, the first bit of each says whether another follows.
+        while more {
+            more = bytes.get(begin).is_some_and(|first| first & 0x80 != 0);
+            begin += EXTENSION;
+        }
+        begin += before;
+        if record.length < begin && record.kind != PAD {
+            let reason = DamageReason::RecordLength {
+                length: record.length as u32,
+                needed: begin as u32,
+            };
+            return Err(Stop::Damaged { offset, reason });
+        }
+        if matches!(record.kind, META | PAD) {
+            source.take(record.length.max(RECORD_HEADER));
+            if record.kind == META {
+                return Ok(Some(Item::OtherFrame));
+            }
+            continue;
+        }
+        source.take(begin);
+        let room = record.length - begin;
+        // Records are filled up to a multiple of eight bytes.
+        let captured = room.min(record.wire);
+        let data = source.take(captured);
+        source.take(room - captured);
+        return Ok(Some(Item::Packet(Frame {
+            time_ns: record.time_ns(),
+            interface: record.interface.into(),
+            link,
+            original_len: record.wire,
+            data,
+            comment: None,
+            direction: None,
+        })));
     }
 }
 

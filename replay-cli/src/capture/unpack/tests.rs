@@ -72,7 +72,9 @@ fn xz(data: &[u8]) -> Vec<u8> {
 
 const MAGIC_AND_CRC32: [u8; 8] = [0xfd, b'7', b'z', b'X', b'Z', 0, 0, 1];
 
-const PACKINGS: [(Packing, fn(&[u8]) -> Vec<u8>); 3] = [
+type Pack = fn(&[u8]) -> Vec<u8>;
+
+const PACKINGS: [(Packing, Pack); 3] = [
     (Packing::Zstd, zstd),
     (Packing::Xz, xz),
     (Packing::Lz4, lz4),

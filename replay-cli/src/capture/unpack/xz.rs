@@ -202,7 +202,7 @@ impl<R: BufRead> XzReader<R> {
             self.index_number(&mut seal)?;
             self.index_number(&mut seal)?;
         }
-        while seal.amount() % 4 != 0 {
+        while !seal.amount().is_multiple_of(4) {
             seal.update(&self.field::<1>()?);
         }
         if self.field()? != seal.sum().to_le_bytes() {
@@ -241,7 +241,7 @@ impl<R: BufRead> XzReader<R> {
 
     /// Passes over a block's padding and looks at its check.
     fn end_block(&mut self) -> io::Result<()> {
-        while self.packed % 4 != 0 {
+        while !self.packed.is_multiple_of(4) {
             self.field::<1>()?;
             self.packed += 1;
         }

@@ -10,41 +10,77 @@ use crate::scenario::{Checksums, Timing};
 use crate::simulation::invariant;
 use crate::simulation::world::World;
 
-/// Echo replies that the device got: of each pair of ends, identifier and sequence number the lengths of their data.
+/// Echo requests that wait for their answer, by ends, identifier and sequence number, and what became of the others.
 #[derive(Debug, Default)]
-pub(crate) struct Answers(BTreeMap<(IpAddr, IpAddr, u16, u16), Vec<usize>>);
+pub(crate) struct Answers {
+    waiting: BTreeMap<(IpAddr, IpAddr, u16, u16), Vec<Waiting>>,
+    seen: Vec<EchoSeen>,
+}
+
+/// A request without its answer so far.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    /// The echo it is of.
+    echo: usize,
+    /// Bytes of its data, which the answer must have.
+    len: u32,
+    /// Its number in the capture.
+    number: u32,
+}
 
 impl Answers {
+    /// A request goes in.
+    fn ask(&mut self, index: usize, echo: &Echo, request: &EchoRequest) {
+        if self.seen.len() <= index {
+            self.seen.resize(index + 1, EchoSeen::default());
+        }
+        if let Some(seen) = self.seen.get_mut(index) {
+            seen.asked.0 += 1;
+            seen.asked.1 += u64::from(request.len);
+        }
+        let EchoRequest {
+            identifier,
+            sequence,
+            len,
+            packet,
+            ..
+        } = *request;
+        let key = (echo.client, echo.server, identifier, sequence);
+        self.waiting.entry(key).or_default().push(Waiting {
+            echo: index,
+            len,
+            number: packet.number,
+        });
+    }
+
     /// Takes a packet that reached the device.
     pub(crate) fn note(&mut self, packet: &Packet<'_>) {
         let Transport::Icmp(icmp) = packet.transport else {
             return;
         };
         let reply = if packet.is_v4() { 0 } else { 129 };
-        if let (true, Some(&[a, b, c, d])) = (icmp.kind == reply, icmp.body.first_chunk()) {
-            let (identifier, sequence) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
-            let key = (packet.destination, packet.source, identifier, sequence);
-            self.0.entry(key).or_default().push(icmp.body_len - 4);
-        }
-    }
-
-    /// Takes the answer to a request away, if there is one of its length.
-    fn answered(&mut self, echo: &Echo, request: &EchoRequest) -> bool {
-        let EchoRequest {
-            identifier,
-            sequence,
-            len,
-            ..
-        } = *request;
-        let key = (echo.client, echo.server, identifier, sequence);
-        let Some(lens) = self.0.get_mut(&key) else {
-            return false;
+        let (true, Some(&[a, b, c, d])) = (icmp.kind == reply, icmp.body.first_chunk()) else {
+            return;
         };
-        let at = lens.iter().position(|given| *given == len as usize);
-        at.is_some_and(|at| {
-            lens.swap_remove(at);
-            true
-        })
+        let (identifier, sequence) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+        let key = (packet.destination, packet.source, identifier, sequence);
+        let Some(waiting) = self.waiting.get_mut(&key) else {
+            return;
+        };
+        let len = icmp.body_len - 4;
+        if let Some(at) = waiting
+            .iter()
+            .position(|request| request.len as usize == len)
+        {
+            let answered = waiting.swap_remove(at);
+            if waiting.is_empty() {
+                self.waiting.remove(&key);
+            }
+            if let Some(seen) = self.seen.get_mut(answered.echo) {
+                seen.answered.0 += 1;
+                seen.answered.1 += u64::from(answered.len);
+            }
+        }
     }
 }
 
@@ -90,6 +126,7 @@ impl Device<'_> {
             return;
         };
         *head += 1;
+        world.answers.ask(index, echo, request);
         let mut frame = reader.span(request.packet.span).to_vec();
         let header = Packet::whole(&frame).map_or(0, |packet| packet.transport_offset + 8);
         // What the snap length cut off stands as zeros.
@@ -102,37 +139,25 @@ impl Device<'_> {
 
     /// Holds the answers against the requests that went in.
     pub(crate) fn hold_echoes(&self, world: &mut World<'_>) -> Vec<EchoSeen> {
+        let Answers { waiting, mut seen } = std::mem::take(&mut world.answers);
+        seen.resize(self.capture.echoes.len(), EchoSeen::default());
         // Another stack may answer nobody; what is spoiled or lost on the way nobody answers.
         let owed = !world.engine.traits().foreign
             && world.faults.are_none()
             && self.play.checksums == Checksums::Repair;
-        let mut all = Vec::with_capacity(self.capture.echoes.len());
-        for (echo, head) in self.capture.echoes.iter().zip(&self.asked) {
-            let mut seen = EchoSeen::default();
-            for request in echo.requests.iter().take(*head) {
-                let len = u64::from(request.len);
-                seen.asked = (seen.asked.0 + 1, seen.asked.1 + len);
-                if world.answers.answered(echo, request) {
-                    seen.answered = (seen.answered.0 + 1, seen.answered.1 + len);
-                } else if owed {
-                    let mut missing = invariant::failure(
-                        world.now,
-                        None,
-                        format!(
-                            "{}: no answer to the echo request with identifier {}, sequence {} and {len} byte(s)",
-                            echo.spec(),
-                            request.identifier,
-                            request.sequence
-                        ),
-                    );
-                    missing.frame = Some(request.packet.number.into());
-                    if world.failures.len() < 100 {
-                        world.failures.push(missing);
-                    }
+        let unanswered = waiting.into_iter().filter(|_| owed);
+        for ((client, server, identifier, sequence), requests) in unanswered {
+            for Waiting { len, number, .. } in requests {
+                let what = format!(
+                    "icmp {client} > {server}: no answer to the echo request with identifier {identifier}, sequence {sequence} and {len} byte(s)"
+                );
+                let mut missing = invariant::failure(world.now, None, what);
+                missing.frame = Some(number.into());
+                if world.failures.len() < 100 {
+                    world.failures.push(missing);
                 }
             }
-            all.push(seen);
         }
-        all
+        seen
     }
 }

@@ -10,7 +10,9 @@ use thiserror::Error;
 
 use super::gzip::{self, GzipReader};
 
+mod check;
 mod lz4;
+mod xxh32;
 mod xz;
 mod zstd;
 

@@ -65,6 +65,17 @@ pub struct FlowAttempt {
     pub notes: Vec<String>,
 }
 
+impl FlowAttempt {
+    /// The device's end and the far one as they are written: those of ICMP have no ports.
+    #[must_use]
+    pub fn ends(&self) -> [String; 2] {
+        [self.client, self.server].map(|end| match self.protocol {
+            Protocol::Icmp => end.ip().to_string(),
+            Protocol::Tcp | Protocol::Udp => end.to_string(),
+        })
+    }
+}
+
 /// The share of bytes that are not in the capture, in hundredths, up to which a flow passes.
 pub const INVENTED_PERCENT: u64 = 10;
 

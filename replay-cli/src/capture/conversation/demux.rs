@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::echo::Echoes;
 use super::fragments::Fragments;
-use super::raw::{Part, QuotedError, RawFlow, RawPacket};
+use super::raw::{Part, RawFlow, RawPacket};
 use super::recorded::{RawEvent, RawKind, Recording};
 use super::store::{ByteReader, CaptureBytes, Span};
 use super::{Conversation, Conversations, Pair, ReadOptions, Talk, cut, links, tcp, udp};
@@ -15,7 +15,9 @@ use crate::base::threads::{SIDE_BY_SIDE, side_by_side};
 use crate::capture::recording::{self, Event, EventKind};
 use crate::capture::{CaptureError, CapturedPacket, CustomBlock, Direction, Kept, Spool};
 use crate::packet::{Checksum, Flags, Packet, Transport};
-use crate::scenario::{FlowSpec, Protocol, Tunnel};
+use crate::scenario::{FlowSpec, Protocol};
+
+mod other;
 
 /// Collects a capture's packets by flow.
 #[derive(Debug)]
@@ -214,67 +216,6 @@ impl Demux {
                     "recorded event of a flow whose packets are not in the file".to_owned(),
                 );
             }
-        }
-    }
-
-    /// A packet that is not a TCP segment or a UDP datagram as it stands.
-    fn other(&mut self, packet: &Packet<'_>, time_ns: i64, part: Part) {
-        match packet.transport {
-            Transport::Cut => self.skip("transport header cut by the snap length"),
-            Transport::Malformed(problem) => self.skip(format!("malformed: {problem}")),
-            Transport::Icmp(icmp) => {
-                let ends = (packet.source, packet.destination);
-                if no_flow(ends.0, ends.1).is_none() && self.echoes.take(ends, &icmp, part, time_ns)
-                {
-                    return self.note_size(packet);
-                }
-                let v4 = packet.is_v4();
-                let quoted = icmp
-                    .quoted(v4)
-                    .and_then(|bytes| Packet::parse(bytes, bytes.len()).ok());
-                let known = quoted.and_then(|quoted| {
-                    let (from, to) = quoted.ports()?;
-                    let protocol = match quoted.protocol {
-                        crate::packet::TCP => Protocol::Tcp,
-                        crate::packet::UDP => Protocol::Udp,
-                        _ => return None,
-                    };
-                    let pair = Pair::of(
-                        protocol,
-                        SocketAddr::new(quoted.source, from),
-                        SocketAddr::new(quoted.destination, to),
-                    );
-                    self.newest(&pair)
-                });
-                let quoted = quoted
-                    .and_then(|quoted| Some(SocketAddr::new(quoted.source, quoted.ports()?.0)));
-                match known.and_then(|flow| self.flows.get_mut(flow)) {
-                    Some(flow) => {
-                        let about_client = quoted == Some(flow.client);
-                        let mtu = icmp.too_big(v4);
-                        let told = mtu.filter(|_| about_client);
-                        self.path_mtu = self.path_mtu.into_iter().chain(told).min();
-                        flow.icmp.push(QuotedError {
-                            kind: icmp.kind,
-                            code: icmp.code,
-                            v4,
-                            time_ns,
-                            after: flow.packets.len(),
-                            about_client,
-                            mtu,
-                        });
-                        self.skip("icmp error about a flow (noted there)");
-                    }
-                    None => self.skip("icmp"),
-                }
-            }
-            Transport::Other(2) => self.skip("igmp"),
-            // Named as `--decap` has them.
-            Transport::Other(4) => self.skip(format!("{} tunnel", Tunnel::IpIp)),
-            Transport::Other(41) => self.skip(format!("{} tunnel", Tunnel::SixInFour)),
-            Transport::Other(47) => self.skip(format!("{} tunnel", Tunnel::Gre)),
-            Transport::Other(protocol) => self.skip(format!("ip protocol {protocol}")),
-            Transport::Tcp(_) | Transport::Udp(_) | Transport::Fragment => {}
         }
     }
 

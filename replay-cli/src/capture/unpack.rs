@@ -4,7 +4,7 @@
 //! the decoders of others drop or hold back what they had, so that each is driven here a little at a time.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 
 use thiserror::Error;
 
@@ -61,7 +61,7 @@ impl Packing {
         let input = BufReader::with_capacity(INPUT, reader);
         match self {
             Self::Gzip => Box::new(GzipReader::new(input)),
-            Self::Zstd => Box::new(zstd::ZstdReader::new(Watched::new(input))),
+            Self::Zstd => Box::new(zstd::ZstdReader::new(input)),
             Self::Xz => Box::new(xz::XzReader::new(input)),
             Self::Lz4 => Box::new(lz4::Lz4Reader::new(input)),
         }
@@ -118,68 +118,6 @@ impl Damaged {
     /// What damage a read error tells of, if it does.
     pub(super) fn of(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref::<Self>().copied()
-    }
-}
-
-/// An input that remembers what a decoder which reads it does not tell: whether it ended, and how reading it failed.
-struct Watched<R> {
-    input: R,
-    ended: bool,
-    failure: Option<io::Error>,
-    /// Bytes read since this was set to 0.
-    count: u64,
-}
-
-impl<R: BufRead> Watched<R> {
-    fn new(input: R) -> Self {
-        Self {
-            input,
-            ended: false,
-            failure: None,
-            count: 0,
-        }
-    }
-
-    /// Whether nothing is left.
-    fn is_at_end(&mut self) -> io::Result<bool> {
-        loop {
-            match self.input.fill_buf() {
-                Ok(left) => return Ok(left.is_empty()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Why a decoder gave up: the input failed, or ended, or held `otherwise`.
-    fn why(&mut self, packing: Packing, otherwise: PackingDamage) -> io::Error {
-        if let Some(failure) = self.failure.take() {
-            return failure;
-        }
-        let what = if self.ended {
-            PackingDamage::CutShort
-        } else {
-            otherwise
-        };
-        Damaged(packing, what).error()
-    }
-}
-
-impl<R: BufRead> Read for Watched<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.input.read(buffer) {
-            Ok(count) => {
-                self.ended |= count == 0 && !buffer.is_empty();
-                self.count = self.count.saturating_add(count as u64);
-                Ok(count)
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
-            Err(error) => {
-                let kind = error.kind();
-                self.failure = Some(error);
-                Err(kind.into())
-            }
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-use super::{Damaged, Packing, PackingDamage, WINDOW, Watched};
+use super::{Damaged, Packing, PackingDamage, WINDOW};
 
 /// The first four bytes of a frame (section 3.1.1).
 pub(super) const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -30,11 +30,11 @@ enum State {
 }
 
 impl<R: BufRead> ZstdReader<R> {
-    pub(super) fn new(input: Watched<R>) -> Self {
+    pub(super) fn new(input: R) -> Self {
         let mut decoder = FrameDecoder::new();
         decoder.set_max_window_size(WINDOW.into());
         Self {
-            input,
+            input: Watched::new(input),
             decoder,
             state: State::Frame { seen: false },
         }
@@ -52,18 +52,18 @@ impl<R: BufRead> ZstdReader<R> {
             })) => {
                 let mut skipped = (&mut self.input).take(length.into());
                 if io::copy(&mut skipped, &mut io::sink())? < length.into() {
-                    return Err(Damaged(Packing::Zstd, PackingDamage::CutShort).error());
+                    return Err(damage(PackingDamage::CutShort));
                 }
                 Ok(State::Frame { seen: true })
             }
             Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::BadMagicNumber(
                 _,
-            ))) if seen => Err(self.input.why(Packing::Zstd, PackingDamage::Trailing)),
+            ))) if seen => Err(self.input.why(PackingDamage::Trailing)),
             Err(
                 FrameDecoderError::DictNotProvided { .. }
                 | FrameDecoderError::WindowSizeTooBig { .. },
-            ) => Err(Damaged(Packing::Zstd, PackingDamage::Unsupported).error()),
-            Err(_) => Err(self.input.why(Packing::Zstd, PackingDamage::Header)),
+            ) => Err(damage(PackingDamage::Unsupported)),
+            Err(_) => Err(self.input.why(PackingDamage::Header)),
         }
     }
 
@@ -85,7 +85,7 @@ impl<R: BufRead> ZstdReader<R> {
         if self.decoder.decode_blocks(&mut self.input, one()).is_ok() {
             return State::Blocks;
         }
-        let why = self.input.why(Packing::Zstd, PackingDamage::Data);
+        let why = self.input.why(PackingDamage::Data);
         // The decoder holds back a window until the last block: an empty one, with a checksum that nobody looks at,
         // makes it give all it has.
         let _ = self.decoder.decode_blocks(LAST_BLOCK.as_slice(), one());
@@ -104,7 +104,7 @@ impl<R: BufRead> Read for ZstdReader<R> {
         loop {
             match &mut self.state {
                 State::Ended(None) => return Ok(0),
-                State::Ended(Some(what)) => return Err(Damaged(Packing::Zstd, *what).error()),
+                State::Ended(Some(what)) => return Err(damage(*what)),
                 State::Frame { seen } => {
                     let seen = *seen;
                     match self.begin(seen) {
@@ -139,4 +139,66 @@ impl<R: BufRead> Read for ZstdReader<R> {
             }
         }
     }
+}
+
+/// An input that remembers what a decoder which reads it does not tell: whether it ended, and how reading it failed.
+struct Watched<R> {
+    input: R,
+    ended: bool,
+    failure: Option<io::Error>,
+}
+
+impl<R: BufRead> Watched<R> {
+    fn new(input: R) -> Self {
+        Self {
+            input,
+            ended: false,
+            failure: None,
+        }
+    }
+
+    /// Whether nothing is left.
+    fn is_at_end(&mut self) -> io::Result<bool> {
+        loop {
+            match self.input.fill_buf() {
+                Ok(left) => return Ok(left.is_empty()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Why a decoder gave up: the input failed, or ended, or held `otherwise`.
+    fn why(&mut self, otherwise: PackingDamage) -> io::Error {
+        if let Some(failure) = self.failure.take() {
+            return failure;
+        }
+        let what = if self.ended {
+            PackingDamage::CutShort
+        } else {
+            otherwise
+        };
+        damage(what)
+    }
+}
+
+impl<R: BufRead> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.input.read(buffer) {
+            Ok(count) => {
+                self.ended |= count == 0 && !buffer.is_empty();
+                Ok(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                let kind = error.kind();
+                self.failure = Some(error);
+                Err(kind.into())
+            }
+        }
+    }
+}
+
+fn damage(what: PackingDamage) -> io::Error {
+    Damaged(Packing::Zstd, what).error()
 }

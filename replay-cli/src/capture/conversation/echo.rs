@@ -104,7 +104,9 @@ impl Echoes {
                         client: from,
                         server: to,
                         requests: Vec::new(),
-                        unreplayable: None,
+                        unreplayable: [from, to].iter().any(is_reserved).then(|| {
+                            "one of its addresses is reserved: nobody answers there".to_owned()
+                        }),
                     });
                     self.all.len() - 1
                 });
@@ -150,6 +152,14 @@ impl Echoes {
             }
         }
         self.all
+    }
+}
+
+/// Whether no host has this address (RFC 6890): 0/8, and 240/4.
+fn is_reserved(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => !(1..240).contains(&address.octets()[0]),
+        IpAddr::V6(_) => false,
     }
 }
 
@@ -208,6 +218,7 @@ mod tests {
         taken(&mut echoes, "192.0.2.1", "10.0.0.2", false, 1, b"");
         taken(&mut echoes, "192.0.2.1", "10.0.0.9", false, 1, b"");
         taken(&mut echoes, "10.0.0.2", "192.0.2.1", false, 1, b"");
+        taken(&mut echoes, "10.0.0.2", "250.0.2.1", false, 1, b"");
         let device = Device::Addresses(vec!["10.0.0.2".parse().unwrap()]);
         let all = echoes.finish(&device);
         let reason = |nth: usize| all[nth].unreplayable.clone().unwrap_or_default();
@@ -217,5 +228,6 @@ mod tests {
         );
         assert_eq!(reason(1), "asked by 192.0.2.1, which is not the device");
         assert_eq!(reason(2), "");
+        assert!(reason(3).ends_with("nobody answers there"));
     }
 }

@@ -14,6 +14,7 @@ pub mod bytes;
 pub mod canonical;
 pub mod catalogue;
 mod check;
+pub mod decap;
 mod decode;
 pub mod destination;
 pub mod deviation;
@@ -35,6 +36,7 @@ pub mod schema;
 pub(crate) mod twins;
 
 pub use bytes::{Bytes, Pattern};
+pub use decap::{Decap, Tunnel};
 pub use destination::Destination;
 pub use deviation::Deviation;
 pub use dialer::{

@@ -345,7 +345,7 @@ fn the_ring_keeps_the_newest_within_its_bound() {
     let both = folder.path().join("both.pcapng");
     let parts = [&older, &path].map(|path| std::fs::read(path).expect("a file"));
     std::fs::write(&both, parts.concat()).expect("a file");
-    let seen = replay::capture::inspect::inspect(&both).expect("a capture");
+    let seen = replay::capture::inspect::inspect(&both, Default::default()).expect("a capture");
     assert!(seen.damage.is_none(), "{:?}", seen.damage);
     assert!(seen.packets * 1100 >= bound / 2, "{} packets", seen.packets);
     let mut reader = replay::capture::CaptureReader::open(&path).expect("a capture");

@@ -13,14 +13,14 @@ use crate::base::duration::Micros;
 use crate::base::hash::Quick;
 use crate::base::sha256::hex;
 use crate::capture::conversation::{
-    ByteReader, Conversation, Conversations, FarEventKind, MTU_BOUND, ReadOptions, Recording,
+    ByteReader, Conversation, Conversations, Echo, FarEventKind, MTU_BOUND, ReadOptions, Recording,
     Stream, Talk, TcpConversation, UdpConversation,
 };
 use crate::capture::recording::RemoteEnd;
 use crate::scenario::{
-    self, Bytes, CaptureSettings, ClosedList, Device, Dial, DialExpectation, EngineSettings,
-    Expected, FlowSpec, Input, Named, Protocol, Rule, Scenario, Step, StreamExpectation,
-    StreamPair, True, When,
+    self, Bytes, CaptureSettings, ClosedList, Decap, Device, Dial, DialExpectation, 
+    EngineSettings, Expected, FlowSpec, Input, Named, Protocol, Rule, Scenario, Step,
+    StreamExpectation, StreamPair, True, When,
 };
 
 /// A scenario made from a capture, and what was done on the way.
@@ -37,9 +37,11 @@ pub struct Import {
 pub struct ImportOptions {
     /// Who the device is.
     pub device: Device,
+    /// The tunnels that are taken off its packets.
+    pub decap: Decap,
     /// Whether the engine keeps its default limits instead of ones that fit the capture.
     pub default_settings: bool,
-    /// The most bytes of what a gzip or a pipe holds. `None`: 512 MiB.
+    /// The most bytes of what a packed file or a pipe holds. `None`: 512 MiB.
     pub max_unpacked: Option<u64>,
 }
 
@@ -85,6 +87,7 @@ fn made_for(
 ) -> Result<(Import, Conversations), Diagnostic> {
     let read = ReadOptions {
         device: options.device.clone(),
+        decap: options.decap,
         max_unpacked: options.max_unpacked,
         ..ReadOptions::default()
     };
@@ -105,6 +108,7 @@ fn derive(
 ) -> Import {
     let mut notes = Vec::new();
     note_device(capture, &mut notes);
+    notes.extend(capture.notes.iter().cloned());
     let engine = if options.default_settings {
         EngineSettings::default()
     } else {
@@ -117,6 +121,7 @@ fn derive(
         input: Input {
             capture: Some(reference.to_owned()),
             device: (options.device != Device::Any).then(|| options.device.clone()),
+            decap: (options.decap != Decap::default()).then_some(options.decap),
             settings: options.default_settings.then_some(CaptureSettings::Default),
             ..Input::default()
         },
@@ -164,6 +169,19 @@ fn derive(
         streams.push((name.clone(), expected_streams(flow, reader)));
         names.push((name.clone(), index));
         flows.push((name, flow.spec));
+    }
+    for echo in &capture.echoes {
+        let spec = echo.spec();
+        if let Some(reason) = &echo.unreplayable {
+            notes.push(format!("{spec} left out: {reason}"));
+            continue;
+        }
+        if purpose == Purpose::File {
+            let name = name_of(&spec, replayable);
+            replayable += 1;
+            notes.extend(echo.notes().iter().map(|note| format!("{name}: {note}")));
+            flows.push((name, spec));
+        }
     }
     for (reason, count) in capture.recording.iter().flat_map(|r| &r.unused) {
         notes.push(format!("{count} event(s) not used: {reason}"));
@@ -235,7 +253,10 @@ fn settings(capture: &Conversations, notes: &mut Vec<String>) -> EngineSettings 
             .iter()
             .filter(|flow| flow.unreplayable.is_none())
     };
-    if replayed().any(|flow| is_odd(flow.spec.client.ip()) || is_odd(flow.spec.server.ip())) {
+    let odd_flow =
+        |flow: &Conversation| is_odd(flow.spec.client.ip()) || is_odd(flow.spec.server.ip());
+    let odd_echo = |echo: &Echo| is_odd(echo.client) || is_odd(echo.server);
+    if replayed().any(odd_flow) || capture.echoes.iter().any(odd_echo) {
         settings.set("martians", "admit");
         notes.push(
             "martians admitted: the capture has loopback, link-local or reserved addresses"
@@ -261,7 +282,17 @@ fn settings(capture: &Conversations, notes: &mut Vec<String>) -> EngineSettings 
             "{beyond} frame(s) above {MTU_BOUND} octets: segmentation offload, cut to the MTU"
         ));
     }
-    if largest > defaults.mtu {
+    let v6 = replayed().any(|flow| flow.spec.client.is_ipv6());
+    let least = if v6 { 1280 } else { 576 };
+    if let Some(mtu) = capture
+        .path_mtu
+        .filter(|mtu| (least..defaults.mtu as u64).contains(&u64::from(*mtu)))
+    {
+        settings.set("mtu", mtu);
+        notes.push(format!(
+            "mtu set to {mtu}: an ICMP error told a device that its packets were too big for the way"
+        ));
+    } else if largest > defaults.mtu {
         settings.set("mtu", largest);
         notes.push(format!(
             "mtu set to {largest}, the largest frame (the default is {})",

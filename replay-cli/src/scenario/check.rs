@@ -178,6 +178,7 @@ impl Checker<'_> {
             capture,
             capture_sha256: _,
             device,
+            decap,
             timing,
             checksums,
             retransmissions,
@@ -207,6 +208,7 @@ impl Checker<'_> {
         if capture.is_none() && !frames.is_empty() {
             for (name, written) in [
                 ("device", device.is_some()),
+                ("decap", decap.is_some()),
                 ("timing", timing.is_some()),
                 ("checksums", checksums.is_some()),
                 ("retransmissions", retransmissions.is_some()),

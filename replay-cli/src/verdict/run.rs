@@ -36,7 +36,7 @@ pub struct RunOptions {
     pub via: Via,
     /// Whether scenarios may read files outside of their tree: see [`Reach`].
     pub allow_outside: bool,
-    /// The most bytes of what a gzip or a pipe holds. `None`: 512 MiB.
+    /// The most bytes of what a packed file or a pipe holds. `None`: 512 MiB.
     pub max_unpacked: Option<u64>,
 }
 
@@ -259,6 +259,7 @@ fn read_options(scenario: &Scenario, options: &RunOptions) -> ReadOptions {
     let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).ok();
     ReadOptions {
         device: scenario.input.device.clone().unwrap_or_default(),
+        decap: scenario.input.decap.unwrap_or_default(),
         tcp_idle_us: micros(config.tcp_idle),
         udp_idle_us: micros(config.udp_idle),
         dns_idle_us: micros(config.dns_idle),

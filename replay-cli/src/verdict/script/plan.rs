@@ -173,7 +173,8 @@ impl Planner {
                     .and_then(|line| line.tcp());
                 match (answer.and_then(|line| line.tcp()), last) {
                     (Some(answer), last) if is_answer(answer, self.isn) => {
-                        let last = last.filter(|last| last.is_bare_ack());
+                        let next = Some((self.isn + 1) & i64::from(u32::MAX));
+                        let last = last.filter(|last| last.is_bare_ack() && last.start == next);
                         let last =
                             last.ok_or("a handshake that ends with more than an acknowledgement")?;
                         foreign_options(answer)?;

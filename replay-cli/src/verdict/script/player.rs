@@ -368,19 +368,17 @@ impl<'a> Player<'a> {
         told: Told,
     ) {
         let lacks = self.settings.lacks;
-        let acked = known
-            .and_then(|one| world.flows.get(one.flow))
-            .map(|flow| flow.down.acked);
-        let next = u64::try_from(told.start).ok();
-        let exact = next.is_some() && next == acked;
-        let what = if told.rst && lacks.loose_resets && acked.is_some() && !exact {
+        let flow = known.and_then(|one| world.flows.get(one.flow));
+        let flow = flow.filter(|flow| flow.closed.is_none());
+        // Outside of the window they are the same to everybody, and so is a reset at its left edge.
+        let within = flow.is_some_and(|flow| {
+            let left = i64::try_from(flow.down.acked).unwrap_or(i64::MAX);
+            (left..left.saturating_add(self.settings.window)).contains(&told.start)
+        });
+        let exact = flow.is_some_and(|flow| u64::try_from(told.start) == Ok(flow.down.acked));
+        let what = if told.rst && lacks.loose_resets && within && !exact {
             "a reset anywhere in the window ends the connection there (insecure_rst=1)"
-        } else if told.syn
-            && !told.rst
-            && told.ack.is_none()
-            && lacks.loose_syns
-            && known.is_some_and(|one| one.established)
-        {
+        } else if told.syn && !told.rst && told.ack.is_none() && lacks.loose_syns && within {
             "a SYN in the window ends the connection there (insecure_syn=1)"
         } else if told.syn && told.fin && lacks.drops_syn_fin {
             "a SYN with a FIN is dropped there (drop_synfin=1)"

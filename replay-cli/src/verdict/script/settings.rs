@@ -21,6 +21,8 @@ pub(super) struct Settings {
     pub(super) strict: bool,
     /// What the stack was told to do that no engine can be told.
     pub(super) lacks: Lacks,
+    /// The receive window that the script's stack has, bytes.
+    pub(super) window: i64,
     /// A small segment waits while another small one is unacknowledged, as Linux has it (Minshall): the engine knows Nagle's rule only.
     pub(super) minshall: bool,
     /// Settings that are passed over: where, and what.
@@ -59,6 +61,7 @@ pub(super) fn of(script: &Script) -> Result<Settings, (Position, Diagnostic)> {
         tolerance_percent: 12.5,
         strict: false,
         lacks: Lacks::default(),
+        window: 65_535,
         minshall: true,
         passed_over: Vec::new(),
     };
@@ -146,6 +149,7 @@ fn kernel(script: &Script, settings: &mut Settings, engine: &mut Map<String, Val
         set("ack_delay", json!("40ms"));
         set("nagle", json!(!sets_no_delay(script)));
         settings.minshall = false;
+        settings.window = i64::try_from(buffer).unwrap_or(i64::MAX);
     } else if let Some(buffer) = receive_buffer(script) {
         set(
             "rx_buffer",

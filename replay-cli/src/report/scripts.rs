@@ -14,18 +14,17 @@ use crate::verdict::outcome::{Compared, ScenarioOutcome, Verdict};
 /// What was compared of a script, in words: `ran, 7 steps passed over`.
 #[must_use]
 pub fn compared(script: &Compared) -> String {
-    let mut words = match script.compared == script.lines {
+    let ran = match script.compared == script.lines {
         true => "ran".to_owned(),
         false => format!(
             "ran, {} of {} lines and results compared",
             script.compared, script.lines
         ),
     };
-    if !script.passed_over.is_empty() {
-        let steps = counted(script.passed_over.len() as u64, "step");
-        words.push_str(&format!(", {steps} passed over"));
+    match script.passed_over.len() as u64 {
+        0 => ran,
+        steps => format!("{ran}, {} passed over", counted(steps, "step")),
     }
-    words
 }
 
 /// What a diagnostic says, its line and column before it.

@@ -140,11 +140,11 @@ pub(crate) enum Expression {
     Word(String),
     Text(String),
     /// `[...]`.
-    List(Vec<Expression>),
+    List(Vec<Self>),
     /// `{name=value, value}`; a name in brackets, `msg_iov(1)`, is kept without them.
-    Struct(Vec<(Option<String>, Expression)>),
+    Struct(Vec<(Option<String>, Self)>),
     /// Words joined by `|`.
-    Or(Vec<Expression>),
+    Or(Vec<Self>),
 }
 
 impl Script {

@@ -487,7 +487,7 @@ impl Player<'_> {
         let len = usize::try_from(count).unwrap_or(0);
         let bytes = pattern_bytes(0, one.written, len);
         one.written += count;
-        if count % segment != 0 {
+        if !count.is_multiple_of(segment) {
             one.small_to = one.written;
         }
         let flow = one.flow;

@@ -25,11 +25,11 @@ pub(super) struct Step<'a> {
 #[derive(Debug)]
 pub(super) enum Does {
     /// It goes in. The notes that the checks of calls need go with it.
-    Inject(Segment, Told),
+    Inject(Box<Segment>, Told),
     /// It must come out.
-    Expect(Segment),
+    Expect(Box<Segment>),
     /// The application opens a connection: the device does, and the SYN-ACK must come out.
-    Opened(Segment, Told, Segment),
+    Opened(Box<(Segment, Told, Segment)>),
     /// A line of a handshake that was compared with its SYN-ACK, or cannot be, and why.
     Turned(Result<(), &'static str>),
     Call,
@@ -137,9 +137,9 @@ impl Planner {
                     .ok_or_else(|| format!("ICMP `{kind} {}`", code.as_deref().unwrap_or("")))?;
                 let segment = segment(line.inbound, &text)?;
                 Ok(if line.inbound {
-                    Does::Inject(segment, Told::default())
+                    Does::Inject(Box::new(segment), Told::default())
                 } else {
-                    Does::Expect(segment)
+                    Does::Expect(Box::new(segment))
                 })
             }
             PacketBody::Tcp(tcp) => self.tcp(line, tcp, rest),
@@ -190,7 +190,7 @@ impl Planner {
                         let sent = self.lower(line, &opener, true)?;
                         let expected = self.lower(line, &syn_ack, false)?;
                         self.opening = Opening::Answer(Box::new(acknowledgement));
-                        Ok(Does::Opened(sent, told, expected))
+                        Ok(Does::Opened(Box::new((sent, told, expected))))
                     }
                     // Both open: what goes out next answers a SYN, and is the same whoever was first.
                     (Some(answer), _) if answer.flags == "S" && answer.len == 0 => {
@@ -204,7 +204,7 @@ impl Planner {
                 self.opening = Opening::Last;
                 let told = self.told(&acknowledgement);
                 let sent = self.lower(line, &acknowledgement, true)?;
-                Ok(Does::Inject(sent, told))
+                Ok(Does::Inject(Box::new(sent), told))
             }
             (Opening::Last, _) => Ok(Does::Turned(Ok(()))),
         }
@@ -219,9 +219,9 @@ impl Planner {
         }
         let segment = self.lower(line, tcp, line.inbound)?;
         Ok(if line.inbound {
-            Does::Inject(segment, self.told(tcp))
+            Does::Inject(Box::new(segment), self.told(tcp))
         } else {
-            Does::Expect(segment)
+            Does::Expect(Box::new(segment))
         })
     }
 
@@ -249,58 +249,44 @@ impl Planner {
     fn lower(&self, line: &PacketLine, tcp: &TcpLine, inbound: bool) -> Result<Segment, String> {
         let flags = tcp.flags.chars().filter_map(Flags::from_letter);
         let flags = flags.fold(Flags::default(), Flags::with);
-        let mut text = format!("{flags} ");
         let own = if inbound { 0 } else { self.isn };
-        match tcp.start.filter(|_| !tcp.absolute) {
+        let range = match tcp.start.filter(|_| !tcp.absolute) {
             Some(start) => {
                 let start = start - own;
-                text.push_str(&format!(
-                    "{start}:{}({})",
-                    start + i64::from(tcp.len),
-                    tcp.len
-                ));
+                format!("{start}:{}({})", start + i64::from(tcp.len), tcp.len)
             }
-            None => text.push_str(&format!("*:*({})", tcp.len)),
-        }
+            None => format!("*:*({})", tcp.len),
+        };
+        let mut words = vec![flags.to_string(), range];
         // A segment that acknowledges nothing has no number to compare.
-        if tcp.has('.') {
-            match tcp.ack {
-                Some(ack) if inbound => text.push_str(&format!(" ack {}", ack - self.isn)),
-                Some(ack) => text.push_str(&format!(" ack {ack}")),
-                None if inbound => text.push_str(&format!(" ack {}", -self.isn)),
-                None => {}
-            }
+        match tcp.ack.filter(|_| tcp.has('.')) {
+            Some(ack) if inbound => words.push(format!("ack {}", ack - self.isn)),
+            Some(ack) => words.push(format!("ack {ack}")),
+            None if inbound && tcp.has('.') => words.push(format!("ack {}", -self.isn)),
+            None => {}
         }
-        if let Some(window) = tcp.window {
-            text.push_str(&format!(" win {window}"));
-        }
-        if let Some(urgent) = tcp.urgent {
-            text.push_str(&format!(" urg {urgent}"));
-        }
+        words.extend(tcp.window.map(|window| format!("win {window}")));
+        words.extend(tcp.urgent.map(|urgent| format!("urg {urgent}")));
         if let Some(options) = &tcp.options {
+            let options = options.iter();
             let options: Vec<String> = options
-                .iter()
                 .filter_map(|option| self.option(option, inbound))
                 .collect();
             if !inbound || !options.is_empty() {
-                text.push_str(&format!(" <{}>", options.join(",")));
+                words.push(format!("<{}>", options.join(",")));
             }
         }
         if tcp.absolute {
-            text.push_str(&format!(" !tcp.seq={}", tcp.start.unwrap_or(0)));
+            words.push(format!("!tcp.seq={}", tcp.start.unwrap_or(0)));
         }
-        match line.ip.ecn {
-            Some(Ecn::Bits(bits)) => text.push_str(&format!(" !ip.ecn={bits}")),
-            Some(Ecn::Capable) => text.push_str(" !ip.ecn=2"),
-            None => {}
-        }
-        if let Some(tos) = line.ip.tos {
-            text.push_str(&format!(" !ip.tos={tos}"));
-        }
-        if let Some(ttl) = line.ip.ttl {
-            text.push_str(&format!(" !ip.ttl={ttl}"));
-        }
-        segment(inbound, &text)
+        let ecn = line.ip.ecn.map(|ecn| match ecn {
+            Ecn::Bits(bits) => bits,
+            Ecn::Capable => 2,
+        });
+        words.extend(ecn.map(|ecn| format!("!ip.ecn={ecn}")));
+        words.extend(line.ip.tos.map(|tos| format!("!ip.tos={tos}")));
+        words.extend(line.ip.ttl.map(|ttl| format!("!ip.ttl={ttl}")));
+        segment(inbound, &words.join(" "))
     }
 
     fn option(&self, option: &TcpOption, inbound: bool) -> Option<String> {

@@ -153,7 +153,8 @@ impl<'a> Player<'a> {
                     let came = self.expected(world, event, segment, (from, to), previous);
                     previous = next_base(event.time, from, came, world.now);
                 }
-                Does::Opened(sent, told, wanted) => {
+                Does::Opened(opened) => {
+                    let (sent, told, wanted) = opened.as_ref();
                     run_until(world, from);
                     self.inject(world, event, sent, *told);
                     let came = self.expected(world, event, wanted, (from, to), previous);
@@ -715,7 +716,7 @@ impl<'a> Player<'a> {
     }
 
     /// How many bytes a read would find; `None` if that cannot be told without taking them.
-    pub(super) fn unread(&mut self, world: &mut World<'_>, index: usize) -> Option<u64> {
+    pub(super) fn unread(&self, world: &mut World<'_>, index: usize) -> Option<u64> {
         let one = self.connections.get(index)?;
         let (flow, consumed) = (one.flow, one.consumed);
         let there = come(world, flow).saturating_sub(consumed);
@@ -732,7 +733,7 @@ impl<'a> Player<'a> {
     }
 
     /// The application is gone: unread bytes, or any that come later, are answered with a reset (RFC 9293 section 3.6.1).
-    pub(super) fn close(&mut self, world: &mut World<'_>, index: usize, socket: &Socket) {
+    pub(super) fn close(&self, world: &mut World<'_>, index: usize, socket: &Socket) {
         let Some(one) = self.connections.get(index).cloned() else {
             return;
         };
@@ -767,7 +768,7 @@ impl<'a> Player<'a> {
     }
 
     /// Connections that nobody has accepted go with the listener.
-    pub(super) fn stop_listening(&mut self, world: &mut World<'_>) {
+    pub(super) fn stop_listening(&self, world: &mut World<'_>) {
         for index in 0..self.connections.len() {
             let open = self
                 .connections

@@ -91,6 +91,13 @@ pub(crate) trait Stack {
         Err(Misuse::TookTooMuch)
     }
 
+    /// How many bytes were waiting when the far side of a flow was last asked to take some, those that it took not counted;
+    /// `None` if the way in does not tell.
+    fn offered(&self, flow: FlowId) -> Option<usize> {
+        let _ = flow;
+        None
+    }
+
     /// The far side's stream has ended.
     fn remote_closed(&mut self, now: Micros, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse>;
 

@@ -18,6 +18,8 @@ pub(crate) struct Core {
     engine: Engine,
     /// How much flows that take a counted number of bytes may still be given.
     takes: BTreeMap<FlowId, usize>,
+    /// How much was left of what they were offered last.
+    offered: BTreeMap<FlowId, usize>,
     spare: Vec<Vec<u8>>,
 }
 
@@ -31,6 +33,7 @@ impl Core {
         Ok(Self {
             engine: Engine::new(config)?,
             takes: BTreeMap::new(),
+            offered: BTreeMap::new(),
             spare: Vec::new(),
         })
     }
@@ -42,13 +45,18 @@ impl Core {
     }
 
     /// How many bytes of an output its flow may take, if it counts them.
-    fn limit(takes: &mut BTreeMap<FlowId, usize>, output: &Output<'_>) -> Option<(FlowId, usize)> {
+    fn limit(
+        takes: &mut BTreeMap<FlowId, usize>,
+        offered: &mut BTreeMap<FlowId, usize>,
+        output: &Output<'_>,
+    ) -> Option<(FlowId, usize)> {
         let Output::Data { flow, bytes } = output else {
             return None;
         };
         let left = takes.get_mut(flow)?;
         let taken = bytes.len().min(*left);
         *left -= taken;
+        offered.insert(*flow, bytes.len() - taken);
         Some((*flow, taken))
     }
 }
@@ -108,7 +116,12 @@ impl Stack for Core {
     fn remote_take(&mut self, now: Micros, flow: FlowId, count: usize) -> Result<(), Misuse> {
         self.at_work(|engine| engine.remote_writable(now, flow))?;
         self.takes.insert(flow, count);
+        self.offered.insert(flow, 0);
         Ok(())
+    }
+
+    fn offered(&self, flow: FlowId) -> Option<usize> {
+        self.offered.get(&flow).copied()
     }
 
     fn remote_closed(&mut self, now: Micros, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse> {
@@ -130,7 +143,7 @@ impl Stack for Core {
             let output = self.engine.poll_output(now);
             drop(counting);
             let Some(output) = output else { return true };
-            let taken = Self::limit(&mut self.takes, &output);
+            let taken = Self::limit(&mut self.takes, &mut self.offered, &output);
             Seen::keep(output, to, &mut self.spare);
             if let Some((flow, taken)) = taken {
                 if let Some(Seen::Data(_, bytes)) = to.last_mut() {

@@ -168,7 +168,7 @@ public final class Engine: Sendable {
     ///   - limit: the most bytes, of two files together: `path`, and the older one with `.1` before the extension. Less than 512 KiB counts
     ///     as that; `nil` is no limit.
     ///   - snapLength: the most bytes of each packet; of what far sides sent then only the length is kept. `nil`: packets and payloads are
-    ///     whole, which a replay needs.
+    ///     whole.
     /// - Throws: ``EngineError/io`` if no such file can be made; ``EngineError/badArgument`` for a limit or a length of zero or less.
     public func record(to path: String?, limit: Int? = 8 << 20, snapLength: Int? = nil) throws(EngineError) {
         var options = BridgeRecording()

@@ -254,6 +254,22 @@ import Testing
         #expect(connection.sent.last == .init(content: nil, final: true))
     }
 
+    @Test func what_a_connection_says_while_it_sends_what_is_left_is_for_nobody() {
+        let stage = Stage()
+        let connection = stage.open()
+        stage.send("still to be sent")
+        stage.transport.close(1, .inOrder)
+        let before = stage.engine.calls
+        for update in [ConnectionUpdate.viable(false), .betterPath(true), .waiting(.posix(POSIXErrorNumber.networkDown))] {
+            connection.update(update)
+        }
+        #expect(stage.transport.connectionCount == 1)
+        // Nothing more can be sent.
+        connection.update(.failed(.posix(POSIXErrorNumber.reset)))
+        #expect(connection.isCut && stage.transport.connectionCount == 0)
+        #expect(stage.engine.calls == before && stage.engine.notices.isEmpty)
+    }
+
     @Test func what_an_old_connection_says_never_reaches_the_flow_that_has_its_number_now() {
         let stage = Stage()
         let old = stage.open()

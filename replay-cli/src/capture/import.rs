@@ -18,9 +18,9 @@ use crate::capture::conversation::{
 };
 use crate::capture::recording::RemoteEnd;
 use crate::scenario::{
-    self, Bytes, CaptureSettings, ClosedList, Decap, Device, Dial, DialExpectation, 
-    EngineSettings, Expected, FlowSpec, Input, Named, Protocol, Rule, Scenario, Step,
-    StreamExpectation, StreamPair, True, When,
+    self, Bytes, CaptureSettings, ClosedList, Decap, Device, Dial, DialExpectation, EngineSettings,
+    Expected, FlowSpec, Input, Named, Protocol, Rule, Scenario, Step, StreamExpectation,
+    StreamPair, True, When,
 };
 
 /// A scenario made from a capture, and what was done on the way.

@@ -75,7 +75,7 @@ pub(crate) fn of_scenario(
 /// Whether a script with these settings cannot be held against the stack.
 pub(crate) fn of_script(settings: &EngineSettings, via: &Via) -> Option<Verdict> {
     let hello = &via.stack()?.hello;
-    let mtu = settings.mtu.is_some() && !hello.settings.has("mtu");
+    let mtu = settings.get("mtu").is_some() && !hello.settings.has("mtu");
     mtu.then(|| Verdict::NotApplicable(vec![no_setting("mtu")]))
 }
 

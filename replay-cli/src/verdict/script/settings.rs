@@ -43,7 +43,7 @@ pub(super) struct Lacks {
 impl Settings {
     /// The largest segment that the MTU allows.
     pub(super) fn segment(&self) -> u16 {
-        let mtu = self.engine.mtu.unwrap_or(1500);
+        let mtu = u32::try_from(self.engine.config().mtu).unwrap_or(u32::MAX);
         u16::try_from(segment(self.family, mtu)).unwrap_or(u16::MAX)
     }
 }

@@ -25,7 +25,9 @@ fn run(path: &Path) -> ScenarioOutcome {
 fn raised(line: &str, word: &str, by: i64) -> Option<String> {
     let at = line.find(word)? + word.len();
     let rest = line.get(at..)?;
-    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let digits = rest
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(rest.len());
     let number: i64 = rest.get(..digits)?.parse().ok()?;
     Some(format!("{}{}{}", &line[..at], number + by, &rest[digits..]))
 }
@@ -42,20 +44,34 @@ fn of_packet(line: &str, turned: &str) -> Vec<(&'static str, String)> {
     let mut change = |name, changed: Option<String>| {
         changes.extend(changed.map(|body| (name, format!("{head}>{body}"))));
     };
-    change("ack", raised(body, "ack ", 1).or_else(|| raised(body, "ack   ", 1)));
+    change(
+        "ack",
+        raised(body, "ack ", 1).or_else(|| raised(body, "ack   ", 1)),
+    );
     if turned == "last" {
         return changes;
     }
     // Beyond what a window may stand back.
-    change("win", raised(body, "win ", -3000).filter(|body| !body.contains("win -")));
+    change(
+        "win",
+        raised(body, "win ", -3000).filter(|body| !body.contains("win -")),
+    );
     for option in ["mss "] {
         change("mss", raised(body, option, 1));
     }
     let words: Vec<&str> = body.split_whitespace().collect();
-    let Some(range) = words.iter().find(|word| word.contains(':') && word.contains('(')) else {
+    let Some(range) = words
+        .iter()
+        .find(|word| word.contains(':') && word.contains('('))
+    else {
         return changes;
     };
-    let flags = words.iter().take_while(|word| *word != range).last().copied().unwrap_or_default();
+    let flags = words
+        .iter()
+        .take_while(|word| *word != range)
+        .last()
+        .copied()
+        .unwrap_or_default();
     if turned != "first" {
         change("sack", raised(body, "sack ", 1));
         if body.contains("wscale ") {
@@ -65,10 +81,20 @@ fn of_packet(line: &str, turned: &str) -> Vec<(&'static str, String)> {
             change("sackOK", Some(body.replacen("sackOK", "nop", 1)));
         }
         // A reset for an acknowledgement, an end for none.
-        let other = if flags.contains('R') { flags.replace('R', "F") } else { format!("R{flags}") };
-        change("flags", Some(body.replacen(&format!("{flags} "), &format!("{other} "), 1)));
+        let other = if flags.contains('R') {
+            flags.replace('R', "F")
+        } else {
+            format!("R{flags}")
+        };
+        change(
+            "flags",
+            Some(body.replacen(&format!("{flags} "), &format!("{other} "), 1)),
+        );
     }
-    let numbers: Vec<u64> = range.split([':', '(', ')']).filter_map(|word| word.parse().ok()).collect();
+    let numbers: Vec<u64> = range
+        .split([':', '(', ')'])
+        .filter_map(|word| word.parse().ok())
+        .collect();
     if let [start, end, len] = numbers[..] {
         let shifted = format!("{}:{}({len})", start + 1, end + 1);
         change("sequence", Some(body.replacen(range, &shifted, 1)));
@@ -85,7 +111,9 @@ fn later(line: &str, tolerance: f64) -> Option<String> {
     let trimmed = line.trim_start();
     let relative = trimmed.starts_with('+');
     let word = trimmed.trim_start_matches('+');
-    let end = word.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(word.len());
+    let end = word
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(word.len());
     let number: f64 = word.get(..end)?.parse().ok()?;
     if word.get(end..)?.trim_start().starts_with(['~', '.']) {
         return None;
@@ -101,11 +129,18 @@ fn of_call(line: &str) -> Vec<(&'static str, String)> {
         return Vec::new();
     };
     let (head, result) = line.split_at(at);
-    let number: Option<i64> = result.split_whitespace().next().and_then(|word| word.parse().ok());
+    let number: Option<i64> = result
+        .split_whitespace()
+        .next()
+        .and_then(|word| word.parse().ok());
     let mut changes = Vec::new();
     match number {
         // A descriptor has any number that is free.
-        Some(number) if number >= 0 && (head.contains("socket(") || head.contains("accept(") || head.contains("epoll_create(")) => {}
+        Some(number)
+            if number >= 0
+                && (head.contains("socket(")
+                    || head.contains("accept(")
+                    || head.contains("epoll_create(")) => {}
         Some(-1) => changes.push(("error", format!("{head}0"))),
         Some(number) => {
             changes.push(("result", format!("{head}{}", number + 1)));
@@ -136,7 +171,12 @@ fn changes(text: &str, outcome: &ScenarioOutcome) -> Vec<Changed> {
         .collect();
     let tolerance = text
         .lines()
-        .find_map(|line| line.trim().strip_prefix("--tolerance_usecs=")?.parse::<f64>().ok())
+        .find_map(|line| {
+            line.trim()
+                .strip_prefix("--tolerance_usecs=")?
+                .parse::<f64>()
+                .ok()
+        })
         .map_or(0.004, |micros| micros / 1e6);
     let lines: Vec<&str> = text.lines().collect();
     let mut changes = Vec::new();
@@ -247,5 +287,9 @@ fn sixty_scripts_of_others_notice_every_change_to_what_they_compare() {
         drawn.push(passing.swap_remove(at));
     }
     let (missed, tried) = unnoticed(&drawn);
-    assert!(missed.is_empty(), "of {tried} in {}: {missed:#?}", drawn.len());
+    assert!(
+        missed.is_empty(),
+        "of {tried} in {}: {missed:#?}",
+        drawn.len()
+    );
 }

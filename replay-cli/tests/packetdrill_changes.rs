@@ -97,7 +97,10 @@ fn of_packet(line: &str, turned: &str) -> Vec<(&'static str, String)> {
         .collect();
     if let [start, end, len] = numbers[..] {
         let shifted = format!("{}:{}({len})", start + 1, end + 1);
-        change("sequence", Some(body.replacen(range, &shifted, 1)));
+        // That of a SYN-ACK is what the script's numbers are relative to.
+        if !flags.contains("S.") {
+            change("sequence", Some(body.replacen(range, &shifted, 1)));
+        }
         if turned != "first" {
             let longer = format!("{start}:{}({})", end + 1, len + 1);
             change("length", Some(body.replacen(range, &longer, 1)));

@@ -155,7 +155,7 @@ impl<'a> Player<'a> {
                 }
                 Does::Opened(opened) => {
                     let (sent, told, wanted) = opened.as_ref();
-                    run_until(world, from);
+                    // Now, when the application has called.
                     self.inject(world, event, sent, *told);
                     let came = self.expected(world, event, wanted, (from, to), previous);
                     previous = next_base(event.time, from, came, world.now);

@@ -108,7 +108,8 @@ impl<'a> Lexer<'a> {
 
     /// Passes over the next `count` bytes, which end between characters.
     fn pass(&mut self, count: usize) -> &'a str {
-        let passed = self.rest().get(..count).unwrap_or(self.rest());
+        let rest = self.rest();
+        let passed = rest.get(..count).unwrap_or(rest);
         self.at += passed.len();
         for character in passed.chars() {
             if character == '\n' {

@@ -44,10 +44,15 @@ fn of_packet(line: &str, turned: &str) -> Vec<(&'static str, String)> {
     let mut change = |name, changed: Option<String>| {
         changes.extend(changed.map(|body| (name, format!("{head}>{body}"))));
     };
-    change(
-        "ack",
-        raised(body, "ack ", 1).or_else(|| raised(body, "ack   ", 1)),
-    );
+    // Without ACK there is no number to compare.
+    if body
+        .split(':')
+        .next()
+        .is_some_and(|head| head.contains('.'))
+    {
+        let short = raised(body, "ack ", 1);
+        change("ack", short.or_else(|| raised(body, "ack   ", 1)));
+    }
     if turned == "last" {
         return changes;
     }
@@ -56,9 +61,7 @@ fn of_packet(line: &str, turned: &str) -> Vec<(&'static str, String)> {
         "win",
         raised(body, "win ", -3000).filter(|body| !body.contains("win -")),
     );
-    for option in ["mss "] {
-        change("mss", raised(body, option, 1));
-    }
+    change("mss", raised(body, "mss ", 1));
     let words: Vec<&str> = body.split_whitespace().collect();
     let Some(range) = words
         .iter()
@@ -97,7 +100,10 @@ fn of_packet(line: &str, turned: &str) -> Vec<(&'static str, String)> {
         .collect();
     if let [start, end, len] = numbers[..] {
         let shifted = format!("{}:{}({len})", start + 1, end + 1);
-        change("sequence", Some(body.replacen(range, &shifted, 1)));
+        // That of a SYN-ACK is what the script's numbers are relative to.
+        if !flags.contains("S.") {
+            change("sequence", Some(body.replacen(range, &shifted, 1)));
+        }
         if turned != "first" {
             let longer = format!("{start}:{}({})", end + 1, len + 1);
             change("length", Some(body.replacen(range, &longer, 1)));

@@ -18,10 +18,14 @@ use crate::stack::Via;
 use crate::verdict::outcome::{Compared, ScenarioOutcome, Verdict};
 
 mod calls;
+mod expected;
+mod options;
 mod plan;
 mod player;
+mod readiness;
 mod settings;
 mod sockets;
+mod streams;
 
 use plan::{FLOW, Step};
 use player::{Player, Tally};

@@ -108,7 +108,8 @@ impl<'a> Lexer<'a> {
 
     /// Passes over the next `count` bytes, which end between characters.
     fn pass(&mut self, count: usize) -> &'a str {
-        let passed = self.rest().get(..count).unwrap_or(self.rest());
+        let rest = self.rest();
+        let passed = rest.get(..count).unwrap_or(rest);
         self.at += passed.len();
         for character in passed.chars() {
             if character == '\n' {
@@ -233,10 +234,13 @@ impl<'a> Lexer<'a> {
         // Addresses look like numbers and ranges: only what is one as a whole is taken for one.
         let address = run(|c| c.is_ascii_hexdigit() || matches!(c, ':' | '.'));
         let word = rest.get(..address).unwrap_or_default();
+        // One colon behind it ends a header.
+        let bare = word.strip_suffix(':').filter(|bare| !bare.ends_with(':'));
+        let word = bare.unwrap_or(word);
         let six = (word.contains("::") || word.matches(':').count() == 7)
             && word.parse::<Ipv6Addr>().is_ok();
         if six || (word.matches('.').count() == 3 && word.parse::<Ipv4Addr>().is_ok()) {
-            return Ok(Token::Address(self.pass(address).to_owned()));
+            return Ok(Token::Address(self.pass(word.len()).to_owned()));
         }
         let word = run(is_word);
         if let Some((len, token)) = number(rest).filter(|(len, _)| *len >= word) {

@@ -1,9 +1,7 @@
 //! System calls: what the application at the far side does, and what each must come to.
 
-use engine::{By, How};
-
 use super::player::{Connection, Player};
-use super::settings::{option_value, socket_option};
+use super::settings::socket_option;
 use super::sockets::{Kind, Socket};
 use crate::notation::packetdrill::syntax::{Call, Expression};
 use crate::notation::pattern_bytes;
@@ -195,131 +193,10 @@ impl Player<'_> {
         }
     }
 
-    fn change(&mut self, number: i64, change: impl FnOnce(&mut Socket)) {
+    pub(super) fn change(&mut self, number: i64, change: impl FnOnce(&mut Socket)) {
         if let Some(socket) = self.sockets.get_mut(number) {
             change(socket);
         }
-    }
-
-    fn fcntl(&mut self, call: &Call, number: i64, socket: &Socket) -> Came {
-        match call.arguments.get(1).map(Expression::words).as_deref() {
-            Some(["F_SETFL"]) => {
-                let flags = call.arguments.get(2).map(Expression::words);
-                let nonblocking = flags.is_some_and(|flags| flags.contains(&"O_NONBLOCK"));
-                self.change(number, |socket| socket.nonblocking = nonblocking);
-                Came::Number(0)
-            }
-            // The bit of O_NONBLOCK is 4 on BSD, 0x800 on Linux.
-            Some(["F_GETFL"]) if socket.nonblocking => match call.result.number() {
-                Some(flags @ (0x6 | 0x802)) => Came::Number(flags),
-                _ => Came::Number(0x802),
-            },
-            Some(["F_GETFL"]) => Came::Number(0x2),
-            _ => Came::PassedOver(format!("fcntl of {}", word(call.arguments.get(1)))),
-        }
-    }
-
-    fn set_option(
-        &mut self,
-        world: &mut World<'_>,
-        call: &Call,
-        number: i64,
-        connection: Option<usize>,
-    ) -> Came {
-        let option = socket_option(call).unwrap_or_default();
-        let value = option_value(call);
-        let started = connection.is_some();
-        match option {
-            "SO_LINGER" => {
-                let linger = call.arguments.get(3);
-                let field = |name| {
-                    linger
-                        .and_then(|one| one.field(name))
-                        .and_then(Expression::number)
-                };
-                match (field("onoff"), field("linger")) {
-                    (Some(0), _) => self.change(number, |socket| socket.abortive = false),
-                    (Some(_), Some(0)) => self.change(number, |socket| socket.abortive = true),
-                    (Some(_), Some(_)) => {
-                        return Came::PassedOver("SO_LINGER with a time".to_owned());
-                    }
-                    _ => return Came::Lost("SO_LINGER without its fields".to_owned()),
-                }
-                Came::Number(0)
-            }
-            "TCP_CORK" | "TCP_NOPUSH" => {
-                let on = value != Some(0);
-                self.change(number, |socket| socket.corked = on);
-                if let Some(index) = connection.filter(|_| !on) {
-                    self.flush(world, number, index);
-                }
-                Came::Number(0)
-            }
-            "TCP_NODELAY" => {
-                self.change(number, |socket| socket.no_delay = value != Some(0));
-                // What waits behind a cork leaves too.
-                if let Some(index) = connection.filter(|_| value != Some(0)) {
-                    self.flush(world, number, index);
-                }
-                Came::Number(0)
-            }
-            // Mapped before the start, or without a meaning for what leaves.
-            "SO_REUSEADDR" | "SO_REUSEPORT" | "SO_RCVTIMEO" | "SO_SNDTIMEO" | "SO_PRIORITY"
-            | "SO_MARK" | "IP_FREEBIND" | "IP_MTU_DISCOVER" | "IP_TRANSPARENT" | "IPV6_V6ONLY" => {
-                Came::Number(0)
-            }
-            "SO_RCVBUF" | "IP_TTL" | "IPV6_UNICAST_HOPS" if !started => Came::Number(0),
-            "SO_SNDBUF" | "SO_RCVLOWAT" | "TCP_NOTSENT_LOWAT" | "SO_ZEROCOPY"
-            | "SO_TIMESTAMPING" | "TCP_INQ" | "IP_RECVERR" | "IPV6_RECVERR" | "SO_BUSY_POLL"
-            | "TCP_QUICKACK" | "TCP_FUNCTION_BLK" | "TCP_DEFER_ACCEPT" => {
-                Came::PassedOver(format!("setsockopt of {option}"))
-            }
-            _ => Came::Lost(format!("socket option {option}: an engine has none")),
-        }
-    }
-
-    fn get_option(&mut self, world: &World<'_>, call: &Call, connection: Option<usize>) -> Came {
-        let option = socket_option(call).unwrap_or_default();
-        let expected = call.arguments.get(3).and_then(Expression::only);
-        if option != "SO_ERROR" {
-            return Came::PassedOver(format!("the value of {option}"));
-        }
-        let error = match connection {
-            Some(index) => self.take_error(world, index),
-            None => None,
-        };
-        let wanted = match expected {
-            Some(Expression::Number(0)) => None,
-            Some(Expression::Word(word)) => Some(word.clone()),
-            _ => return Came::PassedOver("the value of SO_ERROR".to_owned()),
-        };
-        match (wanted, error) {
-            (None, None) => Came::Number(0),
-            (Some(wanted), Some(errors)) if errors.contains(&wanted.as_str()) => Came::Number(0),
-            (wanted, errors) => Came::Value(
-                wanted.unwrap_or_else(|| "no error".to_owned()),
-                errors
-                    .and_then(|errors| errors.first().copied())
-                    .unwrap_or("no error")
-                    .to_owned(),
-            ),
-        }
-    }
-
-    /// The error that waits for the application, which is told once.
-    fn take_error(&mut self, world: &World<'_>, index: usize) -> Option<&'static [&'static str]> {
-        let one = self.connections.get_mut(index)?;
-        let flow = world.flows.get(one.flow)?;
-        let (_, close) = flow.closed.filter(|_| !one.told)?;
-        let errors: &'static [&'static str] = match (close.how, close.by, one.established) {
-            (How::Reset, By::Device, true) => &["ECONNRESET"],
-            (How::Reset, By::Device, false) => &["ECONNREFUSED", "ECONNRESET"],
-            (How::Fin, ..) => return None,
-            (How::Reset, By::Remote, _) => return None,
-            _ => &["ETIMEDOUT", "EHOSTUNREACH", "ECONNABORTED"],
-        };
-        one.told = true;
-        Some(errors)
     }
 
     fn read_call(&mut self, world: &mut World<'_>, call: &Call, number: i64, index: usize) -> Came {
@@ -493,7 +370,7 @@ impl Player<'_> {
         let flow = one.flow;
         let sent = |world: &World<'_>| world.flows.get(flow).map_or(0, |flow| flow.sent.len());
         let before = sent(world);
-        super::player::steps(world, flow, [Step::Send(Content::Owned(bytes.into()))]);
+        super::streams::steps(world, flow, [Step::Send(Content::Owned(bytes.into()))]);
         sent(world) - before
     }
 
@@ -526,133 +403,10 @@ impl Player<'_> {
             self.flush(world, number, index);
             self.change(number, |socket| socket.write_shut = true);
             if let Some(flow) = self.connections.get(index).map(|one| one.flow) {
-                super::player::steps(world, flow, [Step::Shutdown]);
+                super::streams::steps(world, flow, [Step::Shutdown]);
             }
         }
         Came::Number(0)
-    }
-
-    fn watch(&mut self, call: &Call, number: i64) -> Came {
-        let what = call.arguments.get(1).map(Expression::words);
-        let Some(of) = call.arguments.get(2).and_then(Expression::number) else {
-            return Came::Error(&["EBADF"]);
-        };
-        let events = call.arguments.get(3).and_then(|one| one.field("events"));
-        let events: Vec<String> = events
-            .map(Expression::words)
-            .unwrap_or_default()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        let deletes = what.as_deref() == Some(&["EPOLL_CTL_DEL"]);
-        self.change(number, |socket| {
-            if let Kind::Watch(watched) = &mut socket.kind {
-                match deletes {
-                    true => drop(watched.remove(&of)),
-                    false => drop(watched.insert(of, events)),
-                }
-            }
-        });
-        Came::Number(0)
-    }
-
-    /// One descriptor is watched, by its level: readable and writable is what a peer's doings make it.
-    fn epoll_wait(&mut self, world: &mut World<'_>, call: &Call, socket: &Socket) -> Came {
-        let Kind::Watch(watched) = &socket.kind else {
-            return Came::Error(&["EINVAL"]);
-        };
-        let [(of, events)] = watched.iter().collect::<Vec<_>>()[..] else {
-            return Came::Unknown("several descriptors are watched".to_owned());
-        };
-        if events
-            .iter()
-            .any(|event| matches!(event.as_str(), "EPOLLET" | "EPOLLONESHOT"))
-        {
-            return Came::Unknown("events by their edge".to_owned());
-        }
-        let Some(now) = self.ready(world, *of, "EPOLL", events) else {
-            return Came::Unknown("what a descriptor without a connection is ready for".to_owned());
-        };
-        let wanted = call.arguments.get(1).and_then(|one| one.field("events"));
-        let mut wanted = wanted.map(Expression::words).unwrap_or_default();
-        wanted.sort_unstable();
-        if wanted != now {
-            return Came::Value(wanted.join("|"), now.join("|"));
-        }
-        Came::Number(i64::from(!now.is_empty()))
-    }
-
-    fn poll(&mut self, world: &mut World<'_>, call: &Call) -> Came {
-        let Some(Expression::List(asked)) = call.arguments.first() else {
-            return Came::Lost("poll without a list".to_owned());
-        };
-        let asked = asked.clone();
-        let mut count = 0;
-        for one in &asked {
-            let of = one.field("fd").and_then(Expression::number);
-            let events = one
-                .field("events")
-                .map(Expression::words)
-                .unwrap_or_default();
-            let events: Vec<String> = events.iter().map(ToString::to_string).collect();
-            let now = of.and_then(|of| self.ready(world, of, "POLL", &events));
-            let Some(now) = now else {
-                return Came::Unknown(
-                    "what a descriptor without a connection is ready for".to_owned(),
-                );
-            };
-            let mut wanted = one
-                .field("revents")
-                .map(Expression::words)
-                .unwrap_or_default();
-            wanted.sort_unstable();
-            if wanted != now {
-                return Came::Value(wanted.join("|"), now.join("|"));
-            }
-            count += i64::from(!now.is_empty());
-        }
-        Came::Number(count)
-    }
-
-    /// What a descriptor is ready for of what is asked, in words with a prefix, sorted.
-    fn ready(
-        &mut self,
-        world: &mut World<'_>,
-        of: i64,
-        prefix: &str,
-        asked: &[String],
-    ) -> Option<Vec<&'static str>> {
-        let socket = self.sockets.get(of)?.clone();
-        let Kind::Connection(index) = socket.kind else {
-            return None;
-        };
-        let ended = self.has_ended(world, index);
-        let readable = self.unread(world, index)? > 0 || ended || socket.read_shut;
-        let flow = world.flows.get(self.connections.get(index)?.flow)?;
-        let reset = flow.closed.is_some_and(|(_, close)| close.how != How::Fin);
-        let epoll = prefix == "EPOLL";
-        let word = |one: &'static str, other: &'static str| if epoll { one } else { other };
-        let mut now = Vec::new();
-        let mut is = |yes: bool, word: &'static str, always: bool| {
-            if yes && (always || asked.iter().any(|asked| asked == word)) {
-                now.push(word);
-            }
-        };
-        is(readable || reset, word("EPOLLIN", "POLLIN"), false);
-        is(true, word("EPOLLOUT", "POLLOUT"), false);
-        is(reset, word("EPOLLERR", "POLLERR"), true);
-        is(
-            reset || (ended || socket.read_shut) && socket.write_shut,
-            word("EPOLLHUP", "POLLHUP"),
-            true,
-        );
-        is(
-            ended || socket.read_shut || reset,
-            word("EPOLLRDHUP", "POLLRDHUP"),
-            false,
-        );
-        now.sort_unstable();
-        Some(now)
     }
 }
 
@@ -688,7 +442,7 @@ fn vector(parts: Option<&Expression>) -> Option<i64> {
         .sum()
 }
 
-fn word(expression: Option<&Expression>) -> String {
+pub(super) fn word(expression: Option<&Expression>) -> String {
     let words = expression.map(Expression::words).unwrap_or_default();
     words.join("|")
 }

@@ -77,8 +77,9 @@ struct Planner {
     foreign: Vec<(Position, String)>,
     /// Where the handshake of a connection that is turned round stands.
     opening: Opening,
-    /// The stack's initial sequence number as the script has it.
+    /// The stack's initial sequence number as the script has it, and whether the connection's first segment has said so.
     isn: i64,
+    numbered: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -105,6 +106,7 @@ impl Planner {
             )),
             What::Call(call) => {
                 foreign_call(call)?;
+                self.numbered &= call.name != "socket";
                 if call.name == "connect" {
                     self.opening = Opening::Called;
                 }
@@ -214,9 +216,11 @@ impl Planner {
         if !line.inbound && tcp.is_syn() {
             return Err("a SYN goes out: a device opens every connection".to_owned());
         }
-        if !line.inbound && tcp.is_syn_ack() {
+        // The first one of a connection says what numbers are relative to; those that repeat it are compared.
+        if !line.inbound && tcp.is_syn_ack() && !std::mem::replace(&mut self.numbered, true) {
             self.isn = tcp.start.unwrap_or(self.isn);
         }
+        self.numbered &= !(line.inbound && tcp.has('R'));
         let segment = self.lower(line, tcp, line.inbound)?;
         Ok(if line.inbound {
             Does::Inject(Box::new(segment), self.told(tcp))

@@ -13,15 +13,13 @@ use super::sockets::{Kind, Socket, Sockets};
 use crate::base::diagnostic::{Place, Position};
 use crate::base::wording::seconds_of as seconds;
 use crate::notation::packetdrill::syntax::{Call, Event, Expression, What};
-use crate::notation::{Bindings, Body, Direction, Num, Segment, TimeSpec};
-use crate::packet::{Flags, Packet};
+use crate::notation::{Segment, TimeSpec};
 use crate::scenario::Scenario;
 use crate::scenario::failure::{Failure, FailureKind};
-use crate::simulation::dialer::content::Action;
 use crate::simulation::dialer::key_of;
-use crate::simulation::matcher::{View, told};
+use crate::simulation::matcher::View;
 use crate::simulation::timeline::{Findings, Isns, Timeline, failure_at, run_until};
-use crate::simulation::world::{World, flow_key};
+use crate::simulation::world::World;
 
 /// A connection that the device opened, and what the application has done on it.
 #[derive(Clone, Debug, Default)]
@@ -42,9 +40,9 @@ pub(super) struct Connection {
     pub(super) small_to: u64,
     acked: u64,
     /// Bytes it has read.
-    consumed: u64,
+    pub(super) consumed: u64,
     /// The segment size that the device names.
-    mss: Option<u16>,
+    pub(super) mss: Option<u16>,
 }
 
 impl Connection {
@@ -69,7 +67,7 @@ pub(super) struct Tally {
 }
 
 pub(super) struct Player<'a> {
-    timeline: Timeline<'a>,
+    pub(super) timeline: Timeline<'a>,
     pub(super) settings: &'a Settings,
     findings: Findings,
     path: &'a Path,
@@ -79,7 +77,7 @@ pub(super) struct Player<'a> {
     tuple: usize,
     used: bool,
     /// The next emitted frame to look at.
-    cursor: usize,
+    pub(super) cursor: usize,
     /// What later lines depend on and nobody does: they are not compared.
     lost: Option<String>,
     pub(super) tally: Tally,
@@ -155,7 +153,7 @@ impl<'a> Player<'a> {
                 }
                 Does::Opened(opened) => {
                     let (sent, told, wanted) = opened.as_ref();
-                    run_until(world, from);
+                    // Now, when the application has called.
                     self.inject(world, event, sent, *told);
                     let came = self.expected(world, event, wanted, (from, to), previous);
                     previous = next_base(event.time, from, came, world.now);
@@ -270,7 +268,7 @@ impl<'a> Player<'a> {
     }
 
     /// Whether a blocking call would have returned by now.
-    fn is_complete(&mut self, world: &mut World<'_>, call: &Call) -> bool {
+    fn is_complete(&self, world: &mut World<'_>, call: &Call) -> bool {
         let number = call.arguments.first().and_then(Expression::number);
         let kind = number
             .and_then(|number| self.sockets.get(number))
@@ -286,7 +284,7 @@ impl<'a> Player<'a> {
                 .is_some_and(|one| one.established),
             ("connect", _) => false,
             ("read" | "recv" | "recvfrom" | "recvmsg" | "readv", Some(Kind::Connection(index))) => {
-                self.unread(world, index).is_none_or(|unread| unread > 0)
+                self.unread(world, index).is_some_and(|unread| unread > 0)
                     || self.has_ended(world, index)
             }
             _ => true,
@@ -407,7 +405,7 @@ impl<'a> Player<'a> {
     }
 
     /// The name of the present tuple's newest flow.
-    fn flow_name(&self, world: &World<'_>) -> String {
+    pub(super) fn flow_name(&self, world: &World<'_>) -> String {
         let tuple = match self.tuple {
             0 => FLOW.to_owned(),
             more => format!("{FLOW}{}", more + 1),
@@ -426,7 +424,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    fn named(&self, world: &World<'_>, segment: &Segment) -> Segment {
+    pub(super) fn named(&self, world: &World<'_>, segment: &Segment) -> Segment {
         Segment {
             flow: self.flow_name(world),
             ..segment.clone()
@@ -434,7 +432,7 @@ impl<'a> Player<'a> {
     }
 
     /// Learns of connections that were dialed.
-    fn refresh(&mut self, world: &World<'_>) {
+    pub(super) fn refresh(&mut self, world: &World<'_>) {
         for flow in self.connections.len()..world.flows.len() {
             self.connections.push(Connection {
                 flow,
@@ -444,7 +442,7 @@ impl<'a> Player<'a> {
     }
 
     /// The newest connection of the present tuple.
-    fn current(&self, world: &World<'_>) -> Option<usize> {
+    pub(super) fn current(&self, world: &World<'_>) -> Option<usize> {
         let name = self.flow_name(world);
         let spec = self.timeline.scenario.flow(&name)?;
         let key = key_of(spec.protocol, spec.client, spec.server)?;
@@ -485,132 +483,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Waits for the segments that add up to the one that is expected.
-    fn await_segments(
-        &mut self,
-        world: &mut World<'_>,
-        segment: &Segment,
-        (from, to): (u64, u64),
-    ) -> Result<u64, Box<Failure>> {
-        let mut come = 0;
-        loop {
-            let wanted = self.named(world, segment);
-            let Some(index) = self.next_frame(world, &wanted.flow, to) else {
-                let what = format!("nothing came that matches, {}", window(from, to));
-                let mut missing = failure_at(FailureKind::MissingPacket, what, Some(world.now));
-                let last = world.emitted.len().checked_sub(1);
-                missing.actual =
-                    last.map(|last| format!("last emitted: {}", self.view(world).shown(last)));
-                return Err(Box::new(missing));
-            };
-            self.cursor = index + 1;
-            let view = self.view(world);
-            let shown = view.shown(index);
-            let (Some(emitted), Some(spec)) = (world.emitted.get(index), view.spec(&wanted.flow))
-            else {
-                continue;
-            };
-            let at = emitted.at;
-            let Ok(packet) = Packet::whole(&emitted.bytes) else {
-                continue;
-            };
-            let (part, whole) = self.part(&wanted, &packet, come);
-            let bindings = &mut Bindings::default();
-            let numbering = view.numbering(&spec);
-            let differences = part.compare(&packet, Direction::FromEngine, &numbering, bindings);
-            let wrong = |kind, what| {
-                let mut failure = failure_at(kind, what, Some(at));
-                failure.actual = Some(shown.clone());
-                Err(Box::new(failure))
-            };
-            if !differences.is_empty() {
-                return wrong(FailureKind::WrongPacket, told(&differences).0);
-            }
-            if !(from..=to).contains(&at) {
-                let what = format!(
-                    "it came at {} s, expected {}",
-                    seconds(at),
-                    window(from, to)
-                );
-                return wrong(FailureKind::WrongTime, what);
-            }
-            if whole {
-                return Ok(at);
-            }
-            come += u32::try_from(packet.tcp().map_or(0, |tcp| tcp.payload_len)).unwrap_or(0);
-        }
-    }
-
-    /// The part of an expected segment that a frame must be, so many bytes of it having come, and whether it is the last.
-    fn part(&self, wanted: &Segment, packet: &Packet<'_>, come: u32) -> (Segment, bool) {
-        let mut part = wanted.clone();
-        let (Body::Tcp(body), Some(tcp)) = (&mut part.body, packet.tcp()) else {
-            return (part, true);
-        };
-        let got = u32::try_from(tcp.payload_len).unwrap_or(u32::MAX);
-        let mut whole = true;
-        if !self.settings.strict
-            && let Some(range) = &mut body.range
-            && let Num::Value(len) = range.len
-        {
-            let rest = len - i64::from(come);
-            whole = got == 0 || i64::from(got) >= rest;
-            if let Num::Value(start) = &mut range.start {
-                *start += i64::from(come);
-            }
-            range.len = Num::Value(if whole { rest } else { i64::from(got) });
-            if !whole {
-                body.flags = body.flags.without(Flags::FIN);
-            }
-        }
-        // Where a stack pushes is its own matter (RFC 9293 section 3.9.1.2), and whether a window that could open by less
-        // than a segment does (section 3.8.6.2.2).
-        if !self.settings.strict {
-            let back = i64::from(self.settings.segment());
-            if let Some(Num::Value(window)) = &mut body.window
-                && (1..back).contains(&(*window - i64::from(tcp.window)))
-                && tcp.window > 0
-            {
-                *window = i64::from(tcp.window);
-            }
-            let push = Flags(tcp.flags.0 & Flags::PSH.0);
-            body.flags = body.flags.without(Flags::PSH).with(push);
-        }
-        (part, whole)
-    }
-
-    /// The next frame of the present tuple that has not been looked at, once it came, up to a time.
-    fn next_frame(&mut self, world: &mut World<'_>, name: &str, to: u64) -> Option<usize> {
-        let spec = self.timeline.scenario.flow(name)?;
-        let key = key_of(spec.protocol, spec.client, spec.server);
-        loop {
-            while let Some(emitted) = world.emitted.get(self.cursor) {
-                let packet = Packet::whole(&emitted.bytes).ok();
-                let of_tuple = packet.is_some_and(|packet| {
-                    let own = flow_key(&packet, false);
-                    own == key || own.is_none()
-                });
-                if of_tuple {
-                    return Some(self.cursor);
-                }
-                self.cursor += 1;
-            }
-            let next = world.next();
-            let idle = !world.has_tasks()
-                && next.is_none_or(|next| next.timer.is_some_and(|(timer, _)| timer.is_idle()));
-            let next = next.filter(|next| next.at <= to && !(idle && to == u64::MAX));
-            let Some(next) = next.filter(|_| !world.livelock) else {
-                if to != u64::MAX {
-                    world.now = world.now.max(to);
-                }
-                return None;
-            };
-            world.run(next);
-            world.livelock |= world.steps > world.step_limit;
-        }
-    }
-
-    fn view<'w>(&'w self, world: &'w World<'_>) -> View<'w> {
+    pub(super) fn view<'w>(&'w self, world: &'w World<'_>) -> View<'w> {
         View {
             scenario: self.timeline.scenario,
             flows: &world.flows,
@@ -626,7 +499,13 @@ impl<'a> Player<'a> {
         }
     }
 
-    fn fail(&mut self, world: &World<'_>, event: &Event, kind: FailureKind, what: String) {
+    pub(super) fn fail(
+        &mut self,
+        world: &World<'_>,
+        event: &Event,
+        kind: FailureKind,
+        what: String,
+    ) {
         let mut failure = failure_at(kind, what, Some(world.now));
         failure.expected = Some(event.text.clone());
         failure.place = Some(self.place(event));
@@ -680,112 +559,6 @@ impl<'a> Player<'a> {
             self.fail(world, event, kind, what);
         }
     }
-
-    /// The segment size toward the device.
-    pub(super) fn segment_of(&self, index: usize) -> u16 {
-        let mss = self.connections.get(index).and_then(|one| one.mss);
-        mss.unwrap_or(536).min(self.settings.segment())
-    }
-
-    /// Whether the device's stream has ended, and all of it was read.
-    pub(super) fn has_ended(&self, world: &World<'_>, index: usize) -> bool {
-        let flow = self
-            .connections
-            .get(index)
-            .and_then(|one| world.flows.get(one.flow));
-        flow.is_some_and(|flow| flow.half_closed_by_device.is_some() || flow.closed.is_some())
-    }
-
-    /// Reads at most so many bytes; says how many came.
-    pub(super) fn read(&mut self, world: &mut World<'_>, index: usize, most: u64) -> u64 {
-        let Some(one) = self.connections.get(index) else {
-            return 0;
-        };
-        let (flow, consumed) = (one.flow, one.consumed);
-        let there = come(world, flow).saturating_sub(consumed);
-        if there < most && !take(world, flow, most - there) {
-            steps(world, flow, [Action::Unblock, Action::Block]);
-        }
-        // No more than was asked for, whatever comes later.
-        take(world, flow, 0);
-        let got = come(world, flow).saturating_sub(consumed).min(most);
-        if let Some(one) = self.connections.get_mut(index) {
-            one.consumed += got;
-        }
-        got
-    }
-
-    /// How many bytes a read would find; `None` if that cannot be told without taking them.
-    pub(super) fn unread(&self, world: &mut World<'_>, index: usize) -> Option<u64> {
-        let one = self.connections.get(index)?;
-        let (flow, consumed) = (one.flow, one.consumed);
-        let there = come(world, flow).saturating_sub(consumed);
-        let Some(id) = world
-            .flows
-            .get(flow)
-            .filter(|flow| flow.closed.is_none())
-            .map(|flow| flow.id)
-        else {
-            return Some(there);
-        };
-        take(world, flow, 0);
-        Some(there + world.engine.offered(id)? as u64)
-    }
-
-    /// The application is gone: unread bytes, or any that come later, are answered with a reset (RFC 9293 section 3.6.1).
-    pub(super) fn close(&self, world: &mut World<'_>, index: usize, socket: &Socket) {
-        let Some(one) = self.connections.get(index).cloned() else {
-            return;
-        };
-        if socket.held > 0 {
-            let bytes = crate::notation::pattern_bytes(
-                0,
-                one.written,
-                usize::try_from(socket.held).unwrap_or(0),
-            );
-            let content = crate::simulation::dialer::content::Content::Owned(bytes.into());
-            steps(world, one.flow, [Action::Send(content)]);
-        }
-        if socket.abortive {
-            return steps(world, one.flow, [Action::Reset]);
-        }
-        steps(world, one.flow, [Action::Unblock]);
-        if come(world, one.flow) > one.consumed {
-            return steps(world, one.flow, [Action::Reset]);
-        }
-        let next = 1 + world.flows.get(one.flow).map_or(0, |flow| {
-            flow.upstream.len().saturating_sub(flow.script.read)
-        });
-        if socket.write_shut {
-            steps(world, one.flow, [Action::Read(next), Action::Reset]);
-        } else {
-            steps(
-                world,
-                one.flow,
-                [Action::Shutdown, Action::Read(next), Action::Reset],
-            );
-        }
-    }
-
-    /// Connections that nobody has accepted go with the listener.
-    pub(super) fn stop_listening(&self, world: &mut World<'_>) {
-        for index in 0..self.connections.len() {
-            let open = self
-                .connections
-                .get(index)
-                .filter(|one| !one.taken && !one.turned);
-            let Some(flow) = open.map(|one| one.flow) else {
-                continue;
-            };
-            if world
-                .flows
-                .get(flow)
-                .is_some_and(|flow| flow.closed.is_none())
-            {
-                steps(world, flow, [Action::Reset]);
-            }
-        }
-    }
 }
 
 /// What the times of the next event are relative to.
@@ -802,44 +575,4 @@ fn shown((number, error): (Option<i64>, Option<&str>)) -> String {
         Some(error) => format!("{number} {error}"),
         None => number,
     }
-}
-
-fn window(from: u64, to: u64) -> String {
-    match (from, to) {
-        (_, u64::MAX) => "at any time".to_owned(),
-        (from, to) => format!("between {} s and {} s", seconds(from), seconds(to)),
-    }
-}
-
-/// Bytes of the device that the dialer has.
-fn come(world: &World<'_>, flow: usize) -> u64 {
-    world.flows.get(flow).map_or(0, |flow| flow.upstream.len())
-}
-
-/// Lets the dialer take so many bytes more; false if the way in cannot say so.
-fn take(world: &mut World<'_>, flow: usize, count: u64) -> bool {
-    let Some((id, connected)) = world
-        .flows
-        .get(flow)
-        .map(|flow| (flow.id, flow.connected && flow.closed.is_none()))
-    else {
-        return true;
-    };
-    if !connected {
-        return true;
-    }
-    let now = world.clock();
-    let count = usize::try_from(count).unwrap_or(usize::MAX);
-    let taken = world.engine.remote_take(now, id, count).is_ok();
-    world.step("remote takes");
-    world.go_on(flow);
-    taken
-}
-
-/// Lets the dialer of a flow take steps at this instant.
-pub(super) fn steps<const N: usize>(world: &mut World<'_>, flow: usize, steps: [Action; N]) {
-    if let Some(flow) = world.flows.get_mut(flow) {
-        flow.script.actions.extend(steps);
-    }
-    world.go_on(flow);
 }

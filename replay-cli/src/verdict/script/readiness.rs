@@ -1,0 +1,134 @@
+//! What a descriptor is ready for, as `poll` and `epoll_wait` tell it: what a peer's doings make of it.
+
+use engine::How;
+
+use super::calls::Came;
+use super::player::Player;
+use super::sockets::{Kind, Socket};
+use crate::notation::packetdrill::syntax::{Call, Expression};
+use crate::simulation::world::World;
+
+impl Player<'_> {
+    pub(super) fn watch(&mut self, call: &Call, number: i64) -> Came {
+        let what = call.arguments.get(1).map(Expression::words);
+        let Some(of) = call.arguments.get(2).and_then(Expression::number) else {
+            return Came::Error(&["EBADF"]);
+        };
+        let events = call.arguments.get(3).and_then(|one| one.field("events"));
+        let events: Vec<String> = events
+            .map(Expression::words)
+            .unwrap_or_default()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let deletes = what.as_deref() == Some(&["EPOLL_CTL_DEL"]);
+        self.change(number, |socket| {
+            if let Kind::Watch(watched) = &mut socket.kind {
+                match deletes {
+                    true => drop(watched.remove(&of)),
+                    false => drop(watched.insert(of, events)),
+                }
+            }
+        });
+        Came::Number(0)
+    }
+
+    /// One descriptor is watched, by its level: readable and writable is what a peer's doings make it.
+    pub(super) fn epoll_wait(&self, world: &mut World<'_>, call: &Call, socket: &Socket) -> Came {
+        let Kind::Watch(watched) = &socket.kind else {
+            return Came::Error(&["EINVAL"]);
+        };
+        let [(of, events)] = watched.iter().collect::<Vec<_>>()[..] else {
+            return Came::Unknown("several descriptors are watched".to_owned());
+        };
+        if events
+            .iter()
+            .any(|event| matches!(event.as_str(), "EPOLLET" | "EPOLLONESHOT"))
+        {
+            return Came::Unknown("events by their edge".to_owned());
+        }
+        let Some(now) = self.ready(world, *of, "EPOLL", events) else {
+            return Came::Unknown("what a descriptor without a connection is ready for".to_owned());
+        };
+        let wanted = call.arguments.get(1).and_then(|one| one.field("events"));
+        let mut wanted = wanted.map(Expression::words).unwrap_or_default();
+        wanted.sort_unstable();
+        if wanted != now {
+            return Came::Value(wanted.join("|"), now.join("|"));
+        }
+        Came::Number(i64::from(!now.is_empty()))
+    }
+
+    pub(super) fn poll(&self, world: &mut World<'_>, call: &Call) -> Came {
+        let Some(Expression::List(asked)) = call.arguments.first() else {
+            return Came::Lost("poll without a list".to_owned());
+        };
+        let asked = asked.clone();
+        let mut count = 0;
+        for one in &asked {
+            let of = one.field("fd").and_then(Expression::number);
+            let events = one
+                .field("events")
+                .map(Expression::words)
+                .unwrap_or_default();
+            let events: Vec<String> = events.iter().map(ToString::to_string).collect();
+            let now = of.and_then(|of| self.ready(world, of, "POLL", &events));
+            let Some(now) = now else {
+                return Came::Unknown(
+                    "what a descriptor without a connection is ready for".to_owned(),
+                );
+            };
+            let mut wanted = one
+                .field("revents")
+                .map(Expression::words)
+                .unwrap_or_default();
+            wanted.sort_unstable();
+            if wanted != now {
+                return Came::Value(wanted.join("|"), now.join("|"));
+            }
+            count += i64::from(!now.is_empty());
+        }
+        Came::Number(count)
+    }
+
+    /// What a descriptor is ready for of what is asked, in words with a prefix, sorted.
+    fn ready(
+        &self,
+        world: &mut World<'_>,
+        of: i64,
+        prefix: &str,
+        asked: &[String],
+    ) -> Option<Vec<&'static str>> {
+        let socket = self.sockets.get(of)?.clone();
+        let Kind::Connection(index) = socket.kind else {
+            return None;
+        };
+        let ended = self.has_ended(world, index);
+        let readable = self.unread(world, index)? > 0 || ended || socket.read_shut;
+        let flow = world.flows.get(self.connections.get(index)?.flow)?;
+        let reset = flow.closed.is_some_and(|(_, close)| close.how != How::Fin);
+        let epoll = prefix == "EPOLL";
+        let word = |one: &'static str, other: &'static str| if epoll { one } else { other };
+        let mut now = Vec::new();
+        let mut is = |yes: bool, word: &'static str, always: bool| {
+            if yes && (always || asked.iter().any(|asked| asked == word)) {
+                now.push(word);
+            }
+        };
+        is(readable || reset, word("EPOLLIN", "POLLIN"), false);
+        is(true, word("EPOLLOUT", "POLLOUT"), false);
+        is(reset, word("EPOLLERR", "POLLERR"), true);
+        is(
+            reset || (ended || socket.read_shut) && socket.write_shut,
+            word("EPOLLHUP", "POLLHUP"),
+            true,
+        );
+        is(
+            ended || socket.read_shut || reset,
+            word("EPOLLRDHUP", "POLLRDHUP"),
+            false,
+        );
+        now.sort_unstable();
+        Some(now)
+    }
+}

@@ -89,7 +89,7 @@ pub(crate) trait Stack {
     /// The far side takes the next `count` bytes, and no more until it is asked again. Not every way in can say so.
     fn remote_take(&mut self, now: Micros, flow: FlowId, count: usize) -> Result<(), Misuse> {
         let _ = (now, flow, count);
-        Err(Misuse::TookTooMuch)
+        Err(Misuse::WrongProtocol)
     }
 
     /// The far side's stream has ended.

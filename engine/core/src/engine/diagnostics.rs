@@ -33,8 +33,9 @@ impl Engine {
         let timer = self
             .flow_deadline(now, slot)
             .map(|(at, timer)| (timer, at.since(now)));
-        let flow = self.flows.peek(slot)?;
-        let (state, last_activity, upstream_queue, downstream_queue) = match &flow.kind {
+        let entry = self.flows.peek(slot)?;
+        let flow = &entry.flow;
+        let (state, last_activity, upstream_queue, downstream_queue) = match &entry.kind {
             Kind::Udp(udp) => {
                 let state = match (udp.connected, udp.blocked) {
                     (false, _) => "DIALING",
@@ -55,7 +56,7 @@ impl Engine {
         };
         Some(FlowInfo {
             flow: flow.id,
-            key: flow.tuple(),
+            key: entry.tuple(),
             name: flow.name.as_deref().map(str::to_owned),
             state,
             age: now.since(flow.opened),

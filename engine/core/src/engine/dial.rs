@@ -25,17 +25,15 @@ impl Problem {
 impl Engine {
     /// Ends a flow whose dial failed: the device learns why.
     pub(super) fn end_dial(&mut self, now: Micros, slot: u32, result: DialResult, close: Close) {
-        let Some(flow) = self.finish(slot, close) else {
+        let Some(entry) = self.finish(slot, close) else {
             return;
         };
-        self.count_failed_dial(flow.kind.proto(), result);
-        match &flow.kind {
-            Kind::Udp(udp) => {
-                self.report_failed_dial(now, flow.tuple().server, result, &udp.latest);
-            }
+        self.count_failed_dial(entry.kind.proto(), result);
+        match &entry.kind {
+            Kind::Udp(udp) => self.report_failed_dial(now, udp.server, result, &udp.latest),
             Kind::Tcp(tcp) => {
                 if let Phase::Dialing(held) = &tcp.phase {
-                    self.answer_failed_dial(now, &flow.key.unpack(), result, held);
+                    self.answer_failed_dial(now, &entry.flow.key.unpack(), result, held);
                 }
             }
         }

@@ -15,7 +15,6 @@ use crate::dns::{
     self, Asker, PORT, PendingQuery, Query, QueryId, Rcode, Reading, Resolution, Unfit, read_answer,
 };
 use crate::engine::{Engine, Event, Own};
-use crate::flow::key::{FlowKey, Proto};
 use crate::flow::table::{FlowId, Kind};
 use crate::ip::build;
 use crate::tcp::Phase;
@@ -27,29 +26,6 @@ impl Engine {
     /// Whether queries to this place are answered here.
     pub(super) fn intercepts(&self, server: SocketAddr) -> bool {
         self.config.dns_interception && server.port() == PORT
-    }
-
-    /// Asks the host for a connection, with the name the device knows the address under.
-    pub(super) fn ask_dial(&mut self, now: Micros, flow: FlowId, key: FlowKey) {
-        let name = self.names.name_of(now, key.server.ip());
-        let local = key.proto == Proto::Tcp && self.intercepts(key.server);
-        if let Some(flow) = self.flows.get(flow) {
-            flow.name.clone_from(&name);
-            flow.local = local;
-        }
-        match key.proto {
-            Proto::Tcp if local => self.counters.dns_streams += 1,
-            Proto::Tcp => self.counters.tcp_dials += 1,
-            Proto::Udp => self.counters.udp_dials += 1,
-        }
-        self.events.push_back(if local {
-            Event::Own {
-                flow,
-                what: Own::Dial,
-            }
-        } else {
-            Event::Dial { flow, key, name }
-        });
     }
 
     /// Notes a query that passes by, so that its answer can be told from others.
@@ -103,7 +79,7 @@ impl Engine {
     }
 
     fn asked(&mut self, flow: FlowId) -> Option<&mut dns::Asked> {
-        match &mut self.flows.get(flow)?.kind {
+        match &mut self.flows.get(flow).ok()?.kind {
             Kind::Udp(udp) => Some(udp.asked.get_or_insert_default()),
             Kind::Tcp(tcp) => match &mut tcp.phase {
                 Phase::Live(live) => live.dns.as_mut().map(|streams| &mut streams.asked),
@@ -288,13 +264,7 @@ impl Engine {
     /// Puts a reply into a connection's ring whole. A device that leaves no room for it reads none of its answers: its
     /// connection is reset.
     fn send_reply(&mut self, now: Micros, flow: FlowId, bytes: &[u8]) -> bool {
-        let Some(place) = self.flows.get(flow) else {
-            return false;
-        };
-        let Kind::Tcp(tcp) = &mut place.kind else {
-            return false;
-        };
-        let Phase::Live(live) = &mut tcp.phase else {
+        let Ok((place, live)) = self.flows.live(flow) else {
             return false;
         };
         if live.connection.space().0 < bytes.len() {
@@ -309,12 +279,8 @@ impl Engine {
         }
         live.connection.offer(now, &mut self.pool, bytes);
         live.last_activity = now;
-        self.mark_dirty(flow.slot);
+        place.mark_dirty(&mut self.dirty);
         true
-    }
-
-    pub(super) fn is_local(&mut self, flow: FlowId) -> bool {
-        self.flows.get(flow).is_some_and(|flow| flow.local)
     }
 
     /// Acts upon what a host would be told of an intercepted connection, and passes over queries that are over by now;
@@ -336,15 +302,12 @@ impl Engine {
 
     /// Ends the engine's side once the device has ended its own and has every answer.
     fn finish_stream(&mut self, now: Micros, flow: FlowId) {
-        let Some(Kind::Tcp(tcp)) = self.flows.get(flow).map(|flow| &flow.kind) else {
-            return;
-        };
-        if let Phase::Live(live) = &tcp.phase
+        if let Ok((_, live)) = self.flows.live(flow)
             && live.fin_relayed
             && live.remote_end.is_none()
             && !self.pending.has_any_of(flow)
         {
-            let _ = self.end_remote(now, flow, RemoteEnd::Eof);
+            let _ = self.end_stream(now, flow, RemoteEnd::Eof);
         }
     }
 }

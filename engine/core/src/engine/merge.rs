@@ -8,7 +8,6 @@
 use crate::api::time::Micros;
 use crate::engine::Engine;
 use crate::flow::key::{PackedKey, Proto};
-use crate::flow::table::Kind;
 use crate::ip::build::{IPV4_HEADER_LEN, IPV6_HEADER_LEN, protocol};
 use crate::ip::packet::{IpPacket, Segment};
 use crate::tcp::Phase;
@@ -181,13 +180,8 @@ impl Engine {
     fn row_edge(&self, ip: &IpPacket<'_>, segment: &Segment<'_>) -> Option<Seq> {
         let client = (ip.source, segment.source_port);
         let server = (ip.destination, segment.destination_port);
-        let slot = self
-            .flows
-            .find(&PackedKey::new(Proto::Tcp, client, server))?;
-        let Kind::Tcp(tcp) = &self.flows.peek(slot)?.kind else {
-            return None;
-        };
-        let Phase::Live(live) = &tcp.phase else {
+        let key = PackedKey::new(Proto::Tcp, client, server);
+        let Phase::Live(live) = &self.flows.peek_tcp(&key)?.phase else {
             return None;
         };
         if !live.established || live.reset {

@@ -115,15 +115,15 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A connection that a held SYN asks for; `None` if its addresses are of two families, which no packet has.
+    /// A connection that a held SYN asks for.
     pub(crate) fn new(
         now: Micros,
         key: &PackedKey,
         held: &HeldSyn,
         isn: Seq,
         config: &Config,
-    ) -> Option<Self> {
-        let ends = Ends::new(key)?;
+    ) -> Self {
+        let ends = Ends::new(key);
         let local = largest_segment(config.mtu, &ends);
         let mss = held.mss.clamp(48, local.max(48));
         let (bound, most) = (config.rx_ring(), config.rx_most());
@@ -144,7 +144,7 @@ impl Connection {
         };
         let reach = if scale.is_some() { most } else { 65_535 };
         let bounds = (bound.min(reach), most.min(reach));
-        Some(Self {
+        Self {
             ends,
             device_isn: held.isn,
             isn,
@@ -162,7 +162,7 @@ impl Connection {
             ack_waits: None,
             progress: now,
             forgiven: false,
-        })
+        }
     }
 
     /// Whether the handshake is done.

@@ -47,13 +47,14 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
-    pub(crate) fn new(key: &PackedKey) -> Option<Self> {
+    pub(crate) fn new(key: &PackedKey) -> Self {
+        let addresses = key.toward_device();
         let key = key.unpack();
-        Some(Self {
-            addresses: Addresses::new(key.server.ip(), key.client.ip())?,
+        Self {
+            addresses,
             server_port: key.server.port(),
             client_port: key.client.port(),
-        })
+        }
     }
 
     /// Bytes of a segment's headers without options.

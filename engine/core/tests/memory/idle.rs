@@ -14,6 +14,7 @@ fn drain(engine: &mut Engine, device: &mut Device) -> Option<FlowId> {
     while let Some(output) = engine.poll_output(NOW) {
         match output {
             Output::Dial { flow, .. } => dialed = Some(flow),
+            Output::Data { bytes, .. } => _ = bytes.took_all(),
             Output::Frames(frames) => {
                 for frame in frames {
                     if let Packet::Tcp(segment) = Packet::read(frame) {

@@ -52,7 +52,6 @@ impl Metered {
     fn drain(&mut self) -> (Vec<(FlowId, Proto)>, Vec<Tcp>) {
         let (mut dials, mut segments) = (Vec::new(), Vec::new());
         loop {
-            let mut refuse = None;
             let before = heap::held();
             let Some(output) = self.engine.poll_output(self.now) else {
                 self.held += heap::held() - before;
@@ -61,7 +60,7 @@ impl Metered {
             self.held += heap::held() - before;
             match output {
                 Output::Dial { flow, key, .. } => dials.push((flow, key.proto)),
-                Output::Data { flow, .. } => refuse = Some(flow),
+                Output::Data { bytes, .. } => _ = bytes.took(0),
                 Output::Frames(frames) => {
                     for frame in frames {
                         if let Packet::Tcp(segment) = Packet::read(frame) {
@@ -70,10 +69,6 @@ impl Metered {
                     }
                 }
                 _ => {}
-            }
-            if let Some(flow) = refuse {
-                self.call(|engine, now| engine.remote_took(now, flow, 0))
-                    .expect("just lent");
             }
         }
     }

@@ -32,7 +32,7 @@ impl Watched {
             match output {
                 None => return (dialed, octets),
                 Some(Output::Dial { flow, .. }) => dialed = Some(flow),
-                Some(Output::Data { bytes, .. }) => octets += bytes.len(),
+                Some(Output::Data { bytes, .. }) => octets += bytes.took_all().len(),
                 Some(Output::Datagram { payload, .. }) => octets += payload.len(),
                 Some(Output::Frames(frames)) => {
                     for frame in frames {

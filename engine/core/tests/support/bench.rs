@@ -104,14 +104,9 @@ impl Bench {
                 Output::Data { flow, bytes } => {
                     assert!(!bytes.is_empty(), "empty data");
                     let take = self.takes.unwrap_or(bytes.len()).min(bytes.len());
-                    let short = take < bytes.len();
+                    let taken = bytes.took(take);
                     if take > 0 {
-                        seen.push(Seen::Data(flow, bytes[..take].to_vec()));
-                    }
-                    if short {
-                        self.engine
-                            .remote_took(self.now, flow, take)
-                            .expect("just lent");
+                        seen.push(Seen::Data(flow, taken.to_vec()));
                     }
                 }
                 Output::Datagram { flow, payload, .. } => {

@@ -34,8 +34,8 @@ impl Turn {
             *budget -= 1;
             let tap = &mut self.tap;
             let stats = &mut self.stats;
-            // What the engine is to be told about the output, once it is no longer borrowed.
-            let mut short = None;
+            // The flow whose host refused a datagram: told once the output is no longer borrowed.
+            let mut refused = None;
             match output {
                 Output::Frames(frames) => {
                     let taken = host.frames(frames).min(frames.len());
@@ -55,14 +55,15 @@ impl Turn {
                     host.dial(flow, key, name);
                 }
                 Output::Data { flow, bytes } => {
-                    let taken = host.data(flow, bytes).min(bytes.len());
-                    if let Some(sent) = bytes.get(..taken).filter(|sent| !sent.is_empty()) {
+                    let count = bytes.len();
+                    let taken = host.data(flow, &bytes).min(count);
+                    let sent = bytes.took(taken);
+                    if !sent.is_empty() {
                         cross(tap, now, Crossing::Sent(flow, sent));
                     }
-                    if taken < bytes.len() {
-                        stats.host_refused_bytes += (bytes.len() - taken) as u64;
+                    if taken < count {
+                        stats.host_refused_bytes += (count - taken) as u64;
                         cross(tap, now, Crossing::Blocked(flow));
-                        short = Some(Short::Stream(flow, taken));
                     }
                 }
                 Output::Datagram { flow, to, payload } => {
@@ -77,7 +78,7 @@ impl Turn {
                             stats.host_dropped_datagrams += 1;
                             cross(tap, now, Crossing::Blocked(flow));
                             host.notice(&Notice::DatagramRefused { flow });
-                            short = Some(Short::Datagram(flow));
+                            refused = Some(flow);
                         }
                     }
                 }
@@ -123,15 +124,9 @@ impl Turn {
                 }
                 _ => {}
             }
-            match short {
+            if let Some(flow) = refused {
                 // The flow can have ended only by what this very loop would have seen.
-                Some(Short::Stream(flow, taken)) => {
-                    let _ = self.engine.remote_took(now, flow, taken);
-                }
-                Some(Short::Datagram(flow)) => {
-                    let _ = self.engine.remote_blocked(now, flow);
-                }
-                None => {}
+                let _ = self.engine.remote_blocked(now, flow);
             }
         }
     }
@@ -170,12 +165,6 @@ impl Turn {
             .for_each(|frame| self.held.push(frame));
         self.held.is_empty()
     }
-}
-
-/// What the host did not take.
-enum Short {
-    Stream(FlowId, usize),
-    Datagram(FlowId),
 }
 
 fn tap_frames(tap: &mut Option<Box<dyn Tap>>, now: Micros, frames: Frames<'_>, taken: usize) {

@@ -90,7 +90,7 @@ impl Engine {
                 } else {
                     self.counters.tcp_challenges_withheld += 1;
                 }
-                return reason.map_or(Ok(taken(segment)), Err);
+                return reason.map_or_else(|| Ok(taken(segment)), Err);
             }
             Disposition::Refuse => {
                 self.reset_for(ip, segment);

@@ -893,6 +893,6 @@ impl Sender {
         }
         let times = [self.probe_at(), self.reorder, override_at];
         let first = times.into_iter().flatten().min();
-        Some(first.map_or(self.timeout_at(), |at| at.min(self.timeout_at())))
+        Some(first.map_or_else(|| self.timeout_at(), |at| at.min(self.timeout_at())))
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use engine::FlowId;
 
-use super::datagrams::cost_of;
+use super::event::cost_of;
 
 /// What waits, by flow. A flow stands here from the refusal until its host takes all of it, or its close.
 #[derive(Debug, Default)]

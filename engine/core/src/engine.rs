@@ -61,15 +61,15 @@ pub struct Engine {
     out: FrameBatch,
     identifications: Identifications,
     errors: Errors,
-    /// Segments that are taken together.
-    merged: Vec<u8>,
+    /// The packet of coalesced segments.
+    coalesced: Vec<u8>,
     /// What the last `Output::Data` lent: what was taken of it leaves the ring at the next call.
     lent: Option<Lending>,
     stopped: bool,
     log: Log,
     /// When the counters were last written to the log.
     metered: Option<Micros>,
-    /// When a line last said that a limit is reached.
+    /// When the log last reported that a limit is reached.
     limit_told: Option<Micros>,
     /// Names of addresses, out of DNS answers.
     names: Names,
@@ -84,9 +84,9 @@ pub struct Engine {
 struct Lending {
     flow: FlowId,
     count: usize,
-    /// How many of them the dialer has said it took.
+    /// How many of them the dialer took.
     taken: usize,
-    /// The engine itself stands in the dialer's place.
+    /// The engine itself takes the dialer's place.
     local: bool,
 }
 
@@ -124,7 +124,7 @@ enum Event {
         flow: Option<FlowId>,
         record: DnsRecord,
     },
-    /// What a host would be told of an intercepted connection. It never leaves the engine, whatever has become of the flow.
+    /// An event of an intercepted connection. It never leaves the engine, whatever has become of the flow.
     Own {
         flow: FlowId,
         what: Own,
@@ -162,7 +162,7 @@ impl Engine {
                 u32::try_from(config.seed & 0xffff_ffff).unwrap_or(1),
             ),
             errors: Errors::new(RateLimit::default(), config.mtu),
-            merged: Vec::new(),
+            coalesced: Vec::new(),
             lent: None,
             stopped: false,
             log: Log::new(
@@ -210,7 +210,7 @@ impl Engine {
         counters.fragment_bytes = self.reassembly.bytes_held() as u64;
     }
 
-    /// The next thing to act upon, or `None` when all is said. Call it after every input until then.
+    /// The next thing to act upon, or `None` when there is nothing left. Call it after every input until then.
     pub fn poll_output(&mut self, now: Micros) -> Option<Output<'_>> {
         let now = self.clock.at(now);
         self.counters.polls += 1;
@@ -220,12 +220,12 @@ impl Engine {
             return Some(Output::Log(record));
         }
         if let Some(Event::Datagram { flow, to, range }) = self.events.front() {
-            // The most frequent event by far; nobody but the host has to do with it.
+            // The most frequent event by far; it concerns only the host.
             let (flow, to, range) = (*flow, *to, *range);
             self.events.pop_front();
             return Some(self.datagram_output(flow, to, range));
         }
-        // What an intercepted connection says is answered here; each pass takes an event or bytes off.
+        // Events of an intercepted connection are answered here; each pass takes an event or bytes off.
         loop {
             if self.events.is_empty() {
                 // Every pass takes a flow off the list; a flow comes back only with an event, a frame or bytes to lend.
@@ -312,7 +312,7 @@ impl Engine {
     /// When to call [`Engine::handle_timeout`], for what, and for which flow, by the clock of the latest input. `None`: not
     /// before the next input.
     ///
-    /// After a clock that leapt forward all that is overdue comes at once. One that went back is asked for what was left
+    /// After a clock that jumped forward everything overdue comes at once. One that went back is asked for what was left
     /// before: no limit gets longer, and none shorter.
     pub fn poll_timeout(&mut self) -> Option<Deadline> {
         let flow = self.first_flow_deadline();
@@ -382,7 +382,7 @@ impl Engine {
         Some(entry)
     }
 
-    /// Tells the host, or for a flow of the engine's own nobody, that a flow has ended.
+    /// Tells the host that a flow has ended; of a flow of the engine's own it hears nothing.
     fn tell_close(&mut self, entry: &Entry, close: Close) {
         match &entry.kind {
             Kind::Tcp(_) => self.counters.tcp_closes += 1,

@@ -40,7 +40,7 @@ pub(crate) struct TcpFlow {
     pub(crate) blocked: bool,
 }
 
-/// Where the flow stands between SYN and close.
+/// The state of a flow between SYN and close.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,

@@ -1,4 +1,4 @@
-//! What the engine tells its host, and the words for how flows end.
+//! What the engine tells its host, and how flows end.
 
 use core::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -50,7 +50,7 @@ pub enum Output<'a> {
     Resume {
         /// Which flow.
         flow: FlowId,
-        /// Room in octets.
+        /// Room in bytes.
         space: usize,
     },
     /// The flow has ended; its handle is dead. Exactly one for each dial request.
@@ -86,8 +86,8 @@ pub enum Output<'a> {
 /// Bytes of the device, lent until the next call on the engine.
 ///
 /// What the dialer takes of them is acknowledged to the device. The rest stays in the engine, and the flow is blocked
-/// until [`Engine::remote_writable`](crate::Engine::remote_writable): so it is with all of them if the host never says
-/// that it took any, so that no byte is acknowledged that nobody has.
+/// until [`Engine::remote_writable`](crate::Engine::remote_writable): the same goes for all of them if the host never
+/// takes any, so that no byte is acknowledged that the dialer does not have.
 #[derive(Debug)]
 pub struct Lent<'a> {
     bytes: &'a [u8],
@@ -204,7 +204,7 @@ impl How {
 /// What became of a dial request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DialResult {
-    /// The connection stands.
+    /// The connection is established.
     Connected,
     /// The far host refused it.
     Refused,

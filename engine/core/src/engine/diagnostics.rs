@@ -1,4 +1,4 @@
-//! What the engine tells about itself: the table of flows, the log.
+//! What the engine reports about itself: the table of flows, the log.
 
 use core::time::Duration;
 
@@ -69,7 +69,7 @@ impl Engine {
         })
     }
 
-    /// Says what changed about a flow, at the moment the host hears of it.
+    /// Logs what changed about a flow, at the moment the host is told.
     pub(super) fn log_event(&mut self, event: &Event) {
         let (level, kind) = match event {
             Event::Dns { .. } | Event::Resolve { .. } => (LogLevel::Debug, Breadcrumb::Dns),
@@ -162,7 +162,7 @@ impl Engine {
         }
     }
 
-    /// Writes a line for the host's log, if anybody listens; the text is made only then.
+    /// Writes a line for the host's log, if anyone listens; the message is made only then.
     pub(super) fn log(
         &mut self,
         level: LogLevel,

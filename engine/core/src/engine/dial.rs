@@ -1,4 +1,4 @@
-//! Dials that failed: counted by reason, and told to the device in words it understands.
+//! Dials that failed: counted by reason, and reported to the device by a reset or an ICMP error.
 
 use crate::api::config::DialFailure;
 use crate::api::output::{Close, DialResult};
@@ -10,7 +10,7 @@ use crate::ip::icmp::Problem;
 use crate::tcp::{HeldSyn, Phase};
 
 impl Problem {
-    /// What a router or host would have said of a packet that met with this.
+    /// The ICMP error that a router or host would have sent about such a packet.
     pub(super) fn of_dial(result: DialResult) -> Option<Self> {
         Some(match result {
             DialResult::Connected => return None,

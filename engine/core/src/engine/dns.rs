@@ -1,7 +1,7 @@
 //! DNS at the engine: what passes by is read, and with [`Config::dns_interception`](crate::Config::dns_interception)
 //! queries are put to the host instead of being dialed.
 //!
-//! An intercepted TCP connection is a flow like any other but that the engine stands in the dialer's place: it
+//! An intercepted TCP connection is a flow like any other, except that the engine takes the dialer's place: it
 //! connects itself, reads queries from the bytes lent and sends replies as a remote would.
 
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use crate::flow::table::{FlowId, Kind};
 use crate::ip::build;
 use crate::tcp::Phase;
 
-/// Octets of the IP and UDP headers in front of a reply, at the most.
+/// Bytes of the IP and UDP headers in front of a reply, at the most.
 const HEADERS: usize = 48;
 
 impl Engine {
@@ -28,7 +28,7 @@ impl Engine {
         self.config.dns_interception && server.port() == PORT
     }
 
-    /// Notes a query that passes by, so that its answer can be told from others.
+    /// Notes a query that passes by, so that its answer is recognized.
     #[inline]
     pub(super) fn note_query(&mut self, flow: FlowId, server: SocketAddr, message: &[u8]) {
         if server.port() == PORT {
@@ -107,7 +107,7 @@ impl Engine {
         };
         self.counters.dns_queries += 1;
         if self.pending.has(asker, &query) {
-            // The stub asks again because it has not heard yet: one answer serves both.
+            // The stub asks again because it has no answer yet: one answer serves both.
             return Ok(Taken::Answered);
         }
         if self.pending.len() >= self.config.resolve_limit {
@@ -283,7 +283,7 @@ impl Engine {
         true
     }
 
-    /// Acts upon what a host would be told of an intercepted connection, and passes over queries that are over by now;
+    /// Acts upon the events of an intercepted connection, and skips queries that have been answered by now;
     /// every other event is handed back.
     pub(super) fn answer_event(&mut self, now: Micros, event: Event) -> Option<Event> {
         match event {

@@ -145,7 +145,7 @@ impl Engine {
         self.arm(now, id.slot);
     }
 
-    /// Puts the flow's next deadline into the queue, if it is earlier than what stands there.
+    /// Puts the flow's next deadline into the queue, if it is earlier than the one there.
     pub(super) fn arm(&mut self, now: Micros, slot: u32) {
         // What is due at once was done in the flow's turn: a tick later, so that nothing spins.
         if let Some((at, _)) = self.flow_deadline(now, slot) {
@@ -179,7 +179,7 @@ impl Engine {
         None
     }
 
-    /// When and why a flow must be looked at again, as things stand.
+    /// When and why a flow must be looked at again.
     pub(super) fn flow_deadline(&mut self, now: Micros, slot: u32) -> Option<(Micros, TimerName)> {
         let Self { flows, config, .. } = self;
         let Entry { flow, kind } = flows.peek(slot)?;

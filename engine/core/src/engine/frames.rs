@@ -43,7 +43,7 @@ impl Engine {
             self.count_frame(frame);
             ahead = match frames.next() {
                 Some(next) if merge::follows(frame, next) => {
-                    self.row(now, frame, next, &mut frames)
+                    self.coalesce(now, frame, next, &mut frames)
                 }
                 next => {
                     let taken = self.frame(now, frame);

@@ -71,7 +71,7 @@ impl Engine {
             }
         }
         self.counters.icmp_errors_in += 1;
-        // RFC 9293 section 3.9.2.2, MUST-54: whoever asks can learn of it.
+        // RFC 9293 section 3.9.2.2, MUST-54: the application can ask for it; here it is logged.
         self.log(LogLevel::Debug, Breadcrumb::Flow, |redactor| {
             let (to, kind) = (redactor.hide(incoming.key.server), incoming.kind);
             format!("the device reports {kind:?} about a packet from {to}")
@@ -118,7 +118,7 @@ impl Engine {
     }
 
     /// Tells the device what is wrong with a packet of its own, within the rate limit.
-    /// Says whether it was told.
+    /// Returns whether it was sent.
     pub(super) fn report(
         &mut self,
         now: Micros,
@@ -142,7 +142,7 @@ impl Engine {
         }
     }
 
-    /// Tells the device that nobody answers its datagram (RFC 1122 section 4.1.3.1).
+    /// Reports to the device that its datagram reaches no service (RFC 1122 section 4.1.3.1).
     pub(super) fn report_failed_dial(
         &mut self,
         now: Micros,
@@ -194,7 +194,7 @@ impl Engine {
     }
 }
 
-/// The MTU to go on with after a report of `reported` octets; `None` if that changes nothing or cannot be true.
+/// The MTU to go on with after a report of `reported` bytes; `None` if that changes nothing or cannot be true.
 fn narrower(reported: u32, current: usize, v6: bool) -> Option<usize> {
     /// RFC 1191 section 7: where links end, from long to short.
     const PLATEAUS: [usize; 7] = [32_000, 17_914, 8166, 4352, 2002, 1492, 1006];

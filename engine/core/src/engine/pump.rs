@@ -26,7 +26,7 @@ enum Verdict {
     Lend(usize),
     /// The flow ended in order; this remembers its tuple.
     Bury(Close, Tombstone),
-    /// The flow ended, and the device has said so itself.
+    /// The flow ended by the device itself.
     Finish(Close),
     /// The flow ended, and the device must be told.
     Abort(Close),
@@ -84,7 +84,7 @@ impl Engine {
         }
     }
 
-    /// Gives `slot` its turn; says what is to be lent.
+    /// Gives `slot` its turn; returns what is to be lent.
     pub(super) fn pump(&mut self, now: Micros, slot: u32) -> Option<Lending> {
         self.timers.forget();
         let Entry { flow, kind } = self.flows.at(slot)?;
@@ -137,7 +137,7 @@ impl Engine {
         None
     }
 
-    /// Ends a flow and tells the device with a reset that stands beyond all that was ever emitted.
+    /// Ends a flow and tells the device with a reset beyond everything that was ever sent.
     pub(super) fn abort(&mut self, slot: u32, close: Close) {
         match self.finish_tcp(slot, close) {
             Some((key, Phase::Dialing(held))) => self.refuse(&key, held.isn),
@@ -161,7 +161,7 @@ struct Turn<'a> {
 impl Turn<'_> {
     fn take(&mut self, flow: &mut Flow, live: &mut Live, blocked: bool) -> Verdict {
         if !blocked && live.connection.unread() > 0 {
-            // Lend before emitting, so that one acknowledgement says it all, window included.
+            // Lend before emitting, so that one acknowledgement covers the bytes and the window.
             return Verdict::Lend(live.connection.peek().len());
         }
         if live.reset {
@@ -210,7 +210,7 @@ impl Turn<'_> {
         }
         live.fin_relayed = true;
         live.first_end.get_or_insert(By::Device);
-        // A close that follows at once says it as well.
+        // A close that follows at once implies it.
         if !live.connection.is_over() {
             self.events.push_back(if flow.local {
                 Event::Own {

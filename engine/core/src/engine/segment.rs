@@ -161,7 +161,7 @@ impl Engine {
         Ok(Taken::Answered)
     }
 
-    /// The reset that a segment for no connection gets (RFC 9293 section 3.10.7.1); says whether there is one.
+    /// The reset that a segment for no connection gets (RFC 9293 section 3.10.7.1); returns whether there is one.
     fn reset_for(&mut self, ip: &IpPacket<'_>, segment: &Segment<'_>) -> bool {
         let key = key_of(ip, segment);
         let asked = build::Segment {
@@ -311,7 +311,7 @@ fn taken(segment: &Segment<'_>) -> Taken {
     if segment.payload.is_empty() {
         Taken::Control
     } else {
-        Taken::Text
+        Taken::Payload
     }
 }
 

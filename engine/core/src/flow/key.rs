@@ -46,7 +46,7 @@ impl fmt::Debug for FlowKey {
     }
 }
 
-/// Where a packed key says that its addresses are of IPv6.
+/// The bit of a packed key that is set for IPv6.
 const V6_BIT: u32 = 40;
 
 /// A [`FlowKey`] in five words: cheap to hash and to compare on every packet.

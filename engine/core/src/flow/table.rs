@@ -57,24 +57,24 @@ impl fmt::Debug for FlowId {
 pub(crate) struct Flow {
     pub(crate) id: FlowId,
     pub(crate) key: PackedKey,
-    /// Octets it is charged for.
+    /// Bytes it is charged for.
     pub(crate) cost: usize,
     /// Whether it waits in the dirty list.
     dirty: bool,
     /// When its dial was asked for.
     pub(crate) opened: Micros,
-    /// Octets handed to the dialer.
+    /// Bytes handed to the dialer.
     pub(crate) upstream: u64,
-    /// Octets taken from the dialer.
+    /// Bytes taken from the dialer.
     pub(crate) downstream: u64,
     /// What the server's address was known as when the flow began.
     pub(crate) name: Option<Arc<str>>,
-    /// Whether the engine itself stands in the dialer's place.
+    /// Whether the engine itself takes the dialer's place.
     pub(crate) local: bool,
 }
 
 impl Flow {
-    /// Puts it into the list of flows that want a turn, if it does not stand there.
+    /// Puts it into the list of flows that want a turn, if it is not there.
     #[inline]
     pub(crate) fn mark_dirty(&mut self, list: &mut VecDeque<u32>) {
         if !self.dirty {

@@ -24,7 +24,7 @@ impl Flags {
     pub(crate) const PUSH_ACK: Self = Self(0x18);
 }
 
-/// What a segment says.
+/// The contents of a segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outgoing<'a> {
     pub(crate) seq: Seq,
@@ -227,7 +227,7 @@ fn find(mut options: &[u8], wanted: u8) -> Option<&[u8]> {
     }
 }
 
-/// A segment without payload that says how a connection stands.
+/// A bare acknowledgement.
 pub(crate) fn bare_ack(seq: Seq, ack: Seq, window: u16) -> TcpControl {
     TcpControl::Ack {
         sequence: seq.0,

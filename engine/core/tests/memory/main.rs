@@ -21,7 +21,7 @@ const FLOWS: u16 = 128;
 struct Metered {
     engine: Engine,
     now: Micros,
-    /// Octets the engine holds, and the most it ever held between two calls.
+    /// Bytes the engine holds, and the most it ever held between two calls.
     held: isize,
     peak: isize,
 }
@@ -134,7 +134,7 @@ fn full_flows_at_the_default_limits_stay_within_eight_megabytes() {
         "the UDP queues are full"
     );
     println!(
-        "128 TCP flows hold {tcp} octets, with 128 UDP flows {}; peak {}",
+        "128 TCP flows hold {tcp} bytes, with 128 UDP flows {}; peak {}",
         metered.held, metered.peak
     );
     assert!(metered.peak <= 8_000_000, "peak {}", metered.peak);

@@ -92,7 +92,7 @@ impl Bench {
                     );
                     self.batches.push(frames.len());
                     for frame in &mut frames.iter() {
-                        assert!(frame.len() <= mtu, "{} octets of {mtu}", frame.len());
+                        assert!(frame.len() <= mtu, "{} bytes of {mtu}", frame.len());
                         self.wire.push(frame.to_vec());
                         seen.push(Seen::Frame(Packet::read(frame)));
                     }
@@ -170,7 +170,7 @@ impl Bench {
         self.drain()
     }
 
-    /// Offers bytes of the far side; says how many were taken.
+    /// Offers bytes of the far side; returns how many were taken.
     pub(crate) fn remote(&mut self, flow: FlowId, bytes: &[u8]) -> (usize, Vec<Seen>) {
         let taken = self
             .engine

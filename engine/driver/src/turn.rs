@@ -16,7 +16,7 @@
 //! host is called, so the host may use the mailbox within its calls.
 //!
 //! **Order.** Frames reach the engine in the order in which they were handed in. Of a TCP flow the engine hears the dial's
-//! answer, then readiness, then bytes, then the end; these flows take turns in the order in which they got something to say.
+//! answer, then readiness, then bytes, then the end; these flows take turns in the order in which their events came.
 //! Of UDP flows it hears dials' answers, datagrams and ends in the order in which they were handed in, whatever their flow:
 //! a flow that floods holds others up by what it may have waiting ([`Limits::inbox_bytes`]), and streams by what a turn
 //! takes of datagrams ([`Limits::turn_bytes`]).
@@ -65,10 +65,10 @@ use crate::stats::Stats;
 /// Frames given to the engine before it is drained.
 const CHUNK: usize = 64;
 
-/// Octets of far sides given to the engine before it is drained.
+/// Bytes of far sides given to the engine before it is drained.
 const FED: usize = 64 << 10;
 
-/// How far off a deadline must be for its bound to do: so far that coming early wakes nobody who would have slept.
+/// Beyond this a lower bound replaces the deadline: waking early costs little.
 const FAR: Duration = Duration::from_secs(30);
 
 /// Turns with input that are no farther apart belong to one burst.
@@ -83,17 +83,17 @@ pub struct Turn {
     /// Losses that the host was told of.
     told: Losses,
     front: Front,
-    /// Events of UDP flows, being told to the engine.
+    /// Events of UDP flows, being delivered to the engine.
     events: Events,
     /// Frames that the host did not take.
     held: FrameBatch,
     /// Datagrams of flows whose host has refused one, until they are writable.
     refused: Refused,
-    /// The engine may have something to say: the budget ended before it had said all, or it is new.
+    /// The engine may have outputs left: the budget ended before they did, or it is new.
     undrained: bool,
     /// Flows whose break waits behind bytes, until then.
     lingers: BTreeSet<(Micros, FlowId)>,
-    /// When this turn was to come at the latest, as the last one said.
+    /// When this turn was to come at the latest, as the last one returned.
     due: Option<Micros>,
     /// Something came in during this turn.
     busy: bool,
@@ -186,13 +186,13 @@ impl Turn {
         own.into_iter().chain(linger).min_by_key(|due| due.at)
     }
 
-    /// Sets who listens to what crosses the engine's border, or nobody.
+    /// Sets or removes the listener to what crosses the engine's border.
     pub fn set_tap(&mut self, tap: Option<Box<dyn Tap>>) -> Option<Box<dyn Tap>> {
         core::mem::replace(&mut self.tap, tap)
     }
 
-    /// Sets who is asked for names that the host does not look up itself ([`Host::resolve`]), or nobody: then the device is
-    /// told at once that they could not be found out.
+    /// Sets who is asked for names that the host does not look up itself ([`Host::resolve`]); with `None` the
+    /// device is answered at once that the lookup failed.
     pub fn set_resolver(&mut self, resolver: Option<Arc<dyn Resolver>>) {
         self.resolver = resolver;
     }
@@ -222,7 +222,7 @@ impl Turn {
         next
     }
 
-    /// Closes every flow, TCP with a reset, and hands over what the engine says to that; the mailbox refuses
+    /// Closes every flow, TCP with a reset, and hands over the outputs of that; the mailbox refuses
     /// everything from now on. Frames that the host does not take at once are lost.
     pub fn stop<H: Host + ?Sized>(&mut self, now: Micros, host: &mut H) {
         self.mailbox.state().stop();
@@ -309,7 +309,7 @@ impl Turn {
         }
     }
 
-    /// Ends the work of a turn: says when the next is to come, and what was lost so far.
+    /// Ends the work of a turn: returns when the next is to come, and what was lost so far.
     fn rest(&mut self, now: Micros) -> (Option<Micros>, Losses) {
         let left = self.undrained || !self.front.is_empty() || !self.events.is_empty();
         let (losses, left, woken) = {
@@ -334,7 +334,7 @@ impl Turn {
             return (Some(now), losses);
         }
         self.events.trim();
-        // Deadlines move on with every packet: while packets come thick and fast, or none is near, it will do to be early. A
+        // Deadlines move on with every packet: during a burst, or while none is near, a lower bound suffices. A
         // turn for nothing else than its time then finds the true deadline: an idle device is woken early once at the most.
         let bound = self.engine.timeout_bound().map(|at| at.max(now));
         let before = if self.busy {

@@ -1,4 +1,4 @@
-//! What a dialer can say of a flow, of any protocol and wherever it waits.
+//! The events that a dialer can report of a flow, of any protocol and wherever they wait.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use super::tap::Crossing;
 /// What an event costs beside its payload: an empty datagram is not free.
 const COST: usize = 64;
 
-/// One thing that a dialer said of a flow, as the engine is told of it.
+/// One thing that a dialer reported of a flow, as it is delivered to the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event<'a> {
     /// The dial's answer.

@@ -1,13 +1,13 @@
 //! The events of one flow that wait for the engine: of a stream the dial's answer, bytes and the end, of any flow its
-//! readiness. Other events of UDP flows stand in the queue itself ([`super::queue`]).
+//! readiness. Other events of UDP flows are in the queue itself ([`super::queue`]).
 
 use engine::{DialResult, Misuse, Proto, RemoteEnd};
 
 use super::buffer::Buffer;
 use super::event::{Event, cost_of};
 
-/// What has come for one flow since it was looked at last. It coalesces, so it is bounded however often it is told
-/// something.
+/// What has come for one flow since it was looked at last. It coalesces, so it is bounded however much
+/// comes.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     /// What the engine has not been told.
@@ -29,7 +29,7 @@ pub(crate) struct Inbox {
     starved: bool,
     /// The engine took the flow's bytes short: they wait for its `Resume`.
     waits: bool,
-    /// Whether the flow stands in the queue.
+    /// Whether the flow is in the queue.
     pub(crate) queued: bool,
     /// The turn knows that a break waits behind bytes, and for how long it may.
     lingering: bool,
@@ -69,7 +69,7 @@ impl Inbox {
         }
     }
 
-    /// Notes the dial's answer; says whether it goes with the datagrams.
+    /// Notes the dial's answer; returns whether it goes with the datagrams.
     pub(crate) fn dialed(&mut self, result: DialResult) -> Result<bool, Misuse> {
         if self.answer.is_some() {
             return Err(Misuse::DialAnswered);
@@ -143,7 +143,7 @@ impl Inbox {
         Ok(count)
     }
 
-    /// Counts a datagram that is to stand in the queue's back in `epoch`, if it has room there.
+    /// Counts a datagram that is to wait in the queue's back in `epoch`, if it has room there.
     pub(crate) fn count_datagram(
         &mut self,
         len: usize,
@@ -164,7 +164,7 @@ impl Inbox {
         Ok(true)
     }
 
-    /// Notes the end; says whether it goes with the datagrams.
+    /// Notes the end; returns whether it goes with the datagrams.
     pub(crate) fn ended(&mut self, end: RemoteEnd) -> Result<bool, Misuse> {
         if self.answer != Some(DialResult::Connected) {
             return Err(Misuse::NotConnected);
@@ -181,7 +181,7 @@ impl Inbox {
         Ok(apart)
     }
 
-    /// Whether the engine can be told something now. An end stands behind bytes that wait for room.
+    /// Whether something can be delivered to the engine now. An end waits behind bytes that wait for room.
     pub(crate) fn has_events(&self) -> bool {
         let Pending {
             dial,
@@ -248,7 +248,7 @@ impl Inbox {
         self.waits = false;
     }
 
-    /// Gives up the bytes that wait for room, so that the end behind them can be told; says how many, if any wait.
+    /// Gives up the bytes that wait for room, so that the end behind them can be told; returns how many, if any wait.
     pub(crate) fn give_up(&mut self) -> Option<usize> {
         if !core::mem::take(&mut self.waits) {
             return None;
@@ -265,7 +265,7 @@ impl Inbox {
 
 impl Pending {
     /// The next event: the dial's answer, readiness, bytes, the end. Bytes are offered whole, once; what the engine took
-    /// of them is told to [`Pending::took`], and no end stands before the rest.
+    /// of them is reported to [`Pending::took`], and no end comes before the rest.
     pub(crate) fn next(&mut self) -> Option<Event<'_>> {
         if let Some(result) = self.dial.take() {
             return Some(Event::Dialed(result));

@@ -28,7 +28,7 @@ impl Turn {
         }
     }
 
-    /// Tells the engine what was said of UDP flows, up to [`Limits::turn_bytes`](crate::Limits::turn_bytes); a drain after
+    /// Delivers the events of UDP flows to the engine, up to [`Limits::turn_bytes`](crate::Limits::turn_bytes); a drain after
     /// each part. `false`: the budget ended before.
     pub(super) fn tell_datagrams<H: Host + ?Sized>(
         &mut self,
@@ -69,7 +69,7 @@ impl Turn {
     ) {
         let (mut fed, mut told) = (0, 0);
         let mut undrained = false;
-        // A flow that comes back into the queue has its next turn behind those that stand there now.
+        // A flow that comes back into the queue has its next turn behind those that are there now.
         for _ in 0..self.limits.turn_flows {
             if told >= self.limits.turn_bytes {
                 break;
@@ -222,7 +222,7 @@ impl Turn {
     }
 }
 
-/// The engine has refused an event. That it has ended the flow on its own account, it says itself in the next drain.
+/// The engine has refused an event. If it has ended the flow on its own account, the next drain brings the close.
 fn refused<H: Host + ?Sized>(host: &mut H, flow: FlowId, why: Misuse) {
     if why != Misuse::StaleFlow {
         host.notice(&Notice::Refused { flow, why });

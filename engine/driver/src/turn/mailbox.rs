@@ -17,7 +17,7 @@ use super::ring::FrameRing;
 use crate::clock::Clock;
 use crate::stats::{Snapshot, Stats};
 
-/// Octets of empty buffers that are kept for inboxes that need some, and how many of them at the most.
+/// Bytes of empty buffers that are kept for inboxes that need some, and how many of them at the most.
 const SPARE: usize = 256 << 10;
 const SPARES: usize = 256;
 
@@ -28,7 +28,7 @@ const RESOLUTIONS: usize = 65_536;
 /// Lost addresses that may wait for a turn.
 const ADDRESSES: usize = 1024;
 
-/// Octets that may wait for each flow though all inboxes together are full: without them a flow could starve.
+/// Bytes that may wait for each flow though all inboxes together are full: without them a flow could starve.
 const FLOOR: usize = 4 << 10;
 
 /// The way in to a [`Turn`](crate::Turn), from any thread. Calls copy, wake the turn's owner if nothing was waiting
@@ -54,15 +54,15 @@ pub(crate) struct State {
     pub(crate) ring: FrameRing,
     /// Live flows.
     pub(crate) flows: Flows,
-    /// Octets of memory that streams take in all of their inboxes.
+    /// Bytes of memory that streams take in all of their inboxes.
     pub(crate) held: usize,
-    /// What dialers said of flows.
+    /// Events of dialers.
     pub(crate) events: EventQueue,
     pub(crate) control: ControlEvents,
     /// When the first news came since the owner looked, other than frames.
     pub(crate) since: Option<Micros>,
     spare: Vec<Buffer>,
-    /// Octets that they hold on to.
+    /// Bytes that they hold on to.
     spare_bytes: usize,
     /// A turn runs.
     pub(crate) turning: bool,
@@ -175,7 +175,7 @@ impl Mailbox {
         taken
     }
 
-    /// Counts frames as lost that a border could not even hand in, because they have no length that a packet has, or no octets
+    /// Counts frames as lost that a border could not even hand in, because they have no length that a packet has, or no bytes
     /// behind it: as if the ring had refused them.
     pub fn lost(&self, frames: usize) {
         if frames == 0 {
@@ -210,13 +210,13 @@ impl Mailbox {
         self.frames(batch.take(usize::MAX))
     }
 
-    /// Whether `frames` of `bytes` octets together would be taken now: for a reader that can leave them where they are.
+    /// Whether `frames` of `bytes` bytes together would be taken now: for a reader that can leave them where they are.
     #[must_use]
     pub fn has_room(&self, frames: usize, bytes: usize) -> bool {
         self.state().ring.has_room(frames, bytes)
     }
 
-    /// How many frames of up to `each` octets a reader should bring at once, `most` at the most, and how many octets they are:
+    /// How many frames of up to `each` bytes a reader should bring at once, `most` at the most, and how many bytes they are:
     /// what [`Mailbox::has_room`] says yes to sooner or later. It never does to more than the ring holds.
     #[must_use]
     pub fn chunk(&self, most: usize, each: usize) -> (usize, usize) {
@@ -267,8 +267,8 @@ impl Mailbox {
         Ok(taken)
     }
 
-    /// Octets that the next [`Mailbox::data`] will take of this flow: for a reader that can leave the rest where it is. If
-    /// that is none, [`Host::resume`](crate::Host::resume) says when to ask again. It is none, and stays so, for a flow
+    /// Bytes that the next [`Mailbox::data`] will take of this flow: for a reader that can leave the rest where it is. If
+    /// that is none, [`Host::resume`](crate::Host::resume) tells when to ask again. It is none, and stays so, for a flow
     /// that is UDP, not connected, or whose far side has ended.
     ///
     /// # Errors
@@ -280,12 +280,12 @@ impl Mailbox {
         Ok(inbox.promise(limit))
     }
 
-    /// Octets that each inbox may hold now.
+    /// Bytes that each inbox may hold now.
     pub(crate) fn inbox_limit(&self, state: &State) -> usize {
         self.limit_beside(state.held + state.events.cost())
     }
 
-    /// Octets that each flow may have waiting beside `others`.
+    /// Bytes that each flow may have waiting beside `others`.
     fn limit_beside(&self, others: usize) -> usize {
         if others < self.inboxes_bytes {
             self.inbox_bytes
@@ -451,7 +451,7 @@ impl Mailbox {
             return;
         }
         if state.turning {
-            // The turn looks once more before it ends, and says that the next is to come at once.
+            // The turn looks once more before it ends, and returns that the next is to come at once.
             state.signalled = true;
             return;
         }
@@ -464,7 +464,7 @@ impl Mailbox {
 }
 
 impl State {
-    /// Puts a flow into the queue if it has something to say and does not wait there; tells when, if it now does.
+    /// Puts a flow into the queue if it has events and does not wait there; returns when, if it now does.
     pub(crate) fn enqueue(&mut self, flow: FlowId, now: impl FnOnce() -> Micros) -> Option<Micros> {
         let inbox = self.flows.get_mut(flow)?;
         if inbox.queued || !inbox.has_events() {
@@ -496,7 +496,7 @@ impl State {
         self.since = None;
     }
 
-    /// Forgets a flow and what its inbox had to say; what it said in the queue is for nobody.
+    /// Forgets a flow and its inbox; its events in the queue are obsolete.
     pub(crate) fn shut(&mut self, flow: FlowId) {
         if let Some(mut inbox) = self.flows.remove(flow) {
             self.held = self.held.saturating_sub(inbox.memory());
@@ -520,7 +520,7 @@ impl State {
         self.since = None;
     }
 
-    /// The turn ends: says whether anybody would have woken its owner meanwhile.
+    /// The turn ends: returns whether a wake came meanwhile.
     pub(crate) fn turned(&mut self) -> bool {
         // Without a look the owner was woken indeed.
         core::mem::take(&mut self.turning) && core::mem::take(&mut self.signalled)

@@ -1,4 +1,4 @@
-//! What the engine says, on its way to the host.
+//! Outputs of the engine, on their way to the host.
 
 use core::fmt::Write as _;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use crate::resolver::Resolver;
 use crate::stats::Stats;
 
 impl Turn {
-    /// Hands over what the engine says until it has said all. `false`: the budget ended before, or the host took no
+    /// Hands over outputs of the engine until none is left. `false`: the budget ended before, or the host took no
     /// more frames.
     pub(super) fn drain<H: Host + ?Sized>(
         &mut self,

@@ -1,9 +1,9 @@
 //! The queue of dialer events: two lanes, so that a flood of datagrams holds no stream up.
 //!
-//! What dialers say of UDP flows stands in the first lane as it came, payloads copied once: a dial's answer, datagrams and
+//! The first lane has the events of UDP flows as they came, payloads copied once: a dial's answer, datagrams and
 //! the end of a flow keep their order, and so do flows among each other. As the frame ring it has two sides: dialers append
 //! to the back, under the mailbox's lock; the turn reads the front without it, and takes the back for it once the front is
-//! read. In the second lane stand flows whose [`Inbox`](super::inbox::Inbox) has events (of a stream all, of a UDP flow its
+//! read. The second lane has the flows whose [`Inbox`](super::inbox::Inbox) has events (of a stream all, of a UDP flow its
 //! readiness), each once, in the order in which they got some.
 
 use std::collections::VecDeque;
@@ -87,7 +87,7 @@ pub(crate) struct EventQueue {
     front_cost: usize,
     /// How often the back became the front.
     epoch: u32,
-    /// Flows whose inbox has events, and since when each stands here.
+    /// Flows whose inbox has events, and since when each waits here.
     ready: VecDeque<(FlowId, Micros)>,
 }
 
@@ -145,7 +145,7 @@ impl EventQueue {
         self.ready.push_back((flow, at));
     }
 
-    /// The next of them, and since when it stood here.
+    /// The next of them, and since when it waited here.
     pub(crate) fn next_ready(&mut self) -> Option<(FlowId, Micros)> {
         self.ready.pop_front()
     }

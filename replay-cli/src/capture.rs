@@ -1,13 +1,13 @@
 //! Reads captures: whatever a device, a router or an analyser wrote, as a stream of IP packets.
 //!
 //! ```text
-//! file -> gzip? -> window of 1 MiB -> pcap | pcapng -> link header -> CapturedPacket
+//! file -> unpacked? -> window of 1 MiB -> pcap | pcapng | snoop | ERF -> link header -> CapturedPacket
 //! ```
 //!
 //! The format is told by content, never by the file's name. Memory does not grow with the file, nor with what a record
 //! claims. A damaged file gives every packet before the damage, then one error that says where it is.
 //!
-//! Both formats are parsed here rather than by the pcap-file crate, because a replay tool meets files that are broken
+//! All formats are parsed here rather than by the pcap-file crate, because a replay tool meets files that are broken
 //! but readable. That crate refuses a packet whose captured length exceeds its original length and an interface whose
 //! name is not UTF-8; it gives no byte offset for damage in classic files and reports a block larger than its buffer as
 //! the end of the file. The tests use it as an independent writer.
@@ -16,7 +16,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     fs::File,
-    io::{self, BufReader, Read},
+    io::{self, Read},
     ops::Range,
     path::Path,
 };
@@ -24,6 +24,8 @@ use std::{
 mod ahead;
 mod byte_order;
 pub mod conversation;
+mod decap;
+mod erf;
 mod error;
 mod gzip;
 pub mod import;
@@ -34,17 +36,21 @@ mod pcap;
 mod pcapng;
 pub(crate) mod problem;
 pub mod recording;
+mod snoop;
 mod source;
+mod unpack;
 
-pub use error::{CaptureError, DamageReason, GzipDamage};
+pub use error::{CaptureError, DamageReason};
 pub(crate) use kept::{Kept, Spool, UNPACKED};
 pub use link::{IpBytes, SkipReason};
+pub use unpack::{Packing, PackingDamage};
 
+use crate::scenario::{Decap, Tunnel};
 use error::Stop;
-use gzip::GzipReader;
 use kept::{Copying, Tee};
 use pcap::Pcap;
 use pcapng::Pcapng;
+use snoop::Snoop;
 use source::Source;
 
 /// A capture being read, one record at a time.
@@ -52,16 +58,18 @@ pub struct CaptureReader {
     name: String,
     source: Source,
     format: Format,
-    gzip: bool,
+    packing: Option<Packing>,
+    decap: Decap,
     frames: u64,
     packets: u64,
     packet_comments: u64,
     link_types: BTreeSet<u16>,
+    tunnelled: BTreeMap<Tunnel, u64>,
     finished: bool,
 }
 
 impl CaptureReader {
-    /// Opens a capture file: pcap, pcapng, or gzip of either.
+    /// Opens a capture file: pcap, pcapng, snoop or ERF, packed or not.
     ///
     /// # Errors
     /// Every [`CaptureError`]: the file is missing, a directory, unreadable, empty, not a capture, or damaged already
@@ -83,10 +91,11 @@ impl CaptureReader {
             source,
         };
         let metadata = file.metadata().map_err(failed)?;
-        let mut magic = [0; 2];
-        if !metadata.is_file()
-            || (kept::read_at(&file, 0, &mut magic).map_err(failed)? == 2 && magic == gzip::MAGIC)
-        {
+        let mut magic = [0; MAGIC];
+        if metadata.is_file() {
+            kept::read_at(&file, 0, &mut magic).map_err(failed)?;
+        }
+        if !metadata.is_file() || Packing::recognise(&magic).is_some() {
             let (kept, copy) = Kept::copying(&name, limit);
             let reader = Self::begin(&name, Box::new(file), Some(copy))?;
             return Ok((reader, kept));
@@ -99,7 +108,7 @@ impl CaptureReader {
         let again = file.try_clone().map_err(failed)?;
         let kept = Kept::file(&name, again).map_err(failed)?;
         let source = Source::ahead(file).map_err(failed)?;
-        Ok((Self::of_source(&name, source, false)?, kept))
+        Ok((Self::of_source(&name, source, None)?, kept))
     }
 
     /// Reads a capture from any stream, such as standard input; `name` is what messages call it.
@@ -116,32 +125,46 @@ impl CaptureReader {
         copy: Option<Copying>,
     ) -> Result<Self, CaptureError> {
         let mut source = Source::new(reader);
-        let gzip = source.peek(2) == gzip::MAGIC;
-        if gzip {
-            let members = GzipReader::new(BufReader::with_capacity(GZIP_INPUT, source.into_read()));
-            source = Source::new(Box::new(members));
+        let packing = Packing::recognise(source.peek(MAGIC));
+        if let Some(packing) = packing {
+            source = Source::new(packing.unpack(source.into_read()));
         }
         // A stream that failed within its first bytes has no more to give; the failure must not be lost.
         if let Some(copy) = copy.filter(|_| !source.has_failed()) {
             let reader = source.into_read();
             source = Source::new(Box::new(Tee { reader, copy }));
         }
-        Self::of_source(name, source, gzip)
+        Self::of_source(name, source, packing)
     }
 
-    fn of_source(name: &str, mut source: Source, gzip: bool) -> Result<Self, CaptureError> {
+    fn of_source(
+        name: &str,
+        mut source: Source,
+        packing: Option<Packing>,
+    ) -> Result<Self, CaptureError> {
         let format = Format::open(&mut source, name)?;
         Ok(Self {
             name: name.into(),
             source,
             format,
-            gzip,
+            packing,
+            decap: Decap::default(),
             frames: 0,
             packets: 0,
             packet_comments: 0,
             link_types: BTreeSet::new(),
+            tunnelled: BTreeMap::new(),
             finished: false,
         })
+    }
+
+    /// Takes these tunnels off the packets from now on.
+    #[must_use]
+    pub fn without(self, tunnels: Decap) -> Self {
+        Self {
+            decap: tunnels,
+            ..self
+        }
     }
 
     /// Returns the next packet, or `None` at the clean end.
@@ -185,14 +208,18 @@ impl CaptureReader {
 
     /// Says what is known of the capture so far; complete once `next_packet` has returned `None` or an error.
     pub fn info(&self) -> CaptureInfo {
+        let plain = |format, link| {
+            let only = |link_type| Interface {
+                link_type,
+                name: None,
+            };
+            let interfaces = Option::map(link, only).into_iter().collect();
+            (format, interfaces, Vec::new(), 0, BTreeMap::new())
+        };
         let (format, interfaces, file_comments, comments, skipped_blocks) = match &self.format {
-            Format::Pcap(pcap) => {
-                let only = Interface {
-                    link_type: pcap.link(),
-                    name: None,
-                };
-                (pcap.format(), vec![only], Vec::new(), 0, BTreeMap::new())
-            }
+            Format::Pcap(pcap) => plain(pcap.format(), Some(pcap.link())),
+            Format::Snoop(snoop) => plain(snoop.format(), Some(snoop.link())),
+            Format::Erf => plain(erf::FORMAT.to_owned(), None),
             Format::Pcapng(ng) => (
                 ng.format(),
                 ng.interfaces(),
@@ -203,9 +230,10 @@ impl CaptureReader {
         };
         CaptureInfo {
             format,
-            gzip: self.gzip,
+            packing: self.packing,
             packets: self.packets,
             link_types: self.link_types.iter().copied().collect(),
+            tunnelled: self.tunnelled.clone(),
             interfaces,
             file_comments,
             comments: comments.saturating_add(self.packet_comments),
@@ -222,6 +250,10 @@ impl CaptureReader {
                 .advance(&mut self.source)
                 .map(|frame| frame.map(Item::Packet)),
             Format::Pcapng(ng) => ng.advance(&mut self.source),
+            Format::Snoop(snoop) => snoop
+                .advance(&mut self.source)
+                .map(|frame| frame.map(Item::Packet)),
+            Format::Erf => erf::advance(&mut self.source),
         };
         match next {
             Ok(Some(item)) => {
@@ -256,7 +288,14 @@ impl CaptureReader {
         self.link_types.insert(link);
         let place = self.source.place(&data);
         let frame = self.source.taken(data);
-        let content = link::ip_packet(link, frame, original_len);
+        let content = link::ip_packet(link, frame, original_len)
+            .and_then(|ip| decap::take_off(ip, self.decap))
+            .map(|(ip, left)| {
+                if let Some(tunnel) = left {
+                    *self.tunnelled.entry(tunnel).or_default() += 1;
+                }
+                ip
+            });
         let header = content.map_or(0, |ip| ip.bytes.as_ptr().addr() - frame.as_ptr().addr());
         CapturedPacket {
             number: self.frames,
@@ -338,12 +377,14 @@ pub struct CustomBlock<'a> {
 pub struct CaptureInfo {
     /// Format, version, byte order and time resolution: "pcap 2.4, little endian, usec".
     pub format: String,
-    /// Whether the file is gzip of that.
-    pub gzip: bool,
+    /// What the file is packed in.
+    pub packing: Option<Packing>,
     /// Packets given so far.
     pub packets: u64,
     /// Link types of the packets given so far, ascending.
     pub link_types: Vec<u16>,
+    /// Packets so far that carry others in a tunnel which was not taken off, by tunnel.
+    pub tunnelled: BTreeMap<Tunnel, u64>,
     /// The interfaces described so far, over all sections.
     pub interfaces: Vec<Interface>,
     /// Comments on the file's sections, at most 16.
@@ -352,6 +393,22 @@ pub struct CaptureInfo {
     pub comments: u64,
     /// How many blocks were passed over, by block type; custom blocks count here too.
     pub skipped_blocks: BTreeMap<u32, u64>,
+}
+
+impl CaptureInfo {
+    /// What to say of packets that carry others and were left as they are.
+    #[must_use]
+    pub fn tunnel_note(&self) -> Option<String> {
+        let each = self.tunnelled.iter();
+        let each: Vec<_> = each
+            .map(|(tunnel, count)| format!("{tunnel} {count}"))
+            .collect();
+        let count: u64 = self.tunnelled.values().sum();
+        (count > 0).then(|| {
+            let each = each.join(", ");
+            format!("{count} packet(s) carry others in a tunnel ({each}): `--decap auto` reads those in their place")
+        })
+    }
 }
 
 /// An interface that frames were captured at.
@@ -390,6 +447,8 @@ struct Frame {
 enum Format {
     Pcap(Pcap),
     Pcapng(Pcapng),
+    Snoop(Snoop),
+    Erf,
 }
 
 impl Format {
@@ -399,6 +458,10 @@ impl Format {
             Pcap::open(source, kind).map(Self::Pcap)
         } else if pcapng::recognise(&first) {
             Pcapng::open(source).map(Self::Pcapng)
+        } else if snoop::recognise(&first) {
+            Snoop::open(source).map(Self::Snoop)
+        } else if erf::recognise(source.peek(erf::LOOK)) {
+            Ok(Self::Erf)
         } else if let Some(stop) = source.failure(0) {
             Err(stop)
         } else if first.is_empty() {
@@ -449,8 +512,8 @@ fn located(path: &str, after_packet: u64, stop: Stop) -> CaptureError {
 /// largest IP packet.
 const MAX_CAPTURED: u32 = 262_144;
 
-/// Compressed bytes read at a time.
-const GZIP_INPUT: usize = 64 << 10;
+/// First bytes of a file that tell how it is packed.
+const MAGIC: usize = 6;
 
 #[cfg(test)]
 mod samples;

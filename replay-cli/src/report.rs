@@ -19,6 +19,7 @@ pub mod inspect;
 pub mod json;
 pub mod junit;
 pub mod reporter;
+pub mod scripts;
 pub mod table;
 pub mod trace;
 

@@ -14,12 +14,12 @@ pub mod bytes;
 pub mod canonical;
 pub mod catalogue;
 mod check;
+pub mod decap;
 mod decode;
 pub mod destination;
 pub mod deviation;
 pub mod dialer;
 pub mod discover;
-pub(crate) mod engine_config;
 pub mod engine_settings;
 pub mod expect;
 pub mod expected;
@@ -36,15 +36,14 @@ pub mod schema;
 pub(crate) mod twins;
 
 pub use bytes::{Bytes, Pattern};
+pub use decap::{Decap, Tunnel};
 pub use destination::Destination;
 pub use deviation::Deviation;
 pub use dialer::{
     Dial, DialResult, DialerScript, QueryKind, ResolverResult, ResolverRule, Rule, SendFrom, Step,
     True, When,
 };
-pub use engine_settings::{
-    DialFailure, EngineSettings, Martians, PathPolicy, Preset, Refusal, UdpFiltering, UdpMapping,
-};
+pub use engine_settings::{EngineSettings, Preset};
 pub use expect::{
     CloseExpectation, DialExpectation, DnsExpectation, ExpectationKind, Expectations,
     HalfCloseExpectation, How, MemoryExpectation, Never, Side, StreamExpectation, StreamPair,

@@ -37,6 +37,7 @@ pub(crate) mod tape;
 pub(crate) mod timeline;
 pub(crate) mod world;
 
+use device::echo::EchoSeen;
 use device::{Device, Play};
 use dialer::Rules;
 use dialer::resolver::Resolver;
@@ -136,6 +137,8 @@ pub(crate) struct RunOutput {
     pub(crate) digest: Digest,
     /// Per conversation: synthetic frames, and retransmissions left out.
     pub(crate) device: Vec<(u64, u64)>,
+    /// What became of the echo requests of the capture.
+    pub(crate) echoes: Vec<EchoSeen>,
     /// Flows that were ended to make room.
     pub(crate) retired: u64,
     /// A counter that is told as other than it is, and by how much: what a [`Mutation`] does.
@@ -215,6 +218,7 @@ pub(crate) fn play_capture(
         .iter()
         .map(|flow| (flow.synthetic, flow.left_out))
         .collect();
+    let echoes = device.hold_echoes(&mut world);
     let findings = device.findings;
     if let Some(reader) = world.reader.take() {
         let read = reader.finish();
@@ -225,6 +229,7 @@ pub(crate) fn play_capture(
     output.figures.synthetic = synthetic;
     output.figures.left_out = left_out;
     output.device = per_flow;
+    output.echoes = echoes;
     output.retired = retired;
     Ok(output)
 }
@@ -313,6 +318,7 @@ pub(crate) fn finish(mut world: World<'_>) -> RunOutput {
         counters,
         digest: world.digest,
         device: Vec::new(),
+        echoes: Vec::new(),
         retired: 0,
         raised: None,
         line_checks: 0,

@@ -13,7 +13,6 @@ use engine::{
 
 use crate::base::diagnostic::Diagnostic;
 use crate::scenario::EngineSettings;
-use crate::scenario::engine_config::config;
 use event::Tracer;
 use traced::Traced;
 
@@ -90,6 +89,13 @@ pub(crate) trait Stack {
     fn remote_take(&mut self, now: Micros, flow: FlowId, count: usize) -> Result<(), Misuse> {
         let _ = (now, flow, count);
         Err(Misuse::WrongProtocol)
+    }
+
+    /// How many bytes were waiting when the far side of a flow was last asked to take some, those that it took not counted;
+    /// `None` if the way in does not tell.
+    fn offered(&self, flow: FlowId) -> Option<usize> {
+        let _ = flow;
+        None
     }
 
     /// The far side's stream has ended.
@@ -262,7 +268,7 @@ pub(crate) fn open(
 }
 
 fn open_untraced(via: &Via, settings: &EngineSettings) -> Result<Box<dyn Stack>, Diagnostic> {
-    let config = config(settings);
+    let config = settings.config();
     match via {
         Via::Core => core::Core::new(config)
             .map(|core| Box::new(core) as Box<dyn Stack>)

@@ -265,8 +265,8 @@ fn the_script_is_what_the_dialer_did() {
 
     let (imported, _) = import(&path, "flight.pcapng", &ImportOptions::default()).expect("sound");
     let scenario = &imported.scenario;
-    assert_eq!(scenario.engine.mtu, Some(1280));
-    assert_eq!(scenario.engine.tcp_limit, Some(7));
+    assert_eq!(scenario.engine.get("mtu"), Some("1280"));
+    assert_eq!(scenario.engine.get("tcp_limit"), Some("7"));
     let rules = serde_json::to_string(&scenario.dialer.rules).expect("JSON");
     assert_eq!(
         rules,
@@ -339,7 +339,7 @@ fn the_ring_keeps_the_newest_within_its_bound() {
     let both = folder.path().join("both.pcapng");
     let parts = [&older, &path].map(|path| std::fs::read(path).expect("a file"));
     std::fs::write(&both, parts.concat()).expect("a file");
-    let seen = replay::capture::inspect::inspect(&both).expect("a capture");
+    let seen = replay::capture::inspect::inspect(&both, Default::default()).expect("a capture");
     assert!(seen.damage.is_none(), "{:?}", seen.damage);
     assert!(seen.packets * 1100 >= bound / 2, "{} packets", seen.packets);
     let mut reader = replay::capture::CaptureReader::open(&path).expect("a capture");

@@ -60,7 +60,7 @@ fn the_first_divergence_is_named_at_its_frame() {
     let divergence = file.divergence.expect("a frame");
     let path = folder.path().join("trace.pcapng");
     std::fs::write(&path, file.bytes).unwrap();
-    let seen = inspect(&path).unwrap();
+    let seen = inspect(&path, Default::default()).unwrap();
     let marked = seen
         .comments
         .iter()

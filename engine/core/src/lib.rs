@@ -51,7 +51,8 @@ mod udp;
 
 pub use crate::api::batch::{FrameBatch, FrameIter, Frames};
 pub use crate::api::config::{
-    Config, ConfigError, DialFailure, Martians, PathPolicy, Refusal, UdpFiltering, UdpMapping,
+    Config, ConfigError, DialFailure, Martians, PathPolicy, Refusal, Setting, UdpFiltering,
+    UdpMapping, Unit,
 };
 pub use crate::api::counters::{CounterInfo, Counters, Mark};
 pub use crate::api::drop_reason::DropReason;

@@ -386,14 +386,19 @@ BRIDGE_ENUM(BridgePreset, uint32_t) {
      */
     BRIDGE_PRESET_DEFAULT BRIDGE_SWIFT_NAME(default) = 0,
     /*
-     A tunnel on a phone, whose process may have 50 MB: an MTU of 4,064, 256 TCP and 256 UDP flows, and less than 32 MiB for
-     everything together.
+     A tunnel on a phone, which is to fit 15 MB: an MTU of 4,064, 256 TCP and 256 UDP flows, buffers of up to 64 KiB each way, and
+     9 MiB for all flows.
      */
     BRIDGE_PRESET_PHONE BRIDGE_SWIFT_NAME(phone) = 1,
     /*
      Thousands of flows: buffers of 4 KiB each way, 2,048 TCP and 2,048 UDP flows, 32 MiB for all flows.
      */
     BRIDGE_PRESET_MANY_FLOWS BRIDGE_SWIFT_NAME(manyFlows) = 2,
+    /*
+     A desktop or a router, which is to fit 500 MB: 4,096 TCP and 4,096 UDP flows, buffers of up to 1 MiB each way, and 384 MiB for
+     all flows.
+     */
+    BRIDGE_PRESET_DESKTOP BRIDGE_SWIFT_NAME(desktop) = 3,
 };
 
 /*
@@ -457,8 +462,8 @@ typedef struct BridgeConfig {
      */
     uint64_t packet_pool_bytes;
     /*
-     Bytes of the buffers of one TCP flow, half for each direction; each half 1 to 65,535. Zero: 32 KiB, or
-     eight segments at a large MTU.
+     Bytes of the buffers of one TCP flow, half for each direction, each half of a fixed size of 1 byte to 16 MiB. Zero: they
+     open with use, up to the settings `rx_limit` and `tx_limit`.
      */
     uint64_t per_flow_bytes;
     /*

@@ -264,10 +264,12 @@ fn settings(config: &BridgeConfig) -> Result<Settings, BridgeStatus> {
     } = *config;
     const PHONE: u32 = BridgePreset::Phone as u32;
     const MANY_FLOWS: u32 = BridgePreset::ManyFlows as u32;
+    const DESKTOP: u32 = BridgePreset::Desktop as u32;
     let (mut settings, mut limits) = match preset {
         0 => (Config::default(), Limits::default()),
         PHONE => (Config::phone(), Limits::phone()),
         MANY_FLOWS => (Config::many_flows(), Limits::many_flows()),
+        DESKTOP => (Config::desktop(), Limits::desktop()),
         _ => return Err(BridgeStatus::BadArgument),
     };
     let number = |value: u64| usize::try_from(value).map_err(|_| BridgeStatus::BadArgument);

@@ -84,11 +84,14 @@ pub type BridgeLogLevelNumber = u32;
 pub enum BridgePreset {
     /// The defaults that the fields name.
     Default = 0,
-    /// A tunnel on a phone, whose process may have 50 MB: an MTU of 4,064, 256 TCP and 256 UDP flows, and less than 32 MiB for
-    /// everything together.
+    /// A tunnel on a phone, which is to fit 15 MB: an MTU of 4,064, 256 TCP and 256 UDP flows, buffers of up to 64 KiB each way, and
+    /// 9 MiB for all flows.
     Phone = 1,
     /// Thousands of flows: buffers of 4 KiB each way, 2,048 TCP and 2,048 UDP flows, 32 MiB for all flows.
     ManyFlows = 2,
+    /// A desktop or a router, which is to fit 500 MB: 4,096 TCP and 4,096 UDP flows, buffers of up to 1 MiB each way, and 384 MiB for
+    /// all flows.
+    Desktop = 3,
 }
 
 /// The weight of a line of the log.
@@ -288,8 +291,8 @@ pub struct BridgeConfig {
     pub mtu: u32,
     /// Bytes of the device's packets that may wait for the engine. Zero: 1 MiB.
     pub packet_pool_bytes: u64,
-    /// Bytes of the buffers of one TCP flow, half for each direction; each half 1 to 65,535. Zero: 32 KiB, or
-    /// eight segments at a large MTU.
+    /// Bytes of the buffers of one TCP flow, half for each direction, each half of a fixed size of 1 byte to 16 MiB. Zero: they
+    /// open with use, up to the settings `rx_limit` and `tx_limit`.
     pub per_flow_bytes: u64,
     /// Most TCP flows at a time. Zero: 128.
     pub tcp_limit: u32,

@@ -23,15 +23,19 @@ pub fn attempt(data: &[u8]) {
     }
 }
 
-/// Whether bytes begin as a pcap, a pcapng or a gzip file does.
+/// Whether bytes begin as a pcap, a pcapng, a snoop file or a packed one does.
 pub(crate) fn is_capture(data: &[u8]) -> bool {
-    const MAGICS: [&[u8]; 6] = [
+    const MAGICS: [&[u8]; 10] = [
         &[0xa1, 0xb2],
         &[0xd4, 0xc3],
         &[0x4d, 0x3c],
         &[0xa1, 0x78],
         &[0x0a, 0x0d, 0x0d, 0x0a],
         &[0x1f, 0x8b],
+        &[0x28, 0xb5],
+        &[0xfd, 0x37],
+        &[0x04, 0x22],
+        b"snoop",
     ];
     MAGICS.iter().any(|magic| data.starts_with(magic))
 }

@@ -14,10 +14,12 @@ use std::path::Path;
 use crate::base::index::Index;
 use crate::capture::{CaptureError, CaptureReader, Record, UNPACKED};
 use crate::scenario::flow::flow_spec;
-use crate::scenario::{Device, DialResult, FlowSpec, Protocol};
+use crate::scenario::{Decap, Device, DialResult, FlowSpec, Protocol};
 
 mod assembly;
+mod cut;
 mod demux;
+mod echo;
 mod fragments;
 mod links;
 mod raw;
@@ -29,6 +31,7 @@ mod udp;
 mod window;
 
 pub(crate) use demux::MTU_BOUND;
+pub use echo::{Echo, EchoRequest};
 pub(crate) use fragments::Fragments;
 pub use raw::Part;
 pub use recorded::Recording;
@@ -50,8 +53,12 @@ pub struct Conversations {
     pub oversize: u64,
     /// The flows, in the order of their first packet.
     pub flows: Vec<Conversation>,
-    /// Those that can be replayed, by tuple and occurrence.
+    /// Echo requests, by who asked whom, in the order of their first packet.
+    pub echoes: Vec<Echo>,
+    /// Those flows that can be replayed, by tuple and occurrence.
     by_spec: Index,
+    /// The least MTU of the way that an ICMP error told a client of.
+    pub path_mtu: Option<u32>,
     /// Records read, whatever they held.
     pub packets_read: u64,
     /// Packets that belong to no flow, by reason.
@@ -115,7 +122,9 @@ pub struct ReadOptions {
     pub dns_idle_us: Option<u64>,
     /// Whether wrong checksums are to be known.
     pub checksums: bool,
-    /// The most bytes of what a gzip or a pipe holds. `None`: 512 MiB.
+    /// The tunnels that are taken off its packets.
+    pub decap: Decap,
+    /// The most bytes of what a packed file or a pipe holds. `None`: 512 MiB.
     pub max_unpacked: Option<u64>,
 }
 
@@ -132,8 +141,9 @@ impl Conversations {
     }
 
     fn read_up_to(flows: usize, path: &Path, options: &ReadOptions) -> Result<Self, CaptureError> {
-        let (mut reader, mut kept) =
+        let (reader, mut kept) =
             CaptureReader::open_kept(path, options.max_unpacked.unwrap_or(UNPACKED))?;
+        let mut reader = reader.without(options.decap);
         let mut demux = demux::Demux::new(options.clone());
         let damage = loop {
             match reader.next_record() {
@@ -155,8 +165,15 @@ impl Conversations {
         kept.settle();
         let mut conversations = demux.finish(kept)?;
         conversations.damage = damage;
+        conversations.notes.extend(info.tunnel_note());
         conversations.format = info.format;
         Ok(conversations)
+    }
+
+    /// When something of this time happened, microseconds after the capture's first packet.
+    pub(crate) fn offset_us(&self, time_ns: i64) -> u64 {
+        let after = i128::from(time_ns) - i128::from(self.start_ns);
+        u64::try_from(after.max(0) / 1000).unwrap_or(u64::MAX)
     }
 
     /// The replayable flow of this tuple and occurrence.
@@ -229,6 +246,15 @@ impl Conversation {
         match &self.talk {
             Talk::Tcp(tcp) => (tcp.dial, tcp.dial_us),
             Talk::Udp(udp) => udp.dial,
+        }
+    }
+
+    /// Bytes of both streams that are not in the capture and stand as zeros.
+    #[must_use]
+    pub fn invented(&self) -> u64 {
+        match &self.talk {
+            Talk::Tcp(tcp) => tcp.invented,
+            Talk::Udp(udp) => udp.cut,
         }
     }
 

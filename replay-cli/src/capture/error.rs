@@ -4,6 +4,7 @@ use std::{fmt, io};
 
 use thiserror::Error;
 
+use super::unpack::{Packing, PackingDamage};
 use crate::base::duration::Size;
 
 /// Why a capture cannot be opened, or cannot be read further.
@@ -24,7 +25,7 @@ pub enum CaptureError {
         /// The path as it was given.
         path: String,
     },
-    /// The file, or what its gzip holds, has no bytes at all.
+    /// The file, or what is packed in it, has no bytes at all.
     #[error("{path}: is empty, 0 bytes, not even a capture header; record it again")]
     Empty {
         /// The path as it was given.
@@ -32,7 +33,7 @@ pub enum CaptureError {
     },
     /// The first bytes are those of no format read here.
     #[error(
-        "{path}: not a pcap, a pcapng or a gzip of one, it begins with {}; check that this is the file meant, or convert it to pcapng",
+        "{path}: not a pcap, pcapng, snoop or ERF file, packed or not, it begins with {}; check that this is the file meant, or convert it to pcapng",
         Hex(.first)
     )]
     NotACapture {
@@ -70,7 +71,7 @@ pub enum CaptureError {
         /// The limit.
         limit: usize,
     },
-    /// What a gzip or a pipe holds is more than may be copied to be read again.
+    /// What a packed file or a pipe holds is more than may be copied to be read again.
     #[error(
         "{path}: holds more than {} unpacked, the limit; allow more with --max-unpacked, or unpack it to a file first, which needs no copy",
         Size(*.limit)
@@ -168,30 +169,20 @@ pub enum DamageReason {
         /// The most that is kept.
         limit: u32,
     },
+    /// A snoop file is of a link that is not read.
+    #[error("its link, snoop's datalink type {0}, is not read")]
+    Datalink(u32),
+    /// A record claims a length that has no room for its header and the packet.
+    #[error("a record claims a length of {length} bytes, and {needed} are in it")]
+    RecordLength {
+        /// The length it claims, in bytes.
+        length: u32,
+        /// What it must have, in bytes.
+        needed: u32,
+    },
     /// The compression around the capture is damaged.
-    #[error("{0}")]
-    Gzip(#[from] GzipDamage),
-}
-
-/// What is wrong with a gzip file (RFC 1952), as a lower-case fragment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum GzipDamage {
-    /// The compressed file ends inside a member.
-    #[error("the gzip file is cut short")]
-    CutShort,
-    /// A member's header is not one of RFC 1952 section 2.3.
-    #[error("a gzip member's header is invalid")]
-    Header,
-    /// The compressed data cannot be decoded.
-    #[error("the gzip data is corrupt")]
-    Data,
-    /// The checksum or the length after a member does not match what was decoded.
-    #[error("the gzip checksum or length does not match")]
-    Checksum,
-    /// Bytes that are neither a member nor zero padding follow the last member.
-    #[error("bytes that are not gzip follow the gzip data")]
-    Trailing,
+    #[error("the {0} {1}")]
+    Packed(Packing, PackingDamage),
 }
 
 /// Why a reader stops, before it is known which file it reads.

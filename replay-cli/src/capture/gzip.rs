@@ -8,7 +8,7 @@ use std::io::{self, BufRead, Read};
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-use super::error::GzipDamage;
+use super::unpack::{Damaged, Packing, PackingDamage};
 
 /// The first two bytes of a member (RFC 1952 section 2.3.1).
 pub(crate) const MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -28,7 +28,7 @@ enum State {
     },
     Data,
     Trailer,
-    Ended(Option<GzipDamage>),
+    Ended(Option<PackingDamage>),
 }
 
 impl<R: BufRead> GzipReader<R> {
@@ -47,15 +47,15 @@ impl<R: BufRead> GzipReader<R> {
         let first = loop {
             match self.next_byte()? {
                 None if seen => return Ok(false),
-                None => return Err(damage(GzipDamage::CutShort)),
+                None => return Err(damage(PackingDamage::CutShort)),
                 Some(0) if seen => {}
                 Some(byte) => break byte,
             }
         };
         let wrong = if seen {
-            GzipDamage::Trailing
+            PackingDamage::Trailing
         } else {
-            GzipDamage::Header
+            PackingDamage::Header
         };
         if first != MAGIC[0] || self.next_byte()? != Some(MAGIC[1]) {
             return Err(damage(wrong));
@@ -63,7 +63,7 @@ impl<R: BufRead> GzipReader<R> {
         let [method, flags, ..] = self.field::<8>()?;
         // CM must be 8 (deflate); reserved FLG bits must be zero (RFC 1952 section 2.3.1.2).
         if method != 8 || flags & 0xe0 != 0 {
-            return Err(damage(GzipDamage::Header));
+            return Err(damage(PackingDamage::Header));
         }
         if flags & EXTRA != 0 {
             for _ in 0..u16::from_le_bytes(self.field()?) {
@@ -100,12 +100,12 @@ impl<R: BufRead> GzipReader<R> {
                 Ok(Status::StreamEnd) => return Ok((written, true)),
                 // What was decoded before the corruption is good: it goes out, the damage follows.
                 Err(_) if written > 0 => {
-                    self.state = State::Ended(Some(GzipDamage::Data));
+                    self.state = State::Ended(Some(PackingDamage::Data));
                     return Ok((written, false));
                 }
-                Err(_) => return Err(damage(GzipDamage::Data)),
+                Err(_) => return Err(damage(PackingDamage::Data)),
                 Ok(_) if written > 0 => return Ok((written, false)),
-                Ok(_) if at_end => return Err(damage(GzipDamage::CutShort)),
+                Ok(_) if at_end => return Err(damage(PackingDamage::CutShort)),
                 Ok(_) => {}
             }
         }
@@ -116,7 +116,7 @@ impl<R: BufRead> GzipReader<R> {
         let checksum = u32::from_le_bytes(self.field()?);
         let length = u32::from_le_bytes(self.field()?);
         if checksum != self.checksum.sum() || length != self.checksum.amount() {
-            return Err(damage(GzipDamage::Checksum));
+            return Err(damage(PackingDamage::Checksum));
         }
         Ok(())
     }
@@ -156,7 +156,7 @@ impl<R: BufRead> GzipReader<R> {
         for byte in &mut field {
             *byte = self
                 .next_byte()?
-                .ok_or_else(|| damage(GzipDamage::CutShort))?;
+                .ok_or_else(|| damage(PackingDamage::CutShort))?;
         }
         Ok(field)
     }
@@ -197,12 +197,12 @@ const EXTRA: u8 = 1 << 2;
 const NAME: u8 = 1 << 3;
 const COMMENT: u8 = 1 << 4;
 
-fn damage(reason: GzipDamage) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, reason)
+fn damage(reason: PackingDamage) -> io::Error {
+    Damaged(Packing::Gzip, reason).error()
 }
 
-fn reason_of(error: &io::Error) -> Option<GzipDamage> {
-    error.get_ref()?.downcast_ref::<GzipDamage>().copied()
+fn reason_of(error: &io::Error) -> Option<PackingDamage> {
+    Damaged::of(error).map(|Damaged(_, what)| what)
 }
 
 #[cfg(test)]
@@ -224,7 +224,7 @@ mod tests {
     }
 
     /// All bytes before the end, and how it ended.
-    fn read_all(bytes: &[u8]) -> (Vec<u8>, Option<GzipDamage>) {
+    fn read_all(bytes: &[u8]) -> (Vec<u8>, Option<PackingDamage>) {
         let mut reader = GzipReader::new(bytes);
         let mut out = Vec::new();
         let mut buffer = [0; 100_000];
@@ -264,14 +264,17 @@ mod tests {
         let data = noise(50_000);
         let bytes = member(&data);
         let (out, end) = read_all(&bytes[..bytes.len() - 8]);
-        assert_eq!((out.len(), end), (data.len(), Some(GzipDamage::CutShort)));
+        assert_eq!(
+            (out.len(), end),
+            (data.len(), Some(PackingDamage::CutShort))
+        );
         let (out, end) = read_all(&bytes[..bytes.len() / 2]);
         assert!(
             data.starts_with(&out) && out.len() > 10_000,
             "{}",
             out.len()
         );
-        assert_eq!(end, Some(GzipDamage::CutShort));
+        assert_eq!(end, Some(PackingDamage::CutShort));
     }
 
     #[test]
@@ -283,7 +286,7 @@ mod tests {
         bytes.extend([0x07; 20]);
         assert_eq!(
             read_all(&bytes),
-            (b"hello".to_vec(), Some(GzipDamage::Data))
+            (b"hello".to_vec(), Some(PackingDamage::Data))
         );
     }
 
@@ -294,7 +297,7 @@ mod tests {
         bytes[at] ^= 1;
         assert_eq!(
             read_all(&bytes),
-            (b"data".to_vec(), Some(GzipDamage::Checksum))
+            (b"data".to_vec(), Some(PackingDamage::Checksum))
         );
     }
 
@@ -304,7 +307,7 @@ mod tests {
         bytes.extend(b"log line");
         assert_eq!(
             read_all(&bytes),
-            (b"data".to_vec(), Some(GzipDamage::Trailing))
+            (b"data".to_vec(), Some(PackingDamage::Trailing))
         );
     }
 
@@ -312,8 +315,8 @@ mod tests {
     fn a_header_of_another_method_is_damage() {
         assert_eq!(
             read_all(&[0x1f, 0x8b, 9, 0, 0, 0, 0, 0, 0, 3, 0]).1,
-            Some(GzipDamage::Header)
+            Some(PackingDamage::Header)
         );
-        assert_eq!(read_all(&[0x1f, 0x8b, 8]).1, Some(GzipDamage::CutShort));
+        assert_eq!(read_all(&[0x1f, 0x8b, 8]).1, Some(PackingDamage::CutShort));
     }
 }

@@ -9,18 +9,18 @@ mod endings;
 use sha2::{Digest as _, Sha256};
 
 use crate::base::diagnostic::Diagnostic;
-use crate::base::duration::{Micros, Size};
+use crate::base::duration::Micros;
 use crate::base::hash::Quick;
 use crate::base::sha256::hex;
 use crate::capture::conversation::{
-    ByteReader, Conversation, Conversations, FarEventKind, MTU_BOUND, ReadOptions, Recording,
+    ByteReader, Conversation, Conversations, Echo, FarEventKind, MTU_BOUND, ReadOptions, Recording,
     Stream, Talk, TcpConversation, UdpConversation,
 };
 use crate::capture::recording::RemoteEnd;
 use crate::scenario::{
-    self, Bytes, CaptureSettings, ClosedList, Device, Dial, DialExpectation, DialFailure,
-    EngineSettings, Expected, FlowSpec, Input, Martians, Named, Protocol, Rule, Scenario, Step,
-    StreamExpectation, StreamPair, True, When,
+    self, Bytes, CaptureSettings, ClosedList, Decap, Device, Dial, DialExpectation, EngineSettings,
+    Expected, FlowSpec, Input, Named, Protocol, Rule, Scenario, Step, StreamExpectation,
+    StreamPair, True, When,
 };
 
 /// A scenario made from a capture, and what was done on the way.
@@ -37,9 +37,11 @@ pub struct Import {
 pub struct ImportOptions {
     /// Who the device is.
     pub device: Device,
+    /// The tunnels that are taken off its packets.
+    pub decap: Decap,
     /// Whether the engine keeps its default limits instead of ones that fit the capture.
     pub default_settings: bool,
-    /// The most bytes of what a gzip or a pipe holds. `None`: 512 MiB.
+    /// The most bytes of what a packed file or a pipe holds. `None`: 512 MiB.
     pub max_unpacked: Option<u64>,
 }
 
@@ -85,6 +87,7 @@ fn made_for(
 ) -> Result<(Import, Conversations), Diagnostic> {
     let read = ReadOptions {
         device: options.device.clone(),
+        decap: options.decap,
         max_unpacked: options.max_unpacked,
         ..ReadOptions::default()
     };
@@ -105,6 +108,7 @@ fn derive(
 ) -> Import {
     let mut notes = Vec::new();
     note_device(capture, &mut notes);
+    notes.extend(capture.notes.iter().cloned());
     let engine = if options.default_settings {
         EngineSettings::default()
     } else {
@@ -117,6 +121,7 @@ fn derive(
         input: Input {
             capture: Some(reference.to_owned()),
             device: (options.device != Device::Any).then(|| options.device.clone()),
+            decap: (options.decap != Decap::default()).then_some(options.decap),
             settings: options.default_settings.then_some(CaptureSettings::Default),
             ..Input::default()
         },
@@ -164,6 +169,19 @@ fn derive(
         streams.push((name.clone(), expected_streams(flow, reader)));
         names.push((name.clone(), index));
         flows.push((name, flow.spec));
+    }
+    for echo in &capture.echoes {
+        let spec = echo.spec();
+        if let Some(reason) = &echo.unreplayable {
+            notes.push(format!("{spec} left out: {reason}"));
+            continue;
+        }
+        if purpose == Purpose::File {
+            let name = name_of(&spec, replayable);
+            replayable += 1;
+            notes.extend(echo.notes().iter().map(|note| format!("{name}: {note}")));
+            flows.push((name, spec));
+        }
     }
     for (reason, count) in capture.recording.iter().flat_map(|r| &r.unused) {
         notes.push(format!("{count} event(s) not used: {reason}"));
@@ -223,14 +241,10 @@ fn settings(capture: &Conversations, notes: &mut Vec<String>) -> EngineSettings 
     ] {
         let peak = capture.peak(protocol, |flow| lingers_us(flow, &defaults));
         if peak > limit {
-            let value = u32::try_from(peak).unwrap_or(u32::MAX);
             notes.push(format!(
                 "{name} set to {peak}, as many flows as are open at once (the default is {limit})"
             ));
-            match protocol {
-                Protocol::Tcp => settings.tcp_limit = Some(value),
-                Protocol::Udp | Protocol::Icmp => settings.udp_limit = Some(value),
-            }
+            settings.set(name, peak);
         }
     }
     let replayed = || {
@@ -239,8 +253,11 @@ fn settings(capture: &Conversations, notes: &mut Vec<String>) -> EngineSettings 
             .iter()
             .filter(|flow| flow.unreplayable.is_none())
     };
-    if replayed().any(|flow| is_odd(flow.spec.client.ip()) || is_odd(flow.spec.server.ip())) {
-        settings.martians = Some(Martians::Admit);
+    let odd_flow =
+        |flow: &Conversation| is_odd(flow.spec.client.ip()) || is_odd(flow.spec.server.ip());
+    let odd_echo = |echo: &Echo| is_odd(echo.client) || is_odd(echo.server);
+    if replayed().any(odd_flow) || capture.echoes.iter().any(odd_echo) {
+        settings.set("martians", "admit");
         notes.push(
             "martians admitted: the capture has loopback, link-local or reserved addresses"
                 .to_owned(),
@@ -255,7 +272,7 @@ fn settings(capture: &Conversations, notes: &mut Vec<String>) -> EngineSettings 
         .unwrap_or(0);
     if u128::from(slowest) >= defaults.dial_timeout.as_micros() {
         let timeout = Micros(slowest.saturating_add(1_000_000));
-        settings.dial_timeout = Some(timeout);
+        settings.set("dial_timeout", timeout.as_micros());
         notes.push(format!(
             "dial_timeout set to {timeout}: a SYN of the capture was answered that late"
         ));
@@ -265,8 +282,18 @@ fn settings(capture: &Conversations, notes: &mut Vec<String>) -> EngineSettings 
             "{beyond} frame(s) above {MTU_BOUND} octets: segmentation offload, cut to the MTU"
         ));
     }
-    if largest > defaults.mtu {
-        settings.mtu = u32::try_from(largest).ok();
+    let v6 = replayed().any(|flow| flow.spec.client.is_ipv6());
+    let least = if v6 { 1280 } else { 576 };
+    if let Some(mtu) = capture
+        .path_mtu
+        .filter(|mtu| (least..defaults.mtu as u64).contains(&u64::from(*mtu)))
+    {
+        settings.set("mtu", mtu);
+        notes.push(format!(
+            "mtu set to {mtu}: an ICMP error told a device that its packets were too big for the way"
+        ));
+    } else if largest > defaults.mtu {
+        settings.set("mtu", largest);
         notes.push(format!(
             "mtu set to {largest}, the largest frame (the default is {})",
             defaults.mtu
@@ -295,34 +322,27 @@ fn lingers_us(flow: &Conversation, config: &engine::Config) -> u64 {
     u64::try_from(after.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Settings of a recorded engine that say nothing of what it does with a capture: its secret, its log, and queries that it answered
+/// itself, which are flows of the capture.
+const NOT_REPLAYED: [&str; 4] = [
+    "seed",
+    "log_addresses",
+    "metrics_interval",
+    "dns_interception",
+];
+
 /// The settings of the engine that was recorded, as far as they differ from the defaults.
 fn recorded_settings(recording: &Recording, notes: &mut Vec<String>) -> EngineSettings {
-    let plain = engine::Config::default();
-    let time = |name: &str, plain: std::time::Duration| {
-        let micros = recording.number(name)?;
-        (u128::from(micros) != plain.as_micros()).then_some(Micros(micros))
-    };
-    let count = |name: &str, plain: usize| {
-        let count = recording.number(name)?;
-        (count != plain as u64).then_some(u32::try_from(count).unwrap_or(u32::MAX))
-    };
-    let size = |name: &str| recording.number(name).map(Size);
-    let settings = EngineSettings {
-        mtu: count("mtu", plain.mtu),
-        tcp_limit: count("tcp_limit", plain.tcp_limit),
-        udp_limit: count("udp_limit", plain.udp_limit),
-        martians: (recording.word("martians") == Some("admit")).then_some(Martians::Admit),
-        dial_failure: (recording.word("dial_failure") == Some("icmp")).then_some(DialFailure::Icmp),
-        rx_buffer: size("rx_buffer"),
-        tx_buffer: size("tx_buffer"),
-        tcp_idle: time("tcp_idle", plain.tcp_idle),
-        udp_idle: time("udp_idle", plain.udp_idle),
-        dns_idle: time("dns_idle", plain.dns_idle),
-        handshake_timeout: time("handshake_timeout", plain.handshake_timeout),
-        dial_timeout: time("dial_timeout", plain.dial_timeout),
-        tcp_half_closed: time("tcp_half_closed", plain.tcp_half_closed),
-        ..EngineSettings::default()
-    };
+    let defaults = engine::Config::default().named();
+    let mut settings = EngineSettings::default();
+    for (name, text) in &recording.settings {
+        let differs = !defaults
+            .iter()
+            .any(|(known, default)| known == name && default == text);
+        if differs && !NOT_REPLAYED.contains(&name.as_str()) {
+            settings.set(name, text);
+        }
+    }
     notes.push("engine settings are those of the recorded engine".to_owned());
     for path in &recording.paths {
         notes.push(format!("a change of the path is not replayed: {path}"));

@@ -15,7 +15,7 @@ use crate::capture::{
     CaptureError, CaptureInfo, CaptureReader, CapturedPacket, CustomBlock, Record,
 };
 use crate::packet::{Packet, Transport};
-use crate::scenario::Protocol;
+use crate::scenario::{Decap, Protocol};
 
 pub mod flow;
 pub mod problems;
@@ -58,12 +58,12 @@ const MAX_COMMENTS: usize = 16;
 /// The most reasons that are told apart; a hostile file could have one for each packet.
 const MAX_REASONS: usize = 64;
 
-/// Reads a capture and describes it.
+/// Reads a capture and describes it, without these tunnels.
 ///
 /// # Errors
 /// The file is missing or is no capture at all. Damage further on is in [`Inspection::damage`].
-pub fn inspect(path: &Path) -> Result<Inspection, CaptureError> {
-    CaptureReader::open(path).map(read)
+pub fn inspect(path: &Path, decap: Decap) -> Result<Inspection, CaptureError> {
+    CaptureReader::open(path).map(|reader| read(reader.without(decap)))
 }
 
 /// Reads to the end, or to the damage.

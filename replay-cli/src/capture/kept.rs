@@ -1,7 +1,7 @@
 //! The bytes of a capture that was read, to be looked at again.
 //!
-//! A file is read again where its bytes are wanted; a small one is held. What cannot be read twice (a pipe, what a gzip
-//! holds) is copied on the way: held while it is small, and beyond that in an unnamed temporary file.
+//! A file is read again where its bytes are wanted; a small one is held. What cannot be read twice (a pipe, what is
+//! packed) is copied on the way: held while it is small, and beyond that in an unnamed temporary file.
 
 use std::fs::File;
 use std::io::{self, Read, Write};

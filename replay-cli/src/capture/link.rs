@@ -1,13 +1,17 @@
 //! Finds the IP packet inside a captured frame, by link type.
 //!
 //! The outermost IP header counts: VLAN tags, LLC/SNAP and PPPoE are links and are taken off, tunnels inside IP are
-//! not. Whatever holds no IP packet is a [`SkipReason`], so that nothing disappears unexplained. Numbers are those of
+//! not: that is for [`decap`](super::decap). Whatever holds no IP packet is a [`SkipReason`], so that nothing disappears unexplained. Numbers are those of
 //! the registry at <https://www.tcpdump.org/linktypes.html>.
 
 use std::fmt;
 
-use super::byte_order::ByteOrder::{Big, Little};
+use super::byte_order::ByteOrder::{self, Big, Little};
 use crate::packet::{Malformed, Packet};
+
+mod pseudo;
+mod serial;
+mod wireless;
 
 /// An IP packet as captured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,13 +56,25 @@ pub enum SkipReason {
     AddressFamily(u32),
     /// Another protocol, by its PPP protocol number.
     PppProtocol(u16),
+    /// Another protocol, by its network layer protocol identifier (RFC 2427).
+    Nlpid(u8),
+    /// An IEEE 802.11 frame without a packet that can be read: what it is.
+    Wireless(&'static str),
     /// An IEEE 802.3 frame with an LLC header that announces no ethertype, such as spanning tree.
     Llc,
     /// More VLAN tags, one in another, than any network has.
     TooManyTags,
     /// The packet's version field is neither what the link header announced nor, without one, 4 or 6.
     IpVersion(u8),
-    /// A PKTAP record that carries metadata only.
+    /// Encrypted by IPsec (RFC 4303).
+    Esp,
+    /// Behind an authentication header of IPsec (RFC 4302).
+    Ah,
+    /// A fragment of a packet that carries others in a tunnel.
+    TunnelFragment,
+    /// More tunnels, one in another, than are taken off.
+    TooManyTunnels,
+    /// A PKTAP or NFLOG record that carries metadata only.
     NoPacket,
 }
 
@@ -74,9 +90,15 @@ impl fmt::Display for SkipReason {
             },
             Self::AddressFamily(number) => write!(f, "not IP: address family {number}"),
             Self::PppProtocol(number) => write!(f, "not IP: PPP protocol {number:#06x}"),
+            Self::Nlpid(number) => write!(f, "not IP: NLPID {number:#04x}"),
+            Self::Wireless(what) => write!(f, "802.11: {what}"),
             Self::Llc => f.write_str("not IP: 802.3 LLC"),
             Self::TooManyTags => write!(f, "more than {MAX_TAGS} VLAN tags or labels"),
             Self::IpVersion(version) => write!(f, "IP version field of {version}"),
+            Self::Esp => f.write_str("esp: encrypted by IPsec"),
+            Self::Ah => f.write_str("ah: authenticated by IPsec"),
+            Self::TunnelFragment => f.write_str("fragment of a packet that carries others"),
+            Self::TooManyTunnels => f.write_str("more than 4 tunnels, one in another"),
             Self::NoPacket => f.write_str("metadata without a packet"),
         }
     }
@@ -129,8 +151,17 @@ impl Rest<'_> {
         }
     }
 
+    fn u8(self, at: usize) -> Result<u8, SkipReason> {
+        let byte = self.bytes.get(at).copied();
+        byte.ok_or(SkipReason::LinkHeaderCut)
+    }
+
     fn u16(self, at: usize) -> Result<u16, SkipReason> {
         Big.u16(self.bytes, at).ok_or(SkipReason::LinkHeaderCut)
+    }
+
+    fn u16_little(self, at: usize) -> Result<u16, SkipReason> {
+        Little.u16(self.bytes, at).ok_or(SkipReason::LinkHeaderCut)
     }
 
     fn u32_little(self, at: usize) -> Result<u32, SkipReason> {
@@ -144,42 +175,59 @@ fn dispatch(link: u16, frame: Rest<'_>, outermost: bool) -> Result<IpBytes<'_>, 
     }
     match link {
         // NULL is in the byte order of the host that captured, LOOP in network order; both are met in either.
-        0 | 108 => loopback(frame),
+        0 | 108 => pseudo::loopback(frame),
         1 => ethertype(frame.u16(12)?, frame.behind(14)?, 0),
-        9 => ppp(frame),
-        // PPP in HDLC-like framing may as well be Cisco's HDLC, which has ethertypes.
-        50 | 104 if matches!(frame.bytes, [0x0f | 0x8f, 0, ..]) => {
-            ethertype(frame.u16(2)?, frame.behind(4)?, 0)
-        }
-        50 => ppp(frame),
+        8 => ip(frame.behind(SLIP_HEADER)?, None),
+        // A PPP link may as well speak Cisco's HDLC, which has ethertypes.
+        9 | 50 | 104 if serial::is_cisco_hdlc(frame) => serial::cisco_hdlc(frame),
+        9 | 50 => serial::ppp(frame),
+        10 => fddi(frame),
         12 | 14 | 101 => ip(frame, None),
+        51 => serial::pppoe(frame),
+        105 => wireless::ieee80211(frame, false),
+        107 => serial::frame_relay(frame),
+        109 => pseudo::enc(frame),
         // LINUX_SLL ends with the protocol, LINUX_SLL2 begins with it.
         113 => cooked(frame.u16(14)?, frame.behind(16)?),
         276 => cooked(frame.u16(0)?, frame.behind(20)?),
+        117 => pseudo::pflog(frame),
+        119 => wireless::prism(frame),
+        127 => wireless::radiotap(frame),
+        // IP over IEEE 1394: two addresses of eight bytes, then the ethertype.
+        138 => ethertype(frame.u16(16)?, frame.behind(18)?, 0),
+        166 => serial::pppd(frame),
+        192 if outermost => wireless::ppi(frame),
+        226 => pseudo::ipnet(frame),
         228 => ip(frame, Some(4)),
         229 => ip(frame, Some(6)),
+        239 => pseudo::nflog(frame),
         258 if outermost => pktap(frame),
         // Apple wrote PKTAP under DLT_USER2 before it had a number; others use that number for anything.
         149 if outermost && is_pktap(frame) => pktap(frame),
+        // Switch tags: Broadcom's behind the addresses or before them, Marvell's of four bytes, and of eight.
+        281 | 282 | 284 => ethertype(frame.u16(16)?, frame.behind(18)?, 0),
+        285 => ethertype(frame.u16(20)?, frame.behind(22)?, 0),
         other => Err(SkipReason::LinkType(other.into())),
     }
 }
 
-fn loopback(frame: Rest<'_>) -> Result<IpBytes<'_>, SkipReason> {
-    let little = frame.u32_little(0)?;
-    // Families are small numbers: the order in which the value is small is the order it was written in.
-    let family = if little > 0xffff {
-        little.swap_bytes()
+/// FDDI: frame control and two addresses of six bytes; what carries LLC has a frame control of 0x50 to 0x5f.
+fn fddi(frame: Rest<'_>) -> Result<IpBytes<'_>, SkipReason> {
+    if frame.u8(0)? & 0xf0 == 0x50 {
+        llc(frame.behind(13)?, 0)
     } else {
-        little
-    };
-    let version = match family {
-        2 => 4,
-        // AF_INET6: Linux, NetBSD and OpenBSD, FreeBSD, macOS and iOS.
-        10 | 24 | 28 | 30 => 6,
-        other => return Err(SkipReason::AddressFamily(other)),
-    };
-    ip(frame.behind(4)?, Some(version))
+        Err(SkipReason::Llc)
+    }
+}
+
+/// The IP version of an address family as any system numbers it.
+fn version_of(family: u32) -> Result<u8, SkipReason> {
+    match family {
+        2 => Ok(4),
+        // AF_INET6: Linux, NetBSD and OpenBSD, Solaris, FreeBSD, macOS and iOS.
+        10 | 24 | 26 | 28 | 30 => Ok(6),
+        other => Err(SkipReason::AddressFamily(other)),
+    }
 }
 
 /// Linux says "802.2" where Ethernet has a length: a number of its own, which bounds nothing.
@@ -203,8 +251,10 @@ fn ethertype(number: u16, rest: Rest<'_>, tags: usize) -> Result<IpBytes<'_>, Sk
             ethertype(rest.u16(2)?, rest.behind(4)?, tags.saturating_add(1))
         }
         0x8847 | 0x8848 => mpls(rest, 0),
-        // PPPoE has six bytes of header, the last two the length of what follows (RFC 2516 section 4), then PPP.
-        0x8864 => ppp(rest.behind(6)?.up_to(rest.u16(4)?.into())),
+        0x8864 => serial::pppoe(rest),
+        // Cisco metadata and Marvell's switch tag: six bytes, then the ethertype.
+        0x8909 | 0xdada if tags == MAX_TAGS => Err(SkipReason::TooManyTags),
+        0x8909 | 0xdada => ethertype(rest.u16(6)?, rest.behind(8)?, tags.saturating_add(1)),
         // IEEE 802.3: up to 1500 it is a length, with an LLC header behind it.
         0..=1500 => llc(rest.up_to(number.into()), tags),
         other => Err(SkipReason::Ethertype(other)),
@@ -222,27 +272,6 @@ fn llc(rest: Rest<'_>, tags: usize) -> Result<IpBytes<'_>, SkipReason> {
         Err(SkipReason::Llc)
     } else {
         ethertype(inner, rest.behind(8)?, tags)
-    }
-}
-
-/// A PPP frame (RFC 1661): address and control may be left out, and so may the first byte of the protocol.
-fn ppp(rest: Rest<'_>) -> Result<IpBytes<'_>, SkipReason> {
-    let rest = if rest.bytes.starts_with(&[0xff, 3]) {
-        rest.behind(2)?
-    } else {
-        rest
-    };
-    let first = *rest.bytes.first().ok_or(SkipReason::LinkHeaderCut)?;
-    // The last byte of a protocol number is odd, every other one even.
-    let (protocol, length) = if first & 1 == 1 {
-        (first.into(), 1)
-    } else {
-        (rest.u16(0)?, 2)
-    };
-    match protocol {
-        0x0021 => ip(rest.behind(length)?, Some(4)),
-        0x0057 => ip(rest.behind(length)?, Some(6)),
-        other => Err(SkipReason::PppProtocol(other)),
     }
 }
 
@@ -326,6 +355,9 @@ fn ethertype_name(number: u16) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+/// The BSD header of SLIP: direction, kind, and room for a compressed header; the packet behind it is a whole one.
+const SLIP_HEADER: usize = 16;
 
 /// Two are met in practice (QinQ); a few more cost nothing, and a bound keeps hostile frames cheap.
 const MAX_TAGS: usize = 8;

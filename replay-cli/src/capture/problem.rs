@@ -27,7 +27,7 @@ pub(crate) fn diagnostic_of(error: &CaptureError) -> Diagnostic {
         CaptureError::NotACapture { path, first } => {
             let first: Vec<String> = first.iter().map(|byte| format!("{byte:02x}")).collect();
             let what = format!(
-                "not a pcap, a pcapng or a gzip of one: it begins with {}",
+                "not a pcap, pcapng, snoop or ERF file, packed or not: it begins with {}",
                 first.join(" ")
             );
             (

@@ -11,8 +11,9 @@ use std::{
 };
 
 use super::ahead::{Ahead, Piece};
-use super::error::{DamageReason, GzipDamage, Stop};
+use super::error::{DamageReason, Stop};
 use super::kept::Overfull;
+use super::unpack::Damaged;
 
 /// Bytes held at most: the largest packet (256 KiB) with the most generous options still fits, and one read call moves
 /// enough to make its cost vanish.
@@ -142,10 +143,10 @@ impl Source {
         if let Some(Overfull(limit)) = inner.and_then(|inner| inner.downcast_ref::<Overfull>()) {
             return Some(Stop::Overfull(*limit));
         }
-        match inner.and_then(|inner| inner.downcast_ref::<GzipDamage>()) {
-            Some(damage) => Some(Stop::Damaged {
+        match Damaged::of(&error) {
+            Some(Damaged(packing, what)) => Some(Stop::Damaged {
                 offset,
-                reason: DamageReason::Gzip(*damage),
+                reason: DamageReason::Packed(packing, what),
             }),
             None => Some(Stop::Io(error)),
         }

@@ -7,6 +7,7 @@ use super::*;
 
 mod blocks;
 mod classic;
+mod formats;
 mod hostile;
 
 /// What a whole capture gives: time and tag of each packet, the error at its end, what is known of it.
@@ -75,7 +76,7 @@ fn gzip_of_either_format_is_read() {
     for file in [LITTLE.pcap(3), BIG.pcapng(3)] {
         let outcome = read(&gzip(&file));
         assert_eq!(outcome.tags(), [1, 2, 3]);
-        assert!(outcome.error.is_none() && outcome.info.gzip);
+        assert!(outcome.error.is_none() && outcome.info.packing == Some(Packing::Gzip));
     }
 }
 
@@ -98,7 +99,7 @@ fn a_cut_gzip_gives_every_packet_that_was_decoded() {
         (
             file.len() as u64,
             3,
-            &DamageReason::Gzip(GzipDamage::CutShort)
+            &DamageReason::Packed(Packing::Gzip, PackingDamage::CutShort)
         )
     );
 }

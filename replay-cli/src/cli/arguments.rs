@@ -11,7 +11,7 @@ use super::Stop;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::duration::Size;
 #[cfg(target_os = "linux")]
-use crate::scenario::Device;
+use crate::scenario::{Decap, Device};
 use crate::stack::{StackProgram, Via};
 
 /// What form results have.
@@ -93,10 +93,19 @@ pub(crate) struct OtherStack {
     pub(crate) stack_timeout: u64,
 }
 
+/// Which tunnels are taken off the packets of a capture.
+#[derive(Debug, Args)]
+pub(crate) struct Tunnels {
+    /// Tunnels to take off, so that the packets in them are what the device sent: `auto` for all, or a list of 6in4, ipip, gre,
+    /// gtp-u, vxlan.
+    #[arg(long, value_name = "none|auto|LIST", default_value = "none")]
+    pub(crate) decap: Decap,
+}
+
 /// How much a compressed capture may hold.
 #[derive(Debug, Args)]
 pub(crate) struct Unpacked {
-    /// The most that a gzip or a pipe may hold: it is copied, to be read again [default: 512MiB].
+    /// The most that a packed capture (gzip, zstd, xz, lz4) or a pipe may hold: it is copied, to be read again [default: 512MiB].
     #[arg(long, value_name = "SIZE")]
     max_unpacked: Option<Size>,
 }

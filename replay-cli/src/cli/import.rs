@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
 
-use super::arguments::{Settings, Unpacked, parse_device};
+use super::arguments::{Settings, Tunnels, Unpacked, parse_device};
 use super::{Stop, diagnostic_of};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
@@ -22,7 +22,7 @@ use crate::scenario::load::MAX_FILE_BYTES;
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ImportArgs {
-    /// The capture: pcap or pcapng, gzip or not.
+    /// The capture: pcap, pcapng, snoop or ERF, packed (gzip, zstd, xz, lz4) or not.
     capture: PathBuf,
 
     /// Write the scenario to FILE instead of printing it.
@@ -36,6 +36,9 @@ pub(crate) struct ImportArgs {
     /// The device's addresses; `any`: the opener of each flow is the device.
     #[arg(long, value_name = "any|ADDR[,ADDR]", default_value = "any", value_parser = parse_device)]
     device: Device,
+
+    #[command(flatten)]
+    tunnels: Tunnels,
 
     /// Engine settings that fit the capture, or the engine's defaults.
     #[arg(long, value_enum, default_value_t)]
@@ -68,6 +71,7 @@ pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
     }
     let options = ImportOptions {
         device: args.device.clone(),
+        decap: args.tunnels.decap,
         default_settings: args.settings == Settings::Default,
         max_unpacked: args.unpacked.limit(),
     };

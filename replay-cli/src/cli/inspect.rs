@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::arguments::Format;
+use super::arguments::{Format, Tunnels};
 use super::{Stop, diagnostic_of};
 use crate::base::exit_code;
 use crate::base::term::Terminal;
@@ -14,8 +14,11 @@ use crate::report::inspect::{human, json};
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct InspectArgs {
-    /// The capture: pcap or pcapng, gzip or not, of any size.
+    /// The capture: pcap, pcapng, snoop or ERF, packed (gzip, zstd, xz, lz4) or not, of any size.
     capture: PathBuf,
+
+    #[command(flatten)]
+    tunnels: Tunnels,
 
     /// The form of the report.
     #[arg(long, value_enum, default_value_t)]
@@ -32,7 +35,8 @@ Exit codes:
   3  the file is missing, no capture, or damaged; what stands before the damage is described";
 
 pub(crate) fn run(args: &InspectArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
-    let seen = inspect(&args.capture).map_err(|error| Stop::input(diagnostic_of(&error)))?;
+    let seen = inspect(&args.capture, args.tunnels.decap)
+        .map_err(|error| Stop::input(diagnostic_of(&error)))?;
     let damage = seen.damage.as_ref().map(diagnostic_of);
     let style = terminal.style;
     match args.format {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Stop;
-use super::arguments::{Format, Settings, Unpacked, WayIn, parse_device};
+use super::arguments::{Format, Settings, Tunnels, Unpacked, WayIn, parse_device};
 use crate::base::term::Terminal;
 use crate::report::attempt;
 use crate::scenario::Device;
@@ -14,12 +14,15 @@ use crate::verdict::attempt::{TryOptions, try_capture};
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct TryArgs {
-    /// The capture: pcap or pcapng, gzip or not.
+    /// The capture: pcap, pcapng, snoop or ERF, packed (gzip, zstd, xz, lz4) or not.
     capture: PathBuf,
 
     /// The device's addresses; `any`: the opener of each flow is the device.
     #[arg(long, value_name = "any|ADDR[,ADDR]", default_value = "any", value_parser = parse_device)]
     device: Device,
+
+    #[command(flatten)]
+    tunnels: Tunnels,
 
     /// Engine settings that fit the capture, or the engine's defaults.
     #[arg(long, value_enum, default_value_t)]
@@ -56,6 +59,7 @@ Exit codes:
 pub(crate) fn run(args: &TryArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     let options = TryOptions {
         device: args.device.clone(),
+        decap: args.tunnels.decap,
         default_settings: args.settings == Settings::Default,
         via: args.via.into(),
         hashes: args.format == Format::Json,

@@ -115,6 +115,17 @@ pub struct Options {
 }
 
 impl<'a> Icmp<'a> {
+    /// The MTU of the link for which a packet was too big, if the message says so (RFC 1191 section 4, RFC 4443 section 3.2).
+    #[must_use]
+    pub fn too_big(&self, v4: bool) -> Option<u32> {
+        let mtu = match (v4, self.kind, self.code) {
+            (true, 3, 4) => u16_at(self.body, 2)?.into(),
+            (false, 2, _) => u32_at(self.body, 0)?,
+            _ => return None,
+        };
+        (mtu > 0).then_some(mtu)
+    }
+
     /// The bytes of the packet an error message quotes, if it is one and quotes any: read them with
     /// [`Packet::parse`], which takes a cut packet.
     #[must_use]

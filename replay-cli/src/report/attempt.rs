@@ -89,10 +89,11 @@ pub fn json(attempt: &Attempt) -> Value {
 }
 
 fn flow(flow: &FlowAttempt) -> Value {
+    let [client, server] = flow.ends();
     let FlowAttempt {
         protocol,
-        client,
-        server,
+        client: _,
+        server: _,
         verdict,
         upstream,
         downstream,
@@ -104,8 +105,8 @@ fn flow(flow: &FlowAttempt) -> Value {
     let mut value = Map::new();
     let mut put = |key: &str, field: Value| value.insert(key.to_owned(), field);
     put("proto", json!(protocol.as_str()));
-    put("client", json!(client.to_string()));
-    put("server", json!(server.to_string()));
+    put("client", json!(client));
+    put("server", json!(server));
     put("verdict", json!(word));
     if let Some(reason) = reason {
         put("reason", json!(reason));
@@ -173,13 +174,8 @@ pub fn human(
     }
     let of_flows = attempt.flows.iter().flat_map(|flow| {
         flow.notes.iter().map(move |note| {
-            let FlowAttempt {
-                protocol,
-                client,
-                server,
-                ..
-            } = flow;
-            format!("{protocol} {client} > {server}: {note}")
+            let [client, server] = flow.ends();
+            format!("{} {client} > {server}: {note}", flow.protocol)
         })
     });
     for note in attempt.notes.iter().cloned().chain(of_flows) {
@@ -241,7 +237,7 @@ fn row(flow: &FlowAttempt) -> [String; 7] {
     [
         word.to_owned(),
         flow.protocol.to_string(),
-        format!("{} > {}", flow.client, flow.server),
+        flow.ends().join(" > "),
         flow.upstream.bytes.to_string(),
         flow.downstream.bytes.to_string(),
         close,

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::reporter::{Ended, Reporter, Unwritten};
-use super::table::{Align, Table};
 use super::{Totals, events, figures_line, reproduce};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::term::{Paint, Style, printable};
@@ -64,7 +63,8 @@ impl Reporter for Human<'_> {
             return Ok(());
         }
         if self.scripts {
-            scripts(out, run.outcomes, self.look.style)?;
+            super::scripts::table(out, run.outcomes, self.look.style)?;
+            super::scripts::reasons(out, run.outcomes, self.look.style)?;
         }
         writeln!(out, "{}", summary(run.totals, run.wall))?;
         Ok(())
@@ -90,6 +90,7 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
         notes,
         trace,
         trace_file,
+        script,
     } = outcome;
     let (word, paint) = word(verdict);
     let passed = outcome.passed();
@@ -147,6 +148,12 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
         )?;
         for note in notes {
             writeln!(out, "{dash} {}", printable(note))?;
+        }
+        if let Some(script) = script {
+            writeln!(out, "{dash} {}", super::scripts::compared(script))?;
+            for what in script.passed_over.iter().chain(&script.not_compared) {
+                writeln!(out, "{dash} {}", printable(&super::scripts::placed(what)))?;
+            }
         }
     }
     if let Some(trace) = trace
@@ -288,7 +295,7 @@ fn diagnostic(out: &mut dyn Write, problem: &Diagnostic, style: Style) -> io::Re
     writeln!(out, "{}{rest}", style.paint(Paint::Bad, "error:"))
 }
 
-fn word(verdict: &Verdict) -> (&'static str, Paint) {
+pub(super) fn word(verdict: &Verdict) -> (&'static str, Paint) {
     match verdict {
         Verdict::Pass => ("PASS", Paint::Good),
         Verdict::Fail => ("FAIL", Paint::Bad),
@@ -298,41 +305,6 @@ fn word(verdict: &Verdict) -> (&'static str, Paint) {
         Verdict::NotApplicable(_) => ("NOT APPLICABLE", Paint::Attention),
         Verdict::Left(_) => ("LEFT", Paint::Faint),
     }
-}
-
-/// Prints a line for each script of a folder, with what failed first or every construct that cannot be mapped.
-///
-/// # Errors
-/// Writing failed.
-pub fn scripts(out: &mut dyn Write, outcomes: &[ScenarioOutcome], style: Style) -> io::Result<()> {
-    let mut table = Table::new([
-        ("VERDICT", Align::Left),
-        ("SCRIPT", Align::Left),
-        ("REASON", Align::Left),
-    ]);
-    for outcome in outcomes {
-        let at = |problem: &Diagnostic| match problem.where_.as_ref().and_then(|at| at.position) {
-            Some(position) => format!("{position}: {}", problem.what),
-            None => problem.what.clone(),
-        };
-        let reason = match &outcome.verdict {
-            Verdict::NotApplicable(problems) | Verdict::Invalid(problems) => {
-                problems.iter().map(at).collect::<Vec<_>>().join("; ")
-            }
-            _ => outcome
-                .failures
-                .first()
-                .map_or_else(String::new, |first| first.what.clone()),
-        };
-        let word = word(&outcome.verdict).0.to_lowercase();
-        table.row([word, outcome.name.clone(), reason]);
-    }
-    table.print(out, style, |word| match word {
-        "pass" => Some(Paint::Good),
-        "not applicable" => Some(Paint::Attention),
-        _ => Some(Paint::Bad),
-    })?;
-    writeln!(out)
 }
 
 /// The last line: how many ended how, and how long it took; `wall` is real time.

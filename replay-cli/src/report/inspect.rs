@@ -2,6 +2,7 @@
 
 mod time;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::term::{Paint, Style, printable};
 use crate::base::wording::{counted, seconds};
+use crate::capture::Packing;
 use crate::capture::inspect::Inspection;
 use crate::capture::inspect::flow::{End, Flow, Sender, TcpSigns, Traffic};
 use crate::report::json;
@@ -65,16 +67,22 @@ pub fn json(capture: &Path, seen: &Inspection, damage: Option<&Diagnostic>) -> V
             "duration_us": end.abs_diff(start) / 1000,
         })
     });
+    let tunnelled: BTreeMap<_, _> = info
+        .tunnelled
+        .iter()
+        .map(|(tunnel, count)| (tunnel.as_str(), count))
+        .collect();
     json!({
         "schema": json::SCHEMA,
         "capture": capture.to_string_lossy(),
         "format": info.format,
-        "gzip": info.gzip,
+        "packing": info.packing.map(Packing::as_str),
         "link_types": link_types,
         "interfaces": interfaces,
         "packets": packets,
         "time": time,
         "transports": transports,
+        "tunnelled": tunnelled,
         "comments": { "count": info.comments, "file": info.file_comments, "packets": comments },
         "flows": flows.iter().map(|flow| self::flow(flow, start_ns)).collect::<Vec<_>>(),
         "packets_beyond_flow_table": beyond_table,
@@ -199,12 +207,13 @@ pub fn human(
 fn head(out: &mut dyn Write, capture: &Path, seen: &Inspection, style: Style) -> io::Result<()> {
     let info = &seen.info;
     let name = capture.display().to_string();
-    let gzip = if info.gzip { ", gzip" } else { "" };
+    let packing = info.packing.map(|packing| format!(", {packing}"));
     writeln!(
         out,
-        "{}: {}{gzip}",
+        "{}: {}{}",
         style.paint(Paint::Strong, &printable(&name)),
-        info.format
+        info.format,
+        packing.unwrap_or_default()
     )?;
     let mut line = |label: &str, text: &str| writeln!(out, "  {label:<11}{}", printable(text));
     let links: Vec<String> = info.link_types.iter().map(|number| link(*number)).collect();
@@ -235,6 +244,9 @@ fn head(out: &mut dyn Write, capture: &Path, seen: &Inspection, style: Style) ->
             "time",
             &format!("{} to {}, {lasted} s", time::utc(start), time::utc(end)),
         )?;
+    }
+    if let Some(note) = info.tunnel_note() {
+        line("tunnels", &note)?;
     }
     if info.comments > 0 {
         line("comments", &info.comments.to_string())?;
@@ -300,13 +312,34 @@ fn link_name(number: u16) -> Option<&'static str> {
     Some(match number {
         0 => "NULL",
         1 => "ETHERNET",
+        8 => "SLIP",
+        9 => "PPP",
+        10 => "FDDI",
         12 | 14 | 101 => "RAW",
+        50 => "PPP_HDLC",
+        51 => "PPP_ETHER",
+        104 => "C_HDLC",
+        105 => "IEEE802_11",
+        107 => "FRELAY",
         108 => "LOOP",
+        109 => "ENC",
         113 => "LINUX_SLL",
+        117 => "PFLOG",
+        119 => "IEEE802_11_PRISM",
+        127 => "IEEE802_11_RADIOTAP",
+        138 => "APPLE_IP_OVER_IEEE1394",
         149 | 258 => "PKTAP",
+        166 => "PPP_PPPD",
+        192 => "PPI",
+        226 => "IPNET",
         228 => "IPV4",
         229 => "IPV6",
+        239 => "NFLOG",
         276 => "LINUX_SLL2",
+        281 => "DSA_TAG_BRCM",
+        282 => "DSA_TAG_BRCM_PREPEND",
+        284 => "DSA_TAG_DSA",
+        285 => "DSA_TAG_EDSA",
         _ => return None,
     })
 }

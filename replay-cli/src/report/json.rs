@@ -12,7 +12,7 @@ use crate::base::diagnostic::{Diagnostic, Place};
 use crate::golden::draft::find::{Stray, Waiting};
 use crate::scenario::failure::Failure;
 use crate::simulation::Figures;
-use crate::verdict::outcome::{ScenarioOutcome, TracePlace, Verdict};
+use crate::verdict::outcome::{Compared, ScenarioOutcome, TracePlace, Verdict};
 
 /// The number of the report format.
 pub const SCHEMA: u32 = 1;
@@ -91,6 +91,7 @@ fn scenario(outcome: &ScenarioOutcome, payload: bool) -> Value {
         notes,
         trace: _,
         trace_file,
+        script,
     } = outcome;
     let mut value = json!({
         "name": name,
@@ -107,6 +108,20 @@ fn scenario(outcome: &ScenarioOutcome, payload: bool) -> Value {
     });
     if let Some(TracePlace { path, frame }) = trace_file {
         value["trace"] = json!({ "path": path.to_string_lossy(), "frame": frame });
+    }
+    if let Some(Compared {
+        lines,
+        compared,
+        passed_over,
+        not_compared,
+    }) = script
+    {
+        value["script"] = json!({
+            "lines": lines,
+            "compared": compared,
+            "passed_over": passed_over.iter().map(diagnostic).collect::<Vec<_>>(),
+            "not_compared": not_compared.iter().map(diagnostic).collect::<Vec<_>>(),
+        });
     }
     match verdict {
         Verdict::Invalid(diagnostics) | Verdict::NotApplicable(diagnostics) => {

@@ -146,7 +146,7 @@ impl Checker<'_> {
     }
 
     fn engine(&mut self) {
-        for fault in super::engine_config::config(&self.scenario.engine).faults() {
+        for fault in self.scenario.engine.config().faults() {
             let pointer = format!("/engine/{}", fault.setting);
             self.report(pointer, fault.to_string());
         }
@@ -178,6 +178,7 @@ impl Checker<'_> {
             capture,
             capture_sha256: _,
             device,
+            decap,
             timing,
             checksums,
             retransmissions,
@@ -207,6 +208,7 @@ impl Checker<'_> {
         if capture.is_none() && !frames.is_empty() {
             for (name, written) in [
                 ("device", device.is_some()),
+                ("decap", decap.is_some()),
                 ("timing", timing.is_some()),
                 ("checksums", checksums.is_some()),
                 ("retransmissions", retransmissions.is_some()),

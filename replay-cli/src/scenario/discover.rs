@@ -338,9 +338,11 @@ fn named_file(path: &Path) -> Result<(), Diagnostic> {
         .into_owned();
     Err(if name.ends_with(".json.new") {
         wrong("this is a draft, not a scenario").help("review it first: `replay review`")
-    } else if [".pcap", ".pcapng", ".cap", ".gz"]
-        .iter()
-        .any(|ending| name.ends_with(ending))
+    } else if [
+        ".pcap", ".pcapng", ".cap", ".snoop", ".erf", ".gz", ".zst", ".xz", ".lz4",
+    ]
+    .iter()
+    .any(|ending| name.ends_with(ending))
     {
         wrong("this is a capture, not a scenario").help("replay it with `replay try`")
     } else {

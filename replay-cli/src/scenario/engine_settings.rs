@@ -1,153 +1,27 @@
-//! Engine settings of a scenario; what is absent keeps the engine's default.
+//! Engine settings of a scenario, as the engine's own table of settings has them; what is absent keeps its default.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::LazyLock;
+
+use engine::{Config, Setting, Unit};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Error, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::base::duration::{Micros, Size};
 
+static TABLE: LazyLock<Vec<Setting>> = LazyLock::new(Config::settings);
+
 /// Engine settings that differ from the engine's defaults.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineSettings {
     /// Settings to begin with instead of the engine's defaults.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<Preset>,
-    /// The largest IP packet in bytes, both ways.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 576, max = 65535))]
-    pub mtu: Option<u32>,
-    /// TTL and hop limit of every packet toward the device.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 255))]
-    pub hop_limit: Option<u8>,
-    /// How many TCP flows may be open at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tcp_limit: Option<u32>,
-    /// How many UDP flows may be open at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub udp_limit: Option<u32>,
-    /// The seed of all the engine's randomness.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seed: Option<u64>,
-    /// What happens to frames with addresses a device cannot mean.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub martians: Option<Martians>,
-    /// Whether a short segment waits while another is unacknowledged (Nagle).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nagle: Option<bool>,
-    /// The receive window of a TCP flow, at most 16 MiB; it opens with use if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rx_buffer: Option<Size>,
-    /// How much the dialer of a TCP flow may bring ahead of the device; it grows with use if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tx_buffer: Option<Size>,
-    /// How far a receive window opens that has no fixed size.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rx_limit: Option<Size>,
-    /// How much the dialer may come to bring ahead.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tx_limit: Option<Size>,
-    /// The least retransmission timeout.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min_rto: Option<Micros>,
-    /// Whether the end of a flight is probed for before the timeout.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub loss_probe: Option<bool>,
-    /// How long an acknowledgement may wait for something to leave with it; not at all if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ack_delay: Option<Micros>,
-    /// The largest IP packet in bytes that the path beyond the dialer takes; longer datagrams that must not be split
-    /// are answered with an ICMP error.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 68, max = 65535))]
-    pub udp_path_mtu: Option<u32>,
-    /// How long a TCP flow may be silent before it is closed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tcp_idle: Option<Micros>,
-    /// How long a UDP flow may be silent before it is closed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub udp_idle: Option<Micros>,
-    /// How long a UDP flow to port 53 may be silent before it is closed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dns_idle: Option<Micros>,
-    /// How long a handshake may take once the dial has succeeded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub handshake_timeout: Option<Micros>,
-    /// How long a dial may stay unanswered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dial_timeout: Option<Micros>,
-    /// How many TCP dials may be pending at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pending_dials: Option<u32>,
-    /// How many bytes all flows may be charged for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub byte_budget: Option<Size>,
-    /// How long a TCP flow may go without being established before a newcomer takes its place.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub admission_grace: Option<Micros>,
-    /// What the device sees of a TCP dial that failed other than by a refusal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dial_failure: Option<DialFailure>,
-    /// How long a flow in FIN-WAIT-2 may be silent before it is closed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tcp_fin_wait: Option<Micros>,
-    /// After how much silence of the device it is probed; never if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub keep_alive: Option<Micros>,
-    /// How long after a probe the next one goes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub keep_alive_interval: Option<Micros>,
-    /// How many probes in a row may stay unanswered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub keep_alive_probes: Option<u32>,
-    /// How long a half-closed flow may be silent before it is closed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tcp_half_closed: Option<Micros>,
-    /// Whether DNS queries are answered by `dialer.resolver` instead of being dialed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dns_interception: Option<bool>,
-    /// How long the resolver may take before the device is told SERVFAIL.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resolve_timeout: Option<Micros>,
-    /// How many intercepted queries may wait for the resolver.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resolve_limit: Option<u32>,
-    /// How many addresses the engine remembers the names of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dns_names: Option<u32>,
-    /// How long a tuple that the remote closed first is remembered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub time_wait: Option<Micros>,
-    /// Whether a congestion window limits what is in flight toward the device.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub congestion_control: Option<bool>,
-    /// How long a flow that the remote broke off may take to deliver what came before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub linger: Option<Micros>,
-    /// How long bytes may stay unacknowledged before the flow is given up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retransmission_limit: Option<Micros>,
-    /// How long a closed tuple is remembered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tombstone: Option<Micros>,
-    /// What the device sees of a flow that is not admitted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub admission_refusal: Option<Refusal>,
-    /// What a change of path does to open flows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_policy: Option<PathPolicy>,
-    /// Which datagrams of a device's port share a flow.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub udp_mapping: Option<UdpMapping>,
-    /// Whose datagrams a UDP flow lets in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub udp_filtering: Option<UdpFiltering>,
-    /// How much a UDP flow may hold while its dialer takes nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub udp_queue: Option<Size>,
-    /// How many frames may wait for the device before datagrams of remotes are dropped; at least 64.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output_limit: Option<u32>,
+    /// The rows of the engine's table that are set, in its order, each with its text.
+    rows: BTreeMap<usize, String>,
 }
 
 /// Settings for a purpose.
@@ -165,77 +39,202 @@ pub enum Preset {
     Desktop,
 }
 
-/// What happens to frames with addresses a device cannot mean: unspecified, loopback, link-local, multicast, broadcast
-/// or reserved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Martians {
-    /// They are dropped with a reason.
-    Drop,
-    /// They are taken like any other, as captures of a loopback interface need.
-    Admit,
-}
-
-/// What the device sees of a flow that is not admitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Refusal {
-    /// Nothing.
-    Drop,
-    /// A reset; for UDP an ICMP error.
-    Reset,
-    /// An ICMP error.
-    Icmp,
-}
-
-/// What the device sees of a TCP dial that failed other than by a refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DialFailure {
-    /// A reset.
-    Reset,
-    /// An ICMP error.
-    Icmp,
-}
-
-/// What a change of path does to open flows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PathPolicy {
-    /// Nothing.
-    Keep,
-    /// Every flow is closed.
-    Close,
-    /// What is not connected yet, and every UDP flow, is dialed anew; the rest is closed.
-    Redial,
-}
-
-/// Which datagrams of a device's port share a flow (RFC 4787 section 4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum UdpMapping {
-    /// Those to one address and port.
-    AddressAndPortDependent,
-    /// All of them.
-    EndpointIndependent,
-}
-
-/// Whose datagrams a UDP flow lets in (RFC 4787 section 5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum UdpFiltering {
-    /// Those from an address and port it has sent to.
-    AddressAndPortDependent,
-    /// Those from an address it has sent to.
-    AddressDependent,
-    /// Everybody's.
-    EndpointIndependent,
-}
-
 impl EngineSettings {
     /// Whether every setting keeps the engine's default.
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Sets a setting from what the engine's [`Config::set`] takes; `false`, and nothing changes, if it has no such setting
+    /// or no such value.
+    pub fn set(&mut self, name: &str, value: impl fmt::Display) -> bool {
+        let text = value.to_string();
+        let row = TABLE.iter().position(|setting| setting.name == name);
+        let row = row.filter(|_| Config::default().set(name, &text));
+        row.map(|row| self.rows.insert(row, text)).is_some()
+    }
+
+    /// The same, for a setting that is known to exist.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl fmt::Display) -> Self {
+        let known = self.set(name, value);
+        debug_assert!(known, "{name} is a setting");
+        self
+    }
+
+    /// What a setting is set to, if it is.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.set_ones()
+            .find(|(setting, _)| setting.name == name)
+            .map(|(_, text)| text)
+    }
+
+    /// The engine's configuration.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        let mut config = match self.preset {
+            None => Config::default(),
+            Some(Preset::ManyFlows) => Config::many_flows(),
+            Some(Preset::Phone) => Config::phone(),
+            Some(Preset::Desktop) => Config::desktop(),
+        };
+        for (setting, text) in self.set_ones() {
+            config.set(setting.name, text);
+        }
+        config
+    }
+
+    fn set_ones(&self) -> impl Iterator<Item = (&'static Setting, &str)> {
+        let rows = self.rows.iter();
+        rows.filter_map(|(row, text)| Some((TABLE.get(*row)?, text.as_str())))
+    }
+}
+
+impl Serialize for EngineSettings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(preset) = self.preset {
+            map.serialize_entry("preset", &preset)?;
+        }
+        for (setting, text) in self.set_ones() {
+            let number = text.parse().unwrap_or_default();
+            match setting.unit {
+                Unit::Bytes => map.serialize_entry(setting.name, &Size(number))?,
+                Unit::Time => map.serialize_entry(setting.name, &Micros(number))?,
+                Unit::Count => map.serialize_entry(setting.name, &number)?,
+                Unit::Switch => map.serialize_entry(setting.name, &(text == "true"))?,
+                Unit::Word => map.serialize_entry(setting.name, text)?,
+            }
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for EngineSettings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = EngineSettings;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("engine settings")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<EngineSettings, M::Error> {
+        let mut settings = EngineSettings::default();
+        while let Some(name) = map.next_key::<Cow<'_, str>>()? {
+            if name == "preset" {
+                settings.preset = Some(map.next_value()?);
+                continue;
+            }
+            let Some((row, setting)) = TABLE.iter().enumerate().find(|(_, row)| row.name == name)
+            else {
+                return Err(M::Error::unknown_field(&name, Config::NAMES));
+            };
+            let text = match setting.unit {
+                Unit::Bytes => map.next_value::<Size>()?.as_bytes().to_string(),
+                Unit::Time => map.next_value::<Micros>()?.as_micros().to_string(),
+                Unit::Count => map.next_value::<u64>()?.to_string(),
+                Unit::Switch => map.next_value::<bool>()?.to_string(),
+                Unit::Word => {
+                    let word = map.next_value::<Cow<'_, str>>()?;
+                    if !setting.words.contains(&&*word) {
+                        return Err(M::Error::unknown_variant(&word, setting.words));
+                    }
+                    word.into_owned()
+                }
+            };
+            if !Config::default().set(setting.name, &text) {
+                return Err(M::Error::custom(format!("must be {}", setting.range())));
+            }
+            if settings.rows.insert(row, text).is_some() {
+                return Err(M::Error::duplicate_field(setting.name));
+            }
+        }
+        Ok(settings)
+    }
+}
+
+impl JsonSchema for EngineSettings {
+    fn schema_name() -> Cow<'static, str> {
+        "EngineSettings".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut properties = serde_json::Map::new();
+        let mut add = |name: &str, mut schema: Schema, description: String| {
+            schema.insert("description".to_owned(), description.into());
+            properties.insert(name.to_owned(), schema.to_value());
+        };
+        let preset = generator.subschema_for::<Preset>();
+        let about = "Settings to begin with instead of the engine's defaults.";
+        add("preset", preset, about.to_owned());
+        for setting in TABLE.iter() {
+            let schema = match setting.unit {
+                Unit::Bytes => generator.subschema_for::<Size>(),
+                Unit::Time => generator.subschema_for::<Micros>(),
+                Unit::Count if setting.most == u64::MAX => {
+                    json_schema!({ "type": "integer", "minimum": setting.least })
+                }
+                Unit::Count => {
+                    json_schema!({ "type": "integer", "minimum": setting.least, "maximum": setting.most })
+                }
+                Unit::Switch => json_schema!({ "type": "boolean" }),
+                Unit::Word => json_schema!({ "type": "string", "enum": setting.words }),
+            };
+            add(setting.name, schema, plain(setting.doc));
+        }
+        json_schema!({
+            "type": "object",
+            "description": "Engine settings that differ from the engine's defaults.",
+            "properties": properties,
+            "additionalProperties": false,
+        })
+    }
+}
+
+/// Documentation without what only rustdoc follows: links to fields become their names.
+fn plain(doc: &str) -> String {
+    let joined = doc.split_whitespace().collect::<Vec<_>>().join(" ");
+    joined.replace("[`Config::", "`").replace("`]", "`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_is_read_as_it_is_written() {
+        let mut all = EngineSettings::default();
+        for setting in TABLE.iter() {
+            let text = match (setting.words.last(), setting.unit) {
+                (Some(word), _) => (*word).to_owned(),
+                (_, Unit::Switch) => "true".to_owned(),
+                _ => setting.least.max(1).to_string(),
+            };
+            assert!(all.set(setting.name, text), "{}", setting.name);
+        }
+        let json = serde_json::to_string(&all).unwrap();
+        assert_eq!(serde_json::from_str::<EngineSettings>(&json).unwrap(), all);
+        assert_eq!(all.rows.len(), TABLE.len());
+    }
+
+    #[test]
+    fn what_the_engine_has_not_is_refused_by_name() {
+        let refused = |json: &str| {
+            let error = serde_json::from_str::<EngineSettings>(json).unwrap_err();
+            error.to_string()
+        };
+        assert!(refused(r#"{"mut": 1500}"#).starts_with("unknown field `mut`, expected one of"));
+        assert!(refused(r#"{"path_policy": "drop"}"#).starts_with("unknown variant `drop`"));
+        assert!(refused(r#"{"hop_limit": 256}"#).starts_with("must be 1 to 255"));
+        assert!(refused(r#"{"tcp_idle": 5}"#).contains("unit"));
     }
 }

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::decap::Decap;
 use crate::base::duration::Micros;
 
 /// The input of a scenario: either `capture` or `frames`.
@@ -24,6 +25,9 @@ pub struct Input {
     /// Who the device is; `"any"` if absent: each flow's opener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<Device>,
+    /// Tunnels that are taken off its packets: what is in them is what the device sent; `none` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decap: Option<Decap>,
     /// When captured device frames may go in; `causal` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<Timing>,

@@ -1,5 +1,6 @@
 //! The device of a capture: each flow's recorded segments go in when their time has come and their cause is there.
 
+pub(crate) mod echo;
 pub(crate) mod inject;
 mod stall;
 
@@ -39,7 +40,10 @@ pub(crate) struct Device<'a> {
     pub(crate) beside: Vec<[u32; 2]>,
     /// Conversations that are through, and may be ended to make room.
     pub(crate) through: VecDeque<usize>,
+    /// What is due when: conversations, and behind them echoes.
     agenda: BTreeSet<(u64, usize)>,
+    /// Requests of each echo that are in.
+    asked: Vec<usize>,
     /// By the flow of a DNS answer: which of its datagrams a conversation waits for, the first one first.
     waits_for: BTreeMap<usize, VecDeque<(usize, usize)>>,
     batch: Vec<Vec<u8>>,
@@ -107,6 +111,7 @@ impl<'a> Device<'a> {
             beside: vec![[super::siblings::NONE; 2]; capture.flows.len()],
             through: VecDeque::new(),
             agenda: BTreeSet::new(),
+            asked: vec![0; capture.echoes.len()],
             waits_for: BTreeMap::new(),
             batch: Vec::new(),
             owed: None,
@@ -143,6 +148,9 @@ impl<'a> Device<'a> {
     pub(crate) fn run(&mut self, world: &mut World<'_>, until: Option<u64>) {
         for index in 0..self.flows.len() {
             self.look(world, index);
+        }
+        for index in 0..self.capture.echoes.len() {
+            self.schedule_echo(world.now, index);
         }
         loop {
             if world.livelock || world.steps > world.step_limit {
@@ -395,6 +403,10 @@ impl<'a> Device<'a> {
                 break;
             }
             self.agenda.remove(&(due, index));
+            if let Some(echo) = index.checked_sub(self.capture.flows.len()) {
+                self.ask(world, echo);
+                continue;
+            }
             if let Some(flow) = self.flows.get_mut(index) {
                 flow.scheduled = None;
             }

@@ -315,6 +315,12 @@ impl World<'_> {
 
     /// A sound packet reaches the device; it is of the flow at `index`, if of any.
     fn reach(&mut self, packet: &Packet<'_>, index: Option<usize>) {
+        if self
+            .capture
+            .is_some_and(|capture| !capture.echoes.is_empty())
+        {
+            self.answers.note(packet);
+        }
         let Some((index, flow)) = index.and_then(|index| Some((index, self.flows.get_mut(index)?)))
         else {
             return;

@@ -100,7 +100,7 @@ mod tests {
         let (import, capture) = for_attempt(path, &ImportOptions::default()).unwrap();
         let run = |nth, share| -> Played {
             let mut scenario = import.scenario.clone();
-            scenario.engine.seed = Some(seed(nth));
+            scenario.engine.set("seed", seed(nth));
             let keep = Keeping {
                 frames: false,
                 streams: Retention::Count,

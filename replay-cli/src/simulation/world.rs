@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 
 use engine::{DialResult, FlowId, FlowKey, Micros, Proto, RemoteEnd, TimerName};
 
+use super::device::echo::Answers;
 use super::digest::Digest;
 use super::fault::{Fate, Faults};
 use super::flow::FlowState;
@@ -92,6 +93,8 @@ pub(crate) struct World<'a> {
     /// The newest SYN of each tuple that was not dialed since: its ISN and window shift.
     pub(crate) syns: HashMap<FlowKey, (Seq, u8), Quick>,
     pub(crate) fragments: Fragments<()>,
+    /// Echo replies that reached the device, if anybody asked.
+    pub(crate) answers: Answers,
 }
 
 /// Something due at a time.
@@ -169,6 +172,7 @@ impl<'a> World<'a> {
             output_held: false,
             syns: HashMap::default(),
             fragments: Fragments::default(),
+            answers: Answers::default(),
         }
     }
 

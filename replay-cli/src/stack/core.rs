@@ -18,6 +18,8 @@ pub(crate) struct Core {
     engine: Engine,
     /// How much flows that take a counted number of bytes may still be given.
     takes: BTreeMap<FlowId, usize>,
+    /// How much was left of what they were offered last.
+    offered: BTreeMap<FlowId, usize>,
     spare: Vec<Vec<u8>>,
 }
 
@@ -31,6 +33,7 @@ impl Core {
         Ok(Self {
             engine: Engine::new(config)?,
             takes: BTreeMap::new(),
+            offered: BTreeMap::new(),
             spare: Vec::new(),
         })
     }
@@ -42,12 +45,18 @@ impl Core {
     }
 
     /// How many of `len` bytes a flow takes: all, unless it counts them.
-    fn takes(takes: &mut BTreeMap<FlowId, usize>, flow: FlowId, len: usize) -> usize {
+    fn takes(
+        takes: &mut BTreeMap<FlowId, usize>,
+        offered: &mut BTreeMap<FlowId, usize>,
+        flow: FlowId,
+        len: usize,
+    ) -> usize {
         let Some(left) = takes.get_mut(&flow) else {
             return len;
         };
         let taken = len.min(*left);
         *left -= taken;
+        offered.insert(flow, len - taken);
         taken
     }
 }
@@ -107,7 +116,12 @@ impl Stack for Core {
     fn remote_take(&mut self, now: Micros, flow: FlowId, count: usize) -> Result<(), Misuse> {
         self.at_work(|engine| engine.remote_writable(now, flow))?;
         self.takes.insert(flow, count);
+        self.offered.insert(flow, 0);
         Ok(())
+    }
+
+    fn offered(&self, flow: FlowId) -> Option<usize> {
+        self.offered.get(&flow).copied()
     }
 
     fn remote_closed(&mut self, now: Micros, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse> {
@@ -130,7 +144,7 @@ impl Stack for Core {
             drop(counting);
             let Some(output) = output else { return true };
             Seen::keep(output, to, &mut self.spare, |flow, len| {
-                Self::takes(&mut self.takes, flow, len)
+                Self::takes(&mut self.takes, &mut self.offered, flow, len)
             });
             if to.len() > most {
                 return false;

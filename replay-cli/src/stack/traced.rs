@@ -85,6 +85,10 @@ impl Stack for Traced {
         self.stack.remote_take(now, flow, count)
     }
 
+    fn offered(&self, flow: FlowId) -> Option<usize> {
+        self.stack.offered(flow)
+    }
+
     fn remote_closed(&mut self, now: Micros, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse> {
         self.note(now, What::RemoteEnd(flow, end));
         self.stack.remote_closed(now, flow, end)

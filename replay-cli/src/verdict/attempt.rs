@@ -10,11 +10,12 @@ use std::path::Path;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::base::threads::SIDE_BY_SIDE;
-use crate::capture::conversation::{Conversation, Conversations, Stream, Talk};
+use crate::capture::conversation::{Conversation, Conversations, Echo, Stream, Talk};
 use crate::capture::import::{self, ImportOptions};
 use crate::scenario::files::Files;
-use crate::scenario::{Device, DialResult, FlowSpec, Protocol};
+use crate::scenario::{Decap, Device, DialResult, FlowSpec, Protocol};
 use crate::simulation::Figures;
+use crate::simulation::device::echo::EchoSeen;
 use crate::simulation::flow::Dialed;
 use crate::simulation::share::{self, Share};
 use crate::simulation::tape::{Against, Heard, Retention};
@@ -64,6 +65,17 @@ pub struct FlowAttempt {
     pub notes: Vec<String>,
 }
 
+impl FlowAttempt {
+    /// The device's end and the far one as they are written: those of ICMP have no ports.
+    #[must_use]
+    pub fn ends(&self) -> [String; 2] {
+        [self.client, self.server].map(|end| match self.protocol {
+            Protocol::Icmp => end.ip().to_string(),
+            Protocol::Tcp | Protocol::Udp => end.to_string(),
+        })
+    }
+}
+
 /// The share of bytes that are not in the capture, in hundredths, up to which a flow passes.
 pub const INVENTED_PERCENT: u64 = 10;
 
@@ -97,13 +109,15 @@ pub struct StreamSeen {
 pub struct TryOptions {
     /// Who the device is.
     pub device: Device,
+    /// The tunnels that are taken off its packets.
+    pub decap: Decap,
     /// Whether the engine keeps its default limits instead of ones that fit the capture.
     pub default_settings: bool,
     /// By which way in it is replayed.
     pub via: Via,
     /// Whether the streams are hashed.
     pub hashes: bool,
-    /// The most bytes of what a gzip or a pipe holds. `None`: 512 MiB.
+    /// The most bytes of what a packed file or a pipe holds. `None`: 512 MiB.
     pub max_unpacked: Option<u64>,
 }
 
@@ -114,6 +128,7 @@ pub struct TryOptions {
 pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnostic> {
     let import = ImportOptions {
         device: options.device.clone(),
+        decap: options.decap,
         default_settings: options.default_settings,
         max_unpacked: options.max_unpacked,
     };
@@ -155,6 +170,7 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
             dialed = rest;
             judge(index, flow, dials, heard, &first)
         })
+        .chain(capture.echoes.iter().zip(&first.echoes).map(judge_echo))
         .collect();
     let mut notes = import.notes;
     if first.retired > 0 {
@@ -267,9 +283,7 @@ fn judge(
             }
         }
     };
-    if let Some(tcp) = flow.tcp() {
-        attempt.invented_bytes = tcp.invented;
-    }
+    attempt.invented_bytes = flow.invented();
     attempt.verdict = match (problem, partial(flow)) {
         (Some(problem), _) => FlowVerdict::Fail(problem),
         (None, Some(partial)) => FlowVerdict::Partial(partial),
@@ -280,9 +294,42 @@ fn judge(
     attempt
 }
 
+/// Holds the answers that the device got against the echo requests that it sent.
+fn judge_echo((echo, seen): (&Echo, &EchoSeen)) -> FlowAttempt {
+    let FlowSpec {
+        protocol,
+        client,
+        server,
+        ..
+    } = echo.spec();
+    let stream = |(datagrams, bytes)| StreamSeen {
+        bytes,
+        sha256: String::new(),
+        datagrams,
+    };
+    let (asked, answered) = (seen.asked.0, seen.answered.0);
+    FlowAttempt {
+        protocol,
+        client,
+        server,
+        verdict: match &echo.unreplayable {
+            Some(reason) => FlowVerdict::Unreplayable(reason.clone()),
+            None if answered == asked => FlowVerdict::Pass,
+            None => FlowVerdict::Fail(format!(
+                "the device got {answered} of {asked} answers to its echo requests"
+            )),
+        },
+        upstream: stream(seen.asked),
+        downstream: stream(seen.answered),
+        invented_bytes: 0,
+        close: None,
+        notes: echo.notes(),
+    }
+}
+
 /// Why a flow that came out as recorded does not simply pass.
 fn partial(flow: &Conversation) -> Option<String> {
-    let invented = flow.tcp()?.invented;
+    let invented = flow.invented();
     let all = flow.device_bytes().len() + flow.far_bytes().len();
     (invented * 100 > all * INVENTED_PERCENT)
         .then(|| format!("{invented} of {all} bytes are not in the capture and stand as zeros"))

@@ -3,7 +3,6 @@
 use stack_protocol::{Ability, Hello, Time};
 
 use crate::base::diagnostic::Diagnostic;
-use crate::notation::packetdrill::Script;
 use crate::notation::{Action, Line};
 use crate::scenario::{EngineSettings, Scenario, Step};
 use crate::simulation::RunOutput;
@@ -73,10 +72,10 @@ pub(crate) fn of_scenario(
     lacks
 }
 
-/// Whether a script cannot be held against the stack.
-pub(crate) fn of_script(script: &Script, via: &Via) -> Option<Verdict> {
+/// Whether a script with these settings cannot be held against the stack.
+pub(crate) fn of_script(settings: &EngineSettings, via: &Via) -> Option<Verdict> {
     let hello = &via.stack()?.hello;
-    let mtu = script.mtu.is_some() && !hello.settings.has("mtu");
+    let mtu = settings.get("mtu").is_some() && !hello.settings.has("mtu");
     mtu.then(|| Verdict::NotApplicable(vec![no_setting("mtu")]))
 }
 

@@ -40,6 +40,21 @@ pub struct ScenarioOutcome {
     pub trace: Option<Trace>,
     /// Where they were written.
     pub trace_file: Option<TracePlace>,
+    /// Of a packetdrill script that was played: how much of it was compared.
+    pub script: Option<Compared>,
+}
+
+/// How much of a packetdrill script was compared, and what was not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// Its `>` lines and results of calls.
+    pub lines: u64,
+    /// Those of them that were held against the run.
+    pub compared: u64,
+    /// Steps that nobody but a kernel could notice: each with its place.
+    pub passed_over: Vec<Diagnostic>,
+    /// Lines and results that depend on such a step, or that nobody here can say, and why.
+    pub not_compared: Vec<Diagnostic>,
 }
 
 /// A trace that was written, and the number in it of the frame at which the first failure shows.
@@ -88,6 +103,7 @@ impl ScenarioOutcome {
             notes: Vec::new(),
             trace: None,
             trace_file: None,
+            script: None,
         }
     }
 

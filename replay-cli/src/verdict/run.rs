@@ -9,7 +9,6 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::threads::SIDE_BY_SIDE;
 use crate::capture::conversation::{Conversation, Conversations, ReadOptions};
 use crate::notation::{Action, Line};
-use crate::scenario::engine_config::config;
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::scenario::files::{Files, Reach};
 use crate::scenario::load::{self, LoadedScenario};
@@ -37,7 +36,7 @@ pub struct RunOptions {
     pub via: Via,
     /// Whether scenarios may read files outside of their tree: see [`Reach`].
     pub allow_outside: bool,
-    /// The most bytes of what a gzip or a pipe holds. `None`: 512 MiB.
+    /// The most bytes of what a packed file or a pipe holds. `None`: 512 MiB.
     pub max_unpacked: Option<u64>,
 }
 
@@ -256,10 +255,11 @@ fn parse(loaded: &LoadedScenario, pointer: &str, text: &str) -> Result<Line, Dia
 
 /// How a capture is to be read so that its silences fit the engine's idle limits.
 fn read_options(scenario: &Scenario, options: &RunOptions) -> ReadOptions {
-    let config = config(&scenario.engine);
+    let config = scenario.engine.config();
     let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).ok();
     ReadOptions {
         device: scenario.input.device.clone().unwrap_or_default(),
+        decap: scenario.input.decap.unwrap_or_default(),
         tcp_idle_us: micros(config.tcp_idle),
         udp_idle_us: micros(config.udp_idle),
         dns_idle_us: micros(config.dns_idle),
@@ -435,7 +435,7 @@ impl Case<'_> {
         let _ = self.play(way, Retention::Count);
         let named = self.scenario.flows.iter();
         let names = named.map(|(name, spec)| (name.to_owned(), *spec)).collect();
-        tracer.take(names, config(&self.scenario.engine))
+        tracer.take(names, self.scenario.engine.config())
     }
 
     fn play(&self, way: Way<'_>, streams: Retention) -> Result<RunOutput, Diagnostic> {

@@ -29,6 +29,7 @@ fn outcome(name: &str, title: &str, verdict: Verdict) -> ScenarioOutcome {
         notes: Vec::new(),
         trace: None,
         trace_file: None,
+        script: None,
     }
 }
 

@@ -53,7 +53,7 @@ fn a_text_file_is_shown_by_its_first_bytes() {
     refused(
         "notes.txt",
         Some(b"hello, world"),
-        "error: notes.txt: not a pcap, a pcapng or a gzip of one: it begins with 68 65 6c 6c 6f 2c 20 77\n  \
+        "error: notes.txt: not a pcap, pcapng, snoop or ERF file, packed or not: it begins with 68 65 6c 6c 6f 2c 20 77\n  \
          help: check that this is the file meant, or convert it to pcapng\n",
     );
 }
@@ -66,8 +66,9 @@ fn noise_is_refused() {
         let ran = replay_in(root.path(), [reader, "noise"]);
         assert_eq!((ran.code, ran.out.as_str()), (3, ""), "{reader}");
         assert!(
-            ran.err
-                .starts_with("error: noise: not a pcap, a pcapng or a gzip of one: "),
+            ran.err.starts_with(
+                "error: noise: not a pcap, pcapng, snoop or ERF file, packed or not: "
+            ),
             "{}",
             ran.err
         );

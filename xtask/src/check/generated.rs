@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use engine::{Counters, Mark};
+use engine::{Config, Counters, Mark, Setting, Unit};
 use replay::base::output::{self, Existing};
 use replay::load::stress;
 use replay::report::conformance::{Column, markdown};
@@ -21,6 +22,8 @@ const STRESS_REPORT_SCHEMA: &str = "replay-cli/schemas/stress-report.schema.json
 
 /// Where the counters are listed.
 const COUNTERS: &str = "docs/generated/COUNTERS.md";
+/// Where the settings are listed.
+const SETTINGS: &str = "docs/generated/SETTINGS.md";
 
 /// The conformance matrix, and a folder with JSON reports of other stacks, each a column of it.
 const CONFORMANCE: &str = "docs/generated/CONFORMANCE.md";
@@ -58,6 +61,10 @@ pub(crate) fn files(root: &Path) -> Vec<Result<Generated, String>> {
     files.push(Ok(Generated {
         path: root.join(COUNTERS),
         wanted: counters_page(),
+    }));
+    files.push(Ok(Generated {
+        path: root.join(SETTINGS),
+        wanted: settings_page(),
     }));
     files.push(Ok(Generated {
         path: root.join(STRESS_SCHEMA),
@@ -156,6 +163,50 @@ Between any two calls these hold, and every scenario checks them after every ste
 * `taken_datagram` = `upstream_datagrams` + `udp_waiting` + `udp_given_up`
 * `tcp_dials` + `dns_streams` = `tcp_closes` + `tcp_flows`, and `udp_dials` = `udp_closes` + `udp_flows`
 * `tcp_backpressure_drops` = 0
+";
+
+/// Every setting of the engine.
+fn settings_page() -> String {
+    let mut page = String::from(SETTINGS_HEAD);
+    for setting in Config::settings() {
+        let doc = setting.doc.split_whitespace().collect::<Vec<_>>().join(" ");
+        let doc = doc.replace("[`Config::", "`").replace("`]", "`");
+        let kind = kind(&setting);
+        let row = format!("\n## `{}`\n\n{kind}\n\n{doc}\n", setting.name);
+        page.push_str(&row);
+    }
+    page
+}
+
+/// What a setting may be, and what it is by default.
+fn kind(setting: &Setting) -> String {
+    let kind = match setting.unit {
+        Unit::Bytes => "bytes".to_owned(),
+        Unit::Count => "a number".to_owned(),
+        Unit::Time => "a time".to_owned(),
+        Unit::Switch => "`true` or `false`".to_owned(),
+        Unit::Word => format!("`{}`", setting.words.join("`, `")),
+    };
+    let range = match setting.range().as_str() {
+        "anything" => String::new(),
+        range => format!("; {range}"),
+    };
+    let default = match (setting.unit, setting.default.parse()) {
+        (Unit::Time, Ok(micros)) => format!("{:?}", Duration::from_micros(micros)),
+        _ => setting.default.clone(),
+    };
+    let optional = if setting.optional { ", or none" } else { "" };
+    format!("{kind}{optional}{range}. Default: {default}.")
+}
+
+const SETTINGS_HEAD: &str = "\
+# Settings
+
+Made from the table in engine/core/src/api/config.rs by `cargo xtask generate`.
+
+The same names everywhere: a field of `engine::Config` in Rust, `engine` of a scenario (sizes and times with a unit there: `\"64KiB\"`,
+`\"200ms\"`), and `BridgeEngineSet` of the C ABI (sizes and counts in decimal, times in microseconds, `none` for what may be absent).
+A value out of its range is refused with the name and the range.
 ";
 
 /// The page of the conformance matrix, from a run of its scenarios, with the reports of other stacks kept beside it.

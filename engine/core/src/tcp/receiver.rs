@@ -204,6 +204,8 @@ impl Receiver {
         }
         if seq.is_before(self.next) {
             self.note_duplicate(seq, earliest(end, self.next));
+            // A report waits for nothing, although the rest of the segment is the next in order.
+            self.prompt = true;
         }
         let from = seq.latest(self.next);
         let mut to = if overrun { self.edge } else { end };
@@ -242,6 +244,10 @@ impl Receiver {
             return;
         }
         let holes = self.holes.get_or_insert_with(|| Box::new(Holes::new()));
+        // Of a segment that came in part before, the first such part is reported (RFC 2883 section 4).
+        if self.duplicate.is_none() {
+            self.duplicate = holes.overlap(self.next, from, to);
+        }
         if let Some(known) = holes.block(self.next, from)
             && !to.is_after(known.1)
         {
@@ -374,6 +380,16 @@ impl Holes {
             .all(next)
             .filter(|block| !self.recent.iter().any(|seq| holds(*block, *seq)));
         newest.chain(others).take(BLOCKS)
+    }
+
+    /// The first part of a segment that lies in one of the ranges.
+    fn overlap(&self, next: Seq, from: Seq, to: Seq) -> Option<(Seq, Seq)> {
+        let parts = self
+            .all(next)
+            .map(|(left, right)| (left.latest(from), earliest(right, to)));
+        parts
+            .into_iter()
+            .find(|(left, right)| left.is_before(*right))
     }
 
     fn block(&self, next: Seq, seq: Seq) -> Option<(Seq, Seq)> {

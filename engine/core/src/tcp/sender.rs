@@ -398,6 +398,10 @@ impl Sender {
         let same = ack.window == self.window_field;
         self.note_window(now, ack.window);
         let limited = self.in_flight().saturating_mul(2) >= self.control.window();
+        // What ends a recovery opens no window beside.
+        let growing = self
+            .recovery
+            .is_none_or(|recovery| recovery.cause != Cause::Loss);
         let mut delivered = Delivered::default();
         if advance {
             delivered = self.advance(pool, now, ack.ack);
@@ -424,10 +428,8 @@ impl Sender {
         if !self.board.is_clean() {
             self.find_losses(now);
         }
-        let growing = self
-            .recovery
-            .is_none_or(|recovery| recovery.cause != Cause::Loss);
-        if delivered.bytes > 0 && growing && limited {
+        // What only leaves the path makes room for new segments as it is; the window opens for what is acknowledged.
+        if advance && delivered.bytes > 0 && growing && limited {
             let round_trip = self.trip.smoothed().unwrap_or_default();
             self.control.acknowledged(now, delivered.bytes, round_trip);
         }

@@ -266,6 +266,15 @@ static void misuse(struct host *host) {
     BridgeEngine *engine = BridgeNewEngine(&newer.known, &callbacks, &status);
     CHECK(engine && BridgeEngineStart(engine) == BRIDGE_STATUS_OK && BridgeEnginePoll(engine, 1) > 0);
     CHECK(BridgeFreeEngine(engine) == BRIDGE_STATUS_OK);
+    /* Presets, and what is none. */
+    for (uint32_t preset = BRIDGE_PRESET_DEFAULT; preset <= BRIDGE_PRESET_DESKTOP; preset++) {
+        config.preset = preset;
+        engine = BridgeNewEngine(&config, &callbacks, &status);
+        CHECK(engine && BridgeFreeEngine(engine) == BRIDGE_STATUS_OK);
+    }
+    config.preset = BRIDGE_PRESET_DESKTOP + 1;
+    CHECK(!BridgeNewEngine(&config, &callbacks, &status) && status == BRIDGE_STATUS_BAD_ARGUMENT);
+    config.preset = BRIDGE_PRESET_DEFAULT;
     config.size = 24;
     engine = BridgeNewEngine(&config, &callbacks, &status);
     CHECK(engine && BridgeEngineStart(engine) == BRIDGE_STATUS_OK);

@@ -49,11 +49,12 @@ final class Stack: Transport, PacketSink, @unchecked Sendable {
             switch (name, value as? String) {
             case ("preset", "phone"): configuration.preset = .phone
             case ("preset", "many_flows"): configuration.preset = .manyFlows
-            default: configuration.settings[name] = Self.text(value)
+            case ("preset", "desktop"): configuration.preset = .desktop
+            default: configuration.set(name, Self.text(value))
             }
         }
         // More than a far side of a scenario sends at once, so that the stream is cut into segments where the engine cuts it.
-        configuration.settings["inbox_bytes"] = String(16 << 20)
+        configuration.set("inbox_bytes", String(16 << 20))
         engine = try Engine(configuration: configuration, transport: self, packets: self)
         try engine.start()
     }

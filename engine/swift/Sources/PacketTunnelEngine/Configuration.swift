@@ -6,10 +6,12 @@ public struct Configuration: Sendable, Equatable {
     public enum Preset: Sendable {
         /// The engine's defaults.
         case standard
-        /// A tunnel on a phone, whose process may have 50 MB: all bounds together are below 32 MiB.
+        /// A tunnel on a phone, which is to fit 15 MB: 256 TCP and 256 UDP flows, and 9 MiB for all of them.
         case phone
-        /// Thousands of flows.
+        /// Thousands of flows with small buffers: 2,048 of each kind, and 32 MiB for all of them.
         case manyFlows
+        /// A desktop or a router, which is to fit 500 MB: 4,096 flows of each kind, buffers of up to 1 MiB each way.
+        case desktop
     }
 
     public var preset: Preset = .standard
@@ -20,7 +22,8 @@ public struct Configuration: Sendable, Equatable {
     public var udpLimit: Int?
     /// Bytes of the device's packets that may wait for the engine.
     public var packetPoolBytes: Int?
-    /// Bytes of the buffers of one TCP flow, half for each direction.
+    /// Bytes of the buffers of one TCP flow, half for each direction, of a fixed size. `nil`: they open with use, up to the settings
+    /// `rx_limit` and `tx_limit`.
     public var perFlowBytes: Int?
     /// A fixed seed makes runs repeatable, and numbers guessable: in tests only.
     public var seed: UInt64?
@@ -36,10 +39,15 @@ public struct Configuration: Sendable, Equatable {
     public var interceptsDNS = false
     /// How often the counters are written to the log, milliseconds.
     public var metricsIntervalMilliseconds: Int?
-    /// Any other setting by its name, as `BridgeEngineSet` takes it: `["tcp_idle": "60000000"]`.
+    /// Every other setting by its name, see ``set(_:_:)``.
     public var settings: [String: String] = [:]
 
     public init(preset: Preset = .standard) { self.preset = preset }
+
+    /// Sets any setting of the engine by its name in snake case: `set("min_rto", "200000")`, `set("ack_delay", "none")`. Times are in
+    /// microseconds, sizes in bytes, both in decimal; `true` or `false`; words with underscores; `none` for what may be absent. The fields of
+    /// the engine's `Config` are those that there are, and `inbox_bytes`. What does not exist, or is out of its range, is refused when an engine is made.
+    public mutating func set(_ name: String, _ value: String) { settings[name] = value }
 
     func bridged() throws(EngineError) -> BridgeConfig {
         var config = BridgeConfig()
@@ -48,6 +56,7 @@ public struct Configuration: Sendable, Equatable {
         case .standard: .default
         case .phone: .phone
         case .manyFlows: .manyFlows
+        case .desktop: .desktop
         }
         config.mtu = try Self.number(mtu)
         config.tcp_limit = try Self.number(tcpLimit)
@@ -65,7 +74,7 @@ public struct Configuration: Sendable, Equatable {
     }
 
     /// Zero is the ABI's word for the default, so that a zero that was asked for is refused here.
-    private static func number<Number: FixedWidthInteger>(_ value: Int?) throws(EngineError) -> Number {
+    static func number<Number: FixedWidthInteger>(_ value: Int?) throws(EngineError) -> Number {
         guard let value else { return 0 }
         guard let number = Number(exactly: value), number > 0 else { throw .badArgument }
         return number

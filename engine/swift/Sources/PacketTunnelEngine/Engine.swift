@@ -53,7 +53,7 @@ public final class Engine: Sendable {
         var settings = configuration.settings
         if configuration.seed == 0 { settings["seed"] = "0" }
         for (name, value) in settings.sorted(by: { $0.key < $1.key }) {
-            try EngineError.check(BridgeEngineSet(engine, name, value))
+            try set(name, value)
         }
         transport.attach(input)
     }
@@ -153,13 +153,29 @@ public final class Engine: Sendable {
         context.packets.reduceMemory()
     }
 
-    /// Records what crosses the tunnel to a file that Wireshark opens and `replay import` makes a test of, as a ring of two files of `limit`
-    /// bytes together; `nil` ends it. Begun before the start it has every flow whole.
-    public func record(to path: String?, limit: UInt64 = 8 << 20) throws(EngineError) {
-        guard let path else {
-            return try EngineError.check(BridgeEngineRecord(handle.engine, nil, 0))
-        }
-        try EngineError.check(BridgeEngineRecord(handle.engine, path, limit))
+    /// Changes a setting for the next start, as ``Configuration/set(_:_:)`` does for the first one.
+    ///
+    /// - Throws: ``EngineError/badArgument`` for a setting that does not exist or is out of its range; ``EngineError/alreadyStarted`` while
+    ///   the engine runs. Nothing changes then.
+    public func set(_ name: String, _ value: String) throws(EngineError) {
+        try EngineError.check(BridgeEngineSet(handle.engine, name, value))
+    }
+
+    /// Records what crosses the tunnel to a file that Wireshark opens and `replay import` makes a test of; a `path` of `nil` ends it. Begun
+    /// before the start it has every flow whole.
+    ///
+    /// - Parameters:
+    ///   - limit: the most bytes, of two files together: `path`, and the older one with `.1` before the extension. Less than 512 KiB counts
+    ///     as that; `nil` is no limit.
+    ///   - snapLength: the most bytes of each packet; of what far sides sent then only the length is kept. `nil`: packets and payloads are
+    ///     whole.
+    /// - Throws: ``EngineError/io`` if no such file can be made; ``EngineError/badArgument`` for a limit or a length of zero or less.
+    public func record(to path: String?, limit: Int? = 8 << 20, snapLength: Int? = nil) throws(EngineError) {
+        var options = BridgeRecording()
+        options.size = UInt32(MemoryLayout<BridgeRecording>.size)
+        options.max_bytes = try Configuration.number(limit)
+        options.snap_length = try Configuration.number(snapLength)
+        try EngineError.check(BridgeEngineRecordWith(handle.engine, path, &options))
     }
 
     /// The counters a host shows, as of the engine's last turn.

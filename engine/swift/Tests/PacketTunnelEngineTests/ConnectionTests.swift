@@ -254,6 +254,22 @@ import Testing
         #expect(connection.sent.last == .init(content: nil, final: true))
     }
 
+    @Test func what_a_connection_says_while_it_sends_what_is_left_is_for_nobody() {
+        let stage = Stage()
+        let connection = stage.open()
+        stage.send("still to be sent")
+        stage.transport.close(1, .inOrder)
+        let before = stage.engine.calls
+        for update in [ConnectionUpdate.viable(false), .betterPath(true), .waiting(.posix(POSIXErrorNumber.networkDown))] {
+            connection.update(update)
+        }
+        #expect(stage.transport.connectionCount == 1)
+        // Nothing more can be sent.
+        connection.update(.failed(.posix(POSIXErrorNumber.reset)))
+        #expect(connection.isCut && stage.transport.connectionCount == 0)
+        #expect(stage.engine.calls == before && stage.engine.notices.isEmpty)
+    }
+
     @Test func what_an_old_connection_says_never_reaches_the_flow_that_has_its_number_now() {
         let stage = Stage()
         let old = stage.open()
@@ -361,45 +377,5 @@ import Testing
         let (open, dialing) = (stage.open(1), stage.dial(2))
         stage.transport.detach()
         #expect(open.isCut && dialing.isCut && stage.transport.connectionCount == 0)
-    }
-}
-
-/// What counts as a change of path.
-@Suite struct PathTests {
-    private let wifi = NetworkPath.Interface(name: "en0", index: 4)
-    private let cellular = NetworkPath.Interface(name: "pdp_ip0", index: 2)
-    private let tunnel = NetworkPath.Interface(name: "utun4", index: 20)
-
-    @Test func the_first_update_is_no_change_and_another_interface_is() {
-        var tracker = PathTracker(tunnel: nil)
-        #expect(tracker.update(NetworkPath(isSatisfied: true, interfaces: [wifi])) == nil)
-        #expect(tracker.update(NetworkPath(isSatisfied: true, interfaces: [wifi, cellular])) == nil)
-        let now = NetworkPath(isSatisfied: true, interfaces: [cellular])
-        #expect(tracker.update(now) == .some(now))
-    }
-
-    @Test func another_network_of_the_same_interface_is_a_change() {
-        var tracker = PathTracker(tunnel: nil)
-        _ = tracker.update(NetworkPath(isSatisfied: true, interfaces: [wifi], gateways: ["192.168.1.1"]))
-        let now = NetworkPath(isSatisfied: true, interfaces: [wifi], gateways: ["10.0.0.1"])
-        #expect(tracker.update(now) == .some(now))
-    }
-
-    @Test func the_tunnel_s_own_interface_is_passed_over() {
-        var tracker = PathTracker(tunnel: nil)
-        _ = tracker.update(NetworkPath(isSatisfied: true, interfaces: [wifi]))
-        #expect(tracker.update(NetworkPath(isSatisfied: true, interfaces: [tunnel, wifi])) == nil)
-        var named = PathTracker(tunnel: "utun9")
-        _ = named.update(NetworkPath(isSatisfied: true, interfaces: [wifi]))
-        #expect(named.update(NetworkPath(isSatisfied: true, interfaces: [tunnel])) != nil)
-    }
-
-    @Test func no_way_out_is_a_change_and_so_is_its_return() {
-        var tracker = PathTracker(tunnel: nil)
-        let path = NetworkPath(isSatisfied: true, interfaces: [wifi])
-        _ = tracker.update(path)
-        #expect(tracker.update(NetworkPath(isSatisfied: false, interfaces: [])) == .some(nil))
-        #expect(tracker.update(NetworkPath(isSatisfied: true, interfaces: [tunnel])) == nil)
-        #expect(tracker.update(path) == .some(path))
     }
 }

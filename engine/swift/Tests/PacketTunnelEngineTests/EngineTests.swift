@@ -2,78 +2,6 @@ import Foundation
 import Testing
 @testable import PacketTunnelEngine
 
-/// A host that keeps what the engine says, and takes what a test lets it.
-final class Host: Transport, PacketSink, @unchecked Sendable {
-    let packets = Watched([Packet]())
-    let dials = Watched([DialRequest]())
-    let closes = Watched([(FlowID, CloseReason)]())
-    let sent = Watched([UInt8]())
-    let calls = Watched(0)
-    var takesPackets = true, takesDatagrams = true
-    var onDial: (@Sendable (DialRequest, any EngineInput) -> Void)?
-    private(set) var input: (any EngineInput)!
-    private(set) var isDetached = false, memoryWarnings = 0
-
-    func attach(_ engine: any EngineInput) { input = engine }
-
-    func dial(_ request: DialRequest) {
-        calls.change { $0 += 1 }
-        dials.change { $0.append(request) }
-        onDial?(request, input)
-    }
-
-    func send(_ flow: FlowID, _ bytes: UnsafeRawBufferPointer) -> Int {
-        sent.change { $0 += Array(bytes) }
-        return bytes.count
-    }
-
-    func send(_ flow: FlowID, datagram: UnsafeRawBufferPointer, to: Endpoint) -> Bool {
-        if takesDatagrams { sent.change { $0 += Array(datagram) } }
-        return takesDatagrams
-    }
-
-    func halfClose(_ flow: FlowID) {}
-    func resume(_ flow: FlowID, room: Int) {}
-
-    func close(_ flow: FlowID, _ reason: CloseReason) {
-        calls.change { $0 += 1 }
-        closes.change { $0.append((flow, reason)) }
-    }
-
-    func detach() { isDetached = true }
-    func reduceMemory() { memoryWarnings += 1 }
-
-    func write(_ batch: PacketBatch) -> Int {
-        calls.change { $0 += 1 }
-        guard takesPackets else { return 0 }
-        packets.change { $0 += batch.compactMap { Packet($0) } }
-        return batch.count
-    }
-}
-
-private let client = Endpoint("10.0.0.2:40000")!
-private let server = Endpoint("93.184.216.34:80")!
-
-func hostDriven(_ change: (inout Configuration) -> Void = { _ in }) -> Configuration {
-    var configuration = Configuration()
-    configuration.isHostDriven = true
-    configuration.seed = 7
-    change(&configuration)
-    return configuration
-}
-
-func syn(port: UInt16 = 40_000) -> [UInt8] {
-    var packet = Packet(from: Endpoint(address: client.address, port: port), to: server)
-    (packet.sequence, packet.flags) = (1_000, .syn)
-    return packet.bytes
-}
-
-private func datagram(_ payload: [UInt8], to: Endpoint) -> [UInt8] {
-    var packet = Packet(.udp, from: client, to: to)
-    packet.payload = payload
-    return packet.bytes
-}
-
 @Suite struct EngineTests {
     @Test func a_syn_becomes_a_dial_and_its_answer_a_syn_ack() throws {
         let host = Host()
@@ -136,6 +64,21 @@ private func datagram(_ payload: [UInt8], to: Endpoint) -> [UInt8] {
         #expect(host.dials.now.last?.name == "example.com")
     }
 
+    @Test func an_intercepted_dns_query_is_the_transport_s_to_resolve() throws {
+        let host = Host()
+        let engine = try Engine(configuration: hostDriven { $0.interceptsDNS = true }, transport: host, packets: host)
+        try engine.start()
+        let resolver = Endpoint("9.9.9.9:53")!
+        try engine.handle([datagram(dnsQuery("example.com"), to: resolver)])
+        _ = try engine.poll(now: 1_000)
+        let (query, name, family) = try #require(host.queries.now.first)
+        #expect(name == "example.com" && family == .v4 && host.dials.now.isEmpty)
+        try host.input.resolved(query, .addresses([server.address], ttl: 60))
+        _ = try engine.poll(now: 2_000)
+        let answer = try #require(host.packets.now.first)
+        #expect(answer.from == resolver && answer.to == client && Array(answer.payload.suffix(4)) == server.address.bytes)
+    }
+
     @Test func packets_that_the_sink_refuses_are_offered_again_and_counted() throws {
         let host = Host()
         let engine = try Engine(configuration: hostDriven(), transport: host, packets: host)
@@ -179,20 +122,6 @@ private func datagram(_ payload: [UInt8], to: Endpoint) -> [UInt8] {
         #expect("\(EngineError.staleFlow)" == "no flow has this number")
     }
 
-    @Test(arguments: [["mtu": "0"], ["no_such_setting": "1"], ["tcp_idle": "soon"]])
-    func a_setting_that_cannot_be_is_refused(settings: [String: String]) {
-        let host = Host()
-        #expect(throws: EngineError.badArgument) {
-            try Engine(configuration: hostDriven { $0.settings = settings }, transport: host, packets: host)
-        }
-    }
-
-    @Test func a_zero_that_was_asked_for_is_no_default() {
-        let host = Host()
-        #expect(throws: EngineError.badArgument) { try Engine(configuration: hostDriven { $0.mtu = 0 }, transport: host, packets: host) }
-        #expect(throws: EngineError.badArgument) { try Engine(configuration: hostDriven { $0.tcpLimit = -1 }, transport: host, packets: host) }
-    }
-
     @Test func an_engine_with_a_thread_is_not_polled() async throws {
         let host = Host()
         let engine = try Engine(transport: host, packets: host)
@@ -215,6 +144,17 @@ private func datagram(_ payload: [UInt8], to: Endpoint) -> [UInt8] {
         #expect(seen == [.started, .stopped, .started, .sleeping, .woke, .pathChanged(.network)])
         // One as the transport, one as the sink.
         #expect(host.isDetached && host.memoryWarnings == 2)
+    }
+
+    @Test func waking_up_asks_the_host_for_a_poll() throws {
+        let host = Host()
+        let asked = Watched(0)
+        let engine = try Engine(configuration: hostDriven(), transport: host, packets: host) { asked.change { $0 += 1 } }
+        try engine.start()
+        _ = try engine.poll(now: 1_000)
+        let before = asked.now
+        engine.wake()
+        #expect(asked.now == before + 1)
     }
 
     @Test func errors_and_path_changes_of_the_transport_reach_the_engine_and_its_events() async throws {
@@ -244,32 +184,6 @@ private func datagram(_ payload: [UInt8], to: Endpoint) -> [UInt8] {
         #expect(metrics.contains("engine_frames_in_total 1\n") && metrics.hasSuffix("# EOF\n"))
     }
 
-    @Test func a_preset_sets_what_fields_leave_open() throws {
-        let host = Host()
-        var configuration = Configuration(preset: .phone)
-        configuration.isHostDriven = true
-        let engine = try Engine(configuration: configuration, transport: host, packets: host)
-        try engine.start()
-        try engine.handle((0..<300).map { syn(port: 10_000 + UInt16($0)) })
-        while let next = try engine.poll(now: 1_000), next <= 1_000 {}
-        #expect(host.dials.now.count == 256)
-    }
-
-    @Test func a_recording_is_a_file() async throws {
-        let path = NSTemporaryDirectory() + "swift-\(UInt64.random(in: 0 ... .max)).pcapng"
-        defer { try? FileManager.default.removeItem(atPath: path) }
-        let host = Host()
-        let engine = try Engine(configuration: hostDriven(), transport: host, packets: host)
-        try engine.record(to: path, limit: 1 << 20)
-        try engine.start()
-        try engine.handle([syn()])
-        _ = try engine.poll(now: 1_000)
-        try await engine.stop()
-        let file = try Data(contentsOf: URL(fileURLWithPath: path))
-        #expect(file.prefix(4) == Data([0x0a, 0x0d, 0x0d, 0x0a]) && file.range(of: Data(syn())) != nil)
-        #expect(throws: EngineError.io) { try engine.record(to: "/nowhere/at/all.pcapng") }
-    }
-
     @Test func short_of_memory_datagram_flows_that_wait_are_closed() throws {
         let made = Lock([ScriptedConnection]())
         let transport = ConnectionTransport { _ in
@@ -289,94 +203,6 @@ private func datagram(_ payload: [UInt8], to: Endpoint) -> [UInt8] {
         engine.reduceMemory()
         _ = try engine.poll(now: 3_000)
         #expect(engine.flows.map(\.transport) == [.tcp])
-    }
-}
-
-/// What outlives what.
-@Suite struct LifetimeTests {
-    @Test func transport_and_sink_live_as_long_as_callbacks_can_come_and_no_longer() async throws {
-        weak var gone: Host?
-        let freed = Watched(false)
-        do {
-            let host = Host()
-            gone = host
-            let engine = try Engine(transport: host, packets: host)
-            try engine.start()
-            _ = engine
-        }
-        // It is let go of on another thread, once the engine's own has ended.
-        for _ in 0..<30_000 where gone != nil {
-            await Task.yield()
-            usleep(1_000)
-        }
-        freed.change { $0 = gone == nil }
-        #expect(freed.now)
-    }
-
-    @Test func an_engine_whose_settings_are_refused_lets_go_of_everything() async throws {
-        weak var gone: Host?
-        do {
-            let host = Host()
-            gone = host
-            var configuration = Configuration()
-            configuration.settings = ["mtu": "1"]
-            #expect(throws: EngineError.self) { try Engine(configuration: configuration, transport: host, packets: host) }
-        }
-        for _ in 0..<30_000 where gone != nil { usleep(1_000) }
-        #expect(gone == nil)
-    }
-
-    @Test func the_last_reference_may_go_within_a_callback() async throws {
-        let held = Lock(Engine?.none)
-        let released = Watched(false)
-        let host = Host()
-        host.onDial = { _, _ in
-            held.withLock { $0 = nil }
-            released.change { $0 = true }
-        }
-        try held.withLock { held in
-            held = try Engine(transport: host, packets: host)
-            try held?.start()
-            try held?.handle([syn()])
-        }
-        #expect(released.wait { $0 })
-        // The engine stops by itself and closes what it has.
-        #expect(host.closes.wait { $0.count == 1 })
-    }
-
-    @Test func nothing_calls_back_after_a_stop_while_callbacks_run() async throws {
-        for round in 0..<20 {
-            let host = Host()
-            let engine = try Engine(configuration: Configuration(preset: .manyFlows), transport: host, packets: host)
-            host.onDial = { request, input in try? input.dialed(request.flow, round % 2 == 0 ? .connected : .refused) }
-            try engine.start()
-            let flood = Task.detached {
-                for port in 0..<2_000 { _ = try? engine.handle([syn(port: 10_000 + UInt16(port))]) }
-            }
-            #expect(host.dials.wait { $0.count > 10 })
-            try await engine.stop()
-            let calls = host.calls.now
-            await flood.value
-            #expect(host.calls.now == calls)
-            #expect(host.dials.now.count == host.closes.now.count)
-        }
-    }
-
-    @Test func a_callback_may_wait_for_the_thread_that_stops() async throws {
-        let host = Host()
-        let (entered, left) = (Watched(false), Watched(false))
-        host.onDial = { _, _ in
-            entered.change { $0 = true }
-            _ = left.wait { $0 }
-        }
-        let engine = try Engine(transport: host, packets: host)
-        try engine.start()
-        try engine.handle([syn()])
-        #expect(entered.wait { $0 })
-        async let stopped: Void = engine.stop()
-        left.change { $0 = true }
-        try await stopped
-        #expect(host.closes.now.count == 1)
     }
 }
 

@@ -1,5 +1,6 @@
 import Dispatch
 import Foundation
+import Testing
 @testable import PacketTunnelEngine
 
 /// A connection that does what a test says, when it says so, and keeps what it was asked for.
@@ -24,7 +25,7 @@ final class ScriptedConnection: ConnectionLike, @unchecked Sendable {
     }
 
     func receive(most: Int, _ completion: @escaping @Sendable (Data?, Bool, ConnectionFailure?) -> Void) {
-        precondition(receiving == nil, "two reads at a time")
+        if receiving != nil { Issue.record("two reads at a time") }
         receives += 1
         isReceiving = true
         receiving = completion

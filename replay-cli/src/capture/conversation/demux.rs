@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
+use super::echo::Echoes;
 use super::fragments::Fragments;
-use super::raw::{Part, QuotedError, RawFlow, RawPacket};
+use super::raw::{Part, RawFlow, RawPacket};
 use super::recorded::{RawEvent, RawKind, Recording};
 use super::store::{ByteReader, CaptureBytes, Span};
-use super::{Conversation, Conversations, Pair, ReadOptions, Talk, links, tcp, udp};
+use super::{Conversation, Conversations, Pair, ReadOptions, Talk, cut, links, tcp, udp};
 use crate::base::index::Index;
 use crate::base::threads::{SIDE_BY_SIDE, side_by_side};
 use crate::capture::recording::{self, Event, EventKind};
 use crate::capture::{CaptureError, CapturedPacket, CustomBlock, Direction, Kept, Spool};
 use crate::packet::{Checksum, Flags, Packet, Transport};
 use crate::scenario::{FlowSpec, Protocol};
+
+mod other;
 
 /// Collects a capture's packets by flow.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(crate) struct Demux {
     flows: Vec<RawFlow>,
     /// The newest flow of a pair. Looked up with every packet, and never gone through.
     current: Index,
+    echoes: Echoes,
+    path_mtu: Option<u32>,
     skipped: BTreeMap<String, u64>,
     packets_read: u64,
     first_ns: Option<i64>,
@@ -54,6 +59,8 @@ impl Demux {
             oversize: 0,
             flows: Vec::new(),
             current: Index::default(),
+            echoes: Echoes::default(),
+            path_mtu: None,
             skipped: BTreeMap::new(),
             packets_read: 0,
             first_ns: None,
@@ -66,7 +73,7 @@ impl Demux {
 
     /// How many flows there are so far.
     pub(crate) fn flows(&self) -> usize {
-        self.flows.len()
+        self.flows.len() + self.echoes.len()
     }
 
     pub(crate) fn packet(&mut self, captured: &CapturedPacket<'_>) {
@@ -83,15 +90,31 @@ impl Demux {
             Ok(packet) => packet,
             Err(problem) => return self.skip(format!("malformed: {problem}")),
         };
-        let part = Part {
+        let mut part = Part {
             span: Span::new(captured.offset, ip.bytes.len()),
             number: u32::try_from(captured.number).unwrap_or(u32::MAX),
+        };
+        // What the snap length cut within headers, or within a fragment, goes on as what it would have been.
+        let mended = if packet.fragment.is_some() && ip.cut {
+            Some(cut::filled_up(&packet))
+        } else {
+            cut::tcp_headers(&packet)
+        };
+        let packet = match &mended {
+            Some(bytes) => {
+                let Some(place) = self.rebuild(bytes) else {
+                    return;
+                };
+                part.span = Span::new(place, bytes.len());
+                Packet::parse_within(bytes, packet.total_len).unwrap_or(packet)
+            }
+            None => packet,
         };
         if packet.fragment.is_some() {
             return self.fragment(&packet, captured.time_ns, part);
         }
         if !matches!(packet.transport, Transport::Tcp(_) | Transport::Udp(_)) {
-            return self.other(&packet, captured.time_ns);
+            return self.other(&packet, captured.time_ns, part);
         }
         self.note_size(&packet);
         self.whole(&packet, captured.time_ns, part, Vec::new());
@@ -108,14 +131,8 @@ impl Demux {
                 whole.frames.len() as u64,
             );
         }
-        let place = match self.rebuilt.push(&whole.packet) {
-            Ok(at) => CaptureBytes::rebuilt(at),
-            Err(source) => {
-                let path = "temporary file".into();
-                self.failure
-                    .get_or_insert(CaptureError::Io { path, source });
-                return;
-            }
+        let Some(place) = self.rebuild(&whole.packet) else {
+            return;
         };
         let part = Part {
             span: Span::new(place, whole.packet.len()),
@@ -124,6 +141,19 @@ impl Demux {
         if let Ok(packet) = Packet::whole(&whole.packet) {
             self.note_size(&packet);
             self.whole(&packet, time_ns, part, whole.frames);
+        }
+    }
+
+    /// Keeps a packet that is in the capture in another form; none if it cannot be kept.
+    fn rebuild(&mut self, packet: &[u8]) -> Option<u64> {
+        match self.rebuilt.push(packet) {
+            Ok(at) => Some(CaptureBytes::rebuilt(at)),
+            Err(source) => {
+                let path = "temporary file".into();
+                self.failure
+                    .get_or_insert(CaptureError::Io { path, source });
+                None
+            }
         }
     }
 
@@ -189,56 +219,13 @@ impl Demux {
         }
     }
 
-    /// A packet that is not a TCP segment or a UDP datagram as it stands.
-    fn other(&mut self, packet: &Packet<'_>, time_ns: i64) {
-        match packet.transport {
-            Transport::Cut => self.skip("transport header cut by the snap length"),
-            Transport::Malformed(problem) => self.skip(format!("malformed: {problem}")),
-            Transport::Icmp(icmp) => {
-                let v4 = packet.is_v4();
-                let quoted = icmp
-                    .quoted(v4)
-                    .and_then(|bytes| Packet::parse(bytes, bytes.len()).ok());
-                let known = quoted.and_then(|quoted| {
-                    let (from, to) = quoted.ports()?;
-                    let protocol = match quoted.protocol {
-                        crate::packet::TCP => Protocol::Tcp,
-                        crate::packet::UDP => Protocol::Udp,
-                        _ => return None,
-                    };
-                    let pair = Pair::of(
-                        protocol,
-                        SocketAddr::new(quoted.source, from),
-                        SocketAddr::new(quoted.destination, to),
-                    );
-                    self.newest(&pair)
-                });
-                match known.and_then(|flow| self.flows.get_mut(flow)) {
-                    Some(flow) => {
-                        flow.icmp.push(QuotedError {
-                            kind: icmp.kind,
-                            code: icmp.code,
-                            v4,
-                            time_ns,
-                        });
-                        self.skip("icmp error about a flow (noted there)");
-                    }
-                    None => self.skip("icmp"),
-                }
-            }
-            Transport::Other(2) => self.skip("igmp"),
-            Transport::Other(protocol) => self.skip(format!("ip protocol {protocol}")),
-            Transport::Tcp(_) | Transport::Udp(_) | Transport::Fragment => {}
-        }
-    }
-
     /// A packet that is whole; `parts` are its fragments, if it came in some.
     fn whole(&mut self, packet: &Packet<'_>, time_ns: i64, part: Part, parts: Vec<Part>) {
         let many = parts.len().max(1) as u64;
         let (protocol, from, to) = match packet.transport {
             Transport::Tcp(tcp) => (Protocol::Tcp, tcp.source_port, tcp.destination_port),
             Transport::Udp(udp) => (Protocol::Udp, udp.source_port, udp.destination_port),
-            _ => return self.other(packet, time_ns),
+            _ => return self.other(packet, time_ns, part),
         };
         if let Some(reason) = no_flow(packet.source, packet.destination) {
             return self.skip_many(reason, many);
@@ -251,13 +238,6 @@ impl Demux {
         let pair = Pair::of(protocol, source, destination);
         let flow = match packet.transport {
             Transport::Tcp(tcp) => self.tcp_flow(pair, source, destination, &tcp),
-            Transport::Udp(udp) if udp.payload.len() < udp.payload_len => {
-                // What cannot be injected still says who opened the flow.
-                if self.newest(&pair).is_none() {
-                    self.open(pair, source, destination);
-                }
-                return self.skip_many("udp datagram cut by the snap length", many);
-            }
             _ => match self.newest(&pair) {
                 Some(flow) => flow,
                 None => self.open(pair, source, destination),
@@ -269,6 +249,10 @@ impl Demux {
             let mut raw = RawPacket::of(packet, part, time_ns);
             raw.set(RawPacket::FROM_CLIENT, from_client);
             raw.set(RawPacket::SPOILED, spoiled);
+            let mended = protocol == Protocol::Tcp
+                && CaptureBytes::is_rebuilt(part.span.place)
+                && parts.is_empty();
+            flow.cut_options += u64::from(mended);
             flow.push(raw, parts);
         }
     }
@@ -360,7 +344,7 @@ impl Demux {
             flow.refused = true;
         } else if from_client && ack && flow.server_isn.is_some() {
             flow.established = true;
-        } else if !from_client && !syn && !rst {
+        } else if !from_client && !syn && !rst && !is_half_of_a_syn_ack(flow, tcp) {
             flow.far_spoke = true;
         }
         index
@@ -390,6 +374,8 @@ impl Demux {
             largest,
             oversize,
             flows,
+            echoes,
+            path_mtu,
             skipped,
             packets_read,
             first_ns,
@@ -417,10 +403,14 @@ impl Demux {
                 if let crate::scenario::Device::Addresses(addresses) = &options.device
                     && !addresses.contains(&client.ip())
                 {
-                    flow.unreplayable = Some(format!(
-                        "opened by {}, which is not the device",
-                        client.ip()
-                    ));
+                    flow.unreplayable = Some(if addresses.contains(&flow.spec.server.ip()) {
+                        format!(
+                            "opened by the far side, {}: an engine opens nothing toward its device",
+                            client.ip()
+                        )
+                    } else {
+                        format!("opened by {}, which is not the device", client.ip())
+                    });
                 }
                 flow
             })
@@ -443,6 +433,8 @@ impl Demux {
             largest,
             oversize,
             flows,
+            echoes: echoes.finish(&options.device),
+            path_mtu,
             packets_read,
             skipped,
             notes: Vec::new(),
@@ -454,6 +446,13 @@ impl Demux {
             recording,
         })
     }
+}
+
+/// Whether a segment of the far side acknowledges the SYN and nothing else: its own SYN may follow by itself.
+fn is_half_of_a_syn_ack(flow: &RawFlow, tcp: &crate::packet::Tcp<'_>) -> bool {
+    tcp.payload_len == 0
+        && !tcp.flags.contains(Flags::FIN)
+        && flow.client_isn.map(|isn| isn.plus(1)) == Some(tcp.acknowledgement)
 }
 
 fn pair_of(flows: &[RawFlow], index: usize) -> Option<Pair> {
@@ -532,6 +531,13 @@ fn conversation(
         flow.talk = Talk::Udp(Box::new(talk));
     } else {
         let talk = tcp::read(raw, bytes, options, &mut flow.notes);
+        if raw.cut_options > 0 {
+            flow.notes.push(format!(
+                "{} segment(s) with options cut by the snap length: the rest of them is left out, of a SYN a window shift of {} is assumed",
+                raw.cut_options,
+                cut::USUAL_SHIFT
+            ));
+        }
         if raw.client_isn.is_none() {
             flow.unreplayable = Some("its beginning is not in the capture: no SYN".to_owned());
         }

@@ -27,6 +27,8 @@ pub(crate) struct RawFlow {
     syn_is_late: bool,
     /// The fragments of the packets that came in some, by the packet's number.
     parts: BTreeMap<u32, Vec<Part>>,
+    /// Segments that the snap length cut within their options.
+    pub(crate) cut_options: u64,
     /// Errors that quote the flow: kind, code, whether v4, and after how many packets they came.
     pub(crate) icmp: Vec<QuotedError>,
     /// What a flight recorder kept of it, in order.
@@ -51,6 +53,7 @@ impl RawFlow {
             far_spoke: false,
             syn_is_late: false,
             parts: BTreeMap::new(),
+            cut_options: 0,
             icmp: Vec::new(),
             events: Vec::new(),
         }
@@ -258,9 +261,21 @@ pub(crate) struct QuotedError {
     pub(crate) code: u8,
     pub(crate) v4: bool,
     pub(crate) time_ns: i64,
+    /// Packets of the flow before it.
+    pub(crate) after: usize,
+    /// It quotes a packet of the client.
+    pub(crate) about_client: bool,
+    /// The MTU of the link that the packet was too big for, if it says so.
+    pub(crate) mtu: Option<u32>,
 }
 
 impl QuotedError {
+    /// Whether the far side is out of reach by what it says, and nothing of the flow came after it.
+    pub(crate) fn ends(&self, flow: &RawFlow) -> bool {
+        let unreachable = self.kind == if self.v4 { 3 } else { 1 };
+        unreachable && self.mtu.is_none() && self.about_client && self.after == flow.packets.len()
+    }
+
     /// One line for the flow's notes.
     pub(crate) fn describe(&self) -> String {
         format!(

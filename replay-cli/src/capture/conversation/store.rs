@@ -81,6 +81,11 @@ impl CaptureBytes {
         at | REBUILT
     }
 
+    /// Whether a place is one of those.
+    pub(crate) fn is_rebuilt(place: u64) -> bool {
+        place != BLANK && place & REBUILT != 0
+    }
+
     /// The octets from `place` on that are held in memory.
     fn held(&self, place: u64, len: usize) -> Option<Option<&[u8]>> {
         let (all, at) = if place & REBUILT == 0 {

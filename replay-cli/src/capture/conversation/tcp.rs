@@ -10,7 +10,7 @@ use crate::scenario::DialResult;
 
 mod reader;
 
-pub(crate) use reader::read;
+pub(crate) use reader::{dial_result_of, read};
 
 /// What both sides of a connection sent.
 #[derive(Debug)]

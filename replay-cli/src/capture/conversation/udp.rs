@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::ReadOptions;
 use super::raw::{Part, RawFlow, RawPacket};
 use super::recorded::{RawEvent, RawKind};
-use super::store::Stream;
+use super::store::{BLANK, Stream};
+use super::tcp::dial_result_of;
 use super::timeline::Timeline;
 use crate::capture::recording::RemoteEnd;
 use crate::scenario::DialResult;
@@ -21,6 +22,8 @@ pub struct UdpConversation {
     pub far_bytes: Stream,
     /// The payloads of the device, back to back.
     pub device_bytes: Stream,
+    /// Bytes of both that the snap length cut off, and that stand as zeros.
+    pub cut: u64,
     /// Silences cut to just under the idle limit.
     pub cuts: u64,
     /// What the dial came to, and how long that took, microseconds: connected at once unless a recording says more.
@@ -89,6 +92,7 @@ pub(crate) fn read(
     let (mut last_device, mut last_any) = (0, 0);
     let recorded = !raw.events.is_empty();
     let mut dialer = Dialer::default();
+    let mut cut_short = 0;
     let mut events = raw.events.iter().peekable();
     for (index, packet) in raw.packets.iter().enumerate() {
         while let Some(event) = events.next_if(|event| event.after <= index) {
@@ -97,6 +101,12 @@ pub(crate) fn read(
         }
         let at_us = time.at(packet.time_ns, limit);
         let payload = packet.payload();
+        let missing = u64::from(packet.payload_len.saturating_sub(payload.len));
+        let used = packet.is_from_client() || !recorded;
+        if missing > 0 && used {
+            talk.cut += missing;
+            cut_short += 1;
+        }
         if packet.is_from_client() {
             let part = Part {
                 span: packet.span(),
@@ -113,10 +123,12 @@ pub(crate) fn read(
                 len: packet.payload_len,
             });
             talk.device_bytes.push(payload.place, payload.len.into());
+            talk.device_bytes.push(BLANK, missing);
             last_device = at_us;
         } else if !recorded {
             let from = talk.far_bytes.len();
             talk.far_bytes.push(payload.place, payload.len.into());
+            talk.far_bytes.push(BLANK, missing);
             talk.far.push(FarDatagram {
                 from,
                 to: talk.far_bytes.len(),
@@ -146,10 +158,27 @@ pub(crate) fn read(
             talk.dial = (DialResult::Never, 0);
         }
     }
+    if cut_short > 0 {
+        let bytes = talk.cut;
+        notes.push(format!(
+            "{bytes} byte(s) of {cut_short} datagram(s) cut by the snap length stand as zeros"
+        ));
+    }
     talk.device.shrink_to_fit();
     talk.far.shrink_to_fit();
     talk.far_bytes.shrink();
     talk.device_bytes.shrink();
+    if let Some(error) = raw.icmp.last().filter(|error| !recorded && error.ends(raw)) {
+        let wait = time.at(error.time_ns, limit).saturating_sub(last_any);
+        let (end, what) = match dial_result_of(error.kind, error.code, error.v4) {
+            DialResult::Refused => (RemoteEnd::Reset, "refuses datagrams"),
+            _ => (RemoteEnd::Error, "cannot be reached"),
+        };
+        talk.end = Some((end, talk.device.len() as u64, wait));
+        notes.push(format!(
+            "the dialer says that the far side {what}, as an ICMP error did"
+        ));
+    }
     talk.cuts = time.cuts;
     time.note(notes);
     for error in &raw.icmp {

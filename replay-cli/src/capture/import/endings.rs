@@ -4,6 +4,7 @@ use crate::capture::conversation::{
     ByteReader, Conversation, Conversations, DeviceSegment, FarEventKind, Stream, Talk,
     TcpConversation,
 };
+use crate::capture::recording::RemoteEnd;
 use crate::packet::Flags;
 use crate::scenario::{
     CloseExpectation, ClosedList, DialResult, DnsExpectation, Expectations, Expected,
@@ -157,7 +158,25 @@ pub(crate) fn expect(
         if flow.spec.server.port() == 53 {
             dns(flow, reader, &mut records.items);
         }
-        let Talk::Tcp(tcp) = &flow.talk else { continue };
+        let tcp = match &flow.talk {
+            Talk::Tcp(tcp) => tcp,
+            Talk::Udp(udp) => {
+                closes
+                    .items
+                    .extend(udp.end.map(|(end, ..)| CloseExpectation {
+                        flow: name.clone(),
+                        by: Some(Side::Remote),
+                        how: Some(match end {
+                            RemoteEnd::Eof => How::Fin,
+                            RemoteEnd::Reset => How::Reset,
+                            RemoteEnd::Error => How::Error,
+                        }),
+                        at: None,
+                        open: None,
+                    }));
+                continue;
+            }
+        };
         let ending = of(tcp);
         let flow = name.clone();
         halves.others_allowed |= ending.crossing;

@@ -123,15 +123,16 @@ impl LoadFlags {
 
     /// The scenario that the flags describe.
     pub(super) fn scenario(&self, preset: Option<Preset>) -> Result<Stress, Stop> {
+        let mut engine = EngineSettings::default();
+        engine.preset = preset;
+        if let Some(mtu) = self.mtu {
+            engine.set("mtu", mtu);
+        }
         let scenario = Stress {
             schema: 1,
             kind: Kind::Stress,
             title: "a load from the command line".to_owned(),
-            engine: EngineSettings {
-                preset,
-                mtu: self.mtu,
-                ..EngineSettings::default()
-            },
+            engine,
             tcp: self
                 .flows
                 .map(|flows| self.group(flows))

@@ -118,7 +118,7 @@ fn once(stress: &Stress, way: Way, watch: &mut dyn Watch) -> Result<Outcome, Str
     let mut config = plan::config(stress);
     // A connection that follows another may be dialed before the end of the other has been taken up.
     let tcp: usize = stress.tcp.iter().map(|group| group.flows as usize).sum();
-    if stress.engine.tcp_limit.is_none() {
+    if stress.engine.get("tcp_limit").is_none() {
         config.tcp_limit = config.tcp_limit.max(tcp + tcp / 4 + 64);
     }
     heap::reset_process();

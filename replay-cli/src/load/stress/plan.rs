@@ -6,23 +6,22 @@ use engine_driver::Limits;
 use super::{Side, Stress, TcpGroup};
 use crate::load::{self, DatagramPlan, Device, FlowPlan};
 use crate::scenario::Preset;
-use crate::scenario::engine_config as settings;
 
 /// The device's clock when a load begins.
 pub(crate) const EPOCH: u64 = 1_000_000;
 
 /// The engine's settings: flow limits and a preset's budget grow to what the load needs, unless the scenario sets them.
 pub(crate) fn config(stress: &Stress) -> Config {
-    let mut config = settings::config(&stress.engine);
+    let mut config = stress.engine.config();
     let tcp: usize = stress.tcp.iter().map(|group| group.flows as usize).sum();
     let udp = stress.udp.as_ref().map_or(0, |udp| udp.flows as usize);
-    if stress.engine.tcp_limit.is_none() {
+    if stress.engine.get("tcp_limit").is_none() {
         config.tcp_limit = config.tcp_limit.max(tcp);
     }
-    if stress.engine.udp_limit.is_none() {
+    if stress.engine.get("udp_limit").is_none() {
         config.udp_limit = config.udp_limit.max(udp);
     }
-    if stress.engine.byte_budget.is_none() {
+    if stress.engine.get("byte_budget").is_none() {
         let each = config.rx_ring() + config.tx_ring() + 2048;
         let needed = tcp.saturating_mul(each) + udp.saturating_mul(4096);
         config.byte_budget = config.byte_budget.map(|budget| budget.max(needed));
@@ -42,7 +41,7 @@ pub(crate) fn driver_limits(stress: &Stress) -> Limits {
 
 /// The device with all flows, none of which has begun.
 pub(crate) fn device(stress: &Stress, patience: Option<u64>) -> Device {
-    let mut device = Device::new(settings::config(&stress.engine).mtu);
+    let mut device = Device::new(stress.engine.config().mtu);
     if let Some(micros) = patience {
         device.set_patience(micros);
     }

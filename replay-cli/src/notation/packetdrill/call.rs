@@ -1,244 +1,159 @@
-//! System calls: what the application at the far side does.
+//! System calls, and the expressions that are their arguments and results.
 
-use super::Unmapped;
-use crate::base::diagnostic::Position;
+use super::Misread;
+use super::lexer::Token;
+use super::parser::Parser;
+use super::syntax::{Call, Expression};
 
-/// What a call means for the one connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Call {
-    /// The connection must stand.
-    Accept,
-    /// A read of at most `most` octets, with what it must come to.
-    Read {
-        /// The most it takes.
-        most: u64,
-        /// What it must come to.
-        got: Got,
-    },
-    /// So many octets are sent.
-    Write(u64),
-    /// A write that must fail because the connection is gone.
-    WriteFails,
-    /// No more is sent.
-    Shutdown,
-    /// The application is gone: no more is sent, and what comes is refused.
-    Close,
-    /// It is gone at once, and so is the connection.
-    Abort,
+/// How deep brackets may stand in each other.
+const DEPTH: usize = 16;
+
+/// `name(arguments) = result ERRNO (words)`.
+pub(crate) fn call(parser: &mut Parser<'_>) -> Result<Call, Misread> {
+    let name = parser.word("the name of a call")?;
+    parser.sign('(')?;
+    let mut arguments = Vec::new();
+    if !parser.takes(')') {
+        arguments = list(parser, ')', 0)?;
+    }
+    parser.sign('=')?;
+    let result = expression(parser, 0)?;
+    let mut error = None;
+    // The name of an error, and then what it means in words; a note in words may stand alone.
+    if let (Some(Token::Word(name)), Some(Token::Sign('('))) = (parser.peek(), parser.ahead(1)) {
+        error = Some(name.clone());
+        parser.pass();
+    }
+    if parser.takes('(') {
+        while !parser.takes(')') {
+            match parser.peek() {
+                Some(Token::Word(_) | Token::Sign('-' | ',' | '|' | '\'' | '/')) => parser.pass(),
+                _ => return Err(parser.expected("words, and `)` behind them")),
+            }
+        }
+    }
+    Ok(Call {
+        name,
+        arguments,
+        result,
+        error,
+    })
 }
 
-/// What a read comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Got {
-    /// So many octets; 0 is the end of the stream.
-    Octets(u64),
-    /// Nothing yet.
-    Nothing,
-    /// The connection was reset.
-    Reset,
+/// Expressions with commas between them, and what closes them.
+fn list(parser: &mut Parser<'_>, close: char, depth: usize) -> Result<Vec<Expression>, Misread> {
+    let mut list = Vec::new();
+    loop {
+        list.push(expression(parser, depth)?);
+        if parser.takes(close) {
+            return Ok(list);
+        }
+        if !parser.takes(',') {
+            return Err(parser.expected(format!("`,` or `{close}`")));
+        }
+    }
 }
 
-/// The descriptors so far.
-#[derive(Debug, Default)]
-pub(crate) struct Sockets {
-    listening: Option<i64>,
-    accepted: Option<i64>,
-    /// `SO_LINGER` with no time: a close is a reset.
-    abortive: bool,
+fn expression(parser: &mut Parser<'_>, depth: usize) -> Result<Expression, Misread> {
+    if depth > DEPTH {
+        return Err(parser.expected("brackets that stand in each other less often"));
+    }
+    let first = single(parser, depth + 1)?;
+    let mut parts = vec![first];
+    while parser.takes('|') {
+        parts.push(single(parser, depth + 1)?);
+    }
+    match <[Expression; 1]>::try_from(parts) {
+        Ok([only]) => Ok(only),
+        Err(parts) => Ok(Expression::Or(parts)),
+    }
 }
 
-/// Reads `name(arguments) = result`; nothing if the call changes nothing here.
-pub(crate) fn parse(
-    text: &str,
-    at: Position,
-    sockets: &mut Sockets,
-) -> Result<Option<Call>, Unmapped> {
-    let unmapped = |what: String| Unmapped::new(at, what);
-    let (name, arguments, result, error) =
-        take_apart(text).ok_or_else(|| unmapped(format!("`{text}` is no call that is mapped")))?;
-    let number =
-        |index: usize| -> Option<i64> { arguments.get(index).and_then(|text| text.parse().ok()) };
-    let not = |why: &str| Unmapped::new(at, format!("{name}: {why}"));
-    let of_connection = |fd: Option<i64>| {
-        if fd.is_some() && fd == sockets.accepted {
-            Ok(())
-        } else {
-            Err(not("its descriptor is not that of the accepted connection"))
-        }
-    };
-    let call = match name {
-        "socket" => {
-            if !arguments.iter().any(|word| word.contains("SOCK_STREAM")) {
-                return Err(not("only stream sockets are mapped"));
+fn single(parser: &mut Parser<'_>, depth: usize) -> Result<Expression, Misread> {
+    let expected = "an argument: a number, a word, a string, `...`, `[...]` or `{...}`";
+    let token = parser.peek().ok_or_else(|| parser.expected(expected))?;
+    let one = match token {
+        Token::Ellipsis => Expression::Any,
+        Token::Integer(number) | Token::Hex(number) => Expression::Number(*number),
+        Token::Float(text) | Token::Address(text) => Expression::Text(text.clone()),
+        Token::Text(text) => {
+            let mut text = text.clone();
+            parser.pass();
+            // Strings behind each other are one, and `...` repeats the last.
+            while let Some(Token::Text(more)) = parser.peek() {
+                text.push_str(more);
+                parser.pass();
             }
-            if sockets.listening.replace(result).is_some() {
-                return Err(not("a second socket"));
+            if parser.peek() == Some(&Token::Ellipsis) {
+                parser.pass();
             }
-            return Ok(None);
+            return Ok(Expression::Text(text));
         }
-        "bind" | "listen" if result == 0 => return Ok(None),
-        "fcntl" => return Ok(None),
-        "setsockopt" => return set_option(&arguments, sockets).map_err(|why| not(&why)),
-        "accept" | "accept4" if result >= 0 => {
-            if sockets.accepted.replace(result).is_some() {
-                return Err(not("a second connection"));
+        Token::Word(word) => {
+            parser.pass();
+            // `htons(8080)`, `inet_addr("192.0.2.1")`: what stands in the brackets.
+            if parser.takes('(') {
+                let inner = list(parser, ')', depth)?;
+                return Ok(inner.into_iter().next().unwrap_or(Expression::Any));
             }
-            Call::Accept
+            if parser.takes('=') {
+                let value = expression(parser, depth)?;
+                return Ok(Expression::Struct(vec![(Some(word.clone()), value)]));
+            }
+            return Ok(Expression::Word(word.clone()));
         }
-        "read" | "recv" => {
-            of_connection(number(0))?;
-            flags(&arguments, 3, &["MSG_DONTWAIT"]).map_err(|why| not(&why))?;
-            let most = number(2).and_then(|most| u64::try_from(most).ok());
-            let most = most.ok_or_else(|| not("its length is no number"))?;
-            let got = match (u64::try_from(result), error) {
-                (Ok(octets), _) => Got::Octets(octets),
-                (Err(_), "EAGAIN" | "EWOULDBLOCK") => Got::Nothing,
-                (Err(_), "ECONNRESET") => Got::Reset,
-                (Err(_), error) => return Err(not(&format!("error {error}"))),
+        Token::Sign('[') => {
+            parser.pass();
+            let list = match parser.takes(']') {
+                true => Vec::new(),
+                false => list(parser, ']', depth)?,
             };
-            Call::Read { most, got }
+            return Ok(Expression::List(list));
         }
-        "write" | "send" => {
-            of_connection(number(0))?;
-            flags(&arguments, 3, &["MSG_DONTWAIT", "MSG_NOSIGNAL"]).map_err(|why| not(&why))?;
-            match (number(2), u64::try_from(result), error) {
-                (Some(all), Ok(taken), _) if u64::try_from(all) == Ok(taken) => Call::Write(taken),
-                (_, Ok(_), _) => {
-                    return Err(not("how much a send buffer takes is the kernel's matter"));
-                }
-                (_, Err(_), "EPIPE" | "ECONNRESET") => Call::WriteFails,
-                (_, Err(_), error) => return Err(not(&format!("error {error}"))),
-            }
+        Token::Sign('{') => {
+            parser.pass();
+            return fields(parser, depth);
         }
-        "shutdown" if result == 0 => {
-            of_connection(number(0))?;
-            match arguments.get(1).map(String::as_str) {
-                Some("SHUT_WR" | "1") => Call::Shutdown,
-                Some(how) => {
-                    return Err(not(&format!("{how}: a dialer cannot refuse to read only")));
-                }
-                None => return Err(not("it does not say how")),
-            }
-        }
-        "close" if result == 0 => {
-            if number(0) == sockets.listening {
-                return Ok(None);
-            }
-            of_connection(number(0))?;
-            if sockets.abortive {
-                Call::Abort
-            } else {
-                Call::Close
-            }
-        }
-        "connect" => return Err(not("the engine's device opens every connection")),
-        _ => return Err(not(&format!("with the result {result} it is not mapped"))),
+        _ => return Err(parser.expected(expected)),
     };
-    Ok(Some(call))
+    parser.pass();
+    Ok(one)
 }
 
-/// The name, the arguments, the number and the error's name of a call.
-fn take_apart(text: &str) -> Option<(&str, Vec<String>, i64, &str)> {
-    let open = text.find('(')?;
-    let equals = text.rfind(") = ").or_else(|| text.rfind(")="))?;
-    // The closing bracket of the call is the last before its result; an error's text may have brackets of its own.
-    let name = text.get(..open)?.trim();
-    let close = matching(text, open)?;
-    if close > equals && !text.get(close..)?.contains('=') {
-        return None;
-    }
-    let arguments = split_arguments(text.get(open + 1..close)?);
-    let after = text.get(close + 1..)?.trim().strip_prefix('=')?.trim();
-    let mut words = after.split_whitespace();
-    let result = words.next()?;
-    let result = match result.strip_prefix("0x") {
-        Some(hex) => i64::from_str_radix(hex, 16).ok()?,
-        None => result.parse().ok()?,
-    };
-    Some((name, arguments, result, words.next().unwrap_or_default()))
-}
-
-/// The bracket that closes the one at `open`.
-fn matching(text: &str, open: usize) -> Option<usize> {
-    let mut depth = 0_u32;
-    for (index, character) in text.char_indices().skip_while(|(index, _)| *index < open) {
-        match character {
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => {
-                depth = depth.checked_sub(1)?;
-                if depth == 0 {
-                    return Some(index);
-                }
-            }
-            _ => {}
-        }
-    }
-    None
-}
-
-fn split_arguments(text: &str) -> Vec<String> {
-    let mut arguments = vec![String::new()];
-    let mut depth = 0_u32;
-    for character in text.chars() {
-        match character {
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => depth = depth.saturating_sub(1),
-            ',' if depth == 0 => {
-                arguments.push(String::new());
-                continue;
-            }
-            _ => {}
-        }
-        if let Some(last) = arguments.last_mut() {
-            last.push(character);
-        }
-    }
-    arguments
-        .iter()
-        .map(|word| word.trim().to_owned())
-        .collect()
-}
-
-/// Whether the flags at `index` are all among those that change nothing here.
-fn flags(arguments: &[String], index: usize, harmless: &[&str]) -> Result<(), String> {
-    let Some(flags) = arguments.get(index) else {
-        return Ok(());
-    };
-    match flags
-        .split('|')
-        .map(str::trim)
-        .find(|flag| *flag != "0" && !harmless.contains(flag))
+/// What stands in `{...}`.
+fn fields(parser: &mut Parser<'_>, depth: usize) -> Result<Expression, Misread> {
+    let mut fields = Vec::new();
+    // Headers of tunnels have no commas of their own.
+    if matches!(parser.peek(), Some(Token::Sign('(')))
+        || matches!((parser.peek(), parser.ahead(1)), (Some(Token::Word(word)), Some(next)) if word.eq_ignore_ascii_case("flags") && !matches!(next, Token::Sign('=')))
     {
-        Some(flag) => Err(format!("flag {flag} is not mapped")),
-        None => Ok(()),
-    }
-}
-
-/// Socket options: those without a meaning here are passed over, those that would change what leaves are named.
-fn set_option(arguments: &[String], sockets: &mut Sockets) -> Result<Option<Call>, String> {
-    let option = arguments.get(2).map_or("", String::as_str);
-    let value = arguments.get(3).map_or("", String::as_str);
-    match option {
-        // An engine sends at once, and its ports are its own.
-        "SO_REUSEADDR" | "SO_REUSEPORT" | "TCP_NODELAY" | "IP_MTU_DISCOVER" | "SO_RCVTIMEO"
-        | "SO_SNDTIMEO" => Ok(None),
-        "SO_LINGER" => {
-            let digits = |name: &str| {
-                let after = value.split(name).nth(1)?.trim_start().strip_prefix('=')?;
-                let word: String = after
-                    .trim_start()
-                    .chars()
-                    .take_while(char::is_ascii_digit)
-                    .collect();
-                word.parse::<u32>().ok()
-            };
-            match (digits("onoff"), digits("linger")) {
-                (Some(0), _) => sockets.abortive = false,
-                (Some(_), Some(0)) => sockets.abortive = true,
-                _ => return Err("SO_LINGER with a time is not mapped".to_owned()),
+        while !parser.takes('}') {
+            if parser.is_at_end() {
+                return Err(parser.expected("`}`"));
             }
-            Ok(None)
+            parser.pass();
         }
-        _ => Err(format!("socket option {option} is not mapped")),
+        return Ok(Expression::Struct(fields));
+    }
+    loop {
+        let mut name = None;
+        if let (Some(Token::Word(word)), Some(Token::Sign('=' | '('))) =
+            (parser.peek(), parser.ahead(1))
+        {
+            name = Some(word.clone());
+            parser.pass();
+            // `msg_iov(1)=[...]`
+            if parser.takes('(') {
+                list(parser, ')', depth)?;
+            }
+            parser.sign('=')?;
+        }
+        fields.push((name, expression(parser, depth)?));
+        if parser.takes('}') {
+            return Ok(Expression::Struct(fields));
+        }
+        if !parser.takes(',') {
+            return Err(parser.expected("`,` or `}`"));
+        }
     }
 }

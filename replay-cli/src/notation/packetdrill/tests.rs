@@ -1,24 +1,15 @@
+use super::syntax::{Expression, PacketBody, TcpOption, What};
 use super::*;
-
-fn problems(text: &str) -> Vec<String> {
-    match parse(text) {
-        Ok(_) => Vec::new(),
-        Err(found) => found
-            .iter()
-            .map(|problem| format!("{}: {}", problem.at, problem.what))
-            .collect(),
-    }
-}
+use crate::notation::TimeSpec;
 
 const OPEN: &str = "\
 // A title
 // covers: TCP-HS-SYNACK, TCP-DATA-INORDER
+// engine: { \"mtu\": 1280 }
 --tolerance_usecs=10000
 `../common/defaults.sh`
  0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
 +0 setsockopt(3, SOL_SOCKET, SO_REUSEADDR, [1], 4) = 0
-+0 bind(3, ..., ...) = 0
-+0 listen(3, 1) = 0
 +0 < S 0:0(0) win 32792 <mss 1000,sackOK,nop,nop,nop,wscale 7>
 +0 > S. 0:0(0) ack 1 <...>   /* any
    options */
@@ -26,8 +17,29 @@ const OPEN: &str = "\
 +0 accept(3, ..., ...) = 4
 ";
 
+/// The last event of a script with a line more.
+fn last(line: &str) -> syntax::Event {
+    let script =
+        parse(&format!("{OPEN}{line}\n")).map_err(|problem| format!("{line}: {problem:?}"));
+    script.unwrap().events.pop().unwrap()
+}
+
+fn tcp(line: &str) -> syntax::TcpLine {
+    match last(line).what {
+        What::Packet(packet) => packet.tcp().unwrap().clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn call(line: &str) -> syntax::Call {
+    match last(line).what {
+        What::Call(call) => call,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
-fn a_script_has_a_title_requirements_and_events() {
+fn a_script_has_a_title_requirements_settings_and_events() {
     let script = parse(OPEN).unwrap();
     assert_eq!(script.title, "A title");
     let covers: Vec<&str> = script
@@ -36,112 +48,146 @@ fn a_script_has_a_title_requirements_and_events() {
         .map(|(name, _)| name.as_str())
         .collect();
     assert_eq!(covers, ["TCP-HS-SYNACK", "TCP-DATA-INORDER"]);
-    assert_eq!(script.events.len(), 4);
-    assert!(matches!(script.events[3].what, What::Call(Call::Accept)));
-    assert_eq!(script.events[2].time, TimeSpec::Relative(100_000));
+    assert_eq!(script.engine.unwrap().0, "{ \"mtu\": 1280 }");
+    assert_eq!((script.options.len(), script.events.len()), (1, 7));
+    assert_eq!(script.events[4].text, "+0 > S. 0:0(0) ack 1 <...>");
 }
 
 #[test]
 fn every_form_of_time_is_read() {
-    let times = |word: &str| time(word);
-    assert_eq!(times("0"), Some(TimeSpec::Absolute(0)));
-    assert_eq!(times("1.5"), Some(TimeSpec::Absolute(1_500_000)));
-    assert_eq!(times(".2"), Some(TimeSpec::Absolute(200_000)));
-    assert_eq!(times("+.1"), Some(TimeSpec::Relative(100_000)));
-    assert_eq!(times("*"), Some(TimeSpec::Any));
-    assert_eq!(
-        times("0.1~0.2"),
-        Some(TimeSpec::RangeAbsolute(100_000, 200_000))
-    );
-    assert_eq!(times("+0~+.2"), Some(TimeSpec::RangeRelative(0, 200_000)));
-    assert_eq!(times("~"), None);
-    let script = format!("{OPEN}+0...0.2 read(4, ..., 10) = 10\n");
-    assert_eq!(parse(&script).unwrap().events[4].end, Some(200_000));
+    let time = |word: &str| last(&format!("{word} > . 1:1(0) ack 1")).time;
+    assert_eq!(time("0"), TimeSpec::Absolute(0));
+    assert_eq!(time("1.5"), TimeSpec::Absolute(1_500_000));
+    assert_eq!(time("+.1"), TimeSpec::Relative(100_000));
+    assert_eq!(time("*"), TimeSpec::Any);
+    assert_eq!(time("0.1~0.2"), TimeSpec::RangeAbsolute(100_000, 200_000));
+    assert_eq!(time("+0~+.2"), TimeSpec::RangeRelative(0, 200_000));
+    assert_eq!(last("+0...0.2 read(4, ..., 10) = 10").end, Some(200_000));
+    assert_eq!(last("+.1 ... .2 read(4, ..., 10) = 10").end, Some(200_000));
 }
 
 #[test]
-fn calls_are_mapped_onto_the_far_side() {
-    let script = format!(
-        "{OPEN}+0 read(4, ..., 100) = 60\n+0 recv(4, ..., 9, MSG_DONTWAIT) = -1 EAGAIN (Resource temporarily unavailable)\n\
-         +0 write(4, ..., 5) = 5\n+0 shutdown(4, SHUT_WR) = 0\n+0 close(4) = 0\n+0 setsockopt(4, SOL_SOCKET, SO_LINGER, {{onoff=1, linger=0}}, 8) = 0\n+0 close(4) = 0\n"
-    );
-    let calls: Vec<Call> = parse(&script)
-        .unwrap()
-        .events
-        .into_iter()
-        .filter_map(|event| match event.what {
-            What::Call(call) => Some(call),
-            What::Packet(_) => None,
-        })
-        .collect();
-    let read = |most, got| Call::Read { most, got };
+fn every_form_of_packet_is_read() {
+    let line = tcp("+0 > FP. 1:11(10) ack 5 win 6 urg 7 <nop,nop,sack 1:2 3:4,TS val 8 ecr 9,eol>");
     assert_eq!(
-        calls,
-        [
-            Call::Accept,
-            read(100, Got::Octets(60)),
-            read(9, Got::Nothing),
-            Call::Write(5),
-            Call::Shutdown,
-            Call::Close,
-            Call::Abort
-        ]
+        (line.flags.as_str(), line.start, line.len),
+        ("FP.", Some(1), 10)
     );
-}
-
-#[test]
-fn what_cannot_be_mapped_is_named_with_its_place() {
-    let script = "\
-`sysctl -q net.ipv4.tcp_sack=0`
---define=X=1
-0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
-+0 connect(3, ..., ...) = -1 EINPROGRESS (Operation now in progress)
-+0 setsockopt(3, IPPROTO_TCP, TCP_CORK, [1], 4) = 0
-+0 %{ assert tcpi_snd_cwnd == 10,
-  tcpi_snd_cwnd }%
-  +0 < icmp unreachable [1:1001(1000)]
-+0 > [ect0] P. 1:1001(1000) ack 1
-+0 < S 0:0(0) win 100 <mss 1000,FO abcd>
-";
     assert_eq!(
-        problems(script),
-        [
-            "1:1: shell command `sysctl -q net.ipv4.tcp_sack=0`: there is no kernel to set up",
-            "2:1: option --define=X=1: it has no counterpart here",
-            "4:4: connect: the engine's device opens every connection",
-            "5:4: setsockopt: socket option TCP_CORK is not mapped",
-            "6:1: code in %{ }%: there is no TCP_INFO to ask",
-            "8:7: `icmp` packets: only TCP segments of the one connection are mapped",
-            "9:5: `[ect0]`: fields of the IP header are not mapped",
-            "10:5: option `FO abcd` is not mapped",
-        ]
+        (line.ack, line.window, line.urgent),
+        (Some(5), Some(6), Some(7))
     );
-}
-
-#[test]
-fn expected_options_that_are_not_written_are_none() {
-    let line = |text: &str| match &parse(&format!("{OPEN}{text}\n")).unwrap().events[4].what {
-        What::Packet(line) => line.to_string(),
-        What::Call(call) => format!("{call:?}"),
+    let options = line.options.unwrap();
+    assert_eq!(options[2], TcpOption::Sack(vec![(1, 2), (3, 4)]));
+    assert_eq!(options[3], TcpOption::Timestamps(8, 9));
+    assert_eq!(tcp("+0 > . 1:1(0) ack 5 <...>").options, None);
+    assert_eq!(tcp("+0 > - 1:1(0)").flags, "");
+    assert_eq!(
+        tcp("+0 < SEW 4294967295:4294967295(0)").start,
+        Some(0xffff_ffff)
+    );
+    assert_eq!(tcp("+0 > S. ...(0) ack 5").start, None);
+    assert!(tcp("+0 > R. 0:0(0)! ack 5").absolute);
+    assert!(tcp("+0 > P.5 1:2(1) ack 5").accurate_ecn);
+    for foreign in [
+        "FO",
+        "FO 0102030405060708091011121314151617",
+        "FOEXP abcd",
+        "md5 valid",
+        "ECN e1b 1 ceb 2",
+        "mss MSS",
+    ] {
+        let options = tcp(&format!("+0 < S 0:0(0) win 5 <{foreign},nop>"))
+            .options
+            .unwrap();
+        assert!(matches!(options[0], TcpOption::Foreign(_)), "{foreign}");
+    }
+    for other in [
+        "+0 < [ect0] P. 1:2(1) ack 1 win 5",
+        "+0 > (tos 0x04) . 1:1(0) ack 1",
+        "+0 > [flowlabel 0x1] . 1:1(0) ack 1",
+        "+0 > (hlim 4) . 1:1(0) ack 1",
+        "+0 > 8080 > 1234 . 1:1(0) ack 1",
+        "+0 < S. 0:0(0) ack 1 win 5 <mss 1452>/udp(1 > 9811)",
+        "+0 > encap psp spi 0x1 P. 1:2(1) ack 1",
+        "+0 < ipv4 192.0.2.1 > 192.0.2.2: gre: . 1:1(0) ack 1 win 5",
+        "+0 < ipv6 2001:db8::1 > fd3d:fa7b:d17d::1: mpls (label 0, tc 0, [S], ttl 0): . 1:1(0) ack 1 win 5",
+        "+0 < udp (1000)",
+        "+0 > udp 4500 > 4501 (1000)",
+        "+0 < icmp unreachable frag_needed mtu 640 [1:1001(1000)]",
+        "+0 < icmp echo_request id 7",
+        "+0 < icmp unreachable host_prohibited [0:0(0)/udp(9812 > 1)]",
+    ] {
+        assert!(matches!(last(other).what, What::Packet(_)), "{other}");
+    }
+    let What::Packet(packet) = last("+0 < icmp unreachable port_unreachable [7:8(1)]").what else {
+        panic!();
     };
-    assert_eq!(line("+0 > . 1:1(0) ack 5"), "+0 > c . 1:1(0) ack 5 <>");
-    assert_eq!(line("+0 > . 1:1(0) ack 5 <...>"), "+0 > c . 1:1(0) ack 5");
+    assert!(matches!(
+        packet.body,
+        PacketBody::Icmp {
+            echoed: Some(7),
+            ..
+        }
+    ));
+}
+
+#[test]
+fn every_form_of_argument_is_read() {
+    let message = call(
+        "+0 sendmsg(4, {msg_name(...)=..., msg_iov(2)=[{..., 100}, {..., 5}], msg_flags=0, msg_control=[{cmsg_level=SOL_SOCKET, \
+         cmsg_type=SCM_TIMESTAMPING, cmsg_data={scm_sec=0,scm_nsec=1}}]}, MSG_MORE|MSG_EOR) = 105",
+    );
+    let parts = message.arguments[1].field("msg_iov").unwrap();
+    assert!(matches!(parts, Expression::List(list) if list.len() == 2));
+    assert_eq!(message.arguments[2].words(), ["MSG_MORE", "MSG_EOR"]);
+    let refused = call("+0 read(4, ..., 9) = -1 EAGAIN (Resource temporarily unavailable)");
     assert_eq!(
-        line("* > . 1:1(0) ack 5 win 7 <nop,nop,sack 9:11>"),
-        "~ > c . 1:1(0) ack 5 win 7 <sack 9:11>"
+        (refused.result.number(), refused.error.as_deref()),
+        (Some(-1), Some("EAGAIN"))
     );
     assert_eq!(
-        line("+0 < P. 1:5(4) ack 1 win 9"),
-        "+0 < c P. 1:5(4) ack 1 win 9"
+        call("+0 fcntl(4, F_GETFL) = 0x02 (flags O_RDWR)")
+            .result
+            .number(),
+        Some(2)
     );
+    for other in [
+        "+0 bind(3, {sa_family = AF_INET, sin_port = htons(8080), sin_addr = inet_addr(\"192.0.2.1\")}, ...) = 0",
+        "+0 setsockopt(4, SOL_TCP, TCP_CONGESTION, \"cu\" \"bic\", 4) = 0",
+        "+0 poll([{fd=4, events=POLLIN|POLLOUT, revents=POLLOUT}], 1, 0) = 1",
+        "+0 epoll_ctl(5, EPOLL_CTL_ADD, 4, {events=EPOLLIN, u32=4}) = 0",
+        "+0 write(4, \"a\"..., 10) = 10",
+        "+0 ioctl(4, SIOCSIFADDR, {flags [none], sum 0, off 0, key = 0, seq 0}) = 0",
+        "+0 getsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=0}, [8]) = 0",
+    ] {
+        call(other);
+    }
+}
+
+#[test]
+fn names_and_conditions_are_followed() {
+    let text = "--define=N=5\n#ifdef STANDARD\n0 close(N) = 0\n#else\n?\n#endif\n#ifndef STANDARD\n?\n#endif\n";
+    let script = parse(text).unwrap();
+    let What::Call(call) = &script.events[0].what else {
+        panic!();
+    };
+    assert_eq!(
+        (script.events.len(), call.arguments[0].number()),
+        (1, Some(5))
+    );
+    assert!(parse("#ifdef STANDARD\n0 close(3) = 0\n").is_err());
+    assert!(parse("0 close(3) = 0\n#endif\n").is_err());
 }
 
 #[test]
 fn no_text_makes_the_reader_panic() {
-    let mut hostile = String::from(OPEN);
     for end in 0..OPEN.len() {
         let _ = parse(&OPEN[..end]);
     }
+    let mut hostile = String::from(OPEN);
     hostile.push_str("+0 read(4, = )\n+0 \u{fffd}\n%{\n`\n/*");
     assert!(parse(&hostile).is_err());
+    let deep = format!("{OPEN}+0 read({}1 = 0\n", "[".repeat(100_000));
+    assert!(parse(&deep).is_err());
 }

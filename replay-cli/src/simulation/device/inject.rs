@@ -200,6 +200,14 @@ pub(crate) fn datagram(
     checksums: Checksums,
     mtu: usize,
 ) -> Vec<Vec<u8>> {
+    let missing = |packet: &Packet<'_>| {
+        let udp = packet.udp()?;
+        Some(udp.payload_len - udp.payload.len())
+    };
+    if let Some(missing) = Packet::whole(&frame).ok().as_ref().and_then(missing) {
+        // The snap length cut it.
+        frame.resize(frame.len() + missing, 0);
+    }
     if Packet::whole(&frame).is_ok_and(|packet| packet.is_cut()) {
         // The IP header states more than the link had room for.
         patch::set_lengths(&mut frame);

@@ -219,14 +219,14 @@ const ALTERED: &[(&str, &str, &[&str])] = &[
     (
         "/expect/packets/2",
         r#""~ > get R. 4:4(0) ack 7""#,
-        &["wrong-packet: flags: expected R., got F. (0.02 > get F. 4:4(0) ack 7 win 16379)"],
+        &["wrong-packet: flags: expected R., got F. (0.02 > get F. 4:4(0) ack 7 win 16378)"],
     ),
     (
         "/expect/packets",
         r#"["~ > get S. 0:0(0) ack 1 <*>"]"#,
         &[
             "unexpected-packet: flow get got a packet beyond all that was expected (0.01 > get P. 1:4(3) ack 6 win 16379)",
-            "unexpected-packet: flow get got a packet beyond all that was expected (0.02 > get F. 4:4(0) ack 7 win 16379)",
+            "unexpected-packet: flow get got a packet beyond all that was expected (0.02 > get F. 4:4(0) ack 7 win 16378)",
         ],
     ),
     (
@@ -234,7 +234,7 @@ const ALTERED: &[(&str, &str, &[&str])] = &[
         r#"["~ > get F. 4:4(0) ack 7", "~ > get P. 1:4(3) ack 6"]"#,
         &[
             "wrong-packet: flags: expected F., got S.; sequence: expected 4, got 0; ack: expected 7, got 1 (0 > get S. 0:0(0) ack 1 win 16384 <mss 1460>)",
-            "unexpected-packet: flow get got a packet beyond all that was expected (0.02 > get F. 4:4(0) ack 7 win 16379)",
+            "unexpected-packet: flow get got a packet beyond all that was expected (0.02 > get F. 4:4(0) ack 7 win 16378)",
         ],
     ),
     ("/expect/packets", r#"["~ > dns udp 61"]"#, &[]),
@@ -247,7 +247,7 @@ const ALTERED: &[(&str, &str, &[&str])] = &[
         "/expect/never",
         r#"[{"flow": "get", "flags": "F."}]"#,
         &[
-            "forbidden-packet: a packet came that must never come (0.02 > get F. 4:4(0) ack 7 win 16379)",
+            "forbidden-packet: a packet came that must never come (0.02 > get F. 4:4(0) ack 7 win 16378)",
         ],
     ),
     (
@@ -295,7 +295,7 @@ const ALTERED: &[(&str, &str, &[&str])] = &[
         "/input/frames/6",
         r#""+0 > get . 4:4(0) ack 7""#,
         &[
-            "unexpected-packet: flow get got a packet beyond all that was expected (0.02 > get F. 4:4(0) ack 7 win 16379)",
+            "unexpected-packet: flow get got a packet beyond all that was expected (0.02 > get F. 4:4(0) ack 7 win 16378)",
         ],
     ),
     (
@@ -319,7 +319,7 @@ const ALTERED: &[(&str, &str, &[&str])] = &[
         "/faults",
         r#"[{"on": "input", "flow": "dns", "nth": 1, "do": "drop"}]"#,
         &[
-            "missing-packet: nothing came that matches, at any time (last emitted: 0.02 > get F. 4:4(0) ack 7 win 16379)",
+            "missing-packet: nothing came that matches, at any time (last emitted: 0.02 > get F. 4:4(0) ack 7 win 16378)",
             "missing-dial: flow dns was never dialed",
             "missing-dns: no DNS record for a.example came that matches",
         ],

@@ -17,6 +17,8 @@ mod far;
 mod holes;
 mod summary;
 
+pub(crate) use summary::dial_result_of;
+
 /// Segments further than this from the stream are of another time or forged.
 const FAR_AWAY: i64 = 100_000_000;
 

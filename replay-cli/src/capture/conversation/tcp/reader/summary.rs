@@ -149,7 +149,7 @@ impl Reader<'_, '_> {
 }
 
 /// What an ICMP error in answer to a SYN says of the dial (RFC 792, RFC 4443).
-fn dial_result_of(kind: u8, code: u8, v4: bool) -> DialResult {
+pub(crate) fn dial_result_of(kind: u8, code: u8, v4: bool) -> DialResult {
     match (v4, kind, code) {
         (true, 3, 0 | 6 | 11) | (false, 1, 0 | 3 | 5) if v4 || code == 0 => {
             DialResult::NetworkUnreachable

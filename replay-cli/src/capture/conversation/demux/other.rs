@@ -1,0 +1,72 @@
+//! Packets that are neither TCP nor UDP: echo is collected, ICMP errors are told to the flow they quote, the rest is counted.
+
+use std::net::SocketAddr;
+
+use super::{Demux, no_flow};
+use crate::capture::conversation::Pair;
+use crate::capture::conversation::raw::{Part, QuotedError};
+use crate::packet::{self, Packet, Transport};
+use crate::scenario::{Protocol, Tunnel};
+
+impl Demux {
+    /// A packet that is not a TCP segment or a UDP datagram as it stands.
+    pub(super) fn other(&mut self, packet: &Packet<'_>, time_ns: i64, part: Part) {
+        match packet.transport {
+            Transport::Cut => self.skip("transport header cut by the snap length"),
+            Transport::Malformed(problem) => self.skip(format!("malformed: {problem}")),
+            Transport::Icmp(icmp) => {
+                let ends = (packet.source, packet.destination);
+                if no_flow(ends.0, ends.1).is_none() && self.echoes.take(ends, &icmp, part, time_ns)
+                {
+                    return self.note_size(packet);
+                }
+                let v4 = packet.is_v4();
+                let quoted = icmp
+                    .quoted(v4)
+                    .and_then(|bytes| Packet::parse(bytes, bytes.len()).ok());
+                let known = quoted.and_then(|quoted| {
+                    let (from, to) = quoted.ports()?;
+                    let protocol = match quoted.protocol {
+                        packet::TCP => Protocol::Tcp,
+                        packet::UDP => Protocol::Udp,
+                        _ => return None,
+                    };
+                    let pair = Pair::of(
+                        protocol,
+                        SocketAddr::new(quoted.source, from),
+                        SocketAddr::new(quoted.destination, to),
+                    );
+                    self.newest(&pair)
+                });
+                let quoted = quoted
+                    .and_then(|quoted| Some(SocketAddr::new(quoted.source, quoted.ports()?.0)));
+                match known.and_then(|flow| self.flows.get_mut(flow)) {
+                    Some(flow) => {
+                        let about_client = quoted == Some(flow.client);
+                        let mtu = icmp.too_big(v4);
+                        let told = mtu.filter(|_| about_client);
+                        self.path_mtu = self.path_mtu.into_iter().chain(told).min();
+                        flow.icmp.push(QuotedError {
+                            kind: icmp.kind,
+                            code: icmp.code,
+                            v4,
+                            time_ns,
+                            after: flow.packets.len(),
+                            about_client,
+                            mtu,
+                        });
+                        self.skip("icmp error about a flow (noted there)");
+                    }
+                    None => self.skip("icmp"),
+                }
+            }
+            Transport::Other(2) => self.skip("igmp"),
+            // Named as `--decap` has them.
+            Transport::Other(4) => self.skip(format!("{} tunnel", Tunnel::IpIp)),
+            Transport::Other(41) => self.skip(format!("{} tunnel", Tunnel::SixInFour)),
+            Transport::Other(47) => self.skip(format!("{} tunnel", Tunnel::Gre)),
+            Transport::Other(protocol) => self.skip(format!("ip protocol {protocol}")),
+            Transport::Tcp(_) | Transport::Udp(_) | Transport::Fragment => {}
+        }
+    }
+}

@@ -1,0 +1,694 @@
+//! System calls: what the application at the far side does, and what each must come to.
+
+use engine::{By, How};
+
+use super::player::{Connection, Player};
+use super::settings::{option_value, socket_option};
+use super::sockets::{Kind, Socket};
+use crate::notation::packetdrill::syntax::{Call, Expression};
+use crate::notation::pattern_bytes;
+use crate::simulation::dialer::content::{Action as Step, Content};
+use crate::simulation::world::World;
+
+/// What a call comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// A number, 0 or more.
+    Number(i64),
+    /// -1, with one of these errors: kernels differ in which.
+    Error(&'static [&'static str]),
+    /// What nobody but a kernel can say, and why: the call's effect is carried out, its result is not compared.
+    Unknown(String),
+    /// Nothing is carried out that a later line could depend on.
+    PassedOver(String),
+    /// A value beside the number differs: expected, and what it is.
+    Value(String, String),
+    /// Later lines depend on what this would do.
+    Lost(String),
+}
+
+/// Whether what a call came to says something of the stack, not of descriptors alone.
+pub(super) fn is_of_stack(call: &Call) -> bool {
+    matches!(
+        call.name.as_str(),
+        "accept"
+            | "accept4"
+            | "read"
+            | "recv"
+            | "recvfrom"
+            | "recvmsg"
+            | "readv"
+            | "write"
+            | "send"
+            | "sendto"
+            | "sendmsg"
+            | "writev"
+            | "connect"
+            | "ioctl"
+            | "poll"
+            | "epoll_wait"
+    ) || socket_option(call) == Some("SO_ERROR") && call.name == "getsockopt"
+}
+
+const BAD: Came = Came::Error(&["EBADF"]);
+
+impl Player<'_> {
+    /// Carries out a call; says what it comes to.
+    pub(super) fn carry_out(&mut self, world: &mut World<'_>, call: &Call) -> Came {
+        let expected = call.result.number();
+        let first = call.arguments.first().and_then(Expression::number);
+        match call.name.as_str() {
+            "socket" => {
+                let words: Vec<&str> = call.arguments.iter().flat_map(Expression::words).collect();
+                let socket = Socket {
+                    nonblocking: words.contains(&"SOCK_NONBLOCK"),
+                    ..Socket::default()
+                };
+                self.new_descriptor(expected, socket)
+            }
+            "epoll_create" | "epoll_create1" => {
+                let kind = Kind::Watch(std::collections::BTreeMap::new());
+                self.new_descriptor(
+                    expected,
+                    Socket {
+                        kind,
+                        ..Socket::default()
+                    },
+                )
+            }
+            "accept" | "accept4" => self.accept(call, first, expected),
+            "pipe" | "open" | "splice" | "sendfile" | "dup" => {
+                Came::Lost(format!("{}: files are the kernel's", call.name))
+            }
+            "poll" => self.poll(world, call),
+            _ => match first {
+                Some(number) if self.sockets.get(number).is_some() => {
+                    self.of_descriptor(world, call, number)
+                }
+                Some(_) => BAD,
+                None => Came::Lost(format!("{}: no descriptor", call.name)),
+            },
+        }
+    }
+
+    fn new_descriptor(&mut self, expected: Option<i64>, socket: Socket) -> Came {
+        match expected {
+            Some(number) if number >= 0 => match self.sockets.open(number, socket) {
+                true => Came::Number(number),
+                false => Came::Unknown(format!("descriptor {number} is open already")),
+            },
+            _ => Came::Unknown("a kernel that has no descriptor left".to_owned()),
+        }
+    }
+
+    fn accept(&mut self, call: &Call, first: Option<i64>, expected: Option<i64>) -> Came {
+        match first.and_then(|number| self.sockets.get(number)) {
+            None => return BAD,
+            Some(socket) if socket.kind != Kind::Listening => return Came::Error(&["EINVAL"]),
+            Some(_) => {}
+        }
+        let words: Vec<&str> = call.arguments.iter().flat_map(Expression::words).collect();
+        let waiting = self.connections.iter_mut().enumerate();
+        let mut waiting = waiting.filter(|(_, one)| one.established && !one.taken && !one.turned);
+        let Some((index, one)) = waiting.next() else {
+            return Came::Error(&["EAGAIN", "EWOULDBLOCK"]);
+        };
+        match expected.filter(|number| *number >= 0) {
+            None => Came::Value("no connection".to_owned(), "one".to_owned()),
+            Some(number) => {
+                one.taken = true;
+                let socket = Socket {
+                    kind: Kind::Connection(index),
+                    nonblocking: words.contains(&"SOCK_NONBLOCK"),
+                    ..Socket::default()
+                };
+                self.new_descriptor(Some(number), socket)
+            }
+        }
+    }
+
+    fn of_descriptor(&mut self, world: &mut World<'_>, call: &Call, number: i64) -> Came {
+        let Some(socket) = self.sockets.get(number).cloned() else {
+            return BAD;
+        };
+        let connection = match socket.kind {
+            Kind::Connection(index) => Some(index),
+            _ => None,
+        };
+        match (call.name.as_str(), connection) {
+            ("bind", None) => Came::Number(0),
+            ("listen", None) => {
+                self.next_tuple();
+                self.change(number, |socket| socket.kind = Kind::Listening);
+                Came::Number(0)
+            }
+            ("bind", _) => Came::Error(&["EINVAL"]),
+            // A blocking one has waited by now.
+            ("connect", Some(_)) if !socket.nonblocking && expected_zero(call) => Came::Number(0),
+            ("connect", None) if socket.kind == Kind::Connecting => {
+                Came::Error(&["ETIMEDOUT", "ECONNREFUSED"])
+            }
+            ("connect", None) => {
+                self.next_tuple();
+                self.change(number, |socket| socket.kind = Kind::Connecting);
+                match socket.nonblocking {
+                    true => Came::Error(&["EINPROGRESS"]),
+                    false => Came::Number(0),
+                }
+            }
+            ("connect", Some(_)) => Came::Error(&["EISCONN"]),
+            ("fcntl", _) => self.fcntl(call, number, &socket),
+            ("setsockopt", _) => self.set_option(world, call, number, connection),
+            ("getsockopt", _) => self.get_option(world, call, connection),
+            ("epoll_ctl", _) => self.watch(call, number),
+            ("epoll_wait", _) => self.epoll_wait(world, call, &socket),
+            ("close", _) => {
+                self.sockets.close(number);
+                match connection {
+                    Some(index) => self.close(world, index, &socket),
+                    None if socket.kind == Kind::Listening => self.stop_listening(world),
+                    None => {}
+                }
+                Came::Number(0)
+            }
+            ("ioctl", Some(index)) => match call.arguments.get(1).map(Expression::words).as_deref()
+            {
+                Some(["SIOCINQ" | "FIONREAD"]) => {
+                    let unread = self.unread(world, index);
+                    compare(call.arguments.get(2), unread)
+                }
+                _ => Came::PassedOver(format!("ioctl of {}", word(call.arguments.get(1)))),
+            },
+            ("read" | "recv" | "recvfrom" | "recvmsg" | "readv", Some(index)) => {
+                self.read_call(world, call, number, index)
+            }
+            ("write" | "send" | "sendto" | "sendmsg" | "writev", Some(index)) => {
+                self.write_call(world, call, number, index)
+            }
+            ("shutdown", Some(index)) => self.shutdown(world, call, number, index),
+            (
+                "read" | "recv" | "recvfrom" | "recvmsg" | "readv" | "write" | "send" | "sendto"
+                | "sendmsg" | "writev" | "shutdown",
+                None,
+            ) => Came::Error(&["ENOTCONN", "EPIPE", "EAGAIN", "EWOULDBLOCK"]),
+            (name, _) => Came::Lost(format!("{name}: not a call that is mapped")),
+        }
+    }
+
+    fn change(&mut self, number: i64, change: impl FnOnce(&mut Socket)) {
+        if let Some(socket) = self.sockets.get_mut(number) {
+            change(socket);
+        }
+    }
+
+    fn fcntl(&mut self, call: &Call, number: i64, socket: &Socket) -> Came {
+        match call.arguments.get(1).map(Expression::words).as_deref() {
+            Some(["F_SETFL"]) => {
+                let flags = call.arguments.get(2).map(Expression::words);
+                let nonblocking = flags.is_some_and(|flags| flags.contains(&"O_NONBLOCK"));
+                self.change(number, |socket| socket.nonblocking = nonblocking);
+                Came::Number(0)
+            }
+            // The bit of O_NONBLOCK is 4 on BSD, 0x800 on Linux.
+            Some(["F_GETFL"]) if socket.nonblocking => match call.result.number() {
+                Some(flags @ (0x6 | 0x802)) => Came::Number(flags),
+                _ => Came::Number(0x802),
+            },
+            Some(["F_GETFL"]) => Came::Number(0x2),
+            _ => Came::PassedOver(format!("fcntl of {}", word(call.arguments.get(1)))),
+        }
+    }
+
+    fn set_option(
+        &mut self,
+        world: &mut World<'_>,
+        call: &Call,
+        number: i64,
+        connection: Option<usize>,
+    ) -> Came {
+        let option = socket_option(call).unwrap_or_default();
+        let value = option_value(call);
+        let started = connection.is_some();
+        match option {
+            "SO_LINGER" => {
+                let linger = call.arguments.get(3);
+                let field = |name| {
+                    linger
+                        .and_then(|one| one.field(name))
+                        .and_then(Expression::number)
+                };
+                match (field("onoff"), field("linger")) {
+                    (Some(0), _) => self.change(number, |socket| socket.abortive = false),
+                    (Some(_), Some(0)) => self.change(number, |socket| socket.abortive = true),
+                    (Some(_), Some(_)) => {
+                        return Came::PassedOver("SO_LINGER with a time".to_owned());
+                    }
+                    _ => return Came::Lost("SO_LINGER without its fields".to_owned()),
+                }
+                Came::Number(0)
+            }
+            "TCP_CORK" | "TCP_NOPUSH" => {
+                let on = value != Some(0);
+                self.change(number, |socket| socket.corked = on);
+                if let Some(index) = connection.filter(|_| !on) {
+                    self.flush(world, number, index);
+                }
+                Came::Number(0)
+            }
+            "TCP_NODELAY" => {
+                self.change(number, |socket| socket.no_delay = value != Some(0));
+                // What waits behind a cork leaves too.
+                if let Some(index) = connection.filter(|_| value != Some(0)) {
+                    self.flush(world, number, index);
+                }
+                Came::Number(0)
+            }
+            // Mapped before the start, or without a meaning for what leaves.
+            "SO_REUSEADDR" | "SO_REUSEPORT" | "SO_RCVTIMEO" | "SO_SNDTIMEO" | "SO_PRIORITY"
+            | "SO_MARK" | "IP_FREEBIND" | "IP_MTU_DISCOVER" | "IP_TRANSPARENT" | "IPV6_V6ONLY" => {
+                Came::Number(0)
+            }
+            "SO_RCVBUF" | "IP_TTL" | "IPV6_UNICAST_HOPS" if !started => Came::Number(0),
+            "SO_SNDBUF" | "SO_RCVLOWAT" | "TCP_NOTSENT_LOWAT" | "SO_ZEROCOPY"
+            | "SO_TIMESTAMPING" | "TCP_INQ" | "IP_RECVERR" | "IPV6_RECVERR" | "SO_BUSY_POLL"
+            | "TCP_QUICKACK" | "TCP_FUNCTION_BLK" | "TCP_DEFER_ACCEPT" => {
+                Came::PassedOver(format!("setsockopt of {option}"))
+            }
+            _ => Came::Lost(format!("socket option {option}: an engine has none")),
+        }
+    }
+
+    fn get_option(&mut self, world: &World<'_>, call: &Call, connection: Option<usize>) -> Came {
+        let option = socket_option(call).unwrap_or_default();
+        let expected = call.arguments.get(3).and_then(Expression::only);
+        if option != "SO_ERROR" {
+            return Came::PassedOver(format!("the value of {option}"));
+        }
+        let error = match connection {
+            Some(index) => self.take_error(world, index),
+            None => None,
+        };
+        let wanted = match expected {
+            Some(Expression::Number(0)) => None,
+            Some(Expression::Word(word)) => Some(word.clone()),
+            _ => return Came::PassedOver("the value of SO_ERROR".to_owned()),
+        };
+        match (wanted, error) {
+            (None, None) => Came::Number(0),
+            (Some(wanted), Some(errors)) if errors.contains(&wanted.as_str()) => Came::Number(0),
+            (wanted, errors) => Came::Value(
+                wanted.unwrap_or_else(|| "no error".to_owned()),
+                errors
+                    .and_then(|errors| errors.first().copied())
+                    .unwrap_or("no error")
+                    .to_owned(),
+            ),
+        }
+    }
+
+    /// The error that waits for the application, which is told once.
+    fn take_error(&mut self, world: &World<'_>, index: usize) -> Option<&'static [&'static str]> {
+        let one = self.connections.get_mut(index)?;
+        let flow = world.flows.get(one.flow)?;
+        let (_, close) = flow.closed.filter(|_| !one.told)?;
+        let errors: &'static [&'static str] = match (close.how, close.by, one.established) {
+            (How::Reset, By::Device, true) => &["ECONNRESET"],
+            (How::Reset, By::Device, false) => &["ECONNREFUSED", "ECONNRESET"],
+            (How::Fin, ..) => return None,
+            (How::Reset, By::Remote, _) => return None,
+            _ => &["ETIMEDOUT", "EHOSTUNREACH", "ECONNABORTED"],
+        };
+        one.told = true;
+        Some(errors)
+    }
+
+    fn read_call(&mut self, world: &mut World<'_>, call: &Call, number: i64, index: usize) -> Came {
+        let flags: Vec<&str> = match call.name.as_str() {
+            "recv" | "recvfrom" => call.arguments.get(3).map(Expression::words),
+            "recvmsg" => call.arguments.get(2).map(Expression::words),
+            _ => None,
+        }
+        .unwrap_or_default();
+        if flags.contains(&"MSG_ERRQUEUE") || flags.contains(&"MSG_OOB") {
+            return Came::Lost(format!("{} of {}", call.name, flags.join("|")));
+        }
+        let most = match call.name.as_str() {
+            "recvmsg" => vector(
+                call.arguments
+                    .get(1)
+                    .and_then(|message| message.field("msg_iov")),
+            ),
+            "readv" => vector(call.arguments.get(1)),
+            _ => call.arguments.get(2).and_then(Expression::number),
+        };
+        let Some(most) = most.and_then(|most| u64::try_from(most).ok()) else {
+            return Came::Lost(format!("{}: no length", call.name));
+        };
+        let got = if flags.contains(&"MSG_PEEK") {
+            self.unread(world, index).map(|unread| unread.min(most))
+        } else {
+            Some(self.read(world, index, most))
+        };
+        match got {
+            None => Came::Unknown("a peek, by this way in".to_owned()),
+            Some(0) => self.end_of_read(world, number, index),
+            Some(bytes) => Came::Number(i64::try_from(bytes).unwrap_or(i64::MAX)),
+        }
+    }
+
+    /// What a read that finds nothing comes to.
+    fn end_of_read(&mut self, world: &World<'_>, number: i64, index: usize) -> Came {
+        if let Some(errors) = self.take_error(world, index) {
+            return Came::Error(errors);
+        }
+        let shut = self
+            .sockets
+            .get(number)
+            .is_some_and(|socket| socket.read_shut);
+        if shut || self.has_ended(world, index) {
+            return Came::Number(0);
+        }
+        Came::Error(&["EAGAIN", "EWOULDBLOCK"])
+    }
+
+    fn write_call(
+        &mut self,
+        world: &mut World<'_>,
+        call: &Call,
+        number: i64,
+        index: usize,
+    ) -> Came {
+        let (count, flags) = match call.name.as_str() {
+            "sendmsg" => (
+                vector(
+                    call.arguments
+                        .get(1)
+                        .and_then(|message| message.field("msg_iov")),
+                ),
+                call.arguments.get(2).map(Expression::words),
+            ),
+            "writev" => (vector(call.arguments.get(1)), None),
+            "write" => (call.arguments.get(2).and_then(Expression::number), None),
+            _ => (
+                call.arguments.get(2).and_then(Expression::number),
+                call.arguments.get(3).map(Expression::words),
+            ),
+        };
+        let flags = flags.unwrap_or_default();
+        let Some(count) = count.and_then(|count| u64::try_from(count).ok()) else {
+            return Came::Lost(format!("{}: no length", call.name));
+        };
+        if flags.contains(&"MSG_OOB") {
+            return Came::Lost("urgent data: a dialer has none".to_owned());
+        }
+        if let Some(errors) = self.take_error(world, index) {
+            return Came::Error(errors);
+        }
+        let shut = self
+            .sockets
+            .get(number)
+            .is_some_and(|socket| socket.write_shut);
+        let closed = self
+            .connections
+            .get(index)
+            .and_then(|one| world.flows.get(one.flow))
+            .is_none_or(|flow| flow.closed.is_some());
+        if shut || closed {
+            return Came::Error(&["EPIPE"]);
+        }
+        // How much a send buffer takes is the kernel's matter: as much as the script says is sent.
+        let said = call
+            .result
+            .number()
+            .and_then(|said| u64::try_from(said).ok());
+        let sent = match said {
+            Some(said) if said < count => said,
+            None if call
+                .error
+                .as_deref()
+                .is_some_and(|error| matches!(error, "EAGAIN" | "EWOULDBLOCK" | "ENOBUFS")) =>
+            {
+                0
+            }
+            _ => count,
+        };
+        let more = flags.contains(&"MSG_MORE");
+        let taken = self.write(world, number, index, sent, more);
+        if sent < count {
+            return Came::Unknown("how much a send buffer takes".to_owned());
+        }
+        if flags.contains(&"MSG_EOR") {
+            return Came::Lost("MSG_EOR: a stream has no records here".to_owned());
+        }
+        Came::Number(i64::try_from(taken).unwrap_or(i64::MAX))
+    }
+
+    /// Sends bytes; says how many were taken. Those that wait for more count as taken.
+    fn write(
+        &mut self,
+        world: &mut World<'_>,
+        number: i64,
+        index: usize,
+        count: u64,
+        more: bool,
+    ) -> u64 {
+        let segment = u64::from(self.segment_of(index)).max(1);
+        let waits = self.settings.minshall
+            && self
+                .connections
+                .get(index)
+                .is_some_and(Connection::has_small_one);
+        let mut due = 0;
+        self.change(number, |socket| {
+            let all = socket.held + count;
+            let whole = socket.corked || more || waits && !socket.no_delay;
+            due = if whole { all / segment * segment } else { all };
+            socket.held = all - due;
+            socket.more = more;
+        });
+        let before_held = due.saturating_sub(count);
+        let taken = self.send(world, index, due);
+        let kept = count.saturating_sub(due);
+        (taken + kept).saturating_sub(before_held).min(count)
+    }
+
+    /// Sends what waits for more.
+    pub(super) fn flush(&mut self, world: &mut World<'_>, number: i64, index: usize) {
+        let mut due = 0;
+        self.change(number, |socket| due = std::mem::take(&mut socket.held));
+        self.send(world, index, due);
+    }
+
+    fn send(&mut self, world: &mut World<'_>, index: usize, count: u64) -> u64 {
+        let segment = u64::from(self.segment_of(index)).max(1);
+        let Some(one) = self.connections.get_mut(index).filter(|_| count > 0) else {
+            return 0;
+        };
+        let len = usize::try_from(count).unwrap_or(0);
+        let bytes = pattern_bytes(0, one.written, len);
+        one.written += count;
+        if !count.is_multiple_of(segment) {
+            one.small_to = one.written;
+        }
+        let flow = one.flow;
+        let sent = |world: &World<'_>| world.flows.get(flow).map_or(0, |flow| flow.sent.len());
+        let before = sent(world);
+        super::player::steps(world, flow, [Step::Send(Content::Owned(bytes.into()))]);
+        sent(world) - before
+    }
+
+    fn shutdown(&mut self, world: &mut World<'_>, call: &Call, number: i64, index: usize) -> Came {
+        let how = match call.arguments.get(1) {
+            Some(Expression::Number(0)) => "SHUT_RD",
+            Some(Expression::Number(1)) => "SHUT_WR",
+            Some(Expression::Number(2)) => "SHUT_RDWR",
+            other => match other.map(Expression::words).as_deref() {
+                Some(["SHUT_RD"]) => "SHUT_RD",
+                Some(["SHUT_WR"]) => "SHUT_WR",
+                Some(["SHUT_RDWR"]) => "SHUT_RDWR",
+                _ => return Came::Error(&["EINVAL"]),
+            },
+        };
+        self.change(number, |socket| socket.read_shut |= how != "SHUT_WR");
+        let closed = self
+            .connections
+            .get(index)
+            .and_then(|one| world.flows.get(one.flow))
+            .is_none_or(|flow| flow.closed.is_some());
+        if closed {
+            return Came::Error(&["ENOTCONN"]);
+        }
+        let already = self
+            .sockets
+            .get(number)
+            .is_some_and(|socket| socket.write_shut);
+        if how != "SHUT_RD" && !already {
+            self.flush(world, number, index);
+            self.change(number, |socket| socket.write_shut = true);
+            if let Some(flow) = self.connections.get(index).map(|one| one.flow) {
+                super::player::steps(world, flow, [Step::Shutdown]);
+            }
+        }
+        Came::Number(0)
+    }
+
+    fn watch(&mut self, call: &Call, number: i64) -> Came {
+        let what = call.arguments.get(1).map(Expression::words);
+        let Some(of) = call.arguments.get(2).and_then(Expression::number) else {
+            return Came::Error(&["EBADF"]);
+        };
+        let events = call.arguments.get(3).and_then(|one| one.field("events"));
+        let events: Vec<String> = events
+            .map(Expression::words)
+            .unwrap_or_default()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let deletes = what.as_deref() == Some(&["EPOLL_CTL_DEL"]);
+        self.change(number, |socket| {
+            if let Kind::Watch(watched) = &mut socket.kind {
+                match deletes {
+                    true => drop(watched.remove(&of)),
+                    false => drop(watched.insert(of, events)),
+                }
+            }
+        });
+        Came::Number(0)
+    }
+
+    /// One descriptor is watched, by its level: readable and writable is what a peer's doings make it.
+    fn epoll_wait(&mut self, world: &mut World<'_>, call: &Call, socket: &Socket) -> Came {
+        let Kind::Watch(watched) = &socket.kind else {
+            return Came::Error(&["EINVAL"]);
+        };
+        let [(of, events)] = watched.iter().collect::<Vec<_>>()[..] else {
+            return Came::Unknown("several descriptors are watched".to_owned());
+        };
+        if events
+            .iter()
+            .any(|event| matches!(event.as_str(), "EPOLLET" | "EPOLLONESHOT"))
+        {
+            return Came::Unknown("events by their edge".to_owned());
+        }
+        let Some(now) = self.ready(world, *of, "EPOLL", events) else {
+            return Came::Unknown("what a descriptor without a connection is ready for".to_owned());
+        };
+        let wanted = call.arguments.get(1).and_then(|one| one.field("events"));
+        let mut wanted = wanted.map(Expression::words).unwrap_or_default();
+        wanted.sort_unstable();
+        if wanted != now {
+            return Came::Value(wanted.join("|"), now.join("|"));
+        }
+        Came::Number(i64::from(!now.is_empty()))
+    }
+
+    fn poll(&mut self, world: &mut World<'_>, call: &Call) -> Came {
+        let Some(Expression::List(asked)) = call.arguments.first() else {
+            return Came::Lost("poll without a list".to_owned());
+        };
+        let asked = asked.clone();
+        let mut count = 0;
+        for one in &asked {
+            let of = one.field("fd").and_then(Expression::number);
+            let events = one
+                .field("events")
+                .map(Expression::words)
+                .unwrap_or_default();
+            let events: Vec<String> = events.iter().map(ToString::to_string).collect();
+            let now = of.and_then(|of| self.ready(world, of, "POLL", &events));
+            let Some(now) = now else {
+                return Came::Unknown(
+                    "what a descriptor without a connection is ready for".to_owned(),
+                );
+            };
+            let mut wanted = one
+                .field("revents")
+                .map(Expression::words)
+                .unwrap_or_default();
+            wanted.sort_unstable();
+            if wanted != now {
+                return Came::Value(wanted.join("|"), now.join("|"));
+            }
+            count += i64::from(!now.is_empty());
+        }
+        Came::Number(count)
+    }
+
+    /// What a descriptor is ready for of what is asked, in words with a prefix, sorted.
+    fn ready(
+        &mut self,
+        world: &mut World<'_>,
+        of: i64,
+        prefix: &str,
+        asked: &[String],
+    ) -> Option<Vec<&'static str>> {
+        let socket = self.sockets.get(of)?.clone();
+        let Kind::Connection(index) = socket.kind else {
+            return None;
+        };
+        let ended = self.has_ended(world, index);
+        let readable = self.unread(world, index)? > 0 || ended || socket.read_shut;
+        let flow = world.flows.get(self.connections.get(index)?.flow)?;
+        let reset = flow.closed.is_some_and(|(_, close)| close.how != How::Fin);
+        let epoll = prefix == "EPOLL";
+        let word = |one: &'static str, other: &'static str| if epoll { one } else { other };
+        let mut now = Vec::new();
+        let mut is = |yes: bool, word: &'static str, always: bool| {
+            if yes && (always || asked.iter().any(|asked| asked == word)) {
+                now.push(word);
+            }
+        };
+        is(readable || reset, word("EPOLLIN", "POLLIN"), false);
+        is(true, word("EPOLLOUT", "POLLOUT"), false);
+        is(reset, word("EPOLLERR", "POLLERR"), true);
+        is(
+            reset || (ended || socket.read_shut) && socket.write_shut,
+            word("EPOLLHUP", "POLLHUP"),
+            true,
+        );
+        is(
+            ended || socket.read_shut || reset,
+            word("EPOLLRDHUP", "POLLRDHUP"),
+            false,
+        );
+        now.sort_unstable();
+        Some(now)
+    }
+}
+
+fn expected_zero(call: &Call) -> bool {
+    call.result.number() == Some(0)
+}
+
+fn compare(expected: Option<&Expression>, actual: Option<u64>) -> Came {
+    let expected = expected
+        .and_then(Expression::only)
+        .and_then(Expression::number);
+    match (
+        expected,
+        actual.and_then(|actual| i64::try_from(actual).ok()),
+    ) {
+        (Some(expected), Some(actual)) if expected == actual => Came::Number(0),
+        (Some(expected), Some(actual)) => Came::Value(expected.to_string(), actual.to_string()),
+        _ => Came::Unknown("how much is unread, by this way in".to_owned()),
+    }
+}
+
+/// The bytes of all parts of a vector.
+fn vector(parts: Option<&Expression>) -> Option<i64> {
+    let Expression::List(parts) = parts? else {
+        return None;
+    };
+    parts
+        .iter()
+        .map(|part| match part {
+            Expression::Struct(fields) => fields.get(1).and_then(|(_, len)| len.number()),
+            _ => None,
+        })
+        .sum()
+}
+
+fn word(expression: Option<&Expression>) -> String {
+    let words = expression.map(Expression::words).unwrap_or_default();
+    words.join("|")
+}

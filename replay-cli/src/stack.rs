@@ -88,7 +88,7 @@ pub(crate) trait Stack {
     /// The far side takes the next `count` bytes, and no more until it is asked again. Not every way in can say so.
     fn remote_take(&mut self, now: Micros, flow: FlowId, count: usize) -> Result<(), Misuse> {
         let _ = (now, flow, count);
-        Err(Misuse::TookTooMuch)
+        Err(Misuse::WrongProtocol)
     }
 
     /// How many bytes were waiting when the far side of a flow was last asked to take some, those that it took not counted;

@@ -56,7 +56,6 @@ impl Session {
     fn drain(&mut self) {
         let (now, recorder) = (self.now, &mut self.recorder);
         for _ in 0..10_000 {
-            let mut short = None;
             let Some(output) = self.engine.poll_output(now) else {
                 recorder.commit();
                 return;
@@ -79,8 +78,8 @@ impl Session {
                     recorder.took(now, flow, taken);
                     if taken < bytes.len() {
                         recorder.blocked(now, flow);
-                        short = Some((flow, taken));
                     }
+                    bytes.took(taken);
                 }
                 Output::Datagram { flow, payload, .. } => {
                     recorder.datagram(now, flow, None, payload.len());
@@ -88,11 +87,6 @@ impl Session {
                 Output::HalfClose { flow } => recorder.half_close(now, flow),
                 Output::Close { flow, close, .. } => recorder.close(now, flow, close),
                 _ => {}
-            }
-            if let Some((flow, taken)) = short {
-                self.engine
-                    .remote_took(now, flow, taken)
-                    .expect("just lent");
             }
         }
         panic!("the drain did not end");

@@ -24,7 +24,7 @@ pub(crate) use pending::{Asker, Pending, PendingQuery, RESOLVE_TIMEOUT};
 pub(crate) use reply::{Rcode, reply};
 pub(crate) use stream::Streams;
 
-/// What one DNS answer said.
+/// The contents of a DNS answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DnsRecord {
     /// The name that was asked for, in lower case.

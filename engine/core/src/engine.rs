@@ -23,19 +23,19 @@ use crate::api::config::{Config, ConfigError};
 use crate::api::counters::Counters;
 use crate::api::drop_reason::DropReason;
 use crate::api::log::{Log, Redactor};
-use crate::api::output::{By, Close, Misuse, Output};
+use crate::api::output::{Close, Lent, Output};
 use crate::api::time::{Clock, Micros};
 use crate::dns::{DnsRecord, Names, Pending, QueryId, QueryKind};
-use crate::flow::key::{FlowKey, PackedKey, Proto};
+use crate::flow::key::{FlowKey, Proto};
 use crate::flow::room::{self, Room};
-use crate::flow::table::{Flow, FlowId, FlowTable, Kind};
+use crate::flow::table::{Entry, FlowId, FlowTable, Kind};
 use crate::flow::timer::{Deadline, Timers};
 use crate::ip::fragment::Identifications;
 use crate::ip::icmp::{Errors, RateLimit};
 use crate::ip::reassembly::{Limits, Reassembly};
 use crate::tcp::Phase;
 use crate::tcp::ring::Pool;
-use crate::tcp::tombstone::{Tombstone, Tombstones};
+use crate::tcp::tombstone::Tombstones;
 use crate::udp::datagrams::{DatagramArena, DatagramRange};
 
 /// Frames in one [`Output::Frames`].
@@ -61,15 +61,15 @@ pub struct Engine {
     out: FrameBatch,
     identifications: Identifications,
     errors: Errors,
-    /// Segments that are taken together.
-    merged: Vec<u8>,
-    /// Octets lent by the last `Output::Data`: they leave the ring at the next call.
-    lent: Option<(FlowId, usize)>,
+    /// The packet of coalesced segments.
+    coalesced: Vec<u8>,
+    /// What the last `Output::Data` lent: what was taken of it leaves the ring at the next call.
+    lent: Option<Lending>,
     stopped: bool,
     log: Log,
     /// When the counters were last written to the log.
     metered: Option<Micros>,
-    /// When a line last said that a limit is reached.
+    /// When the log last reported that a limit is reached.
     limit_told: Option<Micros>,
     /// Names of addresses, out of DNS answers.
     names: Names,
@@ -77,6 +77,17 @@ pub struct Engine {
     pending: Pending,
     /// The name lent by the last `Output::Dial` or `Output::Resolve`.
     lent_name: Option<Arc<str>>,
+}
+
+/// Bytes that a flow lends to the dialer.
+#[derive(Clone, Copy, Debug)]
+struct Lending {
+    flow: FlowId,
+    count: usize,
+    /// How many of them the dialer took.
+    taken: usize,
+    /// The engine itself takes the dialer's place.
+    local: bool,
 }
 
 /// Outputs that wait; `Data` and `Frames` are made when asked for.
@@ -113,7 +124,7 @@ enum Event {
         flow: Option<FlowId>,
         record: DnsRecord,
     },
-    /// What a host would be told of an intercepted connection. It never leaves the engine, whatever has become of the flow.
+    /// An event of an intercepted connection. It never leaves the engine, whatever has become of the flow.
     Own {
         flow: FlowId,
         what: Own,
@@ -151,7 +162,7 @@ impl Engine {
                 u32::try_from(config.seed & 0xffff_ffff).unwrap_or(1),
             ),
             errors: Errors::new(RateLimit::default(), config.mtu),
-            merged: Vec::new(),
+            coalesced: Vec::new(),
             lent: None,
             stopped: false,
             log: Log::new(
@@ -199,7 +210,7 @@ impl Engine {
         counters.fragment_bytes = self.reassembly.bytes_held() as u64;
     }
 
-    /// The next thing to act upon, or `None` when all is said. Call it after every input until then.
+    /// The next thing to act upon, or `None` when there is nothing left. Call it after every input until then.
     pub fn poll_output(&mut self, now: Micros) -> Option<Output<'_>> {
         let now = self.clock.at(now);
         self.counters.polls += 1;
@@ -209,29 +220,29 @@ impl Engine {
             return Some(Output::Log(record));
         }
         if let Some(Event::Datagram { flow, to, range }) = self.events.front() {
-            // The most frequent event by far; nobody but the host has to do with it.
+            // The most frequent event by far; it concerns only the host.
             let (flow, to, range) = (*flow, *to, *range);
             self.events.pop_front();
             return Some(self.datagram_output(flow, to, range));
         }
-        // What an intercepted connection says is answered here; each pass takes an event or bytes off.
-        let lent = loop {
+        // Events of an intercepted connection are answered here; each pass takes an event or bytes off.
+        loop {
             if self.events.is_empty() {
                 // Every pass takes a flow off the list; a flow comes back only with an event, a frame or bytes to lend.
                 while self.out.len() < BATCH && self.events.is_empty() {
                     let Some(slot) = self.dirty.pop_front() else {
                         break;
                     };
-                    if let Some((flow, count)) = self.pump(now, slot) {
-                        self.lent = Some((flow, count));
+                    self.lent = self.pump(now, slot);
+                    if self.lent.is_some() {
                         break;
                     }
                 }
             }
             if let Some(event) = self.events.pop_front() {
                 // Bytes about to be lent wait for their turn behind the event.
-                if let Some((flow, _)) = self.lent.take() {
-                    self.mark_dirty(flow.slot);
+                if let Some(lent) = self.lent.take() {
+                    self.mark_dirty(lent.flow.slot);
                 }
                 let Some(event) = self.answer_event(now, event) else {
                     continue;
@@ -239,23 +250,19 @@ impl Engine {
                 self.log_event(&event);
                 return self.event_output(event);
             }
-            let lent = self.lent;
-            if !lent.is_some_and(|(flow, _)| self.is_local(flow)) {
-                break lent;
+            match &mut self.lent {
+                Some(lent) if lent.local => lent.taken = lent.count,
+                _ => break,
             }
             self.settle(now);
-        };
-        if let Some((flow, count)) = lent {
-            let Some(Kind::Tcp(tcp)) = self.flows.get(flow).map(|flow| &mut flow.kind) else {
-                return None;
-            };
-            let Phase::Live(live) = &mut tcp.phase else {
-                return None;
-            };
+        }
+        if let Some(lent) = &mut self.lent
+            && let Ok((_, live)) = self.flows.live(lent.flow)
+        {
             let bytes = live.connection.peek();
             return Some(Output::Data {
-                flow,
-                bytes: bytes.get(..count).unwrap_or(bytes),
+                flow: lent.flow,
+                bytes: Lent::new(bytes.get(..lent.count).unwrap_or(bytes), &mut lent.taken),
             });
         }
         if !self.out.is_empty() {
@@ -305,7 +312,7 @@ impl Engine {
     /// When to call [`Engine::handle_timeout`], for what, and for which flow, by the clock of the latest input. `None`: not
     /// before the next input.
     ///
-    /// After a clock that leapt forward all that is overdue comes at once. One that went back is asked for what was left
+    /// After a clock that jumped forward everything overdue comes at once. One that went back is asked for what was left
     /// before: no limit gets longer, and none shorter.
     pub fn poll_timeout(&mut self) -> Option<Deadline> {
         let flow = self.first_flow_deadline();
@@ -334,75 +341,63 @@ impl Engine {
     }
 
     fn mark_dirty(&mut self, slot: u32) {
-        if let Some(flow) = self.flows.at(slot)
-            && !flow.dirty
-        {
-            flow.dirty = true;
-            self.dirty.push_back(slot);
+        if let Some(entry) = self.flows.at(slot) {
+            entry.flow.mark_dirty(&mut self.dirty);
         }
     }
 
-    /// Ends a flow: out of the table, one close to the host.
-    fn finish(&mut self, slot: u32, close: Close) -> Option<Flow> {
-        let flow = self.flows.remove(slot)?;
+    /// Ends a flow: out of the table, one close to the host, and nothing that it holds goes anywhere any more.
+    fn finish(&mut self, slot: u32, close: Close) -> Option<Entry> {
+        let entry = self.detach(slot)?;
+        if let Kind::Udp(udp) = &entry.kind {
+            let held = udp.held() as u64;
+            self.counters.udp_waiting -= held;
+            self.counters.udp_given_up += held;
+        }
+        self.tell_close(&entry, close);
+        Some(entry)
+    }
+
+    /// As [`Engine::finish`]; gives what a TCP flow leaves behind.
+    fn finish_tcp(&mut self, slot: u32, close: Close) -> Option<(FlowKey, Phase)> {
+        let entry = self.finish(slot, close)?;
+        match entry.kind {
+            Kind::Tcp(tcp) => Some((entry.flow.key.unpack(), tcp.phase)),
+            Kind::Udp(_) => None,
+        }
+    }
+
+    /// Takes a flow out of the table, off the timers and the ledger; what it holds goes with it.
+    fn detach(&mut self, slot: u32) -> Option<Entry> {
+        let entry = self.flows.remove(slot)?;
         self.timers.disarm(slot);
-        self.room.release(flow.cost);
+        self.room.release(entry.flow.cost);
         self.room.forget(slot);
-        match &flow.kind {
-            Kind::Tcp(tcp) => {
-                self.counters.tcp_closes += 1;
-                if matches!(tcp.phase, Phase::Live(_)) {
-                    self.counters.tcp_connected -= 1;
-                    self.counters.ring_bytes -= flow.cost.saturating_sub(room::SOCKET) as u64;
-                }
-            }
-            Kind::Udp(udp) => {
-                let held = udp.held() as u64;
-                self.counters.udp_closes += 1;
-                self.counters.udp_waiting -= held;
-                self.counters.udp_given_up += held;
-            }
+        if let Kind::Tcp(tcp) = &entry.kind
+            && let Phase::Live(_) = &tcp.phase
+        {
+            self.counters.tcp_connected -= 1;
+            self.counters.ring_bytes -= entry.flow.cost.saturating_sub(room::SOCKET) as u64;
         }
-        if flow.local {
-            self.pending.forget(flow.id);
+        Some(entry)
+    }
+
+    /// Tells the host that a flow has ended; of a flow of the engine's own it hears nothing.
+    fn tell_close(&mut self, entry: &Entry, close: Close) {
+        match &entry.kind {
+            Kind::Tcp(_) => self.counters.tcp_closes += 1,
+            Kind::Udp(_) => self.counters.udp_closes += 1,
+        }
+        let flow = entry.flow.id;
+        if entry.flow.local {
+            self.pending.forget(flow);
         } else {
-            self.events.push_back(Event::Close {
-                flow: flow.id,
-                key: flow.tuple(),
-                close,
-            });
+            let key = entry.tuple();
+            self.events.push_back(Event::Close { flow, key, close });
         }
-        Some(flow)
     }
 
     fn drop_frame(&mut self, reason: DropReason) {
         self.counters.count_drop(reason);
-    }
-
-    fn flow_of(&mut self, id: FlowId) -> Result<&mut Flow, Misuse> {
-        self.flows.get(id).ok_or(Misuse::StaleFlow)
-    }
-
-    /// Remembers a closed tuple for late segments.
-    fn bury(&mut self, now: Micros, flow: &Flow) {
-        if let Kind::Tcp(tcp) = &flow.kind
-            && let Phase::Live(live) = &tcp.phase
-        {
-            let key: PackedKey = flow.key;
-            let time_wait = live.first_end == Some(By::Remote);
-            let linger = if time_wait {
-                self.config.time_wait
-            } else {
-                self.config.tombstone
-            };
-            let (next_out, next_in) = live.connection.numbers();
-            let stone = Tombstone {
-                next_out,
-                next_in,
-                time_wait,
-                until: now.plus(linger),
-            };
-            self.tombstones.insert(key, stone);
-        }
     }
 }

@@ -17,7 +17,8 @@
 //!     match output {
 //!         Output::Frames(batch) => batch.iter().for_each(|frame| { /* hand to the device */ let _ = frame; }),
 //!         Output::Dial { flow, .. } => dials.push(flow),
-//!         Output::Data { .. } | Output::Datagram { .. } => { /* hand to the dialer */ }
+//!         Output::Data { bytes, .. } => { /* hand to the dialer */ bytes.took_all(); }
+//!         Output::Datagram { .. } => { /* hand to the dialer */ }
 //!         _ => {}
 //!     }
 //! }
@@ -57,7 +58,9 @@ pub use crate::api::counters::{CounterInfo, Counters, Mark};
 pub use crate::api::drop_reason::DropReason;
 pub use crate::api::inspection::{FlowInfo, Inspection};
 pub use crate::api::log::{Breadcrumb, LogLevel, LogMask, LogRecord, Redacted, Redactor};
-pub use crate::api::output::{By, Close, DialResult, How, Misuse, Output, PathChange, RemoteEnd};
+pub use crate::api::output::{
+    By, Close, DialResult, How, Lent, Misuse, Output, PathChange, RemoteEnd,
+};
 pub use crate::api::time::Micros;
 pub use crate::dns::{DnsRecord, QueryId, QueryKind, Resolution};
 pub use crate::engine::Engine;

@@ -23,12 +23,14 @@ pub(crate) mod seq;
 mod timers;
 pub(crate) mod tombstone;
 
-use crate::api::output::{By, RemoteEnd};
+use crate::api::config::Config;
+use crate::api::output::{By, How, RemoteEnd};
 use crate::api::time::Micros;
 use crate::dns::Streams;
 use crate::tcp::challenge::Allowance;
 use crate::tcp::connection::Connection;
 use crate::tcp::seq::Seq;
+use crate::tcp::tombstone::Tombstone;
 
 /// One TCP flow.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ pub(crate) struct TcpFlow {
     pub(crate) blocked: bool,
 }
 
-/// Where the flow stands between SYN and close.
+/// The state of a flow between SYN and close.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
@@ -69,8 +71,8 @@ pub(crate) struct HeldSyn {
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) connection: Connection,
-    pub(crate) remote_end: Option<RemoteEnd>,
-    pub(crate) ended_at: Option<Micros>,
+    /// How the remote's stream ended, and when.
+    pub(crate) remote_end: Option<(RemoteEnd, Micros)>,
     /// Who closed first, in order.
     pub(crate) first_end: Option<By>,
     /// The device's FIN was handed to the dialer.
@@ -97,7 +99,6 @@ impl Live {
         Self {
             connection,
             remote_end: None,
-            ended_at: None,
             first_end: None,
             fin_relayed: false,
             challenges: Allowance::new(now),
@@ -109,6 +110,50 @@ impl Live {
             heard: now,
             probes: 0,
             dns: None,
+        }
+    }
+
+    /// Whether the remote's stream came to its end in order.
+    pub(crate) fn remote_closed(&self) -> bool {
+        matches!(self.remote_end, Some((RemoteEnd::Eof, _)))
+    }
+
+    /// How the remote broke off, and when, if it did.
+    pub(crate) fn remote_broke(&self) -> Option<(How, Micros)> {
+        match self.remote_end? {
+            (RemoteEnd::Reset, at) => Some((How::Reset, at)),
+            (RemoteEnd::Error, at) => Some((How::Error, at)),
+            (RemoteEnd::Eof, _) => None,
+        }
+    }
+
+    /// A segment of the device was taken in; whether it is the one that completed the handshake.
+    pub(crate) fn heard(&mut self, now: Micros) -> bool {
+        self.last_activity = now;
+        self.heard = now;
+        self.probes = 0;
+        if self.connection.device_closed() {
+            self.first_end.get_or_insert(By::Device);
+        }
+        let first = !self.established && self.connection.is_established();
+        self.established |= first;
+        first
+    }
+
+    /// What answers late segments once the flow has ended in order.
+    pub(crate) fn tombstone(&self, now: Micros, config: &Config) -> Tombstone {
+        let time_wait = self.first_end == Some(By::Remote);
+        let linger = if time_wait {
+            config.time_wait
+        } else {
+            config.tombstone
+        };
+        let (next_out, next_in) = self.connection.numbers();
+        Tombstone {
+            next_out,
+            next_in,
+            time_wait,
+            until: now.plus(linger),
         }
     }
 }

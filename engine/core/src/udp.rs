@@ -10,12 +10,12 @@ use crate::api::time::Micros;
 use crate::dns::Asked;
 use crate::flow::key::{PackedKey, Proto};
 
-/// Octets of a packet that an ICMPv6 error can quote (RFC 4443 section 2.4 (c)).
+/// Bytes of a packet that an ICMPv6 error can quote (RFC 4443 section 2.4 (c)).
 const QUOTED_V6: usize = 1280 - 48;
 /// The same of ICMP (RFC 1812 section 4.3.2.3).
 const QUOTED_V4: usize = 576 - 28;
 
-/// Octets of a packet that an error quotes once the far side has answered: headers, and more of the datagram than any
+/// Bytes of a packet that an error quotes once the far side has answered: headers, and more of the datagram than any
 /// sender's host looks at (RFC 792: 64 bits). An error is about such a packet only if the far side goes away later,
 /// and it would cost a copy of every datagram to have all of it.
 const QUOTED_LATER: usize = 64;
@@ -23,7 +23,7 @@ const QUOTED_LATER: usize = 64;
 /// Destinations that a mapping remembers for its filter; the one that was new longest ago is forgotten first.
 const DESTINATIONS: usize = 64;
 
-/// What a held datagram costs beyond its payload, octets: an empty one costs something too, or a flood of them
+/// What a held datagram costs beyond its payload, bytes: an empty one costs something too, or a flood of them
 /// would be free.
 const HELD: usize = 64;
 
@@ -41,7 +41,7 @@ pub(crate) struct UdpFlow {
     pub(crate) latest: Vec<u8>,
     /// The far side has sent something.
     pub(crate) answered: bool,
-    /// Octets of the longest packet that reaches the device, once it or a router before it said so.
+    /// Bytes of the longest packet that reaches the device, once it or a router before it reported so.
     pub(crate) path_mtu: Option<usize>,
     /// What was asked of resolvers, if any was.
     pub(crate) asked: Option<Box<Asked>>,
@@ -85,7 +85,7 @@ impl UdpFlow {
         }
     }
 
-    /// Octets held for the dialer, bookkeeping included.
+    /// Bytes held for the dialer, bookkeeping included.
     pub(crate) fn queued(&self) -> usize {
         self.queued
     }
@@ -148,12 +148,12 @@ impl UdpFlow {
         self.connected && !self.blocked && self.queue.is_empty()
     }
 
-    /// What holding a datagram costs, octets.
+    /// What holding a datagram costs, bytes.
     pub(crate) fn cost(payload: &[u8]) -> usize {
         payload.len() + HELD
     }
 
-    /// Keeps a copy until the dialer can take it; `false` if `limit` octets are held already.
+    /// Keeps a copy until the dialer can take it; `false` if `limit` bytes are held already.
     pub(crate) fn hold(&mut self, to: SocketAddr, payload: &[u8], limit: usize) -> bool {
         let cost = Self::cost(payload);
         // One datagram always fits: no limit makes the largest ones undeliverable.

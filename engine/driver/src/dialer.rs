@@ -5,7 +5,7 @@
 //! the engine has no room for is not read, which closes the peer's.
 //!
 //! A process may have as many sockets as `RLIMIT_NOFILE` allows; [`raise_file_limit`] asks for all that the
-//! administrator permits. A dial that finds none left is told as `denied`.
+//! administrator permits. A dial that finds none left is answered `denied`.
 
 mod options;
 mod tcp;
@@ -90,7 +90,7 @@ impl TokioDialer {
         self.flows.insert(flow, Flow { socket, task });
     }
 
-    /// Writes as much as the kernel takes, and says how much; the mailbox hears when it takes more.
+    /// Writes as much as the kernel takes, and returns how much; the mailbox hears when it takes more.
     pub fn data(&mut self, flow: FlowId, bytes: &[u8]) -> usize {
         match self.flows.get(&flow).map(|flow| &flow.socket) {
             Some(Socket::Tcp(tcp)) => tcp.write(bytes),

@@ -1,7 +1,7 @@
 //! The flight recorder: what crossed the tunnel and what the dialer did, in a bounded pcapng.
 //!
 //! A capture taken at the tunnel shows, as the far side, the engine's own output: a bug in the engine would be
-//! learned as truth. The recorder keeps beside each frame what the dialer told the engine and what it took from
+//! learned as truth. The recorder keeps beside each frame what the dialer reported to the engine and what it took from
 //! it, so that a replay has the real far side.
 //!
 //! ```text
@@ -43,27 +43,27 @@ use block::{Blocks, Direction, Event, Payload};
 pub use block::{ENTERPRISE, MAGIC, VERSION};
 pub use store::{FileStore, Store};
 
-/// The least bound, octets: two files, each with room for a few of the largest blocks.
+/// The least bound, bytes: two files, each with room for a few of the largest blocks.
 pub const MIN_BYTES: u64 = 512 * 1024;
 
-/// The most octets of a stream in one block; what comes at once beyond is split.
+/// The most bytes of a stream in one block; what comes at once beyond is split.
 const MAX_BODY: usize = 65_536;
 
-/// Octets that wait in memory at the most before they are written, within a turn.
+/// Bytes that wait in memory at the most before they are written, within a turn.
 const BUFFER: usize = 256 * 1024;
 
-/// Records a session; every call says what has just happened on the engine, with the engine's time.
+/// Records a session; every call records what has just happened on the engine, with the engine's time.
 #[derive(Debug)]
 pub struct Recorder {
     store: Box<dyn Store>,
     blocks: Blocks,
     /// The settings block's text, for each new file.
     settings: String,
-    /// Octets of each frame that are kept; 0: all, and those of the dialer as well.
+    /// Bytes of each frame that are kept; 0: all, and those of the dialer as well.
     snap: u32,
     /// Half of the bound.
     half: u64,
-    /// Octets of the present file, those in `blocks` included.
+    /// Bytes of the present file, those in `blocks` included.
     filled: u64,
     /// The engine's time and the wall clock at the start.
     origin: (Micros, Duration),
@@ -75,10 +75,10 @@ pub struct Recorder {
 /// How much of a session is kept. An `Option<u64>` alone bounds the files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
-    /// The most octets of all files together; less than [`MIN_BYTES`] counts as that. `None`: no bound.
+    /// The most bytes of all files together; less than [`MIN_BYTES`] counts as that. `None`: no bound.
     pub max_bytes: Option<u64>,
-    /// The most octets of each frame. Of what far sides sent then only the length is kept: the octets are zero, so that no
-    /// payload is in the file beyond what so many octets of a frame show. `None`: frames and payloads are whole.
+    /// The most bytes of each frame. Of what far sides sent then only the length is kept: the bytes are zero, so that no
+    /// payload is in the file beyond what so many bytes of a frame show. `None`: frames and payloads are whole.
     pub snap_length: Option<NonZero<u32>>,
 }
 
@@ -91,7 +91,7 @@ impl From<Option<u64>> for Bounds {
     }
 }
 
-/// How a recording stands.
+/// The state of a recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecorderStatus {
@@ -101,7 +101,7 @@ pub struct RecorderStatus {
     pub events: u64,
     /// Events of flows that were dialed before the recording began, which are left out.
     pub strangers: u64,
-    /// Octets written, over all files.
+    /// Bytes written, over all files.
     pub bytes: u64,
     /// How many times the older file was replaced or made.
     pub rotations: u64,
@@ -205,14 +205,14 @@ impl Recorder {
         self.event(now, flow, None, Event::RemoteClosed(end));
     }
 
-    /// The dialer took `count` octets of the device's stream.
+    /// The dialer took `count` bytes of the device's stream.
     pub fn took(&mut self, now: Micros, flow: FlowId, count: usize) {
         if count > 0 {
             self.event(now, flow, None, Event::Took(count as u64));
         }
     }
 
-    /// The dialer was handed a datagram of the device of `len` octets; `to` is where it goes, if not to the
+    /// The dialer was handed a datagram of the device of `len` bytes; `to` is where it goes, if not to the
     /// destination that was dialed.
     pub fn datagram(&mut self, now: Micros, flow: FlowId, to: Option<SocketAddr>, len: usize) {
         self.event(now, flow, to, Event::Datagram(len as u64));
@@ -239,7 +239,7 @@ impl Recorder {
         self.flows.remove(&flow);
     }
 
-    /// The host said that the path has changed; `what` in words.
+    /// The host reported that the path has changed; `what` describes it.
     pub fn path_changed(&mut self, now: Micros, what: &str) {
         let at = self.wall(now);
         self.append(|blocks| blocks.event(at, None, 0, &Event::Path(what)));
@@ -253,7 +253,7 @@ impl Recorder {
         }
     }
 
-    /// How the recording stands.
+    /// The state of the recording.
     #[must_use]
     pub fn status(&self) -> &RecorderStatus {
         &self.status
@@ -387,7 +387,7 @@ impl Drop for Recorder {
     }
 }
 
-/// The settings that a replay needs, a line each, in a scenario's words; durations in microseconds. The seed stays
+/// The settings that a replay needs, a line each, named as in a scenario; durations in microseconds. The seed stays
 /// out: it would let a reader of the file predict sequence numbers of the session.
 fn settings(config: &Config) -> String {
     let mut lines = vec![

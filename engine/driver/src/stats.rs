@@ -12,15 +12,15 @@ pub struct Stats {
     pub turns: u64,
     /// Frames that entered the ring.
     pub ring_frames: u64,
-    /// Frames refused because the ring was full, or because they are no IP packet's length (over 65,535 octets).
+    /// Frames refused because the ring was full, or because they are no IP packet's length (over 65,535 bytes).
     pub ring_overflow_frames: u64,
-    /// Octets of those frames.
+    /// Bytes of those frames.
     pub ring_overflow_bytes: u64,
     /// Frames handed in after the engine was stopped.
     pub frames_after_stop: u64,
-    /// Most octets the ring ever held.
+    /// Most bytes the ring ever held.
     pub ring_high_water: u64,
-    /// Octets of far sides that a full inbox refused; they come again after `resume`.
+    /// Bytes of far sides that a full inbox refused; they come again after `resume`.
     pub inbox_refused_bytes: u64,
     /// Datagrams of far sides dropped because their flow's inbox was full.
     pub inbox_dropped_datagrams: u64,
@@ -29,13 +29,13 @@ pub struct Stats {
     pub host_dropped_datagrams: u64,
     /// Datagrams of the device that had to wait at the border because the host had refused one before them.
     pub host_delayed_datagrams: u64,
-    /// Octets of the device's streams that the host did not take at once; they stay in the engine.
+    /// Bytes of the device's streams that the host did not take at once; they stay in the engine.
     pub host_refused_bytes: u64,
     /// Batches of frames that the host did not take whole at once; the rest is offered again.
     pub host_refused_batches: u64,
     /// Turns that ended with work left because their budget was spent.
     pub budget_spent: u64,
-    /// Octets of far sides that a reset overtook: the device took none of them for
+    /// Bytes of far sides that a reset overtook: the device took none of them for
     /// [`Config::linger`](engine::Config::linger).
     pub lingered_bytes: u64,
     /// How long turns took.

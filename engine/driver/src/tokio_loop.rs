@@ -23,7 +23,7 @@ const GRAIN: Duration = Duration::from_millis(1);
 ///
 /// It ends when [`Handle::stop`] was called, having closed every flow (TCP with a reset) and handed the host what the
 /// engine said to that. When the future is dropped before, the engine and everything in the mailbox go with it, without
-/// a word to the host. Either way every handle of a flow is stale afterwards. To start again, make another loop.
+/// a call of the host. Either way every handle of a flow is stale afterwards. To start again, make another loop.
 pub struct Loop<H> {
     turn: Turn,
     host: H,
@@ -118,7 +118,7 @@ impl<H: Host> Loop<H> {
         }
     }
 
-    /// Sets who is asked for names that the host does not look up itself, in place of the system, or nobody: see
+    /// Sets who is asked for names that the host does not look up itself, in place of the system, or removes it: see
     /// [`Turn::set_resolver`].
     pub fn set_resolver(&mut self, resolver: Option<Arc<dyn Resolver>>) {
         self.turn.set_resolver(resolver);

@@ -52,7 +52,7 @@ impl Tun {
     /// persistent one that was made without goes on without. Needs a tokio runtime with IO.
     ///
     /// # Errors
-    /// What the system says: `NotFound` without /dev/net/tun, `PermissionDenied` without `CAP_NET_ADMIN`, busy if
+    /// The error of the system: `NotFound` without /dev/net/tun, `PermissionDenied` without `CAP_NET_ADMIN`, busy if
     /// another process has it open.
     pub fn open(name: &str, mtu: Option<u16>, offload: bool) -> io::Result<Self> {
         let build = |offload: bool| {
@@ -87,7 +87,7 @@ impl Tun {
         &self.name
     }
 
-    /// Its MTU when it was opened, octets.
+    /// Its MTU when it was opened, bytes.
     #[must_use]
     pub fn mtu(&self) -> u16 {
         self.mtu
@@ -110,7 +110,7 @@ impl Tun {
         } else {
             ((usize::from(self.mtu) + 4).min(LONGEST), BATCH)
         };
-        let (most, octets) = mailbox.chunk(most, each);
+        let (most, bytes) = mailbox.chunk(most, each);
         let mut batch = FrameBatch::new();
         let mut apart = Vec::new();
         loop {
@@ -136,13 +136,13 @@ impl Tun {
                 Some(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Some(error) => return Err(error),
             }
-            while !mailbox.has_room(most, octets) {
+            while !mailbox.has_room(most, bytes) {
                 tokio::task::yield_now().await;
             }
         }
     }
 
-    /// Writes frames to the device; says how many it took.
+    /// Writes frames to the device; returns how many it took.
     pub fn write(&self, frames: Frames<'_>) -> usize {
         let Some(run) = &self.run else {
             return self.write_each(frames);

@@ -4,8 +4,8 @@
 //!   any thread                     the thread that owns the Turn
 //!  ┌─────────┐  frames   ┌──────┐   ┌──────────────── run(now, host) ────────────────┐
 //!  │ Mailbox ├──────────>│ ring ├──>│ 1 what the host did not take the last time     │
-//!  │         ├──────────>│ words├──>│ 2 a path change, timers that are due           │──> Host
-//!  │         ├──────────>│ inbox│   │ 3 frames  4 datagrams  5 streams, each in turn │
+//!  │         │           └──────┘   │ 2 a path change, timers that are due           │──> Host
+//!  │         ├──────────>│events├──>│ 3 frames  4 datagrams  5 streams, each in turn │
 //!  └─────────┘  dialer   └──────┘   │   a drain after each; all under a budget       │
 //!       wake, once per look <───────│                                                │
 //!                                   └──> when to call again ─────────────────────────┘
@@ -16,7 +16,7 @@
 //! host is called, so the host may use the mailbox within its calls.
 //!
 //! **Order.** Frames reach the engine in the order in which they were handed in. Of a TCP flow the engine hears the dial's
-//! answer, then readiness, then bytes, then the end; these flows take turns in the order in which they got something to say.
+//! answer, then readiness, then bytes, then the end; these flows take turns in the order in which their events came.
 //! Of UDP flows it hears dials' answers, datagrams and ends in the order in which they were handed in, whatever their flow:
 //! a flow that floods holds others up by what it may have waiting ([`Limits::inbox_bytes`]), and streams by what a turn
 //! takes of datagrams ([`Limits::turn_bytes`]).
@@ -28,7 +28,8 @@
 //! **When to run again** is what [`Turn::run`] returns; a wake from the mailbox is earlier than that. An engine with
 //! nothing owed asks for its idle limits only, so an idle device is not woken.
 
-mod datagrams;
+mod buffer;
+mod event;
 mod flows;
 mod host;
 mod inbox;
@@ -36,6 +37,7 @@ mod inward;
 mod limits;
 mod mailbox;
 mod outward;
+mod queue;
 mod refused;
 mod ring;
 mod tap;
@@ -51,8 +53,8 @@ pub use self::limits::{Limits, SettingsError};
 pub use self::mailbox::Mailbox;
 pub use self::tap::{Crossing, Tap};
 
-use self::datagrams::Words;
-use self::mailbox::{Losses, Rare};
+use self::mailbox::{ControlEvents, Losses};
+use self::queue::Events;
 use self::refused::Refused;
 use self::ring::Front;
 use self::tap::cross;
@@ -63,10 +65,10 @@ use crate::stats::Stats;
 /// Frames given to the engine before it is drained.
 const CHUNK: usize = 64;
 
-/// Octets of far sides given to the engine before it is drained.
+/// Bytes of far sides given to the engine before it is drained.
 const FED: usize = 64 << 10;
 
-/// How far off a deadline must be for its bound to do: so far that coming early wakes nobody who would have slept.
+/// Beyond this a lower bound replaces the deadline: waking early costs little.
 const FAR: Duration = Duration::from_secs(30);
 
 /// Turns with input that are no farther apart belong to one burst.
@@ -81,17 +83,17 @@ pub struct Turn {
     /// Losses that the host was told of.
     told: Losses,
     front: Front,
-    /// What was said of UDP flows, being told to the engine.
-    words: Words,
+    /// Events of UDP flows, being delivered to the engine.
+    events: Events,
     /// Frames that the host did not take.
     held: FrameBatch,
     /// Datagrams of flows whose host has refused one, until they are writable.
     refused: Refused,
-    /// The engine may have something to say: the budget ended before it had said all, or it is new.
+    /// The engine may have outputs left: the budget ended before they did, or it is new.
     undrained: bool,
     /// Flows whose break waits behind bytes, until then.
     lingers: BTreeSet<(Micros, FlowId)>,
-    /// When this turn was to come at the latest, as the last one said.
+    /// When this turn was to come at the latest, as the last one returned.
     due: Option<Micros>,
     /// Something came in during this turn.
     busy: bool,
@@ -134,7 +136,7 @@ impl Turn {
             stats: Stats::default(),
             told: Losses::default(),
             front: Front::default(),
-            words: Words::default(),
+            events: Events::default(),
             held: FrameBatch::new(),
             refused: Refused::default(),
             undrained: true,
@@ -184,13 +186,13 @@ impl Turn {
         own.into_iter().chain(linger).min_by_key(|due| due.at)
     }
 
-    /// Sets who listens to what crosses the engine's border, or nobody.
+    /// Sets or removes the listener to what crosses the engine's border.
     pub fn set_tap(&mut self, tap: Option<Box<dyn Tap>>) -> Option<Box<dyn Tap>> {
         core::mem::replace(&mut self.tap, tap)
     }
 
-    /// Sets who is asked for names that the host does not look up itself ([`Host::resolve`]), or nobody: then the device is
-    /// told at once that they could not be found out.
+    /// Sets who is asked for names that the host does not look up itself ([`Host::resolve`]); with `None` the
+    /// device is answered at once that the lookup failed.
     pub fn set_resolver(&mut self, resolver: Option<Arc<dyn Resolver>>) {
         self.resolver = resolver;
     }
@@ -203,9 +205,9 @@ impl Turn {
         let mut budget = self.limits.turn_outputs;
         let ready =
             self.offer_held(now, host) && (!self.undrained || self.drain(now, host, &mut budget));
-        let rare = self.look(now, ready);
+        let control = self.look(now, ready);
         if ready {
-            self.work(now, host, &mut budget, rare);
+            self.work(now, host, &mut budget, control);
         }
         let (next, losses) = self.rest(now);
         self.due = next;
@@ -220,14 +222,14 @@ impl Turn {
         next
     }
 
-    /// Closes every flow, TCP with a reset, and hands over what the engine says to that; the mailbox refuses
+    /// Closes every flow, TCP with a reset, and hands over the outputs of that; the mailbox refuses
     /// everything from now on. Frames that the host does not take at once are lost.
     pub fn stop<H: Host + ?Sized>(&mut self, now: Micros, host: &mut H) {
         self.mailbox.state().stop();
         self.broken = true;
         self.resolver = None;
         self.front = Front::default();
-        self.words = Words::default();
+        self.events = Events::default();
         self.lingers.clear();
         self.engine.stop(now);
         // Each flow has one close and one reset at most; a refused batch is dropped instead of held.
@@ -248,8 +250,8 @@ impl Turn {
     }
 
     /// Measures how late the turn is. If it is to work, it takes up what waits: the back of ring and queue if their front
-    /// is read, and what comes rarely.
-    fn look(&mut self, now: Micros, ready: bool) -> Rare {
+    /// is read, and what concerns the engine as a whole.
+    fn look(&mut self, now: Micros, ready: bool) -> ControlEvents {
         let mut state = self.mailbox.state();
         let due = self.due.filter(|due| *due <= now);
         let oldest = [self.front.since(), state.ring.since(), state.since, due];
@@ -257,37 +259,37 @@ impl Turn {
             self.stats.lag.record_span(oldest, now);
         }
         if !ready {
-            return Rare::default();
+            return ControlEvents::default();
         }
         state.looked();
         state.turning = true;
         state.ring.refill(&mut self.front);
-        if self.words.is_empty() {
-            state.words.refill(&mut self.words);
-            if let Some(since) = self.words.since() {
+        if self.events.is_empty() {
+            state.events.refill(&mut self.events);
+            if let Some(since) = self.events.since() {
                 self.stats.inbox_wait.record_span(since, now);
             }
         }
-        core::mem::take(&mut state.rare)
+        core::mem::take(&mut state.control)
     }
 
-    /// What comes rarely, timers, frames, datagrams and inboxes, while the budget lasts.
+    /// Path changes and the like, timers, frames, datagrams and inboxes, while the budget lasts.
     fn work<H: Host + ?Sized>(
         &mut self,
         now: Micros,
         host: &mut H,
         budget: &mut usize,
-        rare: Rare,
+        control: ControlEvents,
     ) {
         let due = self.engine.timeout_bound().is_some_and(|due| due <= now);
-        let said = due || !rare.is_empty();
-        self.tell_rare(now, rare);
+        let said = due || !control.is_empty();
+        self.tell_control(now, control);
         self.expire_lingering(now);
         if due {
             self.engine.handle_timeout(now);
         }
         let mut open = !said || self.drain(now, host, budget);
-        self.busy = !self.front.is_empty() || !self.words.is_empty();
+        self.busy = !self.front.is_empty() || !self.events.is_empty();
         let mut frames = 0;
         while open && frames < self.limits.turn_frames && !self.front.is_empty() {
             let Some(chunk) = self.front.take(CHUNK) else {
@@ -302,14 +304,14 @@ impl Turn {
             self.engine.handle_frames(now, chunk);
             open = self.drain(now, host, budget);
         }
-        if open && self.tell_words(now, host, budget) {
+        if open && self.tell_datagrams(now, host, budget) {
             self.tell_inboxes(now, host, budget);
         }
     }
 
-    /// Ends the work of a turn: says when the next is to come, and what was lost so far.
+    /// Ends the work of a turn: returns when the next is to come, and what was lost so far.
     fn rest(&mut self, now: Micros) -> (Option<Micros>, Losses) {
-        let left = self.undrained || !self.front.is_empty() || !self.words.is_empty();
+        let left = self.undrained || !self.front.is_empty() || !self.events.is_empty();
         let (losses, left, woken) = {
             let mut state = self.mailbox.state();
             let woken = state.turned();
@@ -318,8 +320,8 @@ impl Turn {
                 // Nothing waits: room counted for what was read is free, and so is what a burst had needed.
                 state.ring.refill(&mut self.front);
                 state.ring.trim();
-                state.words.refill(&mut self.words);
-                state.words.trim();
+                state.events.refill(&mut self.events);
+                state.events.trim();
             }
             (state.losses, left, woken)
         };
@@ -331,8 +333,8 @@ impl Turn {
         if left {
             return (Some(now), losses);
         }
-        self.words.trim();
-        // Deadlines move on with every packet: while packets come thick and fast, or none is near, it will do to be early. A
+        self.events.trim();
+        // Deadlines move on with every packet: during a burst, or while none is near, a lower bound suffices. A
         // turn for nothing else than its time then finds the true deadline: an idle device is woken early once at the most.
         let bound = self.engine.timeout_bound().map(|at| at.max(now));
         let before = if self.busy {

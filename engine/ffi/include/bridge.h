@@ -236,7 +236,7 @@ BRIDGE_ENUM(BridgeHow, uint32_t) {
      */
     BRIDGE_HOW_STOPPED BRIDGE_SWIFT_NAME(stopped) = 10,
     /*
-     Another way, which this version of the header has no word for.
+     Another way, which this version of the header has no name for.
      */
     BRIDGE_HOW_OTHER BRIDGE_SWIFT_NAME(other) = 11,
     /*
@@ -298,7 +298,7 @@ BRIDGE_ENUM(BridgeTimer, uint32_t) {
      */
     BRIDGE_TIMER_FIN_WAIT BRIDGE_SWIFT_NAME(finWait) = 11,
     /*
-     Something else, which this version of the header has no word for.
+     Something else, which this version of the header has no name for.
      */
     BRIDGE_TIMER_OTHER BRIDGE_SWIFT_NAME(other) = 12,
 };
@@ -308,7 +308,7 @@ BRIDGE_ENUM(BridgeTimer, uint32_t) {
  */
 BRIDGE_ENUM(BridgeDialResult, uint32_t) {
     /*
-     The connection stands.
+     The connection is established.
      */
     BRIDGE_DIAL_RESULT_CONNECTED BRIDGE_SWIFT_NAME(connected) = 0,
     /*
@@ -412,11 +412,11 @@ typedef struct BridgeEngine BridgeEngine;
  */
 typedef struct BridgePacket {
     /*
-     Its first octet.
+     Its first byte.
      */
     const uint8_t *BRIDGE_NONNULL bytes;
     /*
-     Its length in octets.
+     Its length in bytes.
      */
     size_t length;
 } BridgePacket;
@@ -454,11 +454,11 @@ typedef struct BridgeConfig {
      */
     uint32_t size;
     /*
-     Largest IP packet toward the device, octets; 576 to 65,535. Zero: 1,500.
+     Largest IP packet toward the device, bytes; 576 to 65,535. Zero: 1,500.
      */
     uint32_t mtu;
     /*
-     Octets of the device's packets that may wait for the engine. Zero: 1 MiB.
+     Bytes of the device's packets that may wait for the engine. Zero: 1 MiB.
      */
     uint64_t packet_pool_bytes;
     /*
@@ -591,7 +591,7 @@ typedef struct BridgeCallbacks {
                              const struct BridgeAddress *BRIDGE_NONNULL server,
                              const char *BRIDGE_NULLABLE name);
     /*
-     The next octets of the device's stream. Answers how many were taken, from the front; if not all, the flow gives
+     The next bytes of the device's stream. Answers how many were taken, from the front; if not all, the flow gives
      no more until `BridgeEngineOnWritable`, and then begins with those that were not taken. Required.
      */
     size_t (*BRIDGE_NULLABLE tcp_send)(void *BRIDGE_NULLABLE context, uint64_t flow, const uint8_t *BRIDGE_NONNULL bytes, size_t length);
@@ -618,12 +618,12 @@ typedef struct BridgeCallbacks {
      */
     void (*BRIDGE_NULLABLE record_dns)(void *BRIDGE_NULLABLE context, const struct BridgeDnsRecord *BRIDGE_NONNULL record);
     /*
-     The device has sent its last octet, all before it was handed over: shut the write side down. What the far side
+     The device has sent its last byte, all before it was handed over: shut the write side down. What the far side
      sends still reaches the device. Null: half-closed connections stay open toward the far side until they end.
      */
     void (*BRIDGE_NULLABLE tcp_half_close)(void *BRIDGE_NULLABLE context, uint64_t flow);
     /*
-     A `BridgeEngineOnTcpReceive` that was taken short may go on: `room` octets would be taken now. Null only if the host asks
+     A `BridgeEngineOnTcpReceive` that was taken short may go on: `room` bytes would be taken now. Null only if the host asks
      `BridgeEngineTcpRoom`.
      */
     void (*BRIDGE_NULLABLE tcp_resume)(void *BRIDGE_NULLABLE context, uint64_t flow, size_t room);
@@ -649,12 +649,12 @@ typedef struct BridgeRecording {
      */
     uint32_t size;
     /*
-     The most octets of each packet; of what far sides sent then only the length is kept. Zero: packets and payloads are
+     The most bytes of each packet; of what far sides sent then only the length is kept. Zero: packets and payloads are
      whole.
      */
     uint32_t snap_length;
     /*
-     The most octets of both files together, at least 512 KiB. Zero: no bound.
+     The most bytes of both files together, at least 512 KiB. Zero: no bound.
      */
     uint64_t max_bytes;
 } BridgeRecording;
@@ -662,7 +662,7 @@ typedef struct BridgeRecording {
 /*
  Receives a line of the log: its level and a text in UTF-8,
  lent for the call. It may come from any thread, and must not call `BridgeSetLogSink`. Calls that start,
- stop, change or free an engine may wait for whoever says the line; all others can be made from within it.
+ stop, change or free an engine may wait for the thread that writes the line; all others can be made from within it.
  */
 typedef void (*BRIDGE_NULLABLE BridgeLogSink)(void *BRIDGE_NULLABLE context, BridgeLogLevel level, const char *BRIDGE_NONNULL message);
 
@@ -683,7 +683,7 @@ typedef struct BridgeCounters {
      */
     uint64_t packets_in;
     /*
-     Their octets.
+     Their bytes.
      */
     uint64_t bytes_in;
     /*
@@ -691,7 +691,7 @@ typedef struct BridgeCounters {
      */
     uint64_t packets_out;
     /*
-     Their octets.
+     Their bytes.
      */
     uint64_t bytes_out;
     /*
@@ -703,11 +703,11 @@ typedef struct BridgeCounters {
      */
     uint64_t packets_dropped;
     /*
-     Octets and payloads handed to the dialer.
+     Bytes and payloads handed to the dialer.
      */
     uint64_t upstream_bytes;
     /*
-     Octets and payloads taken from the dialer.
+     Bytes and payloads taken from the dialer.
      */
     uint64_t downstream_bytes;
     /*
@@ -813,7 +813,7 @@ extern "C" {
  longer than any packet. `NOT_STARTED`, `STOPPED`.
 
  The caller promises:
- `bytes` points to `length` octets.
+ `bytes` points to `length` bytes.
  */
 BridgeStatus BridgeEngineHandlePacket(struct BridgeEngine *BRIDGE_NONNULL engine,
                                       const uint8_t *BRIDGE_NONNULL bytes,
@@ -821,11 +821,11 @@ BridgeStatus BridgeEngineHandlePacket(struct BridgeEngine *BRIDGE_NONNULL engine
 
 /*
  Several IP packets of the device, in order, cheaper than one by one. Answers how many found room; those that did not, those
- that are no packet by their length (0, or beyond 65,535), and those without octets (null) are lost and counted (`packets_lost`). Or a
+ that are no packet by their length (0, or beyond 65,535), and those without bytes (null) are lost and counted (`packets_lost`). Or a
  status below zero: `NULL_POINTER` without `packets`, `BAD_LENGTH` for a `count` that no memory holds.
 
  The caller promises:
- `packets` points to `count` structs, each of which points to its `length` octets.
+ `packets` points to `count` structs, each of which points to its `length` bytes.
  */
 int64_t BridgeEngineHandlePackets(struct BridgeEngine *BRIDGE_NONNULL engine,
                                   const struct BridgePacket *BRIDGE_NONNULL packets,
@@ -840,12 +840,12 @@ BridgeStatus BridgeEngineOnDialResult(struct BridgeEngine *BRIDGE_NONNULL engine
                                       BridgeDialResult result);
 
 /*
- The next octets of the far side's stream. Answers how many were taken, from the front: keep the rest, stop reading, and go on
- after `tcp_resume`. No octets are none taken, whatever `bytes` is. Or a status below zero: `NOT_CONNECTED`, `AFTER_END`, `STALE_FLOW`,
+ The next bytes of the far side's stream. Answers how many were taken, from the front: keep the rest, stop reading, and go on
+ after `tcp_resume`. No bytes are none taken, whatever `bytes` is. Or a status below zero: `NOT_CONNECTED`, `AFTER_END`, `STALE_FLOW`,
  `WRONG_PROTOCOL`; `BAD_LENGTH`: a length that no memory has.
 
  The caller promises:
- `bytes` points to `length` octets.
+ `bytes` points to `length` bytes.
  */
 int64_t BridgeEngineOnTcpReceive(struct BridgeEngine *BRIDGE_NONNULL engine,
                                  uint64_t flow,
@@ -853,7 +853,7 @@ int64_t BridgeEngineOnTcpReceive(struct BridgeEngine *BRIDGE_NONNULL engine,
                                  size_t length);
 
 /*
- Octets that `BridgeEngineOnTcpReceive` would take of this flow now, or the status below zero that it would answer.
+ Bytes that `BridgeEngineOnTcpReceive` would take of this flow now, or the status below zero that it would answer.
  */
 int64_t BridgeEngineTcpRoom(struct BridgeEngine *BRIDGE_NONNULL engine,
                             uint64_t flow);
@@ -863,7 +863,7 @@ int64_t BridgeEngineTcpRoom(struct BridgeEngine *BRIDGE_NONNULL engine,
  counted. `BAD_LENGTH`: longer than any datagram (65,527). `BAD_ARGUMENT`: an address of no family.
 
  The caller promises:
- `from` is null or points to an address; `bytes` points to `length` octets.
+ `from` is null or points to an address; `bytes` points to `length` bytes.
  */
 BridgeStatus BridgeEngineOnUdpReceive(struct BridgeEngine *BRIDGE_NONNULL engine,
                                       uint64_t flow,
@@ -892,7 +892,7 @@ BridgeStatus BridgeEngineOnBlocked(struct BridgeEngine *BRIDGE_NONNULL engine,
                                    uint64_t flow);
 
 /*
- The dialer takes octets or datagrams of this flow again.
+ The dialer takes bytes or datagrams of this flow again.
  */
 BridgeStatus BridgeEngineOnWritable(struct BridgeEngine *BRIDGE_NONNULL engine, uint64_t flow);
 
@@ -948,12 +948,12 @@ struct BridgeEngine *BRIDGE_NULLABLE BridgeNewEngine(const struct BridgeConfig *
 
 /*
  Changes a setting for the next start, those that `BridgeConfig` has no field for among them: any field of the engine's `Config` but
- the log's level and mask, by its name in snake case (`tcp_idle`, `udp_mapping`), and `inbox_bytes`, the octets of far sides that may wait
+ the log's level and mask, by its name in snake case (`tcp_idle`, `udp_mapping`), and `inbox_bytes`, the bytes of far sides that may wait
  per flow. `value` is a text: durations in microseconds, sizes and counts in decimal, `true` or `false`, words with underscores
  (`endpoint_independent`), `none` for what may be absent. A `seed` set so is kept, zero as well.
 
  A zero is a value like any other here, not the default: where it would let nothing through or never end (`inbox_bytes`, `metrics_interval`) it is
- out of its bounds. `BAD_ARGUMENT`: no such setting, no such value, or out of its bounds; nothing changes then. `BAD_LENGTH`: a text beyond 63 octets.
+ out of its bounds. `BAD_ARGUMENT`: no such setting, no such value, or out of its bounds; nothing changes then. `BAD_LENGTH`: a text beyond 63 bytes.
  `ALREADY_STARTED`: stop it before. `REENTRANT` from within a callback of this engine.
 
  The caller promises:
@@ -1009,7 +1009,7 @@ int64_t BridgeEnginePoll(struct BridgeEngine *BRIDGE_NONNULL engine,
 
  Flows that are open by then cannot be replayed: begin it before the start to have all of them.
 
- `IO`: the file cannot be made, or a link or something else that is no regular file is in its place; the log says why. `BAD_ARGUMENT`: a path that is not UTF-8, `BAD_LENGTH`: or beyond 4,095 octets.
+ `IO`: the file cannot be made, or a link or something else that is no regular file is in its place; the log says why. `BAD_ARGUMENT`: a path that is not UTF-8, `BAD_LENGTH`: or beyond 4,095 bytes.
 
  The caller promises:
  `path` is null or ends with a zero.
@@ -1031,12 +1031,12 @@ BridgeStatus BridgeEngineRecordWith(struct BridgeEngine *BRIDGE_NONNULL engine,
                                     const struct BridgeRecording *BRIDGE_NULLABLE options);
 
 /*
- A status in English words, for logs; never null, and never to be freed. An unknown number is "unknown status".
+ A status in English, for logs; never null, and never to be freed. An unknown number is "unknown status".
  */
 const char *BRIDGE_NONNULL BridgeStatusText(BridgeStatus status);
 
 /*
- Sets who receives the log of all engines, up to `level`, or nobody. When it returns, the
+ Sets who receives the log of all engines, up to `level`; null: no one does. When it returns, the
  former sink is not called any more. `context` must stay sound until then. An engine speaks at the level that holds when it
  is started. Lines have no address and no name in clear.
 
@@ -1076,7 +1076,7 @@ BridgeStatus BridgeEngineGetDeadline(struct BridgeEngine *BRIDGE_NONNULL engine,
  without the zero; if `capacity` is not above it, nothing is written but the zero, if that has room: ask with 0 first, or bring 16 KiB.
 
  The caller promises:
- `buffer` points to room for `capacity` octets, or is null and `capacity` is zero.
+ `buffer` points to room for `capacity` bytes, or is null and `capacity` is zero.
  */
 int64_t BridgeEngineGetStats(struct BridgeEngine *BRIDGE_NONNULL engine,
                              char *BRIDGE_NULLABLE buffer,
@@ -1087,7 +1087,7 @@ int64_t BridgeEngineGetStats(struct BridgeEngine *BRIDGE_NONNULL engine,
  answer and the buffer are as those of `BridgeEngineGetStats`: ask with 0 first, or bring 64 KiB.
 
  The caller promises:
- `buffer` points to room for `capacity` octets, or is null and `capacity` is zero.
+ `buffer` points to room for `capacity` bytes, or is null and `capacity` is zero.
  */
 int64_t BridgeEngineOpenMetrics(struct BridgeEngine *BRIDGE_NONNULL engine,
                                 char *BRIDGE_NULLABLE buffer,

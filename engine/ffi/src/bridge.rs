@@ -98,7 +98,7 @@ impl Signal {
         self.changed.notify_one();
     }
 
-    /// Waits until it is woken or `clock` shows `deadline`; says whether to go on. The condition's own clock may stop in
+    /// Waits until it is woken or `clock` shows `deadline`; returns whether to go on. The condition's own clock may stop in
     /// a sleep of the system, so `clock` is looked at every `look`.
     fn wait(&self, deadline: Option<Micros>, clock: &dyn Clock, look: Duration) -> bool {
         let mut state = lock(&self.state);
@@ -123,7 +123,7 @@ impl Signal {
 pub(crate) enum BridgeClock {
     /// Counting sleep: limits go on while the phone does not.
     System(BootClock),
-    /// What the last poll said.
+    /// What the last poll returned.
     Host(AtomicU64),
 }
 
@@ -332,7 +332,7 @@ impl Bridge {
             Err(TryLockError::WouldBlock) => return Err(BridgeStatus::Busy),
         };
         let turn = turn.as_mut().ok_or(BridgeStatus::Stopped)?;
-        // Time that runs back stands still.
+        // Time never runs back.
         let now = Micros(clock.fetch_max(now, Ordering::Relaxed).max(now));
         let mut callbacks = self.callbacks;
         let next = self.drive(|| {
@@ -429,7 +429,7 @@ fn fail(broken: &AtomicBool) {
     );
 }
 
-/// A seed that nobody can guess, from the keys that the standard library draws for its hash maps.
+/// A seed that cannot be guessed, from the keys that the standard library draws for its hash maps.
 fn entropy() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::collections::hash_map::RandomState::new()
@@ -457,7 +457,7 @@ mod tests {
         let hour = Micros::from_secs(3600);
         let thread =
             thread::spawn(move || waiting.wait(Some(hour), &*shown, Duration::from_millis(1)));
-        // Not woken: the clock alone says that the hour is over.
+        // Not woken: the clock alone shows that the hour is over.
         clock.set(hour);
         assert!(thread.join().expect("no panic"), "it goes on");
         signal.stop();

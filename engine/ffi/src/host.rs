@@ -212,7 +212,7 @@ impl Host for Callbacks {
     }
 }
 
-/// A text for C; what stands behind a zero is cut.
+/// A text for C; what follows a zero is cut.
 pub(crate) fn text(text: &str) -> CString {
     let end = text.find('\0').unwrap_or(text.len());
     CString::new(text.get(..end).unwrap_or_default()).unwrap_or_default()

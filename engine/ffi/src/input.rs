@@ -1,4 +1,4 @@
-//! What the device and the dialer bring in. All of it can be called from any thread, also from within a callback; octets are
+//! What the device and the dialer bring in. All of it can be called from any thread, also from within a callback; bytes are
 //! copied before the call returns.
 
 use engine::{DialResult, FlowId, QueryId, RemoteEnd, Resolution};
@@ -11,20 +11,20 @@ use crate::types::{
     BridgeStatus, BridgeStatusNumber,
 };
 
-/// The longest IP packet, octets.
+/// The longest IP packet, bytes.
 const PACKET: usize = 65_535;
 
 /// The most addresses of one answer.
 const ADDRESSES: usize = 64;
 
-/// The longest payload of a datagram, octets.
+/// The longest payload of a datagram, bytes.
 const DATAGRAM: usize = 65_535 - 8;
 
 /// One IP packet of the device. `FULL`: too much waits already; it is lost and counted, as on a network. `BAD_LENGTH`: empty, or
 /// longer than any packet. `NOT_STARTED`, `STOPPED`.
 ///
 /// # Safety
-/// `bytes` points to `length` octets.
+/// `bytes` points to `length` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn BridgeEngineHandlePacket(
     engine: *mut BridgeEngine,
@@ -44,11 +44,11 @@ pub unsafe extern "C" fn BridgeEngineHandlePacket(
 }
 
 /// Several IP packets of the device, in order, cheaper than one by one. Answers how many found room; those that did not, those
-/// that are no packet by their length (0, or beyond 65,535), and those without octets (null) are lost and counted (`packets_lost`). Or a
+/// that are no packet by their length (0, or beyond 65,535), and those without bytes (null) are lost and counted (`packets_lost`). Or a
 /// status below zero: `NULL_POINTER` without `packets`, `BAD_LENGTH` for a `count` that no memory holds.
 ///
 /// # Safety
-/// `packets` points to `count` structs, each of which points to its `length` octets.
+/// `packets` points to `count` structs, each of which points to its `length` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn BridgeEngineHandlePackets(
     engine: *mut BridgeEngine,
@@ -83,13 +83,13 @@ pub unsafe extern "C" fn BridgeEngineHandlePackets(
 }
 
 /// # Safety
-/// As [`read::octets`].
+/// As [`read::bytes`].
 unsafe fn packet<'a>(bytes: *const u8, length: usize) -> Result<&'a [u8], BridgeStatus> {
     if !(1..=PACKET).contains(&length) {
         return Err(BridgeStatus::BadLength);
     }
     // SAFETY: as this function's own contract says.
-    unsafe { read::octets(bytes, length) }
+    unsafe { read::bytes(bytes, length) }
 }
 
 /// What became of a dial: a `BridgeDialResult`; anything else is `BAD_ARGUMENT`. `STALE_FLOW`: the flow has ended meanwhile (the device
@@ -115,12 +115,12 @@ pub extern "C" fn BridgeEngineOnDialResult(
     })
 }
 
-/// The next octets of the far side's stream. Answers how many were taken, from the front: keep the rest, stop reading, and go on
-/// after `tcp_resume`. No octets are none taken, whatever `bytes` is. Or a status below zero: `NOT_CONNECTED`, `AFTER_END`, `STALE_FLOW`,
+/// The next bytes of the far side's stream. Answers how many were taken, from the front: keep the rest, stop reading, and go on
+/// after `tcp_resume`. No bytes are none taken, whatever `bytes` is. Or a status below zero: `NOT_CONNECTED`, `AFTER_END`, `STALE_FLOW`,
 /// `WRONG_PROTOCOL`; `BAD_LENGTH`: a length that no memory has.
 ///
 /// # Safety
-/// `bytes` points to `length` octets.
+/// `bytes` points to `length` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn BridgeEngineOnTcpReceive(
     engine: *mut BridgeEngine,
@@ -131,13 +131,13 @@ pub unsafe extern "C" fn BridgeEngineOnTcpReceive(
     guard_count(|| {
         let mailbox = find(engine)?.running()?;
         // SAFETY: as this call's own contract says.
-        let bytes = unsafe { read::octets(bytes, length) }?;
+        let bytes = unsafe { read::bytes(bytes, length) }?;
         let taken = mailbox.data(FlowId::from_bits(flow), bytes)?;
         Ok(taken.try_into().unwrap_or(i64::MAX))
     })
 }
 
-/// Octets that `BridgeEngineOnTcpReceive` would take of this flow now, or the status below zero that it would answer.
+/// Bytes that `BridgeEngineOnTcpReceive` would take of this flow now, or the status below zero that it would answer.
 #[unsafe(no_mangle)]
 pub extern "C" fn BridgeEngineTcpRoom(engine: *mut BridgeEngine, flow: u64) -> i64 {
     guard_count(|| {
@@ -150,7 +150,7 @@ pub extern "C" fn BridgeEngineTcpRoom(engine: *mut BridgeEngine, flow: u64) -> i
 /// counted. `BAD_LENGTH`: longer than any datagram (65,527). `BAD_ARGUMENT`: an address of no family.
 ///
 /// # Safety
-/// `from` is null or points to an address; `bytes` points to `length` octets.
+/// `from` is null or points to an address; `bytes` points to `length` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn BridgeEngineOnUdpReceive(
     engine: *mut BridgeEngine,
@@ -165,7 +165,7 @@ pub unsafe extern "C" fn BridgeEngineOnUdpReceive(
             return Err(BridgeStatus::BadLength);
         }
         // SAFETY: as this call's own contract says.
-        let payload = unsafe { read::octets(bytes, length) }?;
+        let payload = unsafe { read::bytes(bytes, length) }?;
         // SAFETY: as this call's own contract says; an address is integers only.
         let from = match unsafe { read::optional(from) } {
             None => None,
@@ -220,7 +220,7 @@ pub extern "C" fn BridgeEngineOnBlocked(engine: *mut BridgeEngine, flow: u64) ->
     guard(|| Ok(find(engine)?.running()?.blocked(FlowId::from_bits(flow))?))
 }
 
-/// The dialer takes octets or datagrams of this flow again.
+/// The dialer takes bytes or datagrams of this flow again.
 #[unsafe(no_mangle)]
 pub extern "C" fn BridgeEngineOnWritable(engine: *mut BridgeEngine, flow: u64) -> BridgeStatus {
     guard(|| Ok(find(engine)?.running()?.writable(FlowId::from_bits(flow))?))

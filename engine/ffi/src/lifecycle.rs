@@ -18,10 +18,10 @@ use crate::types::{
     BridgeStatus, BridgeStatusNumber,
 };
 
-/// The longest name of a setting and the longest value, octets with the zero.
+/// The longest name of a setting and the longest value, bytes with the zero.
 const SETTING: usize = 64;
 
-/// The longest path, octets.
+/// The longest path, bytes.
 const PATH: usize = 4096;
 
 /// The version of the library's ABI: `BRIDGE_ABI_VERSION` of its own header.
@@ -59,12 +59,12 @@ pub unsafe extern "C" fn BridgeNewEngine(
 }
 
 /// Changes a setting for the next start, those that `BridgeConfig` has no field for among them: any field of the engine's `Config` but
-/// the log's level and mask, by its name in snake case (`tcp_idle`, `udp_mapping`), and `inbox_bytes`, the octets of far sides that may wait
+/// the log's level and mask, by its name in snake case (`tcp_idle`, `udp_mapping`), and `inbox_bytes`, the bytes of far sides that may wait
 /// per flow. `value` is a text: durations in microseconds, sizes and counts in decimal, `true` or `false`, words with underscores
 /// (`endpoint_independent`), `none` for what may be absent. A `seed` set so is kept, zero as well.
 ///
 /// A zero is a value like any other here, not the default: where it would let nothing through or never end (`inbox_bytes`, `metrics_interval`) it is
-/// out of its bounds. `BAD_ARGUMENT`: no such setting, no such value, or out of its bounds; nothing changes then. `BAD_LENGTH`: a text beyond 63 octets.
+/// out of its bounds. `BAD_ARGUMENT`: no such setting, no such value, or out of its bounds; nothing changes then. `BAD_LENGTH`: a text beyond 63 bytes.
 /// `ALREADY_STARTED`: stop it before. `REENTRANT` from within a callback of this engine.
 ///
 /// # Safety
@@ -83,8 +83,8 @@ pub unsafe extern "C" fn BridgeEngineSet(
         let value = unsafe { read::text(value, SETTING) }?;
         bridge.change(|settings| {
             if name == "inbox_bytes" {
-                let octets = value.parse().map_err(|_| BridgeStatus::BadArgument)?;
-                settings.limits.inbox_bytes = octets;
+                let bytes = value.parse().map_err(|_| BridgeStatus::BadArgument)?;
+                settings.limits.inbox_bytes = bytes;
                 return Ok(());
             }
             if !settings.config.set(&name, &value) {
@@ -151,7 +151,7 @@ pub extern "C" fn BridgeEnginePoll(engine: *mut BridgeEngine, now_us: u64) -> i6
 ///
 /// Flows that are open by then cannot be replayed: begin it before the start to have all of them.
 ///
-/// `IO`: the file cannot be made, or a link or something else that is no regular file is in its place; the log says why. `BAD_ARGUMENT`: a path that is not UTF-8, `BAD_LENGTH`: or beyond 4,095 octets.
+/// `IO`: the file cannot be made, or a link or something else that is no regular file is in its place; the log says why. `BAD_ARGUMENT`: a path that is not UTF-8, `BAD_LENGTH`: or beyond 4,095 bytes.
 ///
 /// # Safety
 /// `path` is null or ends with a zero.
@@ -214,7 +214,7 @@ unsafe fn record(
     bridge.record(path.as_deref(), bounds)
 }
 
-/// A status in English words, for logs; never null, and never to be freed. An unknown number is "unknown status".
+/// A status in English, for logs; never null, and never to be freed. An unknown number is "unknown status".
 #[unsafe(no_mangle)]
 pub extern "C" fn BridgeStatusText(status: BridgeStatusNumber) -> *const c_char {
     let text = match status {
@@ -243,7 +243,7 @@ pub extern "C" fn BridgeStatusText(status: BridgeStatusNumber) -> *const c_char 
     text.as_ptr()
 }
 
-/// The engine's words for the C settings.
+/// The engine's settings for those of C.
 fn settings(config: &BridgeConfig) -> Result<Settings, BridgeStatus> {
     let BridgeConfig {
         size: _,

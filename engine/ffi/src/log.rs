@@ -1,4 +1,4 @@
-//! Where the library says what nobody asked for.
+//! Log lines that belong to no engine, and those of all engines.
 
 use core::cell::Cell;
 use core::ffi::{c_char, c_void};
@@ -18,7 +18,7 @@ pub(crate) const INFO: u32 = BridgeLogLevel::Info as u32;
 
 /// Receives a line of the log: its level and a text in UTF-8,
 /// lent for the call. It may come from any thread, and must not call `BridgeSetLogSink`. Calls that start,
-/// stop, change or free an engine may wait for whoever says the line; all others can be made from within it.
+/// stop, change or free an engine may wait for the thread that writes the line; all others can be made from within it.
 pub type BridgeLogSink = Option<
     unsafe extern "C" fn(context: *mut c_void, level: BridgeLogLevelNumber, message: *const c_char),
 >;
@@ -44,7 +44,7 @@ thread_local! {
     static LOGGING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Sets who receives the log of all engines, up to `level`, or nobody. When it returns, the
+/// Sets who receives the log of all engines, up to `level`; null: no one does. When it returns, the
 /// former sink is not called any more. `context` must stay sound until then. An engine speaks at the level that holds when it
 /// is started. Lines have no address and no name in clear.
 ///
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn BridgeSetLogSink(
     })
 }
 
-/// The level that an engine which starts now should speak at; none if nobody listens.
+/// The level that an engine which starts now should speak at; none if no one listens.
 pub(crate) fn level() -> Option<LogLevel> {
     // Not the sink's lock: a sink that starts an engine holds it, and would wait behind one who waits to set another.
     let level = LEVEL.load(Ordering::Acquire);

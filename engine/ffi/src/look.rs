@@ -20,19 +20,19 @@ pub struct BridgeCounters {
     pub reserved: u32,
     /// Packets the device handed in, as far as the engine has looked at them.
     pub packets_in: u64,
-    /// Their octets.
+    /// Their bytes.
     pub bytes_in: u64,
     /// Packets for the device.
     pub packets_out: u64,
-    /// Their octets.
+    /// Their bytes.
     pub bytes_out: u64,
     /// Packets the device handed in that found no room.
     pub packets_lost: u64,
     /// Packets the engine dropped, for whatever reason.
     pub packets_dropped: u64,
-    /// Octets and payloads handed to the dialer.
+    /// Bytes and payloads handed to the dialer.
     pub upstream_bytes: u64,
-    /// Octets and payloads taken from the dialer.
+    /// Bytes and payloads taken from the dialer.
     pub downstream_bytes: u64,
     /// TCP flows open.
     pub tcp_flows: u64,
@@ -141,7 +141,7 @@ pub unsafe extern "C" fn BridgeEngineGetDeadline(
 /// without the zero; if `capacity` is not above it, nothing is written but the zero, if that has room: ask with 0 first, or bring 16 KiB.
 ///
 /// # Safety
-/// `buffer` points to room for `capacity` octets, or is null and `capacity` is zero.
+/// `buffer` points to room for `capacity` bytes, or is null and `capacity` is zero.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn BridgeEngineGetStats(
     engine: *mut BridgeEngine,
@@ -159,7 +159,7 @@ pub unsafe extern "C" fn BridgeEngineGetStats(
 /// answer and the buffer are as those of `BridgeEngineGetStats`: ask with 0 first, or bring 64 KiB.
 ///
 /// # Safety
-/// `buffer` points to room for `capacity` octets, or is null and `capacity` is zero.
+/// `buffer` points to room for `capacity` bytes, or is null and `capacity` is zero.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn BridgeEngineOpenMetrics(
     engine: *mut BridgeEngine,

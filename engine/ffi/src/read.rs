@@ -9,7 +9,7 @@ use crate::types::{BridgeCallbacks, BridgeConfig, BridgeDeadline, BridgeRecordin
 /// A struct that begins with its own `size`, all of whose bit patterns are sound, zeros among them.
 ///
 /// # Safety
-/// The type is `repr(C)`, begins with a `u32`, and any octets make a sound value.
+/// The type is `repr(C)`, begins with a `u32`, and any bytes make a sound value.
 pub(crate) unsafe trait Sized32: Default + Copy {
     /// The size of its first version: less cannot be one.
     const FIRST: usize;
@@ -53,7 +53,7 @@ unsafe impl Filled for BridgeDeadline {
 /// Fills in as much of a struct as the caller's has room for by its own size, which is left as it is.
 ///
 /// # Safety
-/// `to` is null, or points to as many octets as the `u32` there says.
+/// `to` is null, or points to as many bytes as the `u32` there says.
 pub(crate) unsafe fn fill<T: Filled>(to: *mut T, value: &T) -> Result<(), BridgeStatus> {
     // SAFETY: as this function's own contract says; only the integer at its start is read.
     let size = unsafe { optional(to.cast::<u32>().cast_const()) };
@@ -62,7 +62,7 @@ pub(crate) unsafe fn fill<T: Filled>(to: *mut T, value: &T) -> Result<(), Bridge
         return Err(BridgeStatus::BadLength);
     }
     let length = size.min(size_of::<T>()) - size_of::<u32>();
-    // SAFETY: behind the size both have `length` octets more; ours is borrowed, so that they do not overlap.
+    // SAFETY: behind the size both have `length` bytes more; ours is borrowed, so that they do not overlap.
     unsafe {
         let from = core::ptr::from_ref(value).cast::<u8>();
         let (from, to) = (
@@ -77,7 +77,7 @@ pub(crate) unsafe fn fill<T: Filled>(to: *mut T, value: &T) -> Result<(), Bridge
 /// Reads a struct by its own size: what the caller does not have stays at its default, what is not known is ignored.
 ///
 /// # Safety
-/// `from` is null, or points to as many octets as the `u32` there says.
+/// `from` is null, or points to as many bytes as the `u32` there says.
 pub(crate) unsafe fn sized<T: Sized32>(from: *const T) -> Result<T, BridgeStatus> {
     if from.is_null() {
         return Err(BridgeStatus::NullPointer);
@@ -89,19 +89,19 @@ pub(crate) unsafe fn sized<T: Sized32>(from: *const T) -> Result<T, BridgeStatus
     }
     let mut value = T::default();
     let length = size.min(size_of::<T>());
-    // SAFETY: the caller's struct has `size` octets, ours `size_of`, and we copy no more than the smaller; they do not
-    // overlap, because ours is new. Any octets make a sound value by the trait's promise.
+    // SAFETY: the caller's struct has `size` bytes, ours `size_of`, and we copy no more than the smaller; they do not
+    // overlap, because ours is new. Any bytes make a sound value by the trait's promise.
     unsafe {
         core::ptr::copy_nonoverlapping(from.cast::<u8>(), (&raw mut value).cast::<u8>(), length);
     }
     Ok(value)
 }
 
-/// Octets from C; none if the length is zero, whatever the pointer is.
+/// Bytes from C; none if the length is zero, whatever the pointer is.
 ///
 /// # Safety
-/// `bytes` points to `length` octets that nobody writes to during `'a`, or is null, or `length` is zero.
-pub(crate) unsafe fn octets<'a>(bytes: *const u8, length: usize) -> Result<&'a [u8], BridgeStatus> {
+/// `bytes` points to `length` bytes that are not written to during `'a`, or is null, or `length` is zero.
+pub(crate) unsafe fn bytes<'a>(bytes: *const u8, length: usize) -> Result<&'a [u8], BridgeStatus> {
     if length == 0 {
         return Ok(&[]);
     }
@@ -118,7 +118,7 @@ pub(crate) unsafe fn octets<'a>(bytes: *const u8, length: usize) -> Result<&'a [
 /// A struct from C, or `None` for null.
 ///
 /// # Safety
-/// `from` is null or points to a `T`; any octets make a sound `T`.
+/// `from` is null or points to a `T`; any bytes make a sound `T`.
 pub(crate) unsafe fn optional<T: Copy>(from: *const T) -> Option<T> {
     if from.is_null() {
         return None;
@@ -141,7 +141,7 @@ pub(crate) unsafe fn give<T>(to: *mut T, value: T) {
 /// Writes a text and a zero for C if `capacity` is above its length, else the zero alone if that has room. Answers the text's length.
 ///
 /// # Safety
-/// `buffer` is null or points to room for `capacity` octets.
+/// `buffer` is null or points to room for `capacity` bytes.
 pub(crate) unsafe fn give_text(
     buffer: *mut c_char,
     capacity: usize,
@@ -151,32 +151,32 @@ pub(crate) unsafe fn give_text(
         if buffer.is_null() {
             return Err(BridgeStatus::NullPointer);
         }
-        let octets = if capacity > text.len() { text } else { "" }.as_bytes();
+        let bytes = if capacity > text.len() { text } else { "" }.as_bytes();
         // SAFETY: the text and its zero, or the zero alone, have room by the comparison and the caller's promise.
         unsafe {
-            core::ptr::copy_nonoverlapping(octets.as_ptr(), buffer.cast(), octets.len());
-            buffer.add(octets.len()).write(0);
+            core::ptr::copy_nonoverlapping(bytes.as_ptr(), buffer.cast(), bytes.len());
+            buffer.add(bytes.len()).write(0);
         }
     }
     Ok(text.len().try_into().unwrap_or(i64::MAX))
 }
 
-/// A text from C, which ends with a zero within `limit` octets and is UTF-8.
+/// A text from C, which ends with a zero within `limit` bytes and is UTF-8.
 ///
 /// # Safety
-/// `from` is null or points to octets up to a zero, or `limit` of them.
+/// `from` is null or points to bytes up to a zero, or `limit` of them.
 pub(crate) unsafe fn text(from: *const c_char, limit: usize) -> Result<String, BridgeStatus> {
     if from.is_null() {
         return Err(BridgeStatus::NullPointer);
     }
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     for at in 0..limit {
-        // SAFETY: every octet up to here was not zero, so this one is there by the caller's promise.
-        let octet = unsafe { from.cast::<u8>().add(at).read() };
-        if octet == 0 {
-            return String::from_utf8(octets).map_err(|_| BridgeStatus::BadArgument);
+        // SAFETY: every byte up to here was not zero, so this one is there by the caller's promise.
+        let byte = unsafe { from.cast::<u8>().add(at).read() };
+        if byte == 0 {
+            return String::from_utf8(bytes).map_err(|_| BridgeStatus::BadArgument);
         }
-        octets.push(octet);
+        bytes.push(byte);
     }
     Err(BridgeStatus::BadLength)
 }

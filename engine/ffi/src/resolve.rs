@@ -14,7 +14,7 @@ use crate::host::address;
 use crate::read;
 use crate::types::{BridgeAddress, BridgeEngine, BridgeStatus};
 
-/// The longest name, octets with the zero (RFC 1035 section 2.3.4, and room for a last dot).
+/// The longest name, bytes with the zero (RFC 1035 section 2.3.4, and room for a last dot).
 const NAME: usize = 256;
 
 /// Lookups that may be under way in the process: the system's resolver cannot be interrupted, so one that is given up goes on.

@@ -114,7 +114,7 @@ pub enum BridgeLogLevel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum BridgeDialResult {
-    /// The connection stands.
+    /// The connection is established.
     Connected = 0,
     /// The far host refused it.
     Refused = 1,
@@ -178,7 +178,7 @@ pub enum BridgeHow {
     Guard = 9,
     /// The engine was stopped.
     Stopped = 10,
-    /// Another way, which this version of the header has no word for.
+    /// Another way, which this version of the header has no name for.
     Other = 11,
     /// It had to make room for others, or there was none for its buffers.
     Admission = 12,
@@ -213,7 +213,7 @@ pub enum BridgeTimer {
     HalfClosed = 10,
     /// Idle time after the far side has ended, as the device knows.
     FinWait = 11,
-    /// Something else, which this version of the header has no word for.
+    /// Something else, which this version of the header has no name for.
     Other = 12,
 }
 
@@ -259,9 +259,9 @@ pub struct BridgeAddress {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct BridgePacket {
-    /// Its first octet.
+    /// Its first byte.
     pub bytes: *const u8,
-    /// Its length in octets.
+    /// Its length in bytes.
     pub length: usize,
 }
 
@@ -287,9 +287,9 @@ pub struct BridgeConfig {
     /// `sizeof(BridgeConfig)` of the header the caller was compiled with. Fields beyond it keep their defaults; fields
     /// beyond what the library knows are ignored.
     pub size: u32,
-    /// Largest IP packet toward the device, octets; 576 to 65,535. Zero: 1,500.
+    /// Largest IP packet toward the device, bytes; 576 to 65,535. Zero: 1,500.
     pub mtu: u32,
-    /// Octets of the device's packets that may wait for the engine. Zero: 1 MiB.
+    /// Bytes of the device's packets that may wait for the engine. Zero: 1 MiB.
     pub packet_pool_bytes: u64,
     /// Bytes of the buffers of one TCP flow, half for each direction, each half of a fixed size of 1 byte to 16 MiB. Zero: they
     /// open with use, up to the settings `rx_limit` and `tx_limit`.
@@ -326,10 +326,10 @@ pub struct BridgeConfig {
 pub struct BridgeRecording {
     /// `sizeof(BridgeRecording)` of the header the caller was compiled with.
     pub size: u32,
-    /// The most octets of each packet; of what far sides sent then only the length is kept. Zero: packets and payloads are
+    /// The most bytes of each packet; of what far sides sent then only the length is kept. Zero: packets and payloads are
     /// whole.
     pub snap_length: u32,
-    /// The most octets of both files together, at least 512 KiB. Zero: no bound.
+    /// The most bytes of both files together, at least 512 KiB. Zero: no bound.
     pub max_bytes: u64,
 }
 
@@ -375,7 +375,7 @@ pub struct BridgeCallbacks {
             name: *const c_char,
         ),
     >,
-    /// The next octets of the device's stream. Answers how many were taken, from the front; if not all, the flow gives
+    /// The next bytes of the device's stream. Answers how many were taken, from the front; if not all, the flow gives
     /// no more until `BridgeEngineOnWritable`, and then begins with those that were not taken. Required.
     pub tcp_send: Option<
         unsafe extern "C" fn(
@@ -406,10 +406,10 @@ pub struct BridgeCallbacks {
     /// A DNS answer passed. May be null.
     pub record_dns:
         Option<unsafe extern "C" fn(context: *mut c_void, record: *const BridgeDnsRecord)>,
-    /// The device has sent its last octet, all before it was handed over: shut the write side down. What the far side
+    /// The device has sent its last byte, all before it was handed over: shut the write side down. What the far side
     /// sends still reaches the device. Null: half-closed connections stay open toward the far side until they end.
     pub tcp_half_close: Option<unsafe extern "C" fn(context: *mut c_void, flow: u64)>,
-    /// A `BridgeEngineOnTcpReceive` that was taken short may go on: `room` octets would be taken now. Null only if the host asks
+    /// A `BridgeEngineOnTcpReceive` that was taken short may go on: `room` bytes would be taken now. Null only if the host asks
     /// `BridgeEngineTcpRoom`.
     pub tcp_resume: Option<unsafe extern "C" fn(context: *mut c_void, flow: u64, room: usize)>,
     /// Host-driven only: something came in and nothing had been waiting, so `BridgeEnginePoll` should be called soon. Comes

@@ -167,7 +167,7 @@ fn recording(into: &Path) -> Done {
                         dialed.push(flow);
                     }
                     Output::Data { flow, bytes } => {
-                        recorder.took(now, flow, bytes.len());
+                        recorder.took(now, flow, bytes.took_all().len());
                         to_end.push(flow);
                     }
                     Output::Datagram { flow, payload, .. } => {

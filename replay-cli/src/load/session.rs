@@ -170,12 +170,10 @@ impl Session {
                         continue;
                     };
                     let (taken, again) = self.far.reads(self.now, number, bytes.len());
-                    let read = bytes.get(..taken).unwrap_or(bytes);
+                    let read = bytes.took(taken);
                     self.far.hear(self.device.pattern(), number, read);
                     self.remotes.may_send(flow, number);
                     if let Some(again) = again {
-                        // The octets are lent: the flow has not ended.
-                        let _ = self.engine.remote_took(self.now, flow, taken);
                         self.remotes.reads_at(again, flow);
                     }
                 }

@@ -291,158 +291,30 @@ impl World<'_> {
         let id = flow.id;
         let udp = flow.key.proto == Proto::Udp;
         let closed = flow.closed.is_some();
-        let come = flow.come();
         match action {
             Action::Read(count) => {
-                if come >= flow.script.read + count {
+                if flow.come() >= flow.script.read + count {
                     flow.script.read += count;
                     return Step::Done;
                 }
-                if closed { Step::Over } else { Step::Wait }
+                wait_unless(closed)
             }
-            Action::ReadUntil(content) => {
-                let reader = self.reader.get_mut().as_mut();
-                let from = if udp { 0 } else { flow.script.read };
-                let unread = flow.upstream.get(from, u64::MAX);
-                if content.len() > unread.len() as u64 {
-                    return if closed { Step::Over } else { Step::Wait };
-                }
-                let made = &mut self.made;
-                let wanted = content.read(0, u64::MAX, self.capture, reader, made);
-                let found = unread
-                    .windows(wanted.len().max(1))
-                    .position(|window| window == wanted);
-                match found.or_else(|| wanted.is_empty().then_some(0)) {
-                    Some(at) => {
-                        flow.script.read += (at + wanted.len()) as u64;
-                        Step::Done
-                    }
-                    None if closed => Step::Over,
-                    None => Step::Wait,
-                }
-            }
+            Action::ReadUntil(content) => self.read_until(index, content),
             Action::ReadEof => {
-                let eof = flow.half_closed_by_device.is_some()
-                    || flow
-                        .closed
-                        .is_some_and(|(_, close)| close.how == engine::How::Fin);
-                match (eof, closed) {
-                    (true, _) => Step::Done,
-                    (false, true) => Step::Over,
-                    (false, false) => Step::Wait,
-                }
+                let fin = |(_, close): (u64, engine::Close)| close.how == engine::How::Fin;
+                let eof = flow.half_closed_by_device.is_some() || flow.closed.is_some_and(fin);
+                if eof { Step::Done } else { wait_unless(closed) }
             }
-            Action::Wait(time) => match flow.script.wait_until {
-                None => {
-                    let until = self.now.saturating_add(*time);
-                    flow.script.wait_until = Some(until);
-                    self.schedule(until, Task::Script(index));
-                    Step::Wait
-                }
-                Some(until) if until > self.now => Step::Wait,
-                Some(_) => {
-                    flow.script.wait_until = None;
-                    Step::Done
-                }
-            },
-            Action::SendFrom(..) | Action::Send(_) if udp => {
-                let (from, content) = match action {
-                    Action::SendFrom(from, content) => (Some(*from), content),
-                    Action::Send(content) => (None, content),
-                    _ => return Step::Done,
-                };
-                let reader = self.reader.get_mut().as_mut();
-                let made = &mut self.made;
-                let payload = content.read(0, DATAGRAM_MAX, self.capture, reader, made);
-                let taken = match from {
-                    Some(from) => self.engine.remote_datagram_from(now, id, from, payload),
-                    None => self.engine.remote_datagram(now, id, payload),
-                };
-                if taken.is_ok_and(|taken| taken) {
-                    flow.sent.count(payload.len());
-                    flow.sent_datagrams += 1;
-                }
-                self.dialer_step(taken.map(|_| ()), "datagram")
+            Action::Wait(time) => self.wait(index, *time),
+            Action::SendFrom(from, content) if udp => {
+                self.send_datagram(index, Some(*from), content)
             }
             Action::SendFrom(..) => Step::Over,
-            Action::Send(content) => {
-                if flow.script.refused {
-                    return Step::Wait;
-                }
-                let at = flow.script.progress;
-                let wanted = (content.len() - at.min(content.len())).min(AT_ONCE);
-                let reader = self.reader.get_mut().as_mut();
-                let made = &mut self.made;
-                let rest = content.read(at, wanted, self.capture, reader, made);
-                if (rest.len() as u64) < wanted {
-                    // The capture cannot be read any more: the run ends with that.
-                    return Step::Over;
-                }
-                match self.engine.remote_data(now, id, rest) {
-                    Err(_) => Step::Over,
-                    Ok(taken) => {
-                        match content {
-                            Content::Owned(_) => {
-                                flow.sent.push(rest.get(..taken).unwrap_or(&[]));
-                            }
-                            Content::Pattern(pattern) => {
-                                flow.sent.push_pattern(*pattern, at, taken as u64);
-                            }
-                            Content::Far {
-                                flow: far, from, ..
-                            } => {
-                                flow.sent.push_far(*far, from + at, taken as u64);
-                            }
-                        }
-                        flow.script.progress += taken as u64;
-                        flow.script.refused = taken < rest.len();
-                        let done = flow.script.progress >= content.len();
-                        self.step("remote data");
-                        if done {
-                            return Step::Done;
-                        }
-                        // The drain may have brought the `Resume` already.
-                        let again = self
-                            .flows
-                            .get(index)
-                            .is_some_and(|flow| !flow.script.refused);
-                        if again {
-                            self.ready.insert(index);
-                        }
-                        Step::Wait
-                    }
-                }
-            }
-            Action::Echo(count) => {
-                let done = flow.script.progress;
-                if done >= *count {
-                    return Step::Done;
-                }
-                if udp {
-                    return self.echo_datagram(index, *count);
-                }
-                if flow.script.refused {
-                    return Step::Wait;
-                }
-                let from = flow.script.read;
-                let fresh = flow.upstream.get(from, from.saturating_add(count - done));
-                let fresh = fresh.to_vec();
-                if fresh.is_empty() {
-                    return if closed { Step::Over } else { Step::Wait };
-                }
-                match self.engine.remote_data(now, id, &fresh) {
-                    Err(_) => Step::Over,
-                    Ok(taken) => {
-                        flow.sent.push(fresh.get(..taken).unwrap_or(&[]));
-                        flow.script.progress += taken as u64;
-                        flow.script.read += taken as u64;
-                        flow.script.refused = taken < fresh.len();
-                        self.ready.insert(index);
-                        self.step("remote data");
-                        Step::Wait
-                    }
-                }
-            }
+            Action::Send(content) if udp => self.send_datagram(index, None, content),
+            Action::Send(content) => self.send_stream(index, content),
+            Action::Echo(count) if flow.script.progress >= *count => Step::Done,
+            Action::Echo(count) if udp => self.echo_datagram(index, *count),
+            Action::Echo(count) => self.echo(index, *count),
             Action::Take(count) => {
                 let count = usize::try_from(*count).unwrap_or(usize::MAX);
                 let result = self.engine.remote_take(now, id, count);
@@ -481,6 +353,146 @@ impl World<'_> {
                 self.dialer_step(result, "remote error")
             }
         }
+    }
+
+    /// Reads on until `content` has come.
+    fn read_until(&mut self, index: usize, content: &Content) -> Step {
+        let Some(flow) = self.flows.get_mut(index) else {
+            return Step::Over;
+        };
+        let closed = flow.closed.is_some();
+        let udp = flow.key.proto == Proto::Udp;
+        let from = if udp { 0 } else { flow.script.read };
+        let reader = self.reader.get_mut().as_mut();
+        let unread = flow.upstream.get(from, u64::MAX);
+        if content.len() > unread.len() as u64 {
+            return wait_unless(closed);
+        }
+        let made = &mut self.made;
+        let wanted = content.read(0, u64::MAX, self.capture, reader, made);
+        let found = unread
+            .windows(wanted.len().max(1))
+            .position(|window| window == wanted);
+        match found.or_else(|| wanted.is_empty().then_some(0)) {
+            Some(at) => {
+                flow.script.read += (at + wanted.len()) as u64;
+                Step::Done
+            }
+            None => wait_unless(closed),
+        }
+    }
+
+    fn wait(&mut self, index: usize, time: u64) -> Step {
+        let Some(flow) = self.flows.get_mut(index) else {
+            return Step::Over;
+        };
+        match flow.script.wait_until {
+            None => {
+                let until = self.now.saturating_add(time);
+                flow.script.wait_until = Some(until);
+                self.schedule(until, Task::Script(index));
+                Step::Wait
+            }
+            Some(until) if until > self.now => Step::Wait,
+            Some(_) => {
+                flow.script.wait_until = None;
+                Step::Done
+            }
+        }
+    }
+
+    fn send_datagram(&mut self, index: usize, from: Option<SocketAddr>, content: &Content) -> Step {
+        let now = self.clock();
+        let Some(flow) = self.flows.get_mut(index) else {
+            return Step::Over;
+        };
+        let id = flow.id;
+        let reader = self.reader.get_mut().as_mut();
+        let made = &mut self.made;
+        let payload = content.read(0, DATAGRAM_MAX, self.capture, reader, made);
+        let taken = match from {
+            Some(from) => self.engine.remote_datagram_from(now, id, from, payload),
+            None => self.engine.remote_datagram(now, id, payload),
+        };
+        if taken.is_ok_and(|taken| taken) {
+            flow.sent.count(payload.len());
+            flow.sent_datagrams += 1;
+        }
+        self.dialer_step(taken.map(|_| ()), "datagram")
+    }
+
+    /// Sends the next part of `content` on a stream.
+    fn send_stream(&mut self, index: usize, content: &Content) -> Step {
+        let now = self.clock();
+        let Some(flow) = self.flows.get_mut(index) else {
+            return Step::Over;
+        };
+        if flow.script.refused {
+            return Step::Wait;
+        }
+        let at = flow.script.progress;
+        let wanted = (content.len() - at.min(content.len())).min(AT_ONCE);
+        let reader = self.reader.get_mut().as_mut();
+        let made = &mut self.made;
+        let rest = content.read(at, wanted, self.capture, reader, made);
+        if (rest.len() as u64) < wanted {
+            // The capture cannot be read any more: the run ends with that.
+            return Step::Over;
+        }
+        let Ok(taken) = self.engine.remote_data(now, flow.id, rest) else {
+            return Step::Over;
+        };
+        match content {
+            Content::Owned(_) => flow.sent.push(rest.get(..taken).unwrap_or(&[])),
+            Content::Pattern(pattern) => flow.sent.push_pattern(*pattern, at, taken as u64),
+            Content::Far {
+                flow: far, from, ..
+            } => flow.sent.push_far(*far, from + at, taken as u64),
+        }
+        flow.script.progress += taken as u64;
+        flow.script.refused = taken < rest.len();
+        let done = flow.script.progress >= content.len();
+        self.step("remote data");
+        if done {
+            return Step::Done;
+        }
+        // The drain may have brought the `Resume` already.
+        let again = self
+            .flows
+            .get(index)
+            .is_some_and(|flow| !flow.script.refused);
+        if again {
+            self.ready.insert(index);
+        }
+        Step::Wait
+    }
+
+    /// Sends back on a stream what came and was not sent back yet, up to `count` bytes in all.
+    fn echo(&mut self, index: usize, count: u64) -> Step {
+        let now = self.clock();
+        let Some(flow) = self.flows.get_mut(index) else {
+            return Step::Over;
+        };
+        if flow.script.refused {
+            return Step::Wait;
+        }
+        let from = flow.script.read;
+        let left = count.saturating_sub(flow.script.progress);
+        let fresh = flow.upstream.get(from, from.saturating_add(left));
+        let fresh = fresh.to_vec();
+        if fresh.is_empty() {
+            return wait_unless(flow.closed.is_some());
+        }
+        let Ok(taken) = self.engine.remote_data(now, flow.id, &fresh) else {
+            return Step::Over;
+        };
+        flow.sent.push(fresh.get(..taken).unwrap_or(&[]));
+        flow.script.progress += taken as u64;
+        flow.script.read += taken as u64;
+        flow.script.refused = taken < fresh.len();
+        self.ready.insert(index);
+        self.step("remote data");
+        Step::Wait
     }
 
     fn echo_datagram(&mut self, index: usize, count: u64) -> Step {
@@ -528,4 +540,9 @@ impl World<'_> {
             Err(_) => Step::Over,
         }
     }
+}
+
+/// What has not come yet may still come, unless the flow is closed.
+fn wait_unless(closed: bool) -> Step {
+    if closed { Step::Over } else { Step::Wait }
 }

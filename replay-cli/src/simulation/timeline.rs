@@ -105,143 +105,24 @@ fn initial_number(segment: &Segment) -> Option<Seq> {
 impl Timeline<'_> {
     /// Plays the lines, then lets the run come to its end.
     pub(crate) fn play(&self, world: &mut World<'_>) -> Findings {
-        let traits = world.engine.traits();
-        let slack = traits.tolerance;
-        let mut findings = Findings::default();
-        findings.matcher.pushes_free = traits.foreign;
-        let mut previous = 0;
-        let mut waiting: Vec<Vec<u8>> = Vec::new();
+        let mut play = Play {
+            timeline: self,
+            world,
+            findings: Findings::default(),
+            previous: 0,
+            waiting: Vec::new(),
+        };
+        play.findings.matcher.pushes_free = play.world.engine.traits().foreign;
         for (at, (pointer, line)) in self.lines.iter().enumerate() {
-            if world.livelock {
+            if play.world.livelock {
                 break;
             }
-            let (from, to) = line.time.window(previous);
-            match &line.action {
-                Action::Inject(segment) => {
-                    let repetitions = segment.repetitions();
-                    let mut from = from;
-                    for before in 0..repetitions {
-                        if before > 0 {
-                            from = line.time.window(from).0;
-                            if from > previous || waiting.len() >= self.batch {
-                                world.inject(std::mem::take(&mut waiting));
-                            }
-                        }
-                        run_until(world, from);
-                        match self.build(world, &segment.repetition(before), &findings) {
-                            Ok(frame) => waiting.push(frame),
-                            Err(problem) => findings.failures.push((
-                                pointer.clone(),
-                                failure(FailureKind::Stuck, problem, world.now, segment),
-                            )),
-                        }
-                        previous = from;
-                        if world.livelock {
-                            break;
-                        }
-                    }
-                    let more = self.lines.get(at + 1).is_some_and(|(_, next)| {
-                        matches!(next.action, Action::Inject(_))
-                            && next.time.window(previous).0 <= previous
-                    });
-                    if waiting.len() >= self.batch || !more {
-                        world.inject(std::mem::take(&mut waiting));
-                    }
-                }
-                Action::Expect(segment) => {
-                    findings.checks += 1;
-                    findings.untimed += u64::from(slack > 0 && line.time.is_exact());
-                    let delayed = traits.foreign && line.time.is_exact() && is_pure_ack(segment);
-                    let delay = if delayed { ACK_DELAY_US } else { 0 };
-                    let window = (
-                        from.saturating_sub(slack),
-                        to.saturating_add(slack).saturating_add(delay),
-                    );
-                    previous = self
-                        .expect(world, segment, window, pointer, line, &mut findings)
-                        .unwrap_or_else(|| previous.max(world.now));
-                }
-                Action::Silence { until } => {
-                    findings.checks += 1;
-                    let before = world.emitted.len();
-                    // Silence ends just before its time: what is due then may come.
-                    run_until(world, until.saturating_sub(1));
-                    let quiet_to = until.saturating_sub(slack);
-                    for index in before..world.emitted.len() {
-                        if world
-                            .emitted
-                            .get(index)
-                            .is_some_and(|emitted| emitted.at >= quiet_to)
-                            && slack > 0
-                        {
-                            continue;
-                        }
-                        let mut broken = failure_at(
-                            FailureKind::BrokenSilence,
-                            "a packet came during a silence".to_owned(),
-                            world.emitted.get(index).map(|emitted| emitted.at),
-                        );
-                        broken.expected = Some(line.to_string());
-                        broken.actual = Some(self.view(world).shown(index));
-                        findings.failures.push((pointer.clone(), broken));
-                    }
-                    previous = *until;
-                }
-                Action::Sleep => {
-                    run_until(world, world.now);
-                    // A host that sleeps calls nobody; when it wakes, the engine hears how late it is.
-                    world.now = world.now.max(from);
-                    world.wake();
-                    previous = from;
-                }
-                Action::Path { .. } => {
-                    run_until(world, from);
-                    world.path_changed(PathChange::Network);
-                    previous = from;
-                }
-                Action::AddressLost { flow } => {
-                    run_until(world, from);
-                    match self.view(world).spec(flow) {
-                        Some(spec) => {
-                            world.path_changed(PathChange::AddressLost(spec.client.ip()));
-                        }
-                        None => findings.failures.push((
-                            pointer.clone(),
-                            failure_at(
-                                FailureKind::Stuck,
-                                format!("unknown flow `{flow}`"),
-                                Some(world.now),
-                            ),
-                        )),
-                    }
-                    previous = from;
-                }
-                Action::Output { held } => {
-                    run_until(world, from);
-                    world.hold_output(*held);
-                    previous = from;
-                }
-                Action::Stop => {
-                    run_until(world, from);
-                    world.stop();
-                    previous = from;
-                }
-            }
+            let next = self.lines.get(at + 1).map(|(_, next)| next);
+            play.line(pointer, line, next);
         }
-        finish(world, self.until);
-        for (name, index) in findings.matcher.leftovers(self.view(world)) {
-            let at = world.emitted.get(index).map(|emitted| emitted.at);
-            let mut extra = failure_at(
-                FailureKind::UnexpectedPacket,
-                format!("flow {name} got a packet beyond all that was expected"),
-                at,
-            );
-            extra.flow = Some(name);
-            extra.actual = Some(self.view(world).shown(index));
-            extra.help = Some("add a line for it, or find out why it was sent".to_owned());
-            findings.failures.push(("/input/frames".to_owned(), extra));
-        }
-        findings
+        finish(play.world, self.until);
+        play.leftovers();
+        play.findings
     }
 
     fn view<'w>(&'w self, world: &'w World<'_>) -> View<'w> {
@@ -372,6 +253,166 @@ impl Timeline<'_> {
                 &findings.matcher.bindings,
             )
             .map_err(|problem| problem.to_string())
+    }
+}
+
+/// A run of a timeline as far as it has come.
+struct Play<'p, 'a, 'w> {
+    timeline: &'p Timeline<'a>,
+    world: &'p mut World<'w>,
+    findings: Findings,
+    /// When the line before took place.
+    previous: u64,
+    /// Frames that go in together.
+    waiting: Vec<Vec<u8>>,
+}
+
+impl Play<'_, '_, '_> {
+    fn line(&mut self, pointer: &str, line: &Line, next: Option<&Line>) {
+        let (from, _) = line.time.window(self.previous);
+        match &line.action {
+            Action::Inject(segment) => return self.inject(pointer, line, segment, next),
+            Action::Expect(segment) => return self.expect(pointer, line, segment),
+            Action::Silence { until } => return self.silence(pointer, line, *until),
+            Action::Sleep => {
+                run_until(self.world, self.world.now);
+                // A host that sleeps calls nobody; when it wakes, the engine hears how late it is.
+                self.world.now = self.world.now.max(from);
+                self.world.wake();
+            }
+            Action::Path { .. } => {
+                run_until(self.world, from);
+                self.world.path_changed(PathChange::Network);
+            }
+            Action::AddressLost { flow } => {
+                run_until(self.world, from);
+                self.address_lost(pointer, flow);
+            }
+            Action::Output { held } => {
+                run_until(self.world, from);
+                self.world.hold_output(*held);
+            }
+            Action::Stop => {
+                run_until(self.world, from);
+                self.world.stop();
+            }
+        }
+        self.previous = from;
+    }
+
+    /// Injects a line's frame as often as it says; frames of one time go in together, up to the batch.
+    fn inject(&mut self, pointer: &str, line: &Line, segment: &Segment, next: Option<&Line>) {
+        let mut from = line.time.window(self.previous).0;
+        for before in 0..segment.repetitions() {
+            if before > 0 {
+                from = line.time.window(from).0;
+                if from > self.previous || self.waiting.len() >= self.timeline.batch {
+                    self.inject_waiting();
+                }
+            }
+            run_until(self.world, from);
+            let repeated = segment.repetition(before);
+            match self.timeline.build(self.world, &repeated, &self.findings) {
+                Ok(frame) => self.waiting.push(frame),
+                Err(problem) => {
+                    let now = self.world.now;
+                    self.fails(pointer, failure(FailureKind::Stuck, problem, now, segment));
+                }
+            }
+            self.previous = from;
+            if self.world.livelock {
+                break;
+            }
+        }
+        let more = next.is_some_and(|next| {
+            matches!(next.action, Action::Inject(_))
+                && next.time.window(self.previous).0 <= self.previous
+        });
+        if self.waiting.len() >= self.timeline.batch || !more {
+            self.inject_waiting();
+        }
+    }
+
+    fn inject_waiting(&mut self) {
+        self.world.inject(std::mem::take(&mut self.waiting));
+    }
+
+    fn expect(&mut self, pointer: &str, line: &Line, segment: &Segment) {
+        let traits = self.world.engine.traits();
+        let slack = traits.tolerance;
+        self.findings.checks += 1;
+        self.findings.untimed += u64::from(slack > 0 && line.time.is_exact());
+        let delayed = traits.foreign && line.time.is_exact() && is_pure_ack(segment);
+        let delay = if delayed { ACK_DELAY_US } else { 0 };
+        let (from, to) = line.time.window(self.previous);
+        let window = (
+            from.saturating_sub(slack),
+            to.saturating_add(slack).saturating_add(delay),
+        );
+        let findings = &mut self.findings;
+        let came = self
+            .timeline
+            .expect(self.world, segment, window, pointer, line, findings);
+        self.previous = came.unwrap_or_else(|| self.previous.max(self.world.now));
+    }
+
+    fn silence(&mut self, pointer: &str, line: &Line, until: u64) {
+        let slack = self.world.engine.traits().tolerance;
+        self.findings.checks += 1;
+        let before = self.world.emitted.len();
+        // Silence ends just before its time: what is due then may come.
+        run_until(self.world, until.saturating_sub(1));
+        let quiet_to = until.saturating_sub(slack);
+        for index in before..self.world.emitted.len() {
+            let at = self.world.emitted.get(index).map(|emitted| emitted.at);
+            if slack > 0 && at.is_some_and(|at| at >= quiet_to) {
+                continue;
+            }
+            let mut broken = failure_at(
+                FailureKind::BrokenSilence,
+                "a packet came during a silence".to_owned(),
+                at,
+            );
+            broken.expected = Some(line.to_string());
+            broken.actual = Some(self.timeline.view(self.world).shown(index));
+            self.fails(pointer, broken);
+        }
+        self.previous = until;
+    }
+
+    fn address_lost(&mut self, pointer: &str, flow: &str) {
+        match self.timeline.view(self.world).spec(flow) {
+            Some(spec) => {
+                let lost = PathChange::AddressLost(spec.client.ip());
+                self.world.path_changed(lost);
+            }
+            None => {
+                let what = format!("unknown flow `{flow}`");
+                let now = Some(self.world.now);
+                self.fails(pointer, failure_at(FailureKind::Stuck, what, now));
+            }
+        }
+    }
+
+    /// What came and no line had expected.
+    fn leftovers(&mut self) {
+        let view = self.timeline.view(self.world);
+        for (name, index) in self.findings.matcher.leftovers(view) {
+            let at = self.world.emitted.get(index).map(|emitted| emitted.at);
+            let mut extra = failure_at(
+                FailureKind::UnexpectedPacket,
+                format!("flow {name} got a packet beyond all that was expected"),
+                at,
+            );
+            extra.flow = Some(name);
+            extra.actual = Some(self.timeline.view(self.world).shown(index));
+            extra.help = Some("add a line for it, or find out why it was sent".to_owned());
+            self.fails("/input/frames", extra);
+        }
+    }
+
+    fn fails(&mut self, pointer: &str, failure: Failure) {
+        self.findings.failures.push((pointer.to_owned(), failure));
     }
 }
 

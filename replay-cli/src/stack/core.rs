@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use engine::{
-    Config, ConfigError, Counters, Deadline, DialResult, Engine, FlowId, Micros, Misuse, Output,
+    Config, ConfigError, Counters, Deadline, DialResult, Engine, FlowId, Micros, Misuse,
     PathChange, QueryId, RemoteEnd, Resolution,
 };
 
@@ -44,20 +44,20 @@ impl Core {
         call(&mut self.engine)
     }
 
-    /// How many bytes of an output its flow may take, if it counts them.
-    fn limit(
+    /// How many of `len` bytes a flow takes: all, unless it counts them.
+    fn takes(
         takes: &mut BTreeMap<FlowId, usize>,
         offered: &mut BTreeMap<FlowId, usize>,
-        output: &Output<'_>,
-    ) -> Option<(FlowId, usize)> {
-        let Output::Data { flow, bytes } = output else {
-            return None;
+        flow: FlowId,
+        len: usize,
+    ) -> usize {
+        let Some(left) = takes.get_mut(&flow) else {
+            return len;
         };
-        let left = takes.get_mut(flow)?;
-        let taken = bytes.len().min(*left);
+        let taken = len.min(*left);
         *left -= taken;
-        offered.insert(*flow, bytes.len() - taken);
-        Some((*flow, taken))
+        offered.insert(flow, len - taken);
+        taken
     }
 }
 
@@ -143,18 +143,9 @@ impl Stack for Core {
             let output = self.engine.poll_output(now);
             drop(counting);
             let Some(output) = output else { return true };
-            let taken = Self::limit(&mut self.takes, &mut self.offered, &output);
-            Seen::keep(output, to, &mut self.spare);
-            if let Some((flow, taken)) = taken {
-                if let Some(Seen::Data(_, bytes)) = to.last_mut() {
-                    bytes.truncate(taken);
-                }
-                if taken == 0 {
-                    to.pop();
-                }
-                // It was lent this very moment.
-                let _ = self.engine.remote_took(now, flow, taken);
-            }
+            Seen::keep(output, to, &mut self.spare, |flow, len| {
+                Self::takes(&mut self.takes, &mut self.offered, flow, len)
+            });
             if to.len() > most {
                 return false;
             }

@@ -46,8 +46,14 @@ impl Seen {
         }
     }
 
-    /// Keeps an output, its octets where `spare` has a place for them.
-    pub(crate) fn keep(output: Output<'_>, to: &mut Vec<Self>, spare: &mut Vec<Vec<u8>>) {
+    /// Keeps an output, its octets where `spare` has a place for them. Of a stream it keeps and takes as many bytes as
+    /// `takes` says of its flow and their number.
+    pub(crate) fn keep(
+        output: Output<'_>,
+        to: &mut Vec<Self>,
+        spare: &mut Vec<Vec<u8>>,
+        takes: impl FnOnce(FlowId, usize) -> usize,
+    ) {
         let mut copy = |octets: &[u8]| {
             let mut place = spare.pop().unwrap_or_default();
             place.clear();
@@ -60,7 +66,13 @@ impl Seen {
                 Self::Batch(batch.len())
             }
             Output::Dial { flow, key, name } => Self::Dial(flow, key, name.map(str::to_owned)),
-            Output::Data { flow, bytes } => Self::Data(flow, copy(bytes)),
+            Output::Data { flow, bytes } => {
+                let len = bytes.len();
+                match bytes.took(takes(flow, len)) {
+                    [] => return,
+                    taken => Self::Data(flow, copy(taken)),
+                }
+            }
             Output::Datagram { flow, to, payload } => Self::Datagram(flow, to, copy(payload)),
             Output::HalfClose { flow } => Self::HalfClose(flow),
             Output::Resume { flow, space } => Self::Resume(flow, space),

@@ -96,7 +96,7 @@ impl Session {
                         && *id == flow
                     {
                         let asked = far.is_asked();
-                        far.hear(load.meter(), load.device().pattern(), bytes);
+                        far.hear(load.meter(), load.device().pattern(), bytes.took_all());
                         if far.ends_next() || !asked {
                             self.ready.push_back(flow);
                         }

@@ -4,7 +4,7 @@ use crate::api::drop_reason::DropReason;
 
 macro_rules! counters {
     ($([$group:literal] $($(#[doc = $doc:literal])+ $name:ident $(: $mark:ident)?,)+)+) => {
-        /// What the engine has counted since it was made. All counters only grow; gauges say how things stand.
+        /// What the engine has counted since it was made. All counters only grow; gauges show the present.
         ///
         /// docs/generated/COUNTERS.md lists them with their groups and marks; [`Counters::describe`] does so in code.
         #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub enum Mark {
     Semantic,
     /// A matter of batches and instants as well: compared only between runs driven the same way.
     Timing,
-    /// How things stand; it goes up and down.
+    /// A gauge: it goes up and down.
     Gauge,
 }
 
@@ -62,7 +62,7 @@ pub enum Mark {
 pub struct CounterInfo {
     /// The name, as in [`Counters::get`].
     pub name: &'static str,
-    /// The heading it stands under.
+    /// The heading that lists it.
     pub group: &'static str,
     /// What may be concluded from it.
     pub mark: Mark,
@@ -81,11 +81,11 @@ counters! {
     ["Frames"]
     /// Frames handed in by the device.
     frames_in: timing,
-    /// Octets of frames handed in.
+    /// Bytes of frames handed in.
     bytes_in: timing,
     /// Frames emitted toward the device.
     frames_out: timing,
-    /// Octets of frames emitted.
+    /// Bytes of frames emitted.
     bytes_out: timing,
 
     ["What became of the frames taken in"]
@@ -135,9 +135,9 @@ counters! {
     udp_dial_denied,
     /// UDP dials that timed out.
     udp_dial_timed_out,
-    /// SYNs refused, and connected dials closed again, because a limit of flows, dials or octets was reached.
+    /// SYNs refused, and connected dials closed again, because a limit of flows, dials or bytes was reached.
     tcp_admission_fail,
-    /// Datagrams refused because a limit of flows or octets was reached.
+    /// Datagrams refused because a limit of flows or bytes was reached.
     udp_admission_fail,
     /// TCP flows that were not established in their time and had to make room for another.
     tcp_evicted,
@@ -171,17 +171,17 @@ counters! {
     tcp_reset_by_remote,
 
     ["Streams and datagrams"]
-    /// Octets offered by the remote that a full ring refused; they come again after `Resume`.
+    /// Bytes offered by the remote that a full ring refused; they come again after `Resume`.
     tcp_backpressure_refused: timing,
-    /// TCP octets dropped: always zero, or the engine is broken.
+    /// TCP bytes dropped: always zero, or the engine is broken.
     tcp_backpressure_drops,
     /// Datagrams dropped because a queue was full.
     udp_backpressure_drops,
     /// Datagrams of strangers that the filter kept from a UDP flow.
     udp_filtered,
-    /// Octets handed to the dialer.
+    /// Bytes handed to the dialer.
     upstream_bytes,
-    /// Octets taken from the dialer.
+    /// Bytes taken from the dialer.
     downstream_bytes,
     /// Datagrams handed to the dialer.
     upstream_datagrams,
@@ -239,7 +239,7 @@ counters! {
     dns_unasked,
     /// Messages that could not be read, of either side.
     dns_malformed,
-    /// Names with octets that no host name has.
+    /// Names with bytes that no host name has.
     dns_odd_names,
     /// Names forgotten before their time to make room for others.
     dns_names_evicted,
@@ -263,7 +263,7 @@ counters! {
     ["Diagnostics"]
     /// Times the host asked for the next output.
     polls: timing,
-    /// Times the host said that a deadline had come.
+    /// Times the host reported a deadline.
     timeouts: timing,
     /// Log lines dropped because too many waited.
     log_lines_dropped,
@@ -275,11 +275,11 @@ counters! {
     udp_flows: gauge,
     /// TCP flows with a connection to the device, and so with rings.
     tcp_connected: gauge,
-    /// Octets of the rings of all TCP flows.
+    /// Bytes of the rings of all TCP flows.
     ring_bytes: gauge,
     /// TCP dials pending.
     tcp_dialing: gauge,
-    /// Octets that flows are charged for.
+    /// Bytes that flows are charged for.
     flow_bytes: gauge,
     /// Datagrams that wait for the dialer.
     udp_waiting: gauge,
@@ -289,7 +289,7 @@ counters! {
     dns_names: gauge,
     /// Intercepted queries that wait for the host.
     dns_pending: gauge,
-    /// Octets held of datagrams whose fragments are not all there, bookkeeping included.
+    /// Bytes held of datagrams whose fragments are not all there, bookkeeping included.
     fragment_bytes: gauge,
 }
 
@@ -338,7 +338,7 @@ impl Counters {
 
     /// The laws of conservation, which hold between any two calls: every frame in was taken as something or dropped for a
     /// reason, every datagram taken was handed on, waits or was given up, every dial has a close or an open flow, and
-    /// no stream octet is dropped. `None` if they hold, a sentence about the first that does not.
+    /// no stream byte is dropped. `None` if they hold, a sentence about the first that does not.
     #[must_use]
     pub fn broken_law(&self) -> Option<String> {
         let taken = self.taken_text
@@ -375,7 +375,7 @@ impl Counters {
                 self.udp_closes + self.udp_flows,
             ),
             (
-                "stream octets dropped",
+                "stream bytes dropped",
                 self.tcp_backpressure_drops,
                 "allowed",
                 0,
@@ -408,7 +408,7 @@ impl Counters {
 
     pub(crate) fn count_taken(&mut self, taken: Taken, frames: u64) {
         *match taken {
-            Taken::Text => &mut self.taken_text,
+            Taken::Payload => &mut self.taken_text,
             Taken::Control => &mut self.taken_control,
             Taken::Syn => &mut self.taken_syn,
             Taken::Datagram => &mut self.taken_datagram,
@@ -423,7 +423,7 @@ impl Counters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
     /// A segment with text for a flow.
-    Text,
+    Payload,
     /// A segment without text for a flow.
     Control,
     /// A SYN that waits for its dial.

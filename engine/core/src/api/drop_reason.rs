@@ -45,7 +45,7 @@ drop_reasons! {
     MartianSource = "martian_source",
     /// A destination that is no host: unspecified, loopback, reserved.
     MartianDestination = "martian_destination",
-    /// An IPv6 link-local address: what it says is for the link, not for a tunnel (RFC 4291 section 2.5.6).
+    /// An IPv6 link-local address: it is meant for the link, not for a tunnel (RFC 4291 section 2.5.6).
     LinkLocal = "link_local",
     /// A multicast or broadcast destination: not a flow.
     Multicast = "multicast",
@@ -73,7 +73,7 @@ drop_reasons! {
     ContradictoryFlags = "contradictory_flags",
     /// A segment for a flow whose dial is pending, other than SYN and RST.
     Unsynchronised = "unsynchronised",
-    /// A reset that does not stand exactly at the next expected octet (RFC 5961 section 3).
+    /// A reset that is not exactly at the next expected byte (RFC 5961 section 3).
     ResetOutOfPlace = "reset_out_of_place",
     /// A segment that acknowledges what was never sent (RFC 9293 section 3.10.7.4).
     AckOfUnsent = "ack_of_unsent",

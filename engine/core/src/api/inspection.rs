@@ -1,4 +1,4 @@
-//! The flows as a table: what stands, for how long, with what waiting.
+//! The flows as a table: state, age, traffic, queues, next timer.
 
 use core::fmt;
 use core::time::Duration;
@@ -37,13 +37,13 @@ pub struct FlowInfo {
     pub age: Duration,
     /// Since anything moved.
     pub idle: Duration,
-    /// Octets handed to the dialer.
+    /// Bytes handed to the dialer.
     pub upstream: u64,
-    /// Octets taken from the dialer.
+    /// Bytes taken from the dialer.
     pub downstream: u64,
-    /// Octets of the device that the dialer has not taken.
+    /// Bytes of the device that the dialer has not taken.
     pub upstream_queue: usize,
-    /// Octets of the dialer that the device has not acknowledged.
+    /// Bytes of the dialer that the device has not acknowledged.
     pub downstream_queue: usize,
     /// What the flow waits for next, and how long that is off.
     pub timer: Option<(TimerName, Duration)>,

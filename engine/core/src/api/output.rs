@@ -1,4 +1,4 @@
-//! What the engine tells its host, and the words for how flows end.
+//! What the engine tells its host, and how flows end.
 
 use core::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -24,13 +24,12 @@ pub enum Output<'a> {
         /// The name under which a DNS answer gave the server's address to the device, if one did and still holds.
         name: Option<&'a str>,
     },
-    /// The next bytes of the device's stream. All of them count as taken, unless
-    /// [`Engine::remote_took`](crate::Engine::remote_took) says how many were before the next call.
+    /// The next bytes of the device's stream: say with [`Lent::took`] how many the dialer took of them.
     Data {
         /// Which flow.
         flow: FlowId,
         /// Stream bytes, in order, each once.
-        bytes: &'a [u8],
+        bytes: Lent<'a>,
     },
     /// One datagram from the device.
     Datagram {
@@ -51,7 +50,7 @@ pub enum Output<'a> {
     Resume {
         /// Which flow.
         flow: FlowId,
-        /// Room in octets.
+        /// Room in bytes.
         space: usize,
     },
     /// The flow has ended; its handle is dead. Exactly one for each dial request.
@@ -82,6 +81,43 @@ pub enum Output<'a> {
     },
     /// A line for the host's log; none unless [`Config::log_level`](crate::Config::log_level) asks for it.
     Log(LogRecord),
+}
+
+/// Bytes of the device, lent until the next call on the engine.
+///
+/// What the dialer takes of them is acknowledged to the device. The rest stays in the engine, and the flow is blocked
+/// until [`Engine::remote_writable`](crate::Engine::remote_writable): the same goes for all of them if the host never
+/// takes any, so that no byte is acknowledged that the dialer does not have.
+#[derive(Debug)]
+pub struct Lent<'a> {
+    bytes: &'a [u8],
+    taken: &'a mut usize,
+}
+
+impl<'a> Lent<'a> {
+    pub(crate) fn new(bytes: &'a [u8], taken: &'a mut usize) -> Self {
+        Self { bytes, taken }
+    }
+
+    /// The dialer took the first `count` bytes, or all if there are fewer.
+    pub fn took(self, count: usize) -> &'a [u8] {
+        *self.taken = count.min(self.bytes.len());
+        self.bytes.get(..count).unwrap_or(self.bytes)
+    }
+
+    /// The dialer took all of them.
+    pub fn took_all(self) -> &'a [u8] {
+        *self.taken = self.bytes.len();
+        self.bytes
+    }
+}
+
+impl core::ops::Deref for Lent<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes
+    }
 }
 
 /// How a flow ended.
@@ -168,7 +204,7 @@ impl How {
 /// What became of a dial request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DialResult {
-    /// The connection stands.
+    /// The connection is established.
     Connected,
     /// The far host refused it.
     Refused,
@@ -240,7 +276,4 @@ pub enum Misuse {
     /// The query was answered before, or too late.
     #[error("the query of this handle was answered before, or its time is over")]
     StaleQuery,
-    /// More was said to be taken than was lent.
-    #[error("more was said to be taken than was lent")]
-    TookTooMuch,
 }

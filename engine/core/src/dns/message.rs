@@ -1,4 +1,4 @@
-//! Reading messages: header and question by hand, because an answer must match its query octet by octet, the records by
+//! Reading messages: header and question by hand, because an answer must match its query byte by byte, the records by
 //! `simple-dns` once their counts have been held against the length.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,7 +8,7 @@ use simple_dns::{CLASS, Name, Packet};
 
 use super::{Asked, DnsRecord, MAX_ADDRESSES, QueryKind};
 
-/// Octets of the header (RFC 1035 section 4.1.1).
+/// Bytes of the header (RFC 1035 section 4.1.1).
 pub(super) const HEADER: usize = 12;
 
 /// Records of one message beyond which it is not read. Real answers have a few dozen.
@@ -17,7 +17,7 @@ const MAX_RECORDS: usize = 256;
 /// CNAMEs followed from the name that was asked for; resolvers themselves stop at 8 to 16.
 const MAX_CHAIN: usize = 16;
 
-/// The least octets of a record: an empty name, type, class, TTL and length.
+/// The least bytes of a record: an empty name, type, class, TTL and length.
 const LEAST_RECORD: usize = 11;
 
 const RESPONSE: u16 = 0x8000;
@@ -77,7 +77,7 @@ impl Header {
         rest.is_empty().then_some(edns)
     }
 
-    /// Whether the message is long enough for what it says to hold, and says no more than is ever true.
+    /// Whether the message is long enough for the records it claims, and claims no more than is plausible.
     fn counts_fit(&self, length: usize) -> bool {
         let records = usize::from(self.answers)
             + usize::from(self.authorities)
@@ -99,24 +99,24 @@ fn skip_name(mut rest: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What an OPT record says (RFC 6891 section 6.1.3).
+/// The contents of an OPT record (RFC 6891 section 6.1.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Edns {
-    /// The datagram that the device can take, octets.
+    /// The datagram that the device can take, bytes.
     pub(super) size: u16,
     version: u8,
     /// Whether it wants signatures: the bit is handed back (RFC 3225 section 3).
     pub(super) wants_dnssec: bool,
 }
 
-/// A question as it stands on the wire: name, type, class.
+/// A question as it is on the wire: name, type, class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Question {
     pub(super) wire: Box<[u8]>,
 }
 
 impl Question {
-    /// Reads the one question behind the header. Its name cannot be compressed: nothing stands before it.
+    /// Reads the one question behind the header. Its name cannot be compressed: nothing precedes it.
     fn read(message: &[u8]) -> Option<Self> {
         let mut at = HEADER;
         loop {
@@ -125,7 +125,7 @@ impl Question {
                 length @ 1..=63 => at += 1 + usize::from(length),
                 _ => return None,
             }
-            // RFC 1035 section 2.3.4: names are at most 255 octets.
+            // RFC 1035 section 2.3.4: names are at most 255 bytes.
             if at - HEADER > 254 {
                 return None;
             }
@@ -162,7 +162,7 @@ impl Question {
             && self.class() == other.class()
     }
 
-    /// The name as hosts write it, in lower case; `None` if it holds an octet that no host name has.
+    /// The name as hosts write it, in lower case; `None` if it holds a byte that no host name has.
     fn text(&self) -> Option<String> {
         let mut rest = self.name();
         let mut labels: Vec<&[u8]> = Vec::new();
@@ -185,11 +185,11 @@ fn text<'a>(labels: impl Iterator<Item = &'a [u8]>) -> Option<String> {
         if !text.is_empty() {
             text.push('.');
         }
-        for octet in label {
-            if !(octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_')) {
+        for byte in label {
+            if !(byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
                 return None;
             }
-            text.push(char::from(octet.to_ascii_lowercase()));
+            text.push(char::from(byte.to_ascii_lowercase()));
         }
     }
     Some(text)
@@ -208,7 +208,7 @@ pub(crate) enum Reading {
     Unasked,
     /// No DNS message, or one that contradicts itself.
     Malformed,
-    /// The name has octets that no host name has.
+    /// The name has bytes that no host name has.
     OddName,
 }
 
@@ -255,7 +255,7 @@ pub(crate) fn read_answer(message: &[u8], server: SocketAddr, asked: &mut Asked)
 /// owners are somebody's attempt to have them believed.
 fn addresses(packet: &Packet<'_>) -> Option<(Vec<IpAddr>, u32)> {
     let mut chain: Vec<&Name<'_>> = vec![&packet.questions.first()?.qname];
-    // The records may stand in any order; each pass adds one link.
+    // The records may be in any order; each pass adds one link.
     while chain.len() <= MAX_CHAIN {
         let last = chain.last()?;
         let next = packet

@@ -30,7 +30,7 @@ impl Names {
         }
     }
 
-    /// Learns what a record says; says how many names had to go before their time.
+    /// Learns the addresses of a record; returns how many names were evicted.
     pub(crate) fn learn(&mut self, now: Micros, record: &DnsRecord) -> u64 {
         if self.limit == 0 {
             return 0;

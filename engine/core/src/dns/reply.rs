@@ -30,7 +30,7 @@ const RECURSION_AVAILABLE: u16 = 0x0080;
 const CHECKING_DISABLED: u16 = 0x0010;
 const OPCODE: u16 = 0x7800;
 
-/// Builds the reply to `query`. `addresses` are those of the kind asked for. Over UDP (`datagram`: the most octets the
+/// Builds the reply to `query`. `addresses` are those of the kind asked for. Over UDP (`datagram`: the most bytes the
 /// path takes) what does not fit is left out and the reply marked as cut, so that the device asks again over TCP.
 pub(crate) fn reply(
     query: &Query,
@@ -82,7 +82,7 @@ pub(crate) fn reply(
     message
 }
 
-/// An address of the name in the question, which stands right behind the header.
+/// An address of the name in the question, which directly follows the header.
 fn record(message: &mut Vec<u8>, address: IpAddr, ttl: u32) {
     const NAME: [u8; 2] = [0xc0, HEADER as u8];
     message.extend_from_slice(&NAME);

@@ -1,4 +1,4 @@
-//! DNS over TCP: messages out of a stream, each behind a length of two octets (RFC 1035 section 4.2.2).
+//! DNS over TCP: messages out of a stream, each behind a length of two bytes (RFC 1035 section 4.2.2).
 
 use super::Asked;
 
@@ -19,7 +19,7 @@ pub(crate) struct Streams {
 impl DnsStream {
     /// Takes the next bytes and calls `on_message` for every message that is whole.
     pub(crate) fn push(&mut self, bytes: &[u8], mut on_message: impl FnMut(&[u8])) {
-        // A message is at most 65,535 octets, so no more than that and one read is ever held.
+        // A message is at most 65,535 bytes, so no more than that and one read is ever held.
         self.held.extend_from_slice(bytes);
         let mut start = 0;
         while let Some(&[high, low]) = self.held.get(start..start + 2) {

@@ -170,7 +170,7 @@ fn pointers_in_circles_and_beyond_the_end_are_malformed() {
 }
 
 #[test]
-fn names_with_odd_octets_are_not_reported() {
+fn names_with_odd_bytes_are_not_reported() {
     for odd in [b'\n', 0, 0xff, b' ', b'.', b'"'] {
         let mut asking = query(b"");
         asking[13] = odd;
@@ -204,7 +204,7 @@ fn queries_remembered_are_bounded() {
     assert!(asked.take(server(), 99, &question));
 }
 
-/// An OPT record: 4,096 octets, this version.
+/// An OPT record: 4,096 bytes, this version.
 fn opt(version: u8) -> Vec<u8> {
     vec![0, 0, 41, 0x10, 0, 0, version, 0, 0, 0, 0]
 }

@@ -4,10 +4,10 @@ use crate::api::config::Refusal;
 use crate::api::log::{Breadcrumb, LogLevel};
 use crate::api::output::{By, Close, How};
 use crate::api::time::Micros;
-use crate::engine::Engine;
+use crate::engine::{Engine, Event, Own};
 use crate::flow::key::{FlowKey, PackedKey, Proto};
 use crate::flow::room;
-use crate::flow::table::{FlowId, Kind};
+use crate::flow::table::{FlowId, Kind, Opening};
 use crate::ip::icmp::Problem;
 use crate::tcp::Phase;
 use crate::tcp::seq::Seq;
@@ -43,24 +43,13 @@ impl Engine {
             how: How::Admission,
         };
         self.counters.tcp_evicted += 1;
-        let held = self.flows.at(slot).and_then(|flow| {
-            let Kind::Tcp(tcp) = &mut flow.kind else {
-                return None;
-            };
-            match &mut tcp.phase {
-                Phase::Dialing(held) => {
-                    Some((flow.key, held.isn, core::mem::take(&mut held.quote)))
-                }
-                Phase::Live(_) => None,
-            }
-        });
-        match held {
+        match self.finish_tcp(slot, close) {
             // Nothing was answered yet: the device is told what any other would be told.
-            Some((key, isn, frame)) => {
-                self.finish(slot, close);
-                self.answer_refused(now, &key.unpack(), Some(isn), &frame);
+            Some((key, Phase::Dialing(held))) => {
+                self.answer_refused(now, &key, Some(held.isn), &held.quote);
             }
-            None => self.abort(slot, close),
+            Some((key, Phase::Live(live))) => self.control(&key, live.connection.reset()),
+            None => {}
         }
     }
 
@@ -91,40 +80,42 @@ impl Engine {
         }
     }
 
-    /// Puts a flow into the table, charges it and asks for its dial.
+    /// Puts a flow into the table, charges it and asks the host for its dial, with the name the device knows the
+    /// address under. A flow that the engine answers itself is dialed by the engine.
     pub(super) fn admit(&mut self, now: Micros, packed: PackedKey, kind: Kind) -> FlowId {
         let (tcp, cost) = match &kind {
             Kind::Tcp(_) => (true, room::PENDING),
             Kind::Udp(udp) => (false, room::MAPPING + udp.queued()),
         };
-        let id = self.flows.insert(now, packed, kind);
+        let key = kind.tuple(&packed);
+        let name = self.names.name_of(now, key.server.ip());
+        let local = tcp && self.intercepts(key.server);
+        let opening = Opening {
+            now,
+            key: packed,
+            cost,
+            name: name.clone(),
+            local,
+        };
+        let flow = self.flows.insert(opening, kind);
         self.room.charge(cost);
         if tcp {
-            self.room.dials(now, id.slot);
+            self.room.dials(now, flow.slot);
         }
-        if let Some(flow) = self.flows.at(id.slot) {
-            flow.cost = cost;
-            let key = flow.tuple();
-            self.ask_dial(now, id, key);
+        match key.proto {
+            Proto::Tcp if local => self.counters.dns_streams += 1,
+            Proto::Tcp => self.counters.tcp_dials += 1,
+            Proto::Udp => self.counters.udp_dials += 1,
         }
-        self.arm(now, id.slot);
-        id
-    }
-
-    /// Charges a flow for the socket it is about to get; `false` if the budget has no room for it.
-    pub(super) fn charge_socket(&mut self, id: FlowId) -> bool {
-        let socket = self.config.rx_ring() + self.config.tx_ring() + room::SOCKET;
-        let Some(flow) = self.flows.get(id) else {
-            return false;
-        };
-        let more = socket.saturating_sub(flow.cost);
-        if !self.room.fits(more) {
-            return false;
-        }
-        flow.cost += more;
-        self.room.charge(more);
-        self.counters.ring_bytes += (socket - room::SOCKET) as u64;
-        self.room.connected(id.slot);
-        true
+        self.events.push_back(if local {
+            Event::Own {
+                flow,
+                what: Own::Dial,
+            }
+        } else {
+            Event::Dial { flow, key, name }
+        });
+        self.arm(now, flow.slot);
+        flow
     }
 }

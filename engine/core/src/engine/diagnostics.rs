@@ -1,4 +1,4 @@
-//! What the engine tells about itself: the table of flows, the log.
+//! What the engine reports about itself: the table of flows, the log.
 
 use core::time::Duration;
 
@@ -33,8 +33,9 @@ impl Engine {
         let timer = self
             .flow_deadline(now, slot)
             .map(|(at, timer)| (timer, at.since(now)));
-        let flow = self.flows.peek(slot)?;
-        let (state, last_activity, upstream_queue, downstream_queue) = match &flow.kind {
+        let entry = self.flows.peek(slot)?;
+        let flow = &entry.flow;
+        let (state, last_activity, upstream_queue, downstream_queue) = match &entry.kind {
             Kind::Udp(udp) => {
                 let state = match (udp.connected, udp.blocked) {
                     (false, _) => "DIALING",
@@ -55,7 +56,7 @@ impl Engine {
         };
         Some(FlowInfo {
             flow: flow.id,
-            key: flow.tuple(),
+            key: entry.tuple(),
             name: flow.name.as_deref().map(str::to_owned),
             state,
             age: now.since(flow.opened),
@@ -68,7 +69,7 @@ impl Engine {
         })
     }
 
-    /// Says what changed about a flow, at the moment the host hears of it.
+    /// Logs what changed about a flow, at the moment the host is told.
     pub(super) fn log_event(&mut self, event: &Event) {
         let (level, kind) = match event {
             Event::Dns { .. } | Event::Resolve { .. } => (LogLevel::Debug, Breadcrumb::Dns),
@@ -161,7 +162,7 @@ impl Engine {
         }
     }
 
-    /// Writes a line for the host's log, if anybody listens; the text is made only then.
+    /// Writes a line for the host's log, if anyone listens; the message is made only then.
     pub(super) fn log(
         &mut self,
         level: LogLevel,

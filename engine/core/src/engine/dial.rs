@@ -1,4 +1,4 @@
-//! Dials that failed: counted by reason, and told to the device in words it understands.
+//! Dials that failed: counted by reason, and reported to the device by a reset or an ICMP error.
 
 use crate::api::config::DialFailure;
 use crate::api::output::{Close, DialResult};
@@ -10,7 +10,7 @@ use crate::ip::icmp::Problem;
 use crate::tcp::{HeldSyn, Phase};
 
 impl Problem {
-    /// What a router or host would have said of a packet that met with this.
+    /// The ICMP error that a router or host would have sent about such a packet.
     pub(super) fn of_dial(result: DialResult) -> Option<Self> {
         Some(match result {
             DialResult::Connected => return None,
@@ -25,17 +25,15 @@ impl Problem {
 impl Engine {
     /// Ends a flow whose dial failed: the device learns why.
     pub(super) fn end_dial(&mut self, now: Micros, slot: u32, result: DialResult, close: Close) {
-        let Some(flow) = self.finish(slot, close) else {
+        let Some(entry) = self.finish(slot, close) else {
             return;
         };
-        self.count_failed_dial(flow.kind.proto(), result);
-        match &flow.kind {
-            Kind::Udp(udp) => {
-                self.report_failed_dial(now, flow.tuple().server, result, &udp.latest);
-            }
+        self.count_failed_dial(entry.kind.proto(), result);
+        match &entry.kind {
+            Kind::Udp(udp) => self.report_failed_dial(now, udp.server, result, &udp.latest),
             Kind::Tcp(tcp) => {
                 if let Phase::Dialing(held) = &tcp.phase {
-                    self.answer_failed_dial(now, &flow.key.unpack(), result, held);
+                    self.answer_failed_dial(now, &entry.flow.key.unpack(), result, held);
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! DNS at the engine: what passes by is read, and with [`Config::dns_interception`](crate::Config::dns_interception)
 //! queries are put to the host instead of being dialed.
 //!
-//! An intercepted TCP connection is a flow like any other but that the engine stands in the dialer's place: it
+//! An intercepted TCP connection is a flow like any other, except that the engine takes the dialer's place: it
 //! connects itself, reads queries from the bytes lent and sends replies as a remote would.
 
 use std::net::SocketAddr;
@@ -15,12 +15,11 @@ use crate::dns::{
     self, Asker, PORT, PendingQuery, Query, QueryId, Rcode, Reading, Resolution, Unfit, read_answer,
 };
 use crate::engine::{Engine, Event, Own};
-use crate::flow::key::{FlowKey, Proto};
 use crate::flow::table::{FlowId, Kind};
 use crate::ip::build;
 use crate::tcp::Phase;
 
-/// Octets of the IP and UDP headers in front of a reply, at the most.
+/// Bytes of the IP and UDP headers in front of a reply, at the most.
 const HEADERS: usize = 48;
 
 impl Engine {
@@ -29,30 +28,7 @@ impl Engine {
         self.config.dns_interception && server.port() == PORT
     }
 
-    /// Asks the host for a connection, with the name the device knows the address under.
-    pub(super) fn ask_dial(&mut self, now: Micros, flow: FlowId, key: FlowKey) {
-        let name = self.names.name_of(now, key.server.ip());
-        let local = key.proto == Proto::Tcp && self.intercepts(key.server);
-        if let Some(flow) = self.flows.get(flow) {
-            flow.name.clone_from(&name);
-            flow.local = local;
-        }
-        match key.proto {
-            Proto::Tcp if local => self.counters.dns_streams += 1,
-            Proto::Tcp => self.counters.tcp_dials += 1,
-            Proto::Udp => self.counters.udp_dials += 1,
-        }
-        self.events.push_back(if local {
-            Event::Own {
-                flow,
-                what: Own::Dial,
-            }
-        } else {
-            Event::Dial { flow, key, name }
-        });
-    }
-
-    /// Notes a query that passes by, so that its answer can be told from others.
+    /// Notes a query that passes by, so that its answer is recognized.
     #[inline]
     pub(super) fn note_query(&mut self, flow: FlowId, server: SocketAddr, message: &[u8]) {
         if server.port() == PORT {
@@ -103,7 +79,7 @@ impl Engine {
     }
 
     fn asked(&mut self, flow: FlowId) -> Option<&mut dns::Asked> {
-        match &mut self.flows.get(flow)?.kind {
+        match &mut self.flows.get(flow).ok()?.kind {
             Kind::Udp(udp) => Some(udp.asked.get_or_insert_default()),
             Kind::Tcp(tcp) => match &mut tcp.phase {
                 Phase::Live(live) => live.dns.as_mut().map(|streams| &mut streams.asked),
@@ -131,7 +107,7 @@ impl Engine {
         };
         self.counters.dns_queries += 1;
         if self.pending.has(asker, &query) {
-            // The stub asks again because it has not heard yet: one answer serves both.
+            // The stub asks again because it has no answer yet: one answer serves both.
             return Ok(Taken::Answered);
         }
         if self.pending.len() >= self.config.resolve_limit {
@@ -288,13 +264,7 @@ impl Engine {
     /// Puts a reply into a connection's ring whole. A device that leaves no room for it reads none of its answers: its
     /// connection is reset.
     fn send_reply(&mut self, now: Micros, flow: FlowId, bytes: &[u8]) -> bool {
-        let Some(place) = self.flows.get(flow) else {
-            return false;
-        };
-        let Kind::Tcp(tcp) = &mut place.kind else {
-            return false;
-        };
-        let Phase::Live(live) = &mut tcp.phase else {
+        let Ok((place, live)) = self.flows.live(flow) else {
             return false;
         };
         if live.connection.space().0 < bytes.len() {
@@ -309,15 +279,11 @@ impl Engine {
         }
         live.connection.offer(now, &mut self.pool, bytes);
         live.last_activity = now;
-        self.mark_dirty(flow.slot);
+        place.mark_dirty(&mut self.dirty);
         true
     }
 
-    pub(super) fn is_local(&mut self, flow: FlowId) -> bool {
-        self.flows.get(flow).is_some_and(|flow| flow.local)
-    }
-
-    /// Acts upon what a host would be told of an intercepted connection, and passes over queries that are over by now;
+    /// Acts upon the events of an intercepted connection, and skips queries that have been answered by now;
     /// every other event is handed back.
     pub(super) fn answer_event(&mut self, now: Micros, event: Event) -> Option<Event> {
         match event {
@@ -336,15 +302,12 @@ impl Engine {
 
     /// Ends the engine's side once the device has ended its own and has every answer.
     fn finish_stream(&mut self, now: Micros, flow: FlowId) {
-        let Some(Kind::Tcp(tcp)) = self.flows.get(flow).map(|flow| &flow.kind) else {
-            return;
-        };
-        if let Phase::Live(live) = &tcp.phase
+        if let Ok((_, live)) = self.flows.live(flow)
             && live.fin_relayed
             && live.remote_end.is_none()
             && !self.pending.has_any_of(flow)
         {
-            let _ = self.end_remote(now, flow, RemoteEnd::Eof);
+            let _ = self.end_stream(now, flow, RemoteEnd::Eof);
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
-use crate::api::output::{By, Close, DialResult, How, RemoteEnd};
+use crate::api::output::{By, Close, DialResult, How};
 use crate::api::time::Micros;
 use crate::engine::Engine;
-use crate::flow::table::{Flow, FlowId, Kind};
+use crate::flow::table::{Entry, FlowId, Kind};
 use crate::flow::timer::{Deadline, TimerName};
 use crate::tcp::Phase;
 
@@ -48,9 +48,12 @@ impl Engine {
             by: By::Engine,
             how,
         };
+        let Some(id) = self.flows.peek(slot).map(|entry| entry.flow.id) else {
+            return;
+        };
         match timer {
             TimerName::Transmit => {
-                self.forgive_sleep(now, slot);
+                self.forgive_sleep(now, id);
                 self.mark_dirty(slot);
             }
             TimerName::Dial => {
@@ -66,27 +69,22 @@ impl Engine {
                 self.abort(slot, close(How::Abandoned));
             }
             TimerName::Linger => {
-                let how = self.lingering(slot);
-                self.counters.tcp_linger_timeout += 1;
-                self.abort(
-                    slot,
-                    Close {
-                        by: By::Remote,
-                        how,
-                    },
-                );
+                if let Ok((_, live)) = self.flows.live(id)
+                    && let Some((how, _)) = live.remote_broke()
+                {
+                    let by = By::Remote;
+                    self.counters.tcp_linger_timeout += 1;
+                    self.abort(slot, Close { by, how });
+                }
             }
-            TimerName::KeepAlive => self.keep_alive(now, slot),
-            TimerName::Idle | TimerName::HalfClosed | TimerName::FinWait => {
+            TimerName::KeepAlive => self.keep_alive(now, id),
+            TimerName::Idle => {
                 self.count_idle(slot, timer);
-                self.abort(
-                    slot,
-                    close(if timer == TimerName::Idle {
-                        How::Idle
-                    } else {
-                        How::HalfClosed
-                    }),
-                );
+                self.abort(slot, close(How::Idle));
+            }
+            TimerName::HalfClosed | TimerName::FinWait => {
+                self.count_idle(slot, timer);
+                self.abort(slot, close(How::HalfClosed));
             }
             TimerName::Reassembly | TimerName::Resolve => {}
         }
@@ -94,12 +92,9 @@ impl Engine {
 
     /// A host that slept past the retransmission limit could not have heard the device: what goes out now may still
     /// be answered.
-    fn forgive_sleep(&mut self, now: Micros, slot: u32) {
+    fn forgive_sleep(&mut self, now: Micros, id: FlowId) {
         let limit = self.config.retransmission_limit;
-        let Some(Kind::Tcp(tcp)) = self.flows.at(slot).map(|flow| &mut flow.kind) else {
-            return;
-        };
-        if let Phase::Live(live) = &mut tcp.phase
+        if let Ok((_, live)) = self.flows.live(id)
             && live.connection.awaits_progress()
             && live.connection.progress().plus(limit) <= now
         {
@@ -113,32 +108,27 @@ impl Engine {
 
     fn count_idle(&mut self, slot: u32, timer: TimerName) {
         let counters = &mut self.counters;
-        match self.flows.peek(slot).map(|flow| &flow.kind) {
+        match self.flows.peek(slot).map(|entry| &entry.kind) {
             Some(Kind::Udp(udp)) => {
                 counters.udp_idle_timeout += 1;
                 counters.dns_idle_timeout += u64::from(udp.speaks_dns());
             }
-            _ => {
+            Some(Kind::Tcp(_)) => {
                 counters.tcp_idle_timeout += 1;
                 counters.tcp_half_closed_timeout += u64::from(timer == TimerName::HalfClosed);
                 counters.tcp_fin_wait_timeout += u64::from(timer == TimerName::FinWait);
             }
+            None => {}
         }
     }
 
     /// Probes a silent device, or gives it up (RFC 9293 section 3.8.4).
-    fn keep_alive(&mut self, now: Micros, slot: u32) {
+    fn keep_alive(&mut self, now: Micros, id: FlowId) {
         let limit = self.config.keep_alive_probes;
-        let Some(flow) = self.flows.at(slot) else {
+        let Ok((flow, live)) = self.flows.live(id) else {
             return;
         };
         let key = flow.key.unpack();
-        let Kind::Tcp(tcp) = &mut flow.kind else {
-            return;
-        };
-        let Phase::Live(live) = &mut tcp.phase else {
-            return;
-        };
         if live.probes >= limit {
             self.counters.tcp_abandoned += 1;
             self.counters.tcp_keep_alive_timeout += 1;
@@ -146,27 +136,16 @@ impl Engine {
                 by: By::Engine,
                 how: How::Abandoned,
             };
-            return self.abort(slot, close);
+            return self.abort(id.slot, close);
         }
         live.probes += 1;
         let probe = live.connection.keep_alive();
         self.counters.tcp_keep_alives += 1;
         self.control(&key, probe);
-        self.arm(now, slot);
+        self.arm(now, id.slot);
     }
 
-    /// How the remote of a flow broke off.
-    fn lingering(&self, slot: u32) -> How {
-        let Some(Kind::Tcp(tcp)) = self.flows.peek(slot).map(|flow| &flow.kind) else {
-            return How::Reset;
-        };
-        match &tcp.phase {
-            Phase::Live(live) if live.remote_end == Some(RemoteEnd::Error) => How::Error,
-            _ => How::Reset,
-        }
-    }
-
-    /// Puts the flow's next deadline into the queue, if it is earlier than what stands there.
+    /// Puts the flow's next deadline into the queue, if it is earlier than the one there.
     pub(super) fn arm(&mut self, now: Micros, slot: u32) {
         // What is due at once was done in the flow's turn: a tick later, so that nothing spins.
         if let Some((at, _)) = self.flow_deadline(now, slot) {
@@ -185,7 +164,7 @@ impl Engine {
                 continue;
             };
             if at <= armed {
-                let flow = self.flows.peek(slot).map(|flow| flow.id);
+                let flow = self.flows.peek(slot).map(|entry| entry.flow.id);
                 let deadline = Deadline {
                     at: armed,
                     timer,
@@ -200,11 +179,11 @@ impl Engine {
         None
     }
 
-    /// When and why a flow must be looked at again, as things stand.
+    /// When and why a flow must be looked at again.
     pub(super) fn flow_deadline(&mut self, now: Micros, slot: u32) -> Option<(Micros, TimerName)> {
         let Self { flows, config, .. } = self;
-        let flow: &Flow = flows.peek(slot)?;
-        match &flow.kind {
+        let Entry { flow, kind } = flows.peek(slot)?;
+        match kind {
             Kind::Udp(udp) if !udp.connected => {
                 Some((udp.opened.plus(config.dial_timeout), TimerName::Dial))
             }

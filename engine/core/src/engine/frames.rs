@@ -43,7 +43,7 @@ impl Engine {
             self.count_frame(frame);
             ahead = match frames.next() {
                 Some(next) if merge::follows(frame, next) => {
-                    self.row(now, frame, next, &mut frames)
+                    self.coalesce(now, frame, next, &mut frames)
                 }
                 next => {
                     let taken = self.frame(now, frame);
@@ -224,13 +224,10 @@ impl Engine {
             None => self.open_udp(now, ip.frame, key, packed)?,
         };
         let limit = self.config.udp_queue;
-        let Some(flow) = self.flows.at(slot) else {
-            return Ok(Taken::Datagram);
+        let Some((flow, udp)) = self.flows.udp_at(slot) else {
+            return Err(DropReason::Admission);
         };
         let id = flow.id;
-        let Kind::Udp(udp) = &mut flow.kind else {
-            return Ok(Taken::Datagram);
-        };
         udp.last_activity = now;
         udp.remember(ip.frame);
         let to = key.server;
@@ -278,13 +275,9 @@ impl Engine {
 
     /// Hands over what a UDP flow held, once it may.
     pub(super) fn release_datagrams(&mut self, id: FlowId) {
-        while let Some(flow) = self.flows.get(id) {
-            let Kind::Udp(udp) = &mut flow.kind else {
-                return;
-            };
-            let Some((to, payload)) = udp.release() else {
-                return;
-            };
+        while let Ok((flow, udp)) = self.flows.udp(id)
+            && let Some((to, payload)) = udp.release()
+        {
             flow.cost = flow.cost.saturating_sub(UdpFlow::cost(&payload));
             self.room.release(UdpFlow::cost(&payload));
             flow.upstream += payload.len() as u64;
@@ -309,12 +302,12 @@ impl Engine {
         result: DialResult,
     ) -> Result<(), Misuse> {
         let now = self.enter(now);
-        let key = self.flow_of(flow)?.key.unpack();
+        let key = self.flows.get(flow)?.flow.key.unpack();
         self.log(LogLevel::Debug, Breadcrumb::Flow, |redactor| {
             let (to, label) = (redactor.hide(key.server), result.label());
             format!("{flow:?} dial to {to}: {label}")
         });
-        match &mut self.flow_of(flow)?.kind {
+        match &mut self.flows.get(flow)?.kind {
             Kind::Tcp(_) => self.tcp_dialed(now, flow, result),
             Kind::Udp(udp) if udp.connected => Err(Misuse::DialAnswered),
             Kind::Udp(udp) => {

@@ -11,7 +11,6 @@ use crate::api::time::Micros;
 use crate::dns;
 use crate::engine::Engine;
 use crate::flow::key::{FlowKey, PackedKey, Proto};
-use crate::flow::table::Kind;
 use crate::ip::build::Addresses;
 use crate::ip::icmp::incoming::{Incoming, Kind as Error};
 use crate::ip::icmp::{Problem, Silence, echo_reply};
@@ -56,60 +55,23 @@ impl Engine {
             client,
             server,
         } = incoming.key;
-        let key = match proto {
-            Proto::Tcp => PackedKey::from(&incoming.key),
-            Proto::Udp => self
-                .config
-                .udp_mapping
-                .lookup((client.ip(), client.port()), (server.ip(), server.port())),
-        };
-        let slot = self.flows.find(&key).ok_or(DropReason::IcmpUnmatched)?;
-        let v6 = incoming.key.server.is_ipv6();
-        let mtu = self.config.mtu;
-        let flow = self.flows.at(slot).ok_or(DropReason::IcmpUnmatched)?;
-        match &mut flow.kind {
-            Kind::Udp(udp) => {
+        match proto {
+            Proto::Tcp => self.icmp_error_of_tcp(incoming)?,
+            Proto::Udp => {
+                let client = (client.ip(), client.port());
+                let server = (server.ip(), server.port());
+                let key = self.config.udp_mapping.lookup(client, server);
+                let (_, udp) = self.flows.find_udp(&key).ok_or(DropReason::IcmpUnmatched)?;
                 // RFC 4787 REQ-12: the mapping stays, and its idle time goes on.
                 if let Error::TooBig { mtu: reported } = incoming.kind {
-                    let current = udp.path_mtu.unwrap_or(mtu);
-                    if let Some(narrower) = narrower(reported, current, v6) {
-                        udp.path_mtu = Some(narrower);
-                    }
-                }
-            }
-            Kind::Tcp(tcp) => {
-                let Phase::Live(live) = &mut tcp.phase else {
-                    // Nothing was sent yet.
-                    return Err(DropReason::IcmpUnmatched);
-                };
-                // RFC 5927 section 4.1: it must quote a segment that is outstanding.
-                let outstanding = incoming
-                    .sequence
-                    .is_some_and(|sequence| live.connection.is_outstanding(sequence));
-                if !outstanding {
-                    return Err(DropReason::IcmpUnmatched);
-                }
-                let done = live.connection.is_established();
-                match incoming.kind {
-                    // RFC 5927 section 5.2: on a synchronized connection it is as good as a soft one.
-                    Error::Hard if !done => {
-                        self.counters.tcp_aborted_by_icmp += 1;
-                        let (by, how) = (By::Device, How::Reset);
-                        self.finish(slot, Close { by, how });
-                    }
-                    Error::Hard | Error::Soft => {}
-                    Error::TooBig { mtu: reported } => {
-                        let current = live.connection.path_mtu().unwrap_or(mtu);
-                        if let Some(narrower) = narrower(reported, current, v6).filter(|_| done) {
-                            live.connection.narrow(narrower);
-                            self.mark_dirty(slot);
-                        }
-                    }
+                    let current = udp.path_mtu.unwrap_or(self.config.mtu);
+                    let v6 = incoming.key.server.is_ipv6();
+                    udp.path_mtu = narrower(reported, current, v6).or(udp.path_mtu);
                 }
             }
         }
         self.counters.icmp_errors_in += 1;
-        // RFC 9293 section 3.9.2.2, MUST-54: whoever asks can learn of it.
+        // RFC 9293 section 3.9.2.2, MUST-54: the application can ask for it; here it is logged.
         self.log(LogLevel::Debug, Breadcrumb::Flow, |redactor| {
             let (to, kind) = (redactor.hide(incoming.key.server), incoming.kind);
             format!("the device reports {kind:?} about a packet from {to}")
@@ -117,8 +79,46 @@ impl Engine {
         Ok(Taken::Icmp)
     }
 
+    fn icmp_error_of_tcp(&mut self, incoming: &Incoming) -> Result<(), DropReason> {
+        let (flow, tcp) = self
+            .flows
+            .find_tcp(&PackedKey::from(&incoming.key))
+            .ok_or(DropReason::IcmpUnmatched)?;
+        let Phase::Live(live) = &mut tcp.phase else {
+            // Nothing was sent yet.
+            return Err(DropReason::IcmpUnmatched);
+        };
+        // RFC 5927 section 4.1: it must quote a segment that is outstanding.
+        let outstanding = incoming
+            .sequence
+            .is_some_and(|sequence| live.connection.is_outstanding(sequence));
+        if !outstanding {
+            return Err(DropReason::IcmpUnmatched);
+        }
+        let done = live.connection.is_established();
+        match incoming.kind {
+            // RFC 5927 section 5.2: on a synchronized connection it is as good as a soft one.
+            Error::Hard if !done => {
+                let slot = flow.id.slot;
+                self.counters.tcp_aborted_by_icmp += 1;
+                let (by, how) = (By::Device, How::Reset);
+                self.finish(slot, Close { by, how });
+            }
+            Error::Hard | Error::Soft => {}
+            Error::TooBig { mtu: reported } => {
+                let current = live.connection.path_mtu().unwrap_or(self.config.mtu);
+                let v6 = incoming.key.server.is_ipv6();
+                if let Some(narrower) = narrower(reported, current, v6).filter(|_| done) {
+                    live.connection.narrow(narrower);
+                    flow.mark_dirty(&mut self.dirty);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Tells the device what is wrong with a packet of its own, within the rate limit.
-    /// Says whether it was told.
+    /// Returns whether it was sent.
     pub(super) fn report(
         &mut self,
         now: Micros,
@@ -142,7 +142,7 @@ impl Engine {
         }
     }
 
-    /// Tells the device that nobody answers its datagram (RFC 1122 section 4.1.3.1).
+    /// Reports to the device that its datagram reaches no service (RFC 1122 section 4.1.3.1).
     pub(super) fn report_failed_dial(
         &mut self,
         now: Micros,
@@ -194,7 +194,7 @@ impl Engine {
     }
 }
 
-/// The MTU to go on with after a report of `reported` octets; `None` if that changes nothing or cannot be true.
+/// The MTU to go on with after a report of `reported` bytes; `None` if that changes nothing or cannot be true.
 fn narrower(reported: u32, current: usize, v6: bool) -> Option<usize> {
     /// RFC 1191 section 7: where links end, from long to short.
     const PLATEAUS: [usize; 7] = [32_000, 17_914, 8166, 4352, 2002, 1492, 1006];

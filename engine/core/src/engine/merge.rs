@@ -1,14 +1,13 @@
-//! Text that comes in a row is taken as one long segment, as a card with receive offload hands it over: most of what a
-//! segment costs does not depend on its length, and a device that uploads sends what its window holds at once.
+//! Consecutive segments are coalesced into one, as GRO does: most of what a segment costs does not depend on its length,
+//! and a device that uploads sends what its window holds at once.
 //!
-//! Only what the device could have sent as one segment is taken together: the text of an open stream, in its place,
+//! Only what the device could have sent as one segment is coalesced: the payload of an established stream, in order,
 //! within the window, with the same acknowledgement and window in every header and no options. Each frame is still
 //! verified and counted by itself.
 
 use crate::api::time::Micros;
 use crate::engine::Engine;
 use crate::flow::key::{PackedKey, Proto};
-use crate::flow::table::Kind;
 use crate::ip::build::{IPV4_HEADER_LEN, IPV6_HEADER_LEN, protocol};
 use crate::ip::packet::{IpPacket, Segment};
 use crate::tcp::Phase;
@@ -23,7 +22,7 @@ const V6: usize = IPV6_HEADER_LEN + TCP;
 /// The longest IP packet.
 const LONGEST: usize = 65_535;
 
-/// Whether `next` holds the text right behind that of `frame`, by what their headers say.
+/// Whether the payload of `next` follows that of `frame`, by what their headers say.
 #[inline]
 pub(super) fn follows(frame: &[u8], next: &[u8]) -> bool {
     match (frame.first(), next.first()) {
@@ -35,7 +34,7 @@ pub(super) fn follows(frame: &[u8], next: &[u8]) -> bool {
 
 #[inline]
 fn follows_v4(frame: &[u8], next: &[u8]) -> bool {
-    let (Some((one, text)), Some((two, more))) = (
+    let (Some((one, payload)), Some((two, more))) = (
         frame.split_first_chunk::<V4>(),
         next.split_first_chunk::<V4>(),
     ) else {
@@ -48,14 +47,19 @@ fn follows_v4(frame: &[u8], next: &[u8]) -> bool {
     };
     // Addresses and ports.
     one[12..24] == two[12..24]
-        && whole(one, text.len())
+        && whole(one, payload.len())
         && whole(two, more.len())
-        && text_follows(one.last_chunk::<TCP>(), two.last_chunk::<TCP>(), text, more)
+        && payload_follows(
+            one.last_chunk::<TCP>(),
+            two.last_chunk::<TCP>(),
+            payload,
+            more,
+        )
 }
 
 #[inline]
 fn follows_v6(frame: &[u8], next: &[u8]) -> bool {
-    let (Some((one, text)), Some((two, more))) = (
+    let (Some((one, payload)), Some((two, more))) = (
         frame.split_first_chunk::<V6>(),
         next.split_first_chunk::<V6>(),
     ) else {
@@ -66,17 +70,22 @@ fn follows_v6(frame: &[u8], next: &[u8]) -> bool {
             && usize::from(u16::from_be_bytes([header[4], header[5]])) == TCP + len
     };
     one[8..44] == two[8..44]
-        && whole(one, text.len())
+        && whole(one, payload.len())
         && whole(two, more.len())
-        && text_follows(one.last_chunk::<TCP>(), two.last_chunk::<TCP>(), text, more)
+        && payload_follows(
+            one.last_chunk::<TCP>(),
+            two.last_chunk::<TCP>(),
+            payload,
+            more,
+        )
 }
 
-/// The same for two TCP headers and the text behind each.
+/// The same for two TCP headers and the payload behind each.
 #[inline]
-fn text_follows(
+fn payload_follows(
     one: Option<&[u8; TCP]>,
     two: Option<&[u8; TCP]>,
-    text: &[u8],
+    payload: &[u8],
     more: &[u8],
 ) -> bool {
     /// ACK, with PSH or without.
@@ -97,15 +106,15 @@ fn text_follows(
         && plain(two)
         && one[8..12] == two[8..12]
         && one[14..16] == two[14..16]
-        && !text.is_empty()
+        && !payload.is_empty()
         && !more.is_empty()
-        && u32::try_from(text.len()).is_ok_and(|len| place(one).plus(len) == place(two))
+        && u32::try_from(payload.len()).is_ok_and(|len| place(one).plus(len) == place(two))
 }
 
 impl Engine {
-    /// Takes `first` and, if they may be taken together, what follows: `next`, which does by its header, and more of
+    /// Takes `first`, coalesced with what follows if that is possible: `next`, which does by its header, and more of
     /// `frames`. Returns the first frame that was not taken.
-    pub(super) fn row<'a>(
+    pub(super) fn coalesce<'a>(
         &mut self,
         now: Micros,
         first: &'a [u8],
@@ -122,42 +131,42 @@ impl Engine {
                 return Some(next);
             }
         };
-        let Some(edge) = self.row_edge(&ip, &segment) else {
+        let Some(edge) = self.coalescing_edge(&ip, &segment) else {
             let taken = self.segment(now, &ip, &segment);
             self.account(now, 1, taken);
             return Some(next);
         };
-        let mut merged = core::mem::take(&mut self.merged);
-        merged.clear();
-        merged.extend_from_slice(ip.frame);
-        let text = |segment: &Segment<'_>| u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
-        let mut end = segment.seq.plus(text(&segment));
+        let mut coalesced = core::mem::take(&mut self.coalesced);
+        coalesced.clear();
+        coalesced.extend_from_slice(ip.frame);
+        let len = |segment: &Segment<'_>| u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
+        let mut end = segment.seq.plus(len(&segment));
         let (mut last, mut ahead, mut count) = (first, Some(next), 1);
         while let Some(next) = ahead {
             if count > 1 && !follows(last, next) {
                 break;
             }
-            // Its addresses are those of the first. What is not sound is dropped where it is looked at again.
+            // Its addresses are those of the first. A malformed frame is dropped when it is read by itself.
             let Some(more) = IpPacket::parse(next)
                 .and_then(|ip| Segment::parse(&ip))
                 .ok()
-                .filter(|more| merged.len() + more.payload.len() <= LONGEST)
-                .filter(|more| !end.plus(text(more)).is_after(edge))
+                .filter(|more| coalesced.len() + more.payload.len() <= LONGEST)
+                .filter(|more| !end.plus(len(more)).is_after(edge))
             else {
                 break;
             };
-            merged.extend_from_slice(more.payload);
-            end = end.plus(text(&more));
+            coalesced.extend_from_slice(more.payload);
+            end = end.plus(len(&more));
             self.count_frame(next);
             (last, count) = (next, count + 1);
             ahead = frames.next();
         }
         let taken = if count > 1 {
-            set_length(&mut merged, ip.is_v6());
+            set_length(&mut coalesced, ip.is_v6());
             let headers = ip.frame.len() - ip.payload.len();
             let ip = IpPacket {
-                frame: &merged,
-                payload: merged.get(headers..).unwrap_or_default(),
+                frame: &coalesced,
+                payload: coalesced.get(headers..).unwrap_or_default(),
                 ..ip
             };
             let segment = Segment {
@@ -172,22 +181,17 @@ impl Engine {
             self.counters.taken_merged += count - 1;
         }
         self.account(now, count, taken);
-        self.merged = merged;
+        self.coalesced = coalesced;
         ahead
     }
 
-    /// How far text may be taken together with that of `segment`, if it may at all: the flow is open, nothing is amiss
-    /// with it, and the segment stands in its place.
-    fn row_edge(&self, ip: &IpPacket<'_>, segment: &Segment<'_>) -> Option<Seq> {
+    /// Up to where payload may be coalesced with that of `segment`, if at all: the flow is established, its receiver is
+    /// in order, and the segment is the next.
+    fn coalescing_edge(&self, ip: &IpPacket<'_>, segment: &Segment<'_>) -> Option<Seq> {
         let client = (ip.source, segment.source_port);
         let server = (ip.destination, segment.destination_port);
-        let slot = self
-            .flows
-            .find(&PackedKey::new(Proto::Tcp, client, server))?;
-        let Kind::Tcp(tcp) = &self.flows.peek(slot)?.kind else {
-            return None;
-        };
-        let Phase::Live(live) = &tcp.phase else {
+        let key = PackedKey::new(Proto::Tcp, client, server);
+        let Phase::Live(live) = &self.flows.peek_tcp(&key)?.phase else {
             return None;
         };
         if !live.established || live.reset {
@@ -197,7 +201,7 @@ impl Engine {
     }
 }
 
-/// Puts its own length into the header of a packet; nobody looks at the checksums any more.
+/// Puts its own length into the header of a packet; the checksums were verified before.
 fn set_length(packet: &mut [u8], v6: bool) {
     let (len, place) = if v6 {
         (packet.len() - IPV6_HEADER_LEN, 4..6)

@@ -8,7 +8,7 @@ use crate::api::output::{By, Close, How, PathChange};
 use crate::api::time::Micros;
 use crate::dns::Names;
 use crate::engine::Engine;
-use crate::flow::table::{Flow, Kind};
+use crate::flow::table::{Entry, Kind};
 use crate::ip::reassembly::Reassembly;
 use crate::tcp::Phase;
 
@@ -43,7 +43,7 @@ impl Engine {
 
     fn close_address(&mut self, address: IpAddr) {
         for slot in self.flows.occupied() {
-            let gone = |flow: &Flow| flow.key.unpack().client.ip() == address;
+            let gone = |entry: &Entry| entry.flow.key.client().ip() == address;
             if self.flows.peek(slot).is_some_and(gone) {
                 self.finish(slot, PATH);
             }
@@ -53,10 +53,13 @@ impl Engine {
     fn redial_all(&mut self, now: Micros) {
         // A flow that is dialed anew may take the place of one that was looked at before, never of one to come.
         for slot in self.flows.occupied() {
-            let connected = self.flows.peek(slot).is_some_and(|flow| match &flow.kind {
-                Kind::Tcp(tcp) => matches!(tcp.phase, Phase::Live(_)),
-                Kind::Udp(_) => false,
-            });
+            let connected = self
+                .flows
+                .peek(slot)
+                .is_some_and(|entry| match &entry.kind {
+                    Kind::Tcp(tcp) => matches!(tcp.phase, Phase::Live(_)),
+                    Kind::Udp(_) => false,
+                });
             if connected {
                 self.abort(slot, PATH);
             } else {
@@ -65,17 +68,13 @@ impl Engine {
         }
     }
 
-    /// Closes a flow toward the host, and asks for its dial again under a handle of its own.
+    /// Closes a flow toward the host, and asks for its dial again under a handle of its own: what it holds goes along.
     fn redial(&mut self, now: Micros, slot: u32) {
-        let waiting = self.counters.udp_waiting;
-        let given_up = self.counters.udp_given_up;
-        let Some(mut flow) = self.finish(slot, PATH) else {
+        let Some(mut entry) = self.detach(slot) else {
             return;
         };
-        // What it holds goes along.
-        self.counters.udp_waiting = waiting;
-        self.counters.udp_given_up = given_up;
-        match &mut flow.kind {
+        self.tell_close(&entry, PATH);
+        match &mut entry.kind {
             Kind::Tcp(tcp) => {
                 tcp.blocked = false;
                 if let Phase::Dialing(held) = &mut tcp.phase {
@@ -88,7 +87,7 @@ impl Engine {
                 udp.opened = now;
             }
         }
-        self.admit(now, flow.key, flow.kind);
+        self.admit(now, entry.flow.key, entry.kind);
     }
 
     /// Closes every flow, TCP with a reset, and drops every frame from now on.

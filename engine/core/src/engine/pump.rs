@@ -1,11 +1,19 @@
 //! A dirty flow's turn: lend bytes, emit, notice what changed, end what has ended.
 
-use crate::api::output::{By, Close, How, RemoteEnd};
+use std::collections::VecDeque;
+
+use crate::api::batch::FrameBatch;
+use crate::api::config::Config;
+use crate::api::counters::Counters;
+use crate::api::output::{By, Close, How};
 use crate::api::time::Micros;
 use crate::dns::Asker;
-use crate::engine::{BATCH, Engine, Event, Own};
-use crate::flow::table::{FlowId, Kind};
+use crate::engine::{BATCH, Engine, Event, Lending, Own};
+use crate::flow::room::Room;
+use crate::flow::table::{Entry, Flow, Kind};
 use crate::tcp::connection::Context;
+use crate::tcp::ring::Pool;
+use crate::tcp::tombstone::Tombstone;
 use crate::tcp::{Live, Phase};
 
 /// What a turn decided, once the borrow of the flow is over.
@@ -16,9 +24,9 @@ enum Verdict {
     Again,
     /// Bytes for the dialer.
     Lend(usize),
-    /// The flow ended in order; its tuple is remembered.
-    Bury(Close),
-    /// The flow ended, and the device has said so itself.
+    /// The flow ended in order; this remembers its tuple.
+    Bury(Close, Tombstone),
+    /// The flow ended by the device itself.
     Finish(Close),
     /// The flow ended, and the device must be told.
     Abort(Close),
@@ -34,19 +42,12 @@ impl Engine {
         now
     }
 
-    /// Takes the lent bytes off their ring, now that the host has had them.
+    /// Takes what the host took of the lent bytes off their ring; a flow whose bytes were not all taken is blocked.
     pub(super) fn settle(&mut self, now: Micros) {
-        let Some((id, count)) = self.lent.take() else {
+        let Some(lent) = self.lent.take() else {
             return;
         };
-        self.took(now, id, count);
-    }
-
-    pub(super) fn took(&mut self, now: Micros, id: FlowId, count: usize) {
-        let Some(flow) = self.flows.get(id) else {
-            return;
-        };
-        let Kind::Tcp(tcp) = &mut flow.kind else {
+        let Ok((flow, tcp)) = self.flows.tcp(lent.flow) else {
             return;
         };
         let Phase::Live(live) = &mut tcp.phase else {
@@ -55,49 +56,78 @@ impl Engine {
         let mut queries = Vec::new();
         if let Some(streams) = &mut live.dns {
             let bytes = live.connection.peek();
-            let bytes = bytes.get(..count).unwrap_or(bytes);
+            let bytes = bytes.get(..lent.taken).unwrap_or(bytes);
             streams
                 .upstream
                 .push(bytes, |message| queries.push(message.to_vec()));
         }
         self.pool.touch(now);
-        live.connection.consume(&mut self.pool, count);
+        live.connection.consume(&mut self.pool, lent.taken);
         live.last_activity = now;
-        flow.upstream += count as u64;
-        let (local, server) = (flow.local, flow.key.unpack().server);
-        if !local {
-            self.counters.upstream_bytes += count as u64;
+        tcp.blocked |= lent.taken < lent.count;
+        flow.upstream += lent.taken as u64;
+        if !lent.local {
+            self.counters.upstream_bytes += lent.taken as u64;
         }
-        self.mark_dirty(id.slot);
+        flow.mark_dirty(&mut self.dirty);
+        if queries.is_empty() {
+            return;
+        }
+        let server = flow.key.unpack().server;
         for query in queries {
-            if local {
+            if lent.local {
                 // A message that is no query deserves no answer; the connection may bring others.
-                let _ = self.intercept(now, Asker::Stream(id), &query);
+                let _ = self.intercept(now, Asker::Stream(lent.flow), &query);
             } else {
-                self.note_query(id, server, &query);
+                self.note_query(lent.flow, server, &query);
             }
         }
     }
 
-    /// Gives `slot` its turn; says how many bytes of which flow are to be lent.
-    pub(super) fn pump(&mut self, now: Micros, slot: u32) -> Option<(FlowId, usize)> {
+    /// Gives `slot` its turn; returns what is to be lent.
+    pub(super) fn pump(&mut self, now: Micros, slot: u32) -> Option<Lending> {
         self.timers.forget();
-        let flow = self.flows.at(slot)?;
-        flow.dirty = false;
+        let Entry { flow, kind } = self.flows.at(slot)?;
+        flow.begin_turn();
         let id = flow.id;
-        if matches!(flow.kind, Kind::Udp(_)) {
-            self.release_datagrams(id);
-            return None;
-        }
-        match self.turn(now, slot)? {
+        let tcp = match kind {
+            Kind::Tcp(tcp) => tcp,
+            Kind::Udp(_) => {
+                self.release_datagrams(id);
+                return None;
+            }
+        };
+        let verdict = match &mut tcp.phase {
+            Phase::Dialing(_) => Verdict::Rest,
+            Phase::Live(live) => {
+                let mut turn = Turn {
+                    now,
+                    config: &self.config,
+                    counters: &mut self.counters,
+                    room: &mut self.room,
+                    events: &mut self.events,
+                    pool: &mut self.pool,
+                    out: &mut self.out,
+                };
+                turn.take(flow, live, tcp.blocked)
+            }
+        };
+        match verdict {
             Verdict::Rest => self.arm(now, slot),
             Verdict::Again => self.mark_dirty(slot),
             // Its next turn, once the bytes are taken, sets its timer.
-            Verdict::Lend(count) => return Some((id, count)),
-            Verdict::Bury(close) => {
-                if let Some(flow) = self.finish(slot, close) {
-                    self.bury(now, &flow);
-                }
+            Verdict::Lend(count) => {
+                return Some(Lending {
+                    flow: id,
+                    count,
+                    taken: 0,
+                    local: flow.local,
+                });
+            }
+            Verdict::Bury(close, stone) => {
+                let key = flow.key;
+                self.finish(slot, close);
+                self.tombstones.insert(key, stone);
             }
             Verdict::Finish(close) => {
                 self.finish(slot, close);
@@ -107,30 +137,63 @@ impl Engine {
         None
     }
 
-    fn turn(&mut self, now: Micros, slot: u32) -> Option<Verdict> {
-        let flow = self.flows.at(slot)?;
-        let (id, local) = (flow.id, flow.local);
-        let Kind::Tcp(tcp) = &mut flow.kind else {
-            return None;
-        };
-        let blocked = tcp.blocked;
-        let Phase::Live(live) = &mut tcp.phase else {
-            return Some(Verdict::Rest);
-        };
+    /// Ends a flow and tells the device with a reset beyond everything that was ever sent.
+    pub(super) fn abort(&mut self, slot: u32, close: Close) {
+        match self.finish_tcp(slot, close) {
+            Some((key, Phase::Dialing(held))) => self.refuse(&key, held.isn),
+            Some((key, Phase::Live(live))) => self.control(&key, live.connection.reset()),
+            None => {}
+        }
+    }
+}
+
+/// What a connected flow's turn works with, beside the flow.
+struct Turn<'a> {
+    now: Micros,
+    config: &'a Config,
+    counters: &'a mut Counters,
+    room: &'a mut Room,
+    events: &'a mut VecDeque<Event>,
+    pool: &'a mut Pool,
+    out: &'a mut FrameBatch,
+}
+
+impl Turn<'_> {
+    fn take(&mut self, flow: &mut Flow, live: &mut Live, blocked: bool) -> Verdict {
         if !blocked && live.connection.unread() > 0 {
-            // Lend before emitting, so that one acknowledgement says it all, window included.
-            return Some(Verdict::Lend(live.connection.peek().len()));
+            // Lend before emitting, so that one acknowledgement covers the bytes and the window.
+            return Verdict::Lend(live.connection.peek().len());
         }
         if live.reset {
             // Bytes that came before the reset were lent first, unless the dialer takes none.
-            return Some(Verdict::Finish(Close {
+            return Verdict::Finish(Close {
                 by: By::Device,
                 how: How::Reset,
-            }));
+            });
         }
-        if live.remote_end == Some(RemoteEnd::Eof) {
+        if live.remote_closed() {
             live.connection.finish();
         }
+        self.widen(flow, live);
+        let mut context = Context {
+            pool: self.pool,
+            out: self.out,
+        };
+        let emission = live.connection.emit(self.now, &mut context, BATCH);
+        self.counters.tcp_retransmissions += emission.again;
+        if emission.full {
+            return Verdict::Again;
+        }
+        self.relay_fin(flow, live);
+        if let Some(verdict) = self.ending(live) {
+            return verdict;
+        }
+        self.resume(flow, live);
+        Verdict::Rest
+    }
+
+    /// Lets the rings of a flow grow with their use, as far as the budget allows.
+    fn widen(&mut self, flow: &mut Flow, live: &mut Live) {
         let more = live.connection.wants_room();
         if more > 0 && self.room.fits(more) {
             live.connection.widen();
@@ -138,33 +201,30 @@ impl Engine {
             self.room.charge(more);
             self.counters.ring_bytes += more as u64;
         }
-        let mut context = Context {
-            pool: &mut self.pool,
-            out: &mut self.out,
-        };
-        let emission = live.connection.emit(now, &mut context, BATCH);
-        self.counters.tcp_retransmissions += emission.again;
-        if emission.full {
-            return Some(Verdict::Again);
+    }
+
+    /// Tells the dialer of the device's FIN once it has every byte before it.
+    fn relay_fin(&mut self, flow: &Flow, live: &mut Live) {
+        if live.fin_relayed || !live.connection.device_closed() || live.connection.unread() > 0 {
+            return;
         }
-        if live.connection.device_closed() && live.connection.unread() == 0 && !live.fin_relayed {
-            live.fin_relayed = true;
-            live.first_end.get_or_insert(By::Device);
-            // A close that follows at once says it as well.
-            if !live.connection.is_over() {
-                self.events.push_back(if local {
-                    Event::Own {
-                        flow: id,
-                        what: Own::HalfClose,
-                    }
-                } else {
-                    Event::HalfClose { flow: id }
-                });
-            }
+        live.fin_relayed = true;
+        live.first_end.get_or_insert(By::Device);
+        // A close that follows at once implies it.
+        if !live.connection.is_over() {
+            self.events.push_back(if flow.local {
+                Event::Own {
+                    flow: flow.id,
+                    what: Own::HalfClose,
+                }
+            } else {
+                Event::HalfClose { flow: flow.id }
+            });
         }
-        if let Some(verdict) = ending(live) {
-            return Some(verdict);
-        }
+    }
+
+    /// Asks a dialer that was refused room for more, once half of the ring is free.
+    fn resume(&mut self, flow: &Flow, live: &mut Live) {
         let (space, bound) = live.connection.space();
         if live.starved
             && live.remote_end.is_none()
@@ -172,44 +232,28 @@ impl Engine {
             && space * 2 >= bound
         {
             live.starved = false;
-            self.events.push_back(Event::Resume { flow: id, space });
-        }
-        Some(Verdict::Rest)
-    }
-
-    /// Ends a flow and tells the device with a reset that stands beyond all that was ever emitted.
-    pub(super) fn abort(&mut self, slot: u32, close: Close) {
-        let Some(flow) = self.finish(slot, close) else {
-            return;
-        };
-        let Kind::Tcp(tcp) = &flow.kind else { return };
-        let key = flow.key.unpack();
-        match &tcp.phase {
-            Phase::Dialing(held) => self.refuse(&key, held.isn),
-            Phase::Live(live) => self.control(&key, live.connection.reset()),
+            self.events.push_back(Event::Resume {
+                flow: flow.id,
+                space,
+            });
         }
     }
-}
 
-/// Whether the flow is at its end, and how it ends.
-fn ending(live: &Live) -> Option<Verdict> {
-    let end = match live.remote_end {
-        Some(RemoteEnd::Reset) => Some(How::Reset),
-        Some(RemoteEnd::Error) => Some(How::Error),
-        Some(RemoteEnd::Eof) | None => None,
-    };
-    if let Some(how) = end
-        && live.connection.all_sent()
-    {
-        return Some(Verdict::Abort(Close {
-            by: By::Remote,
-            how,
-        }));
-    }
-    (live.connection.is_over() && live.fin_relayed).then(|| {
-        Verdict::Bury(Close {
+    /// Whether the flow is at its end, and how it ends.
+    fn ending(&self, live: &Live) -> Option<Verdict> {
+        if let Some((how, _)) = live.remote_broke()
+            && live.connection.all_sent()
+        {
+            let by = By::Remote;
+            return Some(Verdict::Abort(Close { by, how }));
+        }
+        if !live.connection.is_over() || !live.fin_relayed {
+            return None;
+        }
+        let close = Close {
             by: live.first_end.unwrap_or(By::Engine),
             how: How::Fin,
-        })
-    })
+        };
+        Some(Verdict::Bury(close, live.tombstone(self.now, self.config)))
+    }
 }

@@ -5,11 +5,9 @@ use std::net::SocketAddr;
 use crate::api::output::{By, Close, How, Misuse, RemoteEnd};
 use crate::api::time::Micros;
 use crate::engine::Engine;
-use crate::flow::key::Proto;
-use crate::flow::table::{FlowId, FlowTable, Kind};
+use crate::flow::table::{FlowId, Kind};
 use crate::ip::build;
 use crate::ip::icmp::Problem;
-use crate::tcp::{Live, Phase};
 
 impl Engine {
     /// Bytes of the far side's stream. Says how many were taken; the rest is to be offered again after
@@ -17,11 +15,10 @@ impl Engine {
     ///
     /// # Errors
     /// The flow has ended, is UDP, is not connected yet, or its far side has ended before.
-    pub fn remote_data(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<usize, Misuse> {
+    pub fn remote_data(&mut self, now: Micros, id: FlowId, data: &[u8]) -> Result<usize, Misuse> {
         let now = self.enter(now);
         self.pool.touch(now);
-        let Self { flows, pool, .. } = self;
-        let live = live_of(flows, flow)?;
+        let (flow, live) = self.flows.live(id)?;
         if live.remote_end.is_some() {
             return Err(Misuse::AfterEnd);
         }
@@ -29,28 +26,26 @@ impl Engine {
         if crate::seeded_fault::loses(data) {
             return Ok(data.len());
         }
-        let taken = live.connection.offer(now, pool, data);
+        let taken = live.connection.offer(now, &mut self.pool, data);
         live.starved |= taken < data.len();
         if taken > 0 {
             live.last_activity = now;
         }
-        let mut messages = Vec::new();
+        flow.downstream += taken as u64;
+        flow.mark_dirty(&mut self.dirty);
+        self.counters.downstream_bytes += taken as u64;
+        self.counters.tcp_backpressure_refused += (data.len() - taken) as u64;
         if let Some(streams) = &mut live.dns {
             let bytes = data.get(..taken).unwrap_or(&[]);
+            let mut messages = Vec::new();
             streams
                 .downstream
                 .push(bytes, |message| messages.push(message.to_vec()));
+            let server = flow.key.unpack().server;
+            for message in messages {
+                self.read_dns(now, id, server, &message);
+            }
         }
-        if let Some(flow) = self.flows.get(flow) {
-            flow.downstream += taken as u64;
-        }
-        self.counters.downstream_bytes += taken as u64;
-        self.counters.tcp_backpressure_refused += (data.len() - taken) as u64;
-        let server = self.flow_of(flow)?.key.unpack().server;
-        for message in messages {
-            self.read_dns(now, flow, server, &message);
-        }
-        self.mark_dirty(flow.slot);
         Ok(taken)
     }
 
@@ -101,11 +96,8 @@ impl Engine {
             identifications,
             ..
         } = self;
-        let flow = flows.get(id).ok_or(Misuse::StaleFlow)?;
+        let (flow, udp) = flows.udp(id)?;
         let client = flow.key.client();
-        let Kind::Udp(udp) = &mut flow.kind else {
-            return Err(Misuse::WrongProtocol);
-        };
         if !udp.connected {
             return Err(Misuse::NotConnected);
         }
@@ -154,33 +146,9 @@ impl Engine {
     }
 
     fn set_blocked(&mut self, flow: FlowId, blocked: bool) -> Result<(), Misuse> {
-        match &mut self.flow_of(flow)?.kind {
+        match &mut self.flows.get(flow)?.kind {
             Kind::Tcp(tcp) => tcp.blocked = blocked,
             Kind::Udp(udp) => udp.blocked = blocked,
-        }
-        Ok(())
-    }
-
-    /// Of the bytes lent by the last [`Output::Data`](crate::Output::Data) the dialer took only `count`. The rest
-    /// stays in the ring, and the flow counts as blocked until [`Engine::remote_writable`].
-    ///
-    /// # Errors
-    /// Nothing is lent on this flow, or less than `count` was.
-    pub fn remote_took(&mut self, now: Micros, flow: FlowId, count: usize) -> Result<(), Misuse> {
-        let Some((lent, most)) = self.lent else {
-            return Err(Misuse::StaleFlow);
-        };
-        if lent != flow {
-            return Err(Misuse::StaleFlow);
-        }
-        if count > most {
-            return Err(Misuse::TookTooMuch);
-        }
-        let now = self.clock.at(now);
-        self.lent = None;
-        self.took(now, flow, count);
-        if count < most {
-            self.set_blocked(flow, true)?;
         }
         Ok(())
     }
@@ -200,63 +168,57 @@ impl Engine {
         end: RemoteEnd,
     ) -> Result<(), Misuse> {
         let now = self.enter(now);
-        self.end_remote(now, flow, end)
+        match &mut self.flows.get(flow)?.kind {
+            Kind::Tcp(_) => self.end_stream(now, flow, end),
+            Kind::Udp(udp) => {
+                let latest = core::mem::take(&mut udp.latest);
+                self.end_udp(now, flow, end, &latest);
+                Ok(())
+            }
+        }
     }
 
-    pub(super) fn end_remote(
+    /// Ends a UDP flow; the device is told what became of `latest`.
+    fn end_udp(&mut self, now: Micros, flow: FlowId, end: RemoteEnd, latest: &[u8]) {
+        let (how, problem) = match end {
+            RemoteEnd::Eof => (How::Fin, None),
+            RemoteEnd::Reset => (How::Reset, Some(Problem::PortUnreachable)),
+            RemoteEnd::Error => (How::Error, Some(Problem::HostUnreachable)),
+        };
+        if let Some(problem) = problem {
+            self.report_about(now, problem, latest);
+        }
+        self.finish(
+            flow.slot,
+            Close {
+                by: By::Remote,
+                how,
+            },
+        );
+    }
+
+    /// Ends the remote's stream of a TCP flow: what was taken of it before still reaches the device.
+    pub(super) fn end_stream(
         &mut self,
         now: Micros,
-        flow: FlowId,
+        id: FlowId,
         end: RemoteEnd,
     ) -> Result<(), Misuse> {
-        if self.flow_of(flow)?.kind.proto() == Proto::Udp {
-            let (how, problem) = match end {
-                RemoteEnd::Eof => (How::Fin, None),
-                RemoteEnd::Reset => (How::Reset, Some(Problem::PortUnreachable)),
-                RemoteEnd::Error => (How::Error, Some(Problem::HostUnreachable)),
-            };
-            let latest = match &mut self.flow_of(flow)?.kind {
-                Kind::Udp(udp) => core::mem::take(&mut udp.latest),
-                Kind::Tcp(_) => Vec::new(),
-            };
-            if let Some(problem) = problem {
-                self.report_about(now, problem, &latest);
-            }
-            self.finish(
-                flow.slot,
-                Close {
-                    by: By::Remote,
-                    how,
-                },
-            );
-            return Ok(());
-        }
-        let live = live_of(&mut self.flows, flow)?;
+        let (flow, live) = self.flows.live(id)?;
         // After an EOF the connection can still break.
         match (live.remote_end, end) {
-            (None, _) | (Some(RemoteEnd::Eof), RemoteEnd::Reset | RemoteEnd::Error) => {}
+            (None, _) | (Some((RemoteEnd::Eof, _)), RemoteEnd::Reset | RemoteEnd::Error) => {}
             _ => return Err(Misuse::AfterEnd),
         }
-        live.remote_end = Some(end);
+        live.remote_end = Some((end, now));
         if end == RemoteEnd::Eof {
             live.first_end.get_or_insert(By::Remote);
         }
-        live.ended_at = Some(now);
         live.last_activity = now;
         if end == RemoteEnd::Reset {
             self.counters.tcp_reset_by_remote += 1;
         }
-        self.mark_dirty(flow.slot);
+        flow.mark_dirty(&mut self.dirty);
         Ok(())
-    }
-}
-
-fn live_of(flows: &mut FlowTable, id: FlowId) -> Result<&mut Live, Misuse> {
-    match &mut flows.get(id).ok_or(Misuse::StaleFlow)?.kind {
-        Kind::Udp(_) => Err(Misuse::WrongProtocol),
-        Kind::Tcp(tcp) => match &mut tcp.phase {
-            Phase::Dialing(_) => Err(Misuse::NotConnected),
-            Phase::Live(live) => Ok(live),
-        },
     }
 }

@@ -10,6 +10,7 @@ use crate::api::time::Micros;
 use crate::dns;
 use crate::engine::Engine;
 use crate::flow::key::{FlowKey, PackedKey, Proto};
+use crate::flow::room;
 use crate::flow::table::{FlowId, Kind};
 use crate::ip::build::{self, TcpControl};
 use crate::ip::packet::{IpPacket, Segment};
@@ -20,6 +21,12 @@ use crate::tcp::{HeldSyn, Live, Phase, TcpFlow, isn};
 
 /// RFC 9293 section 3.7.1, MUST-15.
 const DEFAULT_MSS_V6: u16 = 1220;
+
+/// The close of a flow that the device has reset.
+const RESET: Close = Close {
+    by: By::Device,
+    how: How::Reset,
+};
 
 impl Engine {
     pub(super) fn segment(
@@ -35,68 +42,29 @@ impl Engine {
             return Err(DropReason::MartianSource);
         }
         let packed = PackedKey::new(Proto::Tcp, client, server);
-        let Some(slot) = self.flows.find(&packed) else {
+        let Some((flow, tcp)) = self.flows.find_tcp(&packed) else {
             return self.segment_without_flow(now, ip, segment, key_of(ip, segment), packed);
         };
-        let Some(flow) = self.flows.at(slot) else {
-            return Ok(Taken::Control);
-        };
-        let Kind::Tcp(tcp) = &mut flow.kind else {
-            return Ok(Taken::Control);
-        };
-        match &mut tcp.phase {
+        let slot = flow.id.slot;
+        let live = match &mut tcp.phase {
+            Phase::Live(live) => live,
             Phase::Dialing(held) => {
-                if segment.rst {
-                    // The device gave up: its reset stands right after the SYN (RFC 9293 section 3.10.7.3).
-                    if segment.seq == held.isn.plus(1) || segment.seq == held.isn {
-                        self.counters.tcp_reset_by_device += 1;
-                        self.finish(
-                            slot,
-                            Close {
-                                by: By::Device,
-                                how: How::Reset,
-                            },
-                        );
-                        return Ok(Taken::Control);
+                return match held.hears(segment)? {
+                    Hears::SynAgain => {
+                        held.quote = quote(&self.config, ip.frame);
+                        Ok(Taken::Syn)
                     }
-                    return Err(DropReason::ResetOutOfPlace);
-                }
-                if !segment.syn || segment.ack.is_some() {
-                    return Err(DropReason::Unsynchronised);
-                }
-                if segment.seq != held.isn {
-                    // The device began anew while the dial ran: the pending dial is obsolete.
-                    self.finish(
-                        slot,
-                        Close {
-                            by: By::Device,
-                            how: How::Reset,
-                        },
-                    );
-                    return self.open_tcp(now, ip, segment, key_of(ip, segment), packed);
-                }
-                held.quote = quote(&self.config, ip.frame);
-                Ok(Taken::Syn)
+                    Hears::Reset => {
+                        self.counters.tcp_reset_by_device += 1;
+                        self.finish(slot, RESET);
+                        Ok(Taken::Control)
+                    }
+                    Hears::OtherSyn => {
+                        self.finish(slot, RESET);
+                        self.open_tcp(now, ip, segment, key_of(ip, segment), packed)
+                    }
+                };
             }
-            Phase::Live(_) => self.live_segment(now, slot, ip, segment),
-        }
-    }
-
-    fn live_segment(
-        &mut self,
-        now: Micros,
-        slot: u32,
-        ip: &IpPacket<'_>,
-        segment: &Segment<'_>,
-    ) -> Result<Taken, DropReason> {
-        let Some(flow) = self.flows.at(slot) else {
-            return Ok(Taken::Control);
-        };
-        let Kind::Tcp(tcp) = &mut flow.kind else {
-            return Ok(Taken::Control);
-        };
-        let Phase::Live(live) = &mut tcp.phase else {
-            return Ok(Taken::Control);
         };
         if self.out.len() >= self.config.output_limit && !segment.rst {
             // Each segment may be answered at once: the device sends it again when frames are fetched.
@@ -106,9 +74,9 @@ impl Engine {
             pool: &mut self.pool,
             out: &mut self.out,
         };
-        let disposition = live.connection.segment(now, segment, &mut context);
-        match disposition {
-            Disposition::Taken | Disposition::WithoutFin => {}
+        match live.connection.segment(now, segment, &mut context) {
+            Disposition::Taken => {}
+            Disposition::WithoutFin => self.counters.guard_segments_repaired += 1,
             Disposition::Answer => {
                 live.last_activity = now;
                 live.connection.answer(&mut self.out);
@@ -122,7 +90,7 @@ impl Engine {
                 } else {
                     self.counters.tcp_challenges_withheld += 1;
                 }
-                return reason.map_or(Ok(taken(segment)), Err);
+                return reason.map_or_else(|| Ok(taken(segment)), Err);
             }
             Disposition::Refuse => {
                 self.reset_for(ip, segment);
@@ -131,26 +99,15 @@ impl Engine {
             Disposition::Reset => {
                 live.reset = true;
                 self.counters.tcp_reset_by_device += 1;
-                self.mark_dirty(slot);
+                flow.mark_dirty(&mut self.dirty);
                 return Ok(Taken::Control);
             }
             Disposition::Drop(reason) => return Err(reason),
         }
-        self.counters.guard_segments_repaired += u64::from(disposition == Disposition::WithoutFin);
-        live.last_activity = now;
-        live.heard = now;
-        live.probes = 0;
-        if live.connection.device_closed() {
-            live.first_end.get_or_insert(By::Device);
-        }
-        if !live.established && live.connection.is_established() {
-            live.established = true;
+        if live.heard(now) {
             self.room.forget(slot);
         }
-        if !flow.dirty {
-            flow.dirty = true;
-            self.dirty.push_back(slot);
-        }
+        flow.mark_dirty(&mut self.dirty);
         Ok(taken(segment))
     }
 
@@ -204,7 +161,7 @@ impl Engine {
         Ok(Taken::Answered)
     }
 
-    /// The reset that a segment for no connection gets (RFC 9293 section 3.10.7.1); says whether there is one.
+    /// The reset that a segment for no connection gets (RFC 9293 section 3.10.7.1); returns whether there is one.
     fn reset_for(&mut self, ip: &IpPacket<'_>, segment: &Segment<'_>) -> bool {
         let key = key_of(ip, segment);
         let asked = build::Segment {
@@ -276,12 +233,7 @@ impl Engine {
         id: FlowId,
         result: DialResult,
     ) -> Result<(), Misuse> {
-        let seed = self.config.seed;
-        let flow = self.flows.get(id).ok_or(Misuse::StaleFlow)?;
-        let (packed, key) = (flow.key, flow.key.unpack());
-        let Kind::Tcp(tcp) = &mut flow.kind else {
-            return Err(Misuse::WrongProtocol);
-        };
+        let (flow, tcp) = self.flows.tcp(id)?;
         let Phase::Dialing(held) = &tcp.phase else {
             return Err(Misuse::DialAnswered);
         };
@@ -293,8 +245,11 @@ impl Engine {
             self.end_dial(now, id.slot, result, close);
             return Ok(());
         }
-        let device_isn = held.isn;
-        if !self.charge_socket(id) {
+        let key = flow.key.unpack();
+        let rings = self.config.rx_ring() + self.config.tx_ring();
+        let more = (rings + room::SOCKET).saturating_sub(flow.cost);
+        if !self.room.fits(more) {
+            let device_isn = held.isn;
             self.counters.tcp_admission_fail += 1;
             self.refuse(&key, device_isn);
             self.finish(
@@ -306,28 +261,48 @@ impl Engine {
             );
             return Ok(());
         }
-        let isn = isn::isn_for(seed, &packed, now);
-        let Some(flow) = self.flows.get(id) else {
-            return Err(Misuse::StaleFlow);
-        };
-        let Kind::Tcp(tcp) = &mut flow.kind else {
-            return Err(Misuse::WrongProtocol);
-        };
-        let Phase::Dialing(held) = &tcp.phase else {
-            return Err(Misuse::DialAnswered);
-        };
-        let connection = Connection::new(now, &packed, held, isn, &self.config);
-        let Some(connection) = connection else {
-            return Err(Misuse::StaleFlow);
-        };
+        flow.cost += more;
+        self.room.charge(more);
+        self.room.connected(id.slot);
+        self.counters.ring_bytes += rings as u64;
+        let isn = isn::isn_for(self.config.seed, &flow.key, now);
+        let connection = Connection::new(now, &flow.key, held, isn, &self.config);
         let mut live = Live::new(now, connection);
         if key.server.port() == dns::PORT {
             live.dns = Some(Box::default());
         }
         tcp.phase = Phase::Live(live);
         self.counters.tcp_connected += 1;
-        self.mark_dirty(id.slot);
+        flow.mark_dirty(&mut self.dirty);
         Ok(())
+    }
+}
+
+/// What a segment means to a flow whose dial is pending.
+enum Hears {
+    /// The SYN that it holds, again.
+    SynAgain,
+    /// The device began anew: the pending dial is obsolete.
+    OtherSyn,
+    /// The device gave up.
+    Reset,
+}
+
+impl HeldSyn {
+    fn hears(&self, segment: &Segment<'_>) -> Result<Hears, DropReason> {
+        if segment.rst {
+            // Its place is right after the SYN (RFC 9293 section 3.10.7.3).
+            return if segment.seq == self.isn.plus(1) || segment.seq == self.isn {
+                Ok(Hears::Reset)
+            } else {
+                Err(DropReason::ResetOutOfPlace)
+            };
+        }
+        match (segment.syn, segment.ack) {
+            (true, None) if segment.seq == self.isn => Ok(Hears::SynAgain),
+            (true, None) => Ok(Hears::OtherSyn),
+            _ => Err(DropReason::Unsynchronised),
+        }
     }
 }
 
@@ -336,7 +311,7 @@ fn taken(segment: &Segment<'_>) -> Taken {
     if segment.payload.is_empty() {
         Taken::Control
     } else {
-        Taken::Text
+        Taken::Payload
     }
 }
 

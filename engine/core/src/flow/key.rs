@@ -3,6 +3,8 @@
 use core::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::ip::build::Addresses;
+
 /// The transport protocols the engine terminates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Proto {
@@ -44,7 +46,7 @@ impl fmt::Debug for FlowKey {
     }
 }
 
-/// Where a packed key says that its addresses are of IPv6.
+/// The bit of a packed key that is set for IPv6.
 const V6_BIT: u32 = 40;
 
 /// A [`FlowKey`] in five words: cheap to hash and to compare on every packet.
@@ -94,6 +96,27 @@ impl PackedKey {
             },
             client: self.client(),
             server: self.end(server_high, server_low, rest),
+        }
+    }
+
+    /// The addresses of a packet toward the device: one family, as the key has.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "an IPv4 address has 32 bits"
+    )]
+    pub(crate) fn toward_device(&self) -> Addresses {
+        let [client_high, client_low, server_high, server_low, rest] = self.0;
+        let v6 = |high, low| Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low));
+        if rest >> V6_BIT & 1 == 1 {
+            Addresses::V6 {
+                source: v6(server_high, server_low),
+                destination: v6(client_high, client_low),
+            }
+        } else {
+            Addresses::V4 {
+                source: Ipv4Addr::from_bits(server_low as u32),
+                destination: Ipv4Addr::from_bits(client_low as u32),
+            }
         }
     }
 

@@ -1,16 +1,16 @@
-//! Room for flows: a ledger of octets, and the TCP flows that are not established yet in the order of their SYNs.
+//! Room for flows: a ledger of bytes, and the TCP flows that are not established yet in the order of their SYNs.
 
 use std::collections::VecDeque;
 
 use crate::api::time::Micros;
 
-/// What a TCP flow costs while its dial is pending, octets: its place in the tables and the held SYN.
+/// What a TCP flow costs while its dial is pending, bytes: its place in the tables and the held SYN.
 pub(crate) const PENDING: usize = 1024;
 
-/// What a TCP flow with a socket costs beyond its two rings, octets.
+/// What a TCP flow with a socket costs beyond its two rings, bytes.
 pub(crate) const SOCKET: usize = 2048;
 
-/// What a UDP flow costs beyond the datagrams it holds, octets: its place in the tables and the frame that an ICMP
+/// What a UDP flow costs beyond the datagrams it holds, bytes: its place in the tables and the frame that an ICMP
 /// error would quote.
 pub(crate) const MAPPING: usize = 2048;
 
@@ -19,7 +19,7 @@ pub(crate) const MAPPING: usize = 2048;
 pub(crate) struct Room {
     budget: usize,
     used: usize,
-    /// By slot: since when a flow has gone without being established, and which queue it stands in.
+    /// By slot: since when a flow has gone without being established, and which queue it is in.
     marks: Vec<Option<Mark>>,
     dialing: Queue,
     half_open: Queue,
@@ -45,7 +45,7 @@ struct Queue {
     standing: usize,
 }
 
-/// Entries that may stand no longer, beside as many as do, before they are cleared away.
+/// Obsolete entries that may remain, beside as many as are current, before they are removed.
 const STALE: usize = 64;
 
 impl Queue {
@@ -85,22 +85,22 @@ impl Room {
         }
     }
 
-    /// Octets charged.
+    /// Bytes charged.
     pub(crate) fn used(&self) -> usize {
         self.used
     }
 
-    /// Whether `octets` more stay within the budget.
-    pub(crate) fn fits(&self, octets: usize) -> bool {
-        self.used.saturating_add(octets) <= self.budget
+    /// Whether `bytes` more stay within the budget.
+    pub(crate) fn fits(&self, bytes: usize) -> bool {
+        self.used.saturating_add(bytes) <= self.budget
     }
 
-    pub(crate) fn charge(&mut self, octets: usize) {
-        self.used = self.used.saturating_add(octets);
+    pub(crate) fn charge(&mut self, bytes: usize) {
+        self.used = self.used.saturating_add(bytes);
     }
 
-    pub(crate) fn release(&mut self, octets: usize) {
-        self.used = self.used.saturating_sub(octets);
+    pub(crate) fn release(&mut self, bytes: usize) {
+        self.used = self.used.saturating_sub(bytes);
     }
 
     /// Pending dials of TCP flows.

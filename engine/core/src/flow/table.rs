@@ -1,13 +1,14 @@
 //! The flow table: generational handles over a slab, found by a seeded hash of the tuple.
 
 use core::fmt;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::api::output::Misuse;
 use crate::api::time::Micros;
 use crate::flow::hash::FoldState;
 use crate::flow::key::{FlowKey, PackedKey, Proto};
-use crate::tcp::TcpFlow;
+use crate::tcp::{Live, Phase, TcpFlow};
 use crate::udp::UdpFlow;
 
 /// A flow's handle. It carries a generation: once the flow has ended, it is an error, never another flow.
@@ -51,38 +52,77 @@ impl fmt::Debug for FlowId {
     }
 }
 
-/// One flow and what the table keeps about it.
+/// What the table keeps about any flow.
 #[derive(Debug)]
 pub(crate) struct Flow {
     pub(crate) id: FlowId,
     pub(crate) key: PackedKey,
-    /// Octets it is charged for.
+    /// Bytes it is charged for.
     pub(crate) cost: usize,
     /// Whether it waits in the dirty list.
-    pub(crate) dirty: bool,
+    dirty: bool,
     /// When its dial was asked for.
     pub(crate) opened: Micros,
-    /// Octets handed to the dialer.
+    /// Bytes handed to the dialer.
     pub(crate) upstream: u64,
-    /// Octets taken from the dialer.
+    /// Bytes taken from the dialer.
     pub(crate) downstream: u64,
     /// What the server's address was known as when the flow began.
     pub(crate) name: Option<Arc<str>>,
-    /// Whether the engine itself stands in the dialer's place.
+    /// Whether the engine itself takes the dialer's place.
     pub(crate) local: bool,
-    pub(crate) kind: Kind,
 }
 
 impl Flow {
+    /// Puts it into the list of flows that want a turn, if it is not there.
+    #[inline]
+    pub(crate) fn mark_dirty(&mut self, list: &mut VecDeque<u32>) {
+        if !self.dirty {
+            self.dirty = true;
+            list.push_back(self.id.slot);
+        }
+    }
+
+    /// It has been taken out of that list.
+    pub(crate) fn begin_turn(&mut self) {
+        self.dirty = false;
+    }
+}
+
+/// What a flow begins with.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) now: Micros,
+    pub(crate) key: PackedKey,
+    pub(crate) cost: usize,
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) local: bool,
+}
+
+/// A flow and its protocol's own state.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) flow: Flow,
+    pub(crate) kind: Kind,
+}
+
+impl Entry {
     /// The tuple it was dialed for.
     pub(crate) fn tuple(&self) -> FlowKey {
-        let tuple = self.key.unpack();
-        match &self.kind {
-            Kind::Tcp(_) => tuple,
-            Kind::Udp(udp) => FlowKey {
-                server: udp.server,
-                ..tuple
-            },
+        self.kind.tuple(&self.flow.key)
+    }
+
+    fn as_tcp(&mut self) -> Option<(&mut Flow, &mut TcpFlow)> {
+        match &mut self.kind {
+            Kind::Tcp(tcp) => Some((&mut self.flow, tcp)),
+            Kind::Udp(_) => None,
+        }
+    }
+
+    fn as_udp(&mut self) -> Option<(&mut Flow, &mut UdpFlow)> {
+        match &mut self.kind {
+            Kind::Udp(udp) => Some((&mut self.flow, udp)),
+            Kind::Tcp(_) => None,
         }
     }
 }
@@ -101,12 +141,24 @@ impl Kind {
             Self::Udp(_) => Proto::Udp,
         }
     }
+
+    /// The tuple that a flow is dialed for which is found under `key`.
+    pub(crate) fn tuple(&self, key: &PackedKey) -> FlowKey {
+        let tuple = key.unpack();
+        match self {
+            Self::Tcp(_) => tuple,
+            Self::Udp(udp) => FlowKey {
+                server: udp.server,
+                ..tuple
+            },
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Slot {
     generation: u32,
-    flow: Option<Flow>,
+    entry: Option<Entry>,
 }
 
 /// All flows. The map is only ever asked for one key: its order reaches nothing.
@@ -137,28 +189,89 @@ impl FlowTable {
         }
     }
 
+    /// The TCP flow of a tuple.
+    #[inline]
+    pub(crate) fn find_tcp(&mut self, key: &PackedKey) -> Option<(&mut Flow, &mut TcpFlow)> {
+        let slot = self.find(key)?;
+        self.at(slot)?.as_tcp()
+    }
+
+    /// The UDP flow of a tuple, or of its mapping.
+    #[inline]
+    pub(crate) fn find_udp(&mut self, key: &PackedKey) -> Option<(&mut Flow, &mut UdpFlow)> {
+        self.udp_at(self.find(key)?)
+    }
+
+    /// The UDP flow in a slot.
+    #[inline]
+    pub(crate) fn udp_at(&mut self, slot: u32) -> Option<(&mut Flow, &mut UdpFlow)> {
+        self.at(slot)?.as_udp()
+    }
+
+    /// As [`FlowTable::find_tcp`], to look at.
+    #[inline]
+    pub(crate) fn peek_tcp(&self, key: &PackedKey) -> Option<&TcpFlow> {
+        match &self.peek(self.find(key)?)?.kind {
+            Kind::Tcp(tcp) => Some(tcp),
+            Kind::Udp(_) => None,
+        }
+    }
+
+    /// The slot of a tuple's flow.
+    #[inline]
     pub(crate) fn find(&self, key: &PackedKey) -> Option<u32> {
         self.by_key.get(key).copied()
     }
 
-    pub(crate) fn at(&mut self, slot: u32) -> Option<&mut Flow> {
-        self.slots.get_mut(slot as usize)?.flow.as_mut()
+    /// The flow in a slot, of whichever protocol.
+    pub(crate) fn at(&mut self, slot: u32) -> Option<&mut Entry> {
+        self.slots.get_mut(slot as usize)?.entry.as_mut()
     }
 
-    pub(crate) fn peek(&self, slot: u32) -> Option<&Flow> {
-        self.slots.get(slot as usize)?.flow.as_ref()
+    /// As [`FlowTable::at`], to look at.
+    pub(crate) fn peek(&self, slot: u32) -> Option<&Entry> {
+        self.slots.get(slot as usize)?.entry.as_ref()
     }
 
-    /// The flow of a handle, or `None` if it has ended.
-    pub(crate) fn get(&mut self, id: FlowId) -> Option<&mut Flow> {
-        self.at(id.slot).filter(|flow| flow.id == id)
+    /// The flow of a handle, of whichever protocol.
+    pub(crate) fn get(&mut self, id: FlowId) -> Result<&mut Entry, Misuse> {
+        self.at(id.slot)
+            .filter(|entry| entry.flow.id == id)
+            .ok_or(Misuse::StaleFlow)
     }
 
-    pub(crate) fn insert(&mut self, now: Micros, key: PackedKey, kind: Kind) -> FlowId {
+    /// The TCP flow of a handle.
+    pub(crate) fn tcp(&mut self, id: FlowId) -> Result<(&mut Flow, &mut TcpFlow), Misuse> {
+        self.get(id)?.as_tcp().ok_or(Misuse::WrongProtocol)
+    }
+
+    /// The TCP flow of a handle whose dial has connected.
+    pub(crate) fn live(&mut self, id: FlowId) -> Result<(&mut Flow, &mut Live), Misuse> {
+        let (flow, tcp) = self.tcp(id)?;
+        match &mut tcp.phase {
+            Phase::Dialing(_) => Err(Misuse::NotConnected),
+            Phase::Live(live) => Ok((flow, live)),
+        }
+    }
+
+    /// The UDP flow of a handle.
+    pub(crate) fn udp(&mut self, id: FlowId) -> Result<(&mut Flow, &mut UdpFlow), Misuse> {
+        self.get(id)?.as_udp().ok_or(Misuse::WrongProtocol)
+    }
+
+    /// Puts a flow into a slot of its own, under a handle that no flow had before.
+    pub(crate) fn insert(&mut self, opening: Opening, kind: Kind) -> FlowId {
+        let Opening {
+            now,
+            key,
+            cost,
+            name,
+            local,
+        } = opening;
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 generation: 0,
-                flow: None,
+                entry: None,
             });
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
@@ -173,39 +286,39 @@ impl FlowTable {
         if let Some(place) = self.slots.get_mut(slot as usize) {
             place.generation = place.generation.wrapping_add(1);
             id.generation = place.generation;
-            place.flow = Some(Flow {
+            let flow = Flow {
                 id,
                 key,
-                cost: 0,
+                cost,
                 dirty: false,
                 opened: now,
                 upstream: 0,
                 downstream: 0,
-                name: None,
-                local: false,
-                kind,
-            });
+                name,
+                local,
+            };
+            place.entry = Some(Entry { flow, kind });
             self.by_key.insert(key, slot);
         }
         id
     }
 
-    pub(crate) fn remove(&mut self, slot: u32) -> Option<Flow> {
-        let flow = self.slots.get_mut(slot as usize)?.flow.take()?;
-        self.by_key.remove(&flow.key);
+    pub(crate) fn remove(&mut self, slot: u32) -> Option<Entry> {
+        let entry = self.slots.get_mut(slot as usize)?.entry.take()?;
+        self.by_key.remove(&entry.flow.key);
         self.free.push(slot);
-        match flow.kind.proto() {
+        match entry.kind.proto() {
             Proto::Tcp => self.tcp -= 1,
             Proto::Udp => self.udp -= 1,
         }
-        Some(flow)
+        Some(entry)
     }
 
     /// The slots in use, in slot order.
     pub(crate) fn occupied(&self) -> Vec<u32> {
         self.slots
             .iter()
-            .filter_map(|slot| slot.flow.as_ref().map(|flow| flow.id.slot))
+            .filter_map(|slot| slot.entry.as_ref().map(|entry| entry.flow.id.slot))
             .collect()
     }
 }

@@ -74,12 +74,12 @@ pub struct Deadline {
 /// The flows' wake-ups in order of time. Lazy: an entry may be early, never late; it is looked
 /// at again when it comes due, so that a packet that only moves a deadline later costs nothing.
 ///
-/// A heap, because most flows come and go without their time ever coming: an entry that no longer stands is left where
+/// A heap, because most flows come and go without their time ever coming: an obsolete entry is left where
 /// it is until it comes to the top, or until such entries are the greater part.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     heap: BinaryHeap<Reverse<(Micros, u32)>>,
-    /// For when each slot is armed, if it is: an entry stands if it says the same.
+    /// For when each slot is armed, if it is: an entry is current if it has the same time.
     armed: Vec<Option<Micros>>,
     /// Slots that are armed.
     standing: usize,
@@ -88,7 +88,7 @@ pub(crate) struct Timers {
     known: Option<Deadline>,
 }
 
-/// Entries that may stand no longer, beside as many as do, before they are cleared away.
+/// Obsolete entries that may remain, beside as many as are current, before they are removed.
 const STALE: usize = 64;
 
 impl Timers {
@@ -122,12 +122,12 @@ impl Timers {
         }
     }
 
-    /// Clears entries away that do not stand, if they are too many.
+    /// Removes obsolete entries if they are too many.
     fn clear(&mut self) {
         let Self { heap, armed, .. } = self;
         if heap.len() > 2 * self.standing + STALE {
             heap.retain(|Reverse(entry)| stands(armed, *entry));
-            // A flow that was disarmed and armed again for the same time stands there twice, which is harmless.
+            // A flow that was disarmed and armed again for the same time is there twice, which is harmless.
             heap.shrink_to(4 * (self.standing + STALE));
         }
     }
@@ -156,7 +156,7 @@ impl Timers {
         self.first().filter(|(at, _)| *at <= now)
     }
 
-    /// The first entry that stands.
+    /// The first current entry.
     pub(crate) fn first(&mut self) -> Option<(Micros, u32)> {
         let Self { heap, armed, .. } = self;
         while let Some(Reverse(entry)) = heap.peek() {

@@ -283,7 +283,7 @@ pub(crate) struct Segment {
     pub(crate) reset: bool,
 }
 
-/// Emits the reset that answers a segment for a closed port; says whether there is one.
+/// Emits the reset that answers a segment for a closed port; returns whether there is one.
 ///
 /// RFC 9293 section 3.10.7.1: a reset is never answered; a segment with ACK gets
 /// `<SEQ=SEG.ACK><CTL=RST>`, one without `<SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>`.
@@ -301,7 +301,7 @@ pub(crate) fn reset_for(batch: &mut FrameBatch, segment: &Segment) -> bool {
     tcp_control(batch, segment.destination, segment.source, control).is_ok()
 }
 
-/// Emits one unfragmented packet whose payload is the two parts in a row.
+/// Emits one unfragmented packet whose payload is the two parts one after the other.
 ///
 /// On IPv4 such a packet is atomic: DF set, and the identification means nothing
 /// (RFC 6864 section 4.1).
@@ -324,7 +324,7 @@ pub(crate) fn whole(
     Ok(())
 }
 
-/// Emits a packet: the header and three parts of payload in a row.
+/// Emits a packet: the header and three parts of payload one after the other.
 pub(crate) fn push(batch: &mut FrameBatch, header: &IpHeader, [a, b, c]: [&[u8]; 3]) {
     let header: &[u8] = match header {
         IpHeader::V4(header) => header,

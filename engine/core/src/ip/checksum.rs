@@ -20,7 +20,7 @@ impl Sum {
     /// RFC 8200 section 8.1) for an upper-layer packet of `len` bytes.
     pub(crate) fn pseudo(addresses: &Addresses, protocol: u8, len: usize) -> Self {
         let len = u64::from(u32::try_from(len).unwrap_or(u32::MAX).swap_bytes());
-        // The protocol stands in the last of four octets; a 32-bit length has the same sum as IPv4's 16-bit one.
+        // The protocol is in the last of four bytes; a 32-bit length has the same sum as IPv4's 16-bit one.
         let mut words = len + (u64::from(protocol) << 24);
         match addresses {
             Addresses::V4 {
@@ -42,7 +42,7 @@ impl Sum {
         Self { words, odd: false }
     }
 
-    /// Starts with a sum that is known, of an even number of octets: a word of them read little-endian.
+    /// Starts with a sum that is known, of an even number of bytes: a word of them read little-endian.
     #[must_use]
     pub(crate) fn with_word(self, word: u64) -> Self {
         Self {
@@ -143,7 +143,7 @@ fn sum_words(bytes: &[u8]) -> u64 {
     end_around(sum, little_endian(tail))
 }
 
-/// Adds one chain of carries: an addition for every eight octets and nothing else.
+/// Adds one chain of carries: an addition for every eight bytes and nothing else.
 #[inline(always)]
 fn sum_run<const N: usize>(mut sum: u64, words: &[[u8; 8]; N]) -> u64 {
     let mut carry = false;
@@ -153,10 +153,10 @@ fn sum_run<const N: usize>(mut sum: u64, words: &[[u8; 8]; N]) -> u64 {
     end_around(sum, u64::from(carry))
 }
 
-/// Up to seven octets as a little-endian word.
-fn little_endian(octets: &[u8]) -> u64 {
+/// Up to seven bytes as a little-endian word.
+fn little_endian(bytes: &[u8]) -> u64 {
     let (mut word, mut shift) = (0, 0);
-    let (four, rest) = octets.as_chunks::<4>();
+    let (four, rest) = bytes.as_chunks::<4>();
     for four in four {
         word = u64::from(u32::from_le_bytes(*four));
         shift = 32;

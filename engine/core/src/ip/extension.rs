@@ -75,7 +75,7 @@ pub(crate) fn walk(packet: &[u8], multicast: bool) -> Result<Reached, Fault> {
     for _ in 0..=MAX_HEADERS {
         let (number, at) = (chain.next_header, chain.offset);
         if number == HOP_BY_HOP && at != BASE_LEN {
-            // RFC 8200 section 4: it stands right behind the base header or is not recognized.
+            // RFC 8200 section 4: it directly follows the base header or is not recognized.
             let (reason, code) = (DropReason::UnknownProtocol, UNRECOGNIZED_NEXT_HEADER);
             return Err(Fault::reported(reason, code, reached.named_at));
         }
@@ -123,7 +123,7 @@ fn options(header: &[u8], at: usize, multicast: bool) -> Result<(), Fault> {
 
     let mut offset = 2;
     let mut count = 0;
-    // Each pass goes on by an octet at least, and the header is cut to its length.
+    // Each pass goes on by a byte at least, and the header is cut to its length.
     while let Some(&kind) = header.get(offset) {
         if kind == PAD_1 {
             offset += 1;
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn the_report_points_at_the_option_that_is_not_known() {
         let reason = DropReason::UnknownOption;
-        // Six octets of padding, then an option that wants its sender told (RFC 8200 section 4.2).
+        // Six bytes of padding, then an option that asks for a report to its sender (RFC 8200 section 4.2).
         let options = [&[1, 4, 0, 0, 0, 0][..], &[0x80 | 30, 0]].concat();
         let fault = Fault::reported(reason, 2, 40 + 8);
         assert_eq!(options_of(&options, false), Err(fault));

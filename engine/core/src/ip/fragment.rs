@@ -14,7 +14,7 @@ pub(crate) const FRAGMENT_HEADER_LEN: usize = 8;
 /// IPv4's More Fragments bit in the flags-and-offset field.
 const MORE_FRAGMENTS_V4: u16 = 0x2000;
 
-/// What a fragment says about itself; lengths and offsets in bytes.
+/// What a fragment header contains; lengths and offsets in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FragmentInfo {
     pub(crate) addresses: Addresses,
@@ -94,7 +94,7 @@ impl FragmentInfo {
     }
 }
 
-/// What stands at a place of an IPv6 header chain.
+/// What is found at a place of an IPv6 header chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Link {
     /// An extension header; the chain has stepped over it.
@@ -110,7 +110,7 @@ pub(crate) enum Link {
 /// A walk along an IPv6 header chain; each step forward is at least eight bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeaderChain {
-    /// Which header stands at `offset`.
+    /// Which header is at `offset`.
     pub(crate) next_header: u8,
     /// Offset in the packet.
     pub(crate) offset: usize,
@@ -181,7 +181,7 @@ pub(crate) struct FragmentHeader {
 ///
 /// One counter serves all destinations, so an identification returns only after 65,536
 /// fragmented datagrams on IPv4 and 2^32 on IPv6 (RFC 6864 section 4.3). Its start comes
-/// from the seed. Only the device sees it, so guessing it gains nobody anything (RFC 7739).
+/// from the seed. Only the device sees it, so guessing it gains nothing (RFC 7739).
 #[derive(Clone, Debug)]
 pub(crate) struct Identifications {
     next: u32,
@@ -199,7 +199,7 @@ impl Identifications {
     }
 }
 
-/// Emits an IP packet whose payload is the two parts in a row, split if it exceeds `mtu`.
+/// Emits an IP packet whose payload is the two parts one after the other, split if it exceeds `mtu`.
 ///
 /// RFC 791 section 3.2 and RFC 8200 section 4.5: every fragment but the last carries a
 /// multiple of eight bytes; all share one identification; IPv4 fragments have DF clear.

@@ -30,14 +30,14 @@ pub(crate) struct IpPacket<'a> {
     pub(crate) payload: &'a [u8],
     /// Whether it is a fragment of a larger datagram.
     pub(crate) fragment: bool,
-    /// Whether nobody on the way may split it: IPv4's DF, and all of IPv6.
+    /// Whether it must not be fragmented on the way: IPv4's DF, and all of IPv6.
     pub(crate) dont_fragment: bool,
-    /// Whether IPv6 extension headers stand before the payload.
+    /// Whether IPv6 extension headers precede the payload.
     pub(crate) extended: bool,
 }
 
 impl<'a> IpPacket<'a> {
-    /// Reads the base header; the extension headers of IPv6 still stand before the payload.
+    /// Reads the base header; the extension headers of IPv6 still precede the payload.
     #[inline]
     pub(crate) fn parse(frame: &'a [u8]) -> Result<Self, DropReason> {
         match frame.first().map(|first| first >> 4) {
@@ -112,7 +112,7 @@ impl<'a> IpPacket<'a> {
         let header = Ipv6HeaderSlice::from_slice(frame).map_err(|_| DropReason::MalformedIp)?;
         let len = usize::from(header.payload_length());
         let total = BASE_LEN_V6 + len;
-        // A length of 0 with something behind it stands for a jumbogram (RFC 2675), which no tunnel carries.
+        // A length of 0 with something behind it means a jumbogram (RFC 2675), which no tunnel carries.
         if len == 0 && frame.len() > BASE_LEN_V6 {
             return Err(DropReason::MalformedIp);
         }
@@ -198,7 +198,7 @@ impl<'a> Segment<'a> {
             return Err(DropReason::ZeroPort);
         }
         let flags = header[13];
-        // A reset is looked at before all else (RFC 9293 section 3.10.7): what stands beside it means nothing.
+        // A reset is looked at before all else (RFC 9293 section 3.10.7): other flags mean nothing then.
         let rst = flags & 4 != 0;
         let (syn, fin) = (flags & 2 != 0 && !rst, flags & 1 != 0 && !rst);
         if syn && fin {
@@ -231,7 +231,7 @@ impl<'a> Segment<'a> {
         })
     }
 
-    /// Octets of sequence space it takes (RFC 9293 section 3.4).
+    /// Bytes of sequence space it takes (RFC 9293 section 3.4).
     pub(crate) fn sequence_len(&self) -> u32 {
         let payload = u32::try_from(self.payload.len()).unwrap_or(u32::MAX);
         payload
@@ -278,7 +278,7 @@ pub(crate) struct Datagram<'a> {
 impl<'a> Datagram<'a> {
     pub(crate) fn parse(ip: &IpPacket<'a>) -> Result<Self, DropReason> {
         let udp = UdpSlice::from_slice(ip.payload).map_err(|_| DropReason::MalformedTransport)?;
-        // Length 0 stands for a jumbogram (RFC 2675), which cannot come over a tunnel.
+        // Length 0 means a jumbogram (RFC 2675), which cannot come over a tunnel.
         if usize::from(udp.length()) < 8 {
             return Err(DropReason::MalformedTransport);
         }

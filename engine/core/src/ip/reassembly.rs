@@ -110,7 +110,7 @@ pub(crate) enum Outcome<'a> {
 /// Why a fragment was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    /// It says more about itself than the packet holds.
+    /// Its header claims more than the packet holds.
     #[error("fragment reaches beyond its packet")]
     Malformed,
     /// It has no payload.
@@ -197,7 +197,7 @@ impl Reassembly {
         }
     }
 
-    /// One that takes nothing and holds nothing: stands in while another is at work.
+    /// One that takes nothing and holds nothing: a placeholder while another is at work.
     pub(crate) fn idle() -> Self {
         Self::new(Limits {
             bytes: 0,
@@ -344,7 +344,7 @@ impl Reassembly {
         Ok(self.held.len() - 1)
     }
 
-    /// Evicts the oldest other datagrams until the fragment fits; says where its own is then.
+    /// Evicts the oldest other datagrams until the fragment fits; returns where its own is then.
     ///
     /// A datagram too long for the limit even alone is given up without evicting anything.
     fn make_room(&mut self, mut index: usize, fragment: &Fragment<'_>) -> Result<usize, Refusal> {

@@ -46,7 +46,7 @@ pub(crate) enum Disposition {
     Taken,
     /// It was taken, and its FIN was not, because its payload overran the window.
     WithoutFin,
-    /// Nothing of it counts; the device is told how things stand.
+    /// Nothing of it counts; it is answered with an acknowledgement.
     Answer,
     /// The same, within the connection's allowance (RFC 5961), and why it was dropped, if it was.
     Challenge(Option<DropReason>),
@@ -102,7 +102,7 @@ pub(crate) struct Connection {
     sender: Sender,
     /// Whose FIN came first, if both did: this side's.
     closed_first: bool,
-    /// Bytes of the longest packet that reaches the device, once a router before it said so (RFC 1191).
+    /// Bytes of the longest packet that reaches the device, once a router before it reported so (RFC 1191).
     path_mtu: Option<usize>,
     /// How long an acknowledgement may wait for something to leave with it.
     ack_delay: Option<Duration>,
@@ -115,15 +115,15 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A connection that a held SYN asks for; `None` if its addresses are of two families, which no packet has.
+    /// A connection that a held SYN asks for.
     pub(crate) fn new(
         now: Micros,
         key: &PackedKey,
         held: &HeldSyn,
         isn: Seq,
         config: &Config,
-    ) -> Option<Self> {
-        let ends = Ends::new(key)?;
+    ) -> Self {
+        let ends = Ends::new(key);
         let local = largest_segment(config.mtu, &ends);
         let mss = held.mss.clamp(48, local.max(48));
         let (bound, most) = (config.rx_ring(), config.rx_most());
@@ -144,7 +144,7 @@ impl Connection {
         };
         let reach = if scale.is_some() { most } else { 65_535 };
         let bounds = (bound.min(reach), most.min(reach));
-        Some(Self {
+        Self {
             ends,
             device_isn: held.isn,
             isn,
@@ -162,7 +162,7 @@ impl Connection {
             ack_waits: None,
             progress: now,
             forgiven: false,
-        })
+        }
     }
 
     /// Whether the handshake is done.
@@ -261,7 +261,7 @@ impl Connection {
         }
     }
 
-    /// Where a reset stands (RFC 5961 section 3.2).
+    /// How a reset is judged by its sequence number (RFC 5961 section 3.2).
     fn reset_by(&self, segment: &Segment<'_>) -> Disposition {
         let expected = self.receiver.expected();
         let edge = self.receiver.edge().latest(expected.plus(1));
@@ -274,7 +274,7 @@ impl Connection {
         }
     }
 
-    /// What stands outside the window is answered (RFC 9293 section 3.10.7.4, first): what asks whether the connection
+    /// What is outside the window is answered (RFC 9293 section 3.10.7.4, first): what asks whether the connection
     /// is alive within the allowance, copies of what was received always, because the device paces them.
     fn unacceptable(&mut self, segment: &Segment<'_>, len: u32) -> Disposition {
         let end = segment.seq.plus(len);
@@ -288,7 +288,7 @@ impl Connection {
 
     fn establish(&mut self, now: Micros) {
         if let Some(syn_ack) = self.syn_ack.take() {
-            // Karn: the acknowledgement of a segment that left twice tells no round trip.
+            // Karn: the acknowledgement of a segment that left twice gives no round trip.
             let once = syn_ack.sent <= 1;
             self.sender.established(once.then(|| now.since(syn_ack.at)));
         }
@@ -332,7 +332,7 @@ impl Connection {
     }
 
     /// Whether a run of payload with that of a segment may be taken in as one, and up to where: the connection is open,
-    /// nothing is amiss with it, and the segment is the next.
+    /// nothing is missing or out of order, and the segment is the next.
     #[inline]
     pub(crate) fn coalesces(&self, segment: &Segment<'_>) -> Option<Seq> {
         let in_order = self.is_established() && self.receiver.is_in_order();
@@ -454,7 +454,7 @@ impl Connection {
         self.ack_waits = None;
     }
 
-    /// A bare acknowledgement that says how things stand.
+    /// A bare acknowledgement.
     fn write_ack(&mut self, out: &mut FrameBatch) {
         let options = self.options();
         let window = self.receiver.window_field();
@@ -514,7 +514,7 @@ impl Connection {
         self.receiver.consume(pool, count);
     }
 
-    /// Takes bytes of the dialer in, once the handshake is done; says how many.
+    /// Takes bytes of the dialer in, once the handshake is done; returns how many.
     pub(crate) fn offer(&mut self, now: Micros, pool: &mut Pool, bytes: &[u8]) -> usize {
         if !self.is_established() {
             return 0;
@@ -533,7 +533,7 @@ impl Connection {
         self.receiver.wants_room() + self.sender.wants_room()
     }
 
-    /// Lets its rings grow by what [`Connection::wants_room`] said.
+    /// Lets its rings grow by what [`Connection::wants_room`] returned.
     pub(crate) fn widen(&mut self) {
         let (rx, tx) = (self.receiver.wants_room(), self.sender.wants_room());
         if rx > 0 {

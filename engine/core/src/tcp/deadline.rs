@@ -1,7 +1,6 @@
 //! When a flow must be looked at again for reasons that are not TCP's.
 
 use crate::api::config::Config;
-use crate::api::output::RemoteEnd;
 use crate::api::time::Micros;
 use crate::flow::timer::TimerName;
 use crate::tcp::Live;
@@ -48,15 +47,9 @@ impl Live {
                 TimerName::RetransmissionLimit,
             )
         });
-        let linger =
-            matches!(self.remote_end, Some(RemoteEnd::Reset | RemoteEnd::Error)).then(|| {
-                (
-                    self.ended_at
-                        .unwrap_or(self.last_activity)
-                        .plus(config.linger),
-                    TimerName::Linger,
-                )
-            });
+        let linger = self
+            .remote_broke()
+            .map(|(_, at)| (at.plus(config.linger), TimerName::Linger));
         [limit, linger, self.keep_alive(config)]
             .into_iter()
             .flatten()

@@ -40,7 +40,7 @@ pub(crate) struct Receiver {
     step: u32,
     /// What was received beyond a hole, while there is one.
     holes: Option<Box<Holes>>,
-    /// Where the device's FIN stands, once it has come.
+    /// The sequence number of the device's FIN, once it has come.
     fin: Option<Seq>,
     /// Nothing is missing before the FIN.
     closed: bool,
@@ -50,7 +50,7 @@ pub(crate) struct Receiver {
     offered: u32,
     /// What came twice, to be reported once (RFC 2883).
     duplicate: Option<(Seq, Seq)>,
-    /// An acknowledgement is due, whatever else is to be said.
+    /// An acknowledgement is due at once.
     prompt: bool,
 }
 
@@ -66,7 +66,7 @@ impl Receiver {
     pub(crate) fn new(isn: Seq, (bound, most): (usize, usize), scale: u8, step: usize) -> Self {
         let step = u32::try_from(step.min(bound / 2).max(1)).unwrap_or(1);
         let mut receiver = Self {
-            // The window is said in units of the shift, and rounded up: an edge never moves back.
+            // The window is advertised in units of the shift, and rounded up: an edge never moves back.
             ring: Ring::new(bound + (1 << scale) - 1),
             next: isn.plus(1),
             edge: isn.plus(1),
@@ -227,7 +227,7 @@ impl Receiver {
         let arrival = if self.expected() == before {
             Arrival::OutOfOrder
         } else {
-            // What fills a hole is told of at once.
+            // What fills a hole is acknowledged at once.
             self.prompt |= !in_order;
             Arrival::Next
         };
@@ -287,7 +287,7 @@ impl Receiver {
         self.prompt || self.expected().is_after(self.acknowledged)
     }
 
-    /// Bytes received that no acknowledgement told of.
+    /// Bytes received that were not acknowledged.
     pub(crate) fn unacknowledged(&self) -> u32 {
         u32::try_from(self.expected().minus(self.acknowledged)).unwrap_or(0)
     }

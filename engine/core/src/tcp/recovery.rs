@@ -1,4 +1,4 @@
-//! What is in flight, and what of it is lost: a scoreboard of what was sent when (RFC 6675), and loss told from time
+//! What is in flight, and what of it is lost: a scoreboard of what was sent when (RFC 6675), and loss inferred from time
 //! (RACK, RFC 8985).
 //!
 //! Bytes that left together make one span. A selective acknowledgement or a retransmission cuts spans apart, so that
@@ -36,7 +36,7 @@ struct Span {
     /// When they left last.
     at: Micros,
     fate: Fate,
-    /// They left more than once: an acknowledgement says nothing about the round trip (Karn's algorithm).
+    /// They left more than once: an acknowledgement gives no round trip (Karn's algorithm).
     again: bool,
 }
 
@@ -104,7 +104,7 @@ impl Scoreboard {
         self.sacked
     }
 
-    /// Whether the device said to have the first byte that it does not acknowledge: it has dropped it since.
+    /// Whether the device has sacked the first byte that it does not acknowledge: it has dropped it since.
     pub(crate) fn has_reneged(&self) -> bool {
         let first = self.spans.front();
         first.is_some_and(|span| span.fate == Fate::Sacked)
@@ -114,7 +114,7 @@ impl Scoreboard {
         self.lost > 0
     }
 
-    /// Whether nothing is known to be amiss.
+    /// Whether no loss or hole is known.
     #[inline]
     pub(crate) fn is_clean(&self) -> bool {
         self.lost == 0 && self.sacked == 0
@@ -301,7 +301,7 @@ impl Scoreboard {
                 continue;
             }
             let before = span.at < newest || (span.at == newest && span.end.is_before(end));
-            // A span may reach beyond what arrived: only what stands before that is suspect.
+            // A span may reach beyond what arrived: only what is before that is suspect.
             if !before {
                 continue;
             }
@@ -318,7 +318,7 @@ impl Scoreboard {
         (found, later)
     }
 
-    /// Takes the first `count` bytes that are in flight or were sacked by nobody for lost; says how many were.
+    /// Takes the first `count` bytes that are in flight or not sacked for lost; returns how many were.
     pub(crate) fn lose_first(&mut self, count: u32) -> u32 {
         let Some(first) = self.spans.front().copied() else {
             return 0;
@@ -339,7 +339,7 @@ impl Scoreboard {
         len
     }
 
-    /// Takes everything that is in flight for lost; what the device said to have as well, if it is not to be believed
+    /// Takes everything that is in flight for lost; what the device has sacked as well, if it is not to be believed
     /// any more (RFC 2018 section 8).
     pub(crate) fn lose_all(&mut self, sacked_too: bool) {
         for span in &mut self.spans {
@@ -355,7 +355,7 @@ impl Scoreboard {
         }
     }
 
-    /// Takes what left once and counts as lost for in flight again; says whether there was any.
+    /// Takes what left once and counts as lost for in flight again; returns whether there was any.
     pub(crate) fn revive(&mut self) -> bool {
         let mut revived = 0;
         for span in &mut self.spans {

@@ -12,7 +12,7 @@ use crate::api::time::Micros;
 const LEAST: usize = 4096;
 /// Sizes of buffers: each twice the one before, up to 32 MiB.
 const CLASSES: usize = 14;
-/// The largest ring, bytes; a window that is said in units of its shift may need a little more.
+/// The largest ring, bytes; a window that is advertised in units of its shift may need a little more.
 pub(crate) const LARGEST: usize = 16 << 20;
 
 /// Bytes of buffers that are kept for rings to come.
@@ -92,10 +92,10 @@ fn class_for(bytes: usize) -> usize {
 #[derive(Debug)]
 pub(crate) struct Ring {
     buffer: Vec<u8>,
-    /// Where the first byte stands.
+    /// The place of the first byte.
     head: usize,
     len: usize,
-    /// One past the last byte written, counted from the first: more than `len` if something stands beyond the end.
+    /// One past the last byte written, counted from the first: more than `len` if something is stored beyond the end.
     reach: usize,
     bound: usize,
     /// The highest `reach` since it ran empty.
@@ -181,7 +181,7 @@ impl Ring {
         (start..start + first, 0..count - first)
     }
 
-    /// Appends what fits of `bytes`; says how much.
+    /// Appends what fits of `bytes`; returns how much.
     pub(crate) fn append(&mut self, pool: &mut Pool, bytes: &[u8]) -> usize {
         let count = bytes.len().min(self.space());
         self.write(pool, self.len, bytes.get(..count).unwrap_or_default());

@@ -24,7 +24,7 @@ impl Flags {
     pub(crate) const PUSH_ACK: Self = Self(0x18);
 }
 
-/// What a segment says.
+/// The contents of a segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outgoing<'a> {
     pub(crate) seq: Seq,
@@ -47,13 +47,14 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
-    pub(crate) fn new(key: &PackedKey) -> Option<Self> {
+    pub(crate) fn new(key: &PackedKey) -> Self {
+        let addresses = key.toward_device();
         let key = key.unpack();
-        Some(Self {
-            addresses: Addresses::new(key.server.ip(), key.client.ip())?,
+        Self {
+            addresses,
             server_port: key.server.port(),
             client_port: key.client.port(),
-        })
+        }
     }
 
     /// Bytes of a segment's headers without options.
@@ -226,7 +227,7 @@ fn find(mut options: &[u8], wanted: u8) -> Option<&[u8]> {
     }
 }
 
-/// A segment without payload that says how a connection stands.
+/// A bare acknowledgement.
 pub(crate) fn bare_ack(seq: Seq, ack: Seq, window: u16) -> TcpControl {
     TcpControl::Ack {
         sequence: seq.0,

@@ -21,13 +21,13 @@ pub(crate) enum AckKind {
     Advance,
     /// Nothing but the window is new.
     WindowUpdate,
-    /// It tells that a segment arrived beyond one that did not (RFC 5681 section 2, RFC 6675 section 2).
+    /// It reports that a segment arrived beyond one that did not (RFC 5681 section 2, RFC 6675 section 2).
     Duplicate,
     /// Older than others, or nothing new.
     Stale,
 }
 
-/// What a segment says as an acknowledgement.
+/// A segment as an acknowledgement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ack<'a> {
     pub(crate) seq: Seq,
@@ -115,7 +115,7 @@ pub(crate) struct Sender {
     next: Seq,
     /// One past the highest that ever left: a window probe goes beyond SND.NXT.
     highest: Seq,
-    /// One past the last byte that waits; the FIN stands there.
+    /// One past the last byte that waits; the FIN is there.
     end: Seq,
     fin_wanted: bool,
     fin_sent: bool,
@@ -140,13 +140,13 @@ pub(crate) struct Sender {
     /// Where the last recovery ended or will: duplicates below it answer what was sent again (RFC 6582 section 3.2).
     recover: Seq,
     duplicates: u32,
-    /// Bytes that duplicates without blocks tell to have left the path (RFC 5681 section 3.2, steps 2 and 4).
+    /// Bytes that have left the path according to duplicates without SACK blocks (RFC 5681 section 3.2, steps 2 and 4).
     credit: u32,
     /// What was in flight at the first duplicate.
     flight: u32,
-    /// The next retransmission may go whatever the congestion window says (RFC 6675 section 5, step 4.3).
+    /// The next retransmission may leave beyond the congestion window (RFC 6675 section 5, step 4.3).
     force: bool,
-    /// Bytes sent again since the window was last reduced, less those that the device says came twice (RFC 2883).
+    /// Bytes sent again since the window was last reduced, less those that the device reports as duplicates (RFC 2883).
     suspect: u32,
     timeouts: u32,
     /// Since when the retransmission timer runs.
@@ -302,7 +302,7 @@ impl Sender {
         self.highest.is_after(self.una)
     }
 
-    /// Where a segment without payload must stand for the device to look at it: one past all that ever left, but within
+    /// The sequence number with which the device looks at a segment without payload: one past all that ever left, but within
     /// the window, should the device have shrunk it.
     #[inline]
     pub(crate) fn next_out(&self) -> Seq {
@@ -315,7 +315,7 @@ impl Sender {
         }
     }
 
-    /// Takes bytes in to be sent; says how many.
+    /// Takes bytes in to be sent; returns how many.
     pub(crate) fn offer(&mut self, pool: &mut Pool, bytes: &[u8]) -> usize {
         let taken = self.ring.append(pool, bytes);
         self.was_full |= self.ring.space() == 0;
@@ -391,7 +391,7 @@ impl Sender {
         }
         let advance = ack.ack.is_after(self.una);
         if !advance && ack.seq.is_before(self.window_seq) {
-            // Newer segments have told of the window already (RFC 9293 section 3.10.7.4, fifth).
+            // A newer segment has updated the window already (RFC 9293 section 3.10.7.4, fifth).
             return AckKind::Stale;
         }
         self.window_seq = self.window_seq.latest(ack.seq);
@@ -448,7 +448,7 @@ impl Sender {
         self.max_window = self.max_window.max(self.window);
         if self.window > 0 {
             if was_closed {
-                // A FIN takes no room: that it is out says nothing.
+                // A FIN takes no room: that it is in flight means nothing.
                 let data = self.una.is_before(self.end);
                 self.shut_over_data = data && self.next.is_after(self.una);
                 self.armed = now;
@@ -523,7 +523,7 @@ impl Sender {
         }
     }
 
-    /// Takes in SACK blocks; says whether they told anything.
+    /// Takes in SACK blocks; returns whether they reported anything new.
     fn hear_blocks(&mut self, now: Micros, ack: &Ack<'_>, delivered: &mut Delivered) -> bool {
         let before = delivered.bytes;
         for (at, (left, right)) in ack.blocks.iter().copied().enumerate() {
@@ -564,7 +564,7 @@ impl Sender {
             self.duplicates = self.duplicates.saturating_add(1);
         }
         if without_blocks {
-            // Each says that a segment has left the path.
+            // Each means that a segment has left the path.
             self.credit = self.credit.saturating_add(self.mss).min(self.outstanding());
             let enough = self.duplicates >= self.threshold() && self.recovery.is_none();
             // Below the last loss they are answers to what was sent again (RFC 6582 section 3.2, step 1).
@@ -574,7 +574,7 @@ impl Sender {
         }
     }
 
-    /// How many duplicates tell of a loss: less if there are too few segments to draw three (RFC 5827).
+    /// How many duplicates indicate a loss: less if there are too few segments to draw three (RFC 5827).
     fn threshold(&self) -> u32 {
         let segments = self.flight.div_ceil(self.mss.max(1));
         if segments < 4 && self.all_sent() {
@@ -704,7 +704,7 @@ impl Sender {
         }
         let piece = self.piece(start, len, PieceKind::Again);
         Some(Piece {
-            // A FIN that is to be sent again goes along with the last byte.
+            // A FIN that is to be sent again leaves with the last byte.
             fin: piece.push && self.fin_sent && self.board.is_lost(self.end),
             ..piece
         })
@@ -865,7 +865,7 @@ impl Sender {
         self.trip.back_off();
         let first = self.timeouts == 1;
         self.control.timed_out(now, self.outstanding(), first);
-        // A device that says to have what it drops is not believed for ever (RFC 2018 section 8).
+        // A device that reneges on SACK is not believed for ever (RFC 2018 section 8).
         self.board.lose_all(!first || self.board.has_reneged());
         if !first || self.recovery.is_none() {
             self.suspect = 0;
@@ -895,6 +895,6 @@ impl Sender {
         }
         let times = [self.probe_at(), self.reorder, override_at];
         let first = times.into_iter().flatten().min();
-        Some(first.map_or(self.timeout_at(), |at| at.min(self.timeout_at())))
+        Some(first.map_or_else(|| self.timeout_at(), |at| at.min(self.timeout_at())))
     }
 }

@@ -7,7 +7,7 @@ use core::fmt;
 pub(crate) struct Seq(pub(crate) u32);
 
 impl Seq {
-    /// The number `count` octets further on.
+    /// The number `count` bytes further on.
     #[inline]
     pub(crate) fn plus(self, count: u32) -> Self {
         Self(self.0.wrapping_add(count))

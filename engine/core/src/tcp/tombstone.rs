@@ -106,7 +106,7 @@ impl Tombstones {
             .filter(|stone| stone.until > now)
     }
 
-    /// Lets a stone stand until `until`.
+    /// Keeps a tombstone until `until`.
     pub(crate) fn prolong(&mut self, key: &PackedKey, until: Micros) {
         if let Some(placed) = self.by_key.get_mut(key) {
             placed.stone.until = until;
@@ -118,7 +118,7 @@ impl Tombstones {
         self.by_key.remove(key);
     }
 
-    /// How long the stone of a place stands, if it is still the one.
+    /// Until when the tombstone of a place is kept, if it is still the one.
     fn standing(&self, place: &Place) -> Option<Micros> {
         let placed = self.by_key.get(&place.key)?;
         (placed.number == place.number).then_some(placed.stone.until)

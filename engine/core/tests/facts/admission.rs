@@ -114,7 +114,7 @@ fn a_flood_of_syns_harms_no_established_flow_and_grows_nothing() {
         bench.wait(Duration::from_millis(1));
     }
     assert_eq!(most.0, 16);
-    assert!(most.1 <= 15 * 1024 + 34 * 1024 + 1024, "{} octets", most.1);
+    assert!(most.1 <= 15 * 1024 + 34 * 1024 + 1024, "{} bytes", most.1);
     assert_eq!(bench.counter("tcp_admission_fail"), 100_000 - 15);
     let mut honest = Device::on_port(Family::V4, 65_000, 443);
     assert_eq!(dials(&bench.feed([honest.syn()])), [], "not at once");

@@ -45,7 +45,7 @@ fn what_the_dialer_did_not_take_is_offered_again() {
     assert_eq!(
         u32::from(window) << device.scale,
         16_384 - 8,
-        "no octet gives up its room alone (RFC 9293 section 3.8.6.2.2)"
+        "no byte gives up its room alone (RFC 9293 section 3.8.6.2.2)"
     );
     assert_eq!(stream(&bench.writable(flow)), b"def");
     bench.takes = Some(0);
@@ -102,7 +102,7 @@ fn a_remote_that_was_refused_is_called_back_when_half_the_ring_is_free() {
             let free = device.expected.wrapping_sub(start) as usize;
             let resumed = seen.contains(&Seen::Resume(flow, free));
             let called = seen.iter().any(|seen| matches!(seen, Seen::Resume(..)));
-            assert_eq!(called, resumed, "with {free} octets free");
+            assert_eq!(called, resumed, "with {free} bytes free");
             if called {
                 assert!((8192..8192 + 1400).contains(&free), "{free}");
                 return;

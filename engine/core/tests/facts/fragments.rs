@@ -6,7 +6,7 @@ use engine::{DialResult, TimerName};
 
 use crate::support::{Bench, Device, Family, Packet, Udp, datagrams, dials, packets};
 
-/// Cuts a packet into fragments of at most `size` octets of payload.
+/// Cuts a packet into fragments of at most `size` bytes of payload.
 fn cut(frame: &[u8], size: usize, id: u16) -> Vec<Vec<u8>> {
     let v6 = frame[0] >> 4 == 6;
     let header = if v6 { 40 } else { 20 };

@@ -164,7 +164,7 @@ fn a_remote_that_closed_first_is_named_though_its_fin_left_later() {
     let mut device = Device::new(Family::V4);
     device.window = 10;
     let flow = bench.connect(&mut device);
-    let (_, mut seen) = bench.remote(flow, b"twenty octets, or so");
+    let (_, mut seen) = bench.remote(flow, b"twenty bytes, or so.");
     seen.extend(bench.end(flow, RemoteEnd::Eof));
     device.hear(&seen);
     assert!(!device.heard_fin, "the window holds the FIN back");

@@ -28,7 +28,6 @@ fn the_handle_of_an_ended_flow_is_stale_even_if_its_place_is_taken() {
     );
     assert_eq!(engine.remote_blocked(now, old), Err(Misuse::StaleFlow));
     assert_eq!(engine.remote_writable(now, old), Err(Misuse::StaleFlow));
-    assert_eq!(engine.remote_took(now, old, 0), Err(Misuse::StaleFlow));
     assert_eq!(
         engine.dial_result(now, old, DialResult::Connected),
         Err(Misuse::StaleFlow)
@@ -90,25 +89,34 @@ fn a_second_end_of_the_remote_is_misuse() {
 }
 
 #[test]
-fn more_taken_than_lent_is_misuse_and_takes_nothing() {
+fn what_a_host_forgets_to_take_is_not_acknowledged_and_comes_again() {
     let mut bench = Bench::with(|_| {});
     let mut device = Device::new(Family::V4);
     let flow = bench.connect(&mut device);
     let frame = device.data(b"abc");
     bench.engine.handle_frames(bench.now, [frame.as_slice()]);
-    let lent = bench.engine.poll_output(bench.now);
-    assert!(matches!(
-        lent,
-        Some(engine::Output::Data { bytes: b"abc", .. })
-    ));
-    assert_eq!(
-        bench.engine.remote_took(bench.now, flow, 4),
-        Err(Misuse::TookTooMuch)
-    );
-    assert_eq!(bench.engine.remote_took(bench.now, flow, 1), Ok(()));
-    assert_eq!(
-        bench.engine.remote_took(bench.now, flow, 1),
-        Err(Misuse::StaleFlow)
-    );
-    assert_eq!(crate::support::stream(&bench.writable(flow)), b"bc");
+    let Some(engine::Output::Data { bytes, .. }) = bench.engine.poll_output(bench.now) else {
+        panic!("no bytes");
+    };
+    assert_eq!((&*bytes, bytes.len()), (&b"abc"[..], 3));
+    drop(bytes);
+    assert_eq!(bench.engine.counters().upstream_bytes, 0);
+    bench.drain();
+    assert_eq!(bench.engine.counters().upstream_bytes, 0);
+    assert_eq!(crate::support::stream(&bench.writable(flow)), b"abc");
+}
+
+#[test]
+fn a_host_cannot_take_more_than_is_lent() {
+    let mut bench = Bench::with(|_| {});
+    let mut device = Device::new(Family::V4);
+    bench.connect(&mut device);
+    let frame = device.data(b"abc");
+    bench.engine.handle_frames(bench.now, [frame.as_slice()]);
+    let Some(engine::Output::Data { bytes, .. }) = bench.engine.poll_output(bench.now) else {
+        panic!("no bytes");
+    };
+    assert_eq!(bytes.took(4), b"abc");
+    bench.drain();
+    assert_eq!(bench.engine.counters().upstream_bytes, 3);
 }

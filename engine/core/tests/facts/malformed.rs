@@ -62,10 +62,10 @@ fn a_wrong_header_checksum_is_named() {
 fn a_wrong_transport_checksum_is_named() {
     for family in Family::BOTH {
         let mut frame = Device::new(family).syn();
-        *frame.last_mut().expect("octets") ^= 1;
+        *frame.last_mut().expect("bytes") ^= 1;
         dropped(frame, "bad_transport_checksum");
         let mut frame = Udp::new(family, 1, 2).send(b"x");
-        *frame.last_mut().expect("octets") ^= 1;
+        *frame.last_mut().expect("bytes") ^= 1;
         dropped(frame, "bad_transport_checksum");
     }
 }
@@ -129,7 +129,7 @@ fn an_unknown_protocol_is_named_and_the_device_told() {
     resum(&mut v4);
     let mut v6 = Device::new(Family::V6).syn();
     v6[6] = 132;
-    // The same behind a header of options: the pointer moves to that header's first octet.
+    // The same behind a header of options: the pointer moves to that header's first byte.
     let mut behind = Device::new(Family::V6).syn();
     behind[6] = 60;
     behind[40..48].copy_from_slice(&[132, 0, 1, 4, 0, 0, 0, 0]);

@@ -105,7 +105,7 @@ fn an_extension_header_before_tcp_is_looked_through() {
     let mut bench = Bench::with(|_| {});
     let mut device = Device::new(Family::V6);
     let with_options = |frame: Vec<u8>, header: u8| {
-        // One extension header of eight octets that holds a PadN option.
+        // One extension header of eight bytes that holds a PadN option.
         let mut longer = frame[..40].to_vec();
         longer[4..6].copy_from_slice(&(frame.len() as u16 - 40 + 8).to_be_bytes());
         longer[6] = header;
@@ -181,7 +181,7 @@ fn data_and_fin_beyond_the_window_lose_the_fin_not_the_data() {
 fn options_of_the_ipv4_header_are_looked_through() {
     let mut bench = Bench::with(|_| {});
     let mut device = Device::new(Family::V4);
-    // Four octets of NOP between header and segment; the checksum grows by what was added.
+    // Four bytes of NOP between header and segment; the checksum grows by what was added.
     let with_options = |frame: Vec<u8>| {
         let mut longer = frame[..20].to_vec();
         longer[0] = 0x46;
@@ -241,7 +241,7 @@ fn a_scaled_window_of_the_device_is_kept_to() {
             config.congestion_control = false;
         });
         let mut device = Device::new(family);
-        // MSS 1400, window scale 7: the field says 100, the window is 12,800 octets.
+        // MSS 1400, window scale 7: the field says 100, the window is 12,800 bytes.
         device.syn_options = vec![2, 4, 5, 120, 1, 3, 3, 7];
         device.window = 100;
         let flow = bench.connect(&mut device);
@@ -253,7 +253,7 @@ fn a_scaled_window_of_the_device_is_kept_to() {
             let window = usize::from(device.window) << 7;
             assert!(
                 (window - 1400..=window).contains(&text),
-                "{family:?}: {text} octets in a window of {window}"
+                "{family:?}: {text} bytes in a window of {window}"
             );
             device.window = field;
             seen = bench.feed([device.ack()]);

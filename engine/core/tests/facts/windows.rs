@@ -105,7 +105,7 @@ fn fin_under_closed_window(bench: &mut Bench, family: Family) -> Device {
     bench.feed([device.ack()]);
     let seen = bench.wait(Duration::from_secs(2));
     device.hear(&seen);
-    assert_eq!(device.heard, b"ab", "the probe carried the second octet");
+    assert_eq!(device.heard, b"ab", "the probe carried the second byte");
     bench.feed([device.ack()]);
     let seen = bench.end(flow, RemoteEnd::Eof);
     device.hear(&seen);

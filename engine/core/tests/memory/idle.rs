@@ -14,6 +14,7 @@ fn drain(engine: &mut Engine, device: &mut Device) -> Option<FlowId> {
     while let Some(output) = engine.poll_output(NOW) {
         match output {
             Output::Dial { flow, .. } => dialed = Some(flow),
+            Output::Data { bytes, .. } => _ = bytes.took_all(),
             Output::Frames(frames) => {
                 for frame in frames {
                     if let Packet::Tcp(segment) = Packet::read(frame) {
@@ -46,10 +47,10 @@ fn open(engine: &mut Engine, port: u16) -> (Device, FlowId) {
     (device, flow)
 }
 
-/// Moves `octets` each way.
-fn exchange(engine: &mut Engine, device: &mut Device, flow: FlowId, octets: usize) {
+/// Moves `bytes` each way.
+fn exchange(engine: &mut Engine, device: &mut Device, flow: FlowId, bytes: usize) {
     const PIECE: usize = 1024;
-    for _ in 0..octets / PIECE {
+    for _ in 0..bytes / PIECE {
         let text = device.data(&[7; PIECE]);
         feed(engine, device, &text);
         let taken = engine
@@ -60,16 +61,16 @@ fn exchange(engine: &mut Engine, device: &mut Device, flow: FlowId, octets: usiz
         let ack = device.ack();
         feed(engine, device, &ack);
     }
-    assert_eq!(device.heard.len(), octets);
+    assert_eq!(device.heard.len(), bytes);
 }
 
-/// Octets of heap that each of `flows` holds; each moves `octets` both ways first.
-fn each(config: Config, flows: u16, octets: usize) -> isize {
+/// Bytes of heap that each of `flows` holds; each moves `bytes` both ways first.
+fn each(config: Config, flows: u16, bytes: usize) -> isize {
     let before = heap::held();
     let mut engine = Engine::new(config).expect("sound settings");
     for at in 0..flows {
         let (mut device, flow) = open(&mut engine, 20_000 + at);
-        exchange(&mut engine, &mut device, flow, octets);
+        exchange(&mut engine, &mut device, flow, bytes);
     }
     assert_eq!(engine.counters().tcp_connected, u64::from(flows));
     (heap::held() - before) / isize::try_from(flows).expect("few")
@@ -84,7 +85,7 @@ fn an_idle_flow_holds_no_ring_before_and_after_use() {
     };
     let idle = each(config(1000), 1000, 0);
     let moved = each(config(100), 100, 256 << 10);
-    println!("{idle} octets while idle, {moved} after 256 KiB each way");
+    println!("{idle} bytes while idle, {moved} after 256 KiB each way");
     assert!(idle <= 6 << 10, "{idle}");
     assert!(moved <= 6 << 10, "{moved}");
 }
@@ -95,7 +96,7 @@ fn ten_thousand_flows_of_the_preset_for_many_fit_in_a_hundred_megabytes() {
     config.tcp_limit = 10_000;
     config.byte_budget = None;
     let each = each(config, 10_000, 0);
-    println!("{each} octets");
+    println!("{each} bytes");
     assert!(each <= 10_000, "{each}");
 }
 

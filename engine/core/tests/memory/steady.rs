@@ -21,19 +21,19 @@ impl Watched {
         result
     }
 
-    /// Takes everything the engine says; shows the device what is for it. The flow that was dialed, the octets and
+    /// Takes everything the engine says; shows the device what is for it. The flow that was dialed, the bytes and
     /// datagrams that were handed over.
     fn drain(&mut self, device: &mut Device) -> (Option<FlowId>, usize) {
-        let (mut dialed, mut octets) = (None, 0);
+        let (mut dialed, mut total) = (None, 0);
         loop {
             let before = heap::taken();
             let output = self.engine.poll_output(self.now);
             self.taken += heap::taken() - before;
             match output {
-                None => return (dialed, octets),
+                None => return (dialed, total),
                 Some(Output::Dial { flow, .. }) => dialed = Some(flow),
-                Some(Output::Data { bytes, .. }) => octets += bytes.len(),
-                Some(Output::Datagram { payload, .. }) => octets += payload.len(),
+                Some(Output::Data { bytes, .. }) => total += bytes.took_all().len(),
+                Some(Output::Datagram { payload, .. }) => total += payload.len(),
                 Some(Output::Frames(frames)) => {
                     for frame in frames {
                         if let Packet::Tcp(segment) = Packet::read(frame) {

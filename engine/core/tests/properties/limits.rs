@@ -53,7 +53,7 @@ fn whims() -> impl Strategy<Value = Vec<Whim>> {
 /// The limit, the time to answer after a sleep, and the longest pause of the device.
 const LIMIT: Duration = Duration::from_secs(120 + 10 + 20);
 
-/// Lets the device do as it likes; says whether the flow ends in time.
+/// Lets the device do as it likes; returns whether the flow ends in time.
 fn ends(
     bench: &mut Bench,
     device: &mut Device,

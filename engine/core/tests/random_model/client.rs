@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::support::{Device, Packet};
 
-/// Octet `at` of either stream.
-pub(crate) fn octet(at: usize) -> u8 {
+/// Byte `at` of either stream.
+pub(crate) fn byte(at: usize) -> u8 {
     (at % 251) as u8
 }
 
@@ -13,7 +13,7 @@ pub(crate) fn octet(at: usize) -> u8 {
 pub(crate) struct Client {
     pub(crate) device: Device,
     pub(crate) established: bool,
-    /// Octets the app has handed over; the octets themselves follow from their places.
+    /// Bytes the app has handed over; the bytes themselves follow from their places.
     pub(crate) written: usize,
     pub(crate) acked: usize,
     pub(crate) sent: usize,
@@ -136,7 +136,7 @@ impl Client {
         self.device.expected = self.start.wrapping_add(taken);
     }
 
-    /// What the client sends now; `again`: from the last acknowledged octet on.
+    /// What the client sends now; `again`: from the last acknowledged byte on.
     pub(crate) fn speak(&mut self, again: bool) -> Vec<Vec<u8>> {
         let mut out = Vec::new();
         if self.reset {
@@ -156,7 +156,7 @@ impl Client {
         let mut at = from;
         while at < until {
             let end = until.min(at + 1000);
-            let payload: Vec<u8> = (at..end).map(octet).collect();
+            let payload: Vec<u8> = (at..end).map(byte).collect();
             let seq = self.base().wrapping_add(at as u32);
             out.push(self.device.raw("P.", seq, b"", &payload));
             at = end;

@@ -83,6 +83,6 @@ fn numbered(sent: &mut BTreeMap<u32, Vec<u8>>, len: u16) -> Vec<u8> {
 }
 
 fn number(payload: &[u8]) -> u32 {
-    let head: [u8; 4] = payload[..4].try_into().expect("four octets");
+    let head: [u8; 4] = payload[..4].try_into().expect("four bytes");
     u32::from_be_bytes(head)
 }

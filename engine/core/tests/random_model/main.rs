@@ -18,7 +18,7 @@ mod world;
 
 use core::time::Duration;
 
-use client::octet;
+use client::byte;
 use engine::{Config, DialResult};
 use peer::Peer;
 use proptest::prelude::*;
@@ -106,7 +106,7 @@ fn run(case: &Case) {
         }
         held.push(now);
     }
-    panic!("the engine holds more after every round: {held:?} octets");
+    panic!("the engine holds more after every round: {held:?} bytes");
 }
 
 /// More rounds than any capacity of the engine takes to settle.
@@ -163,15 +163,10 @@ fn judge(world: &World) {
             assert!(peer.client.reset, "the device was told");
             continue;
         }
-        let whole = |bytes: &[u8]| {
-            bytes
-                .iter()
-                .enumerate()
-                .all(|(at, byte)| *byte == octet(at))
-        };
+        let whole = |bytes: &[u8]| bytes.iter().enumerate().all(|(at, one)| *one == byte(at));
         assert!(
             whole(&peer.upstream) && whole(&peer.client.got),
-            "an octet lost, doubled or moved"
+            "a byte lost, doubled or moved"
         );
         if close.is_some_and(|close| close.ends_with(" fin")) {
             assert_eq!(

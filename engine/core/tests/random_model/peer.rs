@@ -19,7 +19,7 @@ pub(crate) struct Peer {
     pub(crate) remote_sent: usize,
     pub(crate) remote_ended: bool,
     pub(crate) may_send: bool,
-    /// How many octets of each lent slice the dialer takes; `None`: all.
+    /// How many bytes of each lent slice the dialer takes; `None`: all.
     pub(crate) takes: Option<usize>,
     /// A side broke the flow on purpose.
     pub(crate) broken: bool,

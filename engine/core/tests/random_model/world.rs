@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use engine::{Config, DialResult, FlowId, Micros, Proto, RemoteEnd};
 
-use crate::client::{Client, octet};
+use crate::client::{Client, byte};
 use crate::datagrams::Datagrams;
 use crate::peer::Peer;
 use crate::support::{Bench, Device, Family, Packet, Seen};
@@ -243,13 +243,13 @@ impl World {
 
     /// Lets both sides talk until neither has anything to say at this instant.
     fn talk(&mut self) {
-        // A window of one octet makes an exchange of each octet: a segment, its acknowledgement, a window update.
-        let octets: usize = self
+        // A window of one byte makes an exchange of each byte: a segment, its acknowledgement, a window update.
+        let bytes: usize = self
             .peers
             .iter()
             .map(|peer| peer.client.written + peer.remote_written)
             .sum();
-        for _ in 0..1000 + 4 * octets {
+        for _ in 0..1000 + 4 * bytes {
             let mut busy = self.answer_dials();
             for at in 0..self.peers.len() {
                 let frames = self.peers[at].client.speak(false);
@@ -286,7 +286,7 @@ impl World {
         if !peer.may_send || peer.remote_sent == peer.remote_written || peer.remote_ended {
             return false;
         }
-        let bytes: Vec<u8> = (peer.remote_sent..peer.remote_written).map(octet).collect();
+        let bytes: Vec<u8> = (peer.remote_sent..peer.remote_written).map(byte).collect();
         let (taken, seen) = self.bench.remote(flow, &bytes);
         let peer = &mut self.peers[at];
         peer.remote_sent += taken;

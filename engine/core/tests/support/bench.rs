@@ -92,7 +92,7 @@ impl Bench {
                     );
                     self.batches.push(frames.len());
                     for frame in &mut frames.iter() {
-                        assert!(frame.len() <= mtu, "{} octets of {mtu}", frame.len());
+                        assert!(frame.len() <= mtu, "{} bytes of {mtu}", frame.len());
                         self.wire.push(frame.to_vec());
                         seen.push(Seen::Frame(Packet::read(frame)));
                     }
@@ -104,14 +104,9 @@ impl Bench {
                 Output::Data { flow, bytes } => {
                     assert!(!bytes.is_empty(), "empty data");
                     let take = self.takes.unwrap_or(bytes.len()).min(bytes.len());
-                    let short = take < bytes.len();
+                    let taken = bytes.took(take);
                     if take > 0 {
-                        seen.push(Seen::Data(flow, bytes[..take].to_vec()));
-                    }
-                    if short {
-                        self.engine
-                            .remote_took(self.now, flow, take)
-                            .expect("just lent");
+                        seen.push(Seen::Data(flow, taken.to_vec()));
                     }
                 }
                 Output::Datagram { flow, payload, .. } => {
@@ -175,7 +170,7 @@ impl Bench {
         self.drain()
     }
 
-    /// Offers bytes of the far side; says how many were taken.
+    /// Offers bytes of the far side; returns how many were taken.
     pub(crate) fn remote(&mut self, flow: FlowId, bytes: &[u8]) -> (usize, Vec<Seen>) {
         let taken = self
             .engine

@@ -51,7 +51,7 @@ fn count(size: isize) {
     });
 }
 
-/// Octets this thread has allocated and not given back.
+/// Bytes this thread has allocated and not given back.
 pub(crate) fn held() -> isize {
     HELD.get()
 }
@@ -61,7 +61,7 @@ pub(crate) fn taken() -> u64 {
     TAKEN.get()
 }
 
-/// The most octets held since the last call of this.
+/// The most bytes held since the last call of this.
 pub(crate) fn take_peak() -> isize {
     PEAK.replace(HELD.get())
 }

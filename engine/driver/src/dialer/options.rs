@@ -23,7 +23,7 @@ pub struct Options {
     /// The source of IPv6 sockets. Default: the system chooses.
     pub source_v6: Option<Ipv6Addr>,
     /// As [`Config::udp_mapping`](engine::Config::udp_mapping): a flow with one destination has a connected socket,
-    /// which hears of ICMP errors and of nobody else; a flow for all destinations has one that is not connected.
+    /// which gets ICMP errors, and datagrams of its server only; a flow for all destinations has one that is not connected.
     /// Default one destination.
     pub udp_mapping: UdpMapping,
 }
@@ -82,7 +82,7 @@ impl Options {
     }
 }
 
-/// Asks for as many open files as the administrator permits, and says how many that are: each flow has a socket.
+/// Asks for as many open files as the administrator permits, and returns how many that are: each flow has a socket.
 ///
 /// # Errors
 /// The limit cannot be read.

@@ -18,7 +18,7 @@ use super::options::Options;
 use super::result_of;
 use crate::turn::Mailbox;
 
-/// Octets read at once: more would only wait in the inbox.
+/// Bytes read at once: more would only wait in the inbox.
 const CHUNK: usize = 64 << 10;
 
 thread_local! {
@@ -41,7 +41,7 @@ pub(super) struct TcpFlow {
 }
 
 impl TcpFlow {
-    /// Writes what the kernel takes. After a reset everything counts as taken: it goes nowhere, and the task tells.
+    /// Writes what the kernel takes. After a reset everything counts as taken: it goes nowhere, and the task reports the end.
     pub(super) fn write(&self, bytes: &[u8]) -> usize {
         let Some(stream) = self.stream.get() else {
             return 0;
@@ -68,7 +68,7 @@ impl TcpFlow {
 
     pub(super) fn half_close(&self) {
         if let Some(stream) = self.stream.get() {
-            // A connection that is gone already is told of by the task.
+            // The end of a connection that is gone already is reported by the task.
             let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Write);
         }
     }
@@ -125,12 +125,12 @@ async fn connect(server: SocketAddr, options: &Options) -> io::Result<TcpStream>
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// How reading stands.
+/// The state of reading.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reading {
     /// The engine has room.
     Open,
-    /// It has none: `resume` says when.
+    /// It has none until `resume`.
     Paused,
     /// The peer has sent FIN; only an error can come.
     Ended,

@@ -18,7 +18,7 @@ use crate::turn::Mailbox;
 /// The longest UDP payload.
 const LONGEST: usize = 65_507;
 
-/// Octets of datagrams that wait until the kernel takes them; one always fits.
+/// Bytes of datagrams that wait until the kernel takes them; one always fits.
 const QUEUE: usize = 64 << 10;
 
 /// Datagrams read before other tasks have their turn.
@@ -44,7 +44,7 @@ pub(super) struct UdpFlow {
 #[derive(Debug, Default)]
 struct Waiting {
     datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
-    octets: usize,
+    bytes: usize,
 }
 
 impl UdpFlow {
@@ -54,7 +54,7 @@ impl UdpFlow {
         lost: Arc<AtomicU64>,
     ) -> io::Result<Self> {
         let socket = options.socket(server, false)?;
-        // A connected socket hears of ICMP errors, and of nobody but its server. Where others are to be heard, no
+        // A connected socket gets ICMP errors, and datagrams of its server only. Where others are to be heard, no
         // single destination's error may end the flow (RFC 4787 REQ-12).
         let connected = options.udp_mapping == UdpMapping::AddressAndPortDependent;
         if connected {
@@ -77,10 +77,10 @@ impl UdpFlow {
         if waiting.datagrams.is_empty() && self.try_send(to, payload) {
             return true;
         }
-        if !waiting.datagrams.is_empty() && waiting.octets + payload.len() > QUEUE {
+        if !waiting.datagrams.is_empty() && waiting.bytes + payload.len() > QUEUE {
             return false;
         }
-        waiting.octets += payload.len();
+        waiting.bytes += payload.len();
         waiting.datagrams.push_back((to, payload.to_vec()));
         drop(waiting);
         self.changed.notify_one();
@@ -118,7 +118,7 @@ impl UdpFlow {
         {
             self.refused.store(true, Ordering::Release);
         }
-        // Nothing else tells tokio that the error was seen.
+        // Only this clears the error for tokio.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let _ = self.socket.try_io(Interest::ERROR, || {
             Err::<(), _>(io::ErrorKind::WouldBlock.into())
@@ -133,7 +133,7 @@ impl UdpFlow {
                 return false;
             }
             let length = payload.len();
-            waiting.octets -= length;
+            waiting.bytes -= length;
             waiting.datagrams.pop_front();
         }
         true
@@ -224,7 +224,7 @@ fn read(flow: FlowId, shared: &UdpFlow, mailbox: &Mailbox) -> Result<(), Misuse>
     })
 }
 
-/// Whether an ICMP error says that nobody is there.
+/// Whether an ICMP error reports that the destination is unreachable.
 fn is_refusal(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
     matches!(

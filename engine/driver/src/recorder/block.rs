@@ -41,7 +41,7 @@ pub(super) enum Event<'a> {
     Path(&'a str),
 }
 
-/// Octets of a far side, or only how many they were.
+/// Bytes of a far side, or only how many they were.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Payload<'a> {
     Whole(&'a [u8]),
@@ -99,7 +99,7 @@ impl Blocks {
         });
     }
 
-    /// An enhanced packet (4.3), at most `snap` octets of it unless that is 0; `at` in microseconds since the epoch.
+    /// An enhanced packet (4.3), at most `snap` bytes of it unless that is 0; `at` in microseconds since the epoch.
     pub(super) fn packet(&mut self, at: u64, frame: &[u8], snap: u32, direction: Direction) {
         self.block(ENHANCED_PACKET, |out| {
             let [a, b, c, d, e, f, g, h] = at.to_le_bytes();
@@ -138,7 +138,7 @@ impl Blocks {
             let ends = key.map(|key| [key.client, key.server]);
             let ports = ends.map_or([0; 2], |ends| ends.map(|end| end.port()));
             out.extend(ports.iter().flat_map(|port| port.to_le_bytes()));
-            let addresses = ends.map_or([[0; 16]; 2], |ends| ends.map(|end| octets(end.ip())));
+            let addresses = ends.map_or([[0; 16]; 2], |ends| ends.map(|end| bytes(end.ip())));
             out.extend(addresses.iter().flatten());
             let place = out.len();
             out.extend_from_slice(&[0; 4]);
@@ -217,7 +217,7 @@ impl Event<'_> {
     }
 }
 
-fn octets(address: IpAddr) -> [u8; 16] {
+fn bytes(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V6(address) => address.octets(),
         IpAddr::V4(address) => {
@@ -236,7 +236,7 @@ fn option(out: &mut Vec<u8>, code: u16, value: &[u8]) {
     pad(out, value.len());
 }
 
-/// Fills up to a multiple of four octets.
+/// Fills up to a multiple of four bytes.
 fn pad(out: &mut Vec<u8>, length: usize) {
     out.extend_from_slice([0; 3].get(..length.wrapping_neg() % 4).unwrap_or_default());
 }

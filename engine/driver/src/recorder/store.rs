@@ -10,13 +10,13 @@ pub trait Store: fmt::Debug + Send {
     /// Appends to the present file.
     ///
     /// # Errors
-    /// What the medium says.
+    /// The error of the medium.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
 
     /// Makes the present file the older one, in place of the one before, and begins an empty one.
     ///
     /// # Errors
-    /// What the medium says.
+    /// The error of the medium.
     fn rotate(&mut self) -> io::Result<()>;
 }
 

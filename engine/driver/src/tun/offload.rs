@@ -135,7 +135,7 @@ impl Run {
         true
     }
 
-    /// Says how the frame is to be cut apart.
+    /// Returns how the frame is to be cut apart.
     fn finish_header(&mut self) {
         let v6 = self.frame.get(HEADER).is_some_and(|first| first >> 4 == 6);
         let short = |value: usize| u16::try_from(value).unwrap_or(u16::MAX);
@@ -187,7 +187,7 @@ impl Run {
     }
 }
 
-/// Whether two segments' headers differ in nothing but where the segments stand, their lengths and sums, and PSH.
+/// Whether two segments' headers differ only in sequence number, length, checksums and PSH.
 fn are_alike(one: &[u8], two: &[u8], ip: usize) -> bool {
     let same = |from: usize, to: usize| one.get(from..to) == two.get(from..to);
     let network = if ip == 40 {

@@ -1,4 +1,4 @@
-//! Who receives what the engine says.
+//! Who receives the outputs of the engine.
 
 use core::fmt;
 use std::net::SocketAddr;
@@ -33,10 +33,10 @@ pub trait Host {
     /// The device has sent its last byte: shut the write side down. Bytes of the far side still come.
     fn half_close(&mut self, flow: FlowId);
 
-    /// A [`Mailbox::data`](crate::Mailbox::data) that was taken short may go on: `space` octets would be taken now.
+    /// A [`Mailbox::data`](crate::Mailbox::data) that was taken short may go on: `space` bytes would be taken now.
     fn resume(&mut self, flow: FlowId, space: usize);
 
-    /// The flow has ended. A `close.how` other than `Fin` wants a reset toward the far side, if that still stands.
+    /// The flow has ended. A `close.how` other than `Fin` wants a reset toward the far side, if there still is a connection.
     fn close(&mut self, flow: FlowId, key: FlowKey, close: Close);
 
     /// The device learnt the addresses of a name: from an answer on `flow`, or from one of the engine's own.
@@ -55,11 +55,11 @@ pub trait Host {
     /// A line for the log; none unless [`Config::log_level`](engine::Config::log_level) asks for it.
     fn log(&mut self, record: &LogRecord);
 
-    /// Something went wrong that nobody else is told of.
+    /// A problem that no other callback reports.
     fn notice(&mut self, notice: &Notice);
 }
 
-/// What a log should say: losses outside the engine, each also counted in [`Stats`](crate::Stats).
+/// What a log should report: losses outside the engine, each also counted in [`Stats`](crate::Stats).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
@@ -67,7 +67,7 @@ pub enum Notice {
     RingOverflow {
         /// Frames refused.
         frames: u64,
-        /// Their octets.
+        /// Their bytes.
         bytes: u64,
     },
     /// Datagrams of far sides were dropped since the last turn, because their flow's inbox was full.
@@ -84,7 +84,7 @@ pub enum Notice {
     Refused {
         /// Which flow it was for.
         flow: FlowId,
-        /// What the engine said.
+        /// The engine's reason.
         why: engine::Misuse,
     },
 }
@@ -94,7 +94,7 @@ impl fmt::Display for Notice {
         match self {
             Self::RingOverflow { frames, bytes } => write!(
                 f,
-                "the frame ring was full: {frames} frames ({bytes} octets) of the device are lost"
+                "the frame ring was full: {frames} frames ({bytes} bytes) of the device are lost"
             ),
             Self::InboxOverflow { datagrams } => write!(
                 f,

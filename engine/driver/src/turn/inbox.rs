@@ -1,25 +1,23 @@
-//! What one flow's dialer has to say to the engine: of a stream the dial's answer, bytes and the end, of any flow its
-//! readiness. What is said of UDP flows otherwise has a queue of its own ([`super::datagrams`]).
+//! The events of one flow that wait for the engine: of a stream the dial's answer, bytes and the end, of any flow its
+//! readiness. Other events of UDP flows are in the queue itself ([`super::queue`]).
 
 use engine::{DialResult, Misuse, Proto, RemoteEnd};
 
-use super::datagrams::cost_of;
+use super::buffer::Buffer;
+use super::event::{Event, cost_of};
 
-/// Octets that a buffer may waste in any case.
-const WASTE: usize = 4096;
-
-/// What has come for one flow since it was looked at last. It coalesces, so it is bounded however often it is told
-/// something.
+/// What has come for one flow since it was looked at last. It coalesces, so it is bounded however much
+/// comes.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     /// What the engine has not been told.
-    news: News,
-    /// Octets that the turn has taken out and not given back.
+    pending: Pending,
+    /// Bytes that the turn has taken out and not given back.
     lent: usize,
-    /// Octets that the host was told there is room for, and may bring next.
+    /// Bytes that the host was told there is room for, and may bring next.
     promised: usize,
-    /// Octets of the flow in the back of the queue of datagrams, as of `epoch`.
-    queued_octets: u32,
+    /// Bytes of the flow in the back of the queue of datagrams, as of `epoch`.
+    queued_bytes: u32,
     /// The queue's epoch when they were counted.
     epoch: u32,
     proto: Proto,
@@ -31,23 +29,24 @@ pub(crate) struct Inbox {
     starved: bool,
     /// The engine took the flow's bytes short: they wait for its `Resume`.
     waits: bool,
-    /// Whether the flow stands in the queue.
+    /// Whether the flow is in the queue.
     pub(crate) queued: bool,
     /// The turn knows that a break waits behind bytes, and for how long it may.
     lingering: bool,
 }
 
-/// The untold part of an [`Inbox`], as the turn takes it out.
+/// Events of an [`Inbox`] that the engine has not been told, as the turn takes them out. They coalesce: of each kind the
+/// last counts, and bytes are one row.
 #[derive(Debug, Default)]
-pub(crate) struct News {
+pub(crate) struct Pending {
+    dial: Option<DialResult>,
+    blocked: Option<bool>,
     /// The stream.
-    data: Vec<u8>,
-    /// Octets of `data` that the engine has taken.
-    read: usize,
-    pub(crate) dial: Option<DialResult>,
-    pub(crate) blocked: Option<bool>,
-    pub(crate) eof: bool,
-    pub(crate) broken: Option<RemoteEnd>,
+    data: Buffer,
+    /// They were offered to the engine: it has no room for what is left.
+    offered: bool,
+    eof: bool,
+    broken: Option<RemoteEnd>,
     /// A break waits behind bytes that the engine has no room for.
     pub(crate) lingers: bool,
 }
@@ -55,10 +54,10 @@ pub(crate) struct News {
 impl Inbox {
     pub(crate) fn new(proto: Proto) -> Self {
         Self {
-            news: News::default(),
+            pending: Pending::default(),
             lent: 0,
             promised: 0,
-            queued_octets: 0,
+            queued_bytes: 0,
             epoch: 0,
             proto,
             answer: None,
@@ -70,7 +69,7 @@ impl Inbox {
         }
     }
 
-    /// Notes the dial's answer; says whether it goes with the datagrams.
+    /// Notes the dial's answer; returns whether it goes with the datagrams.
     pub(crate) fn dialed(&mut self, result: DialResult) -> Result<bool, Misuse> {
         if self.answer.is_some() {
             return Err(Misuse::DialAnswered);
@@ -78,13 +77,13 @@ impl Inbox {
         self.answer = Some(result);
         let apart = self.proto == Proto::Udp;
         if !apart {
-            self.news.dial = Some(result);
+            self.pending.dial = Some(result);
         }
         Ok(apart)
     }
 
     pub(crate) fn set_blocked(&mut self, blocked: bool) {
-        self.news.blocked = Some(blocked);
+        self.pending.blocked = Some(blocked);
     }
 
     fn check(&self, proto: Proto) -> Result<(), Misuse> {
@@ -114,37 +113,37 @@ impl Inbox {
         self.promised
     }
 
-    /// Octets of memory that it holds on to, without what the turn has taken out.
+    /// Bytes of memory that it holds on to, without what the turn has taken out.
     pub(crate) fn memory(&self) -> usize {
-        self.news.memory()
+        self.pending.data.memory()
     }
 
-    /// Octets of the stream that wait here, or that the turn has taken out.
+    /// Bytes of the stream that wait here, or that the turn has taken out.
     fn held(&self) -> usize {
-        self.lent + self.news.data().len()
+        self.lent + self.pending.data.unread().len()
     }
 
     pub(crate) fn push_data(
         &mut self,
         bytes: &[u8],
         limit: usize,
-        spare: impl FnOnce() -> Option<Vec<u8>>,
+        spare: impl FnOnce() -> Option<Buffer>,
     ) -> Result<usize, Misuse> {
         self.check(Proto::Tcp)?;
         let room = self.room(limit).max(core::mem::take(&mut self.promised));
         let count = room.min(bytes.len());
         if count > 0
-            && self.news.data.capacity() == 0
+            && self.pending.data.memory() == 0
             && let Some(buffer) = spare()
         {
-            self.news.data = buffer;
+            self.pending.data = buffer;
         }
-        self.news.extend(bytes.get(..count).unwrap_or(&[]));
+        self.pending.data.append(bytes.get(..count).unwrap_or(&[]));
         self.starved |= count < bytes.len();
         Ok(count)
     }
 
-    /// Counts a datagram that is to stand in the queue's back in `epoch`, if it has room there.
+    /// Counts a datagram that is to wait in the queue's back in `epoch`, if it has room there.
     pub(crate) fn count_datagram(
         &mut self,
         len: usize,
@@ -152,8 +151,8 @@ impl Inbox {
         epoch: u32,
     ) -> Result<bool, Misuse> {
         self.check(Proto::Udp)?;
-        let before = match self.queued_octets {
-            octets if self.epoch == epoch => octets,
+        let before = match self.queued_bytes {
+            bytes if self.epoch == epoch => bytes,
             _ => 0,
         };
         let cost = u32::try_from(cost_of(len)).unwrap_or(u32::MAX);
@@ -161,20 +160,20 @@ impl Inbox {
         if before > 0 && after as usize > limit {
             return Ok(false);
         }
-        (self.queued_octets, self.epoch) = (after, epoch);
+        (self.queued_bytes, self.epoch) = (after, epoch);
         Ok(true)
     }
 
-    /// Notes the end; says whether it goes with the datagrams.
+    /// Notes the end; returns whether it goes with the datagrams.
     pub(crate) fn ended(&mut self, end: RemoteEnd) -> Result<bool, Misuse> {
         if self.answer != Some(DialResult::Connected) {
             return Err(Misuse::NotConnected);
         }
         let apart = self.proto == Proto::Udp;
         match (self.end, end) {
-            (None, RemoteEnd::Eof) => self.news.eof = !apart,
+            (None, RemoteEnd::Eof) => self.pending.eof = !apart,
             (None | Some(RemoteEnd::Eof), RemoteEnd::Reset | RemoteEnd::Error) => {
-                self.news.broken = Some(end).filter(|_| !apart);
+                self.pending.broken = Some(end).filter(|_| !apart);
             }
             _ => return Err(Misuse::AfterEnd),
         }
@@ -182,54 +181,53 @@ impl Inbox {
         Ok(apart)
     }
 
-    /// Whether the engine can be told something now. An end stands behind bytes that wait for room.
-    pub(crate) fn has_news(&self) -> bool {
-        let News {
+    /// Whether something can be delivered to the engine now. An end waits behind bytes that wait for room.
+    pub(crate) fn has_events(&self) -> bool {
+        let Pending {
             dial,
             blocked,
             eof,
             broken,
             ..
-        } = &self.news;
-        let stream = !self.news.is_told() || *eof || broken.is_some();
+        } = &self.pending;
+        let stream = !self.pending.data.is_empty() || *eof || broken.is_some();
         dial.is_some() || blocked.is_some() || (stream && !self.waits) || self.starts_to_linger()
     }
 
     fn starts_to_linger(&self) -> bool {
-        self.waits && self.news.broken.is_some() && !self.lingering
+        self.waits && self.pending.broken.is_some() && !self.lingering
     }
 
     /// Takes everything out, to be told without the lock. Bytes that wait for room stay, and the end behind them.
-    pub(crate) fn take(&mut self) -> News {
+    pub(crate) fn take(&mut self) -> Pending {
         self.queued = false;
         if self.waits {
             let lingers = self.starts_to_linger();
             self.lingering |= lingers;
-            return News {
-                dial: self.news.dial.take(),
-                blocked: self.news.blocked.take(),
+            return Pending {
+                dial: self.pending.dial.take(),
+                blocked: self.pending.blocked.take(),
                 lingers,
-                ..News::default()
+                ..Pending::default()
             };
         }
-        self.lent = self.news.data().len();
-        core::mem::take(&mut self.news)
+        self.lent = self.pending.data.unread().len();
+        core::mem::take(&mut self.pending)
     }
 
     /// Puts back what the engine did not take, before what has come meanwhile; gives back a buffer not needed. Bytes of the
     /// stream that are left wait for the engine's `Resume`.
-    pub(crate) fn put_back(&mut self, mut rest: News) -> Vec<u8> {
+    pub(crate) fn put_back(&mut self, mut rest: Pending) -> Buffer {
         self.lent = 0;
-        if !rest.is_told() {
+        if !rest.data.is_empty() {
             self.waits = true;
-            rest.extend(self.news.data());
-            rest.shrink();
-            core::mem::swap(&mut self.news.data, &mut rest.data);
-            self.news.read = rest.read;
+            rest.data.append(self.pending.data.unread());
+            rest.data.shrink();
+            core::mem::swap(&mut self.pending.data, &mut rest.data);
         }
-        self.news.eof |= rest.eof;
-        self.news.broken = self.news.broken.or(rest.broken);
-        rest.into_buffer()
+        self.pending.eof |= rest.eof;
+        self.pending.broken = self.pending.broken.or(rest.broken);
+        rest.data
     }
 
     /// Room to tell the host of, if it waits for that and half of the inbox is free.
@@ -250,112 +248,59 @@ impl Inbox {
         self.waits = false;
     }
 
-    /// Gives up the bytes that wait for room, so that the end behind them can be told; says how many, if any wait.
+    /// Gives up the bytes that wait for room, so that the end behind them can be told; returns how many, if any wait.
     pub(crate) fn give_up(&mut self) -> Option<usize> {
         if !core::mem::take(&mut self.waits) {
             return None;
         }
-        let count = self.news.data().len();
-        self.news.took(count);
+        let count = self.pending.data.unread().len();
+        self.pending.data.skip(count);
         Some(count)
     }
 
-    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
-        core::mem::take(&mut self.news).into_buffer()
+    pub(crate) fn take_buffer(&mut self) -> Buffer {
+        core::mem::take(&mut self.pending).data
     }
 }
 
-impl News {
-    /// Whether the engine has been told all bytes.
-    pub(crate) fn is_told(&self) -> bool {
-        self.data().is_empty()
+impl Pending {
+    /// The next event: the dial's answer, readiness, bytes, the end. Bytes are offered whole, once; what the engine took
+    /// of them is reported to [`Pending::took`], and no end comes before the rest.
+    pub(crate) fn next(&mut self) -> Option<Event<'_>> {
+        if let Some(result) = self.dial.take() {
+            return Some(Event::Dialed(result));
+        }
+        if let Some(blocked) = self.blocked.take() {
+            return Some(if blocked {
+                Event::Blocked
+            } else {
+                Event::Writable
+            });
+        }
+        if !self.data.is_empty() {
+            if core::mem::replace(&mut self.offered, true) {
+                return None;
+            }
+            return Some(Event::Data(self.data.unread()));
+        }
+        if core::mem::take(&mut self.eof) {
+            return Some(Event::Ended(RemoteEnd::Eof));
+        }
+        self.broken.take().map(Event::Ended)
     }
 
-    /// Bytes of the far side that the engine has not taken.
-    pub(crate) fn data(&self) -> &[u8] {
-        self.data.get(self.read..).unwrap_or(&[])
-    }
-
-    /// The engine took `count` octets.
+    /// The engine took `count` bytes.
     pub(crate) fn took(&mut self, count: usize) {
-        self.read += count;
-        if self.read >= self.data.len() {
-            self.data.clear();
-            self.read = 0;
-        }
+        self.data.skip(count);
     }
 
-    /// Octets of memory that it holds on to.
+    /// Bytes of memory that it holds on to.
     pub(crate) fn memory(&self) -> usize {
-        self.data.capacity()
+        self.data.memory()
     }
 
-    /// The buffer, without what it holds.
-    pub(crate) fn into_buffer(self) -> Vec<u8> {
-        let mut data = self.data;
-        data.clear();
-        data
-    }
-
-    fn extend(&mut self, bytes: &[u8]) {
-        // What was taken makes room before the buffer grows.
-        if self.read > 0 && self.data.len() + bytes.len() > self.data.capacity() {
-            self.data.drain(..self.read);
-            self.read = 0;
-        }
-        let capacity = self.data.capacity();
-        if self.data.len() + bytes.len() > capacity {
-            // By a quarter instead of twice as much: the bounds count octets, memory is to follow them.
-            let most = (self.data.len() + bytes.len()).max(capacity + capacity / 4);
-            self.data.reserve_exact(most - self.data.len());
-        }
-        self.data.extend_from_slice(bytes);
-    }
-
-    /// Gives back most of a buffer that holds little.
-    fn shrink(&mut self) {
-        let len = self.data().len();
-        if self.data.capacity() > 2 * len + WASTE {
-            self.data.drain(..self.read);
-            self.read = 0;
-            self.data.shrink_to(len + len / 4);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMIT: usize = 64 << 10;
-
-    fn stream() -> Inbox {
-        let mut inbox = Inbox::new(Proto::Tcp);
-        assert_eq!(inbox.dialed(DialResult::Connected), Ok(false));
-        inbox
-    }
-
-    #[test]
-    fn a_buffer_grows_no_larger_than_a_quarter_more_than_it_holds() {
-        let mut inbox = stream();
-        for _ in 0..50 {
-            let taken = inbox.push_data(&[7; 1000], LIMIT, || None);
-            assert_eq!(taken, Ok(1000));
-            assert!(inbox.memory() <= inbox.held() + inbox.held() / 4 + 1000);
-        }
-    }
-
-    #[test]
-    fn a_buffer_that_holds_little_gives_back_most_and_keeps_the_bytes() {
-        let mut inbox = stream();
-        let bytes: Vec<u8> = (0..LIMIT).map(|n| (n % 251) as u8).collect();
-        assert_eq!(inbox.push_data(&bytes, LIMIT, || None), Ok(LIMIT));
-        let mut news = inbox.take();
-        news.took(LIMIT - 1000);
-        assert_eq!(inbox.push_data(b"more", 2 * LIMIT, || None), Ok(4));
-        inbox.put_back(news);
-        assert!(inbox.memory() <= 2 * WASTE);
-        let rest = [&bytes[LIMIT - 1000..], b"more"].concat();
-        assert_eq!(inbox.news.data(), rest);
+    /// The buffer, whatever it holds.
+    pub(crate) fn into_buffer(self) -> Buffer {
+        self.data
     }
 }

@@ -1,85 +1,66 @@
-//! What dialers said, on its way into the engine.
+//! Dialer events on their way into the engine.
 
-use engine::{DialResult, FlowId, Micros, Misuse, PathChange, RemoteEnd};
+use engine::{DialResult, FlowId, Micros, Misuse, PathChange};
 
-use super::datagrams::Word;
+use super::event::Event;
 use super::host::{Host, Notice};
-use super::inbox::News;
-use super::mailbox::Rare;
+use super::inbox::Pending;
+use super::mailbox::ControlEvents;
 use super::tap::{Crossing, cross};
 use super::{CHUNK, FED, Turn};
 
 impl Turn {
-    /// Tells the engine what comes rarely.
-    pub(super) fn tell_rare(&mut self, now: Micros, rare: Rare) {
-        for (query, resolution) in rare.resolutions {
-            // An answer that comes too late is for nobody: the device has heard of a failure.
+    /// Tells the engine what concerns it as a whole.
+    pub(super) fn tell_control(&mut self, now: Micros, events: ControlEvents) {
+        for (query, resolution) in events.resolutions {
+            // An answer that comes too late is obsolete: the device has heard of a failure.
             let _ = self.engine.resolved(now, query, resolution);
         }
         // Several at once are one: the last path counts.
-        if rare.path_changed {
+        if events.path_changed {
             self.cross(now, Crossing::PathChanged);
             self.engine.path_changed(now, PathChange::Network);
         }
-        for address in rare.addresses_lost {
+        for address in events.addresses_lost {
             self.cross(now, Crossing::AddressLost(address));
             self.engine
                 .path_changed(now, PathChange::AddressLost(address));
         }
     }
 
-    /// Tells the engine what was said of UDP flows, until that were so many octets; a drain after each part. `false`: the
-    /// budget ended before.
-    pub(super) fn tell_words<H: Host + ?Sized>(
+    /// Delivers the events of UDP flows to the engine, up to [`Limits::turn_bytes`](crate::Limits::turn_bytes); a drain after
+    /// each part. `false`: the budget ended before.
+    pub(super) fn tell_datagrams<H: Host + ?Sized>(
         &mut self,
         now: Micros,
         host: &mut H,
         budget: &mut usize,
     ) -> bool {
+        let mut events = core::mem::take(&mut self.events);
         let (mut told, mut fed, mut count) = (0, 0, 0);
-        while told < self.limits.turn_bytes {
-            let Some((flow, word)) = self.words.next() else {
+        let mut open = true;
+        while open && told < self.limits.turn_bytes {
+            let Some((flow, event)) = events.next() else {
                 break;
             };
-            let cost = word.cost();
+            let cost = event.cost();
             told += cost;
             fed += cost;
             count += 1;
-            let (crossing, heard) = match word {
-                Word::Datagram(from, payload) => {
-                    let taken = match from {
-                        Some(from) => self.engine.remote_datagram_from(now, flow, from, payload),
-                        None => self.engine.remote_datagram(now, flow, payload),
-                    };
-                    let crossing = Crossing::Datagram(flow, from, payload);
-                    (crossing, taken.map(|_| ()))
-                }
-                Word::Dialed(result) => {
-                    let heard = self.engine.dial_result(now, flow, result);
-                    (Crossing::Dialed(flow, result), heard)
-                }
-                Word::Ended(end) => {
-                    let heard = self.engine.remote_closed(now, flow, end);
-                    (Crossing::Ended(flow, end), heard)
-                }
-            };
-            match heard {
-                // The flow has ended meanwhile.
-                Err(Misuse::StaleFlow) => {}
-                Err(why) => host.notice(&Notice::Refused { flow, why }),
-                Ok(()) => cross(&mut self.tap, now, crossing),
+            if let Err(why) = self.tell_event(now, host, flow, event) {
+                refused(host, flow, why);
             }
             if count >= CHUNK || fed >= FED {
                 (fed, count) = (0, 0);
-                if !self.drain(now, host, budget) {
-                    return false;
-                }
+                open = self.drain(now, host, budget);
             }
         }
-        count == 0 || self.drain(now, host, budget)
+        self.events = events;
+        open && (count == 0 || self.drain(now, host, budget))
     }
 
-    /// Tells the engine what inboxes hold, each in its turn, until that were so many octets; a drain after each part.
+    /// Tells the engine what inboxes hold, each in its turn, up to [`Limits::turn_bytes`](crate::Limits::turn_bytes); a
+    /// drain after each part.
     pub(super) fn tell_inboxes<H: Host + ?Sized>(
         &mut self,
         now: Micros,
@@ -88,16 +69,16 @@ impl Turn {
     ) {
         let (mut fed, mut told) = (0, 0);
         let mut undrained = false;
-        // A flow that comes back into the queue has its next turn behind those that stand there now.
+        // A flow that comes back into the queue has its next turn behind those that are there now.
         for _ in 0..self.limits.turn_flows {
             if told >= self.limits.turn_bytes {
                 break;
             }
-            let Some((flow, news)) = self.next_inbox(now) else {
+            let Some((flow, pending)) = self.next_inbox(now) else {
                 break;
             };
             self.busy = true;
-            let count = self.tell(now, host, flow, news);
+            let count = self.tell(now, host, flow, pending);
             fed += count;
             told += count;
             undrained = true;
@@ -113,10 +94,10 @@ impl Turn {
         }
     }
 
-    fn next_inbox(&mut self, now: Micros) -> Option<(FlowId, News)> {
+    fn next_inbox(&mut self, now: Micros) -> Option<(FlowId, Pending)> {
         let mut state = self.mailbox.state();
         loop {
-            let (flow, since) = state.ready.pop_front()?;
+            let (flow, since) = state.events.next_ready()?;
             if let Some(inbox) = state.flows.get_mut(flow) {
                 self.stats.inbox_wait.record_span(since, now);
                 return Some((flow, inbox.take()));
@@ -124,34 +105,42 @@ impl Turn {
         }
     }
 
-    /// Tells the engine what a flow's dialer said; returns how many octets that was.
+    /// Tells the engine what waited in a flow's inbox; returns how many bytes it took.
     fn tell<H: Host + ?Sized>(
         &mut self,
         now: Micros,
         host: &mut H,
         flow: FlowId,
-        mut news: News,
+        mut pending: Pending,
     ) -> usize {
-        let mut fed = 0;
-        let told = self.try_tell(now, host, flow, &mut news, &mut fed);
-        if news.lingers {
+        if pending.lingers {
             let until = now.plus(self.engine.config().linger);
             self.lingers.insert((until, flow));
         }
-        if let Err(why) = told {
-            // The engine may have ended the flow on its own account, and says so in the next drain.
-            if why != Misuse::StaleFlow {
-                host.notice(&Notice::Refused { flow, why });
+        let mut fed = 0;
+        while let Some(event) = pending.next() {
+            let failed = matches!(event, Event::Dialed(result) if result != DialResult::Connected);
+            match self.tell_event(now, host, flow, event) {
+                Ok(taken) => {
+                    fed += taken;
+                    pending.took(taken);
+                }
+                Err(why) => {
+                    refused(host, flow, why);
+                    pending = Pending::default();
+                }
             }
-            news = News::default();
+            if failed {
+                break;
+            }
         }
         let mut state = self.mailbox.state();
         let Some(inbox) = state.flows.get_mut(flow) else {
-            state.recycle(news.into_buffer());
+            state.recycle(pending.into_buffer());
             return fed;
         };
-        let before = news.memory() + inbox.memory();
-        let spare = inbox.put_back(news);
+        let before = pending.memory() + inbox.memory();
+        let spare = inbox.put_back(pending);
         let after = inbox.memory();
         state.held = state.held.saturating_sub(before.saturating_sub(after));
         let limit = self.mailbox.inbox_limit(&state);
@@ -166,59 +155,52 @@ impl Turn {
         fed
     }
 
-    /// The part of [`Turn::tell`] that can fail; takes off `news` what was told.
-    fn try_tell<H: Host + ?Sized>(
+    /// Tells the engine one event, and the tap that it was told; how many bytes of a stream the engine took.
+    fn tell_event<H: Host + ?Sized>(
         &mut self,
         now: Micros,
         host: &mut H,
         flow: FlowId,
-        news: &mut News,
-        fed: &mut usize,
-    ) -> Result<(), Misuse> {
-        if let Some(result) = news.dial.take() {
-            self.cross(now, Crossing::Dialed(flow, result));
-            self.engine.dial_result(now, flow, result)?;
-            if result != DialResult::Connected {
-                return Ok(());
-            }
-        }
-        match news.blocked.take() {
-            Some(true) => {
-                self.cross(now, Crossing::Blocked(flow));
-                self.engine.remote_blocked(now, flow)?;
-            }
-            Some(false) => {
-                self.cross(now, Crossing::Writable(flow));
+        event: Event<'_>,
+    ) -> Result<usize, Misuse> {
+        match event {
+            Event::Data(bytes) => return self.tell_data(now, flow, bytes),
+            Event::Writable => {
+                self.cross(now, event.crossing(flow));
                 if self.offer_refused(now, host, flow) {
                     self.engine.remote_writable(now, flow)?;
                 } else {
                     self.cross(now, Crossing::Blocked(flow));
                 }
+                return Ok(0);
             }
-            None => {}
+            Event::Dialed(result) => self.engine.dial_result(now, flow, result)?,
+            Event::Blocked => self.engine.remote_blocked(now, flow)?,
+            Event::Datagram(Some(from), payload) => {
+                self.engine.remote_datagram_from(now, flow, from, payload)?;
+            }
+            Event::Datagram(None, payload) => {
+                self.engine.remote_datagram(now, flow, payload)?;
+            }
+            Event::Ended(end) => self.engine.remote_closed(now, flow, end)?,
         }
-        if !news.is_told() {
-            if let Some(tap) = &mut self.tap {
-                let seen = self.offered.remove(&flow).unwrap_or(0);
-                if let Some(fresh) = news.data().get(seen..).filter(|fresh| !fresh.is_empty()) {
-                    tap.crossed(now, Crossing::Data(flow, fresh));
-                }
+        cross(&mut self.tap, now, event.crossing(flow));
+        Ok(0)
+    }
+
+    /// Offers bytes of a stream; the tap hears those that were not offered before.
+    fn tell_data(&mut self, now: Micros, flow: FlowId, bytes: &[u8]) -> Result<usize, Misuse> {
+        let taken = self.engine.remote_data(now, flow, bytes)?;
+        if let Some(tap) = &mut self.tap {
+            let seen = self.offered.remove(&flow).unwrap_or(0);
+            if let Some(fresh) = bytes.get(seen..).filter(|fresh| !fresh.is_empty()) {
+                tap.crossed(now, Crossing::Data(flow, fresh));
             }
-            let taken = self.engine.remote_data(now, flow, news.data())?;
-            if self.tap.is_some() && taken < news.data().len() {
-                self.offered.insert(flow, news.data().len() - taken);
-            }
-            *fed += taken;
-            news.took(taken);
-        }
-        if news.is_told() {
-            let eof = core::mem::take(&mut news.eof).then_some(RemoteEnd::Eof);
-            for end in eof.into_iter().chain(news.broken.take()) {
-                self.cross(now, Crossing::Ended(flow, end));
-                self.engine.remote_closed(now, flow, end)?;
+            if taken < bytes.len() {
+                self.offered.insert(flow, bytes.len() - taken);
             }
         }
-        Ok(())
+        Ok(taken)
     }
 
     /// Cuts what a device did not take for too long after its far side broke.
@@ -237,5 +219,12 @@ impl Turn {
                 state.enqueue(flow, || now);
             }
         }
+    }
+}
+
+/// The engine has refused an event. If it has ended the flow on its own account, the next drain brings the close.
+fn refused<H: Host + ?Sized>(host: &mut H, flow: FlowId, why: Misuse) {
+    if why != Misuse::StaleFlow {
+        host.notice(&Notice::Refused { flow, why });
     }
 }

@@ -15,13 +15,13 @@ use engine::{Config, ConfigError};
 pub struct Limits {
     /// Frames of the device that may wait. Default 4,096.
     pub ring_frames: usize,
-    /// Octets of them. Default 1 MiB: three turns' worth of full frames.
+    /// Bytes of them. Default 1 MiB: three turns' worth of full frames.
     pub ring_bytes: usize,
-    /// Octets of a far side that may wait for the engine, for each flow; a datagram costs 64 more than its length.
+    /// Bytes of a far side that may wait for the engine, for each flow; a datagram costs 64 more than its length.
     /// One datagram always fits. Of datagrams the count begins anew when a turn takes them up, so that there may be twice
     /// as many while a turn that was cut short by its budget has left some. Default 64 KiB.
     pub inbox_bytes: usize,
-    /// Octets that all inboxes together may take for what waits for the engine; beyond, each flow may have no more than
+    /// Bytes that all inboxes together may take for what waits for the engine; beyond, each flow may have no more than
     /// 4 KiB waiting. For streams, datagrams that wait count as well; for datagrams, which would be lost, only datagrams
     /// do. A turn hands over `turn_bytes`, so more would only wait. 0: never more than the 4 KiB. Default 1 MiB.
     pub inboxes_bytes: usize,
@@ -31,7 +31,7 @@ pub struct Limits {
     pub turn_frames: usize,
     /// Flows whose inbox one turn empties. Default 64.
     pub turn_flows: usize,
-    /// Octets of datagrams, and then of streams, after which a turn takes up no more of them; what it leaves has the next
+    /// Bytes of datagrams, and then of streams, after which a turn takes up no more of them; what it leaves has the next
     /// turn. Bounds how long frames wait behind many full downloads. Default 128 KiB.
     pub turn_bytes: usize,
     /// Outputs that one turn hands to the host: a batch of frames is one. Default 1,024.

@@ -1,6 +1,6 @@
 //! What comes in from other threads, or from the host within its calls: bounded, ordered, without the engine.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,14 +9,15 @@ use engine::{
     DialResult, FlowId, FrameBatch, Micros, Misuse, Proto, QueryId, RemoteEnd, Resolution,
 };
 
-use super::datagrams::WordQueue;
+use super::buffer::Buffer;
 use super::flows::Flows;
 use super::limits::Limits;
+use super::queue::EventQueue;
 use super::ring::FrameRing;
 use crate::clock::Clock;
 use crate::stats::{Snapshot, Stats};
 
-/// Octets of empty buffers that are kept for inboxes that need some, and how many of them at the most.
+/// Bytes of empty buffers that are kept for inboxes that need some, and how many of them at the most.
 const SPARE: usize = 256 << 10;
 const SPARES: usize = 256;
 
@@ -27,7 +28,7 @@ const RESOLUTIONS: usize = 65_536;
 /// Lost addresses that may wait for a turn.
 const ADDRESSES: usize = 1024;
 
-/// Octets that may wait for each flow though all inboxes together are full: without them a flow could starve.
+/// Bytes that may wait for each flow though all inboxes together are full: without them a flow could starve.
 const FLOOR: usize = 4 << 10;
 
 /// The way in to a [`Turn`](crate::Turn), from any thread. Calls copy, wake the turn's owner if nothing was waiting
@@ -53,17 +54,15 @@ pub(crate) struct State {
     pub(crate) ring: FrameRing,
     /// Live flows.
     pub(crate) flows: Flows,
-    /// Octets of memory that streams take in all of their inboxes.
+    /// Bytes of memory that streams take in all of their inboxes.
     pub(crate) held: usize,
-    /// What was said of UDP flows.
-    pub(crate) words: WordQueue,
-    /// Flows with something in their inbox to say, each once, and since when they stand here.
-    pub(crate) ready: VecDeque<(FlowId, Micros)>,
-    pub(crate) rare: Rare,
+    /// Events of dialers.
+    pub(crate) events: EventQueue,
+    pub(crate) control: ControlEvents,
     /// When the first news came since the owner looked, other than frames.
     pub(crate) since: Option<Micros>,
-    spare: Vec<Vec<u8>>,
-    /// Octets that they hold on to.
+    spare: Vec<Buffer>,
+    /// Bytes that they hold on to.
     spare_bytes: usize,
     /// A turn runs.
     pub(crate) turning: bool,
@@ -73,9 +72,9 @@ pub(crate) struct State {
     pub(crate) losses: Losses,
 }
 
-/// What comes rarely.
+/// What concerns the engine as a whole: each comes rarely.
 #[derive(Debug, Default)]
-pub(crate) struct Rare {
+pub(crate) struct ControlEvents {
     pub(crate) path_changed: bool,
     /// Addresses of the device that are gone.
     pub(crate) addresses_lost: BTreeSet<IpAddr>,
@@ -83,7 +82,7 @@ pub(crate) struct Rare {
     pub(crate) resolutions: Vec<(QueryId, Resolution)>,
 }
 
-impl Rare {
+impl ControlEvents {
     pub(crate) fn is_empty(&self) -> bool {
         !self.path_changed && self.addresses_lost.is_empty() && self.resolutions.is_empty()
     }
@@ -130,9 +129,8 @@ impl Mailbox {
                 ring: FrameRing::new(limits.ring_frames, limits.ring_bytes),
                 flows: Flows::default(),
                 held: 0,
-                words: WordQueue::default(),
-                ready: VecDeque::new(),
-                rare: Rare::default(),
+                events: EventQueue::default(),
+                control: ControlEvents::default(),
                 since: None,
                 spare: Vec::new(),
                 spare_bytes: 0,
@@ -177,7 +175,7 @@ impl Mailbox {
         taken
     }
 
-    /// Counts frames as lost that a border could not even hand in, because they have no length that a packet has, or no octets
+    /// Counts frames as lost that a border could not even hand in, because they have no length that a packet has, or no bytes
     /// behind it: as if the ring had refused them.
     pub fn lost(&self, frames: usize) {
         if frames == 0 {
@@ -212,13 +210,13 @@ impl Mailbox {
         self.frames(batch.take(usize::MAX))
     }
 
-    /// Whether `frames` of `bytes` octets together would be taken now: for a reader that can leave them where they are.
+    /// Whether `frames` of `bytes` bytes together would be taken now: for a reader that can leave them where they are.
     #[must_use]
     pub fn has_room(&self, frames: usize, bytes: usize) -> bool {
         self.state().ring.has_room(frames, bytes)
     }
 
-    /// How many frames of up to `each` octets a reader should bring at once, `most` at the most, and how many octets they are:
+    /// How many frames of up to `each` bytes a reader should bring at once, `most` at the most, and how many bytes they are:
     /// what [`Mailbox::has_room`] says yes to sooner or later. It never does to more than the ring holds.
     #[must_use]
     pub fn chunk(&self, most: usize, each: usize) -> (usize, usize) {
@@ -233,7 +231,7 @@ impl Mailbox {
         let mut state = self.state();
         let inbox = state.flows.get_mut(flow).ok_or(Misuse::StaleFlow)?;
         if inbox.dialed(result)? {
-            self.say(state, |words, at| words.dialed(at, flow, result));
+            self.push(state, |events, at| events.dialed(at, flow, result));
         } else {
             self.enqueue(state, flow);
         }
@@ -260,7 +258,7 @@ impl Mailbox {
         let before = inbox.memory();
         let taken = inbox.push_data(bytes, limit, || {
             let buffer = spare.pop()?;
-            *spare_bytes -= buffer.capacity();
+            *spare_bytes -= buffer.memory();
             Some(buffer)
         })?;
         *held += inbox.memory().saturating_sub(before);
@@ -269,8 +267,8 @@ impl Mailbox {
         Ok(taken)
     }
 
-    /// Octets that the next [`Mailbox::data`] will take of this flow: for a reader that can leave the rest where it is. If
-    /// that is none, [`Host::resume`](crate::Host::resume) says when to ask again. It is none, and stays so, for a flow
+    /// Bytes that the next [`Mailbox::data`] will take of this flow: for a reader that can leave the rest where it is. If
+    /// that is none, [`Host::resume`](crate::Host::resume) tells when to ask again. It is none, and stays so, for a flow
     /// that is UDP, not connected, or whose far side has ended.
     ///
     /// # Errors
@@ -282,12 +280,12 @@ impl Mailbox {
         Ok(inbox.promise(limit))
     }
 
-    /// Octets that each inbox may hold now.
+    /// Bytes that each inbox may hold now.
     pub(crate) fn inbox_limit(&self, state: &State) -> usize {
-        self.limit_beside(state.held + state.words.cost())
+        self.limit_beside(state.held + state.events.cost())
     }
 
-    /// Octets that each flow may have waiting beside `others`.
+    /// Bytes that each flow may have waiting beside `others`.
     fn limit_beside(&self, others: usize) -> usize {
         if others < self.inboxes_bytes {
             self.inbox_bytes
@@ -309,12 +307,14 @@ impl Mailbox {
     ) -> Result<bool, Misuse> {
         let mut state = self.state();
         // Streams that wait do not count here: they would come again, a datagram is lost.
-        let limit = self.limit_beside(state.words.cost());
-        let epoch = state.words.epoch();
+        let limit = self.limit_beside(state.events.cost());
+        let epoch = state.events.epoch();
         let inbox = state.flows.get_mut(flow).ok_or(Misuse::StaleFlow)?;
         let taken = inbox.count_datagram(payload.len(), limit, epoch)?;
         if taken {
-            self.say(state, |words, at| words.datagram(at, flow, from, payload));
+            self.push(state, |events, at| {
+                events.datagram(at, flow, from, payload);
+            });
         } else {
             state.losses.dropped_datagrams += 1;
         }
@@ -330,7 +330,7 @@ impl Mailbox {
         let mut state = self.state();
         let inbox = state.flows.get_mut(flow).ok_or(Misuse::StaleFlow)?;
         if inbox.ended(end)? {
-            self.say(state, |words, at| words.ended(at, flow, end));
+            self.push(state, |events, at| events.ended(at, flow, end));
         } else {
             self.enqueue(state, flow);
         }
@@ -357,10 +357,10 @@ impl Mailbox {
     /// that it can be for no query of the engine's: it is passed over.
     pub fn resolved(&self, query: QueryId, resolution: Resolution) -> bool {
         let mut state = self.state();
-        if state.stopped || state.rare.resolutions.len() >= RESOLUTIONS {
+        if state.stopped || state.control.resolutions.len() >= RESOLUTIONS {
             return false;
         }
-        state.rare.resolutions.push((query, resolution));
+        state.control.resolutions.push((query, resolution));
         self.stamp(&mut state);
         self.signal(state);
         true
@@ -369,7 +369,7 @@ impl Mailbox {
     /// The network path changed (Wi-Fi to cellular, a new tunnel address).
     pub fn path_changed(&self) {
         let mut state = self.state();
-        state.rare.path_changed = true;
+        state.control.path_changed = true;
         self.stamp(&mut state);
         self.signal(state);
     }
@@ -378,10 +378,10 @@ impl Mailbox {
     /// it. `false` if so many wait already that the device cannot have had them all: it is passed over.
     pub fn address_lost(&self, address: IpAddr) -> bool {
         let mut state = self.state();
-        if state.stopped || state.rare.addresses_lost.len() >= ADDRESSES {
+        if state.stopped || state.control.addresses_lost.len() >= ADDRESSES {
             return false;
         }
-        state.rare.addresses_lost.insert(address);
+        state.control.addresses_lost.insert(address);
         self.stamp(&mut state);
         self.signal(state);
         true
@@ -422,10 +422,10 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Puts what was said of a UDP flow behind what was said before.
-    fn say(&self, mut state: MutexGuard<'_, State>, say: impl FnOnce(&mut WordQueue, Micros)) {
+    /// Puts an event of a UDP flow behind those that came before.
+    fn push(&self, mut state: MutexGuard<'_, State>, push: impl FnOnce(&mut EventQueue, Micros)) {
         let at = *state.since.get_or_insert_with(|| self.clock.now());
-        say(&mut state.words, at);
+        push(&mut state.events, at);
         self.signal(state);
     }
 
@@ -451,7 +451,7 @@ impl Mailbox {
             return;
         }
         if state.turning {
-            // The turn looks once more before it ends, and says that the next is to come at once.
+            // The turn looks once more before it ends, and returns that the next is to come at once.
             state.signalled = true;
             return;
         }
@@ -464,15 +464,15 @@ impl Mailbox {
 }
 
 impl State {
-    /// Puts a flow into the queue if it has something to say and does not wait there; tells when, if it now does.
+    /// Puts a flow into the queue if it has events and does not wait there; returns when, if it now does.
     pub(crate) fn enqueue(&mut self, flow: FlowId, now: impl FnOnce() -> Micros) -> Option<Micros> {
         let inbox = self.flows.get_mut(flow)?;
-        if inbox.queued || !inbox.has_news() {
+        if inbox.queued || !inbox.has_events() {
             return None;
         }
         inbox.queued = true;
         let at = now();
-        self.ready.push_back((flow, at));
+        self.events.push_ready(at, flow);
         Some(at)
     }
 
@@ -488,16 +488,15 @@ impl State {
         self.signalled = false;
         self.flows = Flows::default();
         self.held = 0;
-        self.words = WordQueue::default();
-        self.ready = VecDeque::new();
+        self.events = EventQueue::default();
         self.spare = Vec::new();
         self.spare_bytes = 0;
         self.ring.clear();
-        self.rare = Rare::default();
+        self.control = ControlEvents::default();
         self.since = None;
     }
 
-    /// Forgets a flow and what its inbox had to say; what it said in the queue is for nobody.
+    /// Forgets a flow and its inbox; its events in the queue are obsolete.
     pub(crate) fn shut(&mut self, flow: FlowId) {
         if let Some(mut inbox) = self.flows.remove(flow) {
             self.held = self.held.saturating_sub(inbox.memory());
@@ -506,8 +505,9 @@ impl State {
     }
 
     /// Keeps empty buffers for the next inbox.
-    pub(crate) fn recycle(&mut self, buffer: Vec<u8>) {
-        let size = buffer.capacity();
+    pub(crate) fn recycle(&mut self, mut buffer: Buffer) {
+        buffer.clear();
+        let size = buffer.memory();
         if size > 0 && self.spare_bytes + size <= SPARE && self.spare.len() < SPARES {
             self.spare_bytes += size;
             self.spare.push(buffer);
@@ -520,7 +520,7 @@ impl State {
         self.since = None;
     }
 
-    /// The turn ends: says whether anybody would have woken its owner meanwhile.
+    /// The turn ends: returns whether a wake came meanwhile.
     pub(crate) fn turned(&mut self) -> bool {
         // Without a look the owner was woken indeed.
         core::mem::take(&mut self.turning) && core::mem::take(&mut self.signalled)
@@ -528,10 +528,7 @@ impl State {
 
     /// Whether anything waits to be taken up.
     pub(crate) fn has_work(&self) -> bool {
-        !self.ring.is_empty()
-            || !self.words.is_empty()
-            || !self.ready.is_empty()
-            || !self.rare.is_empty()
+        !self.ring.is_empty() || !self.events.is_empty() || !self.control.is_empty()
     }
 }
 

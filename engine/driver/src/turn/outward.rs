@@ -1,15 +1,25 @@
-//! What the engine says, on its way to the host.
+//! Outputs of the engine, on their way to the host.
 
 use core::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
-use engine::{Breadcrumb, FlowId, Frames, Micros, Output, Resolution};
+use engine::{
+    Breadcrumb, FlowId, FrameBatch, Frames, Lent, LogRecord, Micros, Output, QueryId, QueryKind,
+    Resolution,
+};
 
 use super::Turn;
 use super::host::{Host, Notice};
+use super::mailbox::Mailbox;
+use super::refused::Refused;
 use super::tap::{Crossing, Tap, cross};
+use crate::resolver::Resolver;
+use crate::stats::Stats;
 
 impl Turn {
-    /// Hands over what the engine says until it has said all. `false`: the budget ended before, or the host took no
+    /// Hands over outputs of the engine until none is left. `false`: the budget ended before, or the host took no
     /// more frames.
     pub(super) fn drain<H: Host + ?Sized>(
         &mut self,
@@ -20,120 +30,36 @@ impl Turn {
         if !self.held.is_empty() {
             return false;
         }
-        let udp_queue = self.engine.config().udp_queue;
-        loop {
-            if *budget == 0 {
-                self.undrained = true;
-                self.stats.budget_spent += 1;
-                return false;
-            }
+        let mut border = Border {
+            now,
+            host,
+            tap: &mut self.tap,
+            stats: &mut self.stats,
+            mailbox: &self.mailbox,
+            resolver: self.resolver.as_ref(),
+            held: &mut self.held,
+            refused: &mut self.refused,
+            offered: &mut self.offered,
+            udp_queue: self.engine.config().udp_queue,
+        };
+        while *budget > 0 {
             let Some(output) = self.engine.poll_output(now) else {
                 self.undrained = false;
                 return true;
             };
             *budget -= 1;
-            let tap = &mut self.tap;
-            let stats = &mut self.stats;
-            // What the engine is to be told about the output, once it is no longer borrowed.
-            let mut short = None;
-            match output {
-                Output::Frames(frames) => {
-                    let taken = host.frames(frames).min(frames.len());
-                    tap_frames(tap, now, frames, taken);
-                    if taken < frames.len() {
-                        stats.host_refused_batches += 1;
-                        frames
-                            .iter()
-                            .skip(taken)
-                            .for_each(|frame| self.held.push(frame));
-                        return false;
-                    }
-                }
-                Output::Dial { flow, key, name } => {
-                    cross(tap, now, Crossing::Dial(flow, key));
-                    self.mailbox.state().open(flow, key.proto);
-                    host.dial(flow, key, name);
-                }
-                Output::Data { flow, bytes } => {
-                    let taken = host.data(flow, bytes).min(bytes.len());
-                    if let Some(sent) = bytes.get(..taken).filter(|sent| !sent.is_empty()) {
-                        cross(tap, now, Crossing::Sent(flow, sent));
-                    }
-                    if taken < bytes.len() {
-                        stats.host_refused_bytes += (bytes.len() - taken) as u64;
-                        cross(tap, now, Crossing::Blocked(flow));
-                        short = Some(Short::Stream(flow, taken));
-                    }
-                }
-                Output::Datagram { flow, to, payload } => {
-                    match self.refused.keep(flow, to, payload, udp_queue) {
-                        Some(true) => stats.host_delayed_datagrams += 1,
-                        Some(false) => stats.host_dropped_datagrams += 1,
-                        None if host.datagram(flow, to, payload) => {
-                            cross(tap, now, Crossing::DatagramSent(flow, to, payload));
-                        }
-                        None => {
-                            self.refused.begin(flow);
-                            stats.host_dropped_datagrams += 1;
-                            cross(tap, now, Crossing::Blocked(flow));
-                            host.notice(&Notice::DatagramRefused { flow });
-                            short = Some(Short::Datagram(flow));
-                        }
-                    }
-                }
-                Output::HalfClose { flow } => {
-                    cross(tap, now, Crossing::HalfClose(flow));
-                    host.half_close(flow);
-                }
-                Output::Resume { flow, .. } => {
-                    let mut state = self.mailbox.state();
-                    if let Some(inbox) = state.flows.get_mut(flow) {
-                        inbox.resumed();
-                    }
-                    state.enqueue(flow, || now);
-                }
-                Output::Close { flow, key, close } => {
-                    cross(tap, now, Crossing::Close(flow, close));
-                    self.offered.remove(&flow);
-                    stats.host_dropped_datagrams += self.refused.forget(flow) as u64;
-                    self.mailbox.state().shut(flow);
-                    host.close(flow, key, close);
-                }
-                Output::Dns { flow, record } => host.dns(flow, &record),
-                Output::Resolve { query, name, kind } => {
-                    if host.resolve(query, name, kind) {
-                        continue;
-                    }
-                    match &self.resolver {
-                        Some(resolver) => resolver.resolve(query, name, kind),
-                        // Nobody will ever know: the device need not wait to hear so.
-                        None => _ = self.mailbox.resolved(query, Resolution::Failed),
-                    }
-                }
-                Output::Log(mut record) => {
-                    if record.kind == Breadcrumb::Metrics {
-                        self.mailbox.state().losses.tell(stats);
-                        let counts = stats.counts();
-                        for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
-                            // Writing to a String cannot fail.
-                            let _ = write!(record.message, " {name}={count}");
-                        }
-                    }
-                    host.log(&record);
-                }
-                _ => {}
-            }
-            match short {
-                // The flow can have ended only by what this very loop would have seen.
-                Some(Short::Stream(flow, taken)) => {
-                    let _ = self.engine.remote_took(now, flow, taken);
-                }
-                Some(Short::Datagram(flow)) => {
+            match border.hand_over(output) {
+                Handed::Over => {}
+                Handed::FramesHeld => return false,
+                Handed::Refused(flow) => {
+                    // The flow can have ended only by what this very loop would have seen.
                     let _ = self.engine.remote_blocked(now, flow);
                 }
-                None => {}
             }
         }
+        self.undrained = true;
+        self.stats.budget_spent += 1;
+        false
     }
 
     /// Hands over the datagrams of a flow that waited for it to be writable; whether it still is.
@@ -172,10 +98,135 @@ impl Turn {
     }
 }
 
-/// What the host did not take.
-enum Short {
-    Stream(FlowId, usize),
-    Datagram(FlowId),
+/// What is to be done once an output was handed to the host.
+enum Handed {
+    Over,
+    /// The host did not take all frames: nothing else until it does.
+    FramesHeld,
+    /// The host refused a datagram: its flow is blocked.
+    Refused(FlowId),
+}
+
+/// All but the engine that an output concerns.
+struct Border<'a, H: ?Sized> {
+    now: Micros,
+    host: &'a mut H,
+    tap: &'a mut Option<Box<dyn Tap>>,
+    stats: &'a mut Stats,
+    mailbox: &'a Mailbox,
+    resolver: Option<&'a Arc<dyn Resolver>>,
+    held: &'a mut FrameBatch,
+    refused: &'a mut Refused,
+    offered: &'a mut BTreeMap<FlowId, usize>,
+    udp_queue: usize,
+}
+
+impl<H: Host + ?Sized> Border<'_, H> {
+    fn hand_over(&mut self, output: Output<'_>) -> Handed {
+        match output {
+            Output::Frames(frames) => return self.frames(frames),
+            Output::Dial { flow, key, name } => {
+                self.cross(Crossing::Dial(flow, key));
+                self.mailbox.state().open(flow, key.proto);
+                self.host.dial(flow, key, name);
+            }
+            Output::Data { flow, bytes } => self.data(flow, bytes),
+            Output::Datagram { flow, to, payload } => return self.datagram(flow, to, payload),
+            Output::HalfClose { flow } => {
+                self.cross(Crossing::HalfClose(flow));
+                self.host.half_close(flow);
+            }
+            Output::Resume { flow, .. } => {
+                let mut state = self.mailbox.state();
+                if let Some(inbox) = state.flows.get_mut(flow) {
+                    inbox.resumed();
+                }
+                state.enqueue(flow, || self.now);
+            }
+            Output::Close { flow, key, close } => {
+                self.cross(Crossing::Close(flow, close));
+                self.offered.remove(&flow);
+                self.stats.host_dropped_datagrams += self.refused.forget(flow) as u64;
+                self.mailbox.state().shut(flow);
+                self.host.close(flow, key, close);
+            }
+            Output::Dns { flow, record } => self.host.dns(flow, &record),
+            Output::Resolve { query, name, kind } => self.resolve(query, name, kind),
+            Output::Log(record) => self.log(record),
+            _ => {}
+        }
+        Handed::Over
+    }
+
+    fn cross(&mut self, crossing: Crossing<'_>) {
+        cross(self.tap, self.now, crossing);
+    }
+
+    fn frames(&mut self, frames: Frames<'_>) -> Handed {
+        let taken = self.host.frames(frames).min(frames.len());
+        tap_frames(self.tap, self.now, frames, taken);
+        if taken == frames.len() {
+            return Handed::Over;
+        }
+        self.stats.host_refused_batches += 1;
+        let left = frames.iter().skip(taken);
+        left.for_each(|frame| self.held.push(frame));
+        Handed::FramesHeld
+    }
+
+    fn data(&mut self, flow: FlowId, bytes: Lent<'_>) {
+        let count = bytes.len();
+        let taken = self.host.data(flow, &bytes).min(count);
+        let sent = bytes.took(taken);
+        if !sent.is_empty() {
+            self.cross(Crossing::Sent(flow, sent));
+        }
+        if taken < count {
+            self.stats.host_refused_bytes += (count - taken) as u64;
+            self.cross(Crossing::Blocked(flow));
+        }
+    }
+
+    fn datagram(&mut self, flow: FlowId, to: SocketAddr, payload: &[u8]) -> Handed {
+        match self.refused.keep(flow, to, payload, self.udp_queue) {
+            Some(true) => self.stats.host_delayed_datagrams += 1,
+            Some(false) => self.stats.host_dropped_datagrams += 1,
+            None if self.host.datagram(flow, to, payload) => {
+                self.cross(Crossing::DatagramSent(flow, to, payload));
+            }
+            None => {
+                self.refused.begin(flow);
+                self.stats.host_dropped_datagrams += 1;
+                self.cross(Crossing::Blocked(flow));
+                self.host.notice(&Notice::DatagramRefused { flow });
+                return Handed::Refused(flow);
+            }
+        }
+        Handed::Over
+    }
+
+    fn resolve(&mut self, query: QueryId, name: &str, kind: QueryKind) {
+        if self.host.resolve(query, name, kind) {
+            return;
+        }
+        match self.resolver {
+            Some(resolver) => resolver.resolve(query, name, kind),
+            // Nobody will ever know: the device need not wait to hear so.
+            None => _ = self.mailbox.resolved(query, Resolution::Failed),
+        }
+    }
+
+    fn log(&mut self, mut record: LogRecord) {
+        if record.kind == Breadcrumb::Metrics {
+            self.mailbox.state().losses.tell(self.stats);
+            let counts = self.stats.counts();
+            for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+                // Writing to a String cannot fail.
+                let _ = write!(record.message, " {name}={count}");
+            }
+        }
+        self.host.log(&record);
+    }
 }
 
 fn tap_frames(tap: &mut Option<Box<dyn Tap>>, now: Micros, frames: Frames<'_>, taken: usize) {

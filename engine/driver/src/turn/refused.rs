@@ -6,16 +6,16 @@ use std::net::SocketAddr;
 
 use engine::FlowId;
 
-use super::datagrams::cost_of;
+use super::event::cost_of;
 
-/// What waits, by flow. A flow stands here from the refusal until its host takes all of it, or its close.
+/// What waits, by flow. A flow is here from the refusal until its host takes all of it, or its close.
 #[derive(Debug, Default)]
 pub(crate) struct Refused(BTreeMap<FlowId, Waiting>);
 
 #[derive(Debug, Default)]
 struct Waiting {
     datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
-    octets: usize,
+    bytes: usize,
 }
 
 impl Refused {
@@ -24,7 +24,7 @@ impl Refused {
         self.0.entry(flow).or_default();
     }
 
-    /// Keeps a datagram of a flow that waits, if no more than `limit` octets do: as in the engine, one always fits. `None`:
+    /// Keeps a datagram of a flow that waits, if no more than `limit` bytes do: as in the engine, one always fits. `None`:
     /// the flow does not wait; `false`: the datagram is lost.
     pub(crate) fn keep(
         &mut self,
@@ -34,11 +34,11 @@ impl Refused {
         limit: usize,
     ) -> Option<bool> {
         let waiting = self.0.get_mut(&flow)?;
-        let octets = waiting.octets + cost_of(payload.len());
-        if waiting.octets > 0 && octets > limit {
+        let bytes = waiting.bytes + cost_of(payload.len());
+        if waiting.bytes > 0 && bytes > limit {
             return Some(false);
         }
-        waiting.octets = octets;
+        waiting.bytes = bytes;
         waiting.datagrams.push_back((to, payload.to_vec()));
         Some(true)
     }
@@ -47,14 +47,14 @@ impl Refused {
     pub(crate) fn next(&mut self, flow: FlowId) -> Option<(SocketAddr, Vec<u8>)> {
         let waiting = self.0.get_mut(&flow)?;
         if let Some((to, payload)) = waiting.datagrams.pop_front() {
-            waiting.octets -= cost_of(payload.len());
+            waiting.bytes -= cost_of(payload.len());
             return Some((to, payload));
         }
         self.0.remove(&flow);
         None
     }
 
-    /// Forgets a flow that has ended; says how many of its datagrams are lost with it.
+    /// Forgets a flow that has ended; returns how many of its datagrams are lost with it.
     pub(crate) fn forget(&mut self, flow: FlowId) -> usize {
         self.0
             .remove(&flow)

@@ -1,6 +1,6 @@
 //! Frames of the device wait here: bounded, copied once, handed over whole.
 //!
-//! Two sides, each a row of batches: whoever hands frames in appends to the back, or lends a whole batch for it; the turn
+//! Two sides, each a list of batches: who hands frames in appends to the back, or lends a whole batch for it; the turn
 //! reads the front, and takes the back for it once the front is read. A frame is copied at most once, when it comes in.
 //! Batches that were read are filled again, so that both sides together need little more than what waits.
 
@@ -8,15 +8,15 @@ use std::collections::VecDeque;
 
 use engine::{FrameBatch, Frames, Micros};
 
-/// A batch of so many octets is full once it has as many frames as the engine takes at a time; at the latest with so many.
+/// A batch of so many bytes is full once it has as many frames as the engine takes at a time; at the latest with so many.
 const FULL: usize = 64 << 10;
 const FULL_AT_LAST: usize = 128 << 10;
 const FULL_FRAMES: usize = super::CHUNK;
 
-/// Octets that a lent batch may waste for each that it holds, and in any case.
+/// Bytes that a lent batch may waste for each that it holds, and in any case.
 const WASTE: usize = 4096;
 
-/// Octets of empty batches that are kept.
+/// Bytes of empty batches that are kept.
 const KEPT: usize = 256 << 10;
 
 /// The longest IP packet (RFC 791 section 3.1: total length).
@@ -65,7 +65,7 @@ pub(crate) struct FrameRing {
     front_frames: usize,
     front_bytes: usize,
     spare: Vec<FrameBatch>,
-    /// Octets that the spare ones hold on to.
+    /// Bytes that the spare ones hold on to.
     spare_bytes: usize,
 }
 
@@ -94,19 +94,19 @@ impl FrameRing {
         self.since
     }
 
-    /// Octets in both sides.
+    /// Bytes in both sides.
     pub(crate) const fn bytes(&self) -> usize {
         self.front_bytes + self.back_bytes
     }
 
-    /// Whether `frames` of `bytes` octets together would be taken.
+    /// Whether `frames` of `bytes` bytes together would be taken.
     pub(crate) fn has_room(&self, frames: usize, bytes: usize) -> bool {
         self.front_frames + self.back_frames + frames <= self.limit_frames
             && self.bytes() + bytes <= self.limit_bytes
     }
 
-    /// How many frames of `each` octets, up to `most`, an empty ring takes, and how many octets of them: one frame at least,
-    /// and no more octets than it ever has room for.
+    /// How many frames of `each` bytes, up to `most`, an empty ring takes, and how many bytes of them: one frame at least,
+    /// and no more bytes than it ever has room for.
     pub(crate) fn chunk(&self, most: usize, each: usize) -> (usize, usize) {
         let fit = (self.limit_bytes / each.max(1)).min(self.limit_frames);
         let frames = fit.clamp(1, most.max(1));
@@ -273,7 +273,7 @@ mod tests {
                 ring.refill(&mut front);
                 let rows = front.batches.iter().chain(&ring.back).chain(&ring.spare);
                 let held: usize = rows.map(FrameBatch::capacity).sum();
-                assert!(held <= 2 << 20, "{held} octets for frames of {size}");
+                assert!(held <= 2 << 20, "{held} bytes for frames of {size}");
                 while !read(&mut front, 256).is_empty() {}
             }
         }

@@ -20,7 +20,7 @@ async fn a_large_download_arrives_whole() {
         peer
     });
     scene.until(&mut device, |d| d.heard_fin).await;
-    assert!(device.heard == whole, "{} octets", device.heard.len());
+    assert!(device.heard == whole, "{} bytes", device.heard.len());
     drop(sending.await);
     scene.stop().await;
 }

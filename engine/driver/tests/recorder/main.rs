@@ -22,7 +22,7 @@ impl Store for Memory {
     }
 }
 
-/// A session of one frame each way, with a payload behind 40 octets of headers, and as much of the dialer's.
+/// A session of one frame each way, with a payload behind 40 bytes of headers, and as much of the dialer's.
 fn record(snap_length: Option<NonZero<u32>>) -> Vec<u8> {
     let (memory, flow, now) = (
         Memory::default(),
@@ -89,7 +89,7 @@ fn a_snap_length_keeps_payload_out_and_every_length_in() {
         .map(|(_, body)| (field(body, 12), field(body, 16)))
         .collect();
     assert_eq!(lengths, [(40, 48); 2]);
-    // Kinds 4 and 5: eight octets of each.
+    // Kinds 4 and 5: eight bytes of each.
     let bodies = all
         .iter()
         .filter(|(kind, body)| *kind == 0x0bad && matches!(body[9], 4 | 5));

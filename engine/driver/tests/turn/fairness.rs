@@ -184,7 +184,7 @@ fn a_flood_of_datagrams_leaves_other_flows_their_share_of_the_queue() {
 }
 
 #[test]
-fn many_full_downloads_leave_room_for_frames_after_so_many_octets() {
+fn many_full_downloads_leave_room_for_frames_after_so_many_bytes() {
     let limits = Limits {
         turn_bytes: 20_000,
         ..Limits::default()

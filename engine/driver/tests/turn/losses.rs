@@ -316,9 +316,9 @@ fn a_reader_that_brings_a_chunk_at_a_time_never_waits_for_more_than_the_ring_hol
         };
         let scene = Scene::new(Config::default(), limits);
         for each in [0, 576, 1504, 9004, 65_535] {
-            let (frames, octets) = scene.mailbox().chunk(64, each);
+            let (frames, bytes) = scene.mailbox().chunk(64, each);
             assert!((1..=64).contains(&frames));
-            assert!(scene.mailbox().has_room(frames, octets), "{each}");
+            assert!(scene.mailbox().has_room(frames, bytes), "{each}");
         }
     }
 }

@@ -60,13 +60,13 @@ fn asked(labels: &[u8], prepare: impl FnOnce(&mut Scene)) -> Scene {
     scene
 }
 
-/// The last answer: its code, how many records it has, and its last octets, those of an address if it has one.
+/// The last answer: its code, how many records it has, and its last bytes, those of an address if it has one.
 fn answer(scene: &Scene) -> (u8, u8, [u8; 4]) {
     let frame = scene.host.frames.last().expect("an answer");
     let Packet::Udp { payload, .. } = Packet::read(frame) else {
         panic!("a datagram");
     };
-    let last = payload.last_chunk().expect("more than four octets");
+    let last = payload.last_chunk().expect("more than four bytes");
     (payload[3] & 15, payload[7], *last)
 }
 

@@ -48,7 +48,7 @@ fn an_interval_of_zero_for_the_metrics_is_refused() {
 }
 
 #[test]
-fn no_octets_for_all_inboxes_still_leave_each_flow_a_little() {
+fn no_bytes_for_all_inboxes_still_leave_each_flow_a_little() {
     let limits = Limits {
         inboxes_bytes: 0,
         ..Limits::default()

@@ -140,7 +140,7 @@ static void *hammer(void *context) {
             break;
         }
         case 33: case 34: {
-            /* Packets of lengths that cannot be, without octets, and sound ones between them. */
+            /* Packets of lengths that cannot be, without bytes, and sound ones between them. */
             BridgePacket packets[8];
             const size_t lengths[] = {0, 1, 20, 65535 + 1, SIZE_MAX, make_packet(bytes, dice)};
             size_t count = dice >> 16 & 7;

@@ -15,7 +15,7 @@ struct host {
     BridgeEngine *engine;
     enum mode mode;
     uint64_t flow, udp_flow;
-    size_t takes; /* octets that tcp_send takes */
+    size_t takes; /* bytes that tcp_send takes */
     bool takes_packets;
     unsigned refuses; /* so many datagrams */
     uint32_t isn; /* the engine's */

@@ -17,7 +17,7 @@ pub(super) fn hash(hash: &mut DefaultHasher, output: &Output<'_>) {
                 frame.hash(hash);
             }
         }
-        Output::Data { flow, bytes } => (flow, bytes).hash(hash),
+        Output::Data { flow, bytes } => (flow, &**bytes).hash(hash),
         Output::Datagram { flow, to, payload } => (flow, to, payload).hash(hash),
         other => format!("{other:?}").hash(hash),
     }

@@ -24,11 +24,11 @@ pub(crate) struct Incoming {
 /// What an error means for a flow (RFC 9293 section 3.9.2.2, RFC 4443).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Nobody is there and nobody will be: protocol or port unreachable, prohibited by policy.
+    /// The destination will not answer: protocol or port unreachable, prohibited by policy.
     Hard,
     /// It may pass: no route for now, a loop, a congested router, a field somebody dislikes.
     Soft,
-    /// The packet was too long for a link with this MTU in octets; 0 if a router does not say (RFC 1191 section 5).
+    /// The packet was too long for a link with this MTU in bytes; 0 if a router does not say (RFC 1191 section 5).
     TooBig { mtu: u32 },
 }
 
@@ -84,7 +84,7 @@ impl Kind {
     }
 }
 
-/// The flow of a packet that the engine sent, and the sequence number of its segment. Eight octets behind the IP
+/// The flow of a packet that the engine sent, and the sequence number of its segment. Eight bytes behind the IP
 /// header are enough (RFC 792).
 fn quoted(packet: &[u8]) -> Option<(FlowKey, Option<Seq>)> {
     let addresses = Addresses::of(packet)?;

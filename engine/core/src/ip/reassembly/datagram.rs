@@ -71,7 +71,7 @@ impl Datagram {
         self.condemned
     }
 
-    /// Frees everything and refuses all further fragments; says how much that freed.
+    /// Frees everything and refuses all further fragments; returns how much that freed.
     pub(crate) fn condemn(&mut self) -> usize {
         let before = self.charge();
         let condemned = Self::new(self.key, self.deadline);
@@ -140,7 +140,7 @@ impl Datagram {
         Self::PIECE + self.room_with(fragment) - self.room
     }
 
-    /// Stores a fragment that was admitted; says by how much the charge rose.
+    /// Stores a fragment that was admitted; returns by how much the charge rose.
     pub(crate) fn store(&mut self, fragment: &Fragment<'_>) -> usize {
         let before = self.charge();
         self.room = self.room_with(fragment);

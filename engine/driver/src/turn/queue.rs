@@ -1,129 +1,102 @@
-//! What dialers say of UDP flows waits here: one queue for all of them, copied once, handed over whole.
+//! The queue of dialer events: two lanes, so that a flood of datagrams holds no stream up.
 //!
-//! As the frame ring it has two sides: dialers append to the back, under the mailbox's lock; the turn reads the front
-//! without it, and takes the back for it once the front is read. A dial's answer, datagrams and the end of a flow keep the
-//! order in which they came, and so do flows among each other.
+//! The first lane has the events of UDP flows as they came, payloads copied once: a dial's answer, datagrams and
+//! the end of a flow keep their order, and so do flows among each other. As the frame ring it has two sides: dialers append
+//! to the back, under the mailbox's lock; the turn reads the front without it, and takes the back for it once the front is
+//! read. The second lane has the flows whose [`Inbox`](super::inbox::Inbox) has events (of a stream all, of a UDP flow its
+//! readiness), each once, in the order in which they got some.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use engine::{DialResult, FlowId, Micros, RemoteEnd};
 
-/// What a waiting datagram costs beside its payload: an empty one is not free.
-const COST: usize = 64;
+use super::buffer::Buffer;
+use super::event::{Event, cost_of};
 
-/// Octets of payloads, and words, for which an empty side keeps its memory.
+/// Bytes of payloads, and events, for which an empty side keeps its memory.
 const KEPT: usize = 256 << 10;
-const KEPT_WORDS: usize = 4096;
+const KEPT_EVENTS: usize = 4096;
 
-/// One thing that a dialer said of a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Word<'a> {
-    Dialed(DialResult),
-    /// A datagram, and where it came from if not from where the flow was dialed to.
-    Datagram(Option<SocketAddr>, &'a [u8]),
-    Ended(RemoteEnd),
-}
-
-impl Word<'_> {
-    /// Octets that it counts for.
-    pub(crate) fn cost(&self) -> usize {
-        match self {
-            Self::Datagram(_, payload) => cost_of(payload.len()),
-            Self::Dialed(_) | Self::Ended(_) => COST,
-        }
-    }
-}
-
-/// Octets that a datagram counts for.
-pub(crate) const fn cost_of(payload: usize) -> usize {
-    payload.saturating_add(COST)
-}
-
-/// A [`Word`] whose payload lies apart.
+/// An [`Event`] of a UDP flow whose payload lies apart.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+enum Entry {
     Dialed(DialResult),
     /// The source, and the length of the payload.
     Datagram(Option<SocketAddr>, usize),
     Ended(RemoteEnd),
 }
 
-/// Words in the order in which they came.
+/// One side of the lane of UDP flows.
 #[derive(Debug, Default)]
-pub(crate) struct Words {
-    kinds: Vec<(FlowId, Kind)>,
+pub(crate) struct Events {
+    entries: Vec<(FlowId, Entry)>,
     /// How many of them were read.
     read: usize,
     /// The payloads of the datagrams among them, back to back.
-    payloads: Vec<u8>,
-    /// Octets of them that were read.
-    read_octets: usize,
+    payloads: Buffer,
     /// When the first of them came.
     since: Option<Micros>,
 }
 
-impl Words {
+impl Events {
     pub(crate) fn is_empty(&self) -> bool {
-        self.read == self.kinds.len()
+        self.read == self.entries.len()
     }
 
-    /// When the oldest word came, at the latest.
+    /// When the oldest event came, at the latest.
     pub(crate) const fn since(&self) -> Option<Micros> {
         self.since
     }
 
-    /// The next word.
-    pub(crate) fn next(&mut self) -> Option<(FlowId, Word<'_>)> {
-        let (flow, kind) = *self.kinds.get(self.read)?;
+    /// The next event.
+    pub(crate) fn next(&mut self) -> Option<(FlowId, Event<'_>)> {
+        let (flow, entry) = *self.entries.get(self.read)?;
         self.read += 1;
-        let word = match kind {
-            Kind::Dialed(result) => Word::Dialed(result),
-            Kind::Ended(end) => Word::Ended(end),
-            Kind::Datagram(from, len) => {
-                let start = self.read_octets;
-                self.read_octets += len;
-                let payload = self.payloads.get(start..self.read_octets);
-                Word::Datagram(from, payload.unwrap_or_default())
-            }
+        let event = match entry {
+            Entry::Dialed(result) => Event::Dialed(result),
+            Entry::Ended(end) => Event::Ended(end),
+            Entry::Datagram(from, len) => Event::Datagram(from, self.payloads.next(len)),
         };
-        Some((flow, word))
+        Some((flow, event))
     }
 
     fn clear(&mut self) {
-        self.kinds.clear();
+        self.entries.clear();
         self.read = 0;
         self.payloads.clear();
-        self.read_octets = 0;
         self.since = None;
     }
 
     /// Gives back what a burst had needed.
     pub(crate) fn trim(&mut self) {
-        let large = self.payloads.capacity() > KEPT || self.kinds.capacity() > KEPT_WORDS;
+        let large = self.payloads.memory() > KEPT || self.entries.capacity() > KEPT_EVENTS;
         if large && self.is_empty() {
             *self = Self::default();
         }
     }
 }
 
-/// The back, and what counts toward the bounds.
+/// The back of the lane of UDP flows with what counts toward the bounds, and the lane of flows that are ready.
 #[derive(Debug, Default)]
-pub(crate) struct WordQueue {
-    back: Words,
-    /// Octets that the back counts for.
+pub(crate) struct EventQueue {
+    back: Events,
+    /// Bytes that the back counts for.
     back_cost: usize,
     /// The same of the front when it was taken: it counts until the next is taken.
     front_cost: usize,
     /// How often the back became the front.
     epoch: u32,
+    /// Flows whose inbox has events, and since when each waits here.
+    ready: VecDeque<(FlowId, Micros)>,
 }
 
-impl WordQueue {
+impl EventQueue {
     pub(crate) fn is_empty(&self) -> bool {
-        self.back.is_empty()
+        self.back.is_empty() && self.ready.is_empty()
     }
 
-    /// Octets that both sides count for.
+    /// Bytes that events of UDP flows count for, on both sides.
     pub(crate) const fn cost(&self) -> usize {
         self.front_cost + self.back_cost
     }
@@ -135,12 +108,17 @@ impl WordQueue {
 
     /// Appends a dial's answer that came at `at`.
     pub(crate) fn dialed(&mut self, at: Micros, flow: FlowId, result: DialResult) {
-        self.push(at, flow, Kind::Dialed(result), COST);
+        self.push(
+            at,
+            flow,
+            Entry::Dialed(result),
+            Event::Dialed(result).cost(),
+        );
     }
 
     /// Appends the end of a flow that came at `at`.
     pub(crate) fn ended(&mut self, at: Micros, flow: FlowId, end: RemoteEnd) {
-        self.push(at, flow, Kind::Ended(end), COST);
+        self.push(at, flow, Entry::Ended(end), Event::Ended(end).cost());
     }
 
     /// Appends a copy of a datagram that came at `at`.
@@ -151,19 +129,29 @@ impl WordQueue {
         from: Option<SocketAddr>,
         payload: &[u8],
     ) {
-        let kind = Kind::Datagram(from, payload.len());
-        self.push(at, flow, kind, cost_of(payload.len()));
-        self.back.payloads.extend_from_slice(payload);
+        let entry = Entry::Datagram(from, payload.len());
+        self.push(at, flow, entry, cost_of(payload.len()));
+        self.back.payloads.append(payload);
     }
 
-    fn push(&mut self, at: Micros, flow: FlowId, kind: Kind, cost: usize) {
+    fn push(&mut self, at: Micros, flow: FlowId, entry: Entry, cost: usize) {
         self.back.since.get_or_insert(at);
         self.back_cost += cost;
-        self.back.kinds.push((flow, kind));
+        self.back.entries.push((flow, entry));
+    }
+
+    /// Puts a flow whose inbox got events at `at` behind the others.
+    pub(crate) fn push_ready(&mut self, at: Micros, flow: FlowId) {
+        self.ready.push_back((flow, at));
+    }
+
+    /// The next of them, and since when it waited here.
+    pub(crate) fn next_ready(&mut self) -> Option<(FlowId, Micros)> {
+        self.ready.pop_front()
     }
 
     /// Makes the back the new front, if the front is read.
-    pub(crate) fn refill(&mut self, front: &mut Words) {
+    pub(crate) fn refill(&mut self, front: &mut Events) {
         if !front.is_empty() {
             return;
         }
@@ -188,19 +176,19 @@ mod tests {
         FlowId::from_bits(1 << 32 | slot)
     }
 
-    fn datagram(payload: &[u8]) -> Word<'_> {
-        Word::Datagram(None, payload)
+    fn datagram(payload: &[u8]) -> Event<'_> {
+        Event::Datagram(None, payload)
     }
 
     #[test]
-    fn words_come_out_in_the_order_they_went_in_across_refills() {
-        let (mut queue, mut front) = (WordQueue::default(), Words::default());
+    fn events_come_out_in_the_order_they_went_in_across_refills() {
+        let (mut queue, mut front) = (EventQueue::default(), Events::default());
         queue.dialed(Micros(7), flow(1), DialResult::Connected);
         queue.datagram(Micros(8), flow(1), None, b"one");
         queue.datagram(Micros(9), flow(2), None, b"");
         queue.refill(&mut front);
         assert_eq!(front.since(), Some(Micros(7)));
-        let answer = Word::Dialed(DialResult::Connected);
+        let answer = Event::Dialed(DialResult::Connected);
         assert_eq!(front.next(), Some((flow(1), answer)));
         queue.ended(Micros(9), flow(2), RemoteEnd::Eof);
         queue.refill(&mut front);
@@ -208,13 +196,13 @@ mod tests {
         assert_eq!(front.next(), Some((flow(2), datagram(b""))));
         assert!(front.is_empty() && !queue.is_empty());
         queue.refill(&mut front);
-        assert_eq!(front.next(), Some((flow(2), Word::Ended(RemoteEnd::Eof))));
+        assert_eq!(front.next(), Some((flow(2), Event::Ended(RemoteEnd::Eof))));
         assert_eq!(front.next(), None);
     }
 
     #[test]
     fn the_front_counts_until_the_next_is_taken() {
-        let (mut queue, mut front) = (WordQueue::default(), Words::default());
+        let (mut queue, mut front) = (EventQueue::default(), Events::default());
         queue.datagram(Micros(7), flow(1), None, &[0; 36]);
         let epoch = queue.epoch();
         queue.refill(&mut front);
@@ -229,7 +217,7 @@ mod tests {
     #[test]
     fn a_burst_leaves_no_memory_behind() {
         for size in [0, 1200] {
-            let (mut queue, mut front) = (WordQueue::default(), Words::default());
+            let (mut queue, mut front) = (EventQueue::default(), Events::default());
             for _ in 0..10_000 {
                 queue.datagram(Micros(7), flow(1), None, &[1; 1200][..size]);
             }
@@ -239,7 +227,7 @@ mod tests {
             while front.next().is_some() {}
             front.trim();
             queue.trim();
-            assert_eq!(front.payloads.capacity() + front.kinds.capacity(), 0);
+            assert_eq!(front.payloads.memory() + front.entries.capacity(), 0);
         }
     }
 }

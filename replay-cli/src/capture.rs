@@ -25,6 +25,7 @@ mod ahead;
 mod byte_order;
 pub mod conversation;
 mod error;
+pub mod facts;
 mod gzip;
 pub mod import;
 pub mod inspect;
@@ -352,6 +353,22 @@ pub struct CaptureInfo {
     pub comments: u64,
     /// How many blocks were passed over, by block type; custom blocks count here too.
     pub skipped_blocks: BTreeMap<u32, u64>,
+}
+
+impl CaptureInfo {
+    /// Whether the capture looks like one made at a tunnel: packets without a link header, or an interface with a tunnel's
+    /// name.
+    #[must_use]
+    pub fn is_of_a_tunnel(&self) -> bool {
+        /// DLT_RAW by its numbers, and IPv4 and IPv6 alone.
+        const RAW: [u16; 5] = [12, 14, 101, 228, 229];
+        const NAMES: [&str; 5] = ["tun", "utun", "wg", "wintun", "ipsec"];
+        let name = |interface: &Interface| interface.name.as_deref().map(str::to_ascii_lowercase);
+        let names = self.interfaces.iter().filter_map(name);
+        let mut tunnels = names.filter(|name| NAMES.iter().any(|start| name.starts_with(start)));
+        let bare = !self.link_types.is_empty() && self.link_types.iter().all(|l| RAW.contains(l));
+        bare || tunnels.next().is_some()
+    }
 }
 
 /// An interface that frames were captured at.

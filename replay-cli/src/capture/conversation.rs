@@ -12,12 +12,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::base::index::Index;
+use crate::capture::facts::Facts;
 use crate::capture::{CaptureError, CaptureReader, Record, UNPACKED};
 use crate::scenario::flow::flow_spec;
 use crate::scenario::{Device, DialResult, FlowSpec, Protocol};
 
 mod assembly;
 mod demux;
+mod facts;
 mod fragments;
 mod links;
 mod raw;
@@ -66,6 +68,8 @@ pub struct Conversations {
     pub duration_us: u64,
     /// Format, link types: one line.
     pub format: String,
+    /// Whether the capture looks like one made at a tunnel: its packets have no link header, or its interface a tunnel's name.
+    pub at_tunnel: bool,
     /// What a flight recorder kept beside the frames; none if no recorder wrote the file.
     pub recording: Option<Recording>,
 }
@@ -89,6 +93,8 @@ pub struct Conversation {
     pub notes: Vec<String>,
     /// The flow and datagram of the DNS answer that opened it: it starts after that was delivered.
     pub after_dns: Option<(usize, usize)>,
+    /// What an expert reads out of its packets, and what its server is called.
+    pub facts: Facts,
     /// What was said.
     pub talk: Talk,
 }
@@ -155,6 +161,7 @@ impl Conversations {
         kept.settle();
         let mut conversations = demux.finish(kept)?;
         conversations.damage = damage;
+        conversations.at_tunnel = info.is_of_a_tunnel();
         conversations.format = info.format;
         Ok(conversations)
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::arguments::Format;
+use super::arguments::{Flows, Format};
 use super::{Stop, diagnostic_of};
 use crate::base::exit_code;
 use crate::base::term::Terminal;
@@ -17,6 +17,9 @@ pub(crate) struct InspectArgs {
     /// The capture: pcap or pcapng, gzip or not, of any size.
     capture: PathBuf,
 
+    #[command(flatten)]
+    flows: Flows,
+
     /// The form of the report.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -25,6 +28,8 @@ pub(crate) struct InspectArgs {
 const EXAMPLES: &str = "\
 Examples:
   replay inspect phone.pcapng
+  replay inspect phone.pcapng --failed --time wall
+  replay inspect phone.pcapng --flow www.example.com
   replay inspect phone.pcapng --format json
 
 Exit codes:
@@ -35,10 +40,11 @@ pub(crate) fn run(args: &InspectArgs, terminal: &mut Terminal<'_>) -> Result<u8,
     let seen = inspect(&args.capture).map_err(|error| Stop::input(diagnostic_of(&error)))?;
     let damage = seen.damage.as_ref().map(diagnostic_of);
     let style = terminal.style;
+    let view = args.flows.view(terminal.width);
     match args.format {
-        Format::Human => human(terminal.out(), &args.capture, &seen, style)?,
+        Format::Human => human(terminal.out(), &args.capture, &seen, &view, style)?,
         Format::Json => {
-            let value = json(&args.capture, &seen, damage.as_ref());
+            let value = json(&args.capture, &seen, damage.as_ref(), &view);
             writeln!(terminal.out(), "{value:#}")?;
         }
     }

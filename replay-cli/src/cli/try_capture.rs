@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Stop;
-use super::arguments::{Format, Settings, Unpacked, WayIn, parse_device};
+use super::arguments::{Flows, Format, Settings, Unpacked, WayIn, parse_device};
 use crate::base::term::Terminal;
 use crate::report::attempt;
 use crate::scenario::Device;
@@ -35,6 +35,9 @@ pub(crate) struct TryArgs {
     #[command(flatten)]
     unpacked: Unpacked,
 
+    #[command(flatten)]
+    flows: Flows,
+
     /// The form of the report.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -43,6 +46,8 @@ pub(crate) struct TryArgs {
 const EXAMPLES: &str = "\
 Examples:
   replay try phone.pcapng
+  replay try phone.pcapng --failed
+  replay try phone.pcapng --flow 12
   replay try phone.pcapng --device 10.0.0.2 --format json
 
 Exit codes:
@@ -63,10 +68,13 @@ pub(crate) fn run(args: &TryArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
     };
     let tried = try_capture(&args.capture, &options).map_err(Stop::input)?;
     let style = terminal.style;
+    let view = args.flows.view(terminal.width);
     match args.format {
-        Format::Human => attempt::human(terminal.out(), &args.capture, &tried, style)?,
+        Format::Human => {
+            attempt::human(terminal.out(), &args.capture, &tried, &view, style)?;
+        }
         Format::Json => {
-            writeln!(terminal.out(), "{:#}", attempt::json(&tried))?;
+            writeln!(terminal.out(), "{:#}", attempt::json(&tried, &view))?;
             if let Some(line) = attempt::nothing_to_replay(&tried) {
                 terminal.say(&line)?;
             }

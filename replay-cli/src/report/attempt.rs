@@ -1,11 +1,14 @@
 //! Reports of `replay try`: a verdict for each flow of a capture.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::table::{self, Align};
+use super::facts::{self, Clock};
+use super::flows::{self, Row, View};
+use super::table::Align;
 use super::{figures_line, json};
 use crate::base::exit_code;
 use crate::base::term::{Paint, Style, printable};
@@ -59,11 +62,12 @@ pub(crate) fn why_nothing(packets: u64, flows: u64) -> String {
     }
 }
 
-/// The report programs read.
+/// The report programs read, of the flows that are wanted.
 #[must_use]
-pub fn json(attempt: &Attempt) -> Value {
+pub fn json(attempt: &Attempt, view: &View) -> Value {
     let Attempt {
         packets_read,
+        start_ns,
         skipped,
         flows,
         dns,
@@ -76,10 +80,15 @@ pub fn json(attempt: &Attempt) -> Value {
         .iter()
         .map(|(reason, count)| json!({ "reason": reason, "count": count }))
         .collect();
+    let wanted = flows::choose(rows(attempt), view).into_iter();
+    let wanted = wanted.filter_map(|row| {
+        let flow = flows.get(row.number - 1)?;
+        Some(self::flow(flow, row.number, *start_ns))
+    });
     json!({
         "schema": json::SCHEMA,
         "packets": { "read": packets_read, "skipped": skipped },
-        "flows": flows.iter().map(flow).collect::<Vec<_>>(),
+        "flows": wanted.collect::<Vec<_>>(),
         "dns": dns.iter().map(dns_record).collect::<Vec<_>>(),
         "notes": notes,
         "figures": json::figures(figures),
@@ -88,11 +97,41 @@ pub fn json(attempt: &Attempt) -> Value {
     })
 }
 
-fn flow(flow: &FlowAttempt) -> Value {
+/// The flows as they are listed.
+fn rows(attempt: &Attempt) -> impl Iterator<Item = Row<'_>> {
+    attempt.flows.iter().enumerate().map(|(index, flow)| {
+        let (verdict, reason) = verdict_words(&flow.verdict);
+        let start_us = i64::try_from(flow.start_us).unwrap_or(i64::MAX);
+        Row {
+            number: index + 1,
+            verdict,
+            reason,
+            protocol: flow.protocol,
+            client: flow.client,
+            server: flow.server,
+            facts: &flow.facts,
+            packets: 0,
+            up: flow.upstream.bytes,
+            down: flow.downstream.bytes,
+            start_ns: attempt
+                .start_ns
+                .saturating_add(start_us.saturating_mul(1000)),
+            lasted_ns: flow
+                .end_us
+                .saturating_sub(flow.start_us)
+                .saturating_mul(1000),
+        }
+    })
+}
+
+fn flow(flow: &FlowAttempt, number: usize, start_ns: i64) -> Value {
     let FlowAttempt {
         protocol,
         client,
         server,
+        start_us,
+        end_us,
+        facts,
         verdict,
         upstream,
         downstream,
@@ -103,9 +142,13 @@ fn flow(flow: &FlowAttempt) -> Value {
     let (word, reason) = verdict_words(verdict);
     let mut value = Map::new();
     let mut put = |key: &str, field: Value| value.insert(key.to_owned(), field);
+    put("number", json!(number));
     put("proto", json!(protocol.as_str()));
     put("client", json!(client.to_string()));
     put("server", json!(server.to_string()));
+    put("name", json!(facts.name));
+    put("start_us", json!(start_us));
+    put("duration_us", json!(end_us.saturating_sub(*start_us)));
     put("verdict", json!(word));
     if let Some(reason) = reason {
         put("reason", json!(reason));
@@ -120,6 +163,7 @@ fn flow(flow: &FlowAttempt) -> Value {
             .map(|(by, how)| json!({ "by": by, "how": how }))
             .into(),
     );
+    put("facts", facts::json(facts, start_ns));
     put("notes", json!(notes));
     Value::Object(value)
 }
@@ -156,7 +200,7 @@ fn verdict_words(verdict: &FlowVerdict) -> (&'static str, Option<&str>) {
     }
 }
 
-/// Prints the report people read.
+/// Prints the report people read, of the flows that are wanted; says whether there are any, or none were asked for.
 ///
 /// # Errors
 /// Writing failed.
@@ -164,27 +208,35 @@ pub fn human(
     out: &mut dyn Write,
     capture: &Path,
     attempt: &Attempt,
+    view: &View,
     style: Style,
 ) -> io::Result<()> {
-    if !attempt.flows.is_empty() {
-        let rows = || attempt.flows.iter().map(row);
-        table::print(&COLUMNS, rows, out, style, look)?;
+    let clock = Clock {
+        form: view.time,
+        start_ns: attempt.start_ns,
+    };
+    let chosen = flows::choose(rows(attempt), view);
+    if let (Some(_), [row]) = (&view.flow, chosen.as_slice()) {
+        detail(out, style, clock, row, attempt)?;
+        return writeln!(out);
+    }
+    let some = !chosen.is_empty();
+    let one_device = flows::one_device(&chosen);
+    flows::print(out, style, view, chosen, &COLUMNS, |row| {
+        [
+            row.verdict.to_owned(),
+            row.number.to_string(),
+            row.flow(one_device),
+            row.up.to_string(),
+            row.down.to_string(),
+            clock.cell(row.start_ns),
+            row.why(clock),
+        ]
+    })?;
+    if some {
         writeln!(out)?;
     }
-    let of_flows = attempt.flows.iter().flat_map(|flow| {
-        flow.notes.iter().map(move |note| {
-            let FlowAttempt {
-                protocol,
-                client,
-                server,
-                ..
-            } = flow;
-            format!("{protocol} {client} > {server}: {note}")
-        })
-    });
-    for note in attempt.notes.iter().cloned().chain(of_flows) {
-        writeln!(out, "note: {}", printable(&note))?;
-    }
+    notes(out, attempt, view)?;
     for (reason, count) in &attempt.skipped {
         writeln!(
             out,
@@ -193,11 +245,12 @@ pub fn human(
             printable(reason)
         )?;
     }
+    let shown = if view.all { usize::MAX } else { SOME };
     for DnsSeen {
         name,
         addresses,
         ttl,
-    } in &attempt.dns
+    } in attempt.dns.iter().take(shown)
     {
         let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         writeln!(
@@ -206,6 +259,14 @@ pub fn human(
             printable(name),
             addresses.join(", ")
         )?;
+    }
+    if let Some(more) = attempt
+        .dns
+        .len()
+        .checked_sub(shown)
+        .filter(|more| *more > 0)
+    {
+        writeln!(out, "dns: {}: --all", counted(more as u64, "more record"))?;
     }
     if !attempt.deterministic {
         let word = style.paint(Paint::Bad, "nondeterministic:");
@@ -222,41 +283,86 @@ pub fn human(
     Ok(())
 }
 
+/// One flow at length.
+fn detail(
+    out: &mut dyn Write,
+    style: Style,
+    clock: Clock,
+    row: &Row<'_>,
+    attempt: &Attempt,
+) -> io::Result<()> {
+    let bytes = format!("{} up, {} down", row.up, row.down);
+    let mut more = vec![("bytes", bytes)];
+    if let Some(flow) = attempt.flows.get(row.number - 1) {
+        if let Some((by, how)) = &flow.close {
+            more.push(("close", format!("{how} by {by}")));
+        }
+        more.extend(flow.notes.iter().map(|note| ("note", note.clone())));
+    }
+    flows::detail(out, style, clock, row, &more)
+}
+
+/// The notes on the capture, then those on flows, each once however many flows have it.
+fn notes(out: &mut dyn Write, attempt: &Attempt, view: &View) -> io::Result<()> {
+    for note in &attempt.notes {
+        writeln!(out, "note: {}", printable(note))?;
+    }
+    if view.failed {
+        return Ok(());
+    }
+    // By the text without its numbers: how many flows have it, the first of them, and its text if that is the same in all.
+    let mut by_text: BTreeMap<String, (u64, usize, Option<&str>)> = BTreeMap::new();
+    for (index, flow) in attempt.flows.iter().enumerate() {
+        for note in &flow.notes {
+            let known = by_text
+                .entry(without_numbers(note))
+                .or_insert((0, index + 1, Some(note)));
+            known.0 += 1;
+            known.2 = known.2.filter(|text| text == note);
+        }
+    }
+    let mut notes: Vec<_> = by_text.into_iter().collect();
+    notes.sort_by_key(|(_, (_, first, _))| *first);
+    let shown = if view.all { usize::MAX } else { SOME };
+    for (text, (count, first, same)) in notes.iter().take(shown) {
+        let text = printable(same.unwrap_or(text));
+        if *count == 1 {
+            writeln!(out, "note: flow {first}: {text}")?;
+        } else {
+            writeln!(out, "note: {count} flows: {text}")?;
+        }
+    }
+    if let Some(more) = notes.len().checked_sub(shown).filter(|more| *more > 0) {
+        writeln!(out, "note: {}: --all", counted(more as u64, "more note"))?;
+    }
+    Ok(())
+}
+
+/// The most notes and DNS records that are printed, unless all are asked for.
+const SOME: usize = 12;
+
+/// A text with dots in the place of its numbers.
+fn without_numbers(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for piece in text.split_inclusive(|c: char| !c.is_ascii_digit()) {
+        let digits = piece.trim_start_matches(|c: char| c.is_ascii_digit());
+        if digits.len() < piece.len() {
+            plain.push_str("...");
+        }
+        plain.push_str(digits);
+    }
+    plain
+}
+
 const COLUMNS: [(&str, Align); 7] = [
     ("VERDICT", Align::Left),
-    ("PROTO", Align::Left),
-    ("CLIENT > SERVER", Align::Left),
-    ("BYTES UP", Align::Right),
-    ("BYTES DOWN", Align::Right),
-    ("CLOSE", Align::Left),
-    ("REASON", Align::Left),
+    ("#", Align::Right),
+    ("FLOW", Align::Left),
+    ("UP", Align::Right),
+    ("DOWN", Align::Right),
+    ("START", Align::Right),
+    ("FACTS", Align::Left),
 ];
-
-fn row(flow: &FlowAttempt) -> [String; 7] {
-    let (word, reason) = verdict_words(&flow.verdict);
-    let close = match &flow.close {
-        Some((by, how)) => format!("{how} by {by}"),
-        None => "-".to_owned(),
-    };
-    [
-        word.to_owned(),
-        flow.protocol.to_string(),
-        format!("{} > {}", flow.client, flow.server),
-        flow.upstream.bytes.to_string(),
-        flow.downstream.bytes.to_string(),
-        close,
-        reason.unwrap_or_default().to_owned(),
-    ]
-}
-
-fn look(word: &str) -> Option<Paint> {
-    match word {
-        "pass" => Some(Paint::Good),
-        "fail" => Some(Paint::Bad),
-        "partial" | "unreplayable" => Some(Paint::Attention),
-        _ => None,
-    }
-}
 
 fn summary(attempt: &Attempt) -> String {
     let count = |wanted: &str| {
@@ -285,6 +391,7 @@ fn summary(attempt: &Attempt) -> String {
 mod tests {
     use super::*;
     use crate::base::diagnostic::Diagnostic;
+    use crate::capture::facts::Facts;
     use crate::simulation::Figures;
 
     fn flow(protocol: Protocol, port: u16, verdict: FlowVerdict) -> FlowAttempt {
@@ -292,6 +399,9 @@ mod tests {
             protocol,
             client: ([10, 0, 0, 2], port).into(),
             server: ([93, 184, 216, 34], 80).into(),
+            start_us: 1_204_000,
+            end_us: 4_204_000,
+            facts: Facts::default(),
             verdict,
             upstream: StreamSeen {
                 bytes: 78,
@@ -322,6 +432,7 @@ mod tests {
         third.client = "[fd00::2]:40001".parse().unwrap();
         Attempt {
             packets_read: 120,
+            start_ns: 0,
             skipped: [("not IP: ethertype 0x0806 (ARP)".to_owned(), 4)].into(),
             flows: vec![
                 flow(Protocol::Tcp, 40_000, FlowVerdict::Pass),
@@ -364,6 +475,7 @@ mod tests {
             &mut out,
             Path::new("phone.pcapng"),
             attempt,
+            &View::default(),
             Style::default(),
         )
         .unwrap();
@@ -377,7 +489,7 @@ mod tests {
 
     #[test]
     fn the_json_names_every_flow_with_its_streams() {
-        insta::assert_snapshot!(format!("{:#}", json(&attempt())));
+        insta::assert_snapshot!(format!("{:#}", json(&attempt(), &View::default())));
     }
 
     #[test]
@@ -413,7 +525,7 @@ mod tests {
             (exit_code(&attempt, false), exit_code(&attempt, true)),
             (0, 1)
         );
-        let flow = json(&attempt)["flows"][0].clone();
+        let flow = json(&attempt, &View::default())["flows"][0].clone();
         assert_eq!(
             (&flow["verdict"], &flow["reason"]),
             (&json!("partial"), &json!(why))

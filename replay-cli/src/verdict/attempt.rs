@@ -11,6 +11,7 @@ use std::path::Path;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::threads::SIDE_BY_SIDE;
 use crate::capture::conversation::{Conversation, Conversations, Stream, Talk};
+use crate::capture::facts::Facts;
 use crate::capture::import::{self, ImportOptions};
 use crate::scenario::files::Files;
 use crate::scenario::{Device, DialResult, FlowSpec, Protocol};
@@ -25,6 +26,8 @@ use crate::simulation::{Keeping, RunOutput};
 pub struct Attempt {
     /// Records the file holds, as far as it could be read.
     pub packets_read: u64,
+    /// The first packet's time, nanoseconds since the epoch.
+    pub start_ns: i64,
     /// Packets that belong to no flow, by reason.
     pub skipped: BTreeMap<String, u64>,
     /// One entry per flow, in the order of their first packets.
@@ -50,6 +53,12 @@ pub struct FlowAttempt {
     pub client: SocketAddr,
     /// The far end.
     pub server: SocketAddr,
+    /// When its first packet came, microseconds after the capture's first.
+    pub start_us: u64,
+    /// When its last packet came, likewise.
+    pub end_us: u64,
+    /// What an expert reads out of its packets, and what its server is called.
+    pub facts: Facts,
     /// The verdict.
     pub verdict: FlowVerdict,
     /// What the dialer got from the engine.
@@ -117,7 +126,7 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
         default_settings: options.default_settings,
         max_unpacked: options.max_unpacked,
     };
-    let (import, capture) = import::for_attempt(path, &import)?;
+    let (import, mut capture) = import::for_attempt(path, &import)?;
     let play = |_, share| {
         let keep = Keeping {
             frames: false,
@@ -146,14 +155,16 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
     let mut heard = std::mem::take(&mut first.heard).into_iter();
     let flows = capture
         .flows
-        .iter()
+        .iter_mut()
         .enumerate()
         .map(|(index, flow)| {
             let heard = heard.next().unwrap_or_default();
             let many = dialed.partition_point(|dialed| dialed.conversation <= index);
             let (dials, rest) = dialed.split_at(many);
             dialed = rest;
-            judge(index, flow, dials, heard, &first)
+            let mut attempt = judge(index, flow, dials, heard, &first);
+            attempt.facts = std::mem::take(&mut flow.facts);
+            attempt
         })
         .collect();
     let mut notes = import.notes;
@@ -165,12 +176,14 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
     }
     let Conversations {
         packets_read,
+        start_ns,
         skipped,
         damage,
         ..
     } = capture;
     Ok(Attempt {
         packets_read,
+        start_ns,
         skipped,
         flows,
         dns: first.dns.into_iter().map(|(_, record)| record).collect(),
@@ -202,6 +215,9 @@ fn judge(
         protocol,
         client,
         server,
+        start_us: flow.start_us,
+        end_us: flow.end_us,
+        facts: Facts::default(),
         verdict: FlowVerdict::Pass,
         upstream: StreamSeen::default(),
         downstream: StreamSeen::default(),

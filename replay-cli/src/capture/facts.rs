@@ -1,0 +1,410 @@
+//! What an expert reads out of a flow's packets: who stalled whom and for how long, what was sent again and why, which
+//! questions had no answer. Nothing is put together for it, and a flow takes the same memory however long it is.
+//!
+//! ```text
+//! packet of a flow -+- marks   what Wireshark's `tcp.analysis` calls this frame
+//!                   +- tcp     windows, round trips, ends; spells that last
+//!                   +- udp     questions and answers, DNS
+//!                   +- opening the name that a TLS ClientHello or an HTTP request has for the far side
+//! end of the flow ----> Facts
+//! ```
+//! Which frame is a retransmission, a duplicate acknowledgement and so on is told by the rules that Wireshark documents for
+//! its TCP analysis; `tests/facts_tshark.rs` holds the two against each other, frame by frame.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::packet::{Flags, Seq, Tcp};
+use crate::scenario::Protocol;
+
+pub mod marks;
+mod names;
+mod opening;
+mod samples;
+mod tally;
+mod tcp;
+mod udp;
+
+pub use marks::Marks;
+pub(crate) use names::Names;
+pub use samples::Range;
+
+use opening::Opening;
+use tcp::TcpFacts;
+use udp::UdpFacts;
+
+/// A side of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// Who opened it.
+    Device,
+    /// The far side.
+    Remote,
+}
+
+impl Side {
+    /// Its stable name.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Remote => "remote",
+        }
+    }
+}
+
+/// Declares the kinds of facts with their stable names.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident $label:literal,)*) => {
+        /// The kinds of facts, what hurts most first.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum FactKind { $($(#[$doc])* $kind,)* }
+
+        impl FactKind {
+            /// Every kind, in order.
+            pub const ALL: &[Self] = &[$(Self::$kind,)*];
+
+            /// Its stable name.
+            #[must_use]
+            pub fn label(self) -> &'static str {
+                match self { $(Self::$kind => $label,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// One side's window was closed for [`STALL_NS`] or longer: it did not read. `by` is that side.
+    Stalled "stalled",
+    /// SYNs that nothing ever answered.
+    SynUnanswered "syn-unanswered",
+    /// The SYN was answered with a reset.
+    Refused "refused",
+    /// DNS questions without an answer.
+    DnsUnanswered "dns-unanswered",
+    /// DNS answers that say the server failed (RFC 1035 section 4.1.1, response code 2).
+    DnsServfail "dns-servfail",
+    /// DNS answers that say there is no such name (response code 3).
+    DnsNxdomain "dns-nxdomain",
+    /// A QUIC handshake that nothing answered.
+    QuicUnanswered "quic-unanswered",
+    /// Full segments were lost again and again: routers may drop packets of that size without a word (RFC 2923 section 2.1).
+    PmtuSuspect "pmtu-suspect",
+    /// A reset before both sides had closed.
+    Reset "reset",
+    /// What one side sent was not acknowledged for [`UNACKNOWLEDGED_NS`] or longer. `by` is who did not.
+    Unacknowledged "unacknowledged",
+    /// Routers said that packets are too big (RFC 1191, RFC 8201).
+    PacketTooBig "packet-too-big",
+    /// Other ICMP errors about the flow.
+    IcmpError "icmp-error",
+    /// Datagrams that nothing answered.
+    Unanswered "unanswered",
+    /// One side closed, and the other one was [`HALF_CLOSED_NS`] or longer about it. `by` is the other one.
+    HalfClosed "half-closed",
+    /// A maximum segment size below what every host takes (RFC 9293 section 3.7.1, RFC 8200 section 5).
+    MssLow "mss-low",
+    /// Windows of zero.
+    ZeroWindow "zero-window",
+    /// Probes of a window of zero: one byte beyond it.
+    ZeroWindowProbe "zero-window-probe",
+    /// Segments that fill the other side's window.
+    WindowFull "window-full",
+    /// SYNs sent again.
+    SynRetransmission "syn-retransmission",
+    /// Segments sent again, by timeout as far as it shows.
+    Retransmission "retransmission",
+    /// Segments sent again after duplicate acknowledgements.
+    FastRetransmission "fast-retransmission",
+    /// Segments sent again though they had been acknowledged.
+    SpuriousRetransmission "spurious-retransmission",
+    /// Segments that others overtook.
+    OutOfOrder "out-of-order",
+    /// Acknowledgements that repeat the one before them.
+    DuplicateAck "duplicate-ack",
+    /// Keep-alives.
+    KeepAlive "keep-alive",
+    /// Neither closed by both sides nor reset when the capture ended.
+    OpenAtEnd "open-at-end",
+    /// How long DNS answers took.
+    DnsAnswer "dns-answer",
+    /// Round trips. `by` is who answered.
+    Rtt "rtt",
+}
+
+/// How long a window is closed before that is a stall, nanoseconds: longer than any delayed acknowledgement.
+pub const STALL_NS: u64 = 200_000_000;
+
+/// How long bytes go without acknowledgement before that is a fact, nanoseconds: the initial retransmission timeout (RFC 6298).
+pub const UNACKNOWLEDGED_NS: u64 = 1_000_000_000;
+
+/// How long a half-closed flow waits before that is a fact, nanoseconds.
+pub const HALF_CLOSED_NS: u64 = 1_000_000_000;
+
+impl FactKind {
+    /// Whether something went wrong for whoever used the flow; the rest are numbers to look at.
+    #[must_use]
+    pub fn is_trouble(self) -> bool {
+        self <= Self::IcmpError
+    }
+}
+
+/// How what lasted came to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It went on as it should.
+    Resumed,
+    /// The flow was reset meanwhile.
+    Reset,
+    /// It had not ended when the capture did.
+    Open,
+}
+
+impl Ending {
+    /// Its stable name.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Resumed => "resumed",
+            Self::Reset => "reset",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// In the middle of what a reset came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum During {
+    /// The handshake.
+    Handshake,
+    /// A stall: this side's window was closed.
+    Stall(Side),
+    /// What this side sent was not yet acknowledged.
+    Sending(Side),
+    /// This side had closed, the other one not.
+    HalfClose(Side),
+    /// All was acknowledged, and both were open.
+    Quiet,
+}
+
+impl During {
+    /// Its stable name.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::Stall(_) => "stall",
+            Self::Sending(_) => "sending",
+            Self::HalfClose(_) => "half-close",
+            Self::Quiet => "quiet",
+        }
+    }
+
+    /// Whose.
+    #[must_use]
+    pub fn side(self) -> Option<Side> {
+        match self {
+            Self::Stall(side) | Self::Sending(side) | Self::HalfClose(side) => Some(side),
+            Self::Handshake | Self::Quiet => None,
+        }
+    }
+}
+
+/// One fact about a flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// What.
+    pub kind: FactKind,
+    /// Whose doing, where that is one side's.
+    pub by: Option<Side>,
+    /// When it began, nanoseconds since the Unix epoch; of several, the first, or the longest where they last.
+    pub at_ns: i64,
+    /// How long it lasted, nanoseconds; of several, the longest.
+    pub lasted_ns: Option<u64>,
+    /// How that ended.
+    pub ending: Option<Ending>,
+    /// The frame where it shows first.
+    pub frame: u64,
+    /// How many there are: frames, or spells where they last.
+    pub count: u64,
+    /// What else there is to say.
+    pub detail: Detail,
+}
+
+/// What else there is to say about a fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Nothing.
+    None,
+    /// Times: how long the handshake took, and the range of the others, nanoseconds.
+    Times(Option<u64>, Option<Range>),
+    /// In the middle of what.
+    During(During),
+    /// The names that were asked for, at most [`NAMES_SHOWN`].
+    Names(Vec<String>),
+    /// So many bytes: a segment, or a maximum segment size.
+    Bytes(u32),
+    /// Type and code of an ICMP error.
+    Icmp(u8, u8),
+}
+
+/// The most names that one fact lists.
+pub const NAMES_SHOWN: usize = 3;
+
+/// What is known of a flow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The facts, what hurts most first.
+    pub list: Vec<Fact>,
+    /// The name of the far side, if one was said.
+    pub name: Option<String>,
+}
+
+impl Facts {
+    /// Whether something went wrong.
+    #[must_use]
+    pub fn has_trouble(&self) -> bool {
+        self.list.first().is_some_and(|fact| fact.kind.is_trouble())
+    }
+}
+
+/// An address that a DNS answer gave for a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) at_ns: i64,
+    pub(crate) address: IpAddr,
+    pub(crate) name: String,
+}
+
+/// What a packet's headers say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    pub(crate) frame: u64,
+    pub(crate) time_ns: i64,
+    /// Which of the two ends sent it: 0 or 1, the same throughout the flow.
+    pub(crate) end: usize,
+    /// Bytes of payload on the wire.
+    pub(crate) payload_len: u32,
+    pub(crate) tcp: Header,
+}
+
+/// What a TCP header says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Header {
+    pub(crate) sequence: Seq,
+    pub(crate) acknowledgement: Seq,
+    pub(crate) flags: Flags,
+    pub(crate) window: u16,
+    pub(crate) scale: Option<u8>,
+    pub(crate) mss: Option<u16>,
+}
+
+impl Header {
+    pub(crate) fn of(tcp: &Tcp<'_>) -> Self {
+        Self {
+            sequence: tcp.sequence,
+            acknowledgement: tcp.acknowledgement,
+            flags: tcp.flags,
+            window: tcp.window,
+            scale: tcp.options.window_scale,
+            mss: tcp.options.mss,
+        }
+    }
+}
+
+/// Collects the facts of one flow.
+#[derive(Debug)]
+pub(crate) struct FlowFacts {
+    talk: Talk,
+    opening: Opening,
+    name: Option<String>,
+}
+
+#[derive(Debug)]
+enum Talk {
+    Tcp(Box<TcpFacts>),
+    Udp(Box<UdpFacts>),
+}
+
+impl FlowFacts {
+    /// A flow whose end 0 is `first` and whose end 1 is `second`.
+    pub(crate) fn new(protocol: Protocol, first: SocketAddr, second: SocketAddr) -> Self {
+        let talk = match protocol {
+            Protocol::Tcp => Talk::Tcp(Box::default()),
+            Protocol::Udp | Protocol::Icmp => Talk::Udp(Box::new(UdpFacts::new([first, second]))),
+        };
+        Self {
+            talk,
+            opening: Opening::default(),
+            name: None,
+        }
+    }
+
+    /// Whether the payload of a packet would be looked at.
+    pub(crate) fn wants(&self, seen: &Seen) -> bool {
+        let wants = match &self.talk {
+            Talk::Tcp(_) => self.opening.wants(seen),
+            Talk::Udp(udp) => udp.wants(seen.end),
+        };
+        wants && seen.payload_len > 0
+    }
+
+    /// Takes a packet of the flow; `payload` may be empty if it is not [wanted](Self::wants).
+    pub(crate) fn packet(&mut self, seen: &Seen, payload: &[u8]) -> Marks {
+        match &mut self.talk {
+            Talk::Tcp(tcp) => {
+                if self.opening.wants(seen)
+                    && let Some(name) = self.opening.take(seen, payload)
+                {
+                    self.name = Some(name);
+                }
+                tcp.packet(seen)
+            }
+            Talk::Udp(udp) => {
+                udp.packet(seen, payload);
+                Marks::default()
+            }
+        }
+    }
+
+    /// Takes an ICMP error that quotes the flow; `big` says that a packet was too big.
+    pub(crate) fn icmp(&mut self, frame: u64, time_ns: i64, kind: u8, code: u8, big: bool) {
+        let errors = match &mut self.talk {
+            Talk::Tcp(tcp) => &mut tcp.errors,
+            Talk::Udp(udp) => &mut udp.errors,
+        };
+        errors.note(frame, time_ns, kind, code, big);
+    }
+
+    /// The facts; `device` is the end that opened the flow.
+    pub(crate) fn finish(self, device: usize) -> (Facts, Vec<Answer>) {
+        let (mut list, answers) = match self.talk {
+            Talk::Tcp(tcp) => (tcp.finish(device), Vec::new()),
+            Talk::Udp(udp) => udp.finish(device),
+        };
+        list.sort_by_key(|fact| (fact.kind, fact.by));
+        let name = self.name;
+        (Facts { list, name }, answers)
+    }
+}
+
+/// Whether an ICMP error says that a packet was too big (RFC 1191 section 4, RFC 4443 section 3.2).
+pub(crate) fn is_too_big(v4: bool, kind: u8, code: u8) -> bool {
+    if v4 {
+        (kind, code) == (3, 4)
+    } else {
+        kind == 2
+    }
+}
+
+/// Which side an end is.
+fn side(end: usize, device: usize) -> Side {
+    if end == device {
+        Side::Device
+    } else {
+        Side::Remote
+    }
+}
+
+#[cfg(test)]
+mod tests;

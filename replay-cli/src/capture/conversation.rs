@@ -30,7 +30,7 @@ mod timeline;
 mod udp;
 mod window;
 
-pub(crate) use demux::MTU_BOUND;
+pub(crate) use demux::{MTU_BOUND, no_flow};
 pub(crate) use fragments::Fragments;
 pub use raw::Part;
 pub use recorded::Recording;
@@ -64,6 +64,8 @@ pub struct Conversations {
     pub damage: Option<CaptureError>,
     /// The first packet's time, nanoseconds since the epoch.
     pub start_ns: i64,
+    /// The earliest time of any frame, whatever it holds, likewise: what people count from.
+    pub first_frame_ns: i64,
     /// The time between the earliest and the latest packet, microseconds.
     pub duration_us: u64,
     /// Format, link types: one line.

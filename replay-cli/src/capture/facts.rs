@@ -141,11 +141,16 @@ pub const UNACKNOWLEDGED_NS: u64 = 1_000_000_000;
 /// How long a half-closed flow waits before that is a fact, nanoseconds.
 pub const HALF_CLOSED_NS: u64 = 1_000_000_000;
 
-impl FactKind {
-    /// Whether something went wrong for whoever used the flow; the rest are numbers to look at.
+impl Fact {
+    /// Whether something went wrong for whoever used the flow; the rest are numbers to look at. A reset in place of a FIN
+    /// is none, nor is an ICMP redirect.
     #[must_use]
-    pub fn is_trouble(self) -> bool {
-        self <= Self::IcmpError
+    pub fn is_trouble(&self) -> bool {
+        let harmless = matches!(
+            self.detail,
+            Detail::During(During::HalfClose(_) | During::Quiet) | Detail::Icmp(5, _)
+        );
+        self.kind <= FactKind::IcmpError && !harmless
     }
 }
 
@@ -261,10 +266,20 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Whether something went wrong.
+    /// The worst that went wrong, if something did.
     #[must_use]
-    pub fn has_trouble(&self) -> bool {
-        self.list.first().is_some_and(|fact| fact.kind.is_trouble())
+    pub fn trouble(&self) -> Option<FactKind> {
+        let mut troubles = self.list.iter().filter(|fact| fact.is_trouble());
+        troubles.next().map(|fact| fact.kind)
+    }
+
+    /// How many segments were sent again or overtaken.
+    #[must_use]
+    pub fn out_of_turn(&self) -> u64 {
+        let again = |fact: &&Fact| {
+            (FactKind::SynRetransmission..=FactKind::OutOfOrder).contains(&fact.kind)
+        };
+        self.list.iter().filter(again).map(|fact| fact.count).sum()
     }
 }
 

@@ -104,10 +104,7 @@ pub(crate) fn read(mut reader: CaptureReader, each: &mut dyn FnMut(u64, Marks)) 
         last_ns: _,
     } = seen;
     let (flows, beyond_table) = flows.finish();
-    problems.retransmissions = flows
-        .iter()
-        .flat_map(|flow| [flow.up.retransmissions, flow.down.retransmissions])
-        .sum();
+    problems.retransmissions = flows.iter().map(|flow| flow.facts.out_of_turn()).sum();
     let info = reader.info();
     Inspection {
         packets: info.packets,

@@ -9,7 +9,7 @@ use super::{Stop, diagnostic_of};
 use crate::base::exit_code;
 use crate::base::term::Terminal;
 use crate::capture::inspect::inspect;
-use crate::report::inspect::{human, json};
+use crate::report::inspect::{human, json, unmet};
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -34,7 +34,8 @@ Examples:
 
 Exit codes:
   0  the file is sound, whatever is in it
-  3  the file is missing, no capture, or damaged; what stands before the damage is described";
+  3  the file is missing, no capture, or damaged; what stands before the damage is described
+  4  no flow is what --flow asks for";
 
 pub(crate) fn run(args: &InspectArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     let seen = inspect(&args.capture).map_err(|error| Stop::input(diagnostic_of(&error)))?;
@@ -48,11 +49,16 @@ pub(crate) fn run(args: &InspectArgs, terminal: &mut Terminal<'_>) -> Result<u8,
             writeln!(terminal.out(), "{value:#}")?;
         }
     }
+    let unmet = unmet(&seen, &view);
+    if let Some(line) = &unmet {
+        terminal.say(line)?;
+    }
     match damage {
         Some(damage) => {
             terminal.diagnose(&damage)?;
             Ok(exit_code::BAD_INPUT)
         }
+        None if unmet.is_some() => Ok(exit_code::NOTHING_SELECTED),
         None => Ok(exit_code::SUCCESS),
     }
 }

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::Stop;
 use super::arguments::{Flows, Format, Settings, Unpacked, WayIn, parse_device};
+use crate::base::exit_code;
 use crate::base::term::Terminal;
 use crate::report::attempt;
 use crate::scenario::Device;
@@ -55,7 +56,7 @@ Exit codes:
      stand as zeros
   1  a flow did not, or with --strict only in part
   3  the file is missing, no capture, or damaged; what stands before the damage is replayed
-  4  nothing was replayed
+  4  nothing was replayed, or no flow is what --flow asks for
   6  two runs gave different outputs";
 
 pub(crate) fn run(args: &TryArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
@@ -83,5 +84,12 @@ pub(crate) fn run(args: &TryArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
     if let Some(damage) = &tried.damage {
         terminal.diagnose(damage)?;
     }
-    Ok(attempt::exit_code(&tried, args.strict))
+    let code = attempt::exit_code(&tried, args.strict);
+    Ok(match attempt::unmet(&tried, &view) {
+        Some(line) => {
+            terminal.say(&line)?;
+            exit_code::worst(code, exit_code::NOTHING_SELECTED)
+        }
+        None => code,
+    })
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::facts::{self, Clock};
 use super::flows::{self, Row, View};
-use super::table::Align;
+use super::table::{self, Align};
 use super::{figures_line, json};
 use crate::base::exit_code;
 use crate::base::term::{Paint, Style, printable};
@@ -62,6 +62,13 @@ pub(crate) fn why_nothing(packets: u64, flows: u64) -> String {
     }
 }
 
+/// The line that says that no flow is what was asked for, if none is.
+#[must_use]
+pub fn unmet(attempt: &Attempt, view: &View) -> Option<String> {
+    let chosen = flows::choose(rows(attempt), view).len();
+    view.unmet(chosen, attempt.flows.len())
+}
+
 /// The report programs read, of the flows that are wanted.
 #[must_use]
 pub fn json(attempt: &Attempt, view: &View) -> Value {
@@ -82,7 +89,7 @@ pub fn json(attempt: &Attempt, view: &View) -> Value {
         .collect();
     let wanted = flows::choose(rows(attempt), view).into_iter();
     let wanted = wanted.filter_map(|row| {
-        let flow = flows.get(row.number - 1)?;
+        let flow = flows.get(row.index)?;
         Some(self::flow(flow, row.number, *start_ns))
     });
     json!({
@@ -101,8 +108,8 @@ pub fn json(attempt: &Attempt, view: &View) -> Value {
 fn rows(attempt: &Attempt) -> impl Iterator<Item = Row<'_>> {
     attempt.flows.iter().enumerate().map(|(index, flow)| {
         let (verdict, reason) = verdict_words(&flow.verdict);
-        let start_us = i64::try_from(flow.start_us).unwrap_or(i64::MAX);
         Row {
+            index,
             number: index + 1,
             verdict,
             reason,
@@ -113,13 +120,8 @@ fn rows(attempt: &Attempt) -> impl Iterator<Item = Row<'_>> {
             packets: 0,
             up: flow.upstream.bytes,
             down: flow.downstream.bytes,
-            start_ns: attempt
-                .start_ns
-                .saturating_add(start_us.saturating_mul(1000)),
-            lasted_ns: flow
-                .end_us
-                .saturating_sub(flow.start_us)
-                .saturating_mul(1000),
+            start_ns: flow.start_ns,
+            lasted_ns: flow.lasted_us.saturating_mul(1000),
         }
     })
 }
@@ -129,8 +131,8 @@ fn flow(flow: &FlowAttempt, number: usize, start_ns: i64) -> Value {
         protocol,
         client,
         server,
-        start_us,
-        end_us,
+        start_ns: first_ns,
+        lasted_us,
         facts,
         verdict,
         upstream,
@@ -147,8 +149,8 @@ fn flow(flow: &FlowAttempt, number: usize, start_ns: i64) -> Value {
     put("client", json!(client.to_string()));
     put("server", json!(server.to_string()));
     put("name", json!(facts.name));
-    put("start_us", json!(start_us));
-    put("duration_us", json!(end_us.saturating_sub(*start_us)));
+    put("start_us", json!(first_ns.abs_diff(start_ns) / 1000));
+    put("duration_us", json!(lasted_us));
     put("verdict", json!(word));
     if let Some(reason) = reason {
         put("reason", json!(reason));
@@ -200,7 +202,7 @@ fn verdict_words(verdict: &FlowVerdict) -> (&'static str, Option<&str>) {
     }
 }
 
-/// Prints the report people read, of the flows that are wanted; says whether there are any, or none were asked for.
+/// Prints the report people read, of the flows that are wanted.
 ///
 /// # Errors
 /// Writing failed.
@@ -221,12 +223,12 @@ pub fn human(
         return writeln!(out);
     }
     let some = !chosen.is_empty();
-    let one_device = flows::one_device(&chosen);
-    flows::print(out, style, view, chosen, &COLUMNS, |row| {
+    let device = flows::device(rows(attempt));
+    flows::print(out, style, view, chosen, &COLUMNS, &BRIEF, |row| {
         [
             row.verdict.to_owned(),
             row.number.to_string(),
-            row.flow(one_device),
+            row.flow(device),
             row.up.to_string(),
             row.down.to_string(),
             clock.cell(row.start_ns),
@@ -253,12 +255,9 @@ pub fn human(
     } in attempt.dns.iter().take(shown)
     {
         let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        writeln!(
-            out,
-            "dns: {} is {} for {ttl} s",
-            printable(name),
-            addresses.join(", ")
-        )?;
+        let line = format!("dns: {name} is {} for {ttl} s", addresses.join(", "));
+        let width = if view.all { 0 } else { view.width };
+        writeln!(out, "{}", printable(&table::cut(&line, width)))?;
     }
     if let Some(more) = attempt
         .dns
@@ -293,7 +292,7 @@ fn detail(
 ) -> io::Result<()> {
     let bytes = format!("{} up, {} down", row.up, row.down);
     let mut more = vec![("bytes", bytes)];
-    if let Some(flow) = attempt.flows.get(row.number - 1) {
+    if let Some(flow) = attempt.flows.get(row.index) {
         if let Some((by, how)) = &flow.close {
             more.push(("close", format!("{how} by {by}")));
         }
@@ -364,6 +363,9 @@ const COLUMNS: [(&str, Align); 7] = [
     ("FACTS", Align::Left),
 ];
 
+/// The columns that are left where a line has no room for all.
+const BRIEF: [usize; 4] = [0, 1, 2, 6];
+
 fn summary(attempt: &Attempt) -> String {
     let count = |wanted: &str| {
         let words = attempt
@@ -399,8 +401,8 @@ mod tests {
             protocol,
             client: ([10, 0, 0, 2], port).into(),
             server: ([93, 184, 216, 34], 80).into(),
-            start_us: 1_204_000,
-            end_us: 4_204_000,
+            start_ns: 1_204_000_000,
+            lasted_us: 3_000_000,
             facts: Facts::default(),
             verdict,
             upstream: StreamSeen {

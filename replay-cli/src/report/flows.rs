@@ -1,6 +1,7 @@
 //! Flows as `try` and `inspect` list them: few of them all, of many those that need a look, and groups of the rest.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -59,6 +60,28 @@ pub enum Wanted {
     Name(String),
 }
 
+impl View {
+    /// The line that says that no flow is what was asked for, if none of so many is.
+    #[must_use]
+    pub fn unmet(&self, chosen: usize, flows: usize) -> Option<String> {
+        let wanted = self.flow.as_ref().filter(|_| chosen == 0)?;
+        let flows = counted(flows as u64, "flow");
+        Some(format!("no flow is {wanted}: the capture has {flows}"))
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "number {number}"),
+            Self::Port(port) => write!(f, "of port {port}"),
+            Self::Address(address) => write!(f, "of {address}"),
+            Self::Socket(socket) => write!(f, "of {socket}"),
+            Self::Name(name) => write!(f, "to a name with '{name}'"),
+        }
+    }
+}
+
 impl FromStr for Wanted {
     type Err = String;
 
@@ -84,6 +107,8 @@ impl FromStr for Wanted {
 /// A flow as it is listed.
 #[derive(Clone, Debug)]
 pub(super) struct Row<'a> {
+    /// Its place among all flows of the report, from 0.
+    pub(super) index: usize,
     /// From 1, in the order of first packets.
     pub(super) number: usize,
     /// Its verdict; empty where there is none.
@@ -119,15 +144,15 @@ impl Row<'_> {
 
     /// Whether it needs a look, and how urgently: less is more so.
     fn urgency(&self) -> (u8, Option<FactKind>) {
-        let worst = self.facts.list.first().map(|fact| fact.kind);
+        let worst = self.facts.trouble();
         let class = match self.verdict {
             "fail" => 0,
-            _ if self.facts.has_trouble() => 1,
+            _ if worst.is_some() => 1,
             "partial" => 2,
             "unreplayable" => 3,
-            _ => return (4, None),
+            _ => 4,
         };
-        (class, worst.filter(|kind| kind.is_trouble()))
+        (class, worst)
     }
 
     fn needs_a_look(&self) -> bool {
@@ -146,10 +171,10 @@ impl Row<'_> {
         }
     }
 
-    /// Both sides; of a capture of one device its address is not said again and again.
-    pub(super) fn flow(&self, one_device: bool) -> String {
+    /// Both sides; the address of the capture's device is not said again and again.
+    pub(super) fn flow(&self, device: Option<IpAddr>) -> String {
         let far = self.far();
-        if one_device {
+        if device == Some(self.client.ip()) {
             format!("{} :{} > {far}", self.protocol, self.client.port())
         } else {
             format!("{} {} > {far}", self.protocol, self.client)
@@ -190,15 +215,36 @@ pub(super) fn choose<'a>(rows: impl Iterator<Item = Row<'a>>, view: &View) -> Ve
 const FEW: usize = 20;
 const GROUPS: usize = 12;
 
-/// Prints flows: `columns` and `cells` say how one looks, the last column being what there is to say about it.
-pub(super) fn print<const N: usize>(
+/// Prints flows: `columns` and `cells` say how one looks, the last column being what there is to say about it, and `brief` which
+/// columns are left where there is no room for all.
+pub(super) fn print<const N: usize, const B: usize>(
     out: &mut dyn Write,
     style: Style,
     view: &View,
     mut rows: Vec<Row<'_>>,
     columns: &[(&'static str, Align); N],
+    brief: &[usize; B],
     cells: impl Fn(&Row<'_>) -> [String; N],
 ) -> io::Result<()> {
+    let table = |out: &mut dyn Write, rows: &[&Row<'_>]| {
+        let all = || rows.iter().map(|row| cells(row));
+        if table::fits(view.width, columns, all) {
+            return table::print_within(view.width, columns, all, out, style, look);
+        }
+        let columns = brief.map(|column| columns.get(column).copied().unwrap_or(("", Align::Left)));
+        let few = || {
+            rows.iter().map(|row| {
+                let mut cells = cells(row);
+                brief.map(|column| {
+                    cells
+                        .get_mut(column)
+                        .map(std::mem::take)
+                        .unwrap_or_default()
+                })
+            })
+        };
+        table::print_within(view.width, &columns, few, out, style, look)
+    };
     if rows.is_empty() {
         return Ok(());
     }
@@ -209,8 +255,7 @@ pub(super) fn print<const N: usize>(
     if whole || view.failed {
         let shown = if whole { rows.len() } else { FEW };
         let (rows, rest) = rows.split_at(shown);
-        let all = || rows.iter().map(&cells);
-        table::print_within(view.width, columns, all, out, style, look)?;
+        table(out, &rows.iter().collect::<Vec<_>>())?;
         if !rest.is_empty() {
             writeln!(
                 out,
@@ -228,8 +273,7 @@ pub(super) fn print<const N: usize>(
     };
     let (shown, hidden) = first.split_at(first.len().min(FEW));
     if !shown.is_empty() {
-        let all = || shown.iter().copied().map(&cells);
-        table::print_within(view.width, columns, all, out, style, look)?;
+        table(out, shown)?;
         if !hidden.is_empty() {
             let more = counted(hidden.len() as u64, "more flow");
             writeln!(out, "and {more} with trouble: --failed --all")?;
@@ -345,7 +389,7 @@ pub(super) fn detail(
     let name = name.map_or_else(String::new, |name| format!(" ({name})"));
     let head = format!("flow {number}: {protocol} {client} > {server}{name}");
     writeln!(out, "{}", style.paint(Paint::Strong, &printable(&head)))?;
-    let mut line = |label: &str, text: &str| writeln!(out, "  {label:<9}{}", printable(text));
+    let mut line = |label: &str, text: &str| writeln!(out, "  {label:<10}{}", printable(text));
     if !row.verdict.is_empty() {
         let reason = row.reason.map(|reason| format!(": {reason}"));
         let verdict = format!("{}{}", row.verdict, reason.unwrap_or_default());
@@ -365,11 +409,16 @@ pub(super) fn detail(
     Ok(())
 }
 
-/// Whether all flows have the same device.
-pub(super) fn one_device(rows: &[Row<'_>]) -> bool {
-    let mut devices = rows.iter().map(|row| row.client.ip());
-    let first = devices.next();
-    rows.len() > 1 && devices.all(|device| Some(device) == first)
+/// The address that opens most flows, at least half of them and more than one.
+pub(super) fn device<'a>(rows: impl Iterator<Item = Row<'a>>) -> Option<IpAddr> {
+    let mut openers: BTreeMap<IpAddr, usize> = BTreeMap::new();
+    let mut all = 0;
+    for row in rows {
+        *openers.entry(row.client.ip()).or_default() += 1;
+        all += 1;
+    }
+    let (device, opened) = openers.into_iter().max_by_key(|(_, opened)| *opened)?;
+    (opened > 1 && opened * 2 >= all).then_some(device)
 }
 
 fn look(word: &str) -> Option<Paint> {

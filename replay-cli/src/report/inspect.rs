@@ -10,12 +10,20 @@ use serde_json::{Value, json};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::term::{Paint, Style, printable};
 use crate::base::wording::{counted, seconds};
+use crate::capture::conversation::no_flow;
 use crate::capture::inspect::Inspection;
 use crate::capture::inspect::flow::{End, Flow, Sender, TcpSigns, Traffic};
 use crate::report::facts::{self, Clock};
 use crate::report::flows::{self, Row, View};
 use crate::report::json;
 use crate::report::table::Align;
+
+/// The line that says that no flow is what was asked for, if none is.
+#[must_use]
+pub fn unmet(seen: &Inspection, view: &View) -> Option<String> {
+    let chosen = flows::choose(rows(seen), view).len();
+    view.unmet(chosen, seen.flows.len())
+}
 
 /// The report programs read, of the flows that are wanted; `damage` is what is wrong with the file, in words.
 #[must_use]
@@ -69,7 +77,7 @@ pub fn json(capture: &Path, seen: &Inspection, damage: Option<&Diagnostic>, view
     });
     let wanted = flows::choose(rows(seen), view).into_iter();
     let wanted = wanted.filter_map(|row| {
-        let flow = flows.get(row.number - 1)?;
+        let flow = flows.get(row.index)?;
         Some(self::flow(flow, row.number, start_ns))
     });
     json!({
@@ -92,21 +100,36 @@ pub fn json(capture: &Path, seen: &Inspection, damage: Option<&Diagnostic>, view
     })
 }
 
-/// The flows as they are listed.
+/// The flows as they are listed. Those that `try` passes over come after the others, so that the rest have the same numbers.
 fn rows(seen: &Inspection) -> impl Iterator<Item = Row<'_>> {
-    seen.flows.iter().enumerate().map(|(index, flow)| Row {
-        number: index + 1,
-        verdict: "",
-        reason: None,
-        protocol: flow.protocol,
-        client: flow.client,
-        server: flow.server,
-        facts: &flow.facts,
-        packets: flow.up.packets.saturating_add(flow.down.packets),
-        up: flow.up.bytes,
-        down: flow.down.bytes,
-        start_ns: flow.start_ns,
-        lasted_ns: flow.end_ns.abs_diff(flow.start_ns),
+    let is_flow = |flow: &Flow| {
+        let (client, server) = (flow.client, flow.server);
+        no_flow(client.ip(), server.ip()).is_none() && client.port() != 0 && server.port() != 0
+    };
+    let known = seen.flows.iter().filter(move |flow| is_flow(flow)).count();
+    let (mut next, mut beyond) = (1, known + 1);
+    seen.flows.iter().enumerate().map(move |(index, flow)| {
+        let next = if is_flow(flow) {
+            &mut next
+        } else {
+            &mut beyond
+        };
+        *next += 1;
+        Row {
+            index,
+            number: *next - 1,
+            verdict: "",
+            reason: None,
+            protocol: flow.protocol,
+            client: flow.client,
+            server: flow.server,
+            facts: &flow.facts,
+            packets: flow.up.packets.saturating_add(flow.down.packets),
+            up: flow.up.bytes,
+            down: flow.down.bytes,
+            start_ns: flow.start_ns,
+            lasted_ns: flow.end_ns.abs_diff(flow.start_ns),
+        }
     })
 }
 
@@ -189,11 +212,11 @@ pub fn human(
     if !chosen.is_empty() {
         writeln!(out)?;
     }
-    let one_device = flows::one_device(&chosen);
-    flows::print(out, style, view, chosen, &COLUMNS, |row| {
+    let device = flows::device(rows(seen));
+    flows::print(out, style, view, chosen, &COLUMNS, &BRIEF, |row| {
         [
             row.number.to_string(),
-            row.flow(one_device),
+            row.flow(device),
             row.packets.to_string(),
             row.up.to_string(),
             row.down.to_string(),
@@ -285,6 +308,12 @@ fn head(out: &mut dyn Write, capture: &Path, seen: &Inspection, style: Style) ->
             &format!("{} to {}, {lasted} s", time::utc(start), time::utc(end)),
         )?;
     }
+    if let Some(device) = flows::device(rows(seen)) {
+        let flows = seen.flows.iter();
+        let opens = flows.filter(|flow| flow.client.ip() == device).count() as u64;
+        let all = counted(seen.flows.len() as u64, "flow");
+        line("device", &format!("{device}, opens {opens} of {all}"))?;
+    }
     if info.comments > 0 {
         line("comments", &info.comments.to_string())?;
     }
@@ -313,6 +342,9 @@ const COLUMNS: [(&str, Align); 7] = [
     ("FACTS", Align::Left),
 ];
 
+/// The columns that are left where a line has no room for all.
+const BRIEF: [usize; 3] = [0, 1, 6];
+
 /// One flow at length.
 fn detail(
     out: &mut dyn Write,
@@ -322,7 +354,7 @@ fn detail(
     seen: &Inspection,
 ) -> io::Result<()> {
     let mut more = Vec::new();
-    if let Some(flow) = seen.flows.get(row.number - 1) {
+    if let Some(flow) = seen.flows.get(row.index) {
         let Flow { up, down, tcp, .. } = flow;
         more.push((
             "packets",
@@ -333,7 +365,7 @@ fn detail(
             format!("{} bytes up, {} down", up.bytes, down.bytes),
         ));
         if let Some(signs) = tcp {
-            more.push(("handshake", format!(" {}", signs.handshake())));
+            more.push(("handshake", signs.handshake().to_owned()));
             let ends = ends(signs).map(|(how, by)| {
                 let by = if by == "client" { "device" } else { "remote" };
                 format!("{how} by {by}")

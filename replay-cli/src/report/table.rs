@@ -79,12 +79,7 @@ pub(super) fn print_within<const N: usize, T: AsRef<str>, I: Iterator<Item = [T;
     style: Style,
     look: impl Fn(&str) -> Option<Paint>,
 ) -> io::Result<()> {
-    let mut widths = columns.map(|(heading, _)| heading.len());
-    for row in rows() {
-        for (width, cell) in widths.iter_mut().zip(&row) {
-            *width = cell.as_ref().chars().count().max(*width);
-        }
-    }
+    let mut widths = widths(columns, rows());
     if most > 0 {
         fit(&mut widths, columns, most);
     }
@@ -102,6 +97,40 @@ pub(super) fn print_within<const N: usize, T: AsRef<str>, I: Iterator<Item = [T;
     }
     Ok(())
 }
+
+/// Whether lines are as short as that with room in the last column for a sentence, or for all that stands there.
+pub(super) fn fits<const N: usize, T: AsRef<str>, I: Iterator<Item = [T; N]>>(
+    most: usize,
+    columns: &[(&'static str, Align); N],
+    rows: impl Fn() -> I,
+) -> bool {
+    let mut widths = widths(columns, rows());
+    if most > 0 {
+        if let Some(last) = widths.last_mut() {
+            *last = (*last).min(SENTENCE);
+        }
+        let line: usize = widths.iter().map(|width| width + 2).sum();
+        return line <= most + 2;
+    }
+    true
+}
+
+/// The width of each column.
+fn widths<const N: usize, T: AsRef<str>>(
+    columns: &[(&'static str, Align); N],
+    rows: impl Iterator<Item = [T; N]>,
+) -> [usize; N] {
+    let mut widths = columns.map(|(heading, _)| heading.len());
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(&row) {
+            *width = cell.as_ref().chars().count().max(*width);
+        }
+    }
+    widths
+}
+
+/// Characters of a sentence.
+const SENTENCE: usize = 48;
 
 /// What the last column and the widest other one are not made narrower than, characters.
 const LAST: usize = 28;
@@ -132,9 +161,9 @@ fn fit<const N: usize>(widths: &mut [usize; N], columns: &[(&'static str, Align)
     }
 }
 
-/// A cell, or as much of it as fits.
-fn cut(cell: &str, width: usize) -> Cow<'_, str> {
-    if cell.chars().count() <= width {
+/// A cell, or as much of it as fits; 0: all of it.
+pub(super) fn cut(cell: &str, width: usize) -> Cow<'_, str> {
+    if width == 0 || cell.chars().count() <= width {
         return Cow::Borrowed(cell);
     }
     let mut short: String = cell.chars().take(width.saturating_sub(1)).collect();

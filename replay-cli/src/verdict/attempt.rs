@@ -26,7 +26,7 @@ use crate::simulation::{Keeping, RunOutput};
 pub struct Attempt {
     /// Records the file holds, as far as it could be read.
     pub packets_read: u64,
-    /// The first packet's time, nanoseconds since the epoch.
+    /// The earliest frame's time, nanoseconds since the epoch.
     pub start_ns: i64,
     /// Packets that belong to no flow, by reason.
     pub skipped: BTreeMap<String, u64>,
@@ -53,10 +53,10 @@ pub struct FlowAttempt {
     pub client: SocketAddr,
     /// The far end.
     pub server: SocketAddr,
-    /// When its first packet came, microseconds after the capture's first.
-    pub start_us: u64,
-    /// When its last packet came, likewise.
-    pub end_us: u64,
+    /// When its first packet came, nanoseconds since the epoch.
+    pub start_ns: i64,
+    /// How long it lasted in the capture, microseconds.
+    pub lasted_us: u64,
     /// What an expert reads out of its packets, and what its server is called.
     pub facts: Facts,
     /// The verdict.
@@ -164,6 +164,8 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
             dialed = rest;
             let mut attempt = judge(index, flow, dials, heard, &first);
             attempt.facts = std::mem::take(&mut flow.facts);
+            let after_ns = flow.start_us.saturating_mul(1000);
+            attempt.start_ns = capture.start_ns.saturating_add_unsigned(after_ns);
             attempt
         })
         .collect();
@@ -176,7 +178,7 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
     }
     let Conversations {
         packets_read,
-        start_ns,
+        first_frame_ns: start_ns,
         skipped,
         damage,
         ..
@@ -215,8 +217,8 @@ fn judge(
         protocol,
         client,
         server,
-        start_us: flow.start_us,
-        end_us: flow.end_us,
+        start_ns: 0,
+        lasted_us: flow.end_us.saturating_sub(flow.start_us),
         facts: Facts::default(),
         verdict: FlowVerdict::Pass,
         upstream: StreamSeen::default(),

@@ -36,6 +36,8 @@ pub(crate) struct Demux {
     skipped: BTreeMap<String, u64>,
     packets_read: u64,
     first_ns: Option<i64>,
+    /// The earliest time of any frame, whatever it holds.
+    first_frame_ns: i64,
     earliest_ns: i64,
     latest_ns: i64,
     recording: Option<Recording>,
@@ -60,6 +62,7 @@ impl Demux {
             skipped: BTreeMap::new(),
             packets_read: 0,
             first_ns: None,
+            first_frame_ns: i64::MAX,
             earliest_ns: i64::MAX,
             latest_ns: i64::MIN,
             recording: None,
@@ -76,6 +79,7 @@ impl Demux {
     pub(crate) fn packet(&mut self, captured: &CapturedPacket<'_>) {
         self.packets_read += 1;
         self.number = captured.number;
+        self.first_frame_ns = self.first_frame_ns.min(captured.time_ns);
         self.direction = captured.direction.filter(|_| self.recording.is_some());
         let ip = match &captured.content {
             Ok(ip) => ip,
@@ -399,6 +403,7 @@ impl Demux {
             skipped,
             packets_read,
             first_ns,
+            first_frame_ns,
             earliest_ns,
             latest_ns,
             recording,
@@ -461,6 +466,7 @@ impl Demux {
             notes: Vec::new(),
             damage: None,
             start_ns,
+            first_frame_ns: first_frame_ns.min(start_ns),
             duration_us: u64::try_from(latest_ns.saturating_sub(earliest_ns).max(0) / 1000)
                 .unwrap_or(0),
             format: String::new(),
@@ -561,7 +567,7 @@ fn conversation(
 pub(crate) const MTU_BOUND: usize = 9216;
 
 /// Why packets between these addresses are no flow.
-fn no_flow(source: IpAddr, destination: IpAddr) -> Option<&'static str> {
+pub(crate) fn no_flow(source: IpAddr, destination: IpAddr) -> Option<&'static str> {
     let broadcast = IpAddr::V4(Ipv4Addr::BROADCAST);
     if destination.is_multicast() {
         Some("multicast")

@@ -34,7 +34,7 @@ struct End {
     sent: Option<Seq>,
     /// The highest that the other one acknowledged.
     acknowledged: Option<Seq>,
-    /// Since when something that it sent waits for acknowledgement, or for more of it.
+    /// Since when bytes that it sent wait for acknowledgement, or for more of it.
     waits: Option<Since>,
     /// The segment whose round trip is measured: its end, and when it left.
     timed: Option<(Seq, i64)>,
@@ -353,7 +353,9 @@ impl End {
         }
         if self.sent.is_none_or(|sent| end.after(sent)) {
             self.sent = Some(end);
-            self.waits.get_or_insert(since);
+            if *payload_len > 0 {
+                self.waits.get_or_insert(since);
+            }
             self.timed.get_or_insert((end, since.at_ns));
         } else if let Some((timed, _)) = self.timed
             && header.sequence.before(timed)
@@ -389,7 +391,9 @@ impl End {
             by.slow
                 .add(waited, since.at_ns, UNACKNOWLEDGED_NS, Ending::Resumed);
         }
-        self.waits = ack.before(sent).then_some(since);
+        // A FIN alone is waited for as well, but that is a matter of closing.
+        let fin = u32::from(self.fin.is_some());
+        self.waits = ack.plus(fin).before(sent).then_some(since);
         if let Some((end, left_ns)) = self.timed
             && !ack.before(end)
         {

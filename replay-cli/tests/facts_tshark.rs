@@ -11,7 +11,9 @@ use std::process::{Command, Stdio};
 use replay::capture::facts::Marks;
 use replay::capture::inspect::inspect_frames;
 
-/// What is compared: the field of tshark, the mark, and how many frames in a hundred may differ.
+/// What is compared: the field of tshark, the mark, and how many frames in a hundred may differ, or one if they are few.
+/// Two causes are known: where an acknowledgement is of bytes that are not in the capture, Wireshark takes what follows for a fast
+/// retransmission; and it does not believe an IP header that states more bytes than its frame had.
 const KINDS: [(&str, Marks, usize); 9] = [
     ("zero_window", Marks::ZERO_WINDOW, 0),
     ("zero_window_probe", Marks::ZERO_WINDOW_PROBE, 0),
@@ -65,7 +67,7 @@ fn frames_are_what_wireshark_says_they_are() {
     for (kind, percent) in most.chain([(SYN_AGAIN, 0)]) {
         let (all, wrong) = (marked[kind], &differ[kind]);
         assert!(
-            wrong.len() * 100 <= all * percent,
+            wrong.len() * 100 <= all * percent || wrong.len() <= percent.min(1),
             "{kind}: {} of {all} frames differ: {wrong:?}",
             wrong.len()
         );

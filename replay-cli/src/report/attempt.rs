@@ -379,11 +379,12 @@ fn summary(attempt: &Attempt) -> String {
         partial => format!(", {partial} partial"),
     };
     format!(
-        "{}: {} passed{partial}, {} failed, {} not replayable; {} read; {}",
+        "{}: {} passed{partial}, {} failed, {} not replayable; {}\n  {} read; {}",
         counted(attempt.flows.len() as u64, "flow"),
         count("pass"),
         count("fail"),
         count("unreplayable"),
+        flows::with_trouble(rows(attempt)),
         counted(attempt.packets_read, "packet"),
         figures_line(&attempt.figures),
     )
@@ -492,6 +493,23 @@ mod tests {
     #[test]
     fn the_json_names_every_flow_with_its_streams() {
         insta::assert_snapshot!(format!("{:#}", json(&attempt(), &View::default())));
+    }
+
+    #[test]
+    fn a_note_that_several_flows_have_is_said_once() {
+        let mut attempt = attempt();
+        let notes = |note: &str| vec![note.to_owned(), "same in 2 flows".to_owned()];
+        attempt.flows[0].notes = notes("3 frames made up");
+        attempt.flows[1].notes = notes("14 frames made up");
+        attempt.flows[2].notes = vec!["of one alone".to_owned()];
+        let shown = shown(&attempt);
+        for line in [
+            "note: 2 flows: ... frames made up\n",
+            "note: 2 flows: same in 2 flows\n",
+            "note: flow 3: of one alone\n",
+        ] {
+            assert_eq!(shown.matches(line).count(), 1, "{line}: {shown}");
+        }
     }
 
     #[test]

@@ -85,11 +85,17 @@ pub(super) fn words(fact: &Fact, clock: Clock) -> String {
         Some(Ending::Resumed) | None => "",
     };
     let spell = |what: &str| match count {
-        1 => format!("{what} by {by} for {long} from {}{then}", at()),
+        1 => format!("{what} {long} by {by} from {}{then}", at()),
         _ => format!(
-            "{what} by {by} {count} times, longest {long} from {}{then}",
+            "{what} up to {long} by {by}, {count} times, from {}{then}",
             at()
         ),
+    };
+    // One packet takes no time.
+    let within = if *count > 1 {
+        format!(" in {long}")
+    } else {
+        String::new()
     };
     let of_names = |text: String| match detail {
         Detail::Names(names) if !names.is_empty() => {
@@ -109,8 +115,8 @@ pub(super) fn words(fact: &Fact, clock: Clock) -> String {
     };
     match kind {
         FactKind::Stalled => spell("stalled"),
-        FactKind::Unacknowledged => spell("no acknowledgement"),
-        FactKind::SynUnanswered => format!("{} without answer, for {long}", counted(*count, "SYN")),
+        FactKind::Unacknowledged => spell("unacknowledged"),
+        FactKind::SynUnanswered => format!("{} without answer{within}", counted(*count, "SYN")),
         FactKind::Refused => format!("refused by {by} at {}", at()),
         FactKind::DnsUnanswered => of_names(format!(
             "{} without answer",
@@ -119,7 +125,7 @@ pub(super) fn words(fact: &Fact, clock: Clock) -> String {
         FactKind::DnsServfail => of_names(format!("{count} SERVFAIL")),
         FactKind::DnsNxdomain => of_names(format!("{count} NXDOMAIN")),
         FactKind::QuicUnanswered => format!(
-            "QUIC without answer, {} in {long}",
+            "QUIC without answer, {}{within}",
             counted(*count, "datagram")
         ),
         FactKind::Unanswered => format!("{} without answer", counted(*count, "datagram")),

@@ -409,6 +409,12 @@ pub(super) fn detail(
     Ok(())
 }
 
+/// How many flows have trouble, in words.
+pub(super) fn with_trouble<'a>(rows: impl Iterator<Item = Row<'a>>) -> String {
+    let trouble = rows.filter(|row| row.facts.trouble().is_some()).count();
+    format!("{trouble} with trouble")
+}
+
 /// The address that opens most flows, at least half of them and more than one.
 pub(super) fn device<'a>(rows: impl Iterator<Item = Row<'a>>) -> Option<IpAddr> {
     let mut openers: BTreeMap<IpAddr, usize> = BTreeMap::new();

@@ -308,6 +308,10 @@ fn head(out: &mut dyn Write, capture: &Path, seen: &Inspection, style: Style) ->
             &format!("{} to {}, {lasted} s", time::utc(start), time::utc(end)),
         )?;
     }
+    if !seen.flows.is_empty() {
+        let trouble = flows::with_trouble(rows(seen));
+        line("flows", &format!("{}, {trouble}", seen.flows.len()))?;
+    }
     if let Some(device) = flows::device(rows(seen)) {
         let flows = seen.flows.iter();
         let opens = flows.filter(|flow| flow.client.ip() == device).count() as u64;

@@ -79,10 +79,10 @@ fn an_upload_that_hangs_is_said_to_be_stalled_by_whom_when_and_how_long() {
             .lines()
             .find(|line| line.contains("upload.example:80"));
         let line = line.unwrap_or_else(|| panic!("{command}: {}", ran.out));
-        assert!(line.contains("stalled by remote for"), "{line}");
+        assert!(line.contains("stalled 3.00 s by remote"), "{line}");
         let ran = replay_in(root.path(), [command, "a.pcap", "--flow", "1"]);
         for words in [
-            "stalled by remote for 3.00 s from 0.042 s, until the reset (frame 6)",
+            "stalled 3.00 s by remote from 0.042 s, until the reset (frame 6)",
             "reset by device at 3.042 s while remote read nothing (frame 13)",
             "4 zero windows by remote (frame 6)",
         ] {
@@ -139,7 +139,10 @@ fn three_thousand_flows_fit_a_screen_and_are_all_there_if_asked_for() {
         let lines: Vec<&str> = ran.out.lines().collect();
         assert!(lines.len() <= 40, "{command}: {}", ran.out);
         let long = lines.iter().filter(|line| {
-            !line.starts_with("note: ") && !line.starts_with("  time ") && !line.contains(".pcap: ") && line.chars().count() > 80
+            !line.starts_with("note: ")
+                && !line.starts_with("  time ")
+                && !line.contains(".pcap: ")
+                && line.chars().count() > 80
         });
         assert_eq!(long.count(), 0, "{command}: {}", ran.out);
         let ran = replay_in(root.path(), [command, "a.pcap", "--all"]);
@@ -194,4 +197,19 @@ fn times_are_those_of_the_clock_on_the_wall_if_asked_for() {
     let arguments = ["inspect", "a.pcap", "--flow", "1", "--time", "wall"];
     let ran = replay_in(root.path(), arguments);
     assert!(ran.out.contains("from 00:00:00.042, "), "{}", ran.out);
+}
+
+#[test]
+fn tunnels_are_warned_about_where_the_capture_looks_like_one() {
+    let ethernet = super::output::get_capture();
+    let root = folder(&[
+        ("tunnel.pcap", &hanging_upload()),
+        ("cable.pcapng", &ethernet),
+    ]);
+    let warned = |file: &str| {
+        let ran = replay_in(root.path(), ["try", file]);
+        ran.out.contains("made at a tunnel")
+    };
+    assert!(warned("tunnel.pcap"));
+    assert!(!warned("cable.pcapng"));
 }

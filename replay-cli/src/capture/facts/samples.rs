@@ -5,7 +5,7 @@
 pub struct Range {
     /// The least.
     pub min: u64,
-    /// The middle one: exact up to 64 times, then that of every second, fourth and so on.
+    /// The middle one: exact up to 32 times, then that of every second, fourth and so on.
     pub median: u64,
     /// The greatest.
     pub max: u64,
@@ -25,7 +25,7 @@ pub(super) struct Samples {
 }
 
 /// Times that are kept.
-const KEPT: usize = 64;
+const KEPT: usize = 32;
 
 impl Samples {
     pub(super) fn add(&mut self, time: u64) {

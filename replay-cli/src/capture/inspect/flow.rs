@@ -107,7 +107,7 @@ pub(crate) struct FlowTable {
 /// A tuple without direction: the lower end first.
 type Key = (Protocol, SocketAddr, SocketAddr);
 
-/// The most flows that are told apart: some 100 MB of them.
+/// The most flows that are told apart: some 150 MB of them.
 const ROOM: usize = 100_000;
 
 /// How little a port is like a server's: well-known, registered, or of the range that systems give to clients (RFC 6335

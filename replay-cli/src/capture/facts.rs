@@ -398,6 +398,7 @@ impl FlowFacts {
             Talk::Udp(udp) => udp.finish(device),
         };
         list.sort_by_key(|fact| (fact.kind, fact.by));
+        list.shrink_to_fit();
         let name = self.name;
         (Facts { list, name }, answers)
     }

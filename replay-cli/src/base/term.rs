@@ -81,7 +81,7 @@ impl<'a> Terminal<'a> {
     /// Takes the width of the stream of results: what the variable COLUMNS says, then how wide the terminal is, if it is one.
     pub fn measure(&mut self, variable: Option<&str>, terminal: Option<u16>) {
         let said = variable.and_then(|columns| columns.trim().parse().ok());
-        let width = said.or(terminal.map(usize::from));
+        let width = said.or_else(|| terminal.map(usize::from));
         self.width = width.filter(|width| *width > 0).unwrap_or(WIDTH);
     }
 

@@ -22,7 +22,7 @@ impl Names {
     /// Makes the answers ready to be looked up.
     pub(crate) fn settle(&mut self) {
         self.answers
-            .sort_by(|a, b| (a.address, a.at_ns).cmp(&(b.address, b.at_ns)));
+            .sort_by_key(|answer| (answer.address, answer.at_ns));
     }
 
     /// Names the far side of a flow that nothing else named.

@@ -210,8 +210,10 @@ mod tests {
                     ..Header::default()
                 },
             };
-            if opening.wants(&seen) {
-                name = name.or(opening.take(&seen, piece));
+            if opening.wants(&seen)
+                && let Some(found) = opening.take(&seen, piece)
+            {
+                name = Some(found);
             }
             sequence = sequence.plus(payload_len);
         }

@@ -337,7 +337,7 @@ impl End {
         if header.flags.contains(Flags::SYN) {
             self.syns += 1;
             self.syn.get_or_insert(since);
-            self.mss = self.mss.or(header.mss.map(|mss| (mss, since)));
+            self.mss = self.mss.or_else(|| header.mss.map(|mss| (mss, since)));
         }
         if header.flags.contains(Flags::FIN) {
             self.fin.get_or_insert(since);

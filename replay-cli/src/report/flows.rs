@@ -415,7 +415,7 @@ pub(super) fn with_trouble<'a>(rows: impl Iterator<Item = Row<'a>>) -> String {
     format!("{trouble} with trouble")
 }
 
-/// The address that opens most flows, at least half of them and more than one.
+/// The address that opens most flows, if it is at least half of them.
 pub(super) fn device<'a>(rows: impl Iterator<Item = Row<'a>>) -> Option<IpAddr> {
     let mut openers: BTreeMap<IpAddr, usize> = BTreeMap::new();
     let mut all = 0;
@@ -424,7 +424,7 @@ pub(super) fn device<'a>(rows: impl Iterator<Item = Row<'a>>) -> Option<IpAddr> 
         all += 1;
     }
     let (device, opened) = openers.into_iter().max_by_key(|(_, opened)| *opened)?;
-    (opened > 1 && opened * 2 >= all).then_some(device)
+    (opened * 2 >= all).then_some(device)
 }
 
 fn look(word: &str) -> Option<Paint> {

@@ -27,6 +27,7 @@ pub mod conversation;
 mod decap;
 mod erf;
 mod error;
+pub mod facts;
 mod gzip;
 pub mod import;
 pub mod inspect;
@@ -408,6 +409,20 @@ impl CaptureInfo {
             let each = each.join(", ");
             format!("{count} packet(s) carry others in a tunnel ({each}): `--decap auto` reads those in their place")
         })
+    }
+
+    /// Whether the capture looks like one made at a tunnel: packets without a link header, or an interface with a tunnel's
+    /// name.
+    #[must_use]
+    pub fn is_of_a_tunnel(&self) -> bool {
+        /// DLT_RAW by its numbers, and IPv4 and IPv6 alone.
+        const RAW: [u16; 5] = [12, 14, 101, 228, 229];
+        const NAMES: [&str; 5] = ["tun", "utun", "wg", "wintun", "ipsec"];
+        let name = |interface: &Interface| interface.name.as_deref().map(str::to_ascii_lowercase);
+        let names = self.interfaces.iter().filter_map(name);
+        let mut tunnels = names.filter(|name| NAMES.iter().any(|start| name.starts_with(start)));
+        let bare = !self.link_types.is_empty() && self.link_types.iter().all(|l| RAW.contains(l));
+        bare || tunnels.next().is_some()
     }
 }
 

@@ -154,6 +154,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     terminal.style = style(io::stdout().is_terminal());
     terminal.err_style = style(io::stderr().is_terminal());
     terminal.progress = draws_progress();
+    let columns = std::env::var("COLUMNS").ok();
+    let size = console::Term::stdout().size_checked();
+    terminal.measure(columns.as_deref(), size.map(|(_, columns)| columns));
     let code = bug::guard(|| finish(&cli.command, &mut terminal));
     code.unwrap_or_else(|bug| {
         terminal.diagnose_alone(&bug);

@@ -13,6 +13,8 @@ use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 pub mod attempt;
 pub mod conformance;
 pub mod events;
+pub mod facts;
+pub mod flows;
 pub mod github;
 pub mod human;
 pub mod inspect;

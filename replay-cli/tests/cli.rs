@@ -8,6 +8,7 @@ mod cli {
     mod bad_input;
     mod conformance;
     mod drafts;
+    mod facts;
     mod nothing;
     mod output;
     mod reach;
@@ -45,7 +46,13 @@ fn replay_in<I: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<Item =
 fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_replay"));
     command.current_dir(folder);
-    for variable in ["CI", "NO_COLOR", "CLICOLOR_FORCE", "RUST_BACKTRACE"] {
+    for variable in [
+        "CI",
+        "COLUMNS",
+        "NO_COLOR",
+        "CLICOLOR_FORCE",
+        "RUST_BACKTRACE",
+    ] {
         command.env_remove(variable);
     }
     command

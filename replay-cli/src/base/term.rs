@@ -18,7 +18,12 @@ pub struct Terminal<'a> {
     pub err_style: Style,
     /// Whether progress may be drawn on the diagnostics stream.
     pub progress: bool,
+    /// How many characters a line of results has room for.
+    pub width: usize,
 }
+
+/// The width of a terminal of which nothing is known.
+pub const WIDTH: usize = 80;
 
 /// When to colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -69,7 +74,15 @@ impl<'a> Terminal<'a> {
             style: Style::default(),
             err_style: Style::default(),
             progress: false,
+            width: WIDTH,
         }
+    }
+
+    /// Takes the width of the stream of results: what the variable COLUMNS says, then how wide the terminal is, if it is one.
+    pub fn measure(&mut self, variable: Option<&str>, terminal: Option<u16>) {
+        let said = variable.and_then(|columns| columns.trim().parse().ok());
+        let width = said.or_else(|| terminal.map(usize::from));
+        self.width = width.filter(|width| *width > 0).unwrap_or(WIDTH);
     }
 
     /// The stream of results.
@@ -274,6 +287,20 @@ mod tests {
             "a\\u{1b}[2Jb\n\\u{202e}c"
         );
         assert!(matches!(printable("plain ü\n"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn the_width_is_what_columns_says_then_the_terminals_then_80() {
+        let width = |variable, size| {
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let mut terminal = Terminal::new(&mut out, &mut err);
+            terminal.measure(variable, size);
+            terminal.width
+        };
+        assert_eq!(width(Some("120"), Some(90)), 120);
+        assert_eq!(width(Some("wide"), Some(90)), 90);
+        assert_eq!(width(None, None), 80);
+        assert_eq!(width(Some("0"), None), 80);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::base::index::Index;
+use crate::capture::facts::Facts;
 use crate::capture::{CaptureError, CaptureReader, Record, UNPACKED};
 use crate::scenario::flow::flow_spec;
 use crate::scenario::{Decap, Device, DialResult, FlowSpec, Protocol};
@@ -20,6 +21,7 @@ mod assembly;
 mod cut;
 mod demux;
 mod echo;
+mod facts;
 mod fragments;
 mod links;
 mod raw;
@@ -30,7 +32,7 @@ mod timeline;
 mod udp;
 mod window;
 
-pub(crate) use demux::MTU_BOUND;
+pub(crate) use demux::{MTU_BOUND, no_flow};
 pub use echo::{Echo, EchoRequest};
 pub(crate) use fragments::Fragments;
 pub use raw::Part;
@@ -69,10 +71,14 @@ pub struct Conversations {
     pub damage: Option<CaptureError>,
     /// The first packet's time, nanoseconds since the epoch.
     pub start_ns: i64,
+    /// The earliest time of any frame, whatever it holds, likewise: what people count from.
+    pub first_frame_ns: i64,
     /// The time between the earliest and the latest packet, microseconds.
     pub duration_us: u64,
     /// Format, link types: one line.
     pub format: String,
+    /// Whether the capture looks like one made at a tunnel: its packets have no link header, or its interface a tunnel's name.
+    pub at_tunnel: bool,
     /// What a flight recorder kept beside the frames; none if no recorder wrote the file.
     pub recording: Option<Recording>,
 }
@@ -96,6 +102,8 @@ pub struct Conversation {
     pub notes: Vec<String>,
     /// The flow and datagram of the DNS answer that opened it: it starts after that was delivered.
     pub after_dns: Option<(usize, usize)>,
+    /// What an expert reads out of its packets, and what its server is called.
+    pub facts: Facts,
     /// What was said.
     pub talk: Talk,
 }
@@ -166,6 +174,7 @@ impl Conversations {
         let mut conversations = demux.finish(kept)?;
         conversations.damage = damage;
         conversations.notes.extend(info.tunnel_note());
+        conversations.at_tunnel = info.is_of_a_tunnel();
         conversations.format = info.format;
         Ok(conversations)
     }

@@ -147,19 +147,18 @@ fn derive(
     let mut replayable = 0;
     for (index, flow) in capture.flows.iter().enumerate() {
         if let Some(reason) = &flow.unreplayable {
-            notes.push(format!("{} left out: {reason}", flow.spec));
+            if purpose == Purpose::File {
+                notes.push(format!("{} left out: {reason}", flow.spec));
+            }
             continue;
         }
         let nth = replayable;
         replayable += 1;
-        if purpose == Purpose::Attempt && flow.notes.is_empty() {
+        if purpose == Purpose::Attempt {
             continue;
         }
         let name = name_of(&flow.spec, nth);
         notes.extend(flow.notes.iter().map(|note| format!("{name}: {note}")));
-        if purpose == Purpose::Attempt {
-            continue;
-        }
         scenario.dialer.rules.push(rule(flow, &name, listed));
         dials.push(DialExpectation {
             flow: name.clone(),
@@ -186,13 +185,13 @@ fn derive(
     for (reason, count) in capture.recording.iter().flat_map(|r| &r.unused) {
         notes.push(format!("{count} event(s) not used: {reason}"));
     }
+    if purpose == Purpose::Attempt {
+        return Import { scenario, notes };
+    }
     for (reason, count) in &capture.skipped {
         notes.push(format!("{count} packet(s) skipped: {reason}"));
     }
     scenario.flows = Named(flows);
-    if purpose == Purpose::Attempt {
-        return Import { scenario, notes };
-    }
     scenario.expect.dials = Some(ClosedList {
         items: dials,
         others_allowed: false,
@@ -217,12 +216,11 @@ fn note_device(capture: &Conversations, notes: &mut Vec<String>) {
     if let Some((address, (count, _))) = openers.iter().max_by_key(|(_, count)| **count) {
         let total = capture.flows.len();
         notes.push(format!("the device is likely {address}: it opens {count} of {total} flow(s); `--device` overrides"));
-        let recorded = capture.recording.as_ref();
-        notes.push(recorded.map_or_else(||
-            "the far side's frames are taken for the truth: if the capture was made at the tunnel of an engine, they are that engine's own output, and a bug in it would be learned as truth"
-                .to_owned(),
-            |recording| format!("a flight recorder wrote this at an engine's tunnel: the far side is taken from its {} event(s) of the dialer; the far side's frames are that engine's own output, and not the truth", recording.events),
-        ));
+        if let Some(recording) = &capture.recording {
+            notes.push(format!("a flight recorder wrote this at an engine's tunnel: the far side is taken from its {} event(s) of the dialer; the far side's frames are that engine's own output, and not the truth", recording.events));
+        } else if capture.at_tunnel {
+            notes.push("this looks like a capture made at a tunnel: if an engine was behind it, the far side's frames are that engine's own output, and a bug in it would be learned as truth".to_owned());
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a capture holds and what is wrong with it, in one pass and in bounded memory.
 //!
 //! ```text
-//! CaptureReader -> Packet -+-> flow table: at most 100,000 entries, the packets beyond are counted
+//! CaptureReader -> Packet -+-> flow table: at most 100,000 entries, the packets beyond are counted; facts of each
 //!                          +-> problems: checksums, sizes, cuts, clock
 //! ```
 //! Nothing is put together here: fragments are counted, streams are not rebuilt. `replay try` does that.
@@ -10,11 +10,12 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::Path;
 
+use crate::capture::facts::{self, Marks};
 use crate::capture::recording;
 use crate::capture::{
     CaptureError, CaptureInfo, CaptureReader, CapturedPacket, CustomBlock, Record,
 };
-use crate::packet::{Packet, Transport};
+use crate::packet::{self, Icmp, Packet, Transport};
 use crate::scenario::{Decap, Protocol};
 
 pub mod flow;
@@ -63,15 +64,30 @@ const MAX_REASONS: usize = 64;
 /// # Errors
 /// The file is missing or is no capture at all. Damage further on is in [`Inspection::damage`].
 pub fn inspect(path: &Path, decap: Decap) -> Result<Inspection, CaptureError> {
-    CaptureReader::open(path).map(|reader| read(reader.without(decap)))
+    CaptureReader::open(path).map(|reader| read(reader.without(decap), &mut |_, _| {}))
+}
+
+/// Reads a capture, describes it, and says of each frame of a flow what it is.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn inspect_frames(
+    path: &Path,
+    mut each: impl FnMut(u64, Marks),
+) -> Result<Inspection, CaptureError> {
+    CaptureReader::open(path).map(|reader| read(reader, &mut each))
 }
 
 /// Reads to the end, or to the damage.
-pub(crate) fn read(mut reader: CaptureReader) -> Inspection {
+pub(crate) fn read(mut reader: CaptureReader, each: &mut dyn FnMut(u64, Marks)) -> Inspection {
     let mut seen = Pass::default();
     let damage = loop {
         match reader.next_record() {
-            Ok(Some(Record::Packet(packet))) => seen.packet(&packet),
+            Ok(Some(Record::Packet(packet))) => {
+                if let Some(marks) = seen.packet(&packet) {
+                    each(packet.number, marks);
+                }
+            }
             Ok(Some(Record::Custom(block))) => seen.custom(&block),
             Ok(None) => break None,
             Err(damage) => break Some(damage),
@@ -88,10 +104,7 @@ pub(crate) fn read(mut reader: CaptureReader) -> Inspection {
         last_ns: _,
     } = seen;
     let (flows, beyond_table) = flows.finish();
-    problems.retransmissions = flows
-        .iter()
-        .flat_map(|flow| [flow.up.retransmissions, flow.down.retransmissions])
-        .sum();
+    problems.retransmissions = flows.iter().map(|flow| flow.facts.out_of_turn()).sum();
     let info = reader.info();
     Inspection {
         packets: info.packets,
@@ -130,7 +143,7 @@ impl Pass {
         }
     }
 
-    fn packet(&mut self, captured: &CapturedPacket<'_>) {
+    fn packet(&mut self, captured: &CapturedPacket<'_>) -> Option<Marks> {
         let now = captured.time_ns;
         let (earliest, latest) = self.span_ns.unwrap_or((now, now));
         self.span_ns = Some((earliest.min(now), latest.max(now)));
@@ -144,16 +157,22 @@ impl Pass {
         }
         let ip = match &captured.content {
             Ok(ip) => ip,
-            Err(reason) => return count_reason(&mut self.skipped, reason),
+            Err(reason) => {
+                count_reason(&mut self.skipped, reason);
+                return None;
+            }
         };
         self.problems.size(ip.original_len, ip.cut);
         match ip.packet() {
-            Ok(packet) => self.ip_packet(&packet, now),
-            Err(malformed) => count_reason(&mut self.skipped, &malformed),
+            Ok(packet) => self.ip_packet(&packet, captured.number, now),
+            Err(malformed) => {
+                count_reason(&mut self.skipped, &malformed);
+                None
+            }
         }
     }
 
-    fn ip_packet(&mut self, packet: &Packet<'_>, now: i64) {
+    fn ip_packet(&mut self, packet: &Packet<'_>, number: u64, now: i64) -> Option<Marks> {
         self.problems.checksums(packet);
         let kind = match packet.transport {
             Transport::Tcp(_) => "tcp",
@@ -166,34 +185,80 @@ impl Pass {
         };
         let count = self.transports.entry(kind).or_default();
         *count = count.saturating_add(1);
-        let (source_port, destination_port, protocol, payload_len, tcp) = match &packet.transport {
-            Transport::Tcp(tcp) => (
-                tcp.source_port,
-                tcp.destination_port,
-                Protocol::Tcp,
-                tcp.payload_len,
-                Some(tcp),
-            ),
-            Transport::Udp(udp) => (
-                udp.source_port,
-                udp.destination_port,
-                Protocol::Udp,
-                udp.payload_len,
-                None,
-            ),
-            Transport::Fragment => return self.problems.fragment(),
-            Transport::Malformed(malformed) => return self.problems.malformed(malformed),
-            Transport::Icmp(_) | Transport::Other(_) | Transport::Cut => return,
-        };
-        self.flows.packet(&Segment {
-            protocol,
-            source: (packet.source, source_port).into(),
-            destination: (packet.destination, destination_port).into(),
-            time_ns: now,
-            payload_len,
-            tcp,
-        });
+        match &packet.transport {
+            Transport::Icmp(icmp) => {
+                self.error(icmp, packet.is_v4(), number, now);
+                return None;
+            }
+            Transport::Fragment => self.problems.fragment(),
+            Transport::Malformed(malformed) => self.problems.malformed(malformed),
+            _ => {}
+        }
+        let segment = segment(packet, number, now)?;
+        Some(self.flows.packet(&segment))
     }
+
+    /// An ICMP error tells of the flow that it quotes.
+    fn error(&mut self, icmp: &Icmp<'_>, v4: bool, number: u64, now: i64) {
+        let quoted = icmp.quoted(v4);
+        let Some(Ok(quoted)) = quoted.map(|bytes| Packet::parse(bytes, bytes.len())) else {
+            return;
+        };
+        let (Some((from, to)), Some(protocol)) = (quoted.ports(), protocol_of(&quoted)) else {
+            return;
+        };
+        let quoted = Segment {
+            protocol,
+            source: (quoted.source, from).into(),
+            destination: (quoted.destination, to).into(),
+            number,
+            time_ns: now,
+            payload_len: 0,
+            payload: &[],
+            tcp: None,
+        };
+        let big = facts::is_too_big(v4, icmp.kind, icmp.code);
+        self.flows.error(&quoted, icmp.kind, icmp.code, big);
+    }
+}
+
+fn protocol_of(packet: &Packet<'_>) -> Option<Protocol> {
+    match packet.protocol {
+        packet::TCP => Some(Protocol::Tcp),
+        packet::UDP => Some(Protocol::Udp),
+        _ => None,
+    }
+}
+
+/// A packet as one of a flow, if it is one.
+fn segment<'a>(packet: &'a Packet<'_>, number: u64, time_ns: i64) -> Option<Segment<'a>> {
+    let (from, to, payload, payload_len, tcp) = match &packet.transport {
+        Transport::Tcp(tcp) => (
+            tcp.source_port,
+            tcp.destination_port,
+            tcp.payload,
+            tcp.payload_len,
+            Some(tcp),
+        ),
+        Transport::Udp(udp) => (
+            udp.source_port,
+            udp.destination_port,
+            udp.payload,
+            udp.payload_len,
+            None,
+        ),
+        _ => return None,
+    };
+    Some(Segment {
+        protocol: protocol_of(packet)?,
+        source: (packet.source, from).into(),
+        destination: (packet.destination, to).into(),
+        number,
+        time_ns,
+        payload_len,
+        payload,
+        tcp,
+    })
 }
 
 /// Counts a reason, or, once there are too many, that there are others.

@@ -10,6 +10,8 @@ use clap::{Args, ValueEnum};
 use super::Stop;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::duration::Size;
+use crate::report::facts::TimeForm;
+use crate::report::flows::{Sort, View, Wanted};
 #[cfg(target_os = "linux")]
 use crate::scenario::{Decap, Device};
 use crate::stack::{StackProgram, Via};
@@ -65,6 +67,44 @@ impl From<WayIn> for Via {
             WayIn::Core => Self::Core,
             WayIn::Driver => Self::Driver,
             WayIn::Ffi => Self::Ffi,
+        }
+    }
+}
+
+/// Which flows of a capture are shown, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Flows {
+    /// Only flows that failed, or in which something went wrong: stalled, unanswered, reset and the like.
+    #[arg(long)]
+    failed: bool,
+
+    /// Only these flows; a single one is shown at length.
+    #[arg(long, value_name = "N|ADDR|PORT|NAME")]
+    pub(crate) flow: Option<Wanted>,
+
+    /// In what order flows are listed [default: what needs a look first; JSON: their order].
+    #[arg(long, value_enum, value_name = "KEY")]
+    sort: Option<Sort>,
+
+    /// A row for every flow, and every note.
+    #[arg(long)]
+    all: bool,
+
+    /// How points in time are written.
+    #[arg(long, value_enum, default_value_t)]
+    time: TimeForm,
+}
+
+impl Flows {
+    /// The view of a report as wide as the terminal.
+    pub(crate) fn view(&self, width: usize) -> View {
+        View {
+            all: self.all,
+            failed: self.failed,
+            flow: self.flow.clone(),
+            sort: self.sort,
+            time: self.time,
+            width,
         }
     }
 }

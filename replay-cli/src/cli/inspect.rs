@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::arguments::{Format, Tunnels};
+use super::arguments::{Flows, Format, Tunnels};
 use super::{Stop, diagnostic_of};
 use crate::base::exit_code;
 use crate::base::term::Terminal;
 use crate::capture::inspect::inspect;
-use crate::report::inspect::{human, json};
+use crate::report::inspect::{human, json, unmet};
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -20,6 +20,9 @@ pub(crate) struct InspectArgs {
     #[command(flatten)]
     tunnels: Tunnels,
 
+    #[command(flatten)]
+    flows: Flows,
+
     /// The form of the report.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -28,29 +31,38 @@ pub(crate) struct InspectArgs {
 const EXAMPLES: &str = "\
 Examples:
   replay inspect phone.pcapng
+  replay inspect phone.pcapng --failed --time wall
+  replay inspect phone.pcapng --flow www.example.com
   replay inspect phone.pcapng --format json
 
 Exit codes:
   0  the file is sound, whatever is in it
-  3  the file is missing, no capture, or damaged; what stands before the damage is described";
+  3  the file is missing, no capture, or damaged; what stands before the damage is described
+  4  no flow is what --flow asks for";
 
 pub(crate) fn run(args: &InspectArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     let seen = inspect(&args.capture, args.tunnels.decap)
         .map_err(|error| Stop::input(diagnostic_of(&error)))?;
     let damage = seen.damage.as_ref().map(diagnostic_of);
     let style = terminal.style;
+    let view = args.flows.view(terminal.width);
     match args.format {
-        Format::Human => human(terminal.out(), &args.capture, &seen, style)?,
+        Format::Human => human(terminal.out(), &args.capture, &seen, &view, style)?,
         Format::Json => {
-            let value = json(&args.capture, &seen, damage.as_ref());
+            let value = json(&args.capture, &seen, damage.as_ref(), &view);
             writeln!(terminal.out(), "{value:#}")?;
         }
+    }
+    let unmet = unmet(&seen, &view);
+    if let Some(line) = &unmet {
+        terminal.say(line)?;
     }
     match damage {
         Some(damage) => {
             terminal.diagnose(&damage)?;
             Ok(exit_code::BAD_INPUT)
         }
+        None if unmet.is_some() => Ok(exit_code::NOTHING_SELECTED),
         None => Ok(exit_code::SUCCESS),
     }
 }

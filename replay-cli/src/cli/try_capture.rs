@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Stop;
-use super::arguments::{Format, Settings, Tunnels, Unpacked, WayIn, parse_device};
+use super::arguments::{Flows, Format, Settings, Tunnels, Unpacked, WayIn, parse_device};
+use crate::base::exit_code;
 use crate::base::term::Terminal;
 use crate::report::attempt;
 use crate::scenario::Device;
@@ -38,6 +39,9 @@ pub(crate) struct TryArgs {
     #[command(flatten)]
     unpacked: Unpacked,
 
+    #[command(flatten)]
+    flows: Flows,
+
     /// The form of the report.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -46,6 +50,8 @@ pub(crate) struct TryArgs {
 const EXAMPLES: &str = "\
 Examples:
   replay try phone.pcapng
+  replay try phone.pcapng --failed
+  replay try phone.pcapng --flow 12
   replay try phone.pcapng --device 10.0.0.2 --format json
 
 Exit codes:
@@ -53,7 +59,7 @@ Exit codes:
      stand as zeros
   1  a flow did not, or with --strict only in part
   3  the file is missing, no capture, or damaged; what stands before the damage is replayed
-  4  nothing was replayed
+  4  nothing was replayed, or no flow is what --flow asks for
   6  two runs gave different outputs";
 
 pub(crate) fn run(args: &TryArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
@@ -67,10 +73,13 @@ pub(crate) fn run(args: &TryArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
     };
     let tried = try_capture(&args.capture, &options).map_err(Stop::input)?;
     let style = terminal.style;
+    let view = args.flows.view(terminal.width);
     match args.format {
-        Format::Human => attempt::human(terminal.out(), &args.capture, &tried, style)?,
+        Format::Human => {
+            attempt::human(terminal.out(), &args.capture, &tried, &view, style)?;
+        }
         Format::Json => {
-            writeln!(terminal.out(), "{:#}", attempt::json(&tried))?;
+            writeln!(terminal.out(), "{:#}", attempt::json(&tried, &view))?;
             if let Some(line) = attempt::nothing_to_replay(&tried) {
                 terminal.say(&line)?;
             }
@@ -79,5 +88,12 @@ pub(crate) fn run(args: &TryArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
     if let Some(damage) = &tried.damage {
         terminal.diagnose(damage)?;
     }
-    Ok(attempt::exit_code(&tried, args.strict))
+    let code = attempt::exit_code(&tried, args.strict);
+    Ok(match attempt::unmet(&tried, &view) {
+        Some(line) => {
+            terminal.say(&line)?;
+            exit_code::worst(code, exit_code::NOTHING_SELECTED)
+        }
+        None => code,
+    })
 }

@@ -1,10 +1,13 @@
 //! Reports of `replay try`: a verdict for each flow of a capture.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::facts::{self, Clock};
+use super::flows::{self, Row, View};
 use super::table::{self, Align};
 use super::{figures_line, json};
 use crate::base::exit_code;
@@ -59,11 +62,19 @@ pub(crate) fn why_nothing(packets: u64, flows: u64) -> String {
     }
 }
 
-/// The report programs read.
+/// The line that says that no flow is what was asked for, if none is.
 #[must_use]
-pub fn json(attempt: &Attempt) -> Value {
+pub fn unmet(attempt: &Attempt, view: &View) -> Option<String> {
+    let chosen = flows::choose(rows(attempt), view).len();
+    view.unmet(chosen, attempt.flows.len())
+}
+
+/// The report programs read, of the flows that are wanted.
+#[must_use]
+pub fn json(attempt: &Attempt, view: &View) -> Value {
     let Attempt {
         packets_read,
+        start_ns,
         skipped,
         flows,
         dns,
@@ -76,10 +87,15 @@ pub fn json(attempt: &Attempt) -> Value {
         .iter()
         .map(|(reason, count)| json!({ "reason": reason, "count": count }))
         .collect();
+    let wanted = flows::choose(rows(attempt), view).into_iter();
+    let wanted = wanted.filter_map(|row| {
+        let flow = flows.get(row.index)?;
+        Some(self::flow(flow, row.number, *start_ns))
+    });
     json!({
         "schema": json::SCHEMA,
         "packets": { "read": packets_read, "skipped": skipped },
-        "flows": flows.iter().map(flow).collect::<Vec<_>>(),
+        "flows": wanted.collect::<Vec<_>>(),
         "dns": dns.iter().map(dns_record).collect::<Vec<_>>(),
         "notes": notes,
         "figures": json::figures(figures),
@@ -88,12 +104,37 @@ pub fn json(attempt: &Attempt) -> Value {
     })
 }
 
-fn flow(flow: &FlowAttempt) -> Value {
+/// The flows as they are listed.
+fn rows(attempt: &Attempt) -> impl Iterator<Item = Row<'_>> {
+    attempt.flows.iter().enumerate().map(|(index, flow)| {
+        let (verdict, reason) = verdict_words(&flow.verdict);
+        Row {
+            index,
+            number: index + 1,
+            verdict,
+            reason,
+            protocol: flow.protocol,
+            client: flow.client,
+            server: flow.server,
+            facts: &flow.facts,
+            packets: 0,
+            up: flow.upstream.bytes,
+            down: flow.downstream.bytes,
+            start_ns: flow.start_ns,
+            lasted_ns: flow.lasted_us.saturating_mul(1000),
+        }
+    })
+}
+
+fn flow(flow: &FlowAttempt, number: usize, start_ns: i64) -> Value {
     let [client, server] = flow.ends();
     let FlowAttempt {
         protocol,
         client: _,
         server: _,
+        start_ns: first_ns,
+        lasted_us,
+        facts,
         verdict,
         upstream,
         downstream,
@@ -104,9 +145,13 @@ fn flow(flow: &FlowAttempt) -> Value {
     let (word, reason) = verdict_words(verdict);
     let mut value = Map::new();
     let mut put = |key: &str, field: Value| value.insert(key.to_owned(), field);
+    put("number", json!(number));
     put("proto", json!(protocol.as_str()));
     put("client", json!(client));
     put("server", json!(server));
+    put("name", json!(facts.name));
+    put("start_us", json!(first_ns.abs_diff(start_ns) / 1000));
+    put("duration_us", json!(lasted_us));
     put("verdict", json!(word));
     if let Some(reason) = reason {
         put("reason", json!(reason));
@@ -121,6 +166,7 @@ fn flow(flow: &FlowAttempt) -> Value {
             .map(|(by, how)| json!({ "by": by, "how": how }))
             .into(),
     );
+    put("facts", facts::json(facts, start_ns));
     put("notes", json!(notes));
     Value::Object(value)
 }
@@ -157,7 +203,7 @@ fn verdict_words(verdict: &FlowVerdict) -> (&'static str, Option<&str>) {
     }
 }
 
-/// Prints the report people read.
+/// Prints the report people read, of the flows that are wanted.
 ///
 /// # Errors
 /// Writing failed.
@@ -165,22 +211,35 @@ pub fn human(
     out: &mut dyn Write,
     capture: &Path,
     attempt: &Attempt,
+    view: &View,
     style: Style,
 ) -> io::Result<()> {
-    if !attempt.flows.is_empty() {
-        let rows = || attempt.flows.iter().map(row);
-        table::print(&COLUMNS, rows, out, style, look)?;
+    let clock = Clock {
+        form: view.time,
+        start_ns: attempt.start_ns,
+    };
+    let chosen = flows::choose(rows(attempt), view);
+    if let (Some(_), [row]) = (&view.flow, chosen.as_slice()) {
+        detail(out, style, clock, row, attempt)?;
+        return writeln!(out);
+    }
+    let some = !chosen.is_empty();
+    let device = flows::device(rows(attempt));
+    flows::print(out, style, view, chosen, &COLUMNS, &BRIEF, |row| {
+        [
+            row.verdict.to_owned(),
+            row.number.to_string(),
+            row.flow(device),
+            row.up.to_string(),
+            row.down.to_string(),
+            clock.cell(row.start_ns),
+            row.why(clock),
+        ]
+    })?;
+    if some {
         writeln!(out)?;
     }
-    let of_flows = attempt.flows.iter().flat_map(|flow| {
-        flow.notes.iter().map(move |note| {
-            let [client, server] = flow.ends();
-            format!("{} {client} > {server}: {note}", flow.protocol)
-        })
-    });
-    for note in attempt.notes.iter().cloned().chain(of_flows) {
-        writeln!(out, "note: {}", printable(&note))?;
-    }
+    notes(out, attempt, view)?;
     for (reason, count) in &attempt.skipped {
         writeln!(
             out,
@@ -189,19 +248,25 @@ pub fn human(
             printable(reason)
         )?;
     }
+    let shown = if view.all { usize::MAX } else { SOME };
     for DnsSeen {
         name,
         addresses,
         ttl,
-    } in &attempt.dns
+    } in attempt.dns.iter().take(shown)
     {
         let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        writeln!(
-            out,
-            "dns: {} is {} for {ttl} s",
-            printable(name),
-            addresses.join(", ")
-        )?;
+        let line = format!("dns: {name} is {} for {ttl} s", addresses.join(", "));
+        let width = if view.all { 0 } else { view.width };
+        writeln!(out, "{}", printable(&table::cut(&line, width)))?;
+    }
+    if let Some(more) = attempt
+        .dns
+        .len()
+        .checked_sub(shown)
+        .filter(|more| *more > 0)
+    {
+        writeln!(out, "dns: {}: --all", counted(more as u64, "more record"))?;
     }
     if !attempt.deterministic {
         let word = style.paint(Paint::Bad, "nondeterministic:");
@@ -218,41 +283,89 @@ pub fn human(
     Ok(())
 }
 
+/// One flow at length.
+fn detail(
+    out: &mut dyn Write,
+    style: Style,
+    clock: Clock,
+    row: &Row<'_>,
+    attempt: &Attempt,
+) -> io::Result<()> {
+    let bytes = format!("{} up, {} down", row.up, row.down);
+    let mut more = vec![("bytes", bytes)];
+    if let Some(flow) = attempt.flows.get(row.index) {
+        if let Some((by, how)) = &flow.close {
+            more.push(("close", format!("{how} by {by}")));
+        }
+        more.extend(flow.notes.iter().map(|note| ("note", note.clone())));
+    }
+    flows::detail(out, style, clock, row, &more)
+}
+
+/// The notes on the capture, then those on flows, each once however many flows have it.
+fn notes(out: &mut dyn Write, attempt: &Attempt, view: &View) -> io::Result<()> {
+    for note in &attempt.notes {
+        writeln!(out, "note: {}", printable(note))?;
+    }
+    if view.failed {
+        return Ok(());
+    }
+    // By the text without its numbers: how many flows have it, the first of them, and its text if that is the same in all.
+    let mut by_text: BTreeMap<String, (u64, usize, Option<&str>)> = BTreeMap::new();
+    for (index, flow) in attempt.flows.iter().enumerate() {
+        for note in &flow.notes {
+            let known = by_text
+                .entry(without_numbers(note))
+                .or_insert((0, index + 1, Some(note)));
+            known.0 += 1;
+            known.2 = known.2.filter(|text| text == note);
+        }
+    }
+    let mut notes: Vec<_> = by_text.into_iter().collect();
+    notes.sort_by_key(|(_, (_, first, _))| *first);
+    let shown = if view.all { usize::MAX } else { SOME };
+    for (text, (count, first, same)) in notes.iter().take(shown) {
+        let text = printable(same.unwrap_or(text));
+        if *count == 1 {
+            writeln!(out, "note: flow {first}: {text}")?;
+        } else {
+            writeln!(out, "note: {count} flows: {text}")?;
+        }
+    }
+    if let Some(more) = notes.len().checked_sub(shown).filter(|more| *more > 0) {
+        writeln!(out, "note: {}: --all", counted(more as u64, "more note"))?;
+    }
+    Ok(())
+}
+
+/// The most notes and DNS records that are printed, unless all are asked for.
+const SOME: usize = 12;
+
+/// A text with dots in the place of its numbers.
+fn without_numbers(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for piece in text.split_inclusive(|c: char| !c.is_ascii_digit()) {
+        let digits = piece.trim_start_matches(|c: char| c.is_ascii_digit());
+        if digits.len() < piece.len() {
+            plain.push_str("...");
+        }
+        plain.push_str(digits);
+    }
+    plain
+}
+
 const COLUMNS: [(&str, Align); 7] = [
     ("VERDICT", Align::Left),
-    ("PROTO", Align::Left),
-    ("CLIENT > SERVER", Align::Left),
-    ("BYTES UP", Align::Right),
-    ("BYTES DOWN", Align::Right),
-    ("CLOSE", Align::Left),
-    ("REASON", Align::Left),
+    ("#", Align::Right),
+    ("FLOW", Align::Left),
+    ("UP", Align::Right),
+    ("DOWN", Align::Right),
+    ("START", Align::Right),
+    ("FACTS", Align::Left),
 ];
 
-fn row(flow: &FlowAttempt) -> [String; 7] {
-    let (word, reason) = verdict_words(&flow.verdict);
-    let close = match &flow.close {
-        Some((by, how)) => format!("{how} by {by}"),
-        None => "-".to_owned(),
-    };
-    [
-        word.to_owned(),
-        flow.protocol.to_string(),
-        flow.ends().join(" > "),
-        flow.upstream.bytes.to_string(),
-        flow.downstream.bytes.to_string(),
-        close,
-        reason.unwrap_or_default().to_owned(),
-    ]
-}
-
-fn look(word: &str) -> Option<Paint> {
-    match word {
-        "pass" => Some(Paint::Good),
-        "fail" => Some(Paint::Bad),
-        "partial" | "unreplayable" => Some(Paint::Attention),
-        _ => None,
-    }
-}
+/// The columns that are left where a line has no room for all.
+const BRIEF: [usize; 4] = [0, 1, 2, 6];
 
 fn summary(attempt: &Attempt) -> String {
     let count = |wanted: &str| {
@@ -267,11 +380,12 @@ fn summary(attempt: &Attempt) -> String {
         partial => format!(", {partial} partial"),
     };
     format!(
-        "{}: {} passed{partial}, {} failed, {} not replayable; {} read; {}",
+        "{}: {} passed{partial}, {} failed, {} not replayable; {}\n  {} read; {}",
         counted(attempt.flows.len() as u64, "flow"),
         count("pass"),
         count("fail"),
         count("unreplayable"),
+        flows::with_trouble(rows(attempt)),
         counted(attempt.packets_read, "packet"),
         figures_line(&attempt.figures),
     )
@@ -281,6 +395,7 @@ fn summary(attempt: &Attempt) -> String {
 mod tests {
     use super::*;
     use crate::base::diagnostic::Diagnostic;
+    use crate::capture::facts::Facts;
     use crate::simulation::Figures;
 
     fn flow(protocol: Protocol, port: u16, verdict: FlowVerdict) -> FlowAttempt {
@@ -288,6 +403,9 @@ mod tests {
             protocol,
             client: ([10, 0, 0, 2], port).into(),
             server: ([93, 184, 216, 34], 80).into(),
+            start_ns: 1_204_000_000,
+            lasted_us: 3_000_000,
+            facts: Facts::default(),
             verdict,
             upstream: StreamSeen {
                 bytes: 78,
@@ -318,6 +436,7 @@ mod tests {
         third.client = "[fd00::2]:40001".parse().unwrap();
         Attempt {
             packets_read: 120,
+            start_ns: 0,
             skipped: [("not IP: ethertype 0x0806 (ARP)".to_owned(), 4)].into(),
             flows: vec![
                 flow(Protocol::Tcp, 40_000, FlowVerdict::Pass),
@@ -360,6 +479,7 @@ mod tests {
             &mut out,
             Path::new("phone.pcapng"),
             attempt,
+            &View::default(),
             Style::default(),
         )
         .unwrap();
@@ -373,7 +493,24 @@ mod tests {
 
     #[test]
     fn the_json_names_every_flow_with_its_streams() {
-        insta::assert_snapshot!(format!("{:#}", json(&attempt())));
+        insta::assert_snapshot!(format!("{:#}", json(&attempt(), &View::default())));
+    }
+
+    #[test]
+    fn a_note_that_several_flows_have_is_said_once() {
+        let mut attempt = attempt();
+        let notes = |note: &str| vec![note.to_owned(), "same in 2 flows".to_owned()];
+        attempt.flows[0].notes = notes("3 frames made up");
+        attempt.flows[1].notes = notes("14 frames made up");
+        attempt.flows[2].notes = vec!["of one alone".to_owned()];
+        let shown = shown(&attempt);
+        for line in [
+            "note: 2 flows: ... frames made up\n",
+            "note: 2 flows: same in 2 flows\n",
+            "note: flow 3: of one alone\n",
+        ] {
+            assert_eq!(shown.matches(line).count(), 1, "{line}: {shown}");
+        }
     }
 
     #[test]
@@ -409,7 +546,7 @@ mod tests {
             (exit_code(&attempt, false), exit_code(&attempt, true)),
             (0, 1)
         );
-        let flow = json(&attempt)["flows"][0].clone();
+        let flow = json(&attempt, &View::default())["flows"][0].clone();
         assert_eq!(
             (&flow["verdict"], &flow["reason"]),
             (&json!("partial"), &json!(why))

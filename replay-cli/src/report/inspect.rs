@@ -1,6 +1,6 @@
 //! Reports of `replay inspect`.
 
-mod time;
+pub(super) mod time;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -12,14 +12,24 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::term::{Paint, Style, printable};
 use crate::base::wording::{counted, seconds};
 use crate::capture::Packing;
+use crate::capture::conversation::no_flow;
 use crate::capture::inspect::Inspection;
 use crate::capture::inspect::flow::{End, Flow, Sender, TcpSigns, Traffic};
+use crate::report::facts::{self, Clock};
+use crate::report::flows::{self, Row, View};
 use crate::report::json;
-use crate::report::table::{Align, Table};
+use crate::report::table::Align;
 
-/// The report programs read; `damage` is what is wrong with the file, in words.
+/// The line that says that no flow is what was asked for, if none is.
 #[must_use]
-pub fn json(capture: &Path, seen: &Inspection, damage: Option<&Diagnostic>) -> Value {
+pub fn unmet(seen: &Inspection, view: &View) -> Option<String> {
+    let chosen = flows::choose(rows(seen), view).len();
+    view.unmet(chosen, seen.flows.len())
+}
+
+/// The report programs read, of the flows that are wanted; `damage` is what is wrong with the file, in words.
+#[must_use]
+pub fn json(capture: &Path, seen: &Inspection, damage: Option<&Diagnostic>, view: &View) -> Value {
     let Inspection {
         info,
         packets,
@@ -72,6 +82,11 @@ pub fn json(capture: &Path, seen: &Inspection, damage: Option<&Diagnostic>) -> V
         .iter()
         .map(|(tunnel, count)| (tunnel.as_str(), count))
         .collect();
+    let wanted = flows::choose(rows(seen), view).into_iter();
+    let wanted = wanted.filter_map(|row| {
+        let flow = flows.get(row.index)?;
+        Some(self::flow(flow, row.number, start_ns))
+    });
     json!({
         "schema": json::SCHEMA,
         "capture": capture.to_string_lossy(),
@@ -84,7 +99,7 @@ pub fn json(capture: &Path, seen: &Inspection, damage: Option<&Diagnostic>) -> V
         "transports": transports,
         "tunnelled": tunnelled,
         "comments": { "count": info.comments, "file": info.file_comments, "packets": comments },
-        "flows": flows.iter().map(|flow| self::flow(flow, start_ns)).collect::<Vec<_>>(),
+        "flows": wanted.collect::<Vec<_>>(),
         "packets_beyond_flow_table": beyond_table,
         "problems": problems,
         "skipped": skipped,
@@ -93,7 +108,40 @@ pub fn json(capture: &Path, seen: &Inspection, damage: Option<&Diagnostic>) -> V
     })
 }
 
-fn flow(flow: &Flow, start_ns: i64) -> Value {
+/// The flows as they are listed. Those that `try` passes over come after the others, so that the rest have the same numbers.
+fn rows(seen: &Inspection) -> impl Iterator<Item = Row<'_>> {
+    let is_flow = |flow: &Flow| {
+        let (client, server) = (flow.client, flow.server);
+        no_flow(client.ip(), server.ip()).is_none() && client.port() != 0 && server.port() != 0
+    };
+    let known = seen.flows.iter().filter(move |flow| is_flow(flow)).count();
+    let (mut next, mut beyond) = (1, known + 1);
+    seen.flows.iter().enumerate().map(move |(index, flow)| {
+        let next = if is_flow(flow) {
+            &mut next
+        } else {
+            &mut beyond
+        };
+        *next += 1;
+        Row {
+            index,
+            number: *next - 1,
+            verdict: "",
+            reason: None,
+            protocol: flow.protocol,
+            client: flow.client,
+            server: flow.server,
+            facts: &flow.facts,
+            packets: flow.up.packets.saturating_add(flow.down.packets),
+            up: flow.up.bytes,
+            down: flow.down.bytes,
+            start_ns: flow.start_ns,
+            lasted_ns: flow.end_ns.abs_diff(flow.start_ns),
+        }
+    })
+}
+
+fn flow(flow: &Flow, number: usize, start_ns: i64) -> Value {
     let Flow {
         protocol,
         client,
@@ -103,8 +151,12 @@ fn flow(flow: &Flow, start_ns: i64) -> Value {
         start_ns: first,
         end_ns,
         tcp,
+        facts,
     } = flow;
     let mut value = json!({
+        "number": number,
+        "name": facts.name,
+        "facts": facts::json(facts, start_ns),
         "proto": protocol.as_str(),
         "client": client.to_string(),
         "server": server.to_string(),
@@ -153,13 +205,33 @@ pub fn human(
     out: &mut dyn Write,
     capture: &Path,
     seen: &Inspection,
+    view: &View,
     style: Style,
 ) -> io::Result<()> {
-    head(out, capture, seen, style)?;
-    if !seen.flows.is_empty() {
-        writeln!(out)?;
-        flow_table(seen).print(out, style, |_| None)?;
+    let clock = Clock {
+        form: view.time,
+        start_ns: seen.span_ns.map_or(0, |(start, _)| start),
+    };
+    let chosen = flows::choose(rows(seen), view);
+    if let (Some(_), [row]) = (&view.flow, chosen.as_slice()) {
+        return detail(out, style, clock, row, seen);
     }
+    head(out, capture, seen, style)?;
+    if !chosen.is_empty() {
+        writeln!(out)?;
+    }
+    let device = flows::device(rows(seen));
+    flows::print(out, style, view, chosen, &COLUMNS, &BRIEF, |row| {
+        [
+            row.number.to_string(),
+            row.flow(device),
+            row.packets.to_string(),
+            row.up.to_string(),
+            row.down.to_string(),
+            clock.cell(row.start_ns),
+            row.why(clock),
+        ]
+    })?;
     if seen.beyond_table > 0 {
         let packets = counted(seen.beyond_table, "packet");
         writeln!(out, "{packets} of further flows are not in the table")?;
@@ -248,6 +320,16 @@ fn head(out: &mut dyn Write, capture: &Path, seen: &Inspection, style: Style) ->
     if let Some(note) = info.tunnel_note() {
         line("tunnels", &note)?;
     }
+    if !seen.flows.is_empty() {
+        let trouble = flows::with_trouble(rows(seen));
+        line("flows", &format!("{}, {trouble}", seen.flows.len()))?;
+    }
+    if let Some(device) = flows::device(rows(seen)) {
+        let flows = seen.flows.iter();
+        let opens = flows.filter(|flow| flow.client.ip() == device).count() as u64;
+        let all = counted(seen.flows.len() as u64, "flow");
+        line("device", &format!("{device}, opens {opens} of {all}"))?;
+    }
     if info.comments > 0 {
         line("comments", &info.comments.to_string())?;
     }
@@ -266,38 +348,51 @@ fn head(out: &mut dyn Write, capture: &Path, seen: &Inspection, style: Style) ->
 /// The most interfaces that are printed.
 const MAX_INTERFACES: usize = 16;
 
-fn flow_table(seen: &Inspection) -> Table<10> {
-    let mut table = Table::new([
-        ("PROTO", Align::Left),
-        ("CLIENT > SERVER", Align::Left),
-        ("PACKETS UP", Align::Right),
-        ("DOWN", Align::Right),
-        ("BYTES UP", Align::Right),
-        ("DOWN", Align::Right),
-        ("START", Align::Right),
-        ("LASTS", Align::Right),
-        ("HANDSHAKE", Align::Left),
-        ("ENDS", Align::Left),
-    ]);
-    let start_ns = seen.span_ns.map_or(0, |(start, _)| start);
-    for flow in &seen.flows {
-        let ends = flow.tcp.iter().flat_map(ends);
-        let ends: Vec<String> = ends.map(|(how, by)| format!("{how} by {by}")).collect();
-        let handshake = flow.tcp.map_or("", |signs| signs.handshake());
-        table.row([
-            flow.protocol.to_string(),
-            format!("{} > {}", flow.client, flow.server),
-            flow.up.packets.to_string(),
-            flow.down.packets.to_string(),
-            flow.up.bytes.to_string(),
-            flow.down.bytes.to_string(),
-            format!("{}s", seconds(flow.start_ns.abs_diff(start_ns) / 1000)),
-            format!("{}s", seconds(flow.end_ns.abs_diff(flow.start_ns) / 1000)),
-            handshake.to_owned(),
-            ends.join(", "),
-        ]);
+const COLUMNS: [(&str, Align); 7] = [
+    ("#", Align::Right),
+    ("FLOW", Align::Left),
+    ("PACKETS", Align::Right),
+    ("SENT UP", Align::Right),
+    ("DOWN", Align::Right),
+    ("START", Align::Right),
+    ("FACTS", Align::Left),
+];
+
+/// The columns that are left where a line has no room for all.
+const BRIEF: [usize; 3] = [0, 1, 6];
+
+/// One flow at length.
+fn detail(
+    out: &mut dyn Write,
+    style: Style,
+    clock: Clock,
+    row: &Row<'_>,
+    seen: &Inspection,
+) -> io::Result<()> {
+    let mut more = Vec::new();
+    if let Some(flow) = seen.flows.get(row.index) {
+        let Flow { up, down, tcp, .. } = flow;
+        more.push((
+            "packets",
+            format!("{} up, {} down", up.packets, down.packets),
+        ));
+        more.push((
+            "sent",
+            format!("{} bytes up, {} down", up.bytes, down.bytes),
+        ));
+        if let Some(signs) = tcp {
+            more.push(("handshake", signs.handshake().to_owned()));
+            let ends = ends(signs).map(|(how, by)| {
+                let by = if by == "client" { "device" } else { "remote" };
+                format!("{how} by {by}")
+            });
+            let ends: Vec<String> = ends.collect();
+            if !ends.is_empty() {
+                more.push(("ends", ends.join(", ")));
+            }
+        }
     }
-    table
+    flows::detail(out, style, clock, row, &more)
 }
 
 fn link(number: u16) -> String {

@@ -10,7 +10,8 @@ use std::path::Path;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::base::threads::SIDE_BY_SIDE;
-use crate::capture::conversation::{Conversation, Conversations, Echo, Stream, Talk};
+use crate::capture::conversation::{Conversation, Conversations, Echo, EchoRequest, Stream, Talk};
+use crate::capture::facts::Facts;
 use crate::capture::import::{self, ImportOptions};
 use crate::scenario::files::Files;
 use crate::scenario::{Decap, Device, DialResult, FlowSpec, Protocol};
@@ -26,6 +27,8 @@ use crate::simulation::{Keeping, RunOutput};
 pub struct Attempt {
     /// Records the file holds, as far as it could be read.
     pub packets_read: u64,
+    /// The earliest frame's time, nanoseconds since the epoch.
+    pub start_ns: i64,
     /// Packets that belong to no flow, by reason.
     pub skipped: BTreeMap<String, u64>,
     /// One entry per flow, in the order of their first packets.
@@ -51,6 +54,12 @@ pub struct FlowAttempt {
     pub client: SocketAddr,
     /// The far end.
     pub server: SocketAddr,
+    /// When its first packet came, nanoseconds since the epoch.
+    pub start_ns: i64,
+    /// How long it lasted in the capture, microseconds.
+    pub lasted_us: u64,
+    /// What an expert reads out of its packets, and what its server is called.
+    pub facts: Facts,
     /// The verdict.
     pub verdict: FlowVerdict,
     /// What the dialer got from the engine.
@@ -132,7 +141,7 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
         default_settings: options.default_settings,
         max_unpacked: options.max_unpacked,
     };
-    let (import, capture) = import::for_attempt(path, &import)?;
+    let (import, mut capture) = import::for_attempt(path, &import)?;
     let play = |_, share| {
         let keep = Keeping {
             frames: false,
@@ -161,14 +170,18 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
     let mut heard = std::mem::take(&mut first.heard).into_iter();
     let flows = capture
         .flows
-        .iter()
+        .iter_mut()
         .enumerate()
         .map(|(index, flow)| {
             let heard = heard.next().unwrap_or_default();
             let many = dialed.partition_point(|dialed| dialed.conversation <= index);
             let (dials, rest) = dialed.split_at(many);
             dialed = rest;
-            judge(index, flow, dials, heard, &first)
+            let mut attempt = judge(index, flow, dials, heard, &first);
+            attempt.facts = std::mem::take(&mut flow.facts);
+            let after_ns = flow.start_us.saturating_mul(1000);
+            attempt.start_ns = capture.start_ns.saturating_add_unsigned(after_ns);
+            attempt
         })
         .chain(capture.echoes.iter().zip(&first.echoes).map(judge_echo))
         .collect();
@@ -181,12 +194,14 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
     }
     let Conversations {
         packets_read,
+        first_frame_ns: start_ns,
         skipped,
         damage,
         ..
     } = capture;
     Ok(Attempt {
         packets_read,
+        start_ns,
         skipped,
         flows,
         dns: first.dns.into_iter().map(|(_, record)| record).collect(),
@@ -218,6 +233,9 @@ fn judge(
         protocol,
         client,
         server,
+        start_ns: 0,
+        lasted_us: flow.end_us.saturating_sub(flow.start_us),
+        facts: Facts::default(),
         verdict: FlowVerdict::Pass,
         upstream: StreamSeen::default(),
         downstream: StreamSeen::default(),
@@ -308,10 +326,15 @@ fn judge_echo((echo, seen): (&Echo, &EchoSeen)) -> FlowAttempt {
         datagrams,
     };
     let (asked, answered) = (seen.asked.0, seen.answered.0);
+    let at = |request: Option<&EchoRequest>| request.map_or(0, |request| request.time_ns);
+    let (first, last) = (at(echo.requests.first()), at(echo.requests.last()));
     FlowAttempt {
         protocol,
         client,
         server,
+        facts: Facts::default(),
+        start_ns: first,
+        lasted_us: last.abs_diff(first) / 1000,
         verdict: match &echo.unreplayable {
             Some(reason) => FlowVerdict::Unreplayable(reason.clone()),
             None if answered == asked => FlowVerdict::Pass,

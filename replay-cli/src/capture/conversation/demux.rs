@@ -9,9 +9,10 @@ use super::fragments::Fragments;
 use super::raw::{Part, RawFlow, RawPacket};
 use super::recorded::{RawEvent, RawKind, Recording};
 use super::store::{ByteReader, CaptureBytes, Span};
-use super::{Conversation, Conversations, Pair, ReadOptions, Talk, cut, links, tcp, udp};
+use super::{Conversation, Conversations, Pair, ReadOptions, Talk, cut, facts, links, tcp, udp};
 use crate::base::index::Index;
 use crate::base::threads::{SIDE_BY_SIDE, side_by_side};
+use crate::capture::facts::{Answer, Facts, Names};
 use crate::capture::recording::{self, Event, EventKind};
 use crate::capture::{CaptureError, CapturedPacket, CustomBlock, Direction, Kept, Spool};
 use crate::packet::{Checksum, Flags, Packet, Transport};
@@ -40,9 +41,13 @@ pub(crate) struct Demux {
     skipped: BTreeMap<String, u64>,
     packets_read: u64,
     first_ns: Option<i64>,
+    /// The earliest time of any frame, whatever it holds.
+    first_frame_ns: i64,
     earliest_ns: i64,
     latest_ns: i64,
     recording: Option<Recording>,
+    /// The number of the present packet.
+    number: u64,
     /// Which way the present packet went, in a recording: inbound is the device's.
     direction: Option<Direction>,
 }
@@ -64,9 +69,11 @@ impl Demux {
             skipped: BTreeMap::new(),
             packets_read: 0,
             first_ns: None,
+            first_frame_ns: i64::MAX,
             earliest_ns: i64::MAX,
             latest_ns: i64::MIN,
             recording: None,
+            number: 0,
             direction: None,
         }
     }
@@ -78,6 +85,8 @@ impl Demux {
 
     pub(crate) fn packet(&mut self, captured: &CapturedPacket<'_>) {
         self.packets_read += 1;
+        self.number = captured.number;
+        self.first_frame_ns = self.first_frame_ns.min(captured.time_ns);
         self.direction = captured.direction.filter(|_| self.recording.is_some());
         let ip = match &captured.content {
             Ok(ip) => ip,
@@ -379,6 +388,7 @@ impl Demux {
             skipped,
             packets_read,
             first_ns,
+            first_frame_ns,
             earliest_ns,
             latest_ns,
             recording,
@@ -390,9 +400,11 @@ impl Demux {
         let bytes = CaptureBytes::new(kept, rebuilt);
         let read = read_all(flows, &bytes, &options, start_ns, usable)?;
         let mut reader = ByteReader::new(&bytes);
+        let mut names = Names::default();
         let mut flows: Vec<Conversation> = read
             .into_iter()
-            .map(|(mut flow, was_dialed)| {
+            .map(|(mut flow, was_dialed, answers)| {
+                names.learn(answers);
                 let client = flow.spec.client;
                 if recording.is_some() && flow.unreplayable.is_none() && !was_dialed {
                     flow.unreplayable = Some(
@@ -415,6 +427,11 @@ impl Demux {
                 flow
             })
             .collect();
+        names.settle();
+        for flow in &mut flows {
+            let start_ns = start_ns.saturating_add_unsigned(flow.start_us.saturating_mul(1000));
+            names.give(&mut flow.facts, flow.spec.server.ip(), start_ns);
+        }
         links::number(&mut flows);
         links::to_dns(&mut flows, &mut reader);
         reader.finish()?;
@@ -440,9 +457,11 @@ impl Demux {
             notes: Vec::new(),
             damage: None,
             start_ns,
+            first_frame_ns: first_frame_ns.min(start_ns),
             duration_us: u64::try_from(latest_ns.saturating_sub(earliest_ns).max(0) / 1000)
                 .unwrap_or(0),
             format: String::new(),
+            at_tunnel: false,
             recording,
         })
     }
@@ -460,14 +479,17 @@ fn pair_of(flows: &[RawFlow], index: usize) -> Option<Pair> {
     Some(Pair::of(flow.protocol, flow.client, flow.server))
 }
 
-/// Reads flows, on two threads if they are worth that; of each whether a flight recorder saw it dialed.
+/// A flow that was read, whether a flight recorder saw it dialed, and the DNS answers in it.
+type Read = (Conversation, bool, Vec<Answer>);
+
+/// Reads flows, on two threads if they are worth that.
 fn read_all(
     flows: Vec<RawFlow>,
     bytes: &CaptureBytes,
     options: &ReadOptions,
     start_ns: i64,
     packets: u64,
-) -> Result<Vec<(Conversation, bool)>, CaptureError> {
+) -> Result<Vec<Read>, CaptureError> {
     let count = flows.len();
     // Each flow is given up as soon as it is read: two forms of all of them would be much memory.
     let waiting = flows.into_iter().filter_map(RawFlow::with_a_device);
@@ -482,19 +504,18 @@ fn read_all(
         let mut reader = ByteReader::new(bytes);
         let mut read = Vec::new();
         while let Some((index, raw)) = next() {
-            let flow = conversation(&raw, &mut reader, options, start_ns);
-            read.push((index, flow, raw.was_dialed()));
+            let mut flow = conversation(&raw, &mut reader, options, start_ns);
+            let answers;
+            (flow.facts, answers) = facts::read(&raw, &mut reader);
+            read.push((index, (flow, raw.was_dialed(), answers)));
         }
         reader.finish().map(|()| read)
     };
     let (one, other) = side_by_side(count > 1 && packets > SIDE_BY_SIDE, read);
     let mut all = one?;
     all.append(&mut other?);
-    all.sort_unstable_by_key(|(index, ..)| *index);
-    Ok(all
-        .into_iter()
-        .map(|(_, flow, was_dialed)| (flow, was_dialed))
-        .collect())
+    all.sort_unstable_by_key(|(index, _)| *index);
+    Ok(all.into_iter().map(|(_, read)| read).collect())
 }
 
 fn conversation(
@@ -524,6 +545,7 @@ fn conversation(
         unreplayable: None,
         notes: Vec::new(),
         after_dns: None,
+        facts: Facts::default(),
         talk: Talk::Udp(Box::default()),
     };
     if raw.protocol == Protocol::Udp {
@@ -550,7 +572,7 @@ fn conversation(
 pub(crate) const MTU_BOUND: usize = 9216;
 
 /// Why packets between these addresses are no flow.
-fn no_flow(source: IpAddr, destination: IpAddr) -> Option<&'static str> {
+pub(crate) fn no_flow(source: IpAddr, destination: IpAddr) -> Option<&'static str> {
     let broadcast = IpAddr::V4(Ipv4Addr::BROADCAST);
     if destination.is_multicast() {
         Some("multicast")

@@ -260,6 +260,8 @@ pub(crate) struct QuotedError {
     pub(crate) kind: u8,
     pub(crate) code: u8,
     pub(crate) v4: bool,
+    /// Its number in the capture, from 1.
+    pub(crate) number: u64,
     pub(crate) time_ns: i64,
     /// Packets of the flow before it.
     pub(crate) after: usize,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 
+use crate::capture::facts::{Answer, Facts, FlowFacts, Header, Marks, Names, Seen};
 use crate::packet::{Flags, Seq, Tcp};
 use crate::scenario::Protocol;
 
@@ -27,6 +28,8 @@ pub struct Flow {
     pub end_ns: i64,
     /// What TCP's flags showed.
     pub tcp: Option<TcpSigns>,
+    /// What an expert reads out of its packets, and what its server is called.
+    pub facts: Facts,
 }
 
 /// What one side sent.
@@ -79,9 +82,13 @@ pub(crate) struct Segment<'a> {
     pub(crate) protocol: Protocol,
     pub(crate) source: SocketAddr,
     pub(crate) destination: SocketAddr,
+    /// Its frame number.
+    pub(crate) number: u64,
     pub(crate) time_ns: i64,
     /// Octets of payload on the wire.
     pub(crate) payload_len: usize,
+    /// What of it was captured.
+    pub(crate) payload: &'a [u8],
     pub(crate) tcp: Option<&'a Tcp<'a>>,
 }
 
@@ -90,6 +97,8 @@ pub(crate) struct Segment<'a> {
 pub(crate) struct FlowTable {
     room: usize,
     flows: Vec<Flow>,
+    /// What is known of each so far, with the end that its packets count from.
+    facts: Vec<(SocketAddr, FlowFacts)>,
     /// The flow a tuple means; `None` for one that found no room.
     latest: HashMap<Key, Option<usize>>,
     beyond: u64,
@@ -98,7 +107,7 @@ pub(crate) struct FlowTable {
 /// A tuple without direction: the lower end first.
 type Key = (Protocol, SocketAddr, SocketAddr);
 
-/// The most flows that are told apart: some 50 MB of them.
+/// The most flows that are told apart: some 150 MB of them.
 const ROOM: usize = 100_000;
 
 /// How little a port is like a server's: well-known, registered, or of the range that systems give to clients (RFC 6335
@@ -116,16 +125,16 @@ impl FlowTable {
         Self {
             room,
             flows: Vec::new(),
+            facts: Vec::new(),
             latest: HashMap::new(),
             beyond: 0,
         }
     }
 
-    pub(crate) fn packet(&mut self, segment: &Segment<'_>) {
-        let (a, b) = (segment.source, segment.destination);
-        let key = (segment.protocol, a.min(b), a.max(b));
+    /// Takes a packet, and says what it is.
+    pub(crate) fn packet(&mut self, segment: &Segment<'_>) -> Marks {
         let full = self.flows.len() >= self.room;
-        let place = match self.latest.entry(key) {
+        let place = match self.latest.entry(key(segment)) {
             Entry::Vacant(_) if full => None,
             Entry::Vacant(entry) => *entry.insert(Some(self.flows.len())),
             Entry::Occupied(mut entry) => {
@@ -138,20 +147,63 @@ impl FlowTable {
         };
         let Some(index) = place else {
             self.beyond = self.beyond.saturating_add(1);
-            return;
+            return Marks::default();
         };
+        let Segment {
+            protocol,
+            source,
+            destination,
+            ..
+        } = *segment;
         if index == self.flows.len() {
             self.flows.push(Flow::opened_by(segment));
+            let facts = FlowFacts::new(protocol, source, destination);
+            self.facts.push((source, facts));
         }
         if let Some(flow) = self.flows.get_mut(index) {
             flow.note(segment);
         }
+        let Some((first, facts)) = self.facts.get_mut(index) else {
+            return Marks::default();
+        };
+        let seen = Seen {
+            frame: segment.number,
+            time_ns: segment.time_ns,
+            end: usize::from(*first != source),
+            payload_len: u32::try_from(segment.payload_len).unwrap_or(u32::MAX),
+            tcp: segment.tcp.map(Header::of).unwrap_or_default(),
+        };
+        facts.packet(&seen, segment.payload)
+    }
+
+    /// Takes an ICMP error about what was sent from one end to the other.
+    pub(crate) fn error(&mut self, quoted: &Segment<'_>, kind: u8, code: u8, big: bool) {
+        let known = self.latest.get(&key(quoted)).copied().flatten();
+        if let Some((_, facts)) = known.and_then(|index| self.facts.get_mut(index)) {
+            facts.icmp(quoted.number, quoted.time_ns, kind, code, big);
+        }
     }
 
     /// The flows, and how many packets belong to others.
-    pub(crate) fn finish(self) -> (Vec<Flow>, u64) {
+    pub(crate) fn finish(mut self) -> (Vec<Flow>, u64) {
+        let mut names = Names::default();
+        for (flow, (first, facts)) in self.flows.iter_mut().zip(self.facts) {
+            let device = usize::from(first != flow.client);
+            let answers: Vec<Answer>;
+            (flow.facts, answers) = facts.finish(device);
+            names.learn(answers);
+        }
+        names.settle();
+        for flow in &mut self.flows {
+            names.give(&mut flow.facts, flow.server.ip(), flow.start_ns);
+        }
         (self.flows, self.beyond)
     }
+}
+
+fn key(segment: &Segment<'_>) -> Key {
+    let (a, b) = (segment.source, segment.destination);
+    (segment.protocol, a.min(b), a.max(b))
 }
 
 impl Default for FlowTable {
@@ -167,8 +219,8 @@ impl Flow {
             source,
             destination,
             time_ns,
-            payload_len: _,
             tcp,
+            ..
         } = *segment;
         let from_server = match tcp {
             Some(tcp) if tcp.flags.contains(Flags::SYN) => tcp.flags.contains(Flags::ACK),
@@ -189,6 +241,7 @@ impl Flow {
             start_ns: time_ns,
             end_ns: time_ns,
             tcp: tcp.map(|_| TcpSigns::default()),
+            facts: Facts::default(),
         }
     }
 

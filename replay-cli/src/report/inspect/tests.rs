@@ -43,7 +43,8 @@ fn segment(up: bool, flags: &str, sequence: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 fn seen(file: Vec<u8>) -> Inspection {
-    read(CaptureReader::from_read("a.pcap", Cursor::new(file)).unwrap())
+    let reader = CaptureReader::from_read("a.pcap", Cursor::new(file)).unwrap();
+    read(reader, &mut |_, _| {})
 }
 
 fn sample() -> Vec<(u32, Vec<u8>)> {
@@ -85,6 +86,7 @@ fn a_capture_is_described_for_people() {
         &mut out,
         Path::new("a.pcap"),
         &seen(capture(&sample())),
+        &View::default(),
         Style::default(),
     )
     .unwrap();
@@ -93,7 +95,12 @@ fn a_capture_is_described_for_people() {
 
 #[test]
 fn a_capture_is_described_for_programs() {
-    let value = json(Path::new("a.pcap"), &seen(capture(&sample())), None);
+    let value = json(
+        Path::new("a.pcap"),
+        &seen(capture(&sample())),
+        None,
+        &View::default(),
+    );
     insta::assert_snapshot!(format!("{value:#}"));
 }
 
@@ -104,6 +111,7 @@ fn a_capture_without_packets_says_so() {
         &mut out,
         Path::new("a.pcap"),
         &seen(capture(&[])),
+        &View::default(),
         Style::default(),
     )
     .unwrap();

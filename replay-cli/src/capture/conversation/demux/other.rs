@@ -50,6 +50,7 @@ impl Demux {
                             kind: icmp.kind,
                             code: icmp.code,
                             v4,
+                            number: self.number,
                             time_ns,
                             after: flow.packets.len(),
                             about_client,

@@ -63,8 +63,10 @@ impl Script {
             protocol,
             source,
             destination,
+            number: 1,
             time_ns,
             payload_len,
+            payload: &[],
             tcp,
         });
         self.time_ns += 1_000_000_000;

@@ -22,8 +22,10 @@ use std::{
 };
 
 mod ahead;
-mod byte_order;
+pub(crate) mod blocks;
+pub(crate) mod byte_order;
 pub mod conversation;
+pub mod cut;
 mod error;
 mod gzip;
 pub mod import;
@@ -34,7 +36,9 @@ mod pcap;
 mod pcapng;
 pub(crate) mod problem;
 pub mod recording;
+pub mod scrub;
 mod source;
+pub(crate) mod structure;
 
 pub use error::{CaptureError, DamageReason, GzipDamage};
 pub(crate) use kept::{Kept, Spool, UNPACKED};
@@ -58,6 +62,8 @@ pub struct CaptureReader {
     packet_comments: u64,
     link_types: BTreeSet<u16>,
     finished: bool,
+    /// Blocks that begin the file and were given by [`next_block`](Self::next_block).
+    begun: u8,
 }
 
 impl CaptureReader {
@@ -141,6 +147,7 @@ impl CaptureReader {
             packet_comments: 0,
             link_types: BTreeSet::new(),
             finished: false,
+            begun: 0,
         })
     }
 
@@ -240,6 +247,19 @@ impl CaptureReader {
     }
 
     fn packet(&mut self, frame: Frame) -> CapturedPacket<'_> {
+        self.count(&frame);
+        self.look_at(frame)
+    }
+
+    fn count(&mut self, frame: &Frame) {
+        self.packets = self.packets.saturating_add(1);
+        self.packet_comments = self
+            .packet_comments
+            .saturating_add(u64::from(frame.comment.is_some()));
+        self.link_types.insert(frame.link);
+    }
+
+    fn look_at(&self, frame: Frame) -> CapturedPacket<'_> {
         let Frame {
             time_ns,
             interface,
@@ -249,11 +269,6 @@ impl CaptureReader {
             comment,
             direction,
         } = frame;
-        self.packets = self.packets.saturating_add(1);
-        self.packet_comments = self
-            .packet_comments
-            .saturating_add(u64::from(comment.is_some()));
-        self.link_types.insert(link);
         let place = self.source.place(&data);
         let frame = self.source.taken(data);
         let content = link::ip_packet(link, frame, original_len);

@@ -20,6 +20,7 @@ mod batch;
 mod bless;
 mod bug;
 mod conformance;
+mod cut;
 mod import;
 mod inspect;
 mod live;
@@ -67,6 +68,8 @@ enum Command {
     Try(try_capture::TryArgs),
     /// Make a scenario from a capture.
     Import(import::ImportArgs),
+    /// Cut a capture down to some of its flows, time or bytes.
+    Cut(cut::CutArgs),
     /// Draft a scenario's expectations anew from what a run of it shows.
     Record(record::RecordArgs),
     /// Show what drafts would change, and take or reject them one by one.
@@ -221,6 +224,7 @@ fn execute(command: &Command, terminal: &mut Terminal<'_>) -> io::Result<u8> {
         Command::Conformance(args) => conformance::run(args, terminal),
         Command::Try(args) => try_capture::run(args, terminal),
         Command::Import(args) => import::run(args, terminal),
+        Command::Cut(args) => cut::run(args, terminal),
         Command::Record(args) => record::run(args, terminal),
         Command::Review(args) => review::run(args, terminal),
         Command::Bless(args) => bless::run(args, terminal),

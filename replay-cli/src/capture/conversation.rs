@@ -20,6 +20,7 @@ mod assembly;
 mod demux;
 mod fragments;
 mod links;
+mod placing;
 mod raw;
 mod recorded;
 mod store;
@@ -30,6 +31,8 @@ mod window;
 
 pub(crate) use demux::MTU_BOUND;
 pub(crate) use fragments::Fragments;
+pub(crate) use demux::Placed;
+pub(crate) use placing::{PlacedFlow, Placing};
 pub use raw::Part;
 pub use recorded::Recording;
 pub(crate) use store::ByteReader;

@@ -40,6 +40,17 @@ pub(crate) struct Demux {
     recording: Option<Recording>,
     /// Which way the present packet went, in a recording: inbound is the device's.
     direction: Option<Direction>,
+    /// Where the present packet belongs, for [`Placing`](super::Placing); with it no more of a flow is kept than tells its packets apart.
+    pub(crate) placed: Option<Placed>,
+    pub(crate) places_only: bool,
+}
+
+/// The flow that a packet belongs to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Placed {
+    pub(crate) flow: usize,
+    /// Numbers of the fragments that it was put together from.
+    pub(crate) parts: Vec<u32>,
 }
 
 impl Demux {
@@ -61,7 +72,14 @@ impl Demux {
             latest_ns: i64::MIN,
             recording: None,
             direction: None,
+            placed: None,
+            places_only: false,
         }
+    }
+
+    /// What is known of the flows so far, in the order in which they were opened.
+    pub(crate) fn raw_flows(&self) -> &[RawFlow] {
+        &self.flows
     }
 
     /// How many flows there are so far.
@@ -108,7 +126,9 @@ impl Demux {
                 whole.frames.len() as u64,
             );
         }
-        let place = match self.rebuilt.push(&whole.packet) {
+        // Its bytes are not looked at again.
+        let kept: &[u8] = if self.places_only { &[] } else { &whole.packet };
+        let place = match self.rebuilt.push(kept) {
             Ok(at) => CaptureBytes::rebuilt(at),
             Err(source) => {
                 let path = "temporary file".into();
@@ -175,6 +195,13 @@ impl Demux {
         let known = self
             .current
             .find(&pair, |index| pair_of(&self.flows, index));
+        if let Some(flow) = known.filter(|_| self.places_only) {
+            self.placed = Some(Placed {
+                flow,
+                parts: Vec::new(),
+            });
+            return;
+        }
         match known.and_then(|index| self.flows.get_mut(index)) {
             Some(known) => known.events.push(RawEvent {
                 after: known.packets.len(),
@@ -212,6 +239,10 @@ impl Demux {
                         SocketAddr::new(quoted.destination, to),
                     );
                     self.newest(&pair)
+                });
+                self.placed = known.map(|flow| Placed {
+                    flow,
+                    parts: Vec::new(),
                 });
                 match known.and_then(|flow| self.flows.get_mut(flow)) {
                     Some(flow) => {
@@ -263,13 +294,21 @@ impl Demux {
                 None => self.open(pair, source, destination),
             },
         };
+        self.placed = Some(Placed {
+            flow,
+            parts: parts.iter().map(|part| part.number).collect(),
+        });
         let spoiled = self.options.checksums && packet.checksums().transport == Checksum::Invalid;
         if let Some(flow) = self.flows.get_mut(flow) {
             let from_client = flow.client == source;
             let mut raw = RawPacket::of(packet, part, time_ns);
             raw.set(RawPacket::FROM_CLIENT, from_client);
             raw.set(RawPacket::SPOILED, spoiled);
-            flow.push(raw, parts);
+            if self.places_only {
+                flow.note(raw);
+            } else {
+                flow.push(raw, parts);
+            }
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct RawBlock<'a> {
     pub(crate) body: Cow<'a, [u8]>,
     /// Where in the body the frame stands, if it holds one.
     pub(crate) frame: Range<usize>,
+    /// Where in the frame its IP packet begins.
+    pub(crate) header: usize,
     /// Link type of the frame.
     pub(crate) link: u16,
     /// What it is to whoever replays.
@@ -78,6 +80,7 @@ impl CaptureReader {
             order: standing.order,
             body: Cow::Borrowed(self.source.taken(body.clone())),
             frame: 0..0,
+            header: 0,
             link: 0,
             record: None,
         };
@@ -86,7 +89,10 @@ impl CaptureReader {
                 block.frame = frame.data.start.saturating_sub(body.start)
                     ..frame.data.end.saturating_sub(body.start);
                 block.link = frame.link;
-                block.record = Some(Record::Packet(self.look_at(frame)));
+                let place = self.source.place(&frame.data);
+                let packet = self.look_at(frame);
+                block.header = packet.offset.saturating_sub(place) as usize;
+                block.record = Some(Record::Packet(packet));
             }
             Some(Item::Custom { enterprise, data }) => {
                 block.record = Some(Record::Custom(CustomBlock {
@@ -111,6 +117,7 @@ impl CaptureReader {
             order: ByteOrder::Little,
             body: Cow::Owned(body),
             frame: 0..0,
+            header: 0,
             link: 0,
             record: None,
         };
@@ -142,8 +149,12 @@ impl CaptureReader {
         let place = body.len()..body.len() + data.len();
         body.extend_from_slice(data);
         body.resize(body.len().next_multiple_of(4), 0);
-        let record = Some(Record::Packet(self.look_at(frame)));
+        let start = self.source.place(&frame.data);
+        let packet = self.look_at(frame);
+        let header = packet.offset.saturating_sub(start) as usize;
+        let record = Some(Record::Packet(packet));
         Ok(Some(RawBlock {
+            header,
             frame: place,
             link,
             record,
@@ -161,14 +172,6 @@ pub(crate) fn section_header() -> Vec<u8> {
 }
 
 impl RawBlock<'_> {
-    /// The packet, if it holds one.
-    pub(crate) fn packet(&self) -> Option<&CapturedPacket<'_>> {
-        match &self.record {
-            Some(Record::Packet(packet)) => Some(packet),
-            _ => None,
-        }
-    }
-
     /// Whether it is a block of a packet, good or not.
     pub(crate) fn is_of_a_packet(&self) -> bool {
         matches!(

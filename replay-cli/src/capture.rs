@@ -28,6 +28,7 @@ pub mod conversation;
 pub mod cut;
 mod error;
 mod gzip;
+pub(crate) mod held;
 pub mod import;
 pub mod inspect;
 mod kept;
@@ -41,7 +42,7 @@ mod source;
 pub(crate) mod structure;
 
 pub use error::{CaptureError, DamageReason, GzipDamage};
-pub(crate) use kept::{Kept, Spool, UNPACKED};
+pub(crate) use kept::{Kept, Shared, Spool, UNPACKED};
 pub use link::{IpBytes, SkipReason};
 
 use error::Stop;
@@ -106,6 +107,15 @@ impl CaptureReader {
         let kept = Kept::file(&name, again).map_err(failed)?;
         let source = Source::ahead(file).map_err(failed)?;
         Ok((Self::of_source(&name, source, false)?, kept))
+    }
+
+    /// Opens a capture, not compressed, that is held.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), except for what only a path can be.
+    pub(crate) fn of_held(name: &str, bytes: Shared) -> Result<(Self, Kept), CaptureError> {
+        let reader = Self::from_read(name, io::Cursor::new(bytes.clone()))?;
+        Ok((reader, Kept::shared(name, bytes)))
     }
 
     /// Reads a capture from any stream, such as standard input; `name` is what messages call it.

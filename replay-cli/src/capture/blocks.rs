@@ -11,7 +11,7 @@ use super::pcapng::{
     ENHANCED_PACKET, INTERFACE_DESCRIPTION, OBSOLETE_PACKET, SECTION_HEADER, SIMPLE_PACKET,
 };
 use super::{
-    CaptureError, CaptureReader, CapturedPacket, CustomBlock, Format, Item, Record, located,
+    CaptureError, CaptureReader, CustomBlock, Format, Item, Record, located,
 };
 
 /// One block, and what the reader makes of it.

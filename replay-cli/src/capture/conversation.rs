@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::base::index::Index;
-use crate::capture::{CaptureError, CaptureReader, Record, UNPACKED};
+use crate::capture::{CaptureError, CaptureReader, Kept, Record, Shared, UNPACKED};
 use crate::scenario::flow::flow_spec;
 use crate::scenario::{Device, DialResult, FlowSpec, Protocol};
 
@@ -135,8 +135,28 @@ impl Conversations {
     }
 
     fn read_up_to(flows: usize, path: &Path, options: &ReadOptions) -> Result<Self, CaptureError> {
-        let (mut reader, mut kept) =
-            CaptureReader::open_kept(path, options.max_unpacked.unwrap_or(UNPACKED))?;
+        let opened = CaptureReader::open_kept(path, options.max_unpacked.unwrap_or(UNPACKED))?;
+        Self::read_all(flows, &path.display().to_string(), opened, options)
+    }
+
+    /// Reads a capture, not compressed, that is held.
+    ///
+    /// # Errors
+    /// As [`Conversations::read`], except for what only a path can be.
+    pub(crate) fn of_held(
+        name: &str,
+        bytes: Shared,
+        options: &ReadOptions,
+    ) -> Result<Self, CaptureError> {
+        Self::read_all(FLOWS, name, CaptureReader::of_held(name, bytes)?, options)
+    }
+
+    fn read_all(
+        flows: usize,
+        name: &str,
+        (mut reader, mut kept): (CaptureReader, Kept),
+        options: &ReadOptions,
+    ) -> Result<Self, CaptureError> {
         let mut demux = demux::Demux::new(options.clone());
         let damage = loop {
             match reader.next_record() {
@@ -148,7 +168,7 @@ impl Conversations {
             }
             if demux.flows() > flows {
                 return Err(CaptureError::TooManyFlows {
-                    path: path.display().to_string(),
+                    path: name.into(),
                     limit: flows,
                 });
             }

@@ -29,6 +29,16 @@ pub(crate) use mapping::Mapping;
 /// Bytes of a capture that are scrubbed at the most: all of it is held, and searched.
 pub const LARGEST: u64 = 32 << 20;
 
+/// Who wrote a scrubbed capture, by its section header.
+pub(crate) const MARK: &str = "replay scrub";
+
+/// Whether a capture says of itself that it was scrubbed, and still is what came of that or a part of it.
+pub(crate) fn is_scrubbed(bytes: &[u8]) -> bool {
+    let mark = MARK.as_bytes();
+    bytes.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a])
+        && bytes.get(24..28 + mark.len()).is_some_and(|option| option.ends_with(mark))
+}
+
 /// How a capture is scrubbed.
 #[derive(Clone, Copy, Debug)]
 pub struct ScrubOptions {

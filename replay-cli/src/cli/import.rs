@@ -70,6 +70,7 @@ pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
         device: args.device.clone(),
         default_settings: args.settings == Settings::Default,
         max_unpacked: args.unpacked.limit(),
+        recorded: false,
     };
     let reference = lasting_reference(&args.capture, args.output.as_deref())?;
     let (mut imported, conversations) =

@@ -25,6 +25,8 @@ const BEGINS: i64 = 946_684_800;
 const IF_TSRESOL: u16 = 9;
 const IF_TSOFFSET: u16 = 14;
 const EPB_FLAGS: u16 = 2;
+/// The option of a section header that names who wrote it.
+const SHB_USERAPPL: u16 = 4;
 
 pub(super) fn write(
     name: &str,
@@ -114,6 +116,8 @@ impl Writer<'_> {
                 }
                 if self.keep_options {
                     header.extend_from_slice(body.get(16..).unwrap_or_default());
+                } else {
+                    self.word(block.order, SHB_USERAPPL, super::MARK.as_bytes(), &mut header);
                 }
                 let marks = self.plain(&header, 16);
                 self.push(SECTION_HEADER, block.order, &header, &marks);
@@ -245,6 +249,18 @@ impl Writer<'_> {
         if to.len() > start {
             to.extend([0; 4]);
         }
+    }
+
+    /// Appends one option, and the end of the list.
+    fn word(&self, order: ByteOrder, code: u16, value: &[u8], to: &mut Vec<u8>) {
+        for half in [code, u16::try_from(value.len()).unwrap_or(0)] {
+            to.extend(match order {
+                ByteOrder::Big => half.to_be_bytes(),
+                ByteOrder::Little => half.to_le_bytes(),
+            });
+        }
+        to.extend_from_slice(value);
+        to.resize(to.len().next_multiple_of(4) + 4, 0);
     }
 
     /// Moves a packet's time, in the units of its interface.

@@ -134,21 +134,6 @@ pub fn cut(
     cut_of(&open, selection, out)
 }
 
-/// As [`cut`], of bytes that are held.
-///
-/// # Errors
-/// As [`cut`].
-pub(crate) fn cut_bytes(
-    name: &str,
-    bytes: &[u8],
-    selection: &Selection,
-) -> Result<(Vec<u8>, CutReport), Written> {
-    let open = || CaptureReader::from_read(name, std::io::Cursor::new(bytes.to_vec()));
-    let mut out = Vec::new();
-    let report = cut_of(&open, selection, &mut out)?;
-    Ok((out, report))
-}
-
 fn cut_of(
     open: &dyn Fn() -> Result<CaptureReader, CaptureError>,
     selection: &Selection,

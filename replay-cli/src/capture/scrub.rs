@@ -24,7 +24,7 @@ mod proof;
 mod read;
 mod write;
 
-pub(crate) use mapping::Mapping;
+use mapping::Mapping;
 
 /// Bytes of a capture that are scrubbed at the most: all of it is held, and searched.
 pub const LARGEST: u64 = 32 << 20;
@@ -69,7 +69,6 @@ pub struct Scrubbed {
     pub bytes: Vec<u8>,
     /// What was done.
     pub report: ScrubReport,
-    pub(crate) mapping: Mapping,
 }
 
 /// What was done to a capture.
@@ -120,7 +119,6 @@ pub fn scrub(name: &str, bytes: &[u8], options: &ScrubOptions) -> Result<Scrubbe
     Ok(Scrubbed {
         bytes: out.bytes,
         report,
-        mapping,
     })
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use engine::seeded_fault::{self, Fault};
 use replay::capture::cut::{Selection, cut};
 use replay::capture::scrub::{Payload, ScrubOptions, scrub};
 use replay::golden::minimize::{MinimizeOptions, Minimized, minimize, minimize_capture};
@@ -283,4 +284,63 @@ fn an_observation_is_kept_of_a_capture_that_passes() {
     let bytes = std::fs::read(root().join("captures/tcp/refused.pcapng")).expect("a capture");
     let least = minimize_capture("a", &bytes, None, &options).unwrap_or_else(|why| panic!("{why:?}"));
     assert!(least.after.packets <= 2, "{least:?}");
+}
+
+/// A scenario of this project and what it is to expect besides, for a fault that shows in no stream.
+type Case = (Fault, &'static str, Option<Value>);
+
+#[test]
+fn ten_faults_of_an_engine_are_made_small_and_fail_as_they_did() {
+    let no_reset = json!({ "never": [{ "flags": "R" }] });
+    let orderly = json!({ "half_closes": [{ "flow": "tcp1", "by": "device" }] });
+    let cases: [Case; 10] = [
+        (Fault::WindowUpdate, "tcp/upload_stalls_then_resumes.json", None),
+        (Fault::HalfClose, "tcp/device_half_closes.json", Some(orderly)),
+        (Fault::DoubledByte, "http/get.json", None),
+        (Fault::LateAck, "tcp/simultaneous_close.json", Some(no_reset)),
+        (Fault::DialTwice, "http/get.json", None),
+        (Fault::EarlyIdle, "tcp/idle_then_more_data.json", None),
+        (Fault::SegmentSize, "tcp/out_of_order.json", None),
+        (Fault::Resume, "engine/data/dialer_is_resumed.json", None),
+        (Fault::Checksum, "http/get.json", None),
+        (Fault::Datagram, "udp/echo_ipv6.json", None),
+    ];
+    let mut found = Vec::new();
+    for (fault, scenario, expect) in cases {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut path = root().join("expectations").join(scenario);
+        if !path.exists() {
+            found.push(format!("{fault:?}: no such scenario"));
+            continue;
+        }
+        let _kept;
+        if let Some(expect) = expect {
+            let (folder, altered) = altered(scenario, expect);
+            (path, _kept) = (altered, folder);
+        }
+        let before = run_file(&path, &options().run);
+        assert!(before.iter().all(|outcome| outcome.passed()), "{fault:?}: {before:?}");
+        let options = MinimizeOptions {
+            jobs: 1,
+            ..options()
+        };
+        seeded_fault::arm_one(Some(fault));
+        let least = minimize(&path, &options);
+        let held = least.as_ref().map(|least| {
+            let (path, failed) = written(least, folder.path());
+            (failed, minimize(&path, &options).map(|again| again.after))
+        });
+        seeded_fault::arm_one(None);
+        match (&least, held) {
+            (Ok(least), Ok((failed, Ok(again)))) => {
+                let kind = failed.iter().any(|kind| least.shows.contains(kind.label()));
+                if !kind || least.after.packets > 12 || again.packets != least.after.packets {
+                    found.push(format!("{fault:?}: {:?} {failed:?} {} again {again:?}", least.after, least.shows));
+                }
+                println!("{fault:?}: {} packets, {} runs: {}", least.after.packets, least.runs, least.shows);
+            }
+            (why, _) => found.push(format!("{fault:?}: {why:?}")),
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }

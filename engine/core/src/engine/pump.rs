@@ -150,6 +150,10 @@ impl Engine {
         if live.connection.device_closed() && live.connection.unread() == 0 && !live.fin_relayed {
             live.fin_relayed = true;
             live.first_end.get_or_insert(By::Device);
+            #[cfg(feature = "seeded-fault")]
+            if crate::seeded_fault::is(crate::seeded_fault::Fault::HalfClose) {
+                return Some(Verdict::Rest);
+            }
             // A close that follows at once says it as well.
             if !live.connection.is_over() {
                 self.events.push_back(if local {
@@ -172,6 +176,10 @@ impl Engine {
             && space * 2 >= bound
         {
             live.starved = false;
+            #[cfg(feature = "seeded-fault")]
+            if crate::seeded_fault::is(crate::seeded_fault::Fault::Resume) {
+                return Some(Verdict::Rest);
+            }
             self.events.push_back(Event::Resume { flow: id, space });
         }
         Some(Verdict::Rest)

@@ -109,6 +109,8 @@ impl Ends {
             let sum = Sum::pseudo(addresses, protocol::TCP, transport)
                 .add(tcp)
                 .finish();
+            #[cfg(feature = "seeded-fault")]
+            let sum = sum ^ u16::from(!one.is_empty() && crate::seeded_fault::is(crate::seeded_fault::Fault::Checksum));
             if let Some(field) = tcp.get_mut(16..18) {
                 field.copy_from_slice(&sum.to_be_bytes());
             }

@@ -13,6 +13,7 @@ mod cli {
     mod reach;
     mod scripts;
     mod selection;
+    mod smaller;
     mod streams;
     mod stress;
 }

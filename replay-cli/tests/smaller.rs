@@ -182,6 +182,7 @@ fn tshark_finds_nothing_of_a_corpus_file_in_what_it_was_scrubbed_to() {
                 || group.iter().any(|start| word.starts_with(start))
                 || word.ends_with(".local")
                 || word == "localhost"
+                || word == "example.com"
         };
         let (old, new) = (fields(&path), fields(&file));
         let left: Vec<&String> = old.intersection(&new).filter(|word| !stays(word)).collect();
@@ -291,17 +292,16 @@ type Case = (Fault, &'static str, Option<Value>);
 
 #[test]
 fn ten_faults_of_an_engine_are_made_small_and_fail_as_they_did() {
-    let no_reset = json!({ "never": [{ "flags": "R" }] });
     let orderly = json!({ "half_closes": [{ "flow": "tcp1", "by": "device" }] });
     let cases: [Case; 10] = [
-        (Fault::WindowUpdate, "tcp/upload_stalls_then_resumes.json", None),
+        (Fault::WindowUpdate, "conformance/tcp-window/TCP-WIN-REOPEN.json", None),
         (Fault::HalfClose, "tcp/device_half_closes.json", Some(orderly)),
         (Fault::DoubledByte, "http/get.json", None),
-        (Fault::LateAck, "tcp/simultaneous_close.json", Some(no_reset)),
+        (Fault::LateAck, "conformance/tcp-close/TCP-CLOSE-TW-UNACCEPTABLE.json", None),
         (Fault::DialTwice, "http/get.json", None),
         (Fault::EarlyIdle, "tcp/idle_then_more_data.json", None),
-        (Fault::SegmentSize, "tcp/out_of_order.json", None),
-        (Fault::Resume, "engine/data/dialer_is_resumed.json", None),
+        (Fault::SegmentSize, "conformance/tcp-options/TCP-OPT-MSS-SENT.json", None),
+        (Fault::Resume, "engine/data/slow_device_holds_the_remote_back.json", None),
         (Fault::Checksum, "http/get.json", None),
         (Fault::Datagram, "udp/echo_ipv6.json", None),
     ];
@@ -309,10 +309,6 @@ fn ten_faults_of_an_engine_are_made_small_and_fail_as_they_did() {
     for (fault, scenario, expect) in cases {
         let folder = tempfile::tempdir().expect("a folder");
         let mut path = root().join("expectations").join(scenario);
-        if !path.exists() {
-            found.push(format!("{fault:?}: no such scenario"));
-            continue;
-        }
         let _kept;
         if let Some(expect) = expect {
             let (folder, altered) = altered(scenario, expect);

@@ -19,7 +19,7 @@ pub enum Fault {
     DialTwice,
     /// Flows are idle after 20 ms.
     EarlyIdle,
-    /// Segments are longer than the device takes them.
+    /// The segment size that is offered is off by one.
     SegmentSize,
     /// A dialer that was refused room never hears that there is some.
     Resume,

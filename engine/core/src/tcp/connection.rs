@@ -126,12 +126,6 @@ impl Connection {
         let ends = Ends::new(key)?;
         let local = largest_segment(config.mtu, &ends);
         let mss = held.mss.clamp(48, local.max(48));
-        #[cfg(feature = "seeded-fault")]
-        let mss = if crate::seeded_fault::is(crate::seeded_fault::Fault::SegmentSize) {
-            mss + 400
-        } else {
-            mss
-        };
         let (bound, most) = (config.rx_ring(), config.rx_most());
         // RFC 7323 section 2.2: only if both say so.
         let scale = held.window_scale.map(|_| scale_for(most));

@@ -148,6 +148,8 @@ impl Options {
     /// Those of a SYN-ACK: the segment size, and what the device offered as well.
     pub(crate) fn of_syn_ack(mss: u16, window_scale: Option<u8>, sack: bool) -> Self {
         let mut options = Self::NONE;
+        #[cfg(feature = "seeded-fault")]
+        let mss = mss ^ u16::from(crate::seeded_fault::is(crate::seeded_fault::Fault::SegmentSize));
         let [high, low] = mss.to_be_bytes();
         options.push(&[2, 4, high, low]);
         if let Some(shift) = window_scale {

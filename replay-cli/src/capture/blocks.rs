@@ -10,9 +10,7 @@ use super::byte_order::ByteOrder;
 use super::pcapng::{
     ENHANCED_PACKET, INTERFACE_DESCRIPTION, OBSOLETE_PACKET, SECTION_HEADER, SIMPLE_PACKET,
 };
-use super::{
-    CaptureError, CaptureReader, CustomBlock, Format, Item, Record, located,
-};
+use super::{CaptureError, CaptureReader, CustomBlock, Format, Item, Record, located};
 
 /// One block, and what the reader makes of it.
 #[derive(Debug)]
@@ -174,10 +172,7 @@ pub(crate) fn section_header() -> Vec<u8> {
 impl RawBlock<'_> {
     /// Whether it is a block of a packet, good or not.
     pub(crate) fn is_of_a_packet(&self) -> bool {
-        matches!(
-            self.kind,
-            ENHANCED_PACKET | OBSOLETE_PACKET | SIMPLE_PACKET
-        )
+        matches!(self.kind, ENHANCED_PACKET | OBSOLETE_PACKET | SIMPLE_PACKET)
     }
 
     /// Writes it as it stands; a section's length, which does not hold any more, becomes unknown.

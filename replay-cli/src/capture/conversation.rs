@@ -30,8 +30,8 @@ mod udp;
 mod window;
 
 pub(crate) use demux::MTU_BOUND;
-pub(crate) use fragments::Fragments;
 pub(crate) use demux::Placed;
+pub(crate) use fragments::Fragments;
 pub(crate) use placing::{PlacedFlow, Placing};
 pub use raw::Part;
 pub use recorded::Recording;

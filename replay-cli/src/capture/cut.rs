@@ -104,9 +104,9 @@ impl Selection {
             )
             && any(
                 self.names.is_empty(),
-                names.of(index, flow.server.ip()).any(|name| {
-                    self.names.iter().any(|wanted| is_below(name, wanted))
-                }),
+                names
+                    .of(index, flow.server.ip())
+                    .any(|name| self.names.iter().any(|wanted| is_below(name, wanted))),
             )
     }
 }
@@ -125,11 +125,7 @@ fn is_below(name: &str, wanted: &str) -> bool {
 ///
 /// # Errors
 /// The capture cannot be read or is damaged, changes between the passes, or the output cannot be written.
-pub fn cut(
-    path: &Path,
-    selection: &Selection,
-    out: &mut dyn Write,
-) -> Result<CutReport, Written> {
+pub fn cut(path: &Path, selection: &Selection, out: &mut dyn Write) -> Result<CutReport, Written> {
     let open = || CaptureReader::open(path);
     cut_of(&open, selection, out)
 }
@@ -193,8 +189,11 @@ fn cut_of(
 
 /// Whether what a block says holds of the part too: names of hosts that may not be in it, and keys, do not stay.
 fn keeps_its_content(block: &RawBlock<'_>) -> bool {
-    !matches!(block.kind, NAME_RESOLUTION | DECRYPTION_SECRETS | STATISTICS)
-        && !(block.body.is_empty() && block.is_of_a_packet())
+    let is_of_the_whole = matches!(
+        block.kind,
+        NAME_RESOLUTION | DECRYPTION_SECRETS | STATISTICS
+    );
+    !is_of_the_whole && (!block.body.is_empty() || !block.is_of_a_packet())
 }
 
 const NAME_RESOLUTION: u32 = 4;
@@ -264,7 +263,9 @@ impl Plan {
 
     fn is_in_time(&self, selection: &Selection, time_ns: i64) -> bool {
         let since = i128::from(time_ns) - i128::from(self.first_ns);
-        selection.from_ns.is_none_or(|from| since >= i128::from(from))
+        selection
+            .from_ns
+            .is_none_or(|from| since >= i128::from(from))
             && selection.to_ns.is_none_or(|to| since < i128::from(to))
     }
 
@@ -309,7 +310,9 @@ impl Plan {
         };
         // Without its handshake a connection cannot be replayed.
         let shakes = tcp.flags.contains(Flags::SYN)
-            || (up && tcp.payload_len == 0 && told.server_isn.map(|isn| isn.plus(1)) == Some(tcp.acknowledgement));
+            || (up
+                && tcp.payload_len == 0
+                && told.server_isn.map(|isn| isn.plus(1)) == Some(tcp.acknowledgement));
         if !shakes {
             self.in_span(selection, packet.time_ns, up)?;
         }

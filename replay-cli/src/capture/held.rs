@@ -46,7 +46,9 @@ pub(crate) fn read(name: &str, bytes: &[u8]) -> Result<(Vec<Held>, Vec<PlacedFlo
             SECTION_HEADER => resolutions.clear(),
             INTERFACE_DESCRIPTION => {
                 let told = Options::of(block.order, &block.body, 8).find(|(code, _)| *code == 9);
-                let exponent = told.and_then(|(_, value)| value.first().copied()).unwrap_or(6);
+                let exponent = told
+                    .and_then(|(_, value)| value.first().copied())
+                    .unwrap_or(6);
                 let units = if exponent & 0x80 != 0 {
                     1_u64.checked_shl(u32::from(exponent & 0x7f))
                 } else {
@@ -63,7 +65,12 @@ pub(crate) fn read(name: &str, bytes: &[u8]) -> Result<(Vec<Held>, Vec<PlacedFlo
         };
         if let Some(placed) = &placed {
             flows.insert(number, placed.flow);
-            flows.extend(placed.parts.iter().map(|part| (u64::from(*part), placed.flow)));
+            flows.extend(
+                placed
+                    .parts
+                    .iter()
+                    .map(|part| (u64::from(*part), placed.flow)),
+            );
         }
         let is_packet = matches!(block.record, Some(Record::Packet(_)));
         let interface = block.order.u32(&block.body, 0).unwrap_or(0) as usize;
@@ -78,7 +85,11 @@ pub(crate) fn read(name: &str, bytes: &[u8]) -> Result<(Vec<Held>, Vec<PlacedFlo
                 flow: None,
                 is_packet,
                 is_loose: is_packet || placed.is_some(),
-                units: resolutions.get(interface).copied().filter(|_| is_timed).unwrap_or(0),
+                units: resolutions
+                    .get(interface)
+                    .copied()
+                    .filter(|_| is_timed)
+                    .unwrap_or(0),
                 body: Arc::new(block.body.into_owned()),
             },
         ));
@@ -117,7 +128,10 @@ impl Held {
 
     /// The time of its packet, microseconds since some beginning.
     fn micros(&self) -> Option<u64> {
-        let (high, low) = (self.order.u32(&self.body, 4)?, self.order.u32(&self.body, 8)?);
+        let (high, low) = (
+            self.order.u32(&self.body, 4)?,
+            self.order.u32(&self.body, 8)?,
+        );
         let stamp = u128::from(high) << 32 | u128::from(low);
         let micros = stamp * 1_000_000 / u128::from(Some(self.units).filter(|units| *units > 0)?);
         u64::try_from(micros).ok()
@@ -125,7 +139,8 @@ impl Held {
 
     fn earlier(&self, micros: u64) -> Self {
         let mut new = self.clone();
-        let (Some(high), Some(low)) = (self.order.u32(&self.body, 4), self.order.u32(&self.body, 8))
+        let (Some(high), Some(low)) =
+            (self.order.u32(&self.body, 4), self.order.u32(&self.body, 8))
         else {
             return new;
         };
@@ -134,17 +149,25 @@ impl Held {
         let body = Arc::make_mut(&mut new.body);
         for (at, half) in [(4, (stamp >> 32) as u32), (8, stamp as u32)] {
             let half = self.order.of_u32(half);
-            body.get_mut(at..at + 4).unwrap_or_default().copy_from_slice(&half);
+            body.get_mut(at..at + 4)
+                .unwrap_or_default()
+                .copy_from_slice(&half);
         }
         new
     }
 
     /// The same with another IP packet in it; what stood behind the packet goes.
     fn with_ip(&self, ip: &[u8]) -> Self {
-        let mut body = self.body.get(..self.frame.start + self.header).unwrap_or_default().to_vec();
+        let mut body = self
+            .body
+            .get(..self.frame.start + self.header)
+            .unwrap_or_default()
+            .to_vec();
         let length = u32::try_from(self.header + ip.len()).unwrap_or(u32::MAX);
         for at in [12, 16] {
-            body.get_mut(at..at + 4).unwrap_or_default().copy_from_slice(&self.order.of_u32(length));
+            body.get_mut(at..at + 4)
+                .unwrap_or_default()
+                .copy_from_slice(&self.order.of_u32(length));
         }
         body.extend_from_slice(ip);
         let end = body.len();
@@ -168,7 +191,9 @@ pub(crate) fn lengths(blocks: &[Held], index: usize, flow: &PlacedFlow) -> [u64;
         {
             let up = packet.source == flow.client.ip() && tcp.source_port == flow.client.port();
             let isn = if up { flow.client_isn } else { flow.server_isn };
-            let end = isn.map_or(0, |isn| tcp.sequence.plus(tcp.payload_len as u32).minus(isn.plus(1)));
+            let end = isn.map_or(0, |isn| {
+                tcp.sequence.plus(tcp.payload_len as u32).minus(isn.plus(1))
+            });
             let longest = &mut lengths[usize::from(!up)];
             *longest = u64::try_from(end).unwrap_or(0).max(*longest);
         }
@@ -254,7 +279,11 @@ pub(crate) fn without_pauses(blocks: &[Held], longest: u64) -> Vec<Held> {
             by += now.saturating_sub(last).saturating_sub(longest);
         }
         last = Some(last.unwrap_or(0).max(now));
-        if by == 0 { block.clone() } else { block.earlier(by) }
+        if by == 0 {
+            block.clone()
+        } else {
+            block.earlier(by)
+        }
     });
     moved.collect()
 }

@@ -18,9 +18,9 @@ mod block;
 pub(crate) mod options;
 mod time;
 
-pub(crate) use block::{ENHANCED_PACKET, INTERFACE_DESCRIPTION, OBSOLETE_PACKET, SECTION_HEADER, SIMPLE_PACKET, CUSTOM};
-use block::{
-    Block, CUSTOM_NOT_COPIED,
+use block::{Block, CUSTOM_NOT_COPIED};
+pub(crate) use block::{
+    CUSTOM, ENHANCED_PACKET, INTERFACE_DESCRIPTION, OBSOLETE_PACKET, SECTION_HEADER, SIMPLE_PACKET,
 };
 pub(crate) use options::Options;
 use time::Clock;

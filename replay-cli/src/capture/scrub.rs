@@ -36,7 +36,9 @@ pub(crate) const MARK: &str = "replay scrub";
 pub(crate) fn is_scrubbed(bytes: &[u8]) -> bool {
     let mark = MARK.as_bytes();
     bytes.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a])
-        && bytes.get(24..28 + mark.len()).is_some_and(|option| option.ends_with(mark))
+        && bytes
+            .get(24..28 + mark.len())
+            .is_some_and(|option| option.ends_with(mark))
 }
 
 /// How a capture is scrubbed.
@@ -114,8 +116,11 @@ pub fn scrub(name: &str, bytes: &[u8], options: &ScrubOptions) -> Result<Scrubbe
     let known = read::Known::read(name, bytes)?;
     let mapping = Mapping::new(&known, options.key);
     let (out, runs, report) = write::write(name, bytes, &known, &mapping, options)?;
-    proof::search(&out, &known, &mapping, &runs)
-        .map_err(|what| Diagnostic::new(what).in_file(name).help("nothing is written"))?;
+    proof::search(&out, &known, &mapping, &runs).map_err(|what| {
+        Diagnostic::new(what)
+            .in_file(name)
+            .help("nothing is written")
+    })?;
     Ok(Scrubbed {
         bytes: out.bytes,
         report,
@@ -125,7 +130,9 @@ pub fn scrub(name: &str, bytes: &[u8], options: &ScrubOptions) -> Result<Scrubbe
 /// Whether an address says nothing about anybody, and stays as it is.
 pub(crate) fn stays(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(a) => a.is_multicast() || a.is_loopback() || a.is_unspecified() || a.is_broadcast(),
+        IpAddr::V4(a) => {
+            a.is_multicast() || a.is_loopback() || a.is_unspecified() || a.is_broadcast()
+        }
         IpAddr::V6(a) => a.is_multicast() || a.is_loopback() || a.is_unspecified(),
     }
 }

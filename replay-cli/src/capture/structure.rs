@@ -66,7 +66,11 @@ pub(crate) fn first_flight(stream: &[u8]) -> Option<Structure> {
 /// A number of one or two bytes, big endian.
 fn number(bytes: &[u8], at: usize, width: usize) -> Option<usize> {
     let bytes = bytes.get(at..at.checked_add(width)?)?;
-    Some(bytes.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)))
+    Some(
+        bytes
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | usize::from(*byte)),
+    )
 }
 
 #[cfg(test)]

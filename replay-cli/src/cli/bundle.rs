@@ -105,15 +105,19 @@ fn entries(args: &BundleArgs) -> Result<Vec<(String, Vec<u8>)>, Stop> {
             let help = "scrub it (`replay scrub`), or say --with-payload if all of it may be seen";
             return Err(Stop::usage(Diagnostic::new(what).in_file(&path).help(help)));
         }
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         scenario.input.capture = Some(name.clone());
         scenario.input.capture_sha256 = Some(sha256(&content));
         entries.push((format!("captures/{name}"), content));
     }
     for name in loaded.files() {
         let path = loaded.folder().join(name);
-        let inside = !Path::new(name).is_absolute()
-            && !name.split(['/', '\\']).any(|part| part == "..");
+        let inside =
+            !Path::new(name).is_absolute() && !name.split(['/', '\\']).any(|part| part == "..");
         if !inside {
             let what = format!("`{name}` is not below the scenario's folder");
             return Err(Stop::input(Diagnostic::new(what).in_file(&args.scenario)));
@@ -124,10 +128,17 @@ fn entries(args: &BundleArgs) -> Result<Vec<(String, Vec<u8>)>, Stop> {
             entries.push((name, read(&within)?));
         }
     }
-    let stem = args.scenario.file_stem().unwrap_or_default().to_string_lossy();
+    let stem = args
+        .scenario
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy();
     entries.insert(
         0,
-        (format!("expectations/{stem}.json"), scenario.to_canonical_string().into_bytes()),
+        (
+            format!("expectations/{stem}.json"),
+            scenario.to_canonical_string().into_bytes(),
+        ),
     );
     let options = RunOptions {
         captures: args.files.captures.clone(),
@@ -161,7 +172,10 @@ fn entries(args: &BundleArgs) -> Result<Vec<(String, Vec<u8>)>, Stop> {
         "engine": scenario.engine,
         "runs": verdicts,
     });
-    entries.push(("versions.json".to_owned(), format!("{versions:#}\n").into_bytes()));
+    entries.push((
+        "versions.json".to_owned(),
+        format!("{versions:#}\n").into_bytes(),
+    ));
     Ok(entries)
 }
 
@@ -184,8 +198,13 @@ pub(super) fn unpacked(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<tempfile:
             continue;
         }
         let folder = tempfile::tempdir()?;
-        unpack(path, folder.path())
-            .map_err(|what| Stop::input(Diagnostic::new(what).in_file(path).help("`replay bundle` makes them")))?;
+        unpack(path, folder.path()).map_err(|what| {
+            Stop::input(
+                Diagnostic::new(what)
+                    .in_file(path)
+                    .help("`replay bundle` makes them"),
+            )
+        })?;
         all.push(folder.path().join("expectations"));
         folders.push(folder);
     }

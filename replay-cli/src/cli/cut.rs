@@ -119,7 +119,9 @@ pub(crate) fn run(args: &CutArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
         report = cut(&args.capture, &selection, out)?;
         if report.kept.0 == 0 {
             let what = "nothing selected: no packet is left";
-            return Err(Written::Source(Diagnostic::new(what).in_file(&args.capture)));
+            return Err(Written::Source(
+                Diagnostic::new(what).in_file(&args.capture),
+            ));
         }
         Ok(())
     });
@@ -163,7 +165,10 @@ fn say_flows(report: &CutReport, terminal: &mut Terminal<'_>) -> Result<(), Stop
         terminal.say(&format!("{messages} kept that name their servers"))?;
     }
     for (reason, count) in &report.left_out {
-        terminal.say(&format!("left out: {}: {reason}", counted(*count, "packet")))?;
+        terminal.say(&format!(
+            "left out: {}: {reason}",
+            counted(*count, "packet")
+        ))?;
     }
     Ok(())
 }

@@ -5,8 +5,8 @@ use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
 
-use super::scrub::How;
 use super::arguments::{Settings, Unpacked, parse_device};
+use super::scrub::How;
 use super::{Stop, diagnostic_of};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
-use super::arguments::Reading;
 use super::Stop;
+use super::arguments::Reading;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
 use crate::base::output::{self, Existing, Planned};
@@ -45,7 +45,13 @@ pub(crate) struct MinimizeArgs {
     files: Reading,
 
     /// How many runs are made at a time [default: one for each core].
-    #[arg(short, long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
     jobs: usize,
 }
 
@@ -92,7 +98,12 @@ pub(crate) fn run(args: &MinimizeArgs, terminal: &mut Terminal<'_>) -> Result<u8
         minimize(&args.input, &options)
     } else {
         let bytes = super::scrub::read(&args.input)?;
-        minimize_capture(&args.input.display().to_string(), &bytes, args.flow, &options)
+        minimize_capture(
+            &args.input.display().to_string(),
+            &bytes,
+            args.flow,
+            &options,
+        )
     };
     bar.finish_and_clear();
     let mut least = least.map_err(|why| not_minimized(why, &args.input))?;

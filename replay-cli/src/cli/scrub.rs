@@ -7,25 +7,30 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::cut::refused;
 use super::Stop;
+use super::cut::refused;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
-use crate::base::output::{self, Existing};
+use crate::base::output::{self, Existing, Planned};
 use crate::base::term::Terminal;
 use crate::base::wording::counted;
+use crate::capture::Shared;
+use crate::capture::conversation::Conversations;
 use crate::capture::cut::{Selection, cut};
+use crate::capture::import::{ImportOptions, of_read, read_options};
 use crate::capture::scrub::{LARGEST, Payload, ScrubOptions, ScrubReport, scrub};
+use crate::scenario::files::Reach;
+use crate::scenario::{Input, Rule, Scenario, Step, load};
 use crate::verdict::attempt::{TryOptions, try_held};
 use crate::verdict::same::same;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ScrubArgs {
-    /// The capture: pcap or pcapng, gzip or not.
+    /// The capture: pcap or pcapng, gzip or not; or a scenario (.json) as `replay import` makes it.
     capture: PathBuf,
 
-    /// Write the pcapng to FILE.
+    /// Write the pcapng to FILE; of a scenario the scenario, and its capture beside it.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 
@@ -56,6 +61,7 @@ pub(super) struct How {
 const EXAMPLES: &str = "\
 Examples:
   replay scrub phone.pcapng -o clean.pcapng
+  replay scrub expectations/field/phone.json -o clean.json
   replay scrub phone.pcapng -o clean.pcapng --key \"$KEY\"     the same names as in other files with this key
 
 Addresses go to 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24 and 2001:db8::/32, and where these have no room to 198.18.0.0/15; names in
@@ -74,13 +80,16 @@ pub(crate) fn run(args: &ScrubArgs, terminal: &mut Terminal<'_>) -> Result<u8, S
     if !args.force && file.symlink_metadata().is_ok() {
         return Err(Stop::usage(output::exists(file)));
     }
-    let bytes = read(&args.capture)?;
-    let (clean, report) = proved(&args.capture, &bytes, &args.how)?;
     let existing = if args.force {
         Existing::Replace
     } else {
         Existing::Keep
     };
+    if args.capture.extension().is_some_and(|end| end == "json") {
+        return scenario(args, existing, terminal);
+    }
+    let bytes = read(&args.capture)?;
+    let (clean, report) = proved(&args.capture, &bytes, &args.how)?;
     output::write(file, &clean, existing, &inputs).map_err(Stop::usage)?;
     say(&report, terminal)?;
     terminal.say(&format!(
@@ -92,6 +101,77 @@ pub(crate) fn run(args: &ScrubArgs, terminal: &mut Terminal<'_>) -> Result<u8, S
     Ok(exit_code::SUCCESS)
 }
 
+/// Scrubs a scenario that says of its capture what import says: what it names is made anew from the capture that was scrubbed.
+fn scenario(args: &ScrubArgs, existing: Existing, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
+    let path = &args.capture;
+    let loaded = load::load(path).map_err(|all| Stop::Refused(all, exit_code::BAD_INPUT))?;
+    let own = &loaded.scenario;
+    let refused = |what: &str| {
+        let help = "scrub its capture, and import that; what is written by hand is changed by hand";
+        Stop::input(Diagnostic::new(what).in_file(path).help(help))
+    };
+    let reach = Reach::of(path, None, false);
+    let found = loaded.capture_path(None, &reach).map_err(Stop::input)?;
+    let capture = found.ok_or_else(|| refused("this scenario has no capture"))?;
+    let is_recorded = |rule: &Rule| matches!(rule.then.as_slice(), [Step::Recorded(_)]);
+    let options = ImportOptions {
+        recorded: own.dialer.rules.iter().any(is_recorded),
+        ..ImportOptions::default()
+    };
+    let beside = args.output.with_extension("pcapng");
+    let reference = format!(
+        "./{}",
+        beside.file_name().unwrap_or_default().to_string_lossy()
+    );
+    let imported = |bytes: &[u8]| {
+        let held = Shared(Arc::new(bytes.to_vec()));
+        let name = capture.display().to_string();
+        let read = Conversations::of_held(&name, held, &read_options(&options));
+        let read = read.map_err(|error| Stop::input(error.into()))?;
+        of_read(&read, &reference, &options).map_err(Stop::input)
+    };
+    let bytes = read(&capture)?;
+    let before = imported(&bytes)?.scenario;
+    if own.input.device.is_some()
+        || (&own.flows, &own.dialer, &own.expect) != (&before.flows, &before.dialer, &before.expect)
+    {
+        return Err(refused(
+            "this scenario says more than `replay import` would say of its capture",
+        ));
+    }
+    let (clean, report) = proved(&capture, &bytes, &args.how)?;
+    let after = imported(&clean)?.scenario;
+    let scrubbed = Scenario {
+        engine: own.engine.clone(),
+        input: Input {
+            capture: Some(reference.clone()),
+            capture_sha256: None,
+            ..own.input.clone()
+        },
+        faults: own.faults.clone(),
+        ..after
+    };
+    let planned = |path: &Path, content: Vec<u8>| Planned {
+        path: path.to_owned(),
+        content,
+        existing,
+    };
+    let files = [
+        planned(&args.output, scrubbed.to_canonical_string().into_bytes()),
+        planned(&beside, clean),
+    ];
+    output::write_together(&files, &[path.clone(), capture.clone()]).map_err(Stop::usage)?;
+    say(&report, terminal)?;
+    for file in &files {
+        terminal.say(&format!(
+            "wrote {}: {} bytes",
+            file.path.display(),
+            file.content.len()
+        ))?;
+    }
+    Ok(exit_code::SUCCESS)
+}
+
 /// A capture as one pcapng, not compressed.
 pub(super) fn read(capture: &Path) -> Result<Vec<u8>, Stop> {
     let mut bytes = Vec::new();
@@ -99,7 +179,11 @@ pub(super) fn read(capture: &Path) -> Result<Vec<u8>, Stop> {
     cut(capture, &Selection::default(), &mut out).map_err(|problem| match problem {
         output::Written::Failed(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
             let what = "more than 32 MiB, and it is held in memory as a whole";
-            Stop::input(Diagnostic::new(what).in_file(capture).help("cut it first: `replay cut`"))
+            Stop::input(
+                Diagnostic::new(what)
+                    .in_file(capture)
+                    .help("cut it first: `replay cut`"),
+            )
         }
         other => refused(other),
     })?;
@@ -124,11 +208,7 @@ impl std::io::Write for Bounded<'_> {
 }
 
 /// Scrubs a capture, and replays it before and after.
-pub(super) fn proved(
-    name: &Path,
-    bytes: &[u8],
-    how: &How,
-) -> Result<(Vec<u8>, ScrubReport), Stop> {
+pub(super) fn proved(name: &Path, bytes: &[u8], how: &How) -> Result<(Vec<u8>, ScrubReport), Stop> {
     let options = ScrubOptions {
         key: how.key(),
         payload: how.payload,
@@ -143,7 +223,11 @@ pub(super) fn proved(
     let (before, after) = (tried(bytes)?, tried(&scrubbed.bytes)?);
     same(&before, &after).map_err(|what| {
         let what = format!("scrubbed it would come to something else: {what}");
-        failed(Diagnostic::new(what).in_file(name).help("nothing is written"))
+        failed(
+            Diagnostic::new(what)
+                .in_file(name)
+                .help("nothing is written"),
+        )
     })?;
     Ok((scrubbed.bytes, scrubbed.report))
 }

@@ -104,8 +104,8 @@ pub fn minimize_capture(
     flow: Option<usize>,
     options: &MinimizeOptions,
 ) -> Result<Minimized, NotMinimized> {
-    let subject = Subject::of_capture(name, bytes)
-        .map_err(|problem| NotMinimized::Invalid(vec![problem]))?;
+    let subject =
+        Subject::of_capture(name, bytes).map_err(|problem| NotMinimized::Invalid(vec![problem]))?;
     of_subject(subject, flow, options)
 }
 
@@ -114,7 +114,9 @@ fn of_subject(
     flow: Option<usize>,
     options: &MinimizeOptions,
 ) -> Result<Minimized, NotMinimized> {
-    let seen = subject.run(&options.run, true).map_err(NotMinimized::Invalid)?;
+    let seen = subject
+        .run(&options.run, true)
+        .map_err(NotMinimized::Invalid)?;
     let oracle = Oracle::of(&subject, &seen, flow, options.keep.as_ref())
         .map_err(NotMinimized::NeverHeld)?;
     let before = subject.size();
@@ -125,7 +127,9 @@ fn of_subject(
     let mut trials = Trials::new(&oracle, options, jobs);
     let least = reduce::all(subject, &mut trials);
     for _ in 0..2 {
-        let again = least.run(&options.run, true).map_err(NotMinimized::Invalid)?;
+        let again = least
+            .run(&options.run, true)
+            .map_err(NotMinimized::Invalid)?;
         if !oracle.holds(&least, &again) {
             let what = format!("what was left does not always show it: {}", oracle.shows());
             let help = "this is a bug of replay: a run is a function of its input";

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::base::threads::SIDE_BY_SIDE;
-use crate::capture::conversation::{Conversation, Conversations, Stream, Talk};
 use crate::capture::Shared;
+use crate::capture::conversation::{Conversation, Conversations, Stream, Talk};
 use crate::capture::import::{self, Import, ImportOptions};
 use crate::scenario::files::Files;
 use crate::scenario::{Device, DialResult, FlowSpec, Protocol};
@@ -127,8 +127,7 @@ pub fn try_held(
     bytes: Arc<Vec<u8>>,
     options: &TryOptions,
 ) -> Result<Attempt, Diagnostic> {
-    let (import, capture) =
-        import::for_attempt_of(name, Shared(bytes), &import_options(options))?;
+    let (import, capture) = import::for_attempt_of(name, Shared(bytes), &import_options(options))?;
     attempt(import, capture, options)
 }
 

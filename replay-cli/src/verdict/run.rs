@@ -173,7 +173,9 @@ pub(crate) fn prepare_with(
     });
     let path = match held {
         Some(held) => Ok(Some(Err(held))),
-        None => loaded.capture_path(captures, &reach).map(|path| path.map(Ok)),
+        None => loaded
+            .capture_path(captures, &reach)
+            .map(|path| path.map(Ok)),
     };
     let read = |place: Result<PathBuf, Shared>| {
         let options = read_options(scenario, options);

@@ -24,7 +24,10 @@ pub fn same(before: &Attempt, after: &Attempt) -> Result<(), String> {
 
 fn differs(before: &FlowAttempt, after: &FlowAttempt) -> Option<String> {
     if discriminant(&before.verdict) != discriminant(&after.verdict) {
-        return Some(format!("{:?} has become {:?}", before.verdict, after.verdict));
+        return Some(format!(
+            "{:?} has become {:?}",
+            before.verdict, after.verdict
+        ));
     }
     if before.close != after.close {
         return Some("it ends in another way".to_owned());

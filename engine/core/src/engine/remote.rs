@@ -31,7 +31,8 @@ impl Engine {
         }
         #[cfg(feature = "seeded-fault")]
         if crate::seeded_fault::is(crate::seeded_fault::Fault::DoubledByte) {
-            live.connection.offer(now, pool, data.get(..1).unwrap_or_default());
+            live.connection
+                .offer(now, pool, data.get(..1).unwrap_or_default());
         }
         let taken = live.connection.offer(now, pool, data);
         live.starved |= taken < data.len();

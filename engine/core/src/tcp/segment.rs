@@ -110,7 +110,11 @@ impl Ends {
                 .add(tcp)
                 .finish();
             #[cfg(feature = "seeded-fault")]
-            let sum = sum ^ u16::from(!one.is_empty() && crate::seeded_fault::is(crate::seeded_fault::Fault::Checksum));
+            let sum = sum
+                ^ u16::from(
+                    !one.is_empty()
+                        && crate::seeded_fault::is(crate::seeded_fault::Fault::Checksum),
+                );
             if let Some(field) = tcp.get_mut(16..18) {
                 field.copy_from_slice(&sum.to_be_bytes());
             }
@@ -149,7 +153,10 @@ impl Options {
     pub(crate) fn of_syn_ack(mss: u16, window_scale: Option<u8>, sack: bool) -> Self {
         let mut options = Self::NONE;
         #[cfg(feature = "seeded-fault")]
-        let mss = mss ^ u16::from(crate::seeded_fault::is(crate::seeded_fault::Fault::SegmentSize));
+        let mss = mss
+            ^ u16::from(crate::seeded_fault::is(
+                crate::seeded_fault::Fault::SegmentSize,
+            ));
         let [high, low] = mss.to_be_bytes();
         options.push(&[2, 4, high, low]);
         if let Some(shift) = window_scale {

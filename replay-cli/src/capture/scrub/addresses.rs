@@ -23,10 +23,7 @@ pub(super) fn keyed(key: &[u8; 16], purpose: u8, bytes: &[u8]) -> u64 {
 }
 
 /// Each address with the one that stands for it, and how many of IPv4 had to go to 198.18.0.0/15.
-pub(super) fn assign(
-    all: &BTreeSet<IpAddr>,
-    key: &[u8; 16],
-) -> (BTreeMap<IpAddr, IpAddr>, usize) {
+pub(super) fn assign(all: &BTreeSet<IpAddr>, key: &[u8; 16]) -> (BTreeMap<IpAddr, IpAddr>, usize) {
     let mut replaced: Vec<IpAddr> = all.iter().copied().filter(|one| !stays(*one)).collect();
     // Who comes first does not depend on the other addresses of the file.
     replaced.sort_by_key(|one| (keyed(key, 0, &bytes_of(*one)), *one));
@@ -41,7 +38,9 @@ pub(super) fn assign(
             })
             .zip(0_u64..)
             // An address of the file itself would look like one that was not replaced.
-            .find(|(new, attempt)| (!all.contains(new) && !taken.contains(new)) || *attempt > 10_000);
+            .find(|(new, attempt)| {
+                (!all.contains(new) && !taken.contains(new)) || *attempt > 10_000
+            });
         let Some((new, attempt)) = new else { continue };
         beyond += usize::from(attempt > 0 && old.is_ipv4());
         taken.insert(new);
@@ -63,7 +62,10 @@ fn v4(old: Ipv4Addr, key: &[u8; 16], attempt: u64) -> Ipv4Addr {
     let host = turned(u64::from(host), 8, key, &network) as u8;
     if attempt == 0 {
         let place = keyed(key, 1, &network) % DOCUMENTATION.len() as u64;
-        let [a, b, c] = DOCUMENTATION.get(place as usize).copied().unwrap_or([192, 0, 2]);
+        let [a, b, c] = DOCUMENTATION
+            .get(place as usize)
+            .copied()
+            .unwrap_or([192, 0, 2]);
         return Ipv4Addr::new(a, b, c, host);
     }
     let mut seed = network.to_vec();
@@ -140,7 +142,10 @@ mod tests {
         let hosts: Vec<String> = (0..=255).map(|host| format!("10.1.2.{host}")).collect();
         let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
         let mapped = map(&hosts, 7);
-        let networks: BTreeSet<Vec<u8>> = mapped.values().map(|new| bytes_of(*new)[..3].to_vec()).collect();
+        let networks: BTreeSet<Vec<u8>> = mapped
+            .values()
+            .map(|new| bytes_of(*new)[..3].to_vec())
+            .collect();
         let distinct: BTreeSet<&IpAddr> = mapped.values().collect();
         assert_eq!((networks.len(), distinct.len()), (1, 256));
         let of = |host: u8| bytes_of(mapped[&IpAddr::from([10, 1, 2, host])])[3];

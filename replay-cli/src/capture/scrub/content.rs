@@ -81,13 +81,20 @@ impl<'a> Content<'a> {
     }
 
     fn seed_of(&self, (flow, up): StreamKey) -> u64 {
-        let ends = self.known.flows.get(flow).map(|flow| (flow.client, flow.server));
-        ends.map_or(0, |(client, server)| self.seed(client, server, up, flow as u64))
+        let ends = self
+            .known
+            .flows
+            .get(flow)
+            .map(|flow| (flow.client, flow.server));
+        ends.map_or(0, |(client, server)| {
+            self.seed(client, server, up, flow as u64)
+        })
     }
 
     /// The seed of what one end sends to another.
     pub(super) fn seed(&self, one: SocketAddr, other: SocketAddr, up: bool, nth: u64) -> u64 {
-        self.mapping.seed(format!("{one} {other} {up} {nth}").as_bytes())
+        self.mapping
+            .seed(format!("{one} {other} {up} {nth}").as_bytes())
     }
 
     /// Puts other payload in the place of a segment's, which begins `at` in its stream.
@@ -122,7 +129,13 @@ impl<'a> Content<'a> {
     }
 
     /// Puts a pattern in the place of bytes that mean nothing here; `always` even where payload is to stay.
-    pub(super) fn opaque(&mut self, seed: u64, at: i64, payload: &mut [u8], always: bool) -> Vec<Mark> {
+    pub(super) fn opaque(
+        &mut self,
+        seed: u64,
+        at: i64,
+        payload: &mut [u8],
+        always: bool,
+    ) -> Vec<Mark> {
         let old = payload.to_vec();
         let kept = self.payload;
         if always && kept == Payload::Keep {
@@ -160,9 +173,10 @@ impl<'a> Content<'a> {
     fn render(&self, bytes: &mut [u8], found: &Structure, seed: u64) -> Vec<Mark> {
         let mut marks = vec![Mark::Structure; bytes.len()];
         for part in &found.parts {
-            let (Some(place), Some(marks)) =
-                (bytes.get_mut(part.at.clone()), marks.get_mut(part.at.clone()))
-            else {
+            let (Some(place), Some(marks)) = (
+                bytes.get_mut(part.at.clone()),
+                marks.get_mut(part.at.clone()),
+            ) else {
                 continue;
             };
             match part.kind {

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use super::Mark;
 use super::content::Content;
 use super::read::is_of_dns;
-use crate::capture::recording::{self, EventKind};
 use crate::capture::CustomBlock;
+use crate::capture::recording::{self, EventKind};
 use crate::scenario::Protocol;
 
 /// Where an event's time, addresses and body stand, and how long the fixed part is.
@@ -31,7 +31,8 @@ pub(super) fn rewrite(
     let mut marks = vec![Mark::Structure; data.len()];
     let micros = data.get(TIME..TIME + 8)?.first_chunk().copied();
     let micros = u64::from_le_bytes(micros?).saturating_add_signed(-seconds * 1_000_000);
-    data.get_mut(TIME..TIME + 8)?.copy_from_slice(&micros.to_le_bytes());
+    data.get_mut(TIME..TIME + 8)?
+        .copy_from_slice(&micros.to_le_bytes());
     if let Some(tuple) = event.flow {
         let size = if tuple.client.is_ipv4() { 4 } else { 16 };
         for at in ADDRESSES {
@@ -54,7 +55,8 @@ pub(super) fn rewrite(
         }
         (EventKind::RemoteDatagram(_), Some(tuple)) => {
             let seed = content.seed(tuple.server, tuple.client, true, 0);
-            let is_dns = tuple.protocol == Protocol::Udp && ports_of_dns(tuple.client, tuple.server);
+            let is_dns =
+                tuple.protocol == Protocol::Udp && ports_of_dns(tuple.client, tuple.server);
             content.datagram(seed, is_dns, body)
         }
         // Words of the engine; that no address stands in them is looked at.

@@ -27,7 +27,9 @@ impl Mapping {
             IpAddr::V6(_) => None,
         };
         let firsts: Vec<u8> = addresses.keys().filter_map(first).collect();
-        let mut alphabet: Vec<u8> = (0..=u8::MAX).filter(|byte| !firsts.contains(byte)).collect();
+        let mut alphabet: Vec<u8> = (0..=u8::MAX)
+            .filter(|byte| !firsts.contains(byte))
+            .collect();
         if alphabet.len() < 32 {
             alphabet = (0..=u8::MAX).collect();
         }
@@ -80,7 +82,9 @@ impl Mapping {
         let drawn = keyed(&self.key, 5, bytes).to_le_bytes();
         match bytes {
             [0, 0, 0, 0, 0, 0] => {}
-            [0x33, 0x33, 0xff, end @ ..] => end.iter_mut().zip(drawn).for_each(|(to, new)| *to = new),
+            [0x33, 0x33, 0xff, end @ ..] => {
+                end.iter_mut().zip(drawn).for_each(|(to, new)| *to = new);
+            }
             [first, ..] if *first & 1 == 1 => {}
             [first, second, third, rest @ ..] => {
                 (*first, *second, *third) = (2, 0, 0);

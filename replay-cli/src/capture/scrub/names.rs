@@ -6,8 +6,22 @@ use super::addresses::keyed;
 
 /// Labels that name nobody.
 const KEPT: [&[u8]; 16] = [
-    b"com", b"net", b"org", b"arpa", b"in-addr", b"ip6", b"local", b"localhost", b"example",
-    b"test", b"invalid", b"_tcp", b"_udp", b"_dns-sd", b"http", b"https",
+    b"com",
+    b"net",
+    b"org",
+    b"arpa",
+    b"in-addr",
+    b"ip6",
+    b"local",
+    b"localhost",
+    b"example",
+    b"test",
+    b"invalid",
+    b"_tcp",
+    b"_udp",
+    b"_dns-sd",
+    b"http",
+    b"https",
 ];
 
 /// What stands for each label, in lower case.
@@ -24,7 +38,9 @@ pub(super) fn assign(labels: &BTreeSet<Vec<u8>>, key: &[u8; 16]) -> BTreeMap<Vec
         // Of one letter there are few: then two labels may become one.
         let found = (0_u64..64)
             .map(|attempt| made(old, key, attempt))
-            .find(|new| !all.contains(new) && !taken.contains(new) && !KEPT.contains(&new.as_slice()));
+            .find(|new| {
+                !all.contains(new) && !taken.contains(new) && !KEPT.contains(&new.as_slice())
+            });
         let new = found.unwrap_or_else(|| made(old, key, 64));
         taken.insert(new.clone());
         map.insert(old.clone(), new);

@@ -108,7 +108,10 @@ impl Content<'_> {
                 mark(&mut new.marks, from + 8, &marks);
             }
             Transport::Icmp(icmp) => {
-                let echo = matches!((icmp.kind, packet.is_v4()), (0 | 8, true) | (128 | 129, false));
+                let echo = matches!(
+                    (icmp.kind, packet.is_v4()),
+                    (0 | 8, true) | (128 | 129, false)
+                );
                 let quote = icmp.quoted(packet.is_v4());
                 match quote.map(|bytes| Packet::parse(bytes, bytes.len())) {
                     Some(Ok(inner)) if !quoted => {
@@ -131,7 +134,9 @@ impl Content<'_> {
             Transport::Fragment => self.fragment(packet, &mut new),
             Transport::Cut if quoted => {}
             Transport::Cut => return Err("transport header cut by the snap length".into()),
-            Transport::Malformed(problem) if !quoted => return Err(format!("malformed: {problem}")),
+            Transport::Malformed(problem) if !quoted => {
+                return Err(format!("malformed: {problem}"));
+            }
             Transport::Malformed(_) | Transport::Other(_) if quoted => {
                 new.bytes.get_mut(from..).unwrap_or_default().fill(0);
             }
@@ -191,7 +196,9 @@ impl Content<'_> {
             {
                 let place = start + at + 2..start + at + 2 + value.len();
                 for byte in new.bytes.get_mut(place).unwrap_or_default() {
-                    *byte = self.mapping.pattern(byte.wrapping_mul(151).wrapping_add(kind));
+                    *byte = self
+                        .mapping
+                        .pattern(byte.wrapping_mul(151).wrapping_add(kind));
                 }
             }
         }
@@ -203,12 +210,18 @@ impl Content<'_> {
         };
         let from = packet.transport_offset;
         let header = match (offset, packet.protocol) {
-            (0, TCP) => packet.payload().get(12).map_or(20, |byte| usize::from(byte >> 4) * 4),
+            (0, TCP) => packet
+                .payload()
+                .get(12)
+                .map_or(20, |byte| usize::from(byte >> 4) * 4),
             (0, _) => 8,
             _ => 0,
         };
         let start = (from + header).min(new.bytes.len());
-        let (one, other) = (SocketAddr::new(packet.source, 0), SocketAddr::new(packet.destination, 0));
+        let (one, other) = (
+            SocketAddr::new(packet.source, 0),
+            SocketAddr::new(packet.destination, 0),
+        );
         let seed = self.seed(one, other, true, 0);
         let at = i64::from(offset) + header as i64;
         let payload = new.bytes.get_mut(start..).unwrap_or_default();
@@ -226,7 +239,10 @@ fn ip_options(options: &mut [u8]) {
             (1, _) => at += 1,
             (_, Some(length @ 2..)) => {
                 let end = (at + usize::from(length)).min(options.len());
-                options.get_mut((at + 3).min(end)..end).unwrap_or_default().fill(0);
+                options
+                    .get_mut((at + 3).min(end)..end)
+                    .unwrap_or_default()
+                    .fill(0);
                 at = end;
             }
             _ => return,

@@ -19,7 +19,8 @@ pub(super) fn search(
     runs: &Runs,
 ) -> Result<(), String> {
     let old: BTreeSet<IpAddr> = mapping.addresses.keys().copied().collect();
-    let found = |what: String, at: usize| Err(format!("{what} still stands in the result, at byte {at}"));
+    let found =
+        |what: String, at: usize| Err(format!("{what} still stands in the result, at byte {at}"));
     if let Some((at, address)) = in_bytes(out, &old) {
         return found(format!("the address {address}"), at);
     }
@@ -77,7 +78,9 @@ fn in_letters(bytes: &[u8], old: &BTreeSet<IpAddr>) -> Option<(usize, IpAddr)> {
         // A port may stand behind it.
         let short = word.rsplit_once(':').map_or(word, |(before, _)| before);
         let parsed = [word, short].into_iter().find_map(|word| word.parse().ok());
-        parsed.filter(|address| old.contains(address)).map(|address| (at, address))
+        parsed
+            .filter(|address| old.contains(address))
+            .map(|address| (at, address))
     })
 }
 
@@ -141,9 +144,14 @@ fn words(
             let rest = bytes.get(at..)?;
             let start = at + rest.iter().position(|byte| is_letter(*byte))?;
             let word = bytes.get(start..)?;
-            let length = word.iter().position(|byte| !is_letter(*byte)).unwrap_or(word.len());
+            let length = word
+                .iter()
+                .position(|byte| !is_letter(*byte))
+                .unwrap_or(word.len());
             at = start + length;
-            if length >= shortest && let Ok(word) = str::from_utf8(word.get(..length)?) {
+            if length >= shortest
+                && let Ok(word) = str::from_utf8(word.get(..length)?)
+            {
                 return Some((start, word));
             }
         }

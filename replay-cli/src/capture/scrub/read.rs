@@ -7,7 +7,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::capture::conversation::{Placed, PlacedFlow, Placing};
 use crate::capture::recording::{self, EventKind};
 use crate::capture::structure::{self, PartKind, Structure};
-use crate::capture::{CapturedPacket, CaptureReader, CustomBlock, Record};
+use crate::capture::{CaptureReader, CapturedPacket, CustomBlock, Record};
 use crate::packet::{Flags, Packet, Seq, Tcp, Transport};
 
 /// A stream of a flow: its index, and whether it is the client's.
@@ -60,10 +60,17 @@ impl Known {
 
     /// Whether a sender is the client of a flow.
     pub(super) fn is_client(&self, flow: usize, sender: SocketAddr) -> bool {
-        self.flows.get(flow).is_some_and(|flow| flow.client == sender)
+        self.flows
+            .get(flow)
+            .is_some_and(|flow| flow.client == sender)
     }
 
-    fn packet(&mut self, captured: &CapturedPacket<'_>, placed: Option<&Placed>, placing: &Placing) {
+    fn packet(
+        &mut self,
+        captured: &CapturedPacket<'_>,
+        placed: Option<&Placed>,
+        placing: &Placing,
+    ) {
         let Ok(ip) = &captured.content else { return };
         let Ok(packet) = ip.packet() else { return };
         self.ip(&packet);
@@ -124,7 +131,9 @@ impl Known {
                 }
             }
             EventKind::RemoteDatagram(bytes)
-                if event.flow.is_some_and(|flow| is_of_dns(flow.server.port(), 0)) =>
+                if event
+                    .flow
+                    .is_some_and(|flow| is_of_dns(flow.server.port(), 0)) =>
             {
                 self.message(bytes);
             }
@@ -181,7 +190,10 @@ impl Known {
             heads.insert((flow, false), told);
         }
         for ((flow, up), head) in heads {
-            let ports = self.flows.get(flow).map(|flow| (flow.client.port(), flow.server.port()));
+            let ports = self
+                .flows
+                .get(flow)
+                .map(|flow| (flow.client.port(), flow.server.port()));
             let (client, server) = ports.unwrap_or_default();
             let found = if is_of_dns(client, server) {
                 Some(structure::messages(&head))
@@ -208,13 +220,23 @@ impl Known {
 
 /// Whether ports are those of DNS, or of its multicast kin.
 pub(super) fn is_of_dns(one: u16, other: u16) -> bool {
-    [53, 5353, 5355].iter().any(|port| *port == one || *port == other)
+    [53, 5353, 5355]
+        .iter()
+        .any(|port| *port == one || *port == other)
 }
 
 /// An address of 4 or 16 bytes.
 fn address(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = || <[u8; 4]>::try_from(bytes).ok().map(|a| Ipv4Addr::from(a).into());
-    let v6 = || <[u8; 16]>::try_from(bytes).ok().map(|a| Ipv6Addr::from(a).into());
+    let v4 = || {
+        <[u8; 4]>::try_from(bytes)
+            .ok()
+            .map(|a| Ipv4Addr::from(a).into())
+    };
+    let v6 = || {
+        <[u8; 16]>::try_from(bytes)
+            .ok()
+            .map(|a| Ipv6Addr::from(a).into())
+    };
     v4().or_else(v6)
 }
 

@@ -6,9 +6,16 @@ fn captures() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../captures");
     let mut found = Vec::new();
     for folder in std::fs::read_dir(root).unwrap().flatten() {
-        for file in std::fs::read_dir(folder.path()).into_iter().flatten().flatten() {
+        for file in std::fs::read_dir(folder.path())
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             let path = file.path();
-            if path.extension().is_some_and(|end| end == "pcap" || end == "pcapng") {
+            if path
+                .extension()
+                .is_some_and(|end| end == "pcap" || end == "pcapng")
+            {
                 found.push(path);
             }
         }

@@ -40,7 +40,9 @@ pub(super) fn write(
         out: Output::default(),
         report: ScrubReport::default(),
         keep_options: options.options,
-        seconds: known.first_ns.map_or(0, |first| first.div_euclid(1_000_000_000) - BEGINS),
+        seconds: known
+            .first_ns
+            .map_or(0, |first| first.div_euclid(1_000_000_000) - BEGINS),
         resolutions: Vec::new(),
         told: BTreeMap::new(),
         datagrams: Datagrams::default(),
@@ -57,7 +59,12 @@ pub(super) fn write(
         };
         if let Some(placed) = placed {
             flows.insert(number, placed.flow);
-            flows.extend(placed.parts.iter().map(|part| (u64::from(*part), placed.flow)));
+            flows.extend(
+                placed
+                    .parts
+                    .iter()
+                    .map(|part| (u64::from(*part), placed.flow)),
+            );
         }
     }
     let mut reader = CaptureReader::from_read(name, std::io::Cursor::new(bytes.to_vec()))?;
@@ -108,16 +115,25 @@ impl Writer<'_> {
             (SECTION_HEADER, _) => {
                 self.resolutions.clear();
                 let mut header = section_header();
-                for (at, field) in [(0, 0x1a2b_3c4d_u32)] {
-                    header.get_mut(at..at + 4).unwrap_or_default().copy_from_slice(&block.order.of_u32(field));
-                }
+                header
+                    .get_mut(..4)
+                    .unwrap_or_default()
+                    .copy_from_slice(&block.order.of_u32(0x1a2b_3c4d));
                 if block.order == ByteOrder::Big {
-                    header.get_mut(4..8).unwrap_or_default().copy_from_slice(&[0, 1, 0, 0]);
+                    header
+                        .get_mut(4..8)
+                        .unwrap_or_default()
+                        .copy_from_slice(&[0, 1, 0, 0]);
                 }
                 if self.keep_options {
                     header.extend_from_slice(body.get(16..).unwrap_or_default());
                 } else {
-                    self.word(block.order, SHB_USERAPPL, super::MARK.as_bytes(), &mut header);
+                    self.word(
+                        block.order,
+                        SHB_USERAPPL,
+                        super::MARK.as_bytes(),
+                        &mut header,
+                    );
                 }
                 let marks = self.plain(&header, 16);
                 self.push(SECTION_HEADER, block.order, &header, &marks);
@@ -144,8 +160,13 @@ impl Writer<'_> {
             }
             (CUSTOM, Some(Record::Custom(custom))) => {
                 let seconds = self.seconds;
-                let rewritten =
-                    super::events::rewrite(custom, flow, seconds, &mut self.told, &mut self.content);
+                let rewritten = super::events::rewrite(
+                    custom,
+                    flow,
+                    seconds,
+                    &mut self.told,
+                    &mut self.content,
+                );
                 match rewritten {
                     Some((data, marks)) => {
                         let mut body = body.get(..4).unwrap_or_default().to_vec();
@@ -167,11 +188,16 @@ impl Writer<'_> {
         packet: &CapturedPacket<'_>,
         flow: Option<usize>,
     ) -> Result<(), Left> {
-        let ip = packet.content.map_err(|reason| Left::Out(reason.to_string()))?;
+        let ip = packet
+            .content
+            .map_err(|reason| Left::Out(reason.to_string()))?;
         let parsed = ip
             .packet()
             .map_err(|problem| Left::Out(format!("malformed: {problem}")))?;
-        let new = self.content.rewrite(&parsed, flow, false).map_err(Left::Out)?;
+        let new = self
+            .content
+            .rewrite(&parsed, flow, false)
+            .map_err(Left::Out)?;
         let whole = block.body.get(block.frame.clone()).unwrap_or_default();
         let start = block.header;
         let mut frame = whole.to_vec();
@@ -194,7 +220,11 @@ impl Writer<'_> {
         }
         same_shape(&parsed, &new)?;
         // Fields before the frame, with the time moved; then the frame, padding and what stays of the options.
-        let mut body = block.body.get(..block.frame.start).unwrap_or_default().to_vec();
+        let mut body = block
+            .body
+            .get(..block.frame.start)
+            .unwrap_or_default()
+            .to_vec();
         if block.kind != SIMPLE_PACKET {
             self.move_time(block, &mut body);
         }
@@ -213,7 +243,8 @@ impl Writer<'_> {
         self.push(block.kind, block.order, &body, &all);
         if let Some((change, field)) = new.follows {
             let place = field.map(|field| place + field);
-            self.datagrams.take(&parsed, change, place, &mut self.out.bytes);
+            self.datagrams
+                .take(&parsed, change, place, &mut self.out.bytes);
         }
         Ok(())
     }
@@ -288,7 +319,9 @@ impl Writer<'_> {
             .and_then(|by| u64::try_from(stamp - by).ok());
         let moved = moved.unwrap_or(0);
         for (at, half) in [(4, (moved >> 32) as u32), (8, moved as u32)] {
-            body.get_mut(at..at + 4).unwrap_or_default().copy_from_slice(&order.of_u32(half));
+            body.get_mut(at..at + 4)
+                .unwrap_or_default()
+                .copy_from_slice(&order.of_u32(half));
         }
     }
 
@@ -320,15 +353,29 @@ fn same_shape(old: &Packet<'_>, new: &Rewritten) -> Result<(), Left> {
         return Err(Left::Changed("it would be no packet any more"));
     };
     if old.fragment.is_none() && old.checksums() != new.checksums() {
-        return Err(Left::Changed("its checksums would not be as sound as they were"));
+        return Err(Left::Changed(
+            "its checksums would not be as sound as they were",
+        ));
     }
     let same = match (old.tcp(), new.tcp()) {
         (Some(old), Some(new)) => {
-            (old.flags, old.sequence, old.acknowledgement, old.window, old.payload_len)
-                == (new.flags, new.sequence, new.acknowledgement, new.window, new.payload_len)
-                && old.options == new.options
+            (
+                old.flags,
+                old.sequence,
+                old.acknowledgement,
+                old.window,
+                old.payload_len,
+            ) == (
+                new.flags,
+                new.sequence,
+                new.acknowledgement,
+                new.window,
+                new.payload_len,
+            ) && old.options == new.options
         }
-        (None, None) => old.udp().map(|udp| udp.payload_len) == new.udp().map(|udp| udp.payload_len),
+        (None, None) => {
+            old.udp().map(|udp| udp.payload_len) == new.udp().map(|udp| udp.payload_len)
+        }
         _ => false,
     };
     if same && (old.ports(), old.total_len) == (new.ports(), new.total_len) {
@@ -357,7 +404,12 @@ impl Datagrams {
         let Some(fragment) = packet.fragment else {
             return;
         };
-        let key = (packet.source, packet.destination, packet.protocol, fragment.identification);
+        let key = (
+            packet.source,
+            packet.destination,
+            packet.protocol,
+            fragment.identification,
+        );
         let pending = self.open.entry(key).or_default();
         // The same place again is another datagram.
         if !pending.offsets.insert(fragment.offset) {

@@ -54,11 +54,16 @@ fn head(stream: &[u8], start: usize, found: &mut Structure) -> Option<usize> {
         // What is folded or no field is a value as a whole.
         let name = field.iter().position(|byte| *byte == b':').unwrap_or(0);
         let key = field.get(..name).unwrap_or_default().to_ascii_lowercase();
-        let blanks = field.iter().skip(name + 1).take_while(|byte| **byte == b' ');
+        let blanks = field
+            .iter()
+            .skip(name + 1)
+            .take_while(|byte| **byte == b' ');
         let value = (at + name + 1 + blanks.count()).min(end)..end;
         let text = stream.get(value.clone()).unwrap_or_default();
         if key == b"content-length" {
-            body = str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok())?;
+            body = str::from_utf8(text)
+                .ok()
+                .and_then(|text| text.trim().parse().ok())?;
         }
         if key == b"host" {
             parts.part(host(stream, value), PartKind::Name);

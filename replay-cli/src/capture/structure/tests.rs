@@ -12,8 +12,14 @@ fn a_request_keeps_its_frame_and_gives_up_its_values() {
     let stream = b"POST /login?u=bob HTTP/1.1\r\nHost: shop.example:8080\r\nCookie: id=7\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: b.example\r\n\r\n";
     let found = first_flight(stream).unwrap();
     assert_eq!(found.end, stream.len());
-    assert_eq!(text(stream, &found, PartKind::Name), ["shop.example", "b.example"]);
-    assert_eq!(text(stream, &found, PartKind::Text), ["login?u=bob", "id=7"]);
+    assert_eq!(
+        text(stream, &found, PartKind::Name),
+        ["shop.example", "b.example"]
+    );
+    assert_eq!(
+        text(stream, &found, PartKind::Text),
+        ["login?u=bob", "id=7"]
+    );
     assert_eq!(text(stream, &found, PartKind::Opaque), ["abc"]);
 }
 
@@ -63,9 +69,9 @@ fn a_dns_answer_gives_up_its_labels_and_addresses() {
         .parts
         .iter()
         .filter(|part| part.kind == PartKind::Address)
-        .map(|part| part.at.clone())
+        .map(|part| (part.at.start, part.at.end))
         .collect();
-    assert_eq!(addresses, [answer.len() - 4..answer.len()]);
+    assert_eq!(addresses, vec![(answer.len() - 4, answer.len())]);
     for end in 0..answer.len() {
         assert_eq!(message(&answer[..end]), None, "{end}");
     }

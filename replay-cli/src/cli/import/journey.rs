@@ -37,11 +37,17 @@ struct Places {
 impl Places {
     fn of(scenario: &Path) -> Self {
         let whole = absolute(scenario);
-        let tree = whole.ancestors().find(|folder| folder.ends_with(EXPECTATIONS));
+        let tree = whole
+            .ancestors()
+            .find(|folder| folder.ends_with(EXPECTATIONS));
         let below = tree.and_then(|tree| Some((tree.parent()?, whole.strip_prefix(tree).ok()?)));
         let Some((root, below)) = below else {
             let capture = scenario.with_extension("pcapng");
-            let name = capture.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = capture
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             return Self {
                 scenario: scenario.to_owned(),
                 note: scenario.with_extension("md"),
@@ -95,14 +101,18 @@ pub(super) fn run(
     if args.scrub {
         let (clean, report) = scrub::proved(&args.capture, &bytes, &args.how)?;
         scrub::say(&report, terminal)?;
-        terminal.say("searched and replayed: nothing of it is left, every flow comes to what it came to")?;
+        terminal.say(
+            "searched and replayed: nothing of it is left, every flow comes to what it came to",
+        )?;
         done.push("scrubbed".to_owned());
         bytes = clean;
     }
     let after = tried(&bytes)?;
     if fails(&before) != fails(&after) {
         let what = "what is left does not come to what the capture came to";
-        let failed = Diagnostic::new(what).in_file(&args.capture).help("nothing is written");
+        let failed = Diagnostic::new(what)
+            .in_file(&args.capture)
+            .help("nothing is written");
         return Err(Stop::Refused(vec![failed], exit_code::EXPECTATION_FAILED));
     }
     let options = ImportOptions {
@@ -155,7 +165,9 @@ pub(super) fn run(
         terminal.say("note: no index captures/README.md is there to be added to")?;
     }
     if size > MOST {
-        terminal.say(&format!("note: the capture has {size} bytes; one that is committed has at most {MOST}"))?;
+        terminal.say(&format!(
+            "note: the capture has {size} bytes; one that is committed has at most {MOST}"
+        ))?;
     }
     if !args.scrub {
         terminal.say("note: the capture was not scrubbed: it has the addresses, names and payload that it had")?;
@@ -174,11 +186,13 @@ fn read_flow(
         ..Selection::default()
     };
     let mut bytes = Vec::new();
-    let report = cut(&args.capture, &selection, &mut bytes)
-        .map_err(crate::cli::cut::refused)?;
+    let report = cut(&args.capture, &selection, &mut bytes).map_err(crate::cli::cut::refused)?;
     if let Some(flow) = args.flow {
         if report.flows.1 == 0 {
-            let what = format!("nothing selected: there is no flow {flow}, there are {}", report.flows.0);
+            let what = format!(
+                "nothing selected: there is no flow {flow}, there are {}",
+                report.flows.0
+            );
             let none = Diagnostic::new(what).in_file(&args.capture);
             let none = none.help("`replay try` lists them");
             return Err(Stop::Refused(vec![none], exit_code::NOTHING_SELECTED));
@@ -218,7 +232,10 @@ fn smaller(
             Ok((least.capture.unwrap_or_default(), true))
         }
         Err(NotMinimized::NeverHeld(why)) if args.keep.is_none() => {
-            terminal.say(&format!("note: not made smaller: {}; --keep names what is to stay", why.what))?;
+            terminal.say(&format!(
+                "note: not made smaller: {}; --keep names what is to stay",
+                why.what
+            ))?;
             Ok((bytes, false))
         }
         Err(why) => Err(minimize::not_minimized(why, &args.capture)),
@@ -250,7 +267,11 @@ fn counted_frames(name: &str, bytes: &[u8]) -> Result<(u64, String), Diagnostic>
 
 /// A file's name as a sentence.
 fn title_of(name: &str) -> String {
-    let words = name.rsplit('/').next().unwrap_or(name).replace(['_', '-'], " ");
+    let words = name
+        .rsplit('/')
+        .next()
+        .unwrap_or(name)
+        .replace(['_', '-'], " ");
     let mut letters = words.chars();
     let first = letters.next().into_iter().flat_map(char::to_uppercase);
     first.chain(letters).collect()
@@ -284,8 +305,13 @@ fn index(places: &Places, title: &str, link: String, frames: u64, size: usize) -
     let name = &places.name;
     let start = format!("| [{name}]({name}.md) |");
     let row = format!("{start} {title} | pcapng, {link} | {frames} | {size} |");
-    let mut lines: Vec<&str> = text.lines().filter(|line| !line.starts_with(&start)).collect();
-    let last = lines.iter().rposition(|line| line.starts_with("| ") || line.starts_with("|---"))?;
+    let mut lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with(&start))
+        .collect();
+    let last = lines
+        .iter()
+        .rposition(|line| line.starts_with("| ") || line.starts_with("|---"))?;
     lines.insert(last + 1, &row);
     Some(Planned {
         path,

@@ -59,13 +59,18 @@ impl<'a> Trials<'a> {
     fn try_all(&self, batch: &[Subject]) -> Vec<bool> {
         let (oracle, run) = (self.oracle, &self.options.run);
         let does = |subject: &Subject| {
-            subject.run(run, false).is_ok_and(|seen| oracle.holds(subject, &seen))
+            subject
+                .run(run, false)
+                .is_ok_and(|seen| oracle.holds(subject, &seen))
         };
         if let [one] = batch {
             return vec![does(one)];
         }
         std::thread::scope(|scope| {
-            let threads: Vec<_> = batch.iter().map(|subject| scope.spawn(move || does(subject))).collect();
+            let threads: Vec<_> = batch
+                .iter()
+                .map(|subject| scope.spawn(move || does(subject)))
+                .collect();
             // A panic in a trial is a bug to be told, as in any run.
             let joined = threads.into_iter().map(|thread| match thread.join() {
                 Ok(holds) => holds,

@@ -1,5 +1,7 @@
 //! What a run has to show still.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::str::FromStr;
 
 use super::subject::{Seen, Subject};
@@ -45,7 +47,10 @@ impl FromStr for Keep {
                     }
                     Self::Packet(line.to_owned())
                 }
-                None if engine::Counters::default().iter().any(|(name, _)| name == text) => {
+                None if engine::Counters::default()
+                    .iter()
+                    .any(|(name, _)| name == text) =>
+                {
                     Self::Counter(text.to_owned())
                 }
                 None => {
@@ -56,6 +61,19 @@ impl FromStr for Keep {
     }
 }
 
+impl fmt::Display for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stall => f.write_str("a stall"),
+            Self::Reset => f.write_str("a reset"),
+            Self::Retransmission => f.write_str("a retransmission"),
+            Self::ZeroWindow => f.write_str("a window of zero"),
+            Self::Counter(name) => write!(f, "the counter {name}"),
+            Self::Packet(line) => write!(f, "the packet {line}"),
+        }
+    }
+}
+
 /// Silence from which on it is a stall, microseconds.
 const STALL_US: u64 = 1_000_000;
 
@@ -63,11 +81,17 @@ impl Keep {
     fn is_shown_by(&self, witness: &Witness) -> bool {
         let view = witness.view();
         let sent = |wanted: &dyn Fn(&Packet<'_>) -> bool| {
-            view.emitted.iter().any(|emitted| Packet::whole(&emitted.bytes).is_ok_and(|packet| wanted(&packet)))
+            view.emitted
+                .iter()
+                .any(|emitted| Packet::whole(&emitted.bytes).is_ok_and(|packet| wanted(&packet)))
         };
         let counter = |name: &str| {
             let counters = witness.run.counters.as_ref();
-            counters.is_some_and(|counters| counters.iter().any(|(known, count)| known == name && count > 0))
+            counters.is_some_and(|counters| {
+                counters
+                    .iter()
+                    .any(|(known, count)| known == name && count > 0)
+            })
         };
         match self {
             Self::Stall => view.emitted.windows(2).any(|pair| match pair {
@@ -75,25 +99,30 @@ impl Keep {
                 _ => false,
             }),
             Self::Reset => sent(&|packet| {
-                packet.tcp().is_some_and(|tcp| tcp.flags.contains(Flags::RST))
+                packet
+                    .tcp()
+                    .is_some_and(|tcp| tcp.flags.contains(Flags::RST))
             }),
             Self::Retransmission => counter("tcp_retransmissions"),
             Self::ZeroWindow => sent(&|packet| {
-                packet.tcp().is_some_and(|tcp| {
-                    tcp.window == 0 && !tcp.flags.contains(Flags::RST)
-                })
+                packet
+                    .tcp()
+                    .is_some_and(|tcp| tcp.window == 0 && !tcp.flags.contains(Flags::RST))
             }),
             Self::Counter(name) => counter(name),
             Self::Packet(line) => {
-                let Ok(Line { action: Action::Expect(segment), .. }) = Line::parse(line) else {
+                let Ok(Line {
+                    action: Action::Expect(segment),
+                    ..
+                }) = Line::parse(line)
+                else {
                     return false;
                 };
                 let mut matcher = Matcher::default();
                 let mut from = 0;
                 // Each look goes on behind the one before.
-                (0..=view.emitted.len()).any(|_| {
-                    matches!(matcher.find(view, &segment, &mut from), Found::Match(_))
-                })
+                (0..=view.emitted.len())
+                    .any(|_| matches!(matcher.find(view, &segment, &mut from), Found::Match(_)))
             }
         }
     }
@@ -126,7 +155,8 @@ pub(super) struct Oracle {
 #[derive(Clone, Debug)]
 enum Wanted {
     Failure(Signature),
-    Observation(Keep),
+    /// With how flows ended: a reset at the end of a dial that nobody answers any more is another.
+    Observation(Keep, BTreeSet<String>),
 }
 
 impl Oracle {
@@ -140,11 +170,14 @@ impl Oracle {
         let failures = seen.failures();
         if let Some(keep) = keep {
             let oracle = Self {
-                wanted: Wanted::Observation(keep.clone()),
-                shows: format!("it passes, and shows {keep:?}"),
+                wanted: Wanted::Observation(keep.clone(), endings(seen)),
+                shows: format!("it passes, and shows {keep}"),
             };
             if let Some(first) = failures.first() {
-                let what = format!("the run fails ({}), and an observation is kept of runs that pass", first.kind.label());
+                let what = format!(
+                    "the run fails ({}), and an observation is kept of runs that pass",
+                    first.kind.label()
+                );
                 return Err(Diagnostic::new(what).help("leave --keep out: the failure is kept"));
             }
             return if oracle.holds(subject, seen) {
@@ -156,7 +189,9 @@ impl Oracle {
         }
         let meant = number.and_then(|number| subject.flow_of_number(number));
         let of_meant = |failure: &&Failure| match (meant, flow_of(subject, seen, failure)) {
-            (Some(meant), Some(Flow::Spec(spec))) => spec.client == meant.client && spec.server == meant.server,
+            (Some(meant), Some(Flow::Spec(spec))) => {
+                spec.client == meant.client && spec.server == meant.server
+            }
             (Some(_), _) => false,
             (None, _) => true,
         };
@@ -178,22 +213,39 @@ impl Oracle {
     /// The flow that the failure is of.
     pub(super) fn flow(&self) -> Option<FlowSpec> {
         match &self.wanted {
-            Wanted::Failure(Signature { flow: Some(Flow::Spec(spec)), .. }) => Some(*spec),
+            Wanted::Failure(Signature {
+                flow: Some(Flow::Spec(spec)),
+                ..
+            }) => Some(*spec),
             _ => None,
         }
     }
 
     pub(super) fn holds(&self, subject: &Subject, seen: &Seen) -> bool {
         match &self.wanted {
-            Wanted::Observation(keep) => {
-                seen.failures().is_empty() && seen.witnesses.iter().any(|witness| keep.is_shown_by(witness))
+            Wanted::Observation(keep, ends) => {
+                seen.failures().is_empty()
+                    && endings(seen).is_subset(ends)
+                    && seen
+                        .witnesses
+                        .iter()
+                        .any(|witness| keep.is_shown_by(witness))
             }
             Wanted::Failure(wanted) => {
                 let failures = seen.failures();
-                failures.iter().any(|failure| signature(subject, seen, failure) == *wanted)
+                failures
+                    .iter()
+                    .any(|failure| signature(subject, seen, failure) == *wanted)
             }
         }
     }
+}
+
+/// How the flows of a run ended, in words.
+fn endings(seen: &Seen) -> BTreeSet<String> {
+    let flows = seen.witnesses.iter().flat_map(|witness| &witness.run.flows);
+    let closes = flows.filter_map(|flow| flow.closed.map(|(_, close)| close));
+    closes.map(|close| format!("{close:?}")).collect()
 }
 
 fn flow_of(subject: &Subject, seen: &Seen, failure: &Failure) -> Option<Flow> {
@@ -207,9 +259,12 @@ fn flow_of(subject: &Subject, seen: &Seen, failure: &Failure) -> Option<Flow> {
 fn signature(subject: &Subject, seen: &Seen, failure: &Failure) -> Signature {
     let position = failure.place.as_ref().and_then(|place| place.position);
     let pointer = position.and_then(|position| seen.loaded.positions.pointer_at(position));
-    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number =
+        |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let open = |pointer: &str| {
-        let parts = pointer.split('/').map(|part| if is_number(&part) { "*" } else { part });
+        let parts = pointer
+            .split('/')
+            .map(|part| if is_number(&part) { "*" } else { part });
         // Names of flows and what is expected of them are made anew with each trial of a capture.
         let most = if subject.is_derived() { 3 } else { usize::MAX };
         parts.take(most).collect::<Vec<_>>().join("/")

@@ -15,7 +15,15 @@ const ROUNDS: usize = 50;
 /// Takes out whatever can go, until nothing can.
 pub(super) fn all(mut subject: Subject, trials: &mut Trials<'_>) -> Subject {
     let passes: [fn(&Subject, &mut Trials<'_>) -> Option<Subject>; 9] = [
-        one_flow, flows, recorded, expectations, frames, written, values, lengths, times,
+        one_flow,
+        flows,
+        recorded,
+        expectations,
+        frames,
+        written,
+        values,
+        lengths,
+        times,
     ];
     for _ in 0..ROUNDS {
         let mut went = false;
@@ -57,7 +65,9 @@ fn flows(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
         return None;
     }
     trials.least(there.into_iter().collect(), |kept| {
-        let kept = blocks.iter().filter(|block| !block.is_loose || kept.contains(&block.flow));
+        let kept = blocks
+            .iter()
+            .filter(|block| !block.is_loose || kept.contains(&block.flow));
         Some(subject.with_blocks(kept.cloned().collect()))
     })
 }
@@ -72,7 +82,9 @@ fn recorded(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
     let mut changed = false;
     for rule in rules {
         let short = json!([{ "recorded": true }]);
-        if rule.pointer("/when/flow").is_some() && rule.get("then").is_some_and(|then| *then != short) {
+        if rule.pointer("/when/flow").is_some()
+            && rule.get("then").is_some_and(|then| *then != short)
+        {
             rule["then"] = short;
             changed = true;
         }
@@ -119,7 +131,9 @@ fn expectations(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
 fn frames(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
     let Some(blocks) = &subject.blocks else {
         let lines = subject.json.pointer("/input/frames")?.as_array()?.len();
-        let places = (0..lines).map(|nth| format!("/input/frames/{nth}")).collect();
+        let places = (0..lines)
+            .map(|nth| format!("/input/frames/{nth}"))
+            .collect();
         return take_out(subject, trials, places);
     };
     let loose: Vec<usize> = (0..blocks.len())
@@ -127,7 +141,10 @@ fn frames(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
         .collect();
     trials.least(loose, |kept| {
         let kept: BTreeSet<&usize> = kept.iter().collect();
-        let kept = blocks.iter().enumerate().filter(|(nth, block)| !block.is_loose || kept.contains(nth));
+        let kept = blocks
+            .iter()
+            .enumerate()
+            .filter(|(nth, block)| !block.is_loose || kept.contains(nth));
         Some(subject.with_blocks(kept.map(|(_, block)| block.clone()).collect()))
     })
 }
@@ -137,19 +154,34 @@ fn written(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
     let json = &subject.json;
     let mut places = Vec::new();
     let mut members = |at: &str, but: &[&str]| {
-        let there = json.pointer(at).and_then(Value::as_object).into_iter().flatten();
+        let there = json
+            .pointer(at)
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten();
         let named = there.filter(|(name, _)| !but.contains(&name.as_str()));
         places.extend(named.map(|(name, _)| format!("{at}/{}", escaped(name))));
     };
     members("/engine", &[]);
-    members("/input", &["capture", "frames", "families", "capture_sha256"]);
-    members("", &["schema", "title", "input", "expect", "engine", "flows", "dialer"]);
+    members(
+        "/input",
+        &["capture", "frames", "families", "capture_sha256"],
+    );
+    members(
+        "",
+        &[
+            "schema", "title", "input", "expect", "engine", "flows", "dialer",
+        ],
+    );
     if !subject.is_derived() {
         members("/flows", &[]);
         members("/dialer", &["rules"]);
     }
     let mut elements = |at: &str| {
-        let there = json.pointer(at).and_then(Value::as_array).map_or(0, Vec::len);
+        let there = json
+            .pointer(at)
+            .and_then(Value::as_array)
+            .map_or(0, Vec::len);
         places.extend((0..there).map(|nth| format!("{at}/{nth}")));
         there
     };
@@ -178,7 +210,11 @@ fn values(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
     let rules = subject.json.pointer("/dialer/rules")?.as_array()?.len();
     for rule in 0..rules {
         let steps = format!("/dialer/rules/{rule}/then");
-        let count = subject.json.pointer(&steps).and_then(Value::as_array).map_or(0, Vec::len);
+        let count = subject
+            .json
+            .pointer(&steps)
+            .and_then(Value::as_array)
+            .map_or(0, Vec::len);
         for step in 0..count {
             for part in ["read", "send/pattern/bytes", "echo", "take", "wait"] {
                 let at = format!("{steps}/{step}/{part}");
@@ -231,7 +267,10 @@ fn lengths(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
                     .into_iter()
                     .filter(|size| *size > 0)
                     .collect();
-                let ranges = sizes.into_iter().rev().flat_map(|size| [0..size, length - size..length]);
+                let ranges = sizes
+                    .into_iter()
+                    .rev()
+                    .flat_map(|size| [0..size, length - size..length]);
                 let made = ranges.filter_map(|range| {
                     let less = held::without(blocks, index, flow, of_client, range)?;
                     Some(now.with_blocks(less))
@@ -251,7 +290,8 @@ fn lengths(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
 fn times(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
     let blocks = subject.blocks.as_deref()?;
     let file = held::file(blocks);
-    let made = [1_000, 10_000, 100_000, 1_000_000].map(|longest| held::without_pauses(blocks, longest));
+    let made =
+        [1_000, 10_000, 100_000, 1_000_000].map(|longest| held::without_pauses(blocks, longest));
     let made = made.into_iter().filter(|less| held::file(less) != file);
     trials.first(made.map(|less| subject.with_blocks(less)).collect())
 }
@@ -299,7 +339,7 @@ fn remove(json: &mut Value, pointer: &str) {
             members.shift_remove(&last.replace("~1", "/").replace("~0", "~"));
             // A stream of which no side is expected any more is not expected.
             if members.is_empty() && parent.starts_with("/expect/streams/") {
-                remove(json, &parent.to_owned());
+                remove(json, parent);
             }
         }
         _ => {}

@@ -62,8 +62,14 @@ impl Subject {
     pub(super) fn of_scenario(path: &Path, options: &RunOptions) -> Result<Self, Vec<Diagnostic>> {
         let loaded = load::load(path)?;
         let one = |problem: Diagnostic| vec![problem];
-        let reach = Reach::of(&loaded.path, options.captures.as_deref(), options.allow_outside);
-        let capture = loaded.capture_path(options.captures.as_deref(), &reach).map_err(one)?;
+        let reach = Reach::of(
+            &loaded.path,
+            options.captures.as_deref(),
+            options.allow_outside,
+        );
+        let capture = loaded
+            .capture_path(options.captures.as_deref(), &reach)
+            .map_err(one)?;
         let mut subject = Self {
             path: path.to_owned(),
             json: json_of(&loaded.scenario).map_err(one)?,
@@ -76,17 +82,17 @@ impl Subject {
             return Ok(subject);
         };
         let name = capture.display().to_string();
-        let bytes = std::fs::read(&capture)
-            .map_err(|error| one(Diagnostic::new(format!("cannot be read: {error}")).in_file(&capture)))?;
+        let bytes = std::fs::read(&capture).map_err(|error| {
+            one(Diagnostic::new(format!("cannot be read: {error}")).in_file(&capture))
+        })?;
         let (blocks, flows) = held::read(&name, &bytes).map_err(|error| one(error.into()))?;
         (subject.blocks, subject.flows) = (Some(blocks), Arc::new(flows));
         // A scenario that expects what import would expect of its capture is made anew for what is left of it.
         subject.derived = true;
         let imported = subject.imported().map_err(one)?;
         let own = subject.current.as_ref().map(|current| &current.scenario);
-        subject.derived = own.is_some_and(|own| {
-            (&own.flows, &own.expect) == (&imported.flows, &imported.expect)
-        });
+        subject.derived =
+            own.is_some_and(|own| (&own.flows, &own.expect) == (&imported.flows, &imported.expect));
         if let Some(json) = subject.json.as_object_mut()
             && let Some(input) = json.get_mut("input").and_then(Value::as_object_mut)
         {
@@ -224,11 +230,23 @@ impl Subject {
         };
         let capture = self.capture();
         let blocks = self.blocks.iter().flatten();
-        let lines = scenario.input.frames.iter().filter(|line| line.contains('<'));
+        let lines = scenario
+            .input
+            .frames
+            .iter()
+            .filter(|line| line.contains('<'));
         Size {
             flows: scenario.flows.len(),
-            packets: blocks.filter(|block| block.is_packet).count().max(lines.count()),
-            steps: scenario.dialer.rules.iter().map(|rule| rule.then.len()).sum(),
+            packets: blocks
+                .filter(|block| block.is_packet)
+                .count()
+                .max(lines.count()),
+            steps: scenario
+                .dialer
+                .rules
+                .iter()
+                .map(|rule| rule.then.len())
+                .sum(),
             expectations: expectations(&self.json),
             bytes: scenario.to_canonical_string().len(),
             capture: capture.map_or(0, |bytes| bytes.len()),
@@ -248,5 +266,9 @@ fn expectations(json: &Value) -> usize {
         Value::Object(members) => members.len(),
         _ => 1,
     };
-    kinds.into_iter().flat_map(|kinds| kinds.values()).map(count).sum()
+    kinds
+        .into_iter()
+        .flat_map(|kinds| kinds.values())
+        .map(count)
+        .sum()
 }

@@ -85,9 +85,9 @@ impl Mapping {
             [0x33, 0x33, 0xff, end @ ..] => {
                 end.iter_mut().zip(drawn).for_each(|(to, new)| *to = new);
             }
-            [first, ..] if *first & 1 == 1 => {}
+            [0xff, ..] | [0x33, 0x33, ..] | [1, 0, 0x5e, ..] | [1, 0x80, 0xc2, ..] => {}
             [first, second, third, rest @ ..] => {
-                (*first, *second, *third) = (2, 0, 0);
+                (*first, *second, *third) = (2 | (*first & 1), 0, 0);
                 rest.iter_mut().zip(drawn).for_each(|(to, new)| *to = new);
             }
             _ => {}

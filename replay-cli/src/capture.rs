@@ -22,13 +22,16 @@ use std::{
 };
 
 mod ahead;
-mod byte_order;
+pub(crate) mod blocks;
+pub(crate) mod byte_order;
 pub mod conversation;
+pub mod cut;
 mod decap;
 mod erf;
 mod error;
 pub mod facts;
 mod gzip;
+pub(crate) mod held;
 pub mod import;
 pub mod inspect;
 mod kept;
@@ -37,12 +40,14 @@ mod pcap;
 mod pcapng;
 pub(crate) mod problem;
 pub mod recording;
+pub mod scrub;
 mod snoop;
 mod source;
+pub(crate) mod structure;
 mod unpack;
 
 pub use error::{CaptureError, DamageReason};
-pub(crate) use kept::{Kept, Spool, UNPACKED};
+pub(crate) use kept::{Kept, Shared, Spool, UNPACKED};
 pub use link::{IpBytes, SkipReason};
 pub use unpack::{Packing, PackingDamage};
 
@@ -67,6 +72,8 @@ pub struct CaptureReader {
     link_types: BTreeSet<u16>,
     tunnelled: BTreeMap<Tunnel, u64>,
     finished: bool,
+    /// Blocks that begin the file and were given by [`next_block`](Self::next_block).
+    begun: u8,
 }
 
 impl CaptureReader {
@@ -110,6 +117,15 @@ impl CaptureReader {
         let kept = Kept::file(&name, again).map_err(failed)?;
         let source = Source::ahead(file).map_err(failed)?;
         Ok((Self::of_source(&name, source, None)?, kept))
+    }
+
+    /// Opens a capture, not compressed, that is held.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), except for what only a path can be.
+    pub(crate) fn of_held(name: &str, bytes: Shared) -> Result<(Self, Kept), CaptureError> {
+        let reader = Self::from_read(name, io::Cursor::new(bytes.clone()))?;
+        Ok((reader, Kept::shared(name, bytes)))
     }
 
     /// Reads a capture from any stream, such as standard input; `name` is what messages call it.
@@ -156,6 +172,7 @@ impl CaptureReader {
             link_types: BTreeSet::new(),
             tunnelled: BTreeMap::new(),
             finished: false,
+            begun: 0,
         })
     }
 
@@ -273,6 +290,24 @@ impl CaptureReader {
     }
 
     fn packet(&mut self, frame: Frame) -> CapturedPacket<'_> {
+        self.count(&frame);
+        let reading = (&self.source, self.frames, self.decap);
+        Self::look_at(reading, &mut self.tunnelled, frame)
+    }
+
+    fn count(&mut self, frame: &Frame) {
+        self.packets = self.packets.saturating_add(1);
+        self.packet_comments = self
+            .packet_comments
+            .saturating_add(u64::from(frame.comment.is_some()));
+        self.link_types.insert(frame.link);
+    }
+
+    fn look_at<'a>(
+        (source, number, decap): (&'a Source, u64, Decap),
+        tunnelled: &mut BTreeMap<Tunnel, u64>,
+        frame: Frame,
+    ) -> CapturedPacket<'a> {
         let Frame {
             time_ns,
             interface,
@@ -282,24 +317,19 @@ impl CaptureReader {
             comment,
             direction,
         } = frame;
-        self.packets = self.packets.saturating_add(1);
-        self.packet_comments = self
-            .packet_comments
-            .saturating_add(u64::from(comment.is_some()));
-        self.link_types.insert(link);
-        let place = self.source.place(&data);
-        let frame = self.source.taken(data);
+        let place = source.place(&data);
+        let frame = source.taken(data);
         let content = link::ip_packet(link, frame, original_len)
-            .and_then(|ip| decap::take_off(ip, self.decap))
+            .and_then(|ip| decap::take_off(ip, decap))
             .map(|(ip, left)| {
                 if let Some(tunnel) = left {
-                    *self.tunnelled.entry(tunnel).or_default() += 1;
+                    *tunnelled.entry(tunnel).or_default() += 1;
                 }
                 ip
             });
         let header = content.map_or(0, |ip| ip.bytes.as_ptr().addr() - frame.as_ptr().addr());
         CapturedPacket {
-            number: self.frames,
+            number,
             time_ns,
             interface,
             content,

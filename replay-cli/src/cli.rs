@@ -19,14 +19,18 @@ mod arguments;
 mod batch;
 mod bless;
 mod bug;
+mod bundle;
 mod conformance;
+mod cut;
 mod import;
 mod inspect;
 mod live;
+mod minimize;
 mod record;
 mod review;
 mod run;
 mod schema;
+mod scrub;
 mod stress;
 mod try_capture;
 
@@ -67,6 +71,14 @@ enum Command {
     Try(try_capture::TryArgs),
     /// Make a scenario from a capture.
     Import(import::ImportArgs),
+    /// Cut a capture down to some of its flows, time or bytes.
+    Cut(cut::CutArgs),
+    /// Take out of a scenario or a capture whatever does not matter to what it shows.
+    Minimize(minimize::MinimizeArgs),
+    /// Put other addresses, names and payload into a capture, and prove it.
+    Scrub(scrub::ScrubArgs),
+    /// Put a scenario, its captures, its trace and its report into one file.
+    Bundle(bundle::BundleArgs),
     /// Draft a scenario's expectations anew from what a run of it shows.
     Record(record::RecordArgs),
     /// Show what drafts would change, and take or reject them one by one.
@@ -214,8 +226,11 @@ impl<W: Write> Write for Results<W> {
 
 /// Runs one command and says what stopped it, if something did.
 fn execute(command: &Command, terminal: &mut Terminal<'_>) -> io::Result<u8> {
-    // These two end in an orderly way by themselves, and write no files of ours.
-    if !matches!(command, Command::Live(_) | Command::Stress(_)) {
+    // These end in an orderly way by themselves.
+    if !matches!(
+        command,
+        Command::Live(_) | Command::Stress(_) | Command::Minimize(_)
+    ) {
         // Other stacks are process groups of their own, which a terminal does not interrupt.
         output::clean_up_when_interrupted(end_all);
     }
@@ -224,6 +239,10 @@ fn execute(command: &Command, terminal: &mut Terminal<'_>) -> io::Result<u8> {
         Command::Conformance(args) => conformance::run(args, terminal),
         Command::Try(args) => try_capture::run(args, terminal),
         Command::Import(args) => import::run(args, terminal),
+        Command::Cut(args) => cut::run(args, terminal),
+        Command::Minimize(args) => minimize::run(args, terminal),
+        Command::Scrub(args) => scrub::run(args, terminal),
+        Command::Bundle(args) => bundle::run(args, terminal),
         Command::Record(args) => record::run(args, terminal),
         Command::Review(args) => review::run(args, terminal),
         Command::Bless(args) => bless::run(args, terminal),

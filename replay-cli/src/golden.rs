@@ -4,5 +4,6 @@
 //! replaced here without having been reviewed.
 
 pub mod draft;
+pub mod minimize;
 pub mod record;
 pub(crate) mod witness;

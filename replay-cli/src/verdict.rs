@@ -10,6 +10,7 @@ pub(crate) mod expect;
 pub(crate) mod needs;
 pub mod outcome;
 pub mod run;
+pub mod same;
 #[cfg(test)]
 pub(crate) mod samples;
 pub(crate) mod script;

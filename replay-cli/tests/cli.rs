@@ -14,6 +14,7 @@ mod cli {
     mod reach;
     mod scripts;
     mod selection;
+    mod smaller;
     mod streams;
     mod stress;
 }

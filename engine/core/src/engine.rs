@@ -145,6 +145,13 @@ impl Engine {
     /// A setting out of its bounds.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
+        #[cfg(feature = "seeded-fault")]
+        let config = if crate::seeded_fault::is(crate::seeded_fault::Fault::EarlyIdle) {
+            let tcp_idle = core::time::Duration::from_millis(20);
+            Config { tcp_idle, ..config }
+        } else {
+            config
+        };
         Ok(Self {
             clock: Clock::default(),
             counters: Counters::default(),

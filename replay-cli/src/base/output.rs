@@ -33,7 +33,112 @@ pub fn write(
     inputs: &[PathBuf],
 ) -> Result<(), Diagnostic> {
     refuse_input(path, inputs)?;
-    put(path, content, existing).map_err(|error| match error.kind() {
+    put(path, existing, |out| out.write_all(content)).map_err(|error| unwritten(path, &error))
+}
+
+/// Writes a file as [`write`] does, piece by piece, as `content` gives it.
+///
+/// # Errors
+/// As [`write`], or what `content` says: then too what was there is there still.
+pub fn write_through(
+    path: &Path,
+    existing: Existing,
+    inputs: &[PathBuf],
+    content: impl FnOnce(&mut dyn io::Write) -> Result<(), Written>,
+) -> Result<(), Written> {
+    refuse_input(path, inputs).map_err(Written::Not)?;
+    let mut told = None;
+    let done = put(path, existing, |out| {
+        let mut out = io::BufWriter::with_capacity(1 << 16, out);
+        match content(&mut out) {
+            Ok(()) => out.flush(),
+            Err(Written::Failed(error)) => Err(error),
+            Err(other) => {
+                told = Some(other);
+                Err(io::ErrorKind::Other.into())
+            }
+        }
+    });
+    match (done, told) {
+        (_, Some(other)) => Err(other),
+        (Ok(()), None) => Ok(()),
+        (Err(error), None) => Err(Written::Not(unwritten(path, &error))),
+    }
+}
+
+/// Why a file was not written.
+#[derive(Debug)]
+pub enum Written {
+    /// What was to be written cannot be had: an input is at fault.
+    Source(Diagnostic),
+    /// The place cannot be written to.
+    Not(Diagnostic),
+    /// Writing a piece of it failed.
+    Failed(io::Error),
+}
+
+impl From<io::Error> for Written {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// A file of several that are written together.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// Where.
+    pub path: PathBuf,
+    /// All of it.
+    pub content: Vec<u8>,
+    /// What becomes of what is there.
+    pub existing: Existing,
+}
+
+/// Writes several files, all of them or none.
+///
+/// # Errors
+/// As [`write`], of any of them: then every place has what it had before.
+pub fn write_together(files: &[Planned], inputs: &[PathBuf]) -> Result<(), Diagnostic> {
+    let mut ready = Vec::new();
+    for file in files {
+        let failed = |error: io::Error| unwritten(&file.path, &error);
+        refuse_input(&file.path, inputs)?;
+        if file.existing == Existing::Keep && file.path.symlink_metadata().is_ok() {
+            return Err(exists(&file.path));
+        }
+        let before = match fs::read(&file.path) {
+            Ok(before) => Some(before),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(error)),
+        };
+        let path = followed(&file.path);
+        let folder = folder_of(&path);
+        fs::create_dir_all(folder).map_err(failed)?;
+        let mut unfinished = Unfinished::begin(folder, &path).map_err(failed)?;
+        let inner = unfinished.file.as_file_mut();
+        inner.write_all(&file.content).map_err(failed)?;
+        inner.sync_all().map_err(failed)?;
+        ready.push((path, file.existing, before, unfinished));
+    }
+    let mut done: Vec<(PathBuf, Option<Vec<u8>>)> = Vec::new();
+    for (path, existing, before, unfinished) in ready {
+        if let Err(error) = unfinished.finish(&path, existing) {
+            for (path, before) in done.into_iter().rev() {
+                // What cannot be put back cannot be helped: the error is told all the same.
+                let _ = match before {
+                    Some(before) => fs::write(&path, before),
+                    None => fs::remove_file(&path),
+                };
+            }
+            return Err(unwritten(&path, &error));
+        }
+        done.push((path, before));
+    }
+    Ok(())
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> Diagnostic {
+    match error.kind() {
         io::ErrorKind::AlreadyExists => exists(path),
         io::ErrorKind::IsADirectory => Diagnostic::new("this is a folder, not a file")
             .in_file(path)
@@ -41,7 +146,14 @@ pub fn write(
         _ => Diagnostic::new(format!("cannot be written: {error}"))
             .in_file(path)
             .help("check the folder, its permissions and the space on its disk"),
-    })
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// Refuses to write to a file that is one of the inputs, under whatever name or by whatever link.
@@ -99,7 +211,11 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     unfinished.finish(path, Existing::Replace)
 }
 
-fn put(path: &Path, content: &[u8], existing: Existing) -> io::Result<()> {
+fn put(
+    path: &Path,
+    existing: Existing,
+    content: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+) -> io::Result<()> {
     if existing == Existing::Keep && path.symlink_metadata().is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
@@ -109,18 +225,15 @@ fn put(path: &Path, content: &[u8], existing: Existing) -> io::Result<()> {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         let mut file = File::options().write(true).open(path)?;
-        file.write_all(content)?;
+        content(&mut file)?;
         return file.flush();
     }
     let path = followed(path);
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(&path);
     fs::create_dir_all(folder)?;
     let mut unfinished = Unfinished::begin(folder, &path)?;
     let file = unfinished.file.as_file_mut();
-    file.write_all(content)?;
+    content(file)?;
     if let Some(before) = before {
         file.set_permissions(before.permissions())?;
     }

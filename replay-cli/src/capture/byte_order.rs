@@ -37,6 +37,14 @@ impl ByteOrder {
         })
     }
 
+    /// The bytes of a 32-bit integer.
+    pub(crate) fn of_u32(self, value: u32) -> [u8; 4] {
+        match self {
+            Self::Big => value.to_be_bytes(),
+            Self::Little => value.to_le_bytes(),
+        }
+    }
+
     /// Names the order in a format line: "little" or "big".
     pub(crate) fn name(self) -> &'static str {
         match self {

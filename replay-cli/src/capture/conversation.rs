@@ -13,7 +13,7 @@ use std::path::Path;
 
 use crate::base::index::Index;
 use crate::capture::facts::Facts;
-use crate::capture::{CaptureError, CaptureReader, Record, UNPACKED};
+use crate::capture::{CaptureError, CaptureReader, Kept, Record, Shared, UNPACKED};
 use crate::scenario::flow::flow_spec;
 use crate::scenario::{Decap, Device, DialResult, FlowSpec, Protocol};
 
@@ -24,6 +24,7 @@ mod echo;
 mod facts;
 mod fragments;
 mod links;
+mod placing;
 mod raw;
 mod recorded;
 mod store;
@@ -32,9 +33,10 @@ mod timeline;
 mod udp;
 mod window;
 
-pub(crate) use demux::{MTU_BOUND, no_flow};
+pub(crate) use demux::{MTU_BOUND, Placed, no_flow};
 pub use echo::{Echo, EchoRequest};
 pub(crate) use fragments::Fragments;
+pub(crate) use placing::{PlacedFlow, Placing};
 pub use raw::Part;
 pub use recorded::Recording;
 pub(crate) use store::ByteReader;
@@ -149,8 +151,28 @@ impl Conversations {
     }
 
     fn read_up_to(flows: usize, path: &Path, options: &ReadOptions) -> Result<Self, CaptureError> {
-        let (reader, mut kept) =
-            CaptureReader::open_kept(path, options.max_unpacked.unwrap_or(UNPACKED))?;
+        let opened = CaptureReader::open_kept(path, options.max_unpacked.unwrap_or(UNPACKED))?;
+        Self::read_all(flows, &path.display().to_string(), opened, options)
+    }
+
+    /// Reads a capture, not compressed, that is held.
+    ///
+    /// # Errors
+    /// As [`Conversations::read`], except for what only a path can be.
+    pub(crate) fn of_held(
+        name: &str,
+        bytes: Shared,
+        options: &ReadOptions,
+    ) -> Result<Self, CaptureError> {
+        Self::read_all(FLOWS, name, CaptureReader::of_held(name, bytes)?, options)
+    }
+
+    fn read_all(
+        flows: usize,
+        name: &str,
+        (reader, mut kept): (CaptureReader, Kept),
+        options: &ReadOptions,
+    ) -> Result<Self, CaptureError> {
         let mut reader = reader.without(options.decap);
         let mut demux = demux::Demux::new(options.clone());
         let damage = loop {
@@ -163,7 +185,7 @@ impl Conversations {
             }
             if demux.flows() > flows {
                 return Err(CaptureError::TooManyFlows {
-                    path: path.display().to_string(),
+                    path: name.into(),
                     limit: flows,
                 });
             }

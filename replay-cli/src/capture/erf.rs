@@ -8,6 +8,9 @@ use super::{Frame, Item};
 /// What kind of file it is.
 pub(crate) const FORMAT: &str = "ERF, nsec";
 
+/// Every link type that its frames may have.
+pub(crate) const LINKS: [u16; 5] = [1, 50, 228, 229, LINKTYPE_ERF];
+
 /// Bytes to look at: the first record and the header of the second.
 pub(crate) const LOOK: usize = u16::MAX as usize + RECORD_HEADER;
 

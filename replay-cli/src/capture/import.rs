@@ -12,6 +12,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::duration::Micros;
 use crate::base::hash::Quick;
 use crate::base::sha256::hex;
+use crate::capture::Shared;
 use crate::capture::conversation::{
     ByteReader, Conversation, Conversations, Echo, FarEventKind, MTU_BOUND, ReadOptions, Recording,
     Stream, Talk, TcpConversation, UdpConversation,
@@ -43,6 +44,8 @@ pub struct ImportOptions {
     pub default_settings: bool,
     /// The most bytes of what a packed file or a pipe holds. `None`: 512 MiB.
     pub max_unpacked: Option<u64>,
+    /// Whether what the far sides did is never listed step by step.
+    pub recorded: bool,
 }
 
 /// What a scenario is made for.
@@ -69,6 +72,31 @@ pub fn import(
     made_for(Purpose::File, path, reference, options)
 }
 
+/// Derives the scenario of a capture that was read.
+///
+/// # Errors
+/// The capture cannot be read any more.
+pub(crate) fn of_read(
+    capture: &Conversations,
+    reference: &str,
+    options: &ImportOptions,
+) -> Result<Import, Diagnostic> {
+    let mut reader = ByteReader::new(&capture.bytes);
+    let import = derive(capture, &mut reader, reference, options, Purpose::File);
+    reader.finish().map_err(Diagnostic::from)?;
+    Ok(import)
+}
+
+/// As [`for_attempt`], of a capture that is held.
+pub(crate) fn for_attempt_of(
+    name: &str,
+    bytes: Shared,
+    options: &ImportOptions,
+) -> Result<(Import, Conversations), Diagnostic> {
+    let capture = Conversations::of_held(name, bytes, &read_options(options))?;
+    derived(Purpose::Attempt, capture, name, options)
+}
+
 /// Reads a capture and derives what replays it at once ([`Way::RECORDED`](crate::simulation::Way)): without expectations,
 /// flows and rules, of which each would stand for what the capture says anyhow.
 pub(crate) fn for_attempt(
@@ -85,13 +113,26 @@ fn made_for(
     reference: &str,
     options: &ImportOptions,
 ) -> Result<(Import, Conversations), Diagnostic> {
-    let read = ReadOptions {
+    let capture = Conversations::read(path, &read_options(options)).map_err(Diagnostic::from)?;
+    derived(purpose, capture, reference, options)
+}
+
+/// How a capture is read to be imported.
+pub(crate) fn read_options(options: &ImportOptions) -> ReadOptions {
+    ReadOptions {
         device: options.device.clone(),
         decap: options.decap,
         max_unpacked: options.max_unpacked,
         ..ReadOptions::default()
-    };
-    let capture = Conversations::read(path, &read).map_err(Diagnostic::from)?;
+    }
+}
+
+fn derived(
+    purpose: Purpose,
+    capture: Conversations,
+    reference: &str,
+    options: &ImportOptions,
+) -> Result<(Import, Conversations), Diagnostic> {
     let mut reader = ByteReader::new(&capture.bytes);
     let import = derive(&capture, &mut reader, reference, options, purpose);
     reader.finish().map_err(Diagnostic::from)?;
@@ -134,8 +175,8 @@ fn derive(
         expect: scenario::Expectations::default(),
     };
     let doings: usize = capture.flows.iter().map(doings).sum();
-    let listed = purpose == Purpose::File && doings <= LISTED;
-    if purpose == Purpose::File && !listed {
+    let listed = purpose == Purpose::File && doings <= LISTED && !options.recorded;
+    if purpose == Purpose::File && !listed && !options.recorded {
         notes.push(format!(
             "what the far sides did, {doings} steps and more, is not listed: `recorded` stands for what the capture says"
         ));

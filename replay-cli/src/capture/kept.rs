@@ -47,7 +47,7 @@ pub(super) struct Overfull(pub(super) u64);
 
 /// A whole file in memory.
 #[derive(Clone, Debug)]
-pub(super) struct Shared(Arc<Vec<u8>>);
+pub(crate) struct Shared(pub(crate) Arc<Vec<u8>>);
 
 impl AsRef<[u8]> for Shared {
     fn as_ref(&self) -> &[u8] {
@@ -83,6 +83,14 @@ impl Kept {
             bytes: Bytes::Held(shared.clone()),
         };
         Ok((kept, shared))
+    }
+
+    /// Bytes that are held already.
+    pub(super) fn shared(name: &str, bytes: Shared) -> Self {
+        Self {
+            name: name.into(),
+            bytes: Bytes::Held(bytes),
+        }
     }
 
     /// These bytes.

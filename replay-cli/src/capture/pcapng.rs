@@ -15,14 +15,14 @@ use super::source::Source;
 use super::{Direction, Frame, Interface, Item, MAX_CAPTURED};
 
 mod block;
-mod options;
+pub(crate) mod options;
 mod time;
 
-use block::{
-    Block, CUSTOM, CUSTOM_NOT_COPIED, ENHANCED_PACKET, INTERFACE_DESCRIPTION, OBSOLETE_PACKET,
-    SECTION_HEADER, SIMPLE_PACKET,
+use block::{Block, CUSTOM_NOT_COPIED};
+pub(crate) use block::{
+    CUSTOM, ENHANCED_PACKET, INTERFACE_DESCRIPTION, OBSOLETE_PACKET, SECTION_HEADER, SIMPLE_PACKET,
 };
-use options::Options;
+pub(crate) use options::Options;
 use time::Clock;
 
 /// State of a pcapng file while it is read.
@@ -37,6 +37,17 @@ pub(crate) struct Pcapng {
     file_comments: Vec<String>,
     comments: u64,
     skipped: BTreeMap<u32, u64>,
+    /// The block that was read last, as it stands.
+    last: Standing,
+}
+
+/// A block as it stands in the file.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    pub(crate) kind: u32,
+    pub(crate) order: ByteOrder,
+    /// Its body's place in the source until the next one is read; `None` if it was too large to hold.
+    pub(crate) body: Option<Range<usize>>,
 }
 
 /// What an interface description block says.
@@ -65,6 +76,11 @@ impl Pcapng {
             file_comments: Vec::new(),
             comments: 0,
             skipped: BTreeMap::new(),
+            last: Standing {
+                kind: SECTION_HEADER,
+                order: ByteOrder::Little,
+                body: None,
+            },
         };
         new.block(source)?;
         Ok(new)
@@ -81,6 +97,19 @@ impl Pcapng {
                 return Ok(Some(item));
             }
         }
+    }
+
+    /// Reads one block, whatever it is; `None` at the end of the file.
+    pub(crate) fn step(&mut self, source: &mut Source) -> Result<Option<Option<Item>>, Stop> {
+        if source.peek(1).is_empty() {
+            return source.failure(source.offset()).map_or(Ok(None), Err);
+        }
+        self.block(source).map(Some)
+    }
+
+    /// The block that was read last; the first section header at the beginning.
+    pub(crate) fn last(&self) -> Standing {
+        self.last.clone()
     }
 
     /// Says in one line what kind of file it is.
@@ -136,6 +165,11 @@ impl Pcapng {
             offset,
             body,
         } = block::next(source, self.order)?;
+        self.last = Standing {
+            kind,
+            order,
+            body: body.clone(),
+        };
         let Some(range) = body else {
             self.count_skipped(kind);
             return Ok(block::is_numbered(kind).then_some(Item::OtherFrame));

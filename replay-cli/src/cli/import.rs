@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use clap::Args;
 
 use super::arguments::{Settings, Tunnels, Unpacked, parse_device};
+use super::scrub::How;
 use super::{Stop, diagnostic_of};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
@@ -13,11 +14,14 @@ use crate::base::output::{self, Existing};
 use crate::base::sha256;
 use crate::capture::conversation::Conversations;
 use crate::capture::import::{ImportOptions, import};
+use crate::golden::minimize::Keep;
 use crate::report::attempt::why_nothing;
 use crate::scenario::Device;
 use crate::scenario::discover::{captures_dir, resolve_capture};
 use crate::scenario::files::Reach;
 use crate::scenario::load::MAX_FILE_BYTES;
+
+mod journey;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -46,22 +50,49 @@ pub(crate) struct ImportArgs {
 
     #[command(flatten)]
     unpacked: Unpacked,
+
+    /// Take flow N alone, as `replay try` lists them, and write its capture beside the scenario.
+    #[arg(long, value_name = "N", requires = "output")]
+    flow: Option<usize>,
+
+    /// Make the capture as small as it can be and still fail as it does, or show what --keep names; write it beside.
+    #[arg(long, requires = "output")]
+    minimize: bool,
+
+    /// What a capture that passes is to show still: see `replay minimize`.
+    #[arg(long, value_name = "WHAT", requires = "minimize")]
+    keep: Option<Keep>,
+
+    /// Put other addresses, names and payload into the capture, and write it beside.
+    #[arg(long, requires = "output")]
+    scrub: bool,
+
+    #[command(flatten)]
+    how: How,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   replay import captures/tcp/upload.pcapng -o expectations/tcp/upload.json
   replay import phone.pcapng --device 10.0.0.2,fd00::2
+  replay import phone.pcapng --flow 3 --minimize --scrub -o expectations/field/upload_hangs.json
 
 The capture is a regular file whose path is UTF-8, as the scenario has to name it. What was set, inferred or left out is said on standard error. The scenario names its capture relative to the
-folder captures/ above it, and otherwise relative to FILE; outside of the scenario's tree by its SHA-256 as well.
+folder captures/ above it, and otherwise relative to FILE; outside of the scenario's tree by its SHA-256 as well. With --flow, --minimize or --scrub what is
+left of the capture is written below captures/, with its note and its row of the index: all of it or nothing.
 
 Exit codes:
   0  done
+  1  with --minimize or --scrub: what is left would come to something else; nothing is written
   2  FILE exists, is the capture itself or cannot be written, or a scenario cannot name the capture
   3  the capture is missing, no capture, damaged, or needs a scenario of more than 64 MiB";
 
 pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
+    if let Some(file) = &args.output
+        && (args.flow.is_some() || args.minimize || args.scrub)
+    {
+        return journey::run(args, file, terminal);
+    }
     let inputs = [args.capture.clone()];
     if let Some(file) = &args.output {
         if !args.force && file.symlink_metadata().is_ok() {
@@ -74,6 +105,7 @@ pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
         decap: args.tunnels.decap,
         default_settings: args.settings == Settings::Default,
         max_unpacked: args.unpacked.limit(),
+        recorded: false,
     };
     let reference = lasting_reference(&args.capture, args.output.as_deref())?;
     let (mut imported, conversations) =

@@ -30,7 +30,7 @@ mod vacuity;
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct RunArgs {
-    /// Scenario files (.json, .pkt) and folders of them [default: expectations/, found upward from here].
+    /// Scenario files (.json, .pkt), bundles (.zip) and folders of scenarios [default: expectations/, found upward from here].
     paths: Vec<PathBuf>,
 
     /// How many scenarios run at a time [default: one for each core].
@@ -102,6 +102,7 @@ Examples:
   replay run --stack exec:./my-stack          the same by another stack: docs/STACK_PROTOCOL.md
   replay run --list expectations/udp
   replay run handshake.pkt                    a packetdrill script, server side
+  replay run bug.zip                          what `replay bundle` made
 
 A scenario reads files below its folder expectations/ (elsewhere: below its own folder) and below the folder of captures, links
 resolved; a file of its steps has at most 64 MiB, all of them 256 MiB, the scenario itself 64 MiB; a capture may have any size.
@@ -138,7 +139,8 @@ pub(crate) fn run(args: &RunArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
     let started = Instant::now();
     let captures = args.files.captures.as_deref();
     batch::check_captures(captures)?;
-    let discovery = batch::select(&args.paths, "")?;
+    let (paths, _unpacked) = super::bundle::unpacked(&args.paths)?;
+    let discovery = batch::select(&paths, "")?;
     let junit = args.junit.as_deref();
     junit.map_or(Ok(()), |file| refuse_inputs(file, &discovery, captures))?;
     if args.list {

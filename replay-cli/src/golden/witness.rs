@@ -11,7 +11,7 @@ use crate::simulation::timeline::{Isns, failure_at};
 use crate::simulation::{RunOutput, Way};
 use crate::verdict::check::Check;
 use crate::verdict::run::RunOptions;
-use crate::verdict::run::{play, prepare};
+use crate::verdict::run::{Prepared, play, prepare};
 
 /// A scenario's run through the core, in one of its IP families.
 pub(crate) struct Witness {
@@ -31,7 +31,15 @@ pub(crate) fn witnesses(
     loaded: &LoadedScenario,
     options: &RunOptions,
 ) -> Result<Vec<Witness>, Vec<Diagnostic>> {
-    let prepared = prepare(loaded, options)?;
+    of_prepared(loaded, &prepare(loaded, options)?, true)
+}
+
+/// As [`witnesses`], of a scenario whose files were read; each run is made again only if it is to be made `twice`.
+pub(crate) fn of_prepared(
+    loaded: &LoadedScenario,
+    prepared: &Prepared,
+    twice: bool,
+) -> Result<Vec<Witness>, Vec<Diagnostic>> {
     let way = Way {
         keep_frames: true,
         ..Way::CORE
@@ -45,10 +53,11 @@ pub(crate) fn witnesses(
         let scenario = in_family(&loaded.scenario, family);
         let isns = Isns::new(&scenario, &prepared.lines);
         let play = |streams| {
-            play(loaded, &scenario, &prepared, &isns, way, streams).map_err(|problem| vec![problem])
+            play(loaded, &scenario, prepared, &isns, way, streams).map_err(|problem| vec![problem])
         };
-        let (mut run, again) = (play(Retention::Hash)?, play(Retention::Count)?);
-        if let Some(index) = run.digest.difference(&again.digest) {
+        let mut run = play(Retention::Hash)?;
+        let again = twice.then(|| play(Retention::Count)).transpose()?;
+        if let Some(index) = again.and_then(|again| run.digest.difference(&again.digest)) {
             let what = format!("two runs differ from output {index} on");
             run.failures
                 .push(failure_at(FailureKind::Nondeterminism, what, None));

@@ -151,7 +151,7 @@ fn judge(fits: bool) -> Checksum {
 
 /// Sum of 16-bit words, folded. They are taken four at a time in the machine's own order, each carry put back in, and the
 /// octets of the result change places: RFC 1071 section 2 (B) and (C). An odd last byte is padded with zero.
-fn sum(bytes: &[u8]) -> u64 {
+pub(crate) fn sum(bytes: &[u8]) -> u64 {
     // Two sums beside each other, because an addition waits for the carry of the one before.
     let (mut one, mut two) = (0, 0);
     let (pairs, rest) = bytes.as_chunks::<16>();
@@ -185,7 +185,7 @@ fn sum_without(bytes: &[u8], field: usize) -> Option<u64> {
     Some(sum(bytes.get(..field)?) + sum(bytes.get(field + 2..)?))
 }
 
-fn fold(mut sum: u64) -> u16 {
+pub(crate) fn fold(mut sum: u64) -> u16 {
     sum = (sum & 0xffff_ffff) + (sum >> 32);
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);

@@ -176,7 +176,12 @@ impl Row<'_> {
         let far = self.far();
         if self.protocol == Protocol::Icmp {
             // It has no ports.
-            return format!("{} {} > {}", self.protocol, self.client.ip(), self.server.ip());
+            return format!(
+                "{} {} > {}",
+                self.protocol,
+                self.client.ip(),
+                self.server.ip()
+            );
         }
         if device == Some(self.client.ip()) {
             format!("{} :{} > {far}", self.protocol, self.client.port())

@@ -123,6 +123,11 @@ impl LoadedScenario {
         }
     }
 
+    /// The files that its steps name, as they are written.
+    pub(crate) fn files(&self) -> Vec<&str> {
+        files::named(&self.scenario).map(|(_, name)| name).collect()
+    }
+
     /// The folder that `./` and `file` start from.
     #[must_use]
     pub fn folder(&self) -> &Path {

@@ -32,6 +32,13 @@ impl Positions {
         }
     }
 
+    /// The pointer of the value that stands at a position, the outermost if there are several.
+    #[must_use]
+    pub fn pointer_at(&self, position: Position) -> Option<&str> {
+        let mut there = self.by_pointer.iter().filter(|(_, at)| **at == position);
+        there.next().map(|(pointer, _)| pointer.as_str())
+    }
+
     fn add(&mut self, pointer: String, node: &Node) {
         match &node.value {
             Value::Array(elements) => {

@@ -7,12 +7,14 @@ use crate::stack::Via;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::base::threads::SIDE_BY_SIDE;
+use crate::capture::Shared;
 use crate::capture::conversation::{Conversation, Conversations, Echo, EchoRequest, Stream, Talk};
 use crate::capture::facts::Facts;
-use crate::capture::import::{self, ImportOptions};
+use crate::capture::import::{self, Import, ImportOptions};
 use crate::scenario::files::Files;
 use crate::scenario::{Decap, Device, DialResult, FlowSpec, Protocol};
 use crate::simulation::Figures;
@@ -135,13 +137,38 @@ pub struct TryOptions {
 /// # Errors
 /// The file is missing or is no capture at all. Damage further on is in [`Attempt::damage`].
 pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnostic> {
-    let import = ImportOptions {
+    let (import, capture) = import::for_attempt(path, &import_options(options))?;
+    attempt(import, capture, options)
+}
+
+/// As [`try_capture`], of a capture, not compressed, that is held.
+///
+/// # Errors
+/// It is no capture at all.
+pub fn try_held(
+    name: &str,
+    bytes: Arc<Vec<u8>>,
+    options: &TryOptions,
+) -> Result<Attempt, Diagnostic> {
+    let (import, capture) = import::for_attempt_of(name, Shared(bytes), &import_options(options))?;
+    attempt(import, capture, options)
+}
+
+fn import_options(options: &TryOptions) -> ImportOptions {
+    ImportOptions {
         device: options.device.clone(),
         decap: options.decap,
         default_settings: options.default_settings,
         max_unpacked: options.max_unpacked,
-    };
-    let (import, mut capture) = import::for_attempt(path, &import)?;
+        recorded: false,
+    }
+}
+
+fn attempt(
+    import: Import,
+    mut capture: Conversations,
+    options: &TryOptions,
+) -> Result<Attempt, Diagnostic> {
     let play = |_, share| {
         let keep = Keeping {
             frames: false,

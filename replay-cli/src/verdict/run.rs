@@ -7,6 +7,7 @@ use stack_protocol::Time;
 use super::{needs, versus};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::threads::SIDE_BY_SIDE;
+use crate::capture::Shared;
 use crate::capture::conversation::{Conversation, Conversations, ReadOptions};
 use crate::notation::{Action, Line};
 use crate::scenario::failure::{Failure, FailureKind};
@@ -129,6 +130,15 @@ pub(crate) fn prepare(
     loaded: &LoadedScenario,
     options: &RunOptions,
 ) -> Result<Prepared, Vec<Diagnostic>> {
+    prepare_with(loaded, options, None)
+}
+
+/// As [`prepare`], with a capture that is held in the place of the one that the scenario names.
+pub(crate) fn prepare_with(
+    loaded: &LoadedScenario,
+    options: &RunOptions,
+    held: Option<Shared>,
+) -> Result<Prepared, Vec<Diagnostic>> {
     let scenario = &loaded.scenario;
     let mut problems = Vec::new();
     let mut lines = Vec::new();
@@ -160,13 +170,26 @@ pub(crate) fn prepare(
         problems.extend(found);
         Files::default()
     });
-    let capture = match loaded.capture_path(captures, &reach) {
+    let path = match held {
+        Some(held) => Ok(Some(Err(held))),
+        None => loaded
+            .capture_path(captures, &reach)
+            .map(|path| path.map(Ok)),
+    };
+    let read = |place: Result<PathBuf, Shared>| {
+        let options = read_options(scenario, options);
+        match place {
+            Ok(path) => Conversations::read(&path, &options),
+            Err(held) => Conversations::of_held(&loaded.name, held, &options),
+        }
+    };
+    let capture = match path {
         Err(problem) => {
             problems.push(problem);
             None
         }
         Ok(None) => None,
-        Ok(Some(path)) => match Conversations::read(&path, &read_options(scenario, options)) {
+        Ok(Some(place)) => match read(place) {
             Err(problem) => {
                 problems.push(problem.into());
                 None

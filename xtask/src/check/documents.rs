@@ -7,11 +7,12 @@ use super::console::{self, Example};
 use super::{files_below, shown};
 
 /// Pages whose commands are tried.
-const PAGES: [&str; 4] = [
+const PAGES: [&str; 5] = [
     "README.md",
     "CONTRIBUTING.md",
     "docs/DEBUGGING.md",
     "ARCHITECTURE.md",
+    "docs/guides/cut.md",
 ];
 
 pub(super) fn check(root: &Path) -> Vec<String> {

@@ -107,6 +107,11 @@ impl Engine {
             Proto::Tcp => self.counters.tcp_dials += 1,
             Proto::Udp => self.counters.udp_dials += 1,
         }
+        #[cfg(feature = "seeded-fault")]
+        if crate::seeded_fault::is(crate::seeded_fault::Fault::DialTwice) {
+            let name = None;
+            self.events.push_back(Event::Dial { flow, key, name });
+        }
         self.events.push_back(if local {
             Event::Own {
                 flow,

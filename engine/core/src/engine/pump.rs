@@ -210,6 +210,10 @@ impl Turn<'_> {
         }
         live.fin_relayed = true;
         live.first_end.get_or_insert(By::Device);
+        #[cfg(feature = "seeded-fault")]
+        if crate::seeded_fault::is(crate::seeded_fault::Fault::HalfClose) {
+            return;
+        }
         // A close that follows at once implies it.
         if !live.connection.is_over() {
             self.events.push_back(if flow.local {
@@ -232,6 +236,10 @@ impl Turn<'_> {
             && space * 2 >= bound
         {
             live.starved = false;
+            #[cfg(feature = "seeded-fault")]
+            if crate::seeded_fault::is(crate::seeded_fault::Fault::Resume) {
+                return;
+            }
             self.events.push_back(Event::Resume {
                 flow: flow.id,
                 space,

@@ -26,6 +26,11 @@ impl Engine {
         if crate::seeded_fault::loses(data) {
             return Ok(data.len());
         }
+        #[cfg(feature = "seeded-fault")]
+        if crate::seeded_fault::is(crate::seeded_fault::Fault::DoubledByte) {
+            live.connection
+                .offer(now, &mut self.pool, data.get(..1).unwrap_or_default());
+        }
         let taken = live.connection.offer(now, &mut self.pool, data);
         live.starved |= taken < data.len();
         if taken > 0 {
@@ -107,6 +112,10 @@ impl Engine {
         {
             counters.udp_filtered += 1;
             return Ok(false);
+        }
+        #[cfg(feature = "seeded-fault")]
+        if crate::seeded_fault::is(crate::seeded_fault::Fault::Datagram) {
+            return Ok(true);
         }
         let from = from.unwrap_or(udp.server);
         udp.last_activity = now;

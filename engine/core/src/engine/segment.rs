@@ -145,6 +145,10 @@ impl Engine {
         }
         if let Some(stone) = stone.filter(|stone| stone.knows(segment)) {
             let (len, acceptable) = (segment.sequence_len(), segment.seq == stone.next_in);
+            #[cfg(feature = "seeded-fault")]
+            if len == 0 && crate::seeded_fault::is(crate::seeded_fault::Fault::LateAck) {
+                self.reset_for(ip, segment);
+            }
             if len > 0 || (stone.time_wait && !acceptable) {
                 self.control(&key, stone.answer());
             }

@@ -296,6 +296,10 @@ impl Receiver {
     /// by a step at the least.
     #[inline]
     pub(crate) fn has_window_update(&self) -> bool {
+        #[cfg(feature = "seeded-fault")]
+        if crate::seeded_fault::is(crate::seeded_fault::Fault::WindowUpdate) {
+            return false;
+        }
         let left = u32::try_from(self.edge.minus(self.expected())).unwrap_or(0);
         let free = self.free();
         !self.closed && free >= left.saturating_mul(2) && free - left >= self.step

@@ -110,6 +110,12 @@ impl Ends {
             let sum = Sum::pseudo(addresses, protocol::TCP, transport)
                 .add(tcp)
                 .finish();
+            #[cfg(feature = "seeded-fault")]
+            let sum = sum
+                ^ u16::from(
+                    !one.is_empty()
+                        && crate::seeded_fault::is(crate::seeded_fault::Fault::Checksum),
+                );
             if let Some(field) = tcp.get_mut(16..18) {
                 field.copy_from_slice(&sum.to_be_bytes());
             }
@@ -147,6 +153,11 @@ impl Options {
     /// Those of a SYN-ACK: the segment size, and what the device offered as well.
     pub(crate) fn of_syn_ack(mss: u16, window_scale: Option<u8>, sack: bool) -> Self {
         let mut options = Self::NONE;
+        #[cfg(feature = "seeded-fault")]
+        let mss = mss
+            ^ u16::from(crate::seeded_fault::is(
+                crate::seeded_fault::Fault::SegmentSize,
+            ));
         let [high, low] = mss.to_be_bytes();
         options.push(&[2, 4, high, low]);
         if let Some(shift) = window_scale {

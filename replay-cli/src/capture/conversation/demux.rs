@@ -50,6 +50,17 @@ pub(crate) struct Demux {
     number: u64,
     /// Which way the present packet went, in a recording: inbound is the device's.
     direction: Option<Direction>,
+    /// Where the present packet belongs, for [`Placing`](super::Placing); with it no more of a flow is kept than tells its packets apart.
+    pub(crate) placed: Option<Placed>,
+    pub(crate) places_only: bool,
+}
+
+/// The flow that a packet belongs to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Placed {
+    pub(crate) flow: usize,
+    /// Numbers of the fragments that it was put together from.
+    pub(crate) parts: Vec<u32>,
 }
 
 impl Demux {
@@ -75,7 +86,14 @@ impl Demux {
             recording: None,
             number: 0,
             direction: None,
+            placed: None,
+            places_only: false,
         }
+    }
+
+    /// What is known of the flows so far, in the order in which they were opened.
+    pub(crate) fn raw_flows(&self) -> &[RawFlow] {
+        &self.flows
     }
 
     /// How many flows there are so far.
@@ -140,7 +158,9 @@ impl Demux {
                 whole.frames.len() as u64,
             );
         }
-        let Some(place) = self.rebuild(&whole.packet) else {
+        // Its bytes are not looked at again.
+        let kept: &[u8] = if self.places_only { &[] } else { &whole.packet };
+        let Some(place) = self.rebuild(kept) else {
             return;
         };
         let part = Part {
@@ -214,6 +234,13 @@ impl Demux {
         let known = self
             .current
             .find(&pair, |index| pair_of(&self.flows, index));
+        if let Some(flow) = known.filter(|_| self.places_only) {
+            self.placed = Some(Placed {
+                flow,
+                parts: Vec::new(),
+            });
+            return;
+        }
         match known.and_then(|index| self.flows.get_mut(index)) {
             Some(known) => known.events.push(RawEvent {
                 after: known.packets.len(),
@@ -252,6 +279,10 @@ impl Demux {
                 None => self.open(pair, source, destination),
             },
         };
+        self.placed = Some(Placed {
+            flow,
+            parts: parts.iter().map(|part| part.number).collect(),
+        });
         let spoiled = self.options.checksums && packet.checksums().transport == Checksum::Invalid;
         if let Some(flow) = self.flows.get_mut(flow) {
             let from_client = flow.client == source;
@@ -262,7 +293,11 @@ impl Demux {
                 && CaptureBytes::is_rebuilt(part.span.place)
                 && parts.is_empty();
             flow.cut_options += u64::from(mended);
-            flow.push(raw, parts);
+            if self.places_only {
+                flow.note(raw);
+            } else {
+                flow.push(raw, parts);
+            }
         }
     }
 

@@ -72,6 +72,14 @@ impl RawFlow {
         }
     }
 
+    /// Takes note of a packet: keeps the first ones, which tell a late SYN, and the first of the client.
+    pub(crate) fn note(&mut self, packet: RawPacket) {
+        let silent = || !self.packets.iter().any(RawPacket::is_from_client);
+        if self.packets.len() <= LATE_PACKETS || (packet.is_from_client() && silent()) {
+            self.push(packet, Vec::new());
+        }
+    }
+
     /// The packets to inject for one that was read: its fragments, or itself.
     pub(crate) fn parts(&self, packet: &RawPacket) -> Option<&[Part]> {
         if !packet.is(RawPacket::IN_PARTS) {

@@ -105,13 +105,13 @@ fn magic_order(head: &[u8]) -> Option<ByteOrder> {
 }
 
 /// Block types (section 11.1 and the registry).
-pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
-pub(super) const INTERFACE_DESCRIPTION: u32 = 1;
-pub(super) const OBSOLETE_PACKET: u32 = 2;
-pub(super) const SIMPLE_PACKET: u32 = 3;
-pub(super) const ENHANCED_PACKET: u32 = 6;
+pub(crate) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
+pub(crate) const INTERFACE_DESCRIPTION: u32 = 1;
+pub(crate) const OBSOLETE_PACKET: u32 = 2;
+pub(crate) const SIMPLE_PACKET: u32 = 3;
+pub(crate) const ENHANCED_PACKET: u32 = 6;
 const JOURNAL_EXPORT: u32 = 9;
-pub(super) const CUSTOM: u32 = 0x0000_0bad;
+pub(crate) const CUSTOM: u32 = 0x0000_0bad;
 pub(super) const CUSTOM_NOT_COPIED: u32 = 0x4000_0bad;
 
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;

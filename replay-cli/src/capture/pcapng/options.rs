@@ -7,14 +7,14 @@ pub(super) const COMMENT: u16 = 1;
 const END: u16 = 0;
 
 /// Iterates over an option list: code and value, until its end or the first malformed option.
-pub(super) struct Options<'a> {
+pub(crate) struct Options<'a> {
     order: ByteOrder,
     rest: &'a [u8],
 }
 
 impl<'a> Options<'a> {
     /// Begins at `at` in a block's body; without options there, the list is empty.
-    pub(super) fn of(order: ByteOrder, body: &'a [u8], at: usize) -> Self {
+    pub(crate) fn of(order: ByteOrder, body: &'a [u8], at: usize) -> Self {
         Self {
             order,
             rest: body.get(at..).unwrap_or_default(),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Demux, no_flow};
+use super::{Demux, Placed, no_flow};
 use crate::capture::conversation::Pair;
 use crate::capture::conversation::raw::{Part, QuotedError};
 use crate::packet::{self, Packet, Transport};
@@ -40,6 +40,10 @@ impl Demux {
                 });
                 let quoted = quoted
                     .and_then(|quoted| Some(SocketAddr::new(quoted.source, quoted.ports()?.0)));
+                self.placed = known.map(|flow| Placed {
+                    flow,
+                    parts: Vec::new(),
+                });
                 match known.and_then(|flow| self.flows.get_mut(flow)) {
                     Some(flow) => {
                         let about_client = quoted == Some(flow.client);

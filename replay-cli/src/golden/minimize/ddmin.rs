@@ -1,0 +1,148 @@
+//! Delta debugging (Zeller and Hildebrandt, 2002): the least of a list that still does it.
+
+use std::sync::atomic::Ordering;
+
+use super::MinimizeOptions;
+use super::oracle::Oracle;
+use super::subject::Subject;
+
+/// Runs that are made at the most.
+const MOST_RUNS: u64 = 20_000;
+
+/// Tries subjects, several at a time.
+pub(super) struct Trials<'a> {
+    oracle: &'a Oracle,
+    options: &'a MinimizeOptions,
+    jobs: usize,
+    /// Those that counted.
+    pub(super) runs: u64,
+}
+
+impl<'a> Trials<'a> {
+    pub(super) fn new(oracle: &'a Oracle, options: &'a MinimizeOptions, jobs: usize) -> Self {
+        Self {
+            oracle,
+            options,
+            jobs: jobs.max(1),
+            runs: 0,
+        }
+    }
+
+    pub(super) fn oracle(&self) -> &Oracle {
+        self.oracle
+    }
+
+    /// Whether no more trials are to be made.
+    pub(super) fn is_over(&self) -> bool {
+        self.runs >= MOST_RUNS || self.options.stop.load(Ordering::Relaxed)
+    }
+
+    /// The first of some subjects that does it.
+    pub(super) fn first(&mut self, subjects: Vec<Subject>) -> Option<Subject> {
+        let mut subjects = subjects.into_iter();
+        loop {
+            let batch: Vec<Subject> = subjects.by_ref().take(self.jobs).collect();
+            if batch.is_empty() || self.is_over() {
+                return None;
+            }
+            let holds = self.try_all(&batch);
+            match holds.iter().position(|holds| *holds) {
+                Some(place) => {
+                    self.runs += place as u64 + 1;
+                    return batch.into_iter().nth(place);
+                }
+                None => self.runs += holds.len() as u64,
+            }
+        }
+    }
+
+    fn try_all(&self, batch: &[Subject]) -> Vec<bool> {
+        let (oracle, run) = (self.oracle, &self.options.run);
+        let does = |subject: &Subject| {
+            subject
+                .run(run, false)
+                .is_ok_and(|seen| oracle.holds(subject, &seen))
+        };
+        if let [one] = batch {
+            return vec![does(one)];
+        }
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = batch
+                .iter()
+                .map(|subject| scope.spawn(move || does(subject)))
+                .collect();
+            // A panic in a trial is a bug to be told, as in any run.
+            let joined = threads.into_iter().map(|thread| match thread.join() {
+                Ok(holds) => holds,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            joined.collect()
+        })
+    }
+
+    /// The least of `all` with which `make` gives a subject that does it; `None` if nothing can go. `make` may refuse.
+    pub(super) fn least<T: Clone>(
+        &mut self,
+        all: Vec<T>,
+        make: impl Fn(&[T]) -> Option<Subject>,
+    ) -> Option<Subject> {
+        let mut items = all;
+        let mut best = None;
+        // Often nothing of it matters at all.
+        if !items.is_empty()
+            && let Some(subject) = make(&[]).and_then(|subject| self.first(vec![subject]))
+        {
+            return Some(subject);
+        }
+        let mut parts = 2;
+        while items.len() > 1 && !self.is_over() {
+            let size = items.len().div_ceil(parts);
+            // The end goes first: what comes before an event causes it, what comes after does not.
+            let chunks: Vec<(usize, usize)> = (0..items.len())
+                .step_by(size)
+                .map(|from| (from, (from + size).min(items.len())))
+                .rev()
+                .collect();
+            let without = |(from, to): &(usize, usize)| {
+                let kept = items.iter().take(*from).chain(items.iter().skip(*to));
+                kept.cloned().collect::<Vec<T>>()
+            };
+            let mut candidates = Vec::new();
+            for chunk in &chunks {
+                let kept = without(chunk);
+                if let Some(subject) = make(&kept) {
+                    candidates.push((kept, subject));
+                }
+            }
+            match self.first_of(candidates) {
+                Some((kept, subject)) => {
+                    items = kept;
+                    best = Some(subject);
+                    parts = (parts - 1).max(2);
+                }
+                None if parts >= items.len() => break,
+                None => parts = (parts * 2).min(items.len()),
+            }
+        }
+        best
+    }
+
+    fn first_of<T>(&mut self, candidates: Vec<(Vec<T>, Subject)>) -> Option<(Vec<T>, Subject)> {
+        let mut rest = candidates.into_iter();
+        loop {
+            let batch: Vec<(Vec<T>, Subject)> = rest.by_ref().take(self.jobs).collect();
+            if batch.is_empty() || self.is_over() {
+                return None;
+            }
+            let (kept, subjects): (Vec<Vec<T>>, Vec<Subject>) = batch.into_iter().unzip();
+            let holds = self.try_all(&subjects);
+            match holds.iter().position(|holds| *holds) {
+                Some(place) => {
+                    self.runs += place as u64 + 1;
+                    return kept.into_iter().zip(subjects).nth(place);
+                }
+                None => self.runs += holds.len() as u64,
+            }
+        }
+    }
+}

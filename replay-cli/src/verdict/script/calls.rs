@@ -48,6 +48,9 @@ pub(super) fn is_of_stack(call: &Call) -> bool {
     ) || socket_option(call) == Some("SO_ERROR") && call.name == "getsockopt"
 }
 
+/// The most bytes that one call writes.
+const WRITE_MAX: u64 = 1 << 26;
+
 const BAD: Came = Came::Error(&["EBADF"]);
 
 impl Player<'_> {
@@ -275,6 +278,9 @@ impl Player<'_> {
         let Some(count) = count.and_then(|count| u64::try_from(count).ok()) else {
             return Came::Lost(format!("{}: no length", call.name));
         };
+        if count > WRITE_MAX {
+            return Came::Lost(format!("{} of more than {WRITE_MAX} bytes", call.name));
+        }
         if flags.contains(&"MSG_OOB") {
             return Came::Lost("urgent data: a dialer has none".to_owned());
         }

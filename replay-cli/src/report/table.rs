@@ -133,7 +133,7 @@ fn widths<const N: usize, T: AsRef<str>>(
 const SENTENCE: usize = 48;
 
 /// What the last column and the widest other one are not made narrower than, characters.
-const LAST: usize = 40;
+const LAST: usize = 34;
 const WIDEST: usize = 24;
 
 /// Makes columns narrower until a line fits: the last one down to [`LAST`], then the widest other column of words, then the
@@ -234,7 +234,7 @@ mod tests {
         };
         assert_eq!(printed(0), (105, 40, 60));
         assert_eq!(printed(105), (105, 40, 60));
-        assert_eq!(printed(80), (80, 35, 40));
+        assert_eq!(printed(80), (80, 40, 35));
         assert_eq!(printed(60), (60, 24, 31));
         assert_eq!(printed(40), (40, 24, 11));
     }

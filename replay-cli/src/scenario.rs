@@ -46,8 +46,9 @@ pub use engine_settings::{
     DialFailure, EngineSettings, Martians, PathPolicy, Preset, Refusal, UdpFiltering, UdpMapping,
 };
 pub use expect::{
-    CloseExpectation, DialExpectation, DnsExpectation, ExpectationKind, Expectations,
-    HalfCloseExpectation, How, MemoryExpectation, Never, Side, StreamExpectation, StreamPair,
+    CloseExpectation, DialExpectation, Direction, DnsExpectation, ExpectationKind, Expectations,
+    HalfCloseExpectation, How, MemoryExpectation, Never, Side, StallExpectation, StreamExpectation,
+    StreamPair,
 };
 pub use expected::Expected;
 pub use fault::{Fault, FaultAction, FaultAmount, FaultPoint};

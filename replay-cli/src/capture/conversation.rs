@@ -16,6 +16,7 @@ use crate::capture::{CaptureError, CaptureReader, Record, UNPACKED};
 use crate::scenario::flow::flow_spec;
 use crate::scenario::{Device, DialResult, FlowSpec, Protocol};
 
+mod adopt;
 mod assembly;
 mod demux;
 mod fragments;
@@ -34,6 +35,8 @@ pub use raw::Part;
 pub use recorded::Recording;
 pub(crate) use store::ByteReader;
 pub use store::{CaptureBytes, Span, Stream};
+pub use adopt::Adopt;
+pub use tcp::{Backpressure, MadeUp, STALL_US, Stall};
 pub use tcp::{DeviceSegment, FarEvent, FarEventKind, TcpConversation};
 pub use udp::{DeviceDatagram, FarDatagram, UdpConversation};
 
@@ -52,6 +55,8 @@ pub struct Conversations {
     pub flows: Vec<Conversation>,
     /// Those that can be replayed, by tuple and occurrence.
     by_spec: Index,
+    /// What was made of the times in which far sides took no more.
+    pub backpressure: Backpressure,
     /// Records read, whatever they held.
     pub packets_read: u64,
     /// Packets that belong to no flow, by reason.
@@ -113,6 +118,10 @@ pub struct ReadOptions {
     pub udp_idle_us: Option<u64>,
     /// The same for UDP to port 53.
     pub dns_idle_us: Option<u64>,
+    /// Which TCP flows without their beginning are given one.
+    pub adopt: Adopt,
+    /// Whether dialers take all at once though a far side did not.
+    pub ignore_stalls: bool,
     /// Whether wrong checksums are to be known.
     pub checksums: bool,
     /// The most bytes of what a gzip or a pipe holds. `None`: 512 MiB.

@@ -41,6 +41,10 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_enum, default_value_t)]
     settings: Settings,
 
+    /// Leave TCP flows out whose beginning is not in the capture, instead of making up a handshake.
+    #[arg(long)]
+    no_adopt: bool,
+
     #[command(flatten)]
     unpacked: Unpacked,
 }
@@ -69,6 +73,7 @@ pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
     let options = ImportOptions {
         device: args.device.clone(),
         default_settings: args.settings == Settings::Default,
+        no_adopt: args.no_adopt,
         max_unpacked: args.unpacked.limit(),
     };
     let reference = lasting_reference(&args.capture, args.output.as_deref())?;

@@ -97,6 +97,7 @@ fn flow(flow: &FlowAttempt) -> Value {
         upstream,
         downstream,
         invented_bytes,
+        adopted,
         close,
         notes,
     } = flow;
@@ -113,6 +114,7 @@ fn flow(flow: &FlowAttempt) -> Value {
     put("upstream", stream(upstream, *protocol));
     put("downstream", stream(downstream, *protocol));
     put("invented_bytes", json!(invented_bytes));
+    put("adopted", json!(adopted));
     put(
         "close",
         close
@@ -304,6 +306,7 @@ mod tests {
                 datagrams: 3,
             },
             invented_bytes: 0,
+            adopted: false,
             close: Some(("device".into(), "fin".into())),
             notes: Vec::new(),
         }

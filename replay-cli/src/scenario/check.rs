@@ -178,6 +178,7 @@ impl Checker<'_> {
             capture,
             capture_sha256: _,
             device,
+            adopted,
             timing,
             checksums,
             retransmissions,
@@ -207,6 +208,7 @@ impl Checker<'_> {
         if capture.is_none() && !frames.is_empty() {
             for (name, written) in [
                 ("device", device.is_some()),
+                ("adopted", !adopted.is_empty()),
                 ("timing", timing.is_some()),
                 ("checksums", checksums.is_some()),
                 ("retransmissions", retransmissions.is_some()),
@@ -219,6 +221,9 @@ impl Checker<'_> {
                     );
                 }
             }
+        }
+        for (index, name) in adopted.iter().enumerate() {
+            self.flow(&format!("/input/adopted/{index}"), name);
         }
         if capture.is_some() && !families.is_empty() {
             self.report(

@@ -24,6 +24,11 @@ pub struct Input {
     /// Who the device is; `"any"` if absent: each flow's opener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<Device>,
+    /// Names of TCP flows that are adopted: their beginning is not in the capture, and a handshake is made up for them. Flows without
+    /// their beginning that are not named are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("uniqueItems" = true))]
+    pub adopted: Vec<String>,
     /// When captured device frames may go in; `causal` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<Timing>,

@@ -427,6 +427,11 @@ impl Demux {
             .collect();
         links::number(&mut flows);
         links::to_dns(&mut flows, &mut reader);
+        let backpressure = if options.ignore_stalls {
+            tcp::Backpressure::default()
+        } else {
+            tcp::replay_stalls(&mut flows, largest.max(MTU) as u64)
+        };
         reader.finish()?;
         let mut by_spec = Index::default();
         for (index, flow) in flows.iter().enumerate() {
@@ -443,6 +448,7 @@ impl Demux {
             largest,
             oversize,
             flows,
+            backpressure,
             packets_read,
             skipped,
             notes: Vec::new(),
@@ -482,7 +488,8 @@ fn read_all(
     let read = |_| {
         let mut reader = ByteReader::new(bytes);
         let mut read = Vec::new();
-        while let Some((index, raw)) = next() {
+        while let Some((index, mut raw)) = next() {
+            options.adopt.consider(&mut raw, &options.device);
             let flow = conversation(&raw, &mut reader, options, start_ns);
             read.push((index, flow, raw.was_dialed()));
         }
@@ -532,13 +539,16 @@ fn conversation(
         flow.talk = Talk::Udp(Box::new(talk));
     } else {
         let talk = tcp::read(raw, bytes, options, &mut flow.notes);
-        if raw.client_isn.is_none() {
+        if raw.client_isn.is_none() && !raw.adopted {
             flow.unreplayable = Some("its beginning is not in the capture: no SYN".to_owned());
         }
         flow.talk = Talk::Tcp(Box::new(talk));
     }
     flow
 }
+
+/// The engine's MTU unless a capture has larger frames.
+const MTU: usize = 1500;
 
 /// Larger frames than any device sends are segmentation offload, and are cut: import sets no MTU above this.
 pub(crate) const MTU_BOUND: usize = 9216;

@@ -1,13 +1,15 @@
 //! How a capture's flows ended, as far as it shows: the closes and half-closes that a replay owes.
 
+use crate::base::duration::Micros;
 use crate::capture::conversation::{
     ByteReader, Conversation, Conversations, DeviceSegment, FarEventKind, Stream, Talk,
     TcpConversation,
 };
 use crate::packet::Flags;
+use crate::scenario::expect::STALL_US;
 use crate::scenario::{
-    CloseExpectation, ClosedList, DialResult, DnsExpectation, Expectations, Expected,
-    HalfCloseExpectation, How, Protocol, Side, True,
+    CloseExpectation, ClosedList, DialResult, Direction, DnsExpectation, Expectations, Expected,
+    HalfCloseExpectation, How, Protocol, Side, StallExpectation, True,
 };
 
 /// What is known of one flow's end.
@@ -43,6 +45,9 @@ pub(crate) fn of(tcp: &TcpConversation) -> Ending {
             ending.close = Some((Some(Side::Remote), failed.into()));
             return ending;
         }
+    }
+    if tcp.far_took.is_some() {
+        return held_back(tcp);
     }
     let far_len = tcp.far_stream.len();
     let far_fin = tcp
@@ -118,6 +123,58 @@ pub(crate) fn of(tcp: &TcpConversation) -> Ending {
     ending
 }
 
+/// The end of a connection whose far side never took the rest: the device's FIN, behind that, is not passed on.
+fn held_back(tcp: &TcpConversation) -> Ending {
+    let far = |kind| tcp.far.iter().any(|event| event.kind == kind);
+    let close = if far(FarEventKind::Reset) {
+        Some((Some(Side::Remote), How::Reset))
+    } else if tcp.device_rst {
+        Some((Some(Side::Device), How::Reset))
+    } else {
+        None
+    };
+    Ending {
+        close,
+        half: None,
+        crossing: far(FarEventKind::Fin),
+    }
+}
+
+/// The stalls that a replay of a flow owes, in its own times: a replay may be this much off.
+pub(crate) fn stalls(flow: &Conversation, name: &str) -> Vec<StallExpectation> {
+    let replayed = flow.tcp().into_iter().flat_map(|tcp| &tcp.stalls);
+    let replayed = replayed.filter(|stall| stall.replayed);
+    let expected = replayed.map(|stall| {
+        let from = flow.start_us.saturating_add(stall.from_us);
+        let near = |us: u64, off: u64| {
+            let ms = |us: u64| us - us % 1000;
+            let min = ms(us.saturating_sub(off));
+            let max = ms(us.saturating_add(off + 999));
+            (Some(Micros(min)), Some(Micros(max)))
+        };
+        let (min, max) = near(from, STALL_US / 2);
+        let at = Some(Expected::Range { min, max });
+        let lasts = match stall.until_us.map(|until| until - stall.from_us) {
+            Some(long) => {
+                let (min, max) = near(long, (long / 4).min(STALL_US));
+                Expected::Range { min, max }
+            }
+            None => Expected::Range {
+                min: Some(Micros(STALL_US)),
+                max: None,
+            },
+        };
+        StallExpectation {
+            flow: name.to_owned(),
+            direction: Some(Direction::Upstream),
+            by: Some(Side::Remote),
+            at,
+            lasts: Some(lasts),
+        }
+    });
+    expected.collect()
+}
+
 /// Whether the device reset an attempt before the engine's own limit on dials ends it.
 fn gave_up(segment: &DeviceSegment) -> bool {
     let limit = engine::Config::default().dial_timeout.as_micros();
@@ -140,9 +197,12 @@ pub(crate) fn expect(
             .flows
             .iter()
             .any(|flow| flow.tcp().is_some_and(|tcp| tcp.dial == DialResult::Never));
+    let held = |flow: &Conversation| flow.tcp().is_some_and(|tcp| tcp.far_took.is_some());
     let silent = |flow: &Conversation| {
-        long && (flow.spec.protocol == Protocol::Udp
-            || flow.tcp().is_some_and(|tcp| of(tcp).close.is_none()))
+        held(flow)
+            || long
+                && (flow.spec.protocol == Protocol::Udp
+                    || flow.tcp().is_some_and(|tcp| of(tcp).close.is_none()))
     };
     let mut closes = ClosedList {
         items: Vec::new(),
@@ -150,6 +210,7 @@ pub(crate) fn expect(
     };
     let mut halves = ClosedList::default();
     let mut records = ClosedList::default();
+    let mut stalled = Vec::new();
     for (name, index) in names {
         let Some(flow) = capture.flows.get(*index) else {
             continue;
@@ -157,6 +218,7 @@ pub(crate) fn expect(
         if flow.spec.server.port() == 53 {
             dns(flow, reader, &mut records.items);
         }
+        stalled.extend(stalls(flow, name));
         let Talk::Tcp(tcp) = &flow.talk else { continue };
         let ending = of(tcp);
         let flow = name.clone();
@@ -176,7 +238,7 @@ pub(crate) fn expect(
                 at: None,
                 open: None,
             },
-            None if long => continue,
+            None if long || tcp.far_took.is_some() => continue,
             None => CloseExpectation {
                 flow,
                 by: None,
@@ -186,6 +248,11 @@ pub(crate) fn expect(
             },
         });
     }
+    // A device that was slow may stall what comes down, as the engine sees it.
+    expectations.stalls = (!stalled.is_empty()).then_some(ClosedList {
+        items: stalled,
+        others_allowed: true,
+    });
     expectations.closes = Some(closes);
     expectations.half_closes = Some(halves);
     expectations.dns = Some(records);

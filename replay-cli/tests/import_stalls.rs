@@ -3,7 +3,8 @@
 use replay::capture::import::{ImportOptions, import};
 use replay::scenario::{Scenario, Side, Step};
 use replay::verdict::attempt::{Attempt, FlowVerdict};
-use replay::verdict::run::{RunOptions, ScenarioOutcome, run_file};
+use replay::verdict::outcome::ScenarioOutcome;
+use replay::verdict::run::{RunOptions, run_file};
 
 mod trace;
 

@@ -165,7 +165,7 @@ fn derive(
         if purpose == Purpose::Attempt {
             continue;
         }
-        if flow.tcp().is_some_and(|tcp| tcp.adopted.is_some()) {
+        if flow.tcp().is_some_and(|tcp| tcp.adopted) {
             scenario.input.adopted.push(name.clone());
         }
         scenario.dialer.rules.push(rule(flow, &name, listed));

@@ -216,7 +216,7 @@ fn judge(
         upstream: StreamSeen::default(),
         downstream: StreamSeen::default(),
         invented_bytes: 0,
-        adopted: flow.tcp().is_some_and(|tcp| tcp.adopted.is_some()),
+        adopted: flow.tcp().is_some_and(|tcp| tcp.adopted),
         close: None,
         notes: flow.notes.clone(),
     };

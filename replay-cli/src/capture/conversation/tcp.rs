@@ -43,8 +43,10 @@ pub struct TcpConversation {
     /// Whether the far side's window is known: both sides' offers of a window scale, or that one made none, are in the
     /// capture.
     pub far_window_known: bool,
-    /// The handshake made up for a flow that is adopted: its beginning is not in the capture.
-    pub adopted: Option<MadeUp>,
+    /// Whether its handshake is not wholly in the capture, and made up as far as it is not.
+    pub adopted: bool,
+    /// The SYN that is made up.
+    pub made_up: Option<MadeUp>,
     /// What the dial came to.
     pub dial: DialResult,
     /// How long that took, microseconds.

@@ -165,7 +165,7 @@ impl Injection<'_, '_> {
     /// A segment for which no packet has a header, and the SYN's options.
     fn made_up(&self) -> Option<Vec<u8>> {
         let key = self.flow.key?;
-        let syn = self.conversation.adopted?;
+        let syn = self.conversation.made_up?;
         let [high, low] = syn.mss.to_be_bytes();
         let options = [2, 4, high, low, 1, 3, 3, syn.shift];
         let options = match (self.segment.flags.contains(Flags::SYN), syn.scales) {

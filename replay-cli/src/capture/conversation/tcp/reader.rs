@@ -32,6 +32,24 @@ pub(crate) fn read(
     reader.open_adopted(raw);
     (reader.device_edge, reader.far_edge) =
         edges::of(&raw.packets, reader.device_isn, reader.far_isn);
+    if reader.missing_syn_ack || raw.adopted {
+        // Of a side that the capture does not show, neither its beginning nor a byte, nothing is made up.
+        let shown = |of_client: bool| {
+            let mut packets = raw.packets.iter();
+            packets.any(|packet| packet.payload_len > 0 && packet.is_from_client() == of_client)
+        };
+        let mut forget = |edge: &mut Edge, of_client, whose: &str| {
+            if !shown(of_client) && edge.bytes > 0 {
+                notes.push(format!(
+                    "no byte of the {whose} is in the capture, though {} were acknowledged: none is made up",
+                    edge.bytes
+                ));
+                *edge = Edge::default();
+            }
+        };
+        forget(&mut reader.device_edge, true, "device");
+        forget(&mut reader.far_edge, false, "far side");
+    }
     let mut events = raw.events.iter().peekable();
     for (index, packet) in raw.packets.iter().enumerate() {
         while let Some(event) = events.next_if(|event| event.after <= index) {

@@ -138,7 +138,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn event(&mut self, kind: FarEventKind, now: u64, heard: Heard) {
+    pub(super) fn event(&mut self, kind: FarEventKind, now: u64, heard: Heard) {
         let mut cause = self.sent_by(heard.octets);
         if heard.fin {
             cause = cause.max(self.device_fin_at);

@@ -134,7 +134,7 @@ impl Reader<'_, '_> {
                 octets: self.acked,
                 fin: false,
             };
-            self.push_event(FarEventKind::Unblock, now, 0, heard);
+            self.event(FarEventKind::Unblock, now, heard);
         }
     }
 }

@@ -191,6 +191,10 @@ pub struct Stall {
     pub until_us: Option<u64>,
     /// Octets that the device had sent by its end: none beyond them had room.
     pub edge: u64,
+    /// When it had sent the last of them, or when the stall began if that was later, microseconds.
+    pub sent_us: u64,
+    /// The widest window that the far side had offered, octets.
+    pub widest: u64,
     /// Whether the window opened again.
     pub resumed: bool,
     /// Whether a replay shows it to the device as well.

@@ -140,37 +140,34 @@ fn held_back(tcp: &TcpConversation) -> Ending {
     }
 }
 
-/// The stalls that a replay of a flow owes, in its own times: a replay may be this much off.
+/// The stalls that a replay of a flow owes, in its own times. It may begin with any of the bytes that the device sent in it, as
+/// the engine's window moves by whole segments, and be a little off; one that could be too short for that is not owed.
 pub(crate) fn stalls(flow: &Conversation, name: &str) -> Vec<StallExpectation> {
+    const OFF_US: u64 = STALL_US / 4;
     let replayed = flow.tcp().into_iter().flat_map(|tcp| &tcp.stalls);
     let replayed = replayed.filter(|stall| stall.replayed);
-    let expected = replayed.map(|stall| {
-        let from = flow.start_us.saturating_add(stall.from_us);
-        let near = |us: u64, off: u64| {
-            let ms = |us: u64| us - us % 1000;
-            let min = ms(us.saturating_sub(off));
-            let max = ms(us.saturating_add(off + 999));
-            (Some(Micros(min)), Some(Micros(max)))
-        };
-        let (min, max) = near(from, STALL_US / 2);
-        let at = Some(Expected::Range { min, max });
-        let lasts = match stall.until_us.map(|until| until - stall.from_us) {
-            Some(long) => {
-                let (min, max) = near(long, (long / 4).min(STALL_US));
-                Expected::Range { min, max }
-            }
+    let ms = |us: u64| Micros(us - us % 1000);
+    let between = |min: u64, max: u64| Expected::Range {
+        min: Some(ms(min.saturating_sub(OFF_US))),
+        max: Some(ms(max.saturating_add(OFF_US))),
+    };
+    let expected = replayed.filter_map(|stall| {
+        let lasts = match stall.until_us {
+            Some(until) if until - stall.sent_us < STALL_US + OFF_US => return None,
+            Some(until) => between(until - stall.sent_us, until - stall.from_us),
             None => Expected::Range {
                 min: Some(Micros(STALL_US)),
                 max: None,
             },
         };
-        StallExpectation {
+        let start = flow.start_us;
+        Some(StallExpectation {
             flow: name.to_owned(),
             direction: Some(Direction::Upstream),
             by: Some(Side::Remote),
-            at,
+            at: Some(between(start + stall.from_us, start + stall.sent_us)),
             lasts: Some(lasts),
-        }
+        })
     });
     expected.collect()
 }

@@ -1,7 +1,7 @@
 //! The far side's backpressure: the dialer takes no more than lets the device's window close where it closed.
 //!
-//! The engine's receive window is not the far side's. With one of a fixed size that is no larger than what the device had
-//! sent at its first stall, the octets the dialer has taken say where the window ends.
+//! The engine's receive window is not the far side's. With one of a fixed size, the far side's where that will do, and no
+//! larger than what the device had sent at its first stall, the octets the dialer has taken say where the window ends.
 
 use super::{DeviceSegment, FarEvent, FarEventKind, Stall, TcpConversation};
 use crate::base::wording::seconds_of;
@@ -40,7 +40,7 @@ pub(crate) fn replay_stalls(flows: &mut [Conversation], mtu: u64) -> Backpressur
     };
     let firsts = || {
         let tcp = connections().filter_map(Conversation::tcp);
-        tcp.filter_map(|tcp| Some(tcp.stalls.first()?.edge))
+        tcp.filter_map(|tcp| tcp.stalls.first())
     };
     if firsts().next().is_none() {
         return found;
@@ -51,8 +51,9 @@ pub(crate) fn replay_stalls(flows: &mut [Conversation], mtu: u64) -> Backpressur
         .flat_map(|tcp| &tcp.device);
     let largest = segments.map(DeviceSegment::octets).max().unwrap_or(0);
     let least = 2 * largest.min(mtu.saturating_sub(HEADERS[0])).max(1);
-    let window = firsts().filter(|edge| *edge >= least).min();
-    let window = window.map(|window| window.min(WINDOW.max(least)));
+    let fit = firsts().filter(|stall| stall.edge >= least);
+    let window = fit.map(|stall| stall.edge.min(stall.widest.max(least)));
+    let window = window.min().map(|window| window.min(WINDOW.max(least)));
     found.window = window;
     for flow in flows.iter_mut().filter(|flow| replayable(flow)) {
         let headers = HEADERS[usize::from(flow.spec.client.is_ipv6())];
@@ -80,6 +81,8 @@ fn describe(stall: &Stall) -> String {
         from_us,
         until_us,
         edge,
+        sent_us: _,
+        widest: _,
         resumed,
         replayed,
     } = stall;

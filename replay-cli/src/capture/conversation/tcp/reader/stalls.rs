@@ -14,17 +14,23 @@ pub(super) struct Watch {
     acked: u64,
     /// Where the window ends that it offered last; `None`: not known.
     edge: Option<u64>,
+    /// The widest that it offered, octets.
+    widest: u64,
     /// That window was zero.
     zero: bool,
     /// The device's largest segment, octets.
     largest: u64,
     /// Octets the device has sent.
     sent: u64,
+    /// When it sent the last of them.
+    sent_at: u64,
     /// Since when there is no room.
     since: Option<u64>,
     /// The device, or the far side, has given up: what follows is no stall.
     over: bool,
     now: u64,
+    /// When the device's last packet came.
+    device_at: u64,
     stalls: Vec<Stall>,
 }
 
@@ -50,6 +56,7 @@ impl Watch {
         let window = u64::from(tcp.window);
         self.acked = acked;
         self.zero = window == 0 && !syn;
+        self.widest = self.widest.max(window << shift.unwrap_or(0));
         self.edge = match shift {
             Some(shift) => Some(acked + (window << shift)),
             None => self.zero.then_some(acked),
@@ -95,6 +102,8 @@ impl Watch {
                 from_us,
                 until_us,
                 edge: self.sent,
+                sent_us: self.sent_at.max(from_us),
+                widest: self.widest,
                 resumed: false,
                 replayed: false,
             });
@@ -102,6 +111,8 @@ impl Watch {
     }
 
     pub(super) fn finish(mut self) -> Vec<Stall> {
+        // A replay knows no more of the end than what the device sent.
+        self.now = self.device_at;
         self.end(None);
         self.stalls
     }
@@ -119,9 +130,12 @@ impl Reader<'_, '_> {
             return;
         }
         if tcp.is_from_client() {
+            self.watch.device_at = now;
             let segment = u64::from(tcp.payload_len).min(LARGEST);
             self.watch.largest = self.watch.largest.max(segment);
-            self.watch.sent = self.sent.highest();
+            if self.watch.sent < self.sent.highest() {
+                (self.watch.sent, self.watch.sent_at) = (self.sent.highest(), now);
+            }
         } else if tcp.flags.contains(Flags::ACK)
             && let Some(acked) = place(tcp.acknowledgement, self.device_isn, self.sent.highest())
             && let Ok(acked) = u64::try_from(acked)

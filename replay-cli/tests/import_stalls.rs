@@ -59,7 +59,7 @@ fn an_upload_that_stalls_and_resumes_does_so_in_the_replay() {
     assert_eq!(octets(flow), (61_000, 6));
     assert!(said(&attempt).contains("the far side took no more from 0.02"));
     let stalls = expected_stalls(&trace);
-    assert_eq!(stalls, [(Some(Side::Remote), "2.5s".to_owned())]);
+    assert_eq!(stalls, [(Some(Side::Remote), "2.875s".to_owned())]);
 }
 
 #[test]
@@ -136,10 +136,13 @@ fn the_scenario_of_a_stall_fails_without_the_backpressure() {
                 });
             }
         });
-        let missing = |failure: &replay::scenario::failure::Failure| {
-            failure.kind.label() == "missing-stall"
-        };
-        assert!(outcome.failures.iter().any(missing), "{:#?}", outcome.failures);
+        let missing =
+            |failure: &replay::scenario::failure::Failure| failure.kind.label() == "missing-stall";
+        assert!(
+            outcome.failures.iter().any(missing),
+            "{:#?}",
+            outcome.failures
+        );
     }
 }
 
@@ -148,11 +151,18 @@ fn a_window_that_never_closes_for_long_changes_nothing() {
     let mut trace = Trace::open();
     for at in (0..50_000).step_by(1000) {
         trace.device(ACK, 1 + at, 1, &[7; 1000]);
-        acknowledge(&mut trace, at + 1000, if at % 10_000 == 0 { 0 } else { 9000 });
+        acknowledge(
+            &mut trace,
+            at + 1000,
+            if at % 10_000 == 0 { 0 } else { 9000 },
+        );
     }
     passed(&trace.replayed(), 0);
     let scenario = scenario(&trace);
-    assert_eq!((scenario.engine.rx_buffer, scenario.expect.stalls), (None, None));
+    assert_eq!(
+        (scenario.engine.rx_buffer, scenario.expect.stalls),
+        (None, None)
+    );
     let held = |step: &Step| matches!(step, Step::Take(_) | Step::Block(_) | Step::Unblock(_));
     assert!(!scenario.dialer.rules[0].then.iter().any(held));
 }
@@ -173,8 +183,18 @@ fn a_stall_before_two_segments_is_said_and_not_replayed() {
 
 fn said(attempt: &Attempt) -> String {
     let of_flows = attempt.flows.iter().flat_map(|flow| &flow.notes);
-    let notes: Vec<&str> = attempt.notes.iter().chain(of_flows).map(String::as_str).collect();
-    assert!(attempt.flows.iter().all(|flow| flow.verdict == FlowVerdict::Pass));
+    let notes: Vec<&str> = attempt
+        .notes
+        .iter()
+        .chain(of_flows)
+        .map(String::as_str)
+        .collect();
+    assert!(
+        attempt
+            .flows
+            .iter()
+            .all(|flow| flow.verdict == FlowVerdict::Pass)
+    );
     notes.join("\n")
 }
 
@@ -193,7 +213,10 @@ fn expected_stalls(trace: &Trace) -> Vec<(Option<Side>, String)> {
         Some(replay::scenario::Expected::Range { min: Some(min), .. }) => min.to_string(),
         other => format!("{other:?}"),
     };
-    stalls.iter().map(|stall| (stall.by, least(stall))).collect()
+    stalls
+        .iter()
+        .map(|stall| (stall.by, least(stall)))
+        .collect()
 }
 
 /// Runs the imported scenario with a change.

@@ -45,7 +45,8 @@ fn captures_that_lack_packets_have_no_flow_that_fails() {
                 continue;
             };
             let name = path.file_name().unwrap_or_default().display();
-            let mut say = |what: String| faults.push(format!("{name}, seed {seed}, 1/{one_of}: {what}"));
+            let mut say =
+                |what: String| faults.push(format!("{name}, seed {seed}, 1/{one_of}: {what}"));
             for flow in &attempt.flows {
                 if let FlowVerdict::Fail(why) = &flow.verdict {
                     say(format!("{} > {}: {why}", flow.client, flow.server));
@@ -55,21 +56,34 @@ fn captures_that_lack_packets_have_no_flow_that_fails() {
                 attempt.flows.iter().map(|flow| flow.invented_bytes).sum()
             };
             if invented(&attempt) > invented(&whole) + lost {
-                say(format!("{} bytes invented, {lost} removed", invented(&attempt)));
+                say(format!(
+                    "{} bytes invented, {lost} removed",
+                    invented(&attempt)
+                ));
             }
             let (before, after) = (counts(&whole, false), counts(&attempt, false));
             let there = counts(&attempt, true);
             for (tuple, count) in before {
                 // What lost all of its packets is not there.
-                let Some(left) = there.get(&tuple) else { continue };
+                let Some(left) = there.get(&tuple) else {
+                    continue;
+                };
                 let wanted = count.min(*left);
                 passed += wanted;
                 stay += after.get(&tuple).copied().unwrap_or(0).min(wanted);
             }
         }
     }
-    assert!(faults.is_empty(), "{} fault(s):\n{}", faults.len(), faults.join("\n"));
-    assert!(stay * 100 >= passed * 95, "of {passed} flows {stay} still pass");
+    assert!(
+        faults.is_empty(),
+        "{} fault(s):\n{}",
+        faults.len(),
+        faults.join("\n")
+    );
+    assert!(
+        stay * 100 >= passed * 95,
+        "of {passed} flows {stay} still pass"
+    );
     println!("{thinned} captures thinned out, {stay} of {passed} flows still pass");
 }
 
@@ -103,10 +117,15 @@ fn captures(folder: &Path) -> Vec<PathBuf> {
 /// Where the records of packets stand in a capture file, of either form.
 fn records(file: &[u8]) -> Vec<(usize, usize)> {
     let mut records = Vec::new();
-    let big = matches!(file.get(..4), Some([0xa1, ..])) || file.get(8..12) == Some(&[0x1a, 0x2b, 0x3c, 0x4d]);
+    let big = matches!(file.get(..4), Some([0xa1, ..]))
+        || file.get(8..12) == Some(&[0x1a, 0x2b, 0x3c, 0x4d]);
     let number = |at: usize| {
         let bytes = file.get(at..at + 4)?.try_into().ok()?;
-        let number = if big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
+        let number = if big {
+            u32::from_be_bytes(bytes)
+        } else {
+            u32::from_le_bytes(bytes)
+        };
         Some(number as usize)
     };
     let blocks = file.get(..4) == Some(&[0x0a, 0x0d, 0x0d, 0x0a]);
@@ -130,7 +149,12 @@ fn records(file: &[u8]) -> Vec<(usize, usize)> {
 }
 
 /// The file without some of its records, and how many bytes those had; `None` if none was removed.
-fn thinned_out(file: &[u8], records: &[(usize, usize)], seed: u64, one_of: u64) -> Option<(Vec<u8>, u64)> {
+fn thinned_out(
+    file: &[u8],
+    records: &[(usize, usize)],
+    seed: u64,
+    one_of: u64,
+) -> Option<(Vec<u8>, u64)> {
     let mut state = seed.wrapping_mul(1_000_003) ^ one_of ^ file.len() as u64;
     let mut thin = Vec::with_capacity(file.len());
     let (mut kept, mut lost) = (0, 0);

@@ -29,13 +29,13 @@ mod timeline;
 mod udp;
 mod window;
 
+pub use adopt::Adopt;
 pub(crate) use demux::MTU_BOUND;
 pub(crate) use fragments::Fragments;
 pub use raw::Part;
 pub use recorded::Recording;
 pub(crate) use store::ByteReader;
 pub use store::{CaptureBytes, Span, Stream};
-pub use adopt::Adopt;
 pub use tcp::{Backpressure, MadeUp, STALL_US, Stall};
 pub use tcp::{DeviceSegment, FarEvent, FarEventKind, TcpConversation};
 pub use udp::{DeviceDatagram, FarDatagram, UdpConversation};

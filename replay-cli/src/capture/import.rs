@@ -13,8 +13,8 @@ use crate::base::duration::{Micros, Size};
 use crate::base::hash::Quick;
 use crate::base::sha256::hex;
 use crate::capture::conversation::{
-    Adopt, Backpressure, ByteReader, Conversation, Conversations, FarEventKind, MTU_BOUND, ReadOptions, Recording,
-    Stream, Talk, TcpConversation, UdpConversation,
+    Adopt, Backpressure, ByteReader, Conversation, Conversations, FarEventKind, MTU_BOUND,
+    ReadOptions, Recording, Stream, Talk, TcpConversation, UdpConversation,
 };
 use crate::capture::recording::RemoteEnd;
 use crate::scenario::{

@@ -9,8 +9,8 @@ use super::tape::{Retention, Sent, Tape};
 use crate::capture::conversation::Conversations;
 use crate::packet::Seq;
 use crate::scenario::expect::STALL_US;
-use crate::scenario::{Direction, FlowSpec};
 use crate::scenario::flow::flow_spec;
+use crate::scenario::{Direction, FlowSpec};
 use crate::simulation::dialer::actions::Actions;
 use crate::simulation::dialer::content::Action;
 

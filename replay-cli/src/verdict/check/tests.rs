@@ -368,11 +368,7 @@ const ALTERED_STALLS: &[(&str, &str, &[&str])] = &[
         r#""1.5s""#,
         &["wrong-stall: the stall of put upstream by remote began at 1.000000 s, expected 1.5s"],
     ),
-    (
-        "/expect/stalls/0",
-        r#"{"others": "allow"}"#,
-        &[],
-    ),
+    ("/expect/stalls/0", r#"{"others": "allow"}"#, &[]),
     (
         "/expect/stalls",
         "[]",

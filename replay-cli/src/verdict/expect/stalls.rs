@@ -31,12 +31,12 @@ impl Listed for Stalls {
             let Some(flow) = check.flow(name, &pointer) else {
                 continue;
             };
-            let open = |stall: &&Stalled| {
-                is_of(expected, stall) && !met.contains(&(flow.spec(), **stall))
-            };
-            let found = flow.stalls.iter().find(|stall| {
-                open(stall) && problem(expected, stall, slack).is_none()
-            });
+            let open =
+                |stall: &&Stalled| is_of(expected, stall) && !met.contains(&(flow.spec(), **stall));
+            let found = flow
+                .stalls
+                .iter()
+                .find(|stall| open(stall) && problem(expected, stall, slack).is_none());
             if let Some(stall) = found {
                 met.push((flow.spec(), *stall));
                 continue;
@@ -104,9 +104,7 @@ impl Listed for Stalls {
             direction: Some(stall.direction),
             by: Some(stall.direction.reader()),
             at: style.time(stall.from),
-            lasts: style
-                .timed
-                .then(|| Expected::Exact(length(&stall))),
+            lasts: style.timed.then(|| Expected::Exact(length(&stall))),
         });
         (listed, others.collect())
     }

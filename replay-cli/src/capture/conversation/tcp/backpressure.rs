@@ -61,8 +61,11 @@ pub(crate) fn replay_stalls(flows: &mut [Conversation], mtu: u64) -> Backpressur
             continue;
         };
         let many = tcp.stalls.len() as u64;
-        match window.filter(|window| tcp.stalls.first().is_some_and(|stall| stall.edge >= *window))
-        {
+        match window.filter(|window| {
+            tcp.stalls
+                .first()
+                .is_some_and(|stall| stall.edge >= *window)
+        }) {
             Some(window) => {
                 let step = mtu.saturating_sub(headers).min(window / 2).max(1);
                 hold_back(tcp, window, step);
@@ -94,7 +97,11 @@ fn describe(stall: &Stall) -> String {
         (Some(_), false) => "; it ended as one side gave up",
         _ => "",
     };
-    let replay = if *replayed { "" } else { "; it is not replayed" };
+    let replay = if *replayed {
+        ""
+    } else {
+        "; it is not replayed"
+    };
     format!(
         "stalled: the far side took no more from {} s on {long}, its window closed behind byte {edge}{end}{replay}",
         seconds_of(*from_us)
@@ -180,7 +187,9 @@ impl Sent {
 
     /// When the device had sent so many octets, and its FIN if that counts.
     fn cause(&self, octets: u64, fin: bool) -> u64 {
-        let place = self.reached.partition_point(|(reached, _)| *reached < octets);
+        let place = self
+            .reached
+            .partition_point(|(reached, _)| *reached < octets);
         let at = self.reached.get(place).map_or(0, |(_, at)| *at);
         if fin { at.max(self.fin_at) } else { at }
     }

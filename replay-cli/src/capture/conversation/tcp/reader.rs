@@ -254,7 +254,8 @@ impl<'r, 'b> Reader<'r, 'b> {
             missing_syn_ack: candidates.is_empty() && (first_ack.is_some() || raw.adopted),
             adopted,
             connects: raw.adopted
-                || !acknowledged.is_empty() || (candidates.is_empty() && first_ack.is_some()),
+                || !acknowledged.is_empty()
+                || (candidates.is_empty() && first_ack.is_some()),
             early_resets: 0,
             device_edge: Edge::default(),
             far_edge: Edge::default(),

@@ -152,7 +152,7 @@ impl Reader<'_, '_> {
             stalls,
             far_took: None,
             far_window_known,
-            adopted: self.missing_syn_ack || self.adopted.is_some(),
+            adopted: raw.client_isn.is_some() && (self.missing_syn_ack || raw.adopted),
             made_up: self.adopted,
             dial: dial.0,
             dial_us: dial.1,

@@ -60,7 +60,8 @@ folder captures/ above it, and otherwise relative to FILE; outside of the scenar
 Exit codes:
   0  done
   2  FILE exists, is the capture itself or cannot be written, or a scenario cannot name the capture
-  3  the capture is missing, no capture, damaged, or needs a scenario of more than 64 MiB";
+  3  the capture is missing, no capture, damaged, or needs a scenario of more than 64 MiB
+  4  nothing of the capture can be replayed: no scenario is written";
 
 pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     let inputs = [args.capture.clone()];

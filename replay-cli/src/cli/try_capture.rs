@@ -58,7 +58,7 @@ Exit codes:
      stand as zeros
   1  a flow did not, or with --strict only in part
   3  the file is missing, no capture, or damaged; what stands before the damage is replayed
-  4  nothing was replayed
+  4  nothing was replayed: no flow, none of the device, or none that can be
   6  two runs gave different outputs";
 
 pub(crate) fn run(args: &TryArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {

@@ -115,8 +115,10 @@ fn a_device_that_is_not_in_the_capture_takes_what_the_server_sent() {
 
 #[test]
 fn a_window_that_was_scaled_is_wide_enough_for_what_the_server_sent() {
-    let mut trace = Trace::default();
-    trace.window = 100;
+    let mut trace = Trace {
+        window: 100,
+        ..Trace::default()
+    };
     trace.device(ACK, 501, 901, &[1; 200]);
     for at in 0..8 {
         trace.server(ACK, 901 + 1000 * at, 701, &[2; 1000]);

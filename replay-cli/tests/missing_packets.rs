@@ -165,7 +165,7 @@ fn thinned_out(
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        if (mixed ^ (mixed >> 31)) % one_of == 0 {
+        if (mixed ^ (mixed >> 31)).is_multiple_of(one_of) {
             thin.extend_from_slice(&file[kept..*at]);
             kept = at + length;
             lost += *length as u64;

@@ -34,7 +34,7 @@ pub(crate) fn replay_stalls(flows: &mut [Conversation], mtu: u64) -> Backpressur
     let mut found = Backpressure {
         unknown: connections()
             .filter_map(Conversation::tcp)
-            .filter(|tcp| !tcp.far_window_known && tcp.device_stream.len() > 0)
+            .filter(|tcp| !tcp.far_window_known && !tcp.device_stream.is_empty())
             .count() as u64,
         ..Backpressure::default()
     };

@@ -205,7 +205,7 @@ impl<'r, 'b> Reader<'r, 'b> {
         });
         let far_isn = chosen
             .map(|(isn, _)| isn)
-            .or(raw.server_isn.filter(|_| raw.adopted))
+            .or_else(|| raw.server_isn.filter(|_| raw.adopted))
             .or_else(|| first_ack.map(|ack| Seq(ack.0.wrapping_sub(1))));
         Self {
             bytes,
@@ -278,9 +278,7 @@ impl<'r, 'b> Reader<'r, 'b> {
             return;
         };
         let of_device = raw.packets.iter().find(|packet| packet.is_from_client());
-        let window = of_device.map_or(u32::from(u16::MAX), |packet| {
-            u32::from(packet.window) << self.device_shift
-        });
+        let window = of_device.map_or(u16::MAX, |packet| packet.window);
         let syn = DeviceSegment {
             place: 0,
             at: 0,
@@ -299,7 +297,7 @@ impl<'r, 'b> Reader<'r, 'b> {
             at: 1,
             acked: 1,
             needs: 1,
-            window,
+            window: u32::from(window) << self.device_shift,
             flags: Flags::ACK,
             ..syn
         };

@@ -147,6 +147,22 @@ fn the_scenario_of_a_stall_fails_without_the_backpressure() {
 }
 
 #[test]
+fn a_device_that_stops_reading_does_so_in_the_replay() {
+    let mut trace = Trace::open();
+    trace.server(ACK, 1, 1, &[7; 1000]);
+    let open = std::mem::take(&mut trace.window);
+    trace.device(ACK, 1, 1001, b"");
+    trace.at_us += 2_000_000;
+    trace.window = open;
+    trace.device(ACK, 1, 1001, b"");
+    trace.server(ACK, 1001, 1, &[7; 1000]);
+    trace.device(ACK, 1, 2001, b"");
+    assert_eq!(octets(passed(&trace.replayed(), 0)), (0, 2000));
+    let stalls = expected_stalls(&trace);
+    assert_eq!(stalls, [(Some(Side::Device), "1.876s".to_owned())]);
+}
+
+#[test]
 fn a_window_that_never_closes_for_long_changes_nothing() {
     let mut trace = Trace::open();
     for at in (0..50_000).step_by(1000) {

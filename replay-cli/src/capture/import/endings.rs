@@ -143,7 +143,6 @@ fn held_back(tcp: &TcpConversation) -> Ending {
 /// The stalls that a replay of a flow owes, in its own times. It may begin with any of the bytes that the device sent in it, as
 /// the engine's window moves by whole segments, and be a little off; one that could be too short for that is not owed.
 pub(crate) fn stalls(flow: &Conversation, name: &str) -> Vec<StallExpectation> {
-    const OFF_US: u64 = STALL_US / 4;
     let replayed = flow.tcp().into_iter().flat_map(|tcp| &tcp.stalls);
     let replayed = replayed.filter(|stall| stall.replayed);
     let ms = |us: u64| Micros(us - us % 1000);
@@ -169,8 +168,41 @@ pub(crate) fn stalls(flow: &Conversation, name: &str) -> Vec<StallExpectation> {
             lasts: Some(lasts),
         })
     });
-    expected.collect()
+    let slow = flow.tcp().map(slowness).unwrap_or_default();
+    let slow = slow.into_iter().map(|(from, until)| {
+        let start = flow.start_us;
+        StallExpectation {
+            flow: name.to_owned(),
+            direction: Some(Direction::Downstream),
+            by: Some(Side::Device),
+            at: Some(between(start + from, start + from)),
+            lasts: Some(between(until - from, until - from)),
+        }
+    });
+    expected.chain(slow).collect()
 }
+
+/// When the device's own window was zero for longer than a replay may be off: its frames say so again.
+fn slowness(tcp: &TcpConversation) -> Vec<(u64, u64)> {
+    let mut slow = Vec::new();
+    let mut since = None;
+    for segment in &tcp.device {
+        if segment.flags.contains(Flags::RST) || segment.flags.contains(Flags::SYN) {
+            continue;
+        }
+        if segment.window == 0 {
+            since.get_or_insert(segment.at_us);
+        } else if let Some(from) = since.take()
+            && segment.at_us - from >= STALL_US + OFF_US
+        {
+            slow.push((from, segment.at_us));
+        }
+    }
+    slow
+}
+
+/// How much a replay may be off, microseconds.
+const OFF_US: u64 = STALL_US / 4;
 
 /// Whether the device reset an attempt before the engine's own limit on dials ends it.
 fn gave_up(segment: &DeviceSegment) -> bool {

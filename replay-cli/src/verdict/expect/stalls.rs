@@ -141,12 +141,13 @@ impl Listed for Stalls {
 /// What is wrong with a flow that should have stalled like this.
 pub(crate) fn unmet(expected: &StallExpectation, stalls: &[Stalled]) -> Option<String> {
     let mut found = stalls.iter().filter(|stall| is_of(expected, stall));
+    let stream = expected.direction.map_or("a stream", Direction::as_str);
     let Some(first) = found.next() else {
-        return Some("the recorded stall of its upstream did not come".to_owned());
+        return Some(format!("the recorded stall of its {stream} did not come"));
     };
     let problem = problem(expected, first, 0)?;
     let met = found.any(|stall| self::problem(expected, stall, 0).is_none());
-    (!met).then(|| format!("the recorded stall of its upstream {problem}"))
+    (!met).then(|| format!("the recorded stall of its {stream} {problem}"))
 }
 
 fn is_of(expected: &StallExpectation, stall: &Stalled) -> bool {

@@ -13,7 +13,7 @@ captures=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tools=$captures/tools
 mode=record
 FACTS=()
-for part in lab expect cases/http cases/tls cases/tcp cases/tcp_loss cases/dns cases/udp cases/other; do
+for part in lab expect cases/http cases/tls cases/tcp cases/tcp_loss cases/field cases/dns cases/udp cases/other; do
     # shellcheck source=/dev/null
     source "$tools/$part.sh"
 done

@@ -45,8 +45,9 @@ pub use dialer::{
 };
 pub use engine_settings::{EngineSettings, Preset};
 pub use expect::{
-    CloseExpectation, DialExpectation, DnsExpectation, ExpectationKind, Expectations,
-    HalfCloseExpectation, How, MemoryExpectation, Never, Side, StreamExpectation, StreamPair,
+    CloseExpectation, DialExpectation, Direction, DnsExpectation, ExpectationKind, Expectations,
+    HalfCloseExpectation, How, MemoryExpectation, Never, Side, StallExpectation, StreamExpectation,
+    StreamPair,
 };
 pub use expected::Expected;
 pub use fault::{Fault, FaultAction, FaultAmount, FaultPoint};

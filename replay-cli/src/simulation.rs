@@ -287,6 +287,10 @@ pub(crate) fn finish(mut world: World<'_>) -> RunOutput {
     for complaint in world.engine.complaints().to_vec() {
         world.broken(None, complaint);
     }
+    let now = world.now;
+    for flow in &mut world.flows {
+        flow.note_stalls(now, true);
+    }
     let mut failures = std::mem::take(&mut world.failures);
     if let Some((at, what)) = world.engine.broken() {
         let mut broken = timeline::failure_at(FailureKind::BrokenStack, what, Some(at));

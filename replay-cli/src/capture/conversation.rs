@@ -17,6 +17,7 @@ use crate::capture::{CaptureError, CaptureReader, Kept, Record, Shared, UNPACKED
 use crate::scenario::flow::flow_spec;
 use crate::scenario::{Decap, Device, DialResult, FlowSpec, Protocol};
 
+mod adopt;
 mod assembly;
 mod cut;
 mod demux;
@@ -33,6 +34,7 @@ mod timeline;
 mod udp;
 mod window;
 
+pub use adopt::Adopt;
 pub(crate) use demux::{MTU_BOUND, Placed, no_flow};
 pub use echo::{Echo, EchoRequest};
 pub(crate) use fragments::Fragments;
@@ -41,6 +43,7 @@ pub use raw::Part;
 pub use recorded::Recording;
 pub(crate) use store::ByteReader;
 pub use store::{CaptureBytes, Span, Stream};
+pub use tcp::{Backpressure, MadeUp, STALL_US, Stall};
 pub use tcp::{DeviceSegment, FarEvent, FarEventKind, TcpConversation};
 pub use udp::{DeviceDatagram, FarDatagram, UdpConversation};
 
@@ -63,6 +66,8 @@ pub struct Conversations {
     by_spec: Index,
     /// The least MTU of the way that an ICMP error told a client of.
     pub path_mtu: Option<u32>,
+    /// What was made of the times in which far sides took no more.
+    pub backpressure: Backpressure,
     /// Records read, whatever they held.
     pub packets_read: u64,
     /// Packets that belong to no flow, by reason.
@@ -130,6 +135,10 @@ pub struct ReadOptions {
     pub udp_idle_us: Option<u64>,
     /// The same for UDP to port 53.
     pub dns_idle_us: Option<u64>,
+    /// Which TCP flows without their beginning are given one.
+    pub adopt: Adopt,
+    /// Whether dialers take all at once though a far side did not.
+    pub ignore_stalls: bool,
     /// Whether wrong checksums are to be known.
     pub checksums: bool,
     /// The tunnels that are taken off its packets.

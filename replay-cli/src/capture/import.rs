@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
-mod endings;
+pub(crate) mod endings;
 
 use sha2::{Digest as _, Sha256};
 
@@ -14,8 +14,8 @@ use crate::base::hash::Quick;
 use crate::base::sha256::hex;
 use crate::capture::Shared;
 use crate::capture::conversation::{
-    ByteReader, Conversation, Conversations, Echo, FarEventKind, MTU_BOUND, ReadOptions, Recording,
-    Stream, Talk, TcpConversation, UdpConversation,
+    Adopt, Backpressure, ByteReader, Conversation, Conversations, Echo, FarEventKind, MTU_BOUND,
+    ReadOptions, Recording, Stream, Talk, TcpConversation, UdpConversation,
 };
 use crate::capture::recording::RemoteEnd;
 use crate::scenario::{
@@ -42,6 +42,8 @@ pub struct ImportOptions {
     pub decap: Decap,
     /// Whether the engine keeps its default limits instead of ones that fit the capture.
     pub default_settings: bool,
+    /// Whether flows whose beginning is not in the capture are left out.
+    pub no_adopt: bool,
     /// The most bytes of what a packed file or a pipe holds. `None`: 512 MiB.
     pub max_unpacked: Option<u64>,
     /// Whether what the far sides did is never listed step by step.
@@ -122,6 +124,13 @@ pub(crate) fn read_options(options: &ImportOptions) -> ReadOptions {
     ReadOptions {
         device: options.device.clone(),
         decap: options.decap,
+        adopt: if options.no_adopt {
+            Adopt::Nothing
+        } else {
+            Adopt::All
+        },
+        // Without a receive window that fits, the device would not see them.
+        ignore_stalls: options.default_settings,
         max_unpacked: options.max_unpacked,
         ..ReadOptions::default()
     }
@@ -155,6 +164,7 @@ fn derive(
     } else {
         settings(capture, &mut notes)
     };
+    note_backpressure(capture, &mut notes);
     let mut scenario = Scenario {
         schema: scenario::SCHEMA,
         title: format!("imported from {reference}"),
@@ -200,6 +210,9 @@ fn derive(
         }
         let name = name_of(&flow.spec, nth);
         notes.extend(flow.notes.iter().map(|note| format!("{name}: {note}")));
+        if flow.tcp().is_some_and(|tcp| tcp.adopted) {
+            scenario.input.adopted.push(name.clone());
+        }
         scenario.dialer.rules.push(rule(flow, &name, listed));
         dials.push(DialExpectation {
             flow: name.clone(),
@@ -265,6 +278,26 @@ fn note_device(capture: &Conversations, notes: &mut Vec<String>) {
     }
 }
 
+/// Says what is made of times in which a far side took no more.
+fn note_backpressure(capture: &Conversations, notes: &mut Vec<String>) {
+    let Backpressure {
+        window: _,
+        replayed: _,
+        too_early,
+        unknown,
+    } = capture.backpressure;
+    if too_early > 0 {
+        notes.push(format!(
+            "{too_early} stall(s) of far sides not replayed: the device had sent less before than two segments of this capture hold"
+        ));
+    }
+    if unknown > 0 {
+        notes.push(format!(
+            "whether a far side took no more is not known of {unknown} flow(s) unless its window was zero: the scale of its window is not in the capture"
+        ));
+    }
+}
+
 /// Engine settings under which the capture can be replayed at all; each is noted.
 fn settings(capture: &Conversations, notes: &mut Vec<String>) -> EngineSettings {
     if let Some(recording) = &capture.recording
@@ -285,6 +318,17 @@ fn settings(capture: &Conversations, notes: &mut Vec<String>) -> EngineSettings 
             ));
             settings.set(name, peak);
         }
+    }
+    if let Backpressure {
+        window: Some(window),
+        replayed,
+        ..
+    } = capture.backpressure
+    {
+        settings.set("rx_buffer", window);
+        notes.push(format!(
+            "rx_buffer set to {window}, under which the device sees its window close where it did: {replayed} stall(s) of far sides"
+        ));
     }
     let replayed = || {
         capture
@@ -455,6 +499,7 @@ fn tcp_steps(tcp: &TcpConversation, name: &str) -> Vec<Step> {
             FarEventKind::Fin => Step::Shutdown(True),
             FarEventKind::Reset => Step::Reset(True),
             FarEventKind::Fail => Step::Fail(RECORDED_FAILURE.to_owned()),
+            FarEventKind::Take(count) => Step::Take(count),
             FarEventKind::Block => Step::Block(True),
             FarEventKind::Unblock => Step::Unblock(True),
         });
@@ -500,30 +545,37 @@ fn udp_steps(udp: &UdpConversation, name: &str) -> Vec<Step> {
 const RECORDED_FAILURE: &str = "recorded";
 
 fn expected_streams(flow: &Conversation, reader: &mut ByteReader<'_>) -> StreamPair {
-    let mut whole = |stream: &Stream| {
+    // All of a stream, or its first octets.
+    let mut expected = |stream: &Stream, octets: Option<u64>| {
         let mut hash = Sha256::new();
-        stream.each(reader, |bytes| hash.update(bytes));
+        let octets = octets.unwrap_or_else(|| stream.len());
+        let mut left = octets;
+        stream.each(reader, |bytes| {
+            let count = left.min(bytes.len() as u64);
+            hash.update(bytes.get(..count as usize).unwrap_or_default());
+            left -= count;
+        });
         StreamExpectation {
-            bytes: Expected::Exact(stream.len()),
+            bytes: Expected::Exact(octets),
             sha256: Some(hex(&hash.finalize())),
         }
     };
     match &flow.talk {
         Talk::Udp(udp) if udp.dial.0 != scenario::DialResult::Connected => StreamPair {
-            upstream: Some(whole(&Stream::default())),
-            downstream: Some(whole(&Stream::default())),
+            upstream: Some(expected(&Stream::default(), None)),
+            downstream: Some(expected(&Stream::default(), None)),
         },
         Talk::Udp(udp) => StreamPair {
-            upstream: Some(whole(&udp.device_bytes)),
-            downstream: Some(whole(&udp.far_bytes)),
+            upstream: Some(expected(&udp.device_bytes, None)),
+            downstream: Some(expected(&udp.far_bytes, None)),
         },
         // What the device sent before anybody had answered was delivered to nobody.
         Talk::Tcp(tcp) if tcp.dial != scenario::DialResult::Connected => StreamPair {
-            upstream: Some(whole(&Stream::default())),
-            downstream: Some(whole(&Stream::default())),
+            upstream: Some(expected(&Stream::default(), None)),
+            downstream: Some(expected(&Stream::default(), None)),
         },
         Talk::Tcp(tcp) => StreamPair {
-            upstream: Some(whole(&tcp.device_stream)),
+            upstream: Some(expected(&tcp.device_stream, tcp.far_took)),
             downstream: Some(match tcp.device_took {
                 // What the device had not acknowledged when it reset the connection is not owed to it.
                 Some(took) => StreamExpectation {
@@ -533,7 +585,7 @@ fn expected_streams(flow: &Conversation, reader: &mut ByteReader<'_>) -> StreamP
                     },
                     sha256: None,
                 },
-                None => whole(&tcp.far_stream),
+                None => expected(&tcp.far_stream, None),
             }),
         },
     }

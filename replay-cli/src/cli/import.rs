@@ -48,6 +48,10 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_enum, default_value_t)]
     settings: Settings,
 
+    /// Leave TCP flows out whose beginning is not in the capture, instead of making up a handshake.
+    #[arg(long)]
+    no_adopt: bool,
+
     #[command(flatten)]
     unpacked: Unpacked,
 
@@ -85,7 +89,8 @@ Exit codes:
   0  done
   1  with --minimize or --scrub: what is left would come to something else; nothing is written
   2  FILE exists, is the capture itself or cannot be written, or a scenario cannot name the capture
-  3  the capture is missing, no capture, damaged, or needs a scenario of more than 64 MiB";
+  3  the capture is missing, no capture, damaged, or needs a scenario of more than 64 MiB
+  4  nothing of the capture can be replayed: no scenario is written";
 
 pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     if let Some(file) = &args.output
@@ -104,6 +109,7 @@ pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
         device: args.device.clone(),
         decap: args.tunnels.decap,
         default_settings: args.settings == Settings::Default,
+        no_adopt: args.no_adopt,
         max_unpacked: args.unpacked.limit(),
         recorded: false,
     };

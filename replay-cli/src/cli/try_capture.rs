@@ -33,7 +33,15 @@ pub(crate) struct TryArgs {
     #[arg(long, value_enum, default_value_t)]
     via: WayIn,
 
-    /// A flow with more than 10 % of its bytes not in the capture has failed, not only passed in part.
+    /// Leave TCP flows out whose beginning is not in the capture, instead of making up a handshake.
+    #[arg(long)]
+    no_adopt: bool,
+
+    /// The share of a flow's bytes that may be missing from the capture for it to pass, and not only in part.
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100))]
+    max_invented: u8,
+
+    /// A flow with more than that has failed.
     #[arg(long)]
     strict: bool,
     #[command(flatten)]
@@ -59,7 +67,7 @@ Exit codes:
      stand as zeros
   1  a flow did not, or with --strict only in part
   3  the file is missing, no capture, or damaged; what stands before the damage is replayed
-  4  nothing was replayed, or no flow is what --flow asks for
+  4  nothing was replayed (no flow, none of the device, or none that can be), or no flow is what --flow asks for
   6  two runs gave different outputs";
 
 pub(crate) fn run(args: &TryArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
@@ -68,6 +76,8 @@ pub(crate) fn run(args: &TryArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
         decap: args.tunnels.decap,
         default_settings: args.settings == Settings::Default,
         via: args.via.into(),
+        no_adopt: args.no_adopt,
+        max_invented: Some(args.max_invented),
         hashes: args.format == Format::Json,
         max_unpacked: args.unpacked.limit(),
     };

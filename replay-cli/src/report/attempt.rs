@@ -139,6 +139,7 @@ fn flow(flow: &FlowAttempt, number: usize, start_ns: i64) -> Value {
         upstream,
         downstream,
         invented_bytes,
+        adopted,
         close,
         notes,
     } = flow;
@@ -159,6 +160,7 @@ fn flow(flow: &FlowAttempt, number: usize, start_ns: i64) -> Value {
     put("upstream", stream(upstream, *protocol));
     put("downstream", stream(downstream, *protocol));
     put("invented_bytes", json!(invented_bytes));
+    put("adopted", json!(adopted));
     put(
         "close",
         close
@@ -418,6 +420,7 @@ mod tests {
                 datagrams: 3,
             },
             invented_bytes: 0,
+            adopted: false,
             close: Some(("device".into(), "fin".into())),
             notes: Vec::new(),
         }

@@ -179,6 +179,7 @@ impl Checker<'_> {
             capture_sha256: _,
             device,
             decap,
+            adopted,
             timing,
             checksums,
             retransmissions,
@@ -209,6 +210,7 @@ impl Checker<'_> {
             for (name, written) in [
                 ("device", device.is_some()),
                 ("decap", decap.is_some()),
+                ("adopted", !adopted.is_empty()),
                 ("timing", timing.is_some()),
                 ("checksums", checksums.is_some()),
                 ("retransmissions", retransmissions.is_some()),
@@ -221,6 +223,9 @@ impl Checker<'_> {
                     );
                 }
             }
+        }
+        for (index, name) in adopted.iter().enumerate() {
+            self.flow(&format!("/input/adopted/{index}"), name);
         }
         if capture.is_some() && !families.is_empty() {
             self.report(

@@ -19,7 +19,7 @@ mod ending;
 #[macro_use]
 mod kinds;
 
-pub use ending::{How, Side};
+pub use ending::{Direction, How, Side};
 use kinds::{Element, Written, is_absent};
 
 kinds! {
@@ -65,6 +65,17 @@ kinds! {
         MissingHalfClose = "missing-half-close",
         /// A half-close came that is not in the closed list.
         UnexpectedHalfClose = "unexpected-half-close",
+    }
+
+    /// Every stall of half a second and more, free in order; closed: a time in which one side takes no more of the other's bytes, and its
+    /// window has no room for a segment.
+    stalls Stalls: Option<ClosedList<StallExpectation>> {
+        /// An expected stall did not come.
+        MissingStall = "missing-stall",
+        /// A stall began or ended at another time.
+        WrongStall = "wrong-stall",
+        /// A stall came that is not in the closed list.
+        UnexpectedStall = "unexpected-stall",
     }
 
     /// Every close, free in order; closed.
@@ -280,6 +291,53 @@ pub struct HalfCloseExpectation {
 impl Element for HalfCloseExpectation {
     fn check(&self, _: &str, pointer: &str, checker: &mut Checker<'_>) {
         checker.flow(&format!("{pointer}/flow"), &self.flow);
+    }
+}
+
+/// The least time that counts as a stall, microseconds: a user notices it.
+pub const STALL_US: u64 = 500_000;
+
+/// One stall: a side takes no more, and its window has no room for a segment of the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StallExpectation {
+    /// The flow.
+    pub flow: String,
+    /// Which of its streams stood still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+    /// Who took no more: the remote of the upstream, the device of the downstream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Side>,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Expected<Micros>>,
+    /// How long it lasted: until the window opened, or one side gave up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasts: Option<Expected<Micros>>,
+}
+
+impl Element for StallExpectation {
+    fn check(&self, _: &str, pointer: &str, checker: &mut Checker<'_>) {
+        checker.flow(&format!("{pointer}/flow"), &self.flow);
+        let own = self.direction.map(Direction::reader);
+        if self.by.is_some() && own.is_some() && self.by != own {
+            checker.report(
+                format!("{pointer}/by"),
+                "the upstream is stalled by the remote, and the downstream by the device",
+            );
+        }
+    }
+}
+
+impl Direction {
+    /// Who reads it.
+    #[must_use]
+    pub fn reader(self) -> Side {
+        match self {
+            Self::Upstream => Side::Remote,
+            Self::Downstream => Side::Device,
+        }
     }
 }
 

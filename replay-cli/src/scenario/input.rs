@@ -28,6 +28,11 @@ pub struct Input {
     /// Tunnels that are taken off its packets: what is in them is what the device sent; `none` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decap: Option<Decap>,
+    /// Names of TCP flows that are adopted: their beginning is not in the capture, and a handshake is made up for them. Flows without
+    /// their beginning that are not named are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("uniqueItems" = true))]
+    pub adopted: Vec<String>,
     /// When captured device frames may go in; `causal` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<Timing>,

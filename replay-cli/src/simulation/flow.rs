@@ -8,8 +8,9 @@ use super::receiver::Receiver;
 use super::tape::{Retention, Sent, Tape};
 use crate::capture::conversation::Conversations;
 use crate::packet::Seq;
-use crate::scenario::FlowSpec;
+use crate::scenario::expect::STALL_US;
 use crate::scenario::flow::flow_spec;
+use crate::scenario::{Direction, FlowSpec};
 use crate::simulation::dialer::actions::Actions;
 use crate::simulation::dialer::content::Action;
 
@@ -46,13 +47,25 @@ pub(crate) struct FlowState {
     pub(crate) sent_datagrams: u64,
     /// What the device was given.
     pub(crate) down: Receiver,
+    /// Times in which it stood still, and the present one.
+    pub(crate) stalls: Vec<Stalled>,
+    pub(crate) upstream_stall: Option<u64>,
+    pub(crate) downstream_stall: Option<u64>,
     pub(crate) half_closed_by_device: Option<u64>,
     pub(crate) half_closed_by_remote: Option<u64>,
     pub(crate) script: Script,
 }
 
+/// A time in which a stream stood still: its reader took no more, and its window had no room for a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stalled {
+    pub(crate) direction: Direction,
+    pub(crate) from: u64,
+    pub(crate) until: u64,
+}
+
 /// What a verdict needs of a flow that replayed a conversation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Dialed {
     pub(crate) conversation: usize,
     /// Datagrams that the dialer got, and the device.
@@ -60,6 +73,8 @@ pub(crate) struct Dialed {
     pub(crate) down: u64,
     /// How it ended, if not to make room.
     pub(crate) close: Option<Close>,
+    /// When it stood still.
+    pub(crate) stalls: Vec<Stalled>,
 }
 
 impl Dialed {
@@ -70,6 +85,7 @@ impl Dialed {
             up: flow.upstream_datagrams,
             down: flow.down.datagrams,
             close: closed.map(|(_, close)| close),
+            stalls: flow.stalls.clone(),
         })
     }
 }
@@ -121,9 +137,46 @@ impl FlowState {
             sent: Sent::default(),
             sent_datagrams: 0,
             down: Receiver::default(),
+            stalls: Vec::new(),
+            upstream_stall: None,
+            downstream_stall: None,
             half_closed_by_device: None,
             half_closed_by_remote: None,
             script: Script::default(),
+        }
+    }
+
+    /// Looks whether its streams stand still at `now`; nothing does `at_the_end`.
+    pub(crate) fn note_stalls(&mut self, now: u64, at_the_end: bool) {
+        let over = at_the_end || self.closed.is_some();
+        let open = !over && self.connected;
+        let stalls = [
+            (
+                Direction::Upstream,
+                &mut self.upstream_stall,
+                self.down.is_stalled(),
+            ),
+            (
+                Direction::Downstream,
+                &mut self.downstream_stall,
+                self.down.device_window_closed,
+            ),
+        ];
+        for (direction, since, stands) in stalls {
+            match *since {
+                None if stands && open => *since = Some(now),
+                Some(from) if !stands || !open => {
+                    *since = None;
+                    if now.saturating_sub(from) >= STALL_US {
+                        self.stalls.push(Stalled {
+                            direction,
+                            from,
+                            until: now,
+                        });
+                    }
+                }
+                _ => {}
+            }
         }
     }
 

@@ -55,7 +55,10 @@ impl World<'_> {
             Seen::Resume(id, _) => self.with(id, |flow| flow.script.refused = false),
             Seen::Close(id, close) => {
                 let now = self.now;
-                self.with(id, |flow| flow.closed = Some((now, close)));
+                self.with(id, |flow| {
+                    flow.closed = Some((now, close));
+                    flow.note_stalls(now, true);
+                });
                 if let Some(flow) = self
                     .by_id
                     .remove(&id)
@@ -332,6 +335,7 @@ impl World<'_> {
                 } else if tcp.flags.contains(Flags::RST) {
                     flow.down.reset = true;
                 }
+                flow.note_stalls(self.now, false);
             }
             Transport::Udp(udp) => {
                 flow.down.take(udp.payload);

@@ -30,12 +30,19 @@ pub(crate) struct Receiver {
     pub(crate) room_to: u64,
     /// The engine's SYN-ACK carried a window scale.
     pub(crate) scaled: bool,
+    /// How far the engine's window fields are shifted, if the device takes a shift.
+    pub(crate) engine_shift: u8,
+    /// The largest segment that the engine takes, octets, and the largest window that it has offered.
+    pub(crate) engine_mss: u64,
+    pub(crate) widest: u64,
     pub(crate) sack_permitted: bool,
     pub(crate) timestamps: bool,
     /// The shift of the device's window field, if the engine takes one.
     pub(crate) device_shift: u8,
     /// The device's own window edge, highest so far, units; `None` before it offered one.
     pub(crate) offered_to: Option<u64>,
+    /// The device's last window was zero.
+    pub(crate) device_window_closed: bool,
     /// One past the highest unit the device has sent.
     pub(crate) device_edge: u64,
     /// The unit of the first FIN of the device's stream: what it sends behind that is no part of it.
@@ -57,6 +64,9 @@ impl Receiver {
         if tcp.flags.contains(Flags::SYN) {
             self.engine_isn = Some(tcp.sequence);
             self.scaled = tcp.options.window_scale.is_some();
+            self.engine_shift = tcp.options.window_scale.unwrap_or(0).min(14);
+            // RFC 9293 section 3.7.1: without the option 536.
+            self.engine_mss = tcp.options.mss.map_or(536, u64::from);
             self.sack_permitted = tcp.options.sack_permitted;
             self.timestamps = tcp.options.timestamps.is_some();
         }
@@ -87,6 +97,16 @@ impl Receiver {
         u64::try_from(i64::try_from(self.device_edge).ok()? + i64::from(distance)).ok()
     }
 
+    /// Whether the device has no room for a segment: less than the largest, and than half of the widest window (RFC 9293
+    /// section 3.8.6.2.1), though it is not at its end.
+    pub(crate) fn is_stalled(&self) -> bool {
+        let room = self.room_to.saturating_sub(self.device_edge);
+        self.engine_isn.is_some()
+            && !self.reset
+            && self.device_fin.is_none()
+            && room < self.engine_mss.min(self.widest / 2).max(1)
+    }
+
     /// Takes in a segment that reached the device.
     pub(crate) fn receive(&mut self, at: u64, tcp: &Tcp<'_>) {
         if tcp.flags.contains(Flags::RST) {
@@ -97,8 +117,15 @@ impl Receiver {
             && let Some(acked) = self.device_unit(tcp.acknowledgement)
         {
             self.acked = self.acked.max(acked);
-            // The engine's own windows carry no shift: its rings are below 65,536 octets.
-            self.room_to = self.room_to.max(acked + u64::from(tcp.window));
+            // The window of a SYN-ACK is never shifted (RFC 7323 section 2.2).
+            let shift = if tcp.flags.contains(Flags::SYN) {
+                0
+            } else {
+                self.engine_shift
+            };
+            let window = u64::from(tcp.window) << shift;
+            self.widest = self.widest.max(window);
+            self.room_to = self.room_to.max(acked + window);
         }
         let start = at + u64::from(tcp.flags.contains(Flags::SYN));
         if !tcp.payload.is_empty() {

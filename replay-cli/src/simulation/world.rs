@@ -293,7 +293,9 @@ impl<'a> World<'a> {
             };
             let edge = acked + (u64::from(tcp.window) << shift);
             down.offered_to = Some(down.offered_to.map_or(edge, |known| known.max(edge)));
+            down.device_window_closed = tcp.window == 0;
         }
+        flow.note_stalls(self.now, false);
     }
 
     /// The path changed.

@@ -23,6 +23,7 @@ use crate::simulation::flow::Dialed;
 use crate::simulation::share::{self, Share};
 use crate::simulation::tape::{Against, Heard, Retention};
 use crate::simulation::{Keeping, RunOutput};
+use crate::verdict::expect::stalls;
 
 /// What became of a capture.
 #[derive(Clone, Debug)]
@@ -70,6 +71,8 @@ pub struct FlowAttempt {
     pub downstream: StreamSeen,
     /// Bytes of both streams that the capture does not hold, and that stand as zeros.
     pub invented_bytes: u64,
+    /// Its beginning is not in the capture, and a handshake was made up for it.
+    pub adopted: bool,
     /// How it ended, if it did: by whom, how.
     pub close: Option<(String, String)>,
     /// What import and the runner did about it: one line each.
@@ -87,7 +90,7 @@ impl FlowAttempt {
     }
 }
 
-/// The share of bytes that are not in the capture, in hundredths, up to which a flow passes.
+/// The share of bytes that are not in the capture, in hundredths, up to which a flow passes by default.
 pub const INVENTED_PERCENT: u64 = 10;
 
 /// Whether a flow replayed as recorded.
@@ -95,7 +98,7 @@ pub const INVENTED_PERCENT: u64 = 10;
 pub enum FlowVerdict {
     /// Both streams as recorded.
     Pass,
-    /// As recorded as far as the capture holds it; but more of its bytes than [`INVENTED_PERCENT`] are not in it, and
+    /// As recorded as far as the capture holds it; but more of its bytes than [`TryOptions::max_invented`] are not in it, and
     /// stand as zeros: how many.
     Partial(String),
     /// Not as recorded: how.
@@ -126,6 +129,10 @@ pub struct TryOptions {
     pub default_settings: bool,
     /// By which way in it is replayed.
     pub via: Via,
+    /// Whether flows whose beginning is not in the capture are left out.
+    pub no_adopt: bool,
+    /// The share of a flow's bytes that may be invented for it to pass, in hundredths. `None`: [`INVENTED_PERCENT`].
+    pub max_invented: Option<u8>,
     /// Whether the streams are hashed.
     pub hashes: bool,
     /// The most bytes of what a packed file or a pipe holds. `None`: 512 MiB.
@@ -159,6 +166,7 @@ fn import_options(options: &TryOptions) -> ImportOptions {
         device: options.device.clone(),
         decap: options.decap,
         default_settings: options.default_settings,
+        no_adopt: options.no_adopt,
         max_unpacked: options.max_unpacked,
         recorded: false,
     }
@@ -195,6 +203,7 @@ fn attempt(
     dialed.sort_by_key(|dialed| dialed.conversation);
     let mut dialed = dialed.as_slice();
     let mut heard = std::mem::take(&mut first.heard).into_iter();
+    let most = options.max_invented.map_or(INVENTED_PERCENT, u64::from);
     let flows = capture
         .flows
         .iter_mut()
@@ -204,7 +213,7 @@ fn attempt(
             let many = dialed.partition_point(|dialed| dialed.conversation <= index);
             let (dials, rest) = dialed.split_at(many);
             dialed = rest;
-            let mut attempt = judge(index, flow, dials, heard, &first);
+            let mut attempt = judge(index, flow, dials, heard, &first, most);
             attempt.facts = std::mem::take(&mut flow.facts);
             let after_ns = flow.start_us.saturating_mul(1000);
             attempt.start_ns = capture.start_ns.saturating_add_unsigned(after_ns);
@@ -249,6 +258,7 @@ fn judge(
     dials: &[Dialed],
     heard: Heard,
     run: &RunOutput,
+    most_invented: u64,
 ) -> FlowAttempt {
     let FlowSpec {
         protocol,
@@ -267,6 +277,7 @@ fn judge(
         upstream: StreamSeen::default(),
         downstream: StreamSeen::default(),
         invented_bytes: 0,
+        adopted: flow.tcp().is_some_and(|tcp| tcp.adopted),
         close: None,
         notes: flow.notes.clone(),
     };
@@ -321,15 +332,21 @@ fn judge(
                 (up.len > 0).then(|| differs("dialer", up.len, 0, 0))
             }
             Talk::Tcp(tcp) => {
-                as_recorded("dialer", &up, &tcp.device_stream).or_else(|| match tcp.device_took {
+                let up = match tcp.far_took {
+                    Some(took) if up.len == took && up.is_prefix() => None,
+                    Some(took) => Some(differs("dialer", up.len, took, up.same)),
+                    None => as_recorded("dialer", &up, &tcp.device_stream),
+                };
+                up.or_else(|| match tcp.device_took {
                     Some(took) if down.len >= took && down.is_prefix() => None,
                     _ => as_recorded("device", &down, &tcp.far_stream),
                 })
+                .or_else(|| unmet_stall(flow, dials))
             }
         }
     };
     attempt.invented_bytes = flow.invented();
-    attempt.verdict = match (problem, partial(flow)) {
+    attempt.verdict = match (problem, partial(flow, most_invented)) {
         (Some(problem), _) => FlowVerdict::Fail(problem),
         (None, Some(partial)) => FlowVerdict::Partial(partial),
         (None, None) => FlowVerdict::Pass,
@@ -359,6 +376,7 @@ fn judge_echo((echo, seen): (&Echo, &EchoSeen)) -> FlowAttempt {
         protocol,
         client,
         server,
+        adopted: false,
         facts: Facts::default(),
         start_ns: first,
         lasted_us: last.abs_diff(first) / 1000,
@@ -377,11 +395,18 @@ fn judge_echo((echo, seen): (&Echo, &EchoSeen)) -> FlowAttempt {
     }
 }
 
+/// Which recorded stall of a flow did not come, or not at its time.
+fn unmet_stall(flow: &Conversation, dials: &[Dialed]) -> Option<String> {
+    let seen = dials.last().map_or(&[][..], |dialed| &dialed.stalls);
+    let owed = import::endings::stalls(flow, "");
+    owed.iter().find_map(|stall| stalls::unmet(stall, seen))
+}
+
 /// Why a flow that came out as recorded does not simply pass.
-fn partial(flow: &Conversation) -> Option<String> {
+fn partial(flow: &Conversation, most: u64) -> Option<String> {
     let invented = flow.invented();
     let all = flow.device_bytes().len() + flow.far_bytes().len();
-    (invented * 100 > all * INVENTED_PERCENT)
+    (invented * 100 > all * most)
         .then(|| format!("{invented} of {all} bytes are not in the capture and stand as zeros"))
 }
 

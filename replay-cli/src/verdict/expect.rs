@@ -23,6 +23,7 @@ mod half_closes;
 mod memory;
 mod never;
 pub(crate) mod packets;
+pub(crate) mod stalls;
 mod streams;
 
 /// A kind of expectation and what it does with a run.
@@ -33,6 +34,7 @@ pub(crate) fn behaviour(kind: ExpectationKind) -> &'static dyn Behaviour {
         ExpectationKind::Never => &never::Nevers,
         ExpectationKind::Streams => &streams::Streams,
         ExpectationKind::HalfCloses => &half_closes::HalfCloses,
+        ExpectationKind::Stalls => &stalls::Stalls,
         ExpectationKind::Closes => &closes::Closes,
         ExpectationKind::Dns => &dns::Dns,
         ExpectationKind::Counters => &counters::CounterValues,

@@ -8,13 +8,13 @@ use super::{needs, versus};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::threads::SIDE_BY_SIDE;
 use crate::capture::Shared;
-use crate::capture::conversation::{Conversation, Conversations, ReadOptions};
+use crate::capture::conversation::{Adopt, Conversation, Conversations, ReadOptions};
 use crate::notation::{Action, Line};
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::scenario::files::{Files, Reach};
 use crate::scenario::load::{self, LoadedScenario};
 use crate::scenario::twins;
-use crate::scenario::{Checksums, FlowSpec, Protocol, Scenario};
+use crate::scenario::{CaptureSettings, Checksums, FlowSpec, Protocol, Scenario};
 use crate::simulation::Figures;
 use crate::simulation::mutation::Mutation;
 use crate::simulation::tape::Retention;
@@ -280,7 +280,11 @@ fn parse(loaded: &LoadedScenario, pointer: &str, text: &str) -> Result<Line, Dia
 fn read_options(scenario: &Scenario, options: &RunOptions) -> ReadOptions {
     let config = scenario.engine.config();
     let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).ok();
+    let adopted = scenario.input.adopted.iter();
+    let adopted = adopted.filter_map(|name| scenario.flow(name));
     ReadOptions {
+        adopt: Adopt::Only(adopted.map(|flow| (flow.client, flow.server)).collect()),
+        ignore_stalls: scenario.input.settings == Some(CaptureSettings::Default),
         device: scenario.input.device.clone().unwrap_or_default(),
         decap: scenario.input.decap.unwrap_or_default(),
         tcp_idle_us: micros(config.tcp_idle),

@@ -469,6 +469,11 @@ impl Demux {
         }
         links::number(&mut flows);
         links::to_dns(&mut flows, &mut reader);
+        let backpressure = if options.ignore_stalls {
+            tcp::Backpressure::default()
+        } else {
+            tcp::replay_stalls(&mut flows, largest.max(MTU) as u64)
+        };
         reader.finish()?;
         let mut by_spec = Index::default();
         for (index, flow) in flows.iter().enumerate() {
@@ -487,6 +492,7 @@ impl Demux {
             flows,
             echoes: echoes.finish(&options.device),
             path_mtu,
+            backpressure,
             packets_read,
             skipped,
             notes: Vec::new(),
@@ -538,10 +544,11 @@ fn read_all(
     let read = |_| {
         let mut reader = ByteReader::new(bytes);
         let mut read = Vec::new();
-        while let Some((index, raw)) = next() {
+        while let Some((index, mut raw)) = next() {
+            let (facts, answers) = facts::read(&raw, &mut reader);
+            options.adopt.consider(&mut raw, &options.device);
             let mut flow = conversation(&raw, &mut reader, options, start_ns);
-            let answers;
-            (flow.facts, answers) = facts::read(&raw, &mut reader);
+            flow.facts = facts;
             read.push((index, (flow, raw.was_dialed(), answers)));
         }
         reader.finish().map(|()| read)
@@ -595,13 +602,16 @@ fn conversation(
                 cut::USUAL_SHIFT
             ));
         }
-        if raw.client_isn.is_none() {
+        if raw.client_isn.is_none() && !raw.adopted {
             flow.unreplayable = Some("its beginning is not in the capture: no SYN".to_owned());
         }
         flow.talk = Talk::Tcp(Box::new(talk));
     }
     flow
 }
+
+/// The engine's MTU unless a capture has larger frames.
+const MTU: usize = 1500;
 
 /// Larger frames than any device sends are segmentation offload, and are cut: import sets no MTU above this.
 pub(crate) const MTU_BOUND: usize = 9216;

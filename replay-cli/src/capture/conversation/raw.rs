@@ -23,6 +23,8 @@ pub(crate) struct RawFlow {
     pub(crate) established: bool,
     /// The far side has sent something other than a SYN or a reset.
     pub(crate) far_spoke: bool,
+    /// Its beginning is not in the capture, and made up.
+    pub(crate) adopted: bool,
     /// The SYN that begins the flow came after other packets of it, before which it belongs.
     syn_is_late: bool,
     /// The fragments of the packets that came in some, by the packet's number.
@@ -51,6 +53,7 @@ impl RawFlow {
             refused: false,
             established: false,
             far_spoke: false,
+            adopted: false,
             syn_is_late: false,
             parts: BTreeMap::new(),
             cut_options: 0,
@@ -116,12 +119,19 @@ impl RawFlow {
     /// Takes a SYN as the beginning of what came before it.
     pub(crate) fn begin_with(&mut self, client: SocketAddr, server: SocketAddr, isn: Seq) {
         if self.client != client {
-            for packet in &mut self.packets {
-                packet.set(RawPacket::FROM_CLIENT, !packet.is_from_client());
-            }
+            self.turn();
         }
         (self.client, self.server) = (client, server);
         (self.client_isn, self.syn_is_late) = (Some(isn), true);
+    }
+
+    /// Takes each end for the other.
+    pub(crate) fn turn(&mut self) {
+        for packet in &mut self.packets {
+            packet.set(RawPacket::FROM_CLIENT, !packet.is_from_client());
+        }
+        std::mem::swap(&mut self.client, &mut self.server);
+        std::mem::swap(&mut self.client_isn, &mut self.server_isn);
     }
 
     /// Whether a flight recorder saw it dialed.

@@ -8,8 +8,11 @@ use super::store::Stream;
 use crate::packet::{Flags, Seq};
 use crate::scenario::DialResult;
 
+mod backpressure;
 mod reader;
 
+pub use backpressure::Backpressure;
+pub(crate) use backpressure::replay_stalls;
 pub(crate) use reader::{dial_result_of, read};
 
 /// What both sides of a connection sent.
@@ -33,6 +36,17 @@ pub struct TcpConversation {
     pub far: Vec<FarEvent>,
     /// Octets of the far side that the device acknowledged before it reset; more no replay owes it.
     pub device_took: Option<u64>,
+    /// When the far side took no more, in order.
+    pub stalls: Vec<Stall>,
+    /// Octets of the device that the dialer takes, if it never takes the rest.
+    pub far_took: Option<u64>,
+    /// Whether the far side's window is known: both sides' offers of a window scale, or that one made none, are in the
+    /// capture.
+    pub far_window_known: bool,
+    /// Whether its handshake is not wholly in the capture, and made up as far as it is not.
+    pub adopted: bool,
+    /// The SYN that is made up.
+    pub made_up: Option<MadeUp>,
     /// What the dial came to.
     pub dial: DialResult,
     /// How long that took, microseconds.
@@ -83,9 +97,15 @@ impl Marks {
     const FROM_SYN: u8 = 2;
     const SPOILED: u8 = 4;
     const INVENTED: u8 = 8;
+    const MADE_UP: u8 = 16;
 
     pub(super) fn invented() -> Self {
         Self(Self::INVENTED)
+    }
+
+    /// Of a handshake made up.
+    pub(super) fn made_up() -> Self {
+        Self(Self::INVENTED | Self::MADE_UP)
     }
 
     pub(crate) fn new(repeated: bool, spoiled: bool) -> Self {
@@ -129,6 +149,12 @@ impl DeviceSegment {
         self.marks.0 & Marks::INVENTED != 0
     }
 
+    /// Whether it is of a handshake that is made up: no packet has a header for it.
+    #[must_use]
+    pub fn is_made_up(&self) -> bool {
+        self.marks.0 & Marks::MADE_UP != 0
+    }
+
     /// Whether its checksum is wrong in the capture; known only if [`ReadOptions::checksums`](super::ReadOptions) asks.
     #[must_use]
     pub fn is_spoiled(&self) -> bool {
@@ -144,6 +170,39 @@ impl DeviceSegment {
             + u64::from(self.flags.contains(Flags::FIN))
     }
 }
+
+/// The SYN of a flow whose beginning is not in the capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MadeUp {
+    /// The maximum segment size that it offers, octets: the far side's largest segment.
+    pub mss: u16,
+    /// How far the device's window fields must be shifted, as the far side made use of them.
+    pub shift: u8,
+    /// Whether it offers that shift: only a SYN-ACK that does as well tells that it did.
+    pub scales: bool,
+}
+
+/// A time in which the far side's window had no room for a segment of the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// When it began, microseconds since the flow's first packet.
+    pub from_us: u64,
+    /// When it ended, likewise: the window opened, or one side gave up. `None`: the capture ends before.
+    pub until_us: Option<u64>,
+    /// Octets that the device had sent by its end: none beyond them had room.
+    pub edge: u64,
+    /// When it had sent the last of them, or when the stall began if that was later, microseconds.
+    pub sent_us: u64,
+    /// The widest window that the far side had offered, octets.
+    pub widest: u64,
+    /// Whether the window opened again.
+    pub resumed: bool,
+    /// Whether a replay shows it to the device as well.
+    pub replayed: bool,
+}
+
+/// The least time that counts as a stall, microseconds.
+pub const STALL_US: u64 = crate::scenario::expect::STALL_US;
 
 /// One thing the far side did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,8 +233,10 @@ pub enum FarEventKind {
     Reset,
     /// Failed otherwise; only a recorded dialer can say so.
     Fail,
-    /// Took no more of the device's octets; only a recorded dialer can say so.
+    /// Took so many more of the device's octets, and no more.
+    Take(u64),
+    /// Took no more of the device's octets.
     Block,
-    /// Took them again; only a recorded dialer can say so.
+    /// Took them again.
     Unblock,
 }

@@ -1,14 +1,16 @@
 //! How a capture's flows ended, as far as it shows: the closes and half-closes that a replay owes.
 
+use crate::base::duration::Micros;
 use crate::capture::conversation::{
     ByteReader, Conversation, Conversations, DeviceSegment, FarEventKind, Stream, Talk,
     TcpConversation,
 };
 use crate::capture::recording::RemoteEnd;
 use crate::packet::Flags;
+use crate::scenario::expect::STALL_US;
 use crate::scenario::{
-    CloseExpectation, ClosedList, DialResult, DnsExpectation, Expectations, Expected,
-    HalfCloseExpectation, How, Protocol, Side, True,
+    CloseExpectation, ClosedList, DialResult, Direction, DnsExpectation, Expectations, Expected,
+    HalfCloseExpectation, How, Protocol, Side, StallExpectation, True,
 };
 
 /// What is known of one flow's end.
@@ -44,6 +46,9 @@ pub(crate) fn of(tcp: &TcpConversation) -> Ending {
             ending.close = Some((Some(Side::Remote), failed.into()));
             return ending;
         }
+    }
+    if tcp.far_took.is_some() {
+        return held_back(tcp);
     }
     let far_len = tcp.far_stream.len();
     let far_fin = tcp
@@ -119,6 +124,87 @@ pub(crate) fn of(tcp: &TcpConversation) -> Ending {
     ending
 }
 
+/// The end of a connection whose far side never took the rest: the device's FIN, behind that, is not passed on.
+fn held_back(tcp: &TcpConversation) -> Ending {
+    let far = |kind| tcp.far.iter().any(|event| event.kind == kind);
+    let close = if far(FarEventKind::Reset) {
+        Some((Some(Side::Remote), How::Reset))
+    } else if tcp.device_rst {
+        Some((Some(Side::Device), How::Reset))
+    } else {
+        None
+    };
+    Ending {
+        close,
+        half: None,
+        crossing: far(FarEventKind::Fin),
+    }
+}
+
+/// The stalls that a replay of a flow owes, in its own times. It may begin with any of the bytes that the device sent in it, as
+/// the engine's window moves by whole segments, and be a little off; one that could be too short for that is not owed.
+pub(crate) fn stalls(flow: &Conversation, name: &str) -> Vec<StallExpectation> {
+    let replayed = flow.tcp().into_iter().flat_map(|tcp| &tcp.stalls);
+    let replayed = replayed.filter(|stall| stall.replayed);
+    let ms = |us: u64| Micros(us - us % 1000);
+    let between = |min: u64, max: u64| Expected::Range {
+        min: Some(ms(min.saturating_sub(OFF_US))),
+        max: Some(ms(max.saturating_add(OFF_US))),
+    };
+    let expected = replayed.filter_map(|stall| {
+        let lasts = match stall.until_us {
+            Some(until) if until - stall.sent_us < STALL_US + OFF_US => return None,
+            Some(until) => between(until - stall.sent_us, until - stall.from_us),
+            None => Expected::Range {
+                min: Some(Micros(STALL_US)),
+                max: None,
+            },
+        };
+        let start = flow.start_us;
+        Some(StallExpectation {
+            flow: name.to_owned(),
+            direction: Some(Direction::Upstream),
+            by: Some(Side::Remote),
+            at: Some(between(start + stall.from_us, start + stall.sent_us)),
+            lasts: Some(lasts),
+        })
+    });
+    let slow = flow.tcp().map(slowness).unwrap_or_default();
+    let slow = slow.into_iter().map(|(from, until)| {
+        let start = flow.start_us;
+        StallExpectation {
+            flow: name.to_owned(),
+            direction: Some(Direction::Downstream),
+            by: Some(Side::Device),
+            at: Some(between(start + from, start + from)),
+            lasts: Some(between(until - from, until - from)),
+        }
+    });
+    expected.chain(slow).collect()
+}
+
+/// When the device's own window was zero for longer than a replay may be off: its frames say so again.
+fn slowness(tcp: &TcpConversation) -> Vec<(u64, u64)> {
+    let mut slow = Vec::new();
+    let mut since = None;
+    for segment in &tcp.device {
+        if segment.flags.contains(Flags::RST) || segment.flags.contains(Flags::SYN) {
+            continue;
+        }
+        if segment.window == 0 {
+            since.get_or_insert(segment.at_us);
+        } else if let Some(from) = since.take()
+            && segment.at_us - from >= STALL_US + OFF_US
+        {
+            slow.push((from, segment.at_us));
+        }
+    }
+    slow
+}
+
+/// How much a replay may be off, microseconds.
+const OFF_US: u64 = STALL_US / 4;
+
 /// Whether the device reset an attempt before the engine's own limit on dials ends it.
 fn gave_up(segment: &DeviceSegment) -> bool {
     let limit = engine::Config::default().dial_timeout.as_micros();
@@ -141,9 +227,12 @@ pub(crate) fn expect(
             .flows
             .iter()
             .any(|flow| flow.tcp().is_some_and(|tcp| tcp.dial == DialResult::Never));
+    let held = |flow: &Conversation| flow.tcp().is_some_and(|tcp| tcp.far_took.is_some());
     let silent = |flow: &Conversation| {
-        long && (flow.spec.protocol == Protocol::Udp
-            || flow.tcp().is_some_and(|tcp| of(tcp).close.is_none()))
+        held(flow)
+            || long
+                && (flow.spec.protocol == Protocol::Udp
+                    || flow.tcp().is_some_and(|tcp| of(tcp).close.is_none()))
     };
     let mut closes = ClosedList {
         items: Vec::new(),
@@ -151,6 +240,7 @@ pub(crate) fn expect(
     };
     let mut halves = ClosedList::default();
     let mut records = ClosedList::default();
+    let mut stalled = Vec::new();
     for (name, index) in names {
         let Some(flow) = capture.flows.get(*index) else {
             continue;
@@ -158,6 +248,7 @@ pub(crate) fn expect(
         if flow.spec.server.port() == 53 {
             dns(flow, reader, &mut records.items);
         }
+        stalled.extend(stalls(flow, name));
         let tcp = match &flow.talk {
             Talk::Tcp(tcp) => tcp,
             Talk::Udp(udp) => {
@@ -195,7 +286,7 @@ pub(crate) fn expect(
                 at: None,
                 open: None,
             },
-            None if long => continue,
+            None if long || tcp.far_took.is_some() => continue,
             None => CloseExpectation {
                 flow,
                 by: None,
@@ -205,6 +296,11 @@ pub(crate) fn expect(
             },
         });
     }
+    // A device that was slow may stall what comes down, as the engine sees it.
+    expectations.stalls = (!stalled.is_empty()).then_some(ClosedList {
+        items: stalled,
+        others_allowed: true,
+    });
     expectations.closes = Some(closes);
     expectations.half_closes = Some(halves);
     expectations.dns = Some(records);

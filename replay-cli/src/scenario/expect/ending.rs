@@ -41,6 +41,14 @@ words! {
         Engine = "engine",
     }
 
+    /// A stream of a flow.
+    Direction {
+        /// From the device.
+        Upstream = "upstream",
+        /// To the device.
+        Downstream = "downstream",
+    }
+
     /// How a flow ended.
     How {
         /// Orderly, both streams ended.

@@ -97,7 +97,7 @@ const BAD_FILES: &str = r##"
 
 > "input": { "frames": ["a"], "zzzzzz": 1 }
 2:29: unknown field `zzzzzz` in `input`
-  help: it takes `capture`, `capture_sha256`, `device`, `decap`, `timing`, `checksums`, `retransmissions`, `settings`, `frames`, `families`, `batch`, `until`
+  help: it takes `capture`, `capture_sha256`, `device`, `decap`, `adopted`, `timing`, `checksums`, `retransmissions`, `settings`, `frames`, `families`, `batch`, `until`
 
 > "input": { "capture": "a", "timing": "casual" }
 2:38: unknown value `casual` for `timing`

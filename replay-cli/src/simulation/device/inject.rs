@@ -99,7 +99,11 @@ impl Injection<'_, '_> {
         let reader = reader.as_mut()?;
         let mut frame = self.world.place();
         frame.reserve(usize::from(segment.headers) + size as usize);
-        frame.extend_from_slice(reader.at(segment.place, segment.headers.into()));
+        if segment.is_made_up() {
+            frame.extend_from_slice(&self.made_up()?);
+        } else {
+            frame.extend_from_slice(reader.at(segment.place, segment.headers.into()));
+        }
         if frame.is_empty() {
             return None;
         }
@@ -126,7 +130,7 @@ impl Injection<'_, '_> {
         };
         if let Some(header) = header {
             header.set_flags(&mut frame, flags);
-            if segment.is_from_syn() || segment.is_invented() {
+            if segment.is_from_syn() || (segment.is_invented() && !segment.is_made_up()) {
                 // Options of a SYN, or of another segment, have no business on data.
                 for kind in [2, 3, 4, 5, 8, 34, 254] {
                     header.blank_option(&mut frame, kind);
@@ -156,6 +160,23 @@ impl Injection<'_, '_> {
             spoil_checksum(&mut frame);
         }
         Some(frame)
+    }
+
+    /// A segment for which no packet has a header, and the SYN's options.
+    fn made_up(&self) -> Option<Vec<u8>> {
+        let key = self.flow.key?;
+        let syn = self.conversation.made_up?;
+        let [high, low] = syn.mss.to_be_bytes();
+        let options = [2, 4, high, low, 1, 3, 3, syn.shift];
+        let options = match (self.segment.flags.contains(Flags::SYN), syn.scales) {
+            (true, true) => &options[..],
+            (true, false) => &options[..4],
+            (false, _) => &[],
+        };
+        Some(build::tcp(&TcpSpec {
+            options,
+            ..TcpSpec::new(key.client, key.server)
+        }))
     }
 
     /// Translates what the device said of the far side into the engine's numbers.

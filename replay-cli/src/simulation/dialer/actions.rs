@@ -234,6 +234,7 @@ fn doing(flow: &Conversation, index: usize, nth: usize) -> Option<Doing> {
                     FarEventKind::Fin => Action::Shutdown,
                     FarEventKind::Reset => Action::Reset,
                     FarEventKind::Fail => Action::Fail,
+                    FarEventKind::Take(count) => Action::Take(count),
                     FarEventKind::Block => Action::Block,
                     FarEventKind::Unblock => Action::Unblock,
                 },

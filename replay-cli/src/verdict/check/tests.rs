@@ -326,6 +326,69 @@ const ALTERED: &[(&str, &str, &[&str])] = &[
     ),
 ];
 
+/// An upload that the far side stops to read for two seconds, and a download that the device stops to read for one.
+const STALLED: &str = r#"{
+  "schema": 1,
+  "title": "both stop",
+  "engine": { "rx_buffer": "4KiB" },
+  "flows": { "put": "tcp 10.0.0.2:40000 > 93.184.216.34:80" },
+  "input": {
+    "frames": [
+      "0 < put S 0:0(0) win 65535 <mss 1460>",
+      "+0 > put S. 0:0(0) ack 1 <*>",
+      "0 < put . 1:1(0) ack 1",
+      "1 < put . 1:4097(4096) ack 1",
+      "4 < put . 4097:4097(0) ack 1 win 0",
+      "5 < put . 4097:4097(0) ack 1",
+      "6 < put R. 4097:4097(0) ack 1"
+    ]
+  },
+  "dialer": { "rules": [ { "then": [ { "block": true }, { "wait": "3s" }, { "unblock": true } ] } ] },
+  "expect": {
+    "stalls": [
+      { "flow": "put", "direction": "upstream", "by": "remote", "at": "1s", "lasts": "2s" },
+      { "flow": "put", "direction": "downstream", "by": "device", "at": "4s", "lasts": "1s" }
+    ]
+  }
+}"#;
+
+const ALTERED_STALLS: &[(&str, &str, &[&str])] = &[
+    (
+        "/dialer/rules/0/then",
+        "[]",
+        &["missing-stall: put upstream by remote never stalled"],
+    ),
+    (
+        "/dialer/rules/0/then/1/wait",
+        r#""4s""#,
+        &["wrong-stall: the stall of put upstream by remote lasted 3.000000 s, expected 2s"],
+    ),
+    (
+        "/expect/stalls/0/at",
+        r#""1.5s""#,
+        &["wrong-stall: the stall of put upstream by remote began at 1.000000 s, expected 1.5s"],
+    ),
+    ("/expect/stalls/0", r#"{"others": "allow"}"#, &[]),
+    (
+        "/expect/stalls",
+        "[]",
+        &[
+            "unexpected-stall: the upstream of put stalled for 2.000000 s, which is not in the list",
+            "unexpected-stall: the downstream of put stalled for 1.000000 s, which is not in the list",
+        ],
+    ),
+    (
+        "/expect/stalls/1",
+        r#"{"flow": "put", "lasts": {"max": "1s"}}"#,
+        &[],
+    ),
+    (
+        "/expect/stalls",
+        r#"[{"flow": "put"}, {"flow": "put"}, {"flow": "put"}]"#,
+        &["missing-stall: put a stream never stalled"],
+    ),
+];
+
 /// The failures of a scenario, in the order of their times.
 fn failures(scenario: &serde_json::Value) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
@@ -352,9 +415,19 @@ fn failures(scenario: &serde_json::Value) -> Vec<String> {
 
 #[test]
 fn what_is_met_passes_and_what_is_not_fails_for_its_own_reason() {
-    let sound: serde_json::Value = serde_json::from_str(SOUND).unwrap();
+    altered(SOUND, ALTERED);
+}
+
+#[test]
+fn a_stall_is_met_by_who_took_no_more_and_by_its_times() {
+    altered(STALLED, ALTERED_STALLS);
+}
+
+/// Each alteration of a scenario that passes gives its failures.
+fn altered(sound: &str, alterations: &[(&str, &str, &[&str])]) {
+    let sound: serde_json::Value = serde_json::from_str(sound).unwrap();
     assert_eq!(failures(&sound), [""; 0]);
-    for (pointer, instead, wanted) in ALTERED {
+    for (pointer, instead, wanted) in alterations {
         let mut scenario = sound.clone();
         let (parent, key) = pointer.rsplit_once('/').unwrap();
         let instead_of = scenario.pointer_mut(parent).unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{DeviceSegment, FarEvent, Marks, NO_ACK, TcpConversation};
+use super::{DeviceSegment, FarEvent, MadeUp, Marks, NO_ACK, TcpConversation};
 use crate::capture::conversation::assembly::{Added, Assembly};
 use crate::capture::conversation::raw::{RawFlow, RawPacket};
 use crate::capture::conversation::recorded::{Dialer, RawEvent};
@@ -11,10 +11,12 @@ use crate::capture::conversation::{ByteReader, ReadOptions};
 use crate::packet::{Flags, Seq};
 use crate::scenario::DialResult;
 use edges::Edge;
+use stalls::Watch;
 
 mod edges;
 mod far;
 mod holes;
+mod stalls;
 mod summary;
 
 pub(crate) use summary::dial_result_of;
@@ -29,8 +31,27 @@ pub(crate) fn read(
     notes: &mut Vec<String>,
 ) -> TcpConversation {
     let mut reader = Reader::new(raw, bytes, Patience::new(options));
+    reader.open_adopted(raw);
     (reader.device_edge, reader.far_edge) =
         edges::of(&raw.packets, reader.device_isn, reader.far_isn);
+    if reader.missing_syn_ack || raw.adopted {
+        // Of a side that the capture does not show, neither its beginning nor a byte, nothing is made up.
+        let shown = |of_client: bool| {
+            let mut packets = raw.packets.iter();
+            packets.any(|packet| packet.payload_len > 0 && packet.is_from_client() == of_client)
+        };
+        let mut forget = |edge: &mut Edge, of_client, whose: &str| {
+            if !shown(of_client) && edge.bytes > 0 {
+                notes.push(format!(
+                    "no byte of the {whose} is in the capture, though {} were acknowledged: none is made up",
+                    edge.bytes
+                ));
+                *edge = Edge::default();
+            }
+        };
+        forget(&mut reader.device_edge, true, "device");
+        forget(&mut reader.far_edge, false, "far side");
+    }
     let mut events = raw.events.iter().peekable();
     for (index, packet) in raw.packets.iter().enumerate() {
         while let Some(event) = events.next_if(|event| event.after <= index) {
@@ -42,6 +63,7 @@ pub(crate) fn read(
         } else {
             reader.far_segment(packet, now);
         }
+        reader.watch_window(packet, now);
     }
     events.for_each(|event| reader.recorded(event));
     reader.finish(raw, notes)
@@ -122,6 +144,7 @@ struct Reader<'r, 'b> {
     outside: u64,
     second_isn: bool,
     missing_syn_ack: bool,
+    adopted: Option<MadeUp>,
     /// The device went on as in an open connection, whatever reset stands before the SYN-ACK.
     connects: bool,
     /// Resets of the far side before its SYN-ACK, at which the device did not give up.
@@ -131,6 +154,7 @@ struct Reader<'r, 'b> {
     /// A packet of the device whose header serves for segments that no packet shows.
     template: Option<RawPacket>,
     dialer: Dialer,
+    watch: Watch,
 }
 
 impl<'r, 'b> Reader<'r, 'b> {
@@ -177,8 +201,13 @@ impl<'r, 'b> Reader<'r, 'b> {
         if let Some((_, scale)) = chosen {
             far_scale = scale;
         }
+        let adopted = raw.adopted.then(|| {
+            let scales = chosen.map(|(_, scale)| scale.is_some());
+            MadeUp::of(raw, scales)
+        });
         let far_isn = chosen
             .map(|(isn, _)| isn)
+            .or_else(|| raw.server_isn.filter(|_| raw.adopted))
             .or_else(|| first_ack.map(|ack| Seq(ack.0.wrapping_sub(1))));
         Self {
             bytes,
@@ -192,6 +221,7 @@ impl<'r, 'b> Reader<'r, 'b> {
             far_answered: false,
             // RFC 7323 section 2.2: a shift counts only if both sides offered one; at most 14.
             device_shift: match (device_scale, far_scale) {
+                _ if adopted.is_some() => adopted.map_or(0, |syn| syn.shift),
                 (Some(shift), Some(_)) => shift.min(14),
                 // What the SYN-ACK would say is not known: nearly all offer one.
                 (Some(shift), None) if candidates.is_empty() => shift.min(14),
@@ -223,14 +253,60 @@ impl<'r, 'b> Reader<'r, 'b> {
             needs: 0,
             outside: 0,
             second_isn: candidates.len() > 1,
-            missing_syn_ack: candidates.is_empty() && first_ack.is_some(),
-            connects: !acknowledged.is_empty() || (candidates.is_empty() && first_ack.is_some()),
+            missing_syn_ack: candidates.is_empty() && (first_ack.is_some() || raw.adopted),
+            adopted,
+            connects: raw.adopted
+                || !acknowledged.is_empty()
+                || (candidates.is_empty() && first_ack.is_some()),
             early_resets: 0,
             device_edge: Edge::default(),
             far_edge: Edge::default(),
             template,
             dialer: Dialer::default(),
+            // A SYN-ACK has a shift only if the SYN had one.
+            watch: Watch::new(chosen.map(|_| match (device_scale, far_scale) {
+                (None, _) if !raw.adopted => 0,
+                (_, shift) => shift.unwrap_or(0).min(14),
+            })),
         }
+    }
+
+    /// Opens a flow that is adopted: its SYN and the acknowledgement of the answer stand before what is in the capture.
+    fn open_adopted(&mut self, raw: &RawFlow) {
+        if self.adopted.is_none() {
+            return;
+        }
+        let Some(first) = raw.packets.first() else {
+            return;
+        };
+        let of_device = raw.packets.iter().find(|packet| packet.is_from_client());
+        let window = of_device.map_or(u16::MAX, |packet| packet.window);
+        let syn = DeviceSegment {
+            place: 0,
+            at: 0,
+            acked: NO_ACK,
+            needs: 0,
+            gap_us: 0,
+            at_us: 0,
+            number: first.number,
+            len: 0,
+            window: u32::from(u16::MAX),
+            headers: 0,
+            flags: Flags::SYN,
+            marks: Marks::made_up(),
+        };
+        let answer = DeviceSegment {
+            at: 1,
+            acked: 1,
+            needs: 1,
+            window: u32::from(window) << self.device_shift,
+            flags: Flags::ACK,
+            ..syn
+        };
+        self.device.extend([syn, answer]);
+        self.needs = 1;
+        self.dial = Some((DialResult::Connected, 0));
+        self.device_answered = true;
     }
 
     /// An event of the dialer that a flight recorder kept.

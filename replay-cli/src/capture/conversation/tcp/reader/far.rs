@@ -85,8 +85,11 @@ impl Reader<'_, '_> {
         if to > self.far_told {
             // A FIN that its sender talked past was not the end.
             if self.fin_told {
-                // Nothing was told after it.
-                self.far.pop_if(|event| event.kind == FarEventKind::Fin);
+                // Nothing was sent after it.
+                let fin = |event: &FarEvent| event.kind == FarEventKind::Fin;
+                if let Some(at) = self.far.iter().rposition(fin) {
+                    self.far.remove(at);
+                }
                 self.fin_told = false;
                 self.unacknowledge(1 + self.far_told);
             }
@@ -135,7 +138,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn event(&mut self, kind: FarEventKind, now: u64, heard: Heard) {
+    pub(super) fn event(&mut self, kind: FarEventKind, now: u64, heard: Heard) {
         let mut cause = self.sent_by(heard.octets);
         if heard.fin {
             cause = cause.max(self.device_fin_at);

@@ -58,23 +58,26 @@ impl Reader<'_, '_> {
 
     /// A segment of the device that no packet shows, under another one's header.
     fn invent(&mut self, from: u64, len: u64, flags: Flags, now: u64) {
-        let Some(template) = self.template else {
-            return;
+        let (template, marks) = match (self.template, self.adopted) {
+            (Some(template), _) => (Some(template), Marks::invented()),
+            // Of the device no packet is there at all.
+            (None, Some(_)) => (None, Marks::made_up()),
+            (None, None) => return,
         };
         let last = self.device.last();
         let segment = DeviceSegment {
-            place: template.span().place,
+            place: template.map_or(0, |template| template.span().place),
             at: 1 + from,
             acked: last.and_then(DeviceSegment::ack).unwrap_or(1).max(1),
             needs: self.needs.max(1),
             gap_us: now - self.last_device_at,
             at_us: now,
-            number: template.number,
+            number: template.map_or(0, |template| template.number),
             len: u32::try_from(len).unwrap_or(u32::MAX),
             window: last.map_or(0, |segment| segment.window),
-            headers: template.payload_at,
+            headers: template.map_or(0, |template| template.payload_at),
             flags,
-            marks: Marks::invented(),
+            marks,
         };
         self.needs = segment.needs;
         let reset = self

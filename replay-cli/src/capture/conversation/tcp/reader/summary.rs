@@ -42,6 +42,9 @@ impl Reader<'_, '_> {
                 self.time.at(error.time_ns, self.patience.dial),
             );
         }
+        if self.adopted.is_some() {
+            notes.push(ADOPTED.to_owned());
+        }
         self.time.note(notes);
         for error in &raw.icmp {
             notes.push(error.describe());
@@ -87,7 +90,7 @@ impl Reader<'_, '_> {
             "SYN-ACK with another sequence number besides the one acknowledged",
         );
         say(
-            u64::from(self.missing_syn_ack),
+            u64::from(self.missing_syn_ack && self.adopted.is_none()),
             "SYN-ACK is not in the capture; its number is taken from the device's acknowledgement",
         );
         let urgent = self
@@ -108,11 +111,17 @@ impl Reader<'_, '_> {
             "octet(s) of the far side behind a hole that nobody acknowledged left out",
         );
         let device_fin = self.device_fins.contains_key(&device_stream.len());
+        let far_window_known = self.watch.is_known();
         let told = self.dialer.finish();
         if let Some(told) = &told {
             let over = device_fin || self.device_rst_at.is_some();
             told.notes(&far_stream, over, self.bytes, notes);
         }
+        let stalls = if told.is_some() {
+            Vec::new()
+        } else {
+            self.watch.finish()
+        };
         let (far_stream, far, dial, invented) = match told {
             Some(told) => (told.stream, told.far, told.dial, sent),
             None => (far_stream, self.far, dial, sent + came),
@@ -140,6 +149,11 @@ impl Reader<'_, '_> {
             far_stream,
             far,
             device_took,
+            stalls,
+            far_took: None,
+            far_window_known,
+            adopted: raw.client_isn.is_some() && (self.missing_syn_ack || raw.adopted),
+            made_up: self.adopted,
             dial: dial.0,
             dial_us: dial.1,
             window_shift: self.device_shift,
@@ -147,6 +161,9 @@ impl Reader<'_, '_> {
         }
     }
 }
+
+/// What is said of a flow whose beginning is made up.
+const ADOPTED: &str = "adopted: its beginning is not in the capture, and a handshake is made up before its first byte";
 
 /// What an ICMP error in answer to a SYN says of the dial (RFC 792, RFC 4443).
 pub(crate) fn dial_result_of(kind: u8, code: u8, v4: bool) -> DialResult {

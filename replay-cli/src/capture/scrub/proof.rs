@@ -56,7 +56,8 @@ fn in_bytes(out: &Output, old: &BTreeSet<IpAddr>) -> Option<(usize, IpAddr)> {
         let rest = out.bytes.get(at..).unwrap_or_default();
         if let Some(four) = rest.first_chunk::<4>() {
             let address = IpAddr::from(Ipv4Addr::from(*four));
-            if old.contains(&address) && outside(at, 4) {
+            // 0.0.0.0/8 has no hosts; zeros are everywhere.
+            if four[0] != 0 && old.contains(&address) && outside(at, 4) {
                 return Some((at, address));
             }
         }

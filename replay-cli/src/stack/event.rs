@@ -1,6 +1,6 @@
 //! The events of a run: everything that crossed the stack's border, in order, with virtual time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -95,6 +95,8 @@ pub struct Trace {
     pub names: Vec<(String, FlowSpec)>,
     /// The engine's settings.
     pub config: Config,
+    /// What the engine counted, but for zeros; empty of one that has no counters.
+    pub counters: BTreeMap<&'static str, u64>,
     /// In order of time.
     pub events: VecDeque<Event>,
     /// How many earlier ones were let go.

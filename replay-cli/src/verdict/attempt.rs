@@ -4,6 +4,7 @@ use crate::simulation::Way;
 use crate::simulation::play_capture;
 use crate::stack::DnsSeen;
 use crate::stack::Via;
+use crate::stack::event::{Trace, Tracer};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,6 +13,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::threads::SIDE_BY_SIDE;
 use crate::capture::conversation::{Conversation, Conversations, Stream, Talk};
 use crate::capture::import::{self, ImportOptions};
+use crate::scenario::engine_config::config;
 use crate::scenario::files::Files;
 use crate::scenario::{Device, DialResult, FlowSpec, Protocol};
 use crate::simulation::Figures;
@@ -107,11 +109,45 @@ pub struct TryOptions {
     pub max_unpacked: Option<u64>,
 }
 
+/// An attempt, with what was seen of it beside the verdicts.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// The attempt.
+    pub attempt: Attempt,
+    /// When each of its flows was, in their order.
+    pub spans: Vec<Span>,
+    /// The last events of one more run, if they were asked for.
+    pub trace: Option<Trace>,
+}
+
+/// When a flow was, by its packets in the capture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Its first packet, microseconds after the capture's first.
+    pub start_us: u64,
+    /// Its last packet, likewise.
+    pub end_us: u64,
+    /// How many there are.
+    pub packets: u64,
+}
+
 /// Imports a capture and replays it, twice.
 ///
 /// # Errors
 /// The file is missing or is no capture at all. Damage further on is in [`Attempt::damage`].
 pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnostic> {
+    watch_capture(path, options, None).map(|watched| watched.attempt)
+}
+
+/// Imports a capture and replays it, twice, and once more with its border watched if the last so many events are to be kept.
+///
+/// # Errors
+/// The file is missing or is no capture at all. Damage further on is in [`Attempt::damage`].
+pub fn watch_capture(
+    path: &Path,
+    options: &TryOptions,
+    events: Option<usize>,
+) -> Result<Watched, Diagnostic> {
     let import = ImportOptions {
         device: options.device.clone(),
         default_settings: options.default_settings,
@@ -156,6 +192,28 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
             judge(index, flow, dials, heard, &first)
         })
         .collect();
+    let trace = events.map(|events| {
+        let tracer = Tracer::last(events);
+        let way = Way {
+            via: &options.via,
+            tracer: Some(&tracer),
+            ..Way::RECORDED
+        };
+        let keep = Keeping {
+            frames: false,
+            streams: Retention::Count,
+            against: None,
+        };
+        // It was run before: what it may say has been said.
+        let _ = play_capture(&import.scenario, &Files::default(), &capture, keep, way);
+        tracer.take(Vec::new(), config(&import.scenario.engine))
+    });
+    let span = |flow: &Conversation| Span {
+        start_us: flow.start_us,
+        end_us: flow.end_us,
+        packets: flow.packets,
+    };
+    let spans = capture.flows.iter().map(span).collect();
     let mut notes = import.notes;
     if first.retired > 0 {
         notes.push(format!(
@@ -169,7 +227,7 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
         damage,
         ..
     } = capture;
-    Ok(Attempt {
+    let attempt = Attempt {
         packets_read,
         skipped,
         flows,
@@ -178,6 +236,11 @@ pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnos
         damage: damage.map(Diagnostic::from),
         deterministic,
         figures: first.figures,
+    };
+    Ok(Watched {
+        attempt,
+        spans,
+        trace,
     })
 }
 

@@ -432,10 +432,14 @@ impl Case<'_> {
             ..way
         };
         // It was run before: what it may say has been said.
-        let _ = self.play(way, Retention::Count);
+        let run = self.play(way, Retention::Count);
+        let counters = run.ok().and_then(|run| run.named_counters());
         let named = self.scenario.flows.iter();
         let names = named.map(|(name, spec)| (name.to_owned(), *spec)).collect();
-        tracer.take(names, config(&self.scenario.engine))
+        let mut trace = tracer.take(names, config(&self.scenario.engine));
+        trace.counters = counters.unwrap_or_default();
+        trace.counters.retain(|_, count| *count > 0);
+        trace
     }
 
     fn play(&self, way: Way<'_>, streams: Retention) -> Result<RunOutput, Diagnostic> {

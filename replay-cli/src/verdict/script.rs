@@ -40,6 +40,7 @@ pub(crate) fn run_script(path: &Path, way: Way<'_>) -> ScenarioOutcome {
         core_only: 0,
         figures: Figures::default(),
         notes: Vec::new(),
+        wall: std::time::Duration::ZERO,
         trace: None,
         trace_file: None,
     };

@@ -45,7 +45,7 @@ pub(crate) struct Traces {
     trace: TraceWhen,
 
     /// Where traces are written [default: target/replay in a Cargo workspace, else .replay].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
     trace_dir: Option<PathBuf>,
 }
 
@@ -128,7 +128,7 @@ pub(crate) struct Reading {
     pub(crate) captures: Option<PathBuf>,
 
     /// Let scenarios read files outside of their own tree and the folder of captures.
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(crate) allow_outside: bool,
 }
 
@@ -148,7 +148,7 @@ pub(crate) struct OtherStack {
 #[derive(Debug, Args)]
 pub(crate) struct Unpacked {
     /// The most that a gzip or a pipe may hold: it is copied, to be read again [default: 512MiB].
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", hide_short_help = true)]
     max_unpacked: Option<Size>,
 }
 

@@ -68,7 +68,13 @@ pub(crate) struct RunArgs {
     choice: Choice,
 
     /// Print the scenarios that took longest, at the end.
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true,
+        hide_short_help = true
+    )]
     slowest: usize,
 
     /// Write a JUnit XML report as well.
@@ -76,7 +82,7 @@ pub(crate) struct RunArgs {
     junit: Option<PathBuf>,
 
     /// Show payload bytes of failures, in every report; without it lengths and hashes tell.
-    #[arg(long, conflicts_with_all = ["list", "vacuity"])]
+    #[arg(long, hide_short_help = true, conflicts_with_all = ["list", "vacuity"])]
     show_payload: bool,
 
     #[command(flatten)]
@@ -95,7 +101,7 @@ pub(crate) struct RunArgs {
     fail_fast: bool,
 
     /// Change what is observed of each run and report scenarios that notice nothing of the kind they check.
-    #[arg(long, conflicts_with_all = ["junit", "fail_fast", "list", "stack"])]
+    #[arg(long, hide_short_help = true, conflicts_with_all = ["junit", "fail_fast", "list", "stack"])]
     vacuity: bool,
 
     /// Print the names of the scenarios instead of running them.

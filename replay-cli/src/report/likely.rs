@@ -194,7 +194,7 @@ impl Story<'_> {
         let (closed, rung, _) = first?;
         Some(Likely {
             text: format!(
-                "The device's window of {} has been zero since {} s and did not open again: the engine had to wait.",
+                "The device's window of {} had been zero since {} s and not opened again by then: the engine had to wait.",
                 self.flow,
                 seconds(rung.told.at_us)
             ),
@@ -299,8 +299,9 @@ mod tests {
         Some((found.text.clone(), found.proof(&ladder)))
     }
 
-    const OPEN: [&str; 2] = [
+    const OPEN: [&str; 3] = [
         "+0 < get S 0:0(0) win 65535 <mss 1460>",
+        "+0 > get S. 0:0(0) ack 1 <*>",
         "+0 < get . 1:1(0) ack 1 win 65535",
     ];
 
@@ -350,7 +351,7 @@ mod tests {
             "+0.1 > get P. 1:5(4) ack 1",
         ]);
         let (text, _) = said(&lines).expect("a rule");
-        assert!(text.contains("has been zero since 0 s"), "{text}");
+        assert!(text.contains("had been zero since 0 s"), "{text}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(crate) struct Choice {
     pub(super) failed: bool,
 
     /// Run one share of several, so that machines can have one each.
-    #[arg(long, value_name = "I/N")]
+    #[arg(long, value_name = "I/N", hide_short_help = true)]
     shard: Option<Shard>,
 }
 

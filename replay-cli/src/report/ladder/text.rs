@@ -25,7 +25,7 @@ pub fn rungs(
 ) -> io::Result<()> {
     // Three lifelines; the notation needs more room than what the dialer did.
     let room = width.max(NARROWEST) - TIME - 3;
-    let near = room * 3 / 5;
+    let near = room * 2 / 3;
     let far = room - near;
     let head = format!(
         "{:TIME$}{:<near$} {:<far$} far side",
@@ -124,7 +124,10 @@ fn rung(
     many: bool,
     (paint, style): (Option<Paint>, Style),
 ) -> io::Result<()> {
-    let label = label(rung, many);
+    let mut label = label(rung, many);
+    if rung.again {
+        label.push_str(" (again)");
+    }
     let label = printable(&label).into_owned();
     let (own, to_right) = match rung.way {
         Way::FromDevice => (near, true),
@@ -175,6 +178,14 @@ fn label(rung: &Rung, many: bool) -> String {
     let told = &rung.told;
     match (&told.flow, told.direction) {
         (Some(flow), Some(_)) if many => format!("{flow} {}", told.what),
+        // Of one flow alone nothing needs its name.
+        (Some(flow), None) if !many => {
+            let named = format!("{flow}: ");
+            told.what
+                .strip_prefix(&named)
+                .unwrap_or(&told.what)
+                .to_owned()
+        }
         _ => told.what.clone(),
     }
 }

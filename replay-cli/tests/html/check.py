@@ -92,18 +92,26 @@ class Browser:
 
 
 def capture_of(flows, path):
-    """A capture of many short UDP flows to a few servers; some of their answers are missing."""
+    """A capture of many short UDP flows to a few servers; some have no answer, and some TCP flows among them no beginning."""
     out = bytearray(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101))
 
-    def datagram(at, source, destination, payload):
-        udp = struct.pack(">HHHH", source[1], destination[1], 8 + len(payload), 0) + payload
-        ip = bytearray(struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0x4000, 64, 17, 0))
-        ip += socket.inet_aton(source[0]) + socket.inet_aton(destination[0])
-        total = sum(struct.unpack(">10H", ip))
+    def checksum(data):
+        total = sum(struct.unpack(f">{len(data) // 2}H", data))
         while total >> 16:
             total = (total & 0xFFFF) + (total >> 16)
-        ip[10:12] = struct.pack(">H", ~total & 0xFFFF)
-        packet = bytes(ip) + udp
+        return struct.pack(">H", ~total & 0xFFFF)
+
+    def packet(at, source, destination, payload, protocol=17):
+        ends = socket.inet_aton(source[0]) + socket.inet_aton(destination[0])
+        if protocol == 17:
+            body, at_checksum = bytearray(struct.pack(">HHHH", source[1], destination[1], 8 + len(payload), 0) + payload), 6
+        else:
+            body, at_checksum = bytearray(struct.pack(">HHIIBBHHH", source[1], destination[1], 1000, 1000, 0x50, 0x18, 9000, 0, 0) + payload), 16
+        pseudo = ends + struct.pack(">HH", protocol, len(body))
+        body[at_checksum : at_checksum + 2] = checksum(pseudo + body + bytes(len(body) % 2))
+        ip = bytearray(struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(body), 0, 0x4000, 64, protocol, 0)) + ends
+        ip[10:12] = checksum(ip)
+        packet = bytes(ip + body)
         out.extend(struct.pack("<IIII", at // 1_000_000, at % 1_000_000, len(packet), len(packet)) + packet)
 
     packets = []
@@ -111,11 +119,14 @@ def capture_of(flows, path):
         device = ("10.0.0.2", 10_000 + flow % 50_000)
         server = (f"192.0.2.{1 + flow % 40}", 4000)
         start = flow * 1_000
+        if flow % 97 == 5:
+            packets.append((start, device, (server[0], 443), b"data", 6))
+            continue
         packets.append((start, device, server, b"ping"))
         if flow % 9:
             packets.append((start + 20_000 + flow % 500_000, server, device, b"pong" * (1 + flow % 7)))
-    for packet in sorted(packets, key=lambda packet: packet[0]):
-        datagram(*packet)
+    for each in sorted(packets, key=lambda each: each[0]):
+        packet(*each)
     path.write_bytes(out)
 
 
@@ -219,6 +230,8 @@ def run_page(browser, page, folder, check):
     check("nothing is wider than the page", seen["wide"], seen)
     browser.run("scrollTo(0, 0)")
     browser.picture(folder / "scenario.png")
+    browser.run("document.querySelector('.ladder').scrollIntoView({block: 'center'})")
+    browser.picture(folder / "ladder.png")
     browser.run("document.querySelector('.pictures').scrollIntoView({block: 'center'})")
     browser.picture(folder / "pictures.png")
 
@@ -244,6 +257,11 @@ def run_page(browser, page, folder, check):
     browser.keys("\ue00c")
     check("Escape leads back", browser.run("return location.hash") in ("", "#"), browser.run("return location.hash"))
 
+    # The word that something was copied goes by itself.
+    gone = "return getComputedStyle(document.getElementById('said')).opacity === '0'"
+    deadline = time.monotonic() + 10
+    while not browser.run(gone) and time.monotonic() < deadline:
+        time.sleep(0.1)
     browser.scheme("dark")
     paper = browser.run("return getComputedStyle(document.body).backgroundColor")
     check("there is a dark form", paper == "rgb(20, 23, 26)", paper)
@@ -276,6 +294,8 @@ def try_page(browser, page, folder, check):
         check(f"the filter {query!r} leaves flows", shown >= least and (least or not shown), rows)
     check("a filter acts within 200 ms", slowest < 200, slowest)
     print(f"        the slowest filter took {slowest:.0f} ms")
+    worst = browser.run("return document.querySelector('.frow .verdict').textContent")
+    check("what cannot be replayed comes first", worst == "unreplayable", worst)
     browser.picture(folder / "flows.png")
     browser.keys("\ue015")
     detail = browser.run("return document.querySelector('#detail').textContent")

@@ -104,7 +104,7 @@
           chip.setAttribute("aria-pressed", chosen.verdicts.has(word));
           show();
         },
-      }, `${word} ${count(n)}`);
+      }, el("i"), `${word} ${count(n)}`);
       return chip;
     });
     const [field, label, options] = orders;
@@ -132,7 +132,7 @@
     const line = (one) => el("tr", { "data-name": one.name },
       el("td", {}, badge(one.verdict)),
       el("td", { class: "name" }, el("a", { href: `#s/${encodeURIComponent(one.name)}` }, one.name),
-        el("span", { class: "soft" }, one.title ? `  ${one.title}` : ""), one.why ? el("span", { class: "why" }, one.why) : null),
+        el("span", { class: "soft what" }, one.title), one.why ? el("span", { class: "why" }, one.why) : null),
       el("td", { class: "num" }, count(one.checks)), el("td", { class: "num" }, span(one.virtual_us)), el("td", { class: "num faint" }, span(one.wall_us)));
     const folder = (one) => one.name.split("/").slice(0, -1).join("/") || ".";
     const show = () => {
@@ -183,6 +183,9 @@
     return way <= TO_DEVICE ? JSON.stringify(`${+(at / 1e6).toFixed(6)} ${mark} ${flow < 0 ? "ip" : data.flows[flow]} ${text}`) : text;
   };
 
+  // Of one flow alone nothing needs its name.
+  const short = (text, name) => text.replace(` of ${name}: `, ": ").replace(`${name}: `, "").replace(` ${name}`, "");
+
   const ladder = (data, only) => {
     const rungs = el("div", { class: "rungs", role: "listbox", tabindex: "0", "aria-label": "Events, time downwards" });
     const shown = [];
@@ -212,7 +215,8 @@
     const found = data.divergence;
     let last = null;
     data.rungs.forEach((rung, row) => {
-      const [at, way, flow, , , text] = rung;
+      const [at, way, flow, , , whole] = rung;
+      const text = many || flow < 0 ? whole : short(whole, data.flows[flow]);
       if (only !== undefined && flow !== only && flow >= 0) return;
       if (last !== null && at - last >= 1e6) {
         rungs.append(el("div", { class: "gap", "aria-hidden": "true" }, el("span", { class: "t" }, "⋮"), el("div", { class: "lane" }, `${span(at - last)} later`), el("div", { class: "lane" })));
@@ -226,7 +230,7 @@
       const far = el("div", { class: "lane" }, way > TO_DEVICE ? drawn : null);
       const delta = last !== null && at > last ? el("small", {}, `+${span(at - last)}`) : null;
       const node = el("div", { class: here ? "rung diverges" : "rung", role: "option", "aria-selected": "false", id: `r${row}`, onclick: () => select(row) },
-        el("div", { class: "t" }, seconds(at), delta), near, far);
+        el("div", { class: at === last ? "t same" : "t" }, seconds(at), delta), near, far);
       rungs.append(node);
       nodes.set(row, node);
       shown.push(row);
@@ -286,7 +290,7 @@
     const y = (value) => H - B - (Math.min(value, top) / top) * (H - T - B);
     const box = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `Sequence numbers ${fromDevice ? "from the device" : "to the device"}` });
     for (const at of ticks(0, top, 4)) box.append(svg("line", { class: "axis", x1: L, x2: W - R, y1: y(at), y2: y(at) }), svg("text", { x: L - 5, y: y(at) + 3, "text-anchor": "end" }, at >= 1e4 ? `${at / 1e3}k` : `${at}`));
-    for (const at of ticks(x0, x1, 5)) box.append(svg("text", { x: x(at), y: H - 5, "text-anchor": x(at) > W - 30 ? "end" : "middle" }, over === "packet" ? `${at}` : span(Math.round(at))));
+    for (const at of ticks(x0, x1, 5)) if (over === "time" || at % 1 === 0) box.append(svg("text", { x: x(at), y: H - 5, "text-anchor": x(at) > W - 30 ? "end" : "middle" }, over === "packet" ? `${at}` : span(Math.round(at))));
     const ends = edges.map((one, nth) => ({ from: place(one), to: nth + 1 < edges.length ? place(edges[nth + 1]) : x1 }));
     edges.forEach((one, nth) => {
       const opened = !(one.rung[6][4] & (SYN | FIN));
@@ -301,7 +305,7 @@
       const [at, , , again, , text, tcp] = one.rung;
       const low = y(tcp[0]), far = Math.min(y(tcp[0] + tcp[1]), low - 3);
       const no = data.divergence && data.divergence.rung === one.row;
-      const mark = svg("line", { class: `seg${again ? " re" : ""}${no ? " no" : ""}`, x1: x(place(one)), x2: x(place(one)), y1: low, y2: far, "data-row": one.row }, svg("title", {}, `${seconds(at)} ${text}`));
+      const mark = svg("line", { class: `seg${again ? " re" : ""}${no ? " no" : ""}`, x1: x(place(one)), x2: x(place(one)), y1: low - (low - far > 4 ? 0.6 : 0), y2: far, "data-row": one.row }, svg("title", {}, `${seconds(at)} ${text}`));
       marks.set(one.row, mark);
       box.append(mark);
     }
@@ -341,8 +345,8 @@
       scale.setAttribute("aria-pressed", over === "packet");
       draw();
     } }, "one step a packet");
-    return el("section", {}, el("div", { class: "bar" }, el("h2", {}, "Sequence over time", el("small", {}, "a click selects the arrow")), el("span", { class: "grow" }), scale),
-      area, el("div", { class: "legend" }, LEGEND.map(([colour, word]) => el("span", {}, el("i", { style: `background:var(${colour})` }), word))));
+    return el("section", {}, el("div", { class: "bar" }, el("h2", {}, "Sequence over time", el("small", {}, "a click selects the arrow")), el("span", { class: "grow" }),
+      el("div", { class: "legend" }, LEGEND.map(([colour, word]) => el("span", {}, el("i", { style: `background:var(${colour})` }), word))), scale), area);
   };
   const drawn = (data, only) => {
     const view = ladder(data, only);
@@ -355,13 +359,15 @@
   // ---- A scenario.
   const failure = (one) => el("div", { class: "card failure" },
     el("div", {}, el("span", { class: "kind" }, one.kind), `  ${one.what}`),
-    el("dl", {}, [["expected", one.expected, "want"], ["actual", one.actual, "got"], ["where", one.where, ""], ["flow", one.flow, ""], ["time", one.at, ""], ["help", one.help, ""]]
-      .filter(([, text]) => text).flatMap(([word, text, style]) => [el("dt", {}, word), el("dd", { class: style }, text)])));
+    el("dl", {}, [["expected", one.expected, "want"], ["actual", one.actual, "got"], ["help", one.help, "plain"]]
+      .filter(([, text]) => text).flatMap(([word, text, style]) => [el("dt", {}, word), el("dd", { class: style }, text)])),
+    el("div", { class: "faint place" }, [one.at && `at ${one.at}`, one.flow && `flow ${one.flow}`, one.where].filter(Boolean).join("  ·  ")));
   const source = (data) => {
-    const wrong = new Map((data.marks || []).map(([line, column, what]) => [line, [column, what]]));
+    const wrong = new Map((data.marks || []).map(([line, column, what]) => [line, [column, what]]).reverse());
+    const first = data.marks?.[0]?.[0];
     const lines = data.source.replace(/\n$/, "").split("\n").flatMap((text, nth) => {
       const mark = wrong.get(nth + 1);
-      const line = el("span", { "data-n": nth + 1, class: mark ? "wrong" : null }, text);
+      const line = el("span", { "data-n": nth + 1, class: mark ? (nth + 1 === first ? "wrong first" : "wrong") : null }, text);
       return mark ? [line, el("em", {}, `${" ".repeat(Math.max(0, mark[0] - 1))}^ ${mark[1]}`)] : [line];
     });
     return el("pre", { class: "source", tabindex: "0" }, lines);
@@ -381,8 +387,9 @@
       el("p", { class: "faint" }, data.line));
     const parts = [];
     for (const text of data.known || []) parts.push(el("p", { class: "soft" }, text));
-    parts.push(...data.failures.map(failure));
+    parts.push(...data.failures.slice(0, 1).map(failure));
     if (data.likely) parts.push(el("div", { class: "card likely" }, el("b", {}, "What most likely happened"), el("p", {}, data.likely.text), data.likely.proof.map((line) => el("div", { class: "mono soft" }, line))));
+    if (data.failures.length > 1) parts.push(el("details", {}, el("summary", {}, `${plural(data.failures.length - 1, "failure")} after it`), data.failures.slice(1).map(failure)));
     let view = null;
     if (data.rungs) {
       const made = drawn(data);
@@ -394,6 +401,7 @@
     if (data.notes.length) parts.push(el("h2", {}, "Notes"), ...data.notes.map((note) => el("p", { class: "soft" }, note)));
     if (data.source) parts.push(el("h2", {}, "Scenario", el("small", { class: "mono" }, data.path)), source(data));
     main.replaceChildren(...parts);
+    main.querySelector(".source .wrong.first")?.parentElement.scrollTo(0, main.querySelector(".source .wrong.first").offsetTop - main.querySelector(".source").offsetTop - 120);
     if (view) { view.toDivergence(); view.rungs.focus({ preventScroll: true }); }
     scrollTo(0, 0);
     keys(["↑ ↓", "arrows"], ["c", "copy the line"], ["d", "divergence"], ["[ ]", "previous, next scenario"], ["Esc", "all scenarios"]);
@@ -423,8 +431,9 @@
         counts.filter(([, n]) => n).map(([word, n]) => el("span", {}, el("b", {}, count(n)), ` ${word}`)),
         el("span", {}, el("b", {}, count(report.packets)), " packets"), el("span", {}, el("b", {}, span(duration)))),
       shares(counts));
+    const steps = ticks(0, duration, 6).filter((at) => at < duration * 0.97);
     const spacer = el("div", { style: "position:relative" });
-    const view = el("div", { class: "view", tabindex: "0", role: "listbox", "aria-label": "Flows" }, spacer);
+    const view = el("div", { class: "view", style: `--step:${(steps[1] / duration || 1) * 100}%`, tabindex: "0", role: "listbox", "aria-label": "Flows" }, spacer);
     const detail = el("div", { id: "detail" });
     const found = el("span", { class: "faint" });
     let items = [];
@@ -492,10 +501,10 @@
       } else parts.push(el("p", { class: "soft" }, "Its events are not in this report: ", el("code", {}, `replay show ${report.capture} --flow ${nth + 1} --ladder`)));
       detail.replaceChildren(...parts);
     };
-    const marks = el("span", { class: "ticks" }, [0, 25, 50, 75].map((at) => el("span", { style: `left:${at}%` }, span(Math.round((duration * at) / 100)))));
+    const marks = el("span", { class: "ticks" }, steps.map((at) => el("span", { style: `left:${(at / duration) * 100}%` }, at ? span(at) : "0")));
     const bars = el("div", { class: "flows" }, el("div", { class: "axis-row" }, el("span"), el("span"), found, marks, el("span")), view);
     main.replaceChildren(tools(counts, ["group", "Group by", [["server", "by server"], ["verdict", "by verdict"], ["none", "in order of time"]]], show),
-      ...(report.notes || []).map((note) => el("p", { class: "soft" }, note)), bars, detail);
+      report.notes.length ? el("details", {}, el("summary", {}, plural(report.notes.length, "note")), report.notes.map((note) => el("p", { class: "soft" }, note))) : "", bars, detail);
     show();
     keys(["/", "filter"], ["↑ ↓", "flows"], ["Esc", "close the flow"]);
     onKey = (event) => {

@@ -89,6 +89,7 @@ enum Command {
     /// Print what completes the command line in a shell.
     Completions(completions::CompletionsArgs),
     /// Print a manual page.
+    #[command(hide = true)]
     Man(completions::ManArgs),
 }
 

@@ -13,6 +13,8 @@ mod cli {
     mod reach;
     mod scripts;
     mod selection;
+    mod show;
+    mod steering;
     mod streams;
     mod stress;
 }

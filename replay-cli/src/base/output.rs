@@ -235,6 +235,8 @@ fn listen(also: fn(), orderly: bool) {
     let _ = listener.spawn(move || {
         for signal in signals.forever() {
             if orderly && signal == SIGINT && !INTERRUPTED.swap(true, Ordering::Relaxed) {
+                let what = "interrupted: what is running is waited for; once more ends it at once";
+                let _ = writeln!(io::stderr(), "{what}");
                 continue;
             }
             // Held until the end: no other thread begins or finishes a file any more.

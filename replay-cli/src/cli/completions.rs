@@ -19,7 +19,9 @@ const COMPLETIONS: &str = "\
 Examples:
   replay completions bash > /etc/bash_completion.d/replay
   replay completions zsh > ~/.zfunc/_replay
-  replay completions fish > ~/.config/fish/completions/replay.fish";
+  replay completions fish > ~/.config/fish/completions/replay.fish
+
+`replay man` prints the manual page, `replay man COMMAND` that of a command.";
 
 /// Prints what completes the command line.
 pub(crate) fn completions(args: &CompletionsArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {

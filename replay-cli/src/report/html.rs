@@ -218,7 +218,8 @@ fn put_ladder(page: &mut Value, ladder: &Ladder, range: std::ops::Range<usize>) 
                 u8::from(rung.again),
                 rung.number,
                 told.what,
-                tcp
+                tcp,
+                rung.source
             ])
         })
         .collect();

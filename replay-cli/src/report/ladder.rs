@@ -45,6 +45,8 @@ pub struct Rung {
     pub way: Way,
     /// Whether it sends again what had been sent.
     pub again: bool,
+    /// Of a frame of the device: where it comes from, in words.
+    pub source: Option<String>,
     /// Its number in the trace, as Wireshark counts.
     pub number: u64,
 }
@@ -105,6 +107,7 @@ impl Ladder {
         let rungs = rungs.map(|((event, told), number)| Rung {
             again: sent.again(&told),
             way: Way::of(&event.what),
+            source: event.source.as_ref().map(ToString::to_string),
             told,
             number,
         });

@@ -109,6 +109,9 @@ pub fn pcapng(trace: &Trace, first: Option<&Failure>) -> io::Result<TraceFile> {
     for (index, (event, (_, line))) in trace.events.iter().zip(&lines).enumerate() {
         number += 1;
         let mut comment = line.clone();
+        if let Some(source) = &event.source {
+            comment = format!("{comment}\n{source}");
+        }
         if let (true, Some(first)) = (divergence == Some(index), first) {
             diverges = Some(number);
             comment = format!("FIRST DIVERGENCE {}\n{comment}", told(first));
@@ -227,7 +230,7 @@ fn recorded(trace: &Trace) -> io::Result<Vec<Vec<u8>>> {
     let store = Memory::default();
     let (start, wall) = (Micros(0), Duration::ZERO);
     let mut recorder = Recorder::new(Box::new(store.clone()), None, &trace.config, start, wall)?;
-    for Event { at_us, what } in &trace.events {
+    for Event { at_us, what, .. } in &trace.events {
         let now = Micros(*at_us);
         match what {
             What::Dial { flow, key, name } => recorder.dial(now, *flow, *key, name.as_deref()),

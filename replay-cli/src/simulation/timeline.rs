@@ -12,6 +12,7 @@ use crate::packet::{self, Flags, Seq};
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::scenario::{FlowSpec, Protocol, Scenario};
 use crate::simulation::dialer::key_of;
+use crate::stack::event::Source;
 
 /// How long another stack may keep an acknowledgement, microseconds (RFC 9293 section 3.8.6.3).
 const ACK_DELAY_US: u64 = 500_000;
@@ -129,7 +130,12 @@ impl Timeline<'_> {
                         }
                         run_until(world, from);
                         match self.build(world, &segment.repetition(before), &findings) {
-                            Ok(frame) => waiting.push(frame),
+                            Ok(frame) => {
+                                waiting.push(frame);
+                                if world.tracer.is_some() {
+                                    world.sources.push(Source::Line(pointer.clone()));
+                                }
+                            }
                             Err(problem) => findings.failures.push((
                                 pointer.clone(),
                                 failure(FailureKind::Stuck, problem, world.now, segment),

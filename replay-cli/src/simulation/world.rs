@@ -5,6 +5,7 @@
 
 use crate::base::wording::seconds_of as seconds;
 use crate::stack::EPOCH_US;
+use crate::stack::event::{Source, Tracer};
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -69,6 +70,10 @@ pub(crate) struct World<'a> {
     pub(crate) ready: Marked,
     pub(crate) emitted: Vec<Emitted>,
     /// What is checked in this run.
+    /// Where the events go, if anywhere.
+    pub(crate) tracer: Option<Tracer>,
+    /// Where the frames that are injected next come from, if events are kept.
+    pub(crate) sources: Vec<Source>,
     pub(crate) share: Share,
     /// A change to what is recorded of one frame, which is numbered from 0.
     pub(crate) changed_frame: Option<(u64, FrameChange)>,
@@ -150,6 +155,8 @@ impl<'a> World<'a> {
             touched: Marked::default(),
             ready: Marked::default(),
             emitted: Vec::new(),
+            tracer: None,
+            sources: Vec::new(),
             share: Share::All,
             changed_frame: None,
             keep_frames: false,
@@ -193,6 +200,7 @@ impl<'a> World<'a> {
     /// Hands frames to the engine and lets everything that follows at this instant happen.
     pub(crate) fn inject(&mut self, frames: Vec<Vec<u8>>) {
         let mut passed = frames;
+        let sources = std::mem::take(&mut self.sources);
         // The device has sent them, whatever becomes of them on the way.
         if self.faults.are_none() {
             passed.iter().for_each(|frame| self.note_injected(frame));
@@ -210,6 +218,13 @@ impl<'a> World<'a> {
             }
         }
         self.frames_in += passed.len() as u64;
+        if let Some(tracer) = &self.tracer {
+            if sources.len() == passed.len() {
+                tracer.come_from(sources);
+            } else if sources.is_empty() && self.capture.is_some() {
+                tracer.come_from(vec![Source::MadeUp; passed.len()]);
+            }
+        }
         let now = self.clock();
         match passed.as_slice() {
             [] => {}

@@ -21,7 +21,7 @@ use crate::simulation::tape::Retention;
 use crate::simulation::timeline::{self, Isns, Timeline};
 use crate::simulation::{Keeping, RunOutput, Way, finish, open, play_capture, share};
 use crate::stack::Via;
-use crate::stack::event::{Trace, Tracer};
+use crate::stack::event::{Source, Trace, Tracer};
 use crate::verdict::check::Check;
 use crate::verdict::expect;
 use crate::verdict::outcome::{ScenarioOutcome, Verdict};
@@ -439,6 +439,11 @@ impl Case<'_> {
         let mut trace = tracer.take(names, config(&self.scenario.engine));
         trace.counters = counters.unwrap_or_default();
         trace.counters.retain(|_, count| *count > 0);
+        for event in &mut trace.events {
+            if let Some(Source::Line(pointer)) = &mut event.source {
+                *pointer = self.loaded.place(pointer).to_string();
+            }
+        }
         trace
     }
 

@@ -167,7 +167,7 @@
     };
   };
 
-  // ---- The ladder. A rung is [time, way, flow, again, number, text, [sequence, length, acknowledgement, window, flags]].
+  // ---- The ladder. A rung is [time, way, flow, again, number, text, [sequence, length, acknowledgement, window, flags], where it comes from].
   const FIN = 1, SYN = 2, RST = 4;
   const [FROM_DEVICE, TO_DEVICE, TO_FAR, FROM_FAR] = [0, 1, 2, 3];
   const kind = ([, way, , again, , , tcp]) => {
@@ -229,7 +229,7 @@
       const near = el("div", { class: "lane" }, way <= TO_DEVICE ? drawn : null);
       const far = el("div", { class: "lane" }, way > TO_DEVICE ? drawn : null);
       const delta = last !== null && at > last ? el("small", {}, `+${span(at - last)}`) : null;
-      const node = el("div", { class: here ? "rung diverges" : "rung", role: "option", "aria-selected": "false", id: `r${row}`, onclick: () => select(row) },
+      const node = el("div", { class: here ? "rung diverges" : "rung", role: "option", "aria-selected": "false", id: `r${row}`, title: rung[7], onclick: () => select(row) },
         el("div", { class: at === last ? "t same" : "t" }, seconds(at), delta), near, far);
       rungs.append(node);
       nodes.set(row, node);

@@ -87,6 +87,7 @@ enum Command {
     /// Print the JSON Schema of a file format.
     Schema(schema::SchemaArgs),
     /// Print what completes the command line in a shell.
+    #[command(hide = true)]
     Completions(completions::CompletionsArgs),
     /// Print a manual page.
     #[command(hide = true)]
@@ -102,7 +103,8 @@ Examples:
   replay import captures/field/phone.pcapng -o expectations/field/phone.json
   replay inspect phone.pcapng                    what is in it, and is it sound?
   replay show http/get --ladder                  what happened, packet by packet
-  replay record expectations/tcp                 draft what has changed, to be reviewed";
+  replay record expectations/tcp                 draft what has changed, to be reviewed
+  replay completions bash                        what completes the command line; `replay man`: its manual";
 
 fn after_help() -> String {
     format!("{EXAMPLES}\n\n{}", exit_code::help())

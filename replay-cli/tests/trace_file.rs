@@ -161,14 +161,17 @@ fn tshark_reads_every_trace_without_a_warning() {
     }
     let folder = tempfile::tempdir().unwrap();
     let wrong = wrong_scenario(folder.path());
-    let mut scenarios = vec![wrong];
+    let mut scenarios = Vec::new();
     for below in ["http", "tcp", "udp", "dns"] {
         let entries = std::fs::read_dir(root().join("expectations").join(below)).unwrap();
         scenarios.extend(entries.map(|entry| entry.unwrap().path()));
     }
     scenarios.retain(|path| path.extension().is_some_and(|ext| ext == "json"));
     assert!(scenarios.len() > 30);
-    for scenario in scenarios {
+    scenarios.sort_unstable();
+    // A start of tshark takes as long as all the rest: a sample, with the one that fails.
+    let sample = scenarios.into_iter().step_by(6).chain([wrong]);
+    for scenario in sample {
         let outcome = traced(&scenario);
         let place = trace::write(folder.path(), &outcome)
             .unwrap()

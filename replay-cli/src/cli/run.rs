@@ -61,7 +61,7 @@ pub(crate) struct RunArgs {
     traces: arguments::Traces,
 
     /// Write a report as a page that needs no network into this folder.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["list", "vacuity"])]
     html: Option<PathBuf>,
 
     #[command(flatten)]

@@ -349,11 +349,11 @@ mod tests {
 
     #[test]
     fn a_link_leads_from_the_report_to_the_trace() {
-        let link = |folder: &str, file: &str| super::link(Path::new(folder), Path::new(file));
+        let way = |folder: &str, file: &str| link(Path::new(folder), Path::new(file));
         assert_eq!(
-            link("/a/html", "/a/traces/x y.pcapng"),
+            way("/a/html", "/a/traces/x y.pcapng"),
             "../traces/x%20y.pcapng"
         );
-        assert_eq!(link("/a", "/a/x#1.pcapng"), "x%231.pcapng");
+        assert_eq!(way("/a", "/a/x#1.pcapng"), "x%231.pcapng");
     }
 }

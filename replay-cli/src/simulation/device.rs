@@ -44,7 +44,6 @@ pub(crate) struct Device<'a> {
     /// By the flow of a DNS answer: which of its datagrams a conversation waits for, the first one first.
     waits_for: BTreeMap<usize, VecDeque<(usize, usize)>>,
     batch: Vec<Vec<u8>>,
-    /// Where each of them comes from, if events are kept.
     sources: Vec<Source>,
     /// A dial to which the engine owes more than the end of an idle flow, when somebody looked last.
     pub(crate) owed: Option<usize>,
@@ -431,7 +430,7 @@ impl<'a> Device<'a> {
     pub(crate) fn flush(&mut self, world: &mut World<'_>) {
         if !self.batch.is_empty() {
             let frames = std::mem::take(&mut self.batch);
-            world.sources = std::mem::take(&mut self.sources);
+            world.sources.append(&mut self.sources);
             world.inject(frames);
         }
     }
@@ -441,7 +440,6 @@ impl<'a> Device<'a> {
         let Some(conversation) = self.capture.flows.get(index) else {
             return;
         };
-        let traced = world.tracer.is_some();
         match &conversation.talk {
             Talk::Udp(udp) => {
                 let Some(flow) = self.flows.get_mut(index) else {
@@ -468,7 +466,8 @@ impl<'a> Device<'a> {
                         inject::repair_fragment(&mut frame, whole);
                     }
                     let frames = inject::datagram(frame, part.number, self.play.checksums, mtu);
-                    self.come_from(traced, part.number, frames.len());
+                    self.sources
+                        .extend(frames.iter().map(|_| Source::Packet(part.number)));
                     self.batch.extend(frames);
                 }
             }
@@ -514,18 +513,10 @@ impl<'a> Device<'a> {
                 } else {
                     flow.offset += built.taken;
                 }
-                let number = segment.number;
-                self.come_from(traced, number, usize::from(built.frame.is_some()));
+                self.sources
+                    .extend(built.frame.iter().map(|_| Source::Packet(segment.number)));
                 self.batch.extend(built.frame);
             }
-        }
-    }
-
-    /// Notes for the trace, if there is one, that the next frames come from a packet of the capture.
-    fn come_from(&mut self, traced: bool, number: u32, frames: usize) {
-        if traced {
-            let source = Source::Packet(u64::from(number));
-            self.sources.extend(std::iter::repeat_n(source, frames));
         }
     }
 

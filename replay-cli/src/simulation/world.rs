@@ -9,6 +9,7 @@ use crate::stack::event::{Source, Tracer};
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::iter::repeat_n;
 use std::net::SocketAddr;
 
 use engine::{DialResult, FlowId, FlowKey, Micros, Proto, RemoteEnd, TimerName};
@@ -72,7 +73,7 @@ pub(crate) struct World<'a> {
     /// What is checked in this run.
     /// Where the events go, if anywhere.
     pub(crate) tracer: Option<Tracer>,
-    /// Where the frames that are injected next come from, if events are kept.
+    /// Where the frames that are injected next come from.
     pub(crate) sources: Vec<Source>,
     pub(crate) share: Share,
     /// A change to what is recorded of one frame, which is numbered from 0.
@@ -200,7 +201,6 @@ impl<'a> World<'a> {
     /// Hands frames to the engine and lets everything that follows at this instant happen.
     pub(crate) fn inject(&mut self, frames: Vec<Vec<u8>>) {
         let mut passed = frames;
-        let sources = std::mem::take(&mut self.sources);
         // The device has sent them, whatever becomes of them on the way.
         if self.faults.are_none() {
             passed.iter().for_each(|frame| self.note_injected(frame));
@@ -219,12 +219,13 @@ impl<'a> World<'a> {
         }
         self.frames_in += passed.len() as u64;
         if let Some(tracer) = &self.tracer {
-            if sources.len() == passed.len() {
-                tracer.come_from(sources);
-            } else if sources.is_empty() && self.capture.is_some() {
-                tracer.come_from(vec![Source::MadeUp; passed.len()]);
+            if self.sources.len() == passed.len() {
+                tracer.come_from(self.sources.drain(..));
+            } else if self.sources.is_empty() && self.capture.is_some() {
+                tracer.come_from(repeat_n(Source::MadeUp, passed.len()));
             }
         }
+        self.sources.clear();
         let now = self.clock();
         match passed.as_slice() {
             [] => {}

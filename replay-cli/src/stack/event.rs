@@ -27,7 +27,7 @@ pub enum Source {
     /// A line of the scenario: its place, or its JSON pointer.
     Line(String),
     /// The capture's packet of this number, from 1.
-    Packet(u64),
+    Packet(u32),
     /// The runner, as the device would have sent it.
     MadeUp,
 }

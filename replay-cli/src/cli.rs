@@ -87,10 +87,8 @@ enum Command {
     /// Print the JSON Schema of a file format.
     Schema(schema::SchemaArgs),
     /// Print what completes the command line in a shell.
-    #[command(hide = true)]
     Completions(completions::CompletionsArgs),
     /// Print a manual page.
-    #[command(hide = true)]
     Man(completions::ManArgs),
 }
 

@@ -201,12 +201,17 @@ pub(crate) mod tests {
 
     /// The ladder of a scenario made of these lines, with its first failure.
     pub(crate) fn ladder_of(lines: &[&str]) -> (Ladder, Trace, Option<Failure>) {
+        ladder_with(lines, r#"{"otherwise": "connected"}"#)
+    }
+
+    /// The same with this dialer.
+    pub(crate) fn ladder_with(lines: &[&str], dialer: &str) -> (Ladder, Trace, Option<Failure>) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("made.json");
         let frames = serde_json::to_string(lines).unwrap();
         let text = format!(
             r#"{{"schema": 1, "title": "made", "flows": {{"get": "tcp 10.0.0.2:40000 > 192.0.2.1:80"}},
-            "input": {{"frames": {frames}}}, "dialer": {{"otherwise": "connected"}}, "expect": {{}}}}"#
+            "input": {{"frames": {frames}}}, "dialer": {dialer}, "expect": {{}}}}"#
         );
         std::fs::write(&path, text).unwrap();
         let options = RunOptions {

@@ -291,10 +291,14 @@ fn has(rung: &Rung, flag: Flags) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::ladder::tests::ladder_of;
+    use crate::report::ladder::tests::{WRONG, ladder_with};
 
     fn said(lines: &[&str]) -> Option<(String, Vec<String>)> {
-        let (ladder, trace, first) = ladder_of(lines);
+        said_with(lines, r#"{"otherwise": "connected"}"#)
+    }
+
+    fn said_with(lines: &[&str], dialer: &str) -> Option<(String, Vec<String>)> {
+        let (ladder, trace, first) = ladder_with(lines, dialer);
         let found = likely(&trace, &ladder, &first.expect("a failure"))?;
         Some((found.text.clone(), found.proof(&ladder)))
     }
@@ -345,6 +349,41 @@ mod tests {
     }
 
     #[test]
+    fn a_dial_that_failed_is_named_with_its_answer() {
+        let lines = [OPEN[0], OPEN[1]];
+        let (text, proof) = said_with(&lines, r#"{"otherwise": "refused"}"#).expect("a rule");
+        assert!(
+            text.starts_with("The dial of get was answered Refused"),
+            "{text}"
+        );
+        assert_eq!(proof.len(), 2, "{proof:?}");
+    }
+
+    #[test]
+    fn what_is_sent_again_and_never_acknowledged_is_named() {
+        let lines = after_open(&[
+            "+0 > get P. 1:101(100) ack 1",
+            "+5 > get F. 101:101(0) ack 1",
+        ]);
+        let dialer = r#"{"rules": [{"then": [{"send": {"pattern": {"bytes": 100, "seed": 0}}}]}]}"#;
+        let (text, proof) = said_with(&lines, dialer).expect("a rule");
+        assert!(
+            text.contains("acknowledged nothing of get from 1 on"),
+            "{text}"
+        );
+        assert_eq!(proof.len(), 2, "{proof:?}");
+    }
+
+    #[test]
+    fn a_far_side_that_failed_is_named_with_the_reset_it_led_to() {
+        let lines = after_open(&["+0.1 > get P. 1:5(4) ack 1"]);
+        let dialer = r#"{"rules": [{"then": [{"wait": "50ms"}, {"reset": true}]}]}"#;
+        let (text, proof) = said_with(&lines, dialer).expect("a rule");
+        assert!(text.contains("ended with an error at 0.05 s"), "{text}");
+        assert_eq!(proof.len(), 2, "{proof:?}");
+    }
+
+    #[test]
     fn a_window_that_never_opened_is_named() {
         let lines = after_open(&[
             "+0 < get . 1:1(0) ack 1 win 0",
@@ -356,6 +395,6 @@ mod tests {
 
     #[test]
     fn where_no_rule_fits_nothing_is_said() {
-        assert_eq!(said(&super::super::ladder::tests::WRONG), None);
+        assert_eq!(said(&WRONG), None);
     }
 }

@@ -498,7 +498,8 @@
         const made = drawn(shared, own);
         detailView = made.view;
         parts.push(...made.parts);
-      } else parts.push(el("p", { class: "soft" }, "Its events are not in this report: ", el("code", {}, `replay show ${report.capture} --flow ${nth + 1} --ladder`)));
+      } else if (flow.verdict === "unreplayable") parts.push(el("p", { class: "soft" }, "It was not replayed, so that it has no events."));
+      else parts.push(el("p", { class: "soft" }, "Its events are not in this report: ", el("code", {}, `replay show ${report.capture} --flow ${nth + 1} --ladder`)));
       detail.replaceChildren(...parts);
     };
     const marks = el("span", { class: "ticks" }, steps.map((at) => el("span", { style: `left:${(at / duration) * 100}%` }, at ? span(at) : "0")));

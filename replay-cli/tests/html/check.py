@@ -132,6 +132,8 @@ def capture_of(flows, path):
 
 def main():
     replay, folder = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
+    # Paths stand in the pictures: as short as they can be.
+    near = lambda path: os.path.relpath(path, ROOT)
     folder.mkdir(parents=True, exist_ok=True)
     failed = []
 
@@ -146,12 +148,12 @@ def main():
 
     run = folder / "run"
     replays(
-        "run", "expectations/tcp", "expectations/http", HERE / "expectations", "--trace", "always",
-        "--trace-dir", folder / "traces", "--html", run, expected=1,
+        "run", "expectations/tcp", "expectations/http", near(HERE / "expectations"), "--trace", "always",
+        "--trace-dir", near(folder / "traces"), "--html", near(run), expected=1,
     )  # fmt: skip
     capture = folder / "flows.pcap"
     capture_of(FLOWS, capture)
-    replays("try", capture, "--html", folder / "try", expected=0)
+    replays("try", near(capture), "--html", near(folder / "try"), expected=0)
     page = run / "index.html"
     size = page.stat().st_size
     check("a run's page is small", size < 1_000_000, size)
@@ -228,8 +230,7 @@ def run_page(browser, page, folder, check):
     check("counters are there", seen["counters"] > 5, seen)
     check("the trace is there", seen["trace"] and (page.parent / seen["trace"]).resolve().is_file(), seen)
     check("nothing is wider than the page", seen["wide"], seen)
-    browser.run("scrollTo(0, 0)")
-    browser.picture(folder / "scenario.png")
+    tall(browser, folder / "scenario.png")
     browser.run("document.querySelector('.ladder').scrollIntoView({block: 'center'})")
     browser.picture(folder / "ladder.png")
     browser.run("document.querySelector('.pictures').scrollIntoView({block: 'center'})")
@@ -267,11 +268,20 @@ def run_page(browser, page, folder, check):
     check("there is a dark form", paper == "rgb(20, 23, 26)", paper)
     browser.picture(folder / "index-dark.png")
     browser.open(f"{address}#s/{name}")
-    browser.picture(folder / "scenario-dark.png")
+    tall(browser, folder / "scenario-dark.png")
     browser.scheme("light")
     browser.size(420, 800)
     browser.open(f"{address}#s/{name}")
     browser.picture(folder / "scenario-narrow.png")
+    browser.size(1240, 820)
+
+
+def tall(browser, path):
+    """A picture of a scenario from its verdict to its pictures."""
+    browser.size(1240, 1560)
+    browser.run("scrollTo(0, 0)")
+    browser.run("const key = new KeyboardEvent('keydown', { key: 'd', bubbles: true }); document.querySelector('.rungs').dispatchEvent(key)")
+    browser.picture(path)
     browser.size(1240, 820)
 
 

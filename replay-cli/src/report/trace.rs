@@ -57,7 +57,7 @@ pub fn write(folder: &Path, outcome: &ScenarioOutcome) -> Result<Option<TracePla
     }))
 }
 
-/// Writes a trace that is of no scenario below a folder: as [`write`] does. The file's path.
+/// Writes a trace that is of no scenario below a folder: as [`write()`] does. The file's path.
 ///
 /// # Errors
 /// The file cannot be written.

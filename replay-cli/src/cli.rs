@@ -7,9 +7,10 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::base::diagnostic::Diagnostic;
+use crate::base::diagnostic::{self, Diagnostic};
 use crate::base::exit_code;
 use crate::base::output;
 use crate::base::term::{ColorChoice, Style, Terminal, draws_progress};
@@ -20,6 +21,7 @@ mod batch;
 mod bless;
 mod bug;
 mod bundle;
+mod completions;
 mod conformance;
 mod cut;
 mod import;
@@ -31,6 +33,7 @@ mod review;
 mod run;
 mod schema;
 mod scrub;
+mod show;
 mod stress;
 mod try_capture;
 
@@ -87,12 +90,18 @@ enum Command {
     Bless(bless::BlessArgs),
     /// Describe a capture: flows, times, and what is wrong with it.
     Inspect(inspect::InspectArgs),
+    /// Show what happened in a run, packet by packet; compare two.
+    Show(show::ShowArgs),
     /// Load the engine or its driver with many flows, every octet verified.
     Stress(stress::StressArgs),
     /// Run the engine on a TUN device with real sockets (Linux, root).
     Live(live::LiveArgs),
     /// Print the JSON Schema of a file format.
     Schema(schema::SchemaArgs),
+    /// Print what completes the command line in a shell.
+    Completions(completions::CompletionsArgs),
+    /// Print a manual page.
+    Man(completions::ManArgs),
 }
 
 const EXAMPLES: &str = "\
@@ -103,7 +112,9 @@ Examples:
   replay try phone.pcapng                        does this capture replay?
   replay import captures/field/phone.pcapng -o expectations/field/phone.json
   replay inspect phone.pcapng                    what is in it, and is it sound?
-  replay record expectations/tcp                 draft what has changed, to be reviewed";
+  replay show http/get --ladder                  what happened, packet by packet
+  replay record expectations/tcp                 draft what has changed, to be reviewed
+  replay completions bash                        what completes the command line; `replay man`: its manual";
 
 fn after_help() -> String {
     format!("{EXAMPLES}\n\n{}", exit_code::help())
@@ -141,6 +152,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
+            let error = with_near(error);
             // `--help` and `--version` come this way too, and end with success if somebody could be told.
             let code = u8::try_from(error.exit_code()).unwrap_or(exit_code::USAGE);
             return match error.print().and_then(|()| io::stdout().flush()) {
@@ -175,6 +187,21 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         exit_code::INTERNAL_BUG
     })
     .into()
+}
+
+/// The error of a command line, with the command that was meant.
+fn with_near(mut error: clap::Error) -> clap::Error {
+    let word = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(word)) => word.clone(),
+        _ => return error,
+    };
+    let commands = Cli::command();
+    let names = commands.get_subcommands().map(clap::Command::get_name);
+    if let Some(near) = diagnostic::nearest(&word, names) {
+        let near = ContextValue::Strings(vec![near.to_owned()]);
+        error.insert(ContextKind::SuggestedSubcommand, near);
+    }
+    error
 }
 
 /// Runs one command; results that nobody reads are no failure.
@@ -226,8 +253,11 @@ impl<W: Write> Write for Results<W> {
 
 /// Runs one command and says what stopped it, if something did.
 fn execute(command: &Command, terminal: &mut Terminal<'_>) -> io::Result<u8> {
+    if matches!(command, Command::Run(_)) {
+        // What has ended by then is still told.
+        output::stop_when_interrupted(end_all);
     // These end in an orderly way by themselves.
-    if !matches!(
+    } else if !matches!(
         command,
         Command::Live(_) | Command::Stress(_) | Command::Minimize(_)
     ) {
@@ -249,7 +279,10 @@ fn execute(command: &Command, terminal: &mut Terminal<'_>) -> io::Result<u8> {
         Command::Inspect(args) => inspect::run(args, terminal),
         Command::Live(args) => live::run(args, terminal),
         Command::Stress(args) => stress::run(args, terminal),
+        Command::Show(args) => show::run(args, terminal),
         Command::Schema(args) => schema::run(args, terminal),
+        Command::Completions(args) => completions::completions(args, terminal),
+        Command::Man(args) => completions::man(args, terminal),
     };
     match done {
         Ok(code) => {
@@ -269,11 +302,19 @@ fn execute(command: &Command, terminal: &mut Terminal<'_>) -> io::Result<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_mistyped_command_is_told_what_was_meant() {
+        for (typed, meant) in [("rnu", "run"), ("shwo", "show"), ("inspct", "inspect")] {
+            let error = Cli::try_parse_from(["replay", typed]).unwrap_err();
+            let text = with_near(error).to_string();
+            assert!(text.contains(&format!("'{meant}'")), "{text}");
+        }
     }
 
     #[test]

@@ -251,6 +251,7 @@ pub(crate) fn open<'a>(
     let mut world = World::new(engine, rules, Faults::new(scenario), capture);
     world.resolver = Resolver::new(&scenario.dialer);
     world.changed_frame = way.mutation.and_then(Mutation::frame);
+    world.tracer = way.tracer.cloned();
     world.share = way.share;
     Ok(world)
 }

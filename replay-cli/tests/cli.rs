@@ -14,7 +14,9 @@ mod cli {
     mod reach;
     mod scripts;
     mod selection;
+    mod show;
     mod smaller;
+    mod steering;
     mod streams;
     mod stress;
 }

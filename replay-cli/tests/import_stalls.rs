@@ -176,7 +176,7 @@ fn a_window_that_never_closes_for_long_changes_nothing() {
     passed(&trace.replayed(), 0);
     let scenario = scenario(&trace);
     assert_eq!(
-        (scenario.engine.rx_buffer, scenario.expect.stalls),
+        (scenario.engine.get("rx_buffer"), scenario.expect.stalls),
         (None, None)
     );
     let held = |step: &Step| matches!(step, Step::Take(_) | Step::Block(_) | Step::Unblock(_));

@@ -37,10 +37,9 @@ fn the_trace_of_a_run_that_passed_replays_with_equal_streams() {
     assert_eq!((flow.upstream.bytes, flow.downstream.bytes), (85, 4233));
 }
 
-#[test]
-fn the_first_divergence_is_named_at_its_frame() {
-    let folder = tempfile::tempdir().unwrap();
-    let scenario = folder.path().join("wrong.json");
+/// A scenario that expects a wrong acknowledgement.
+fn wrong_scenario(folder: &Path) -> PathBuf {
+    let scenario = folder.join("wrong.json");
     let lines = [
         r#""+0 < get S 0:0(0) win 65535 <mss 1460>""#,
         r#""+0 > get S. 0:0(0) ack 1 <*>""#,
@@ -54,7 +53,13 @@ fn the_first_divergence_is_named_at_its_frame() {
         lines.join(", ")
     );
     std::fs::write(&scenario, text).unwrap();
-    let outcome = traced(&scenario);
+    scenario
+}
+
+#[test]
+fn the_first_divergence_is_named_at_its_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let outcome = traced(&wrong_scenario(folder.path()));
     assert!(!outcome.passed(), "{:?}", outcome.verdict);
     let file = trace::pcapng(&outcome.trace.unwrap(), outcome.failures.first()).unwrap();
     let divergence = file.divergence.expect("a frame");
@@ -71,4 +76,149 @@ fn the_first_divergence_is_named_at_its_frame() {
         "{:#?}",
         seen.comments
     );
+}
+
+/// The comments of a trace.
+fn comments(outcome: &ScenarioOutcome) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.pcapng");
+    let file = trace::pcapng(outcome.trace.as_ref().unwrap(), outcome.failures.first()).unwrap();
+    std::fs::write(&path, file.bytes).unwrap();
+    let comments = inspect(&path, replay::scenario::Decap::default())
+        .unwrap()
+        .comments;
+    comments.into_iter().map(|(_, comment)| comment).collect()
+}
+
+#[test]
+fn a_frame_of_the_device_says_which_line_it_comes_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let comments = comments(&traced(&wrong_scenario(folder.path())));
+    let from: Vec<_> = comments
+        .iter()
+        .filter_map(|comment| comment.split_once("\nline "))
+        .collect();
+    assert_eq!(from.len(), 3, "{comments:#?}");
+    assert!(from[0].0.contains("< get S 0:0(0)"), "{from:?}");
+    // Its frames stand on the second line of the file.
+    assert!(
+        from.iter()
+            .all(|(_, place)| place.contains("wrong.json:2:")),
+        "{from:?}"
+    );
+}
+
+#[test]
+fn a_frame_of_a_capture_says_which_packet_it_comes_from() {
+    let outcome = traced(&root().join("expectations/http/get.json"));
+    let comments = comments(&outcome);
+    let first = comments
+        .iter()
+        .find(|comment| comment.contains("< tcp1 S "));
+    assert!(
+        first.is_some_and(|first| first.ends_with("packet 1 of the capture")),
+        "{first:?}"
+    );
+    let sent = comments
+        .iter()
+        .filter(|comment| comment.contains("< tcp1"))
+        .count();
+    let said = comments
+        .iter()
+        .filter(|comment| comment.contains(" of the capture"))
+        .count();
+    assert_eq!(sent, said, "{comments:#?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_trace_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let outcome = traced(&root().join("expectations/http/get.json"));
+    let folder = tempfile::tempdir().unwrap();
+    let place = trace::write(folder.path(), &outcome)
+        .unwrap()
+        .expect("a trace");
+    let mode = std::fs::metadata(&place.path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+/// tshark, or a line that says that it is not there.
+fn tshark() -> Option<std::process::Command> {
+    let there = std::process::Command::new("tshark")
+        .arg("--version")
+        .output();
+    if there.is_err() {
+        eprintln!("SKIPPED: tshark is not installed");
+        return None;
+    }
+    Some(std::process::Command::new("tshark"))
+}
+
+#[test]
+fn tshark_reads_every_trace_without_a_warning() {
+    if tshark().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = wrong_scenario(folder.path());
+    let mut scenarios = Vec::new();
+    for below in ["http", "tcp", "udp", "dns"] {
+        let entries = std::fs::read_dir(root().join("expectations").join(below)).unwrap();
+        scenarios.extend(entries.map(|entry| entry.unwrap().path()));
+    }
+    scenarios.retain(|path| path.extension().is_some_and(|ext| ext == "json"));
+    assert!(scenarios.len() > 30);
+    scenarios.sort_unstable();
+    // A start of tshark takes as long as all the rest: a sample, with the one that fails.
+    let sample = scenarios.into_iter().step_by(6).chain([wrong]);
+    for scenario in sample {
+        let outcome = traced(&scenario);
+        let place = trace::write(folder.path(), &outcome)
+            .unwrap()
+            .expect("a trace");
+        let events = outcome.trace.unwrap().events.len();
+        let mut tshark = tshark().unwrap();
+        tshark.arg("-r").arg(&place.path);
+        // Checksums are those that were emitted, and are looked at.
+        for protocol in ["ip", "tcp", "udp"] {
+            tshark.args(["-o", &format!("{protocol}.check_checksum:TRUE")]);
+        }
+        tshark.args([
+            "-T",
+            "fields",
+            "-e",
+            "frame.interface_name",
+            "-e",
+            "_ws.malformed",
+        ]);
+        tshark.args(["-e", "ip.checksum.status", "-e", "tcp.checksum.status"]);
+        let ran = tshark.output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        let said: Vec<_> = said
+            .lines()
+            .filter(|line| !line.starts_with("Running as user"))
+            .collect();
+        assert!(
+            ran.status.success() && said.is_empty(),
+            "{}: {said:?}",
+            scenario.display()
+        );
+        let out = String::from_utf8_lossy(&ran.stdout);
+        let engine = out.lines().filter(|line| line.starts_with("to the device"));
+        for line in engine {
+            let fields: Vec<_> = line.split('\t').collect();
+            assert_eq!(fields[1], "", "{}: {line}", scenario.display());
+            // 0 is bad.
+            assert!(
+                !fields[2..]
+                    .iter()
+                    .any(|status| status.split(',').any(|one| one == "0")),
+                "{}: {line}",
+                scenario.display()
+            );
+        }
+        assert!(out.lines().count() >= events, "{}", scenario.display());
+    }
 }

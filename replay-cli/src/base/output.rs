@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::{Builder, NamedTempFile};
@@ -317,8 +318,26 @@ fn take_away(known: &BTreeSet<PathBuf>) {
 
 /// From here on SIGINT, SIGTERM and SIGHUP take unfinished files away, do what else is to be done, and end the process with 128 and the
 /// signal's number.
-#[cfg(unix)]
 pub(crate) fn clean_up_when_interrupted(also: fn()) {
+    listen(also, false);
+}
+
+/// Whether the command was interrupted, after [`stop_when_interrupted`].
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// As [`clean_up_when_interrupted`], but the first SIGINT is only noted, for a command that looks at [`interrupted`] and ends in
+/// an orderly way.
+pub(crate) fn stop_when_interrupted(also: fn()) {
+    listen(also, true);
+}
+
+/// Whether the user wants the command to end.
+pub(crate) fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
+#[cfg(unix)]
+fn listen(also: fn(), orderly: bool) {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
     // Without the thread a signal ends the process as it always does.
@@ -327,7 +346,12 @@ pub(crate) fn clean_up_when_interrupted(also: fn()) {
     };
     let listener = std::thread::Builder::new().name("interrupt".to_owned());
     let _ = listener.spawn(move || {
-        if let Some(signal) = signals.forever().next() {
+        for signal in signals.forever() {
+            if orderly && signal == SIGINT && !INTERRUPTED.swap(true, Ordering::Relaxed) {
+                let what = "interrupted: what is running is waited for; once more ends it at once";
+                let _ = writeln!(io::stderr(), "{what}");
+                continue;
+            }
             // Held until the end: no other thread begins or finishes a file any more.
             let known = unfinished();
             take_away(&known);
@@ -344,7 +368,7 @@ pub(crate) fn clean_up_when_interrupted(also: fn()) {
 
 /// Elsewhere an interrupt ends the process as it always does.
 #[cfg(not(unix))]
-pub(crate) fn clean_up_when_interrupted(_: fn()) {}
+fn listen(_: fn(), _: bool) {}
 
 #[cfg(test)]
 mod tests {

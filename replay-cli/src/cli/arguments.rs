@@ -10,11 +10,13 @@ use clap::{Args, ValueEnum};
 use super::Stop;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::duration::Size;
+use crate::base::wording::shell_word;
 use crate::report::facts::TimeForm;
 use crate::report::flows::{Sort, View, Wanted};
 #[cfg(target_os = "linux")]
 use crate::scenario::{Decap, Device};
 use crate::stack::{StackProgram, Via};
+use crate::verdict::run::Tracing;
 
 /// What form results have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -35,6 +37,55 @@ pub(crate) enum ReportFormat {
     Json,
     /// Annotations of GitHub Actions after the text, and a summary of the job.
     Github,
+}
+
+/// Whether and where what crossed the engine's border is written.
+#[derive(Debug, Args)]
+pub(crate) struct Traces {
+    /// Write what crossed the engine's border as a pcapng that Wireshark opens, one for each run.
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    trace: TraceWhen,
+
+    /// Where traces are written [default: target/replay in a Cargo workspace, else .replay].
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
+    trace_dir: Option<PathBuf>,
+}
+
+impl Traces {
+    /// Whose events are kept.
+    pub(crate) const fn when(&self) -> Tracing {
+        match self.trace {
+            TraceWhen::OnFailure => Tracing::OnFailure,
+            TraceWhen::Always => Tracing::Always,
+            TraceWhen::Never => Tracing::Never,
+        }
+    }
+
+    /// Where they go.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.trace_dir.clone().unwrap_or_else(kept_dir)
+    }
+}
+
+/// Where commands keep what is nobody's source: where Cargo's own output goes, if this is one of its workspaces.
+pub(crate) fn kept_dir() -> PathBuf {
+    let here = std::env::current_dir().unwrap_or_default();
+    let workspace = here
+        .ancestors()
+        .find(|folder| folder.join("Cargo.toml").is_file());
+    workspace.map_or_else(
+        || PathBuf::from(".replay"),
+        |root| root.join("target/replay"),
+    )
+}
+
+/// The command line, as it can be run again.
+pub(crate) fn command_line() -> String {
+    let words = std::env::args().skip(1).map(|word| shell_word(&word));
+    std::iter::once("replay".to_owned())
+        .chain(words)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// When the events of a run are written as a pcapng.
@@ -117,7 +168,7 @@ pub(crate) struct Reading {
     pub(crate) captures: Option<PathBuf>,
 
     /// Let scenarios read files outside of their own tree and the folder of captures.
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(crate) allow_outside: bool,
 }
 
@@ -146,7 +197,7 @@ pub(crate) struct Tunnels {
 #[derive(Debug, Args)]
 pub(crate) struct Unpacked {
     /// The most that a packed capture (gzip, zstd, xz, lz4) or a pipe may hold: it is copied, to be read again [default: 512MiB].
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", hide_short_help = true)]
     max_unpacked: Option<Size>,
 }
 

@@ -43,11 +43,29 @@ pub(super) fn check_captures(captures: Option<&Path>) -> Result<(), Stop> {
 
 /// The files the command line means; without any, those of `default` below the nearest folder expectations/.
 pub(super) fn select(paths: &[PathBuf], default: &str) -> Result<Discovery, Stop> {
-    let mut paths = paths.to_vec();
+    let mut paths: Vec<PathBuf> = paths.iter().map(|path| by_name(path)).collect();
     if paths.is_empty() {
         paths.push(expectations(default)?);
     }
     discover(&paths).map_err(|problems| Stop::Refused(problems, exit_code::BAD_INPUT))
+}
+
+/// The file of a scenario that is named as reports name it; any other path as it is.
+fn by_name(path: &Path) -> PathBuf {
+    if path.exists() {
+        return path.to_owned();
+    }
+    let name = path.to_string_lossy();
+    // A twin of one family is made from the same file.
+    let name = name.split(" (").next().unwrap_or_default();
+    let named = ["", ".json", ".pkt"].map(|end| format!("{name}{end}"));
+    let beside = named.iter().map(PathBuf::from);
+    let below = expectations_upward("");
+    let below = below
+        .iter()
+        .flat_map(|folder| named.iter().map(|name| folder.join(name)));
+    let found = beside.chain(below).find(|candidate| candidate.exists());
+    found.unwrap_or_else(|| path.to_owned())
 }
 
 /// The folder `below` in the nearest expectations/.
@@ -109,7 +127,15 @@ pub(super) fn run_files(
 ) -> Result<(), Stop> {
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let jobs = jobs.unwrap_or_else(cores);
-    let work = |file: &Found| run_one(file, |path| run_file(path, options));
+    let work = |file: &Found| {
+        let started = Instant::now();
+        let mut result = run_one(file, |path| run_file(path, options));
+        let several = u32::try_from(result.outcomes.len()).unwrap_or(u32::MAX);
+        for outcome in &mut result.outcomes {
+            outcome.wall = started.elapsed() / several.max(1);
+        }
+        result
+    };
     side_by_side::in_order(found, jobs, work, deliver)
 }
 

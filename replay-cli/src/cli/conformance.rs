@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 
@@ -11,8 +12,11 @@ use super::batch::{self, Progress};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
 use crate::base::term::Terminal;
-use crate::report::Totals;
+use crate::golden::draft::find::Waiting;
 use crate::report::conformance::{self as report, Column};
+use crate::report::html::Html;
+use crate::report::reporter::{Ended, Reporter as _};
+use crate::report::{Totals, trace};
 use crate::verdict::conformance::{Matrix, Notes, Verdict};
 use crate::verdict::run::RunOptions;
 
@@ -35,6 +39,13 @@ pub(crate) struct ConformanceArgs {
 
     #[command(flatten)]
     other: OtherStack,
+
+    #[command(flatten)]
+    traces: arguments::Traces,
+
+    /// Write a report as a page that needs no network into this folder.
+    #[arg(long, value_name = "DIR")]
+    html: Option<PathBuf>,
 
     /// What was found by hand of another stack's rows, a JSON object of requirements: `reason`, and where it is not
     /// comparable, `verdict`.
@@ -75,6 +86,7 @@ Exit codes; of several, the worst (in the order 70, 2, 3, 6, 1, 4):
   70  a bug in replay or in the engine";
 
 pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
+    let started = Instant::now();
     batch::check_captures(args.files.captures.as_deref())?;
     let columns = args
         .column
@@ -89,19 +101,39 @@ pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result
         captures: args.files.captures.clone(),
         via: arguments::via(WayIn::Core, &args.other)?,
         allow_outside: args.files.allow_outside,
+        trace: args.traces.when(),
         ..RunOptions::default()
     };
     let mut totals = Totals::default();
     let mut outcomes = Vec::new();
+    let html = args.html.clone();
+    let mut html = html.map(|folder| Html::new(folder, arguments::command_line()));
+    let traces = args.traces.folder();
     let mut progress = Progress::of(discovery.found.len(), terminal.progress);
     batch::run_files(&discovery.found, args.jobs, &options, |result| {
         totals.bugs += u64::from(result.panicked);
         totals.extend(&result.outcomes);
-        outcomes.extend(result.outcomes);
+        for mut outcome in result.outcomes {
+            outcome.trace_file = trace::write(&traces, &outcome).map_err(Stop::usage)?;
+            if let Some(html) = &mut html {
+                html.scenario(terminal.out(), &outcome)?;
+            }
+            outcome.trace = None;
+            outcomes.push(outcome);
+        }
         progress.step();
         Ok(true)
     })?;
     progress.bar.finish_and_clear();
+    if let Some(html) = &mut html {
+        let ended = Ended {
+            outcomes: &outcomes,
+            totals: &totals,
+            waiting: &Waiting::default(),
+            wall: started.elapsed(),
+        };
+        html.end(terminal.out(), &ended)?;
+    }
     let whole = args.paths.is_empty();
     let mut matrix = Matrix::new(&outcomes, whole);
     let stale = notes.map_or_else(Vec::new, |notes| matrix.note(&notes));

@@ -9,13 +9,15 @@ use clap::{ArgAction, Args};
 use serde_json::json;
 
 use super::Stop;
-use super::arguments::{self, OtherStack, ReportFormat, TraceWhen, Unpacked, WayIn};
+use super::arguments::{self, OtherStack, ReportFormat, Unpacked, WayIn};
 use super::batch::{self, Progress};
 use crate::base::exit_code;
 use crate::base::output;
 use crate::base::term::Terminal;
+use crate::base::wording::counted;
 use crate::golden::draft::find::{self, Stray, Waiting};
 use crate::report::github::Github;
+use crate::report::html::Html;
 use crate::report::human::{Detail, Human, Look};
 use crate::report::json::Json;
 use crate::report::junit::{self, Junit};
@@ -23,9 +25,12 @@ use crate::report::reporter::{Ended, Reporter, Unwritten};
 use crate::report::{self, Totals, trace};
 use crate::scenario::discover::{Discovery, Found, FoundKind, files_named};
 use crate::verdict::outcome::ScenarioOutcome;
-use crate::verdict::run::{RunOptions, Tracing};
+use crate::verdict::run::RunOptions;
 
+mod choice;
 mod vacuity;
+
+use choice::Choice;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -52,20 +57,32 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum, default_value_t = default_format())]
     format: ReportFormat,
 
-    /// Write what crossed the engine's border as a pcapng that Wireshark opens, one for each run.
-    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
-    trace: TraceWhen,
+    #[command(flatten)]
+    traces: arguments::Traces,
 
-    /// Where traces are written [default: target/replay in a Cargo workspace, else .replay].
-    #[arg(long, value_name = "DIR")]
-    trace_dir: Option<PathBuf>,
+    /// Write a report as a page that needs no network into this folder.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["list", "vacuity"])]
+    html: Option<PathBuf>,
+
+    #[command(flatten)]
+    choice: Choice,
+
+    /// Print the scenarios that took longest, at the end.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true,
+        hide_short_help = true
+    )]
+    slowest: usize,
 
     /// Write a JUnit XML report as well.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 
     /// Show payload bytes of failures, in every report; without it lengths and hashes tell.
-    #[arg(long, conflicts_with_all = ["list", "vacuity"])]
+    #[arg(long, hide_short_help = true, conflicts_with_all = ["list", "vacuity"])]
     show_payload: bool,
 
     #[command(flatten)]
@@ -84,7 +101,7 @@ pub(crate) struct RunArgs {
     fail_fast: bool,
 
     /// Change what is observed of each run and report scenarios that notice nothing of the kind they check.
-    #[arg(long, conflicts_with_all = ["junit", "fail_fast", "list", "stack"])]
+    #[arg(long, hide_short_help = true, conflicts_with_all = ["junit", "fail_fast", "list", "stack"])]
     vacuity: bool,
 
     /// Print the names of the scenarios instead of running them.
@@ -103,6 +120,8 @@ Examples:
   replay run --list expectations/udp
   replay run handshake.pkt                    a packetdrill script, server side
   replay run bug.zip                          what `replay bundle` made
+  replay run -k 'tcp and not close'           those whose names fit
+  replay run --html target/report             a page with a ladder of every failure
 
 A scenario reads files below its folder expectations/ (elsewhere: below its own folder) and below the folder of captures, links
 resolved; a file of its steps has at most 64 MiB, all of them 256 MiB, the scenario itself 64 MiB; a capture may have any size.
@@ -140,7 +159,13 @@ pub(crate) fn run(args: &RunArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
     let captures = args.files.captures.as_deref();
     batch::check_captures(captures)?;
     let (paths, _unpacked) = super::bundle::unpacked(&args.paths)?;
-    let discovery = batch::select(&paths, "")?;
+    let mut discovery = batch::select(&paths, "")?;
+    let all = discovery.found.len();
+    let last = arguments::kept_dir().join("failed.json");
+    args.choice.narrow(&mut discovery.found, &last);
+    if discovery.found.is_empty() && all > 0 {
+        return nothing_chosen(args, all, terminal);
+    }
     let junit = args.junit.as_deref();
     junit.map_or(Ok(()), |file| refuse_inputs(file, &discovery, captures))?;
     if args.list {
@@ -165,6 +190,14 @@ pub(crate) fn run(args: &RunArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
         reporter.end(terminal.out(), &ended)?;
     }
     terminal.flush()?;
+    let failed = results.outcomes.iter().filter(|outcome| !outcome.passed());
+    choice::keep_failed(&last, failed.map(|outcome| outcome.path.as_path()))
+        .map_err(Stop::usage)?;
+    if output::interrupted() {
+        let left = results.totals.not_run;
+        terminal.say(&format!("interrupted: {left} not run"))?;
+        return Ok(exit_code::INTERRUPTED);
+    }
     let unreviewed = said_what_waits(&waiting, terminal)?;
     let missing = batch::said_what_is_missing(&discovery, terminal)?;
     if missing == exit_code::SUCCESS && results.totals.exit_code() == exit_code::NOTHING_SELECTED {
@@ -177,6 +210,20 @@ pub(crate) fn run(args: &RunArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
     }
     let missing = exit_code::worst(missing, unreviewed);
     Ok(exit_code::worst(missing, results.totals.exit_code()))
+}
+
+/// Says that nothing of what there is was chosen.
+fn nothing_chosen(args: &RunArgs, all: usize, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
+    let why = if args.choice.failed {
+        "failed in the last run and fits"
+    } else {
+        "fits"
+    };
+    terminal.say(&format!(
+        "nothing selected: none of {} {why}; `replay run --list` has their names",
+        counted(all as u64, "scenario")
+    ))?;
+    Ok(exit_code::NOTHING_SELECTED)
 }
 
 /// Says which drafts wait for review, and which files are nobody's; that is an exit code.
@@ -221,6 +268,7 @@ fn reporters<'a>(args: &'a RunArgs, found: &[Found], style: Style) -> Vec<Box<dy
                 captures,
             },
             scripts: is_of_scripts(found),
+            slowest: args.slowest,
         })
     };
     let mut reporters: Vec<Box<dyn Reporter + 'a>> = match args.format {
@@ -238,6 +286,10 @@ fn reporters<'a>(args: &'a RunArgs, found: &[Found], style: Style) -> Vec<Box<dy
             payload,
         }));
     }
+    if let Some(folder) = &args.html {
+        let html = Html::new(folder.clone(), arguments::command_line());
+        reporters.push(Box::new(html));
+    }
     reporters
 }
 
@@ -248,20 +300,6 @@ fn default_format() -> ReportFormat {
     } else {
         ReportFormat::Human
     }
-}
-
-/// Where traces go unless told otherwise: where Cargo's own output goes, if this is one of its workspaces.
-fn trace_dir(args: &RunArgs) -> PathBuf {
-    let here = std::env::current_dir().unwrap_or_default();
-    args.trace_dir.clone().unwrap_or_else(|| {
-        let workspace = here
-            .ancestors()
-            .find(|folder| folder.join("Cargo.toml").is_file());
-        workspace.map_or_else(
-            || PathBuf::from(".replay"),
-            |root| root.join("target/replay"),
-        )
-    })
 }
 
 fn list(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Result<(), Stop> {
@@ -298,20 +336,19 @@ fn run_all(
 ) -> Result<Results, Stop> {
     let options = RunOptions {
         captures: args.files.captures.clone(),
-        trace: match args.trace {
-            TraceWhen::OnFailure => Tracing::OnFailure,
-            TraceWhen::Always => Tracing::Always,
-            TraceWhen::Never => Tracing::Never,
-        },
+        trace: args.traces.when(),
         via: arguments::via(args.via, &args.other)?,
         allow_outside: args.files.allow_outside,
         max_unpacked: args.unpacked.limit(),
     };
-    let traces = trace_dir(args);
+    let traces = args.traces.folder();
     let mut results = Results::default();
     let mut progress = Progress::of(found.len(), terminal.progress);
     let mut run_files = 0_u64;
     batch::run_files(found, args.jobs, &options, |result| {
+        if output::interrupted() {
+            return Ok(false);
+        }
         run_files += 1;
         results.totals.bugs += u64::from(result.panicked);
         let mut all_passed = true;

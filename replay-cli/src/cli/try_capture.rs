@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Stop;
-use super::arguments::{Flows, Format, Settings, Tunnels, Unpacked, WayIn, parse_device};
+use super::arguments::{
+    self, Flows, Format, Settings, TraceWhen, Tunnels, Unpacked, WayIn, parse_device,
+};
 use crate::base::exit_code;
 use crate::base::term::Terminal;
-use crate::report::attempt;
+use crate::report::{attempt, html, trace};
 use crate::scenario::Device;
-use crate::verdict::attempt::{TryOptions, try_capture};
+use crate::verdict::attempt::{TryOptions, watch_capture};
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -50,6 +52,18 @@ pub(crate) struct TryArgs {
     #[command(flatten)]
     flows: Flows,
 
+    /// Write what crossed the engine's border as a pcapng that Wireshark opens; it holds payload.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = TraceWhen::Never)]
+    trace: TraceWhen,
+
+    /// Where it is written [default: target/replay in a Cargo workspace, else .replay].
+    #[arg(long, value_name = "DIR")]
+    trace_dir: Option<PathBuf>,
+
+    /// Write a report as a page that needs no network into this folder, a bar for each flow.
+    #[arg(long, value_name = "DIR")]
+    html: Option<PathBuf>,
+
     /// The form of the report.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -61,6 +75,7 @@ Examples:
   replay try phone.pcapng --failed
   replay try phone.pcapng --flow 12
   replay try phone.pcapng --device 10.0.0.2 --format json
+  replay try phone.pcapng --html report        a page with a bar for each flow and its ladder
 
 Exit codes:
   0  every flow that can be replayed came out as recorded, some perhaps in part: bytes that are not in the capture
@@ -69,6 +84,9 @@ Exit codes:
   3  the file is missing, no capture, or damaged; what stands before the damage is replayed
   4  nothing was replayed (no flow, none of the device, or none that can be), or no flow is what --flow asks for
   6  two runs gave different outputs";
+
+/// Events that are kept of the run, the last ones.
+const EVENTS_KEPT: usize = 200_000;
 
 pub(crate) fn run(args: &TryArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     let options = TryOptions {
@@ -81,7 +99,23 @@ pub(crate) fn run(args: &TryArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
         hashes: args.format == Format::Json,
         max_unpacked: args.unpacked.limit(),
     };
-    let tried = try_capture(&args.capture, &options).map_err(Stop::input)?;
+    let watched = args.html.is_some() || args.trace != TraceWhen::Never;
+    let watched = watched.then_some(EVENTS_KEPT);
+    let watched = watch_capture(&args.capture, &options, watched).map_err(Stop::input)?;
+    if let Some(folder) = &args.html {
+        let command = arguments::command_line();
+        html::attempt::page(folder, &args.capture, &command, &watched).map_err(Stop::usage)?;
+    }
+    let failed = attempt::exit_code(&watched.attempt, args.strict) != exit_code::SUCCESS;
+    let wanted = args.trace == TraceWhen::Always || (args.trace == TraceWhen::OnFailure && failed);
+    if let (true, Some(trace)) = (wanted, &watched.trace) {
+        let folder = args.trace_dir.clone().unwrap_or_else(arguments::kept_dir);
+        let name = args.capture.file_stem().unwrap_or_default();
+        let path =
+            trace::write_run(&folder, &name.to_string_lossy(), trace).map_err(Stop::usage)?;
+        terminal.say(&format!("trace: {}", path.display()))?;
+    }
+    let tried = watched.attempt;
     let style = terminal.style;
     let view = args.flows.view(terminal.width);
     match args.format {

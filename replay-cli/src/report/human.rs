@@ -1,12 +1,15 @@
 //! The report people read: one notation for what was expected and what came, the first divergence marked.
 
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use super::ladder::Ladder;
+use super::likely::likely;
 use super::reporter::{Ended, Reporter, Unwritten};
 use super::{Totals, events, figures_line, reproduce};
-use crate::base::diagnostic::Diagnostic;
+use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::term::{Paint, Style, printable};
 use crate::base::wording::{counted, seconds};
 use crate::scenario::failure::Failure;
@@ -47,6 +50,8 @@ pub struct Human<'a> {
     pub look: Look<'a>,
     /// Whether only packetdrill scripts run: they have a table at the end, which has the reasons of those that cannot be run.
     pub scripts: bool,
+    /// How many of those that took longest are listed at the end.
+    pub slowest: usize,
 }
 
 impl Reporter for Human<'_> {
@@ -66,6 +71,7 @@ impl Reporter for Human<'_> {
             super::scripts::table(out, run.outcomes, self.look.style)?;
             super::scripts::reasons(out, run.outcomes, self.look.style)?;
         }
+        slowest(out, run.outcomes, self.slowest)?;
         writeln!(out, "{}", summary(run.totals, run.wall))?;
         Ok(())
     }
@@ -88,6 +94,7 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
         core_only,
         figures,
         notes,
+        wall: _,
         trace,
         trace_file,
         script,
@@ -156,6 +163,16 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
             }
         }
     }
+    if let (Some(trace), Some(first), false) = (trace, failures.first(), passed) {
+        let ladder = Ladder::of(trace, Some(first));
+        if let Some(found) = likely(trace, &ladder, first) {
+            let mark = look.style.paint(Paint::Faint, "=");
+            writeln!(out, "   {mark} likely: {}", printable(&found.text))?;
+            for line in found.proof(&ladder) {
+                writeln!(out, "     {}", printable(&line))?;
+            }
+        }
+    }
     if let Some(trace) = trace
         .as_ref()
         .filter(|_| !passed && look.detail >= Detail::Verdicts)
@@ -179,6 +196,21 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
             printable(&reproduce(path, look.captures, via))
         )?;
         writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// Prints the outcomes that took longest, in real time.
+fn slowest(out: &mut dyn Write, outcomes: &[ScenarioOutcome], many: usize) -> io::Result<()> {
+    if many == 0 {
+        return Ok(());
+    }
+    let mut order: Vec<&ScenarioOutcome> = outcomes.iter().collect();
+    order.sort_by_key(|outcome| std::cmp::Reverse(outcome.wall));
+    writeln!(out, "slowest:")?;
+    for outcome in order.into_iter().take(many) {
+        let wall = outcome.wall.as_secs_f64();
+        writeln!(out, "  {wall:>8.3} s  {}", printable(&outcome.name))?;
     }
     Ok(())
 }
@@ -240,6 +272,7 @@ fn failure(
         printable(what)
     )?;
     writeln!(out, "{}", style.paint(Paint::Attention, mark))?;
+    let source = place.clone();
     let place = match place {
         Some(place) => place.to_string(),
         None => scenario.display().to_string(),
@@ -260,6 +293,9 @@ fn failure(
         write!(out, "   t={}s", seconds(*at))?;
     }
     writeln!(out)?;
+    if let Some(place) = source {
+        source_line(out, &place, style)?;
+    }
     for (word, text) in [
         ("expected", expected),
         ("actual", actual),
@@ -288,11 +324,40 @@ fn failure(
     Ok(())
 }
 
+/// The longest line that is shown, characters.
+const LINE_SHOWN: usize = 160;
+
+/// Prints the line of a file that a place names, with a caret under its column, as compilers do; nothing if it is not there.
+fn source_line(out: &mut dyn Write, place: &Place, style: Style) -> io::Result<()> {
+    let line = place.position.and_then(|at| {
+        let text = fs::read_to_string(&place.path).ok()?;
+        let line = text.lines().nth(at.line.checked_sub(1)? as usize)?;
+        Some((at, line.replace('\t', " ")))
+    });
+    let Some((at, line)) = line.filter(|(_, line)| line.chars().count() <= LINE_SHOWN) else {
+        return Ok(());
+    };
+    let indent = line.chars().take_while(|one| *one == ' ').count();
+    // A caret within what is cut off in front would point at nothing.
+    let indent = indent.min((at.column as usize).saturating_sub(1));
+    let shown: String = line.chars().skip(indent).collect();
+    let number = at.line.to_string();
+    let bar = style.paint(Paint::Faint, "|");
+    writeln!(out, "{number:>5} {bar} {}", printable(&shown))?;
+    let pad = " ".repeat((at.column as usize).saturating_sub(1 + indent));
+    let caret = style.paint(Paint::Bad, "^");
+    writeln!(out, "{:>5} {bar} {pad}{caret}", "")
+}
+
 fn diagnostic(out: &mut dyn Write, problem: &Diagnostic, style: Style) -> io::Result<()> {
     let text = problem.to_string();
     let text = printable(&text);
     let rest = text.strip_prefix("error:").unwrap_or(&text);
-    writeln!(out, "{}{rest}", style.paint(Paint::Bad, "error:"))
+    writeln!(out, "{}{rest}", style.paint(Paint::Bad, "error:"))?;
+    match &problem.where_ {
+        Some(place) => source_line(out, place, style),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn word(verdict: &Verdict) -> (&'static str, Paint) {

@@ -90,6 +90,7 @@ fn scenario(outcome: &ScenarioOutcome, payload: bool) -> Value {
         figures,
         notes,
         trace: _,
+        wall: _,
         trace_file,
         script,
     } = outcome;

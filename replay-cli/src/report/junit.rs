@@ -1,12 +1,12 @@
 //! The report continuous integration reads: JUnit XML, a suite for each folder, a case for each scenario.
 //!
-//! Real time is left out: it would differ between two equal runs, and a slow machine is no result. Virtual time is a
-//! property of the case.
+//! `time` is real time, which is nothing a verdict depends on; virtual time is a property of the case.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use super::human;
 use super::reporter::{Ended, Reporter, Unwritten};
@@ -98,6 +98,7 @@ fn write_case(
         Escaped(name),
         Escaped(&file)
     )?;
+    write!(xml, " time=\"{:.3}\"", outcome.wall.as_secs_f64())?;
     if let Some(line) = line_of(outcome) {
         write!(xml, " line=\"{line}\"")?;
     }
@@ -192,6 +193,7 @@ struct Counts {
     failures: u64,
     errors: u64,
     skipped: u64,
+    wall: Duration,
 }
 
 impl Counts {
@@ -199,6 +201,7 @@ impl Counts {
         let mut counts = Self::default();
         for outcome in outcomes {
             counts.tests += 1;
+            counts.wall += outcome.wall;
             match outcome.verdict {
                 Verdict::Pass => {}
                 Verdict::Fail | Verdict::Nondeterministic => counts.failures += 1,
@@ -219,10 +222,12 @@ impl fmt::Display for Counts {
             failures,
             errors,
             skipped,
+            wall,
         } = self;
         write!(
             f,
-            "tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" skipped=\"{skipped}\""
+            "tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" skipped=\"{skipped}\" time=\"{:.3}\"",
+            wall.as_secs_f64()
         )
     }
 }

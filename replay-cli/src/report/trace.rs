@@ -25,7 +25,7 @@ use crate::base::output;
 use crate::scenario::failure::Failure;
 use crate::stack::event::{Event, Trace, What};
 use crate::verdict::outcome::{ScenarioOutcome, TracePlace};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A trace as a file, and the number in it of the frame at which the first failure shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,20 @@ pub fn write(folder: &Path, outcome: &ScenarioOutcome) -> Result<Option<TracePla
         path,
         frame: file.divergence,
     }))
+}
+
+/// Writes a trace that is of no scenario below a folder: as [`write()`] does. The file's path.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_run(folder: &Path, name: &str, trace: &Trace) -> Result<PathBuf, Diagnostic> {
+    let path = folder.join(format!("{name}.trace.pcapng"));
+    let failed = |error: io::Error| {
+        Diagnostic::new(format!("the trace cannot be written: {error}")).in_file(&path)
+    };
+    let file = pcapng(trace, None).map_err(failed)?;
+    output::write_private(&path, &file.bytes).map_err(failed)?;
+    Ok(path)
 }
 
 /// `epb_flags`: the direction (draft-ietf-opsawg-pcapng section 4.3.1).
@@ -95,6 +109,9 @@ pub fn pcapng(trace: &Trace, first: Option<&Failure>) -> io::Result<TraceFile> {
     for (index, (event, (_, line))) in trace.events.iter().zip(&lines).enumerate() {
         number += 1;
         let mut comment = line.clone();
+        if let Some(source) = &event.source {
+            comment = format!("{comment}\n{source}");
+        }
         if let (true, Some(first)) = (divergence == Some(index), first) {
             diverges = Some(number);
             comment = format!("FIRST DIVERGENCE {}\n{comment}", told(first));
@@ -130,8 +147,20 @@ pub fn pcapng(trace: &Trace, first: Option<&Failure>) -> io::Result<TraceFile> {
     })
 }
 
+/// The number of each event in the file: Wireshark counts custom blocks as frames.
+pub(super) fn numbers(trace: &Trace) -> Vec<u64> {
+    let mut number = 1;
+    let mut next = |event: &Event| {
+        number += 1;
+        let own = number;
+        number += u64::from(is_recorded(&event.what));
+        own
+    };
+    trace.events.iter().map(&mut next).collect()
+}
+
 /// The event at which a failure shows: the last frame out by its time, of its flow if it names one.
-fn frame_of(trace: &Trace, failure: &Failure) -> Option<usize> {
+pub(super) fn frame_of(trace: &Trace, failure: &Failure) -> Option<usize> {
     let until = failure.at_us.unwrap_or(u64::MAX);
     let lines = events::lines(trace);
     let came = |index: &usize| {
@@ -150,7 +179,7 @@ fn frame_of(trace: &Trace, failure: &Failure) -> Option<usize> {
         failure
             .actual
             .as_deref()
-            .is_some_and(|actual| actual == line_of(index))
+            .is_some_and(|actual| actual.ends_with(line_of(index)))
     };
     let indices = || (0..trace.events.len()).rev().filter(came);
     indices()
@@ -201,7 +230,7 @@ fn recorded(trace: &Trace) -> io::Result<Vec<Vec<u8>>> {
     let store = Memory::default();
     let (start, wall) = (Micros(0), Duration::ZERO);
     let mut recorder = Recorder::new(Box::new(store.clone()), None, &trace.config, start, wall)?;
-    for Event { at_us, what } in &trace.events {
+    for Event { at_us, what, .. } in &trace.events {
         let now = Micros(*at_us);
         match what {
             What::Dial { flow, key, name } => recorder.dial(now, *flow, *key, name.as_deref()),

@@ -15,6 +15,7 @@ use crate::packet::Flags;
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::scenario::{Checksums, FlowSpec, Retransmissions, Timing};
 use crate::simulation::dialer::key_of;
+use crate::stack::event::Source;
 use inject::Injection;
 
 /// How a capture is played.
@@ -47,6 +48,7 @@ pub(crate) struct Device<'a> {
     /// By the flow of a DNS answer: which of its datagrams a conversation waits for, the first one first.
     waits_for: BTreeMap<usize, VecDeque<(usize, usize)>>,
     batch: Vec<Vec<u8>>,
+    sources: Vec<Source>,
     /// A dial to which the engine owes more than the end of an idle flow, when somebody looked last.
     pub(crate) owed: Option<usize>,
     pub(crate) synthetic: u64,
@@ -114,6 +116,7 @@ impl<'a> Device<'a> {
             asked: vec![0; capture.echoes.len()],
             waits_for: BTreeMap::new(),
             batch: Vec::new(),
+            sources: Vec::new(),
             owed: None,
             synthetic: 0,
             left_out: 0,
@@ -439,6 +442,7 @@ impl<'a> Device<'a> {
     pub(crate) fn flush(&mut self, world: &mut World<'_>) {
         if !self.batch.is_empty() {
             let frames = std::mem::take(&mut self.batch);
+            world.sources.append(&mut self.sources);
             world.inject(frames);
         }
     }
@@ -474,6 +478,8 @@ impl<'a> Device<'a> {
                         inject::repair_fragment(&mut frame, whole);
                     }
                     let frames = inject::datagram(frame, part.number, self.play.checksums, mtu);
+                    self.sources
+                        .extend(frames.iter().map(|_| Source::Packet(part.number)));
                     self.batch.extend(frames);
                 }
             }
@@ -519,6 +525,8 @@ impl<'a> Device<'a> {
                 } else {
                     flow.offset += built.taken;
                 }
+                self.sources
+                    .extend(built.frame.iter().map(|_| Source::Packet(segment.number)));
                 self.batch.extend(built.frame);
             }
         }

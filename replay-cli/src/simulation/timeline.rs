@@ -12,6 +12,7 @@ use crate::packet::{self, Flags, Seq};
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::scenario::{FlowSpec, Protocol, Scenario};
 use crate::simulation::dialer::key_of;
+use crate::stack::event::Source;
 
 /// How long another stack may keep an acknowledgement, microseconds (RFC 9293 section 3.8.6.3).
 const ACK_DELAY_US: u64 = 500_000;
@@ -313,7 +314,13 @@ impl Play<'_, '_, '_> {
             run_until(self.world, from);
             let repeated = segment.repetition(before);
             match self.timeline.build(self.world, &repeated, &self.findings) {
-                Ok(frame) => self.waiting.push(frame),
+                Ok(frame) => {
+                    self.waiting.push(frame);
+                    if self.world.tracer.is_some() {
+                        let line = Source::Line(pointer.to_owned());
+                        self.world.sources.push(line);
+                    }
+                }
                 Err(problem) => {
                     let now = self.world.now;
                     self.fails(pointer, failure(FailureKind::Stuck, problem, now, segment));

@@ -5,9 +5,11 @@
 
 use crate::base::wording::seconds_of as seconds;
 use crate::stack::EPOCH_US;
+use crate::stack::event::{Source, Tracer};
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::iter::repeat_n;
 use std::net::SocketAddr;
 
 use engine::{DialResult, FlowId, FlowKey, Micros, Proto, RemoteEnd, TimerName};
@@ -70,6 +72,10 @@ pub(crate) struct World<'a> {
     pub(crate) ready: Marked,
     pub(crate) emitted: Vec<Emitted>,
     /// What is checked in this run.
+    /// Where the events go, if anywhere.
+    pub(crate) tracer: Option<Tracer>,
+    /// Where the frames that are injected next come from.
+    pub(crate) sources: Vec<Source>,
     pub(crate) share: Share,
     /// A change to what is recorded of one frame, which is numbered from 0.
     pub(crate) changed_frame: Option<(u64, FrameChange)>,
@@ -153,6 +159,8 @@ impl<'a> World<'a> {
             touched: Marked::default(),
             ready: Marked::default(),
             emitted: Vec::new(),
+            tracer: None,
+            sources: Vec::new(),
             share: Share::All,
             changed_frame: None,
             keep_frames: false,
@@ -214,6 +222,14 @@ impl<'a> World<'a> {
             }
         }
         self.frames_in += passed.len() as u64;
+        if let Some(tracer) = &self.tracer {
+            if self.sources.len() == passed.len() {
+                tracer.come_from(self.sources.drain(..));
+            } else if self.sources.is_empty() && self.capture.is_some() {
+                tracer.come_from(repeat_n(Source::MadeUp, passed.len()));
+            }
+        }
+        self.sources.clear();
         let now = self.clock();
         match passed.as_slice() {
             [] => {}

@@ -1,6 +1,7 @@
 //! The events of a run: everything that crossed the stack's border, in order, with virtual time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,6 +17,29 @@ pub struct Event {
     pub at_us: u64,
     /// What happened.
     pub what: What,
+    /// Of a frame of the device: where it comes from.
+    pub source: Option<Source>,
+}
+
+/// Where a frame of the device comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A line of the scenario: its place, or its JSON pointer.
+    Line(String),
+    /// The capture's packet of this number, from 1.
+    Packet(u32),
+    /// The runner, as the device would have sent it.
+    MadeUp,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(place) => write!(f, "line {place}"),
+            Self::Packet(number) => write!(f, "packet {number} of the capture"),
+            Self::MadeUp => f.write_str("made up as the device would have sent it"),
+        }
+    }
 }
 
 /// What happened at the border.
@@ -95,10 +119,14 @@ pub struct Trace {
     pub names: Vec<(String, FlowSpec)>,
     /// The engine's settings.
     pub config: Config,
+    /// What the engine counted, but for zeros; empty of one that has no counters.
+    pub counters: BTreeMap<&'static str, u64>,
     /// In order of time.
     pub events: VecDeque<Event>,
     /// How many earlier ones were let go.
     pub forgotten: u64,
+    /// Where the next frames of the device come from.
+    sources: VecDeque<Source>,
     /// How many are kept at the most.
     limit: usize,
 }
@@ -131,9 +159,23 @@ impl Tracer {
         Self(Arc::new(Mutex::new(Trace::last(limit))))
     }
 
+    /// Says where the next frames of the device come from.
+    pub(crate) fn come_from(&self, sources: impl IntoIterator<Item = Source>) {
+        let mut trace = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        trace.sources = sources.into_iter().collect();
+    }
+
     pub(crate) fn note(&self, at_us: u64, what: What) {
         let mut trace = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        trace.push(Event { at_us, what });
+        let source = match what {
+            What::FrameIn(_) => trace.sources.pop_front(),
+            _ => None,
+        };
+        trace.push(Event {
+            at_us,
+            what,
+            source,
+        });
     }
 
     /// What has come so far, with the names and settings of its scenario.

@@ -4,6 +4,7 @@ use crate::simulation::Way;
 use crate::simulation::play_capture;
 use crate::stack::DnsSeen;
 use crate::stack::Via;
+use crate::stack::event::{Trace, Tracer};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -139,13 +140,47 @@ pub struct TryOptions {
     pub max_unpacked: Option<u64>,
 }
 
+/// An attempt, with what was seen of it beside the verdicts.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// The attempt.
+    pub attempt: Attempt,
+    /// When each of its flows was, in their order.
+    pub spans: Vec<Span>,
+    /// The last events of one more run, if they were asked for.
+    pub trace: Option<Trace>,
+}
+
+/// When a flow was, by its packets in the capture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Its first packet, microseconds after the capture's first.
+    pub start_us: u64,
+    /// Its last packet, likewise.
+    pub end_us: u64,
+    /// How many there are.
+    pub packets: u64,
+}
+
 /// Imports a capture and replays it, twice.
 ///
 /// # Errors
 /// The file is missing or is no capture at all. Damage further on is in [`Attempt::damage`].
 pub fn try_capture(path: &Path, options: &TryOptions) -> Result<Attempt, Diagnostic> {
+    watch_capture(path, options, None).map(|watched| watched.attempt)
+}
+
+/// Imports a capture and replays it, twice, and once more with its border watched if the last so many events are to be kept.
+///
+/// # Errors
+/// The file is missing or is no capture at all. Damage further on is in [`Attempt::damage`].
+pub fn watch_capture(
+    path: &Path,
+    options: &TryOptions,
+    events: Option<usize>,
+) -> Result<Watched, Diagnostic> {
     let (import, capture) = import::for_attempt(path, &import_options(options))?;
-    attempt(import, capture, options)
+    attempt(import, capture, options, events)
 }
 
 /// As [`try_capture`], of a capture, not compressed, that is held.
@@ -158,7 +193,7 @@ pub fn try_held(
     options: &TryOptions,
 ) -> Result<Attempt, Diagnostic> {
     let (import, capture) = import::for_attempt_of(name, Shared(bytes), &import_options(options))?;
-    attempt(import, capture, options)
+    attempt(import, capture, options, None).map(|watched| watched.attempt)
 }
 
 fn import_options(options: &TryOptions) -> ImportOptions {
@@ -176,7 +211,8 @@ fn attempt(
     import: Import,
     mut capture: Conversations,
     options: &TryOptions,
-) -> Result<Attempt, Diagnostic> {
+    events: Option<usize>,
+) -> Result<Watched, Diagnostic> {
     let play = |_, share| {
         let keep = Keeping {
             frames: false,
@@ -221,6 +257,28 @@ fn attempt(
         })
         .chain(capture.echoes.iter().zip(&first.echoes).map(judge_echo))
         .collect();
+    let trace = events.map(|events| {
+        let tracer = Tracer::last(events);
+        let way = Way {
+            via: &options.via,
+            tracer: Some(&tracer),
+            ..Way::RECORDED
+        };
+        let keep = Keeping {
+            frames: false,
+            streams: Retention::Count,
+            against: None,
+        };
+        // It was run before: what it may say has been said.
+        let _ = play_capture(&import.scenario, &Files::default(), &capture, keep, way);
+        tracer.take(Vec::new(), import.scenario.engine.config())
+    });
+    let span = |flow: &Conversation| Span {
+        start_us: flow.start_us,
+        end_us: flow.end_us,
+        packets: flow.packets,
+    };
+    let spans = capture.flows.iter().map(span).collect();
     let mut notes = import.notes;
     if first.retired > 0 {
         notes.push(format!(
@@ -235,7 +293,7 @@ fn attempt(
         damage,
         ..
     } = capture;
-    Ok(Attempt {
+    let attempt = Attempt {
         packets_read,
         start_ns,
         skipped,
@@ -245,6 +303,11 @@ fn attempt(
         damage: damage.map(Diagnostic::from),
         deterministic,
         figures: first.figures,
+    };
+    Ok(Watched {
+        attempt,
+        spans,
+        trace,
     })
 }
 

@@ -9,6 +9,7 @@ use crate::simulation::Figures;
 use crate::stack::Via;
 use crate::stack::event::Trace;
 use std::path::Path;
+use std::time::Duration;
 
 /// What became of one scenario.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct ScenarioOutcome {
     pub figures: Figures,
     /// What the runner had to do on its own, and what it left out: one line each.
     pub notes: Vec<String>,
+    /// Real time that its runs took; of a file with several, its share.
+    pub wall: Duration,
     /// What crossed the engine's border, if its events were kept.
     pub trace: Option<Trace>,
     /// Where they were written.
@@ -101,6 +104,7 @@ impl ScenarioOutcome {
             core_only: 0,
             figures: Figures::default(),
             notes: Vec::new(),
+            wall: Duration::ZERO,
             trace: None,
             trace_file: None,
             script: None,

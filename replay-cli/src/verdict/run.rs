@@ -21,7 +21,7 @@ use crate::simulation::tape::Retention;
 use crate::simulation::timeline::{self, Isns, Timeline};
 use crate::simulation::{Keeping, RunOutput, Way, finish, open, play_capture, share};
 use crate::stack::Via;
-use crate::stack::event::{Trace, Tracer};
+use crate::stack::event::{Source, Trace, Tracer};
 use crate::verdict::check::Check;
 use crate::verdict::expect;
 use crate::verdict::outcome::{ScenarioOutcome, Verdict};
@@ -459,10 +459,19 @@ impl Case<'_> {
             ..way
         };
         // It was run before: what it may say has been said.
-        let _ = self.play(way, Retention::Count);
+        let run = self.play(way, Retention::Count);
+        let counters = run.ok().and_then(|run| run.named_counters());
         let named = self.scenario.flows.iter();
         let names = named.map(|(name, spec)| (name.to_owned(), *spec)).collect();
-        tracer.take(names, self.scenario.engine.config())
+        let mut trace = tracer.take(names, self.scenario.engine.config());
+        trace.counters = counters.unwrap_or_default();
+        trace.counters.retain(|_, count| *count > 0);
+        for event in &mut trace.events {
+            if let Some(Source::Line(pointer)) = &mut event.source {
+                *pointer = self.loaded.place(pointer).to_string();
+            }
+        }
+        trace
     }
 
     fn play(&self, way: Way<'_>, streams: Retention) -> Result<RunOutput, Diagnostic> {

@@ -27,6 +27,7 @@ fn outcome(name: &str, title: &str, verdict: Verdict) -> ScenarioOutcome {
             steps: 20,
         },
         notes: Vec::new(),
+        wall: std::time::Duration::from_millis(7),
         trace: None,
         trace_file: None,
         script: None,

@@ -70,6 +70,10 @@ fn a_flow_that_was_cut_out_comes_to_what_it_came_to() {
     for path in captures() {
         let before = tried(&whole(&path));
         for (index, flow) in before.flows.iter().enumerate() {
+            if flow.protocol == replay::scenario::Protocol::Icmp {
+                // Echo is no flow that is cut out.
+                continue;
+            }
             let after = tried(&cut_to(&path, index + 1));
             let same = after.flows.iter().any(|cut| {
                 (cut.client, cut.server, &cut.verdict) == (flow.client, flow.server, &flow.verdict)

@@ -28,11 +28,11 @@ pub(crate) struct TryArgs {
     tunnels: Tunnels,
 
     /// Engine settings that fit the capture, or the engine's defaults.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, hide_short_help = true)]
     settings: Settings,
 
     /// By which way in the engine is driven.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, hide_short_help = true)]
     via: WayIn,
 
     /// Leave TCP flows out whose beginning is not in the capture, instead of making up a handshake.
@@ -40,7 +40,7 @@ pub(crate) struct TryArgs {
     no_adopt: bool,
 
     /// The share of a flow's bytes that may be missing from the capture for it to pass, and not only in part.
-    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100))]
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, hide_short_help = true, value_parser = clap::value_parser!(u8).range(0..=100))]
     max_invented: u8,
 
     /// A flow with more than that has failed.
@@ -57,7 +57,7 @@ pub(crate) struct TryArgs {
     trace: TraceWhen,
 
     /// Where it is written [default: target/replay in a Cargo workspace, else .replay].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
     trace_dir: Option<PathBuf>,
 
     /// Write a report as a page that needs no network into this folder, a bar for each flow.

@@ -124,7 +124,7 @@ impl<'de> Visitor<'de> for Reader {
     type Value = EngineSettings;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("engine settings")
+        f.write_str("struct EngineSettings")
     }
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<EngineSettings, M::Error> {

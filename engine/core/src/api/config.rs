@@ -28,7 +28,7 @@ settings! {
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Config {
         /// Largest IP packet toward the device, bytes; 576 to 65,535.
-        mtu: usize, Bytes (576..=65_535) = 1500;
+        mtu: usize, Count (576..=65_535) = 1500;
         /// TTL and hop limit of every packet toward the device; 1 to 255 (RFC 9293 section 3.9.2, MUST-49).
         hop_limit: u8, Count (1..=255) = 64;
         /// The only source of randomness: initial sequence numbers (RFC 6528) and the demux hash. A host
@@ -129,7 +129,7 @@ settings! {
         /// Largest IP packet that the path beyond the dialer takes, bytes. A longer UDP datagram that must not be
         /// split (IPv4 with DF, all of IPv6) is answered with fragmentation needed or packet too big, so that path
         /// MTU discovery of apps (RFC 8899) works through the engine. At least 68 (RFC 791). `None`: no limit is known.
-        udp_path_mtu: Option<usize>, Bytes (68..) = None;
+        udp_path_mtu: Option<usize>, Count (68..) = None;
         /// Octets that a UDP flow may keep while its dial is pending or its remote blocked; one datagram is always kept, with
         /// 0 no other. Default 24 KiB: a first flight of QUIC, and no more than 3 MiB for 128 flows.
         udp_queue: usize, Bytes (..) = 24_576;

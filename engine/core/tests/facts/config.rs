@@ -77,7 +77,7 @@ fn every_setting_out_of_its_range_is_named() {
     let named: Vec<_> = config.faults().iter().map(|fault| fault.setting).collect();
     assert_eq!(named, ["mtu", "hop_limit", "tcp_idle"]);
     let first = config.check().expect_err("three faults").to_string();
-    assert_eq!(first, "mtu must be 576 to 65,535 bytes, not 575");
+    assert_eq!(first, "mtu must be 576 to 65,535, not 575");
 }
 
 #[test]

@@ -194,7 +194,7 @@ fn micros(text: &str) -> Option<u64> {
     // Digits beyond microseconds are cut off, as packetdrill does.
     let digits: String = fraction.chars().chain("000000".chars()).take(6).collect();
     let fraction: u64 = digits.parse().ok()?;
-    (whole <= 31_622_400).then_some(whole * 1_000_000 + fraction)
+    (whole <= 31_622_400).then(|| whole * 1_000_000 + fraction)
 }
 
 /// Where the reading stands.

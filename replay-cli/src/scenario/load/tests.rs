@@ -34,7 +34,7 @@ const EXAMPLE_IN_CANONICAL_FORM: &str = r#"{
   "schema": 1,
   "title": "the device half-closes after its request; the answer still arrives",
   "covers": ["TCP-CLOSE-HALF"],
-  "engine": { "mtu": 1500, "tcp_limit": 128, "udp_limit": 128, "seed": 1 },
+  "engine": { "mtu": 1500, "seed": 1, "tcp_limit": 128, "udp_limit": 128 },
   "flows": { "get": "tcp 10.0.0.2:40000 > 93.184.216.34:80" },
   "input": {
     "capture": "tcp/half_close_upload.pcapng",
@@ -110,7 +110,7 @@ const BAD_FILES: &str = r##"
 2:50: `mtu` should be a whole number, not 1.5
 
 > "input": { "frames": ["a"] }, "engine": { "mtu": -1 }
-2:50: `mtu` should be a whole number from 0 to 4294967295, not -1
+2:50: `mtu` should be a whole number from 0 to 18446744073709551615, not -1
 
 > "input": { "frames": ["a"] }, "engine": { "mtu": null }
 2:50: `mtu` should be a whole number, not null
@@ -119,12 +119,12 @@ const BAD_FILES: &str = r##"
 2:41: `engine` should be an object, not a list
 
 > "input": { "frames": ["a"] }, "engine": { "mtu": 40, "rx_buffer": "17MiB", "tx_buffer": 0 }
-2:50: mtu must be 576 to 65,535 octets, not 40
-2:67: rx_buffer must be 1 byte to 16 MiB, not 17825792
-2:89: tx_buffer must be 1 byte to 16 MiB, not 0
+2:50: mtu must be 576 to 65,535, not 40
+2:67: rx_buffer must be 1 to 16,777,216 bytes, not 17,825,792
+2:89: tx_buffer must be 1 to 16,777,216 bytes, not 0
 
 > "input": { "frames": ["a"] }, "engine": { "tcp_idle": "0s" }
-2:55: tcp_idle must be at least 1 ms, not 0ns
+2:55: tcp_idle must be at least 1ms, not 0ns
 
 > "input": { "frames": ["a"], "until": "30" }
 2:38: "30" is no duration; a duration is a string of a number and a unit, such as "250us", "42ms", "1.5s", "5min" or "2h"
@@ -223,7 +223,7 @@ const BAD_FILES: &str = r##"
   help: remove the comma
 
 > "input": { "frames": ["a"] }, "engine": { "mtu": 4294967296 }
-2:50: `mtu` should be a whole number from 0 to 4294967295, not 4294967296
+2:50: mtu must be 576 to 65,535, not 4,294,967,296
 
 > "input": { "frames": ["a"], "timing": 5 }
 2:39: `timing` should be one of `causal`, `strict`, `asap`, not 5

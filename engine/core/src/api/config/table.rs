@@ -363,7 +363,7 @@ mod tests {
         assert_eq!(
             said.map(Option::unwrap_or_default),
             [
-                "576 to 65,535 bytes",
+                "576 to 65,535",
                 "at least 1ms",
                 "at least 1s",
                 "at least 1",

@@ -1,6 +1,6 @@
 //! The engine: parsing, demultiplexing, streams both ways, datagrams, connections, timers.
 //!
-//! Workloads with streams have the device and the far side of `replay::load` in what is measured: they verify every octet.
+//! Workloads with streams have the device and the far side of `replay::load` in what is measured: they verify every byte.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -57,12 +57,12 @@ fn drain(engine: &mut Engine, now: Micros, answer: DialResult, dials: &mut Vec<F
     }
 }
 
-/// Lengths and checksums of full segments, all of them wrong in their last octet.
+/// Lengths and checksums of full segments, all of them wrong in their last byte.
 fn parse(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("parse");
     group.throughput(Throughput::Elements(BATCH as u64));
     let mut wrong = frame("0 < get P. 1:1461(1460) ack 1", TCP, 0).expect("a frame");
-    *wrong.last_mut().expect("an octet") ^= 1;
+    *wrong.last_mut().expect("a byte") ^= 1;
     let batch = vec![wrong.as_slice(); BATCH];
     let mut refusing = engine(config(BATCH));
     let now = Micros(1);
@@ -77,7 +77,7 @@ fn parse(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// One octet for each of 64 flows in turn, of so many.
+/// One byte for each of 64 flows in turn, of so many.
 fn demux(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("demux");
     group.throughput(Throughput::Elements(BATCH as u64));
@@ -123,7 +123,7 @@ fn streams(criterion: &mut Criterion) {
     }
 }
 
-/// 6,400 datagrams of 512 octets and their echoes, over 64 flows.
+/// 6,400 datagrams of 512 bytes and their echoes, over 64 flows.
 fn datagrams(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("udp_relay");
     group.throughput(Throughput::Elements(2 * 64 * 100));

@@ -15,14 +15,14 @@ use crate::workload::{Done, verify};
 
 /// Frames handed in at a time, as to the engine.
 const BATCH: usize = 64;
-/// Octets the far side offers at a time, as to the engine.
+/// Bytes the far side offers at a time, as to the engine.
 const CHUNK: usize = 16 << 10;
-/// Rings of the engine's defaults, octets each.
+/// Rings of the engine's defaults, bytes each.
 const RING: usize = 16 << 10;
 /// What the device asks for.
 const PORT: u16 = 80;
 
-/// One stream through smoltcp, every octet verified.
+/// One stream through smoltcp, every byte verified.
 pub(crate) fn run(plan: FlowPlan) -> Result<Done, String> {
     let config = Config::default();
     let mut device = Device::new(config.mtu);
@@ -105,7 +105,7 @@ pub(crate) fn run(plan: FlowPlan) -> Result<Done, String> {
     Ok(Done {
         frames_in,
         frames_out: totals.frames,
-        octets: totals.received + far.totals().received,
+        bytes: totals.received + far.totals().received,
         served: 1,
         ticks: 0,
     })

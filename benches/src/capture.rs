@@ -6,9 +6,9 @@ use replay::packet::TCP;
 
 use crate::frames::frame;
 
-/// Octets of text in a full segment.
+/// Bytes of text in a full segment.
 const SEGMENT: usize = 1460;
-/// Octets of each request.
+/// Bytes of each request.
 const REQUEST: usize = 100;
 
 /// Writes `flows` downloads of so many full segments, one after the other begun; says how many packets that is.

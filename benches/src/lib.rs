@@ -1,4 +1,4 @@
-//! Workloads for benches: the same device and far sides for every stack, every octet verified; and captures as large as asked for.
+//! Workloads for benches: the same device and far sides for every stack, every byte verified; and captures as large as asked for.
 
 mod bare;
 pub mod capture;

@@ -1,9 +1,9 @@
 //! One workload on the engine, in this process: what a profiler or a clock is pointed at.
 //!
 //! ```text
-//! benches WORKLOAD [FLOWS [SHARE]]       prints one line of JSON: frames, octets, seconds
+//! benches WORKLOAD [FLOWS [SHARE]]       prints one line of JSON: frames, bytes, seconds
 //! benches times                          nanoseconds of the engine per frame, and the floor under them
-//! benches capture OCTETS FILE [SEED]     makes a capture, pcapng if FILE is named so
+//! benches capture BYTES FILE [SEED]     makes a capture, pcapng if FILE is named so
 //! ```
 
 use std::fs::File;
@@ -26,10 +26,10 @@ fn main() -> ExitCode {
             }
         };
     }
-    if let [word, octets, file, seed @ ..] = arguments.as_slice()
+    if let [word, bytes, file, seed @ ..] = arguments.as_slice()
         && word == "capture"
     {
-        return capture(octets, file, seed.first().map_or("1", String::as_str));
+        return capture(bytes, file, seed.first().map_or("1", String::as_str));
     }
     let workload = arguments.first().and_then(|name| Workload::named(name));
     let number = |at: usize| {
@@ -52,11 +52,11 @@ fn main() -> ExitCode {
     match run(workload, flows, share) {
         Ok(done) => {
             println!(
-                "{{\"workload\":\"{}\",\"flows\":{flows},\"frames_in\":{},\"frames_out\":{},\"octets\":{},\"served\":{},\"ticks\":{},\"seconds\":{:.4}}}",
+                "{{\"workload\":\"{}\",\"flows\":{flows},\"frames_in\":{},\"frames_out\":{},\"bytes\":{},\"served\":{},\"ticks\":{},\"seconds\":{:.4}}}",
                 workload.name(),
                 done.frames_in,
                 done.frames_out,
-                done.octets,
+                done.bytes,
                 done.served,
                 done.ticks,
                 began.elapsed().as_secs_f64(),
@@ -71,9 +71,9 @@ fn main() -> ExitCode {
 }
 
 /// Makes a capture file.
-fn capture(octets: &str, file: &str, seed: &str) -> ExitCode {
-    let (Ok(size), Ok(seed)) = (octets.parse(), seed.parse()) else {
-        eprintln!("usage: benches capture OCTETS FILE [SEED], with numbers for OCTETS and SEED");
+fn capture(bytes: &str, file: &str, seed: &str) -> ExitCode {
+    let (Ok(size), Ok(seed)) = (bytes.parse(), seed.parse()) else {
+        eprintln!("usage: benches capture BYTES FILE [SEED], with numbers for BYTES and SEED");
         return ExitCode::from(2);
     };
     let format = if file.ends_with(".pcapng") {
@@ -86,8 +86,8 @@ fn capture(octets: &str, file: &str, seed: &str) -> ExitCode {
     match made {
         Ok(made) => {
             println!(
-                "{{\"packets\":{},\"flows\":{},\"octets\":{}}}",
-                made.packets, made.flows, made.octets
+                "{{\"packets\":{},\"flows\":{},\"bytes\":{}}}",
+                made.packets, made.flows, made.bytes
             );
             ExitCode::SUCCESS
         }

@@ -38,7 +38,7 @@ const ROWS: [Row; 8] = [
 /// # Errors
 /// What was lost, altered or stuck in a run.
 pub fn print() -> Result<(), String> {
-    println!("floor: {PACKET} octets             ns");
+    println!("floor: {PACKET} bytes             ns");
     for (name, size) in [("in the caches", PACKET), ("out of memory", BEYOND_CACHES)] {
         let (copy, sum) = floor(size);
         println!("  copy, {name:15}   {copy:6.0}");
@@ -81,7 +81,7 @@ fn per_frame(workload: Workload, flows: usize, shares: (u64, u64)) -> Result<f64
     Ok(many.saturating_sub(few).as_secs_f64() * 1e9 / more as f64)
 }
 
-/// Nanoseconds that a copy of a packet takes, and a checksum over one, with packets side by side in `size` octets.
+/// Nanoseconds that a copy of a packet takes, and a checksum over one, with packets side by side in `size` bytes.
 fn floor(size: usize) -> (f64, f64) {
     const ROUNDS: usize = 400_000;
     let packets = size / PACKET;

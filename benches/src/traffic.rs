@@ -22,7 +22,7 @@ use flow::Flow;
 /// What to make.
 #[derive(Clone, Copy, Debug)]
 pub struct Traffic {
-    /// Octets of the file; exceeded by what it takes to close the last flows.
+    /// Bytes of the file; exceeded by what it takes to close the last flows.
     pub size: u64,
     /// Another seed, another capture.
     pub seed: u64,
@@ -37,8 +37,8 @@ pub struct Made {
     pub packets: u64,
     /// Flows, DNS and other UDP included.
     pub flows: u64,
-    /// Octets of the file.
-    pub octets: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
 }
 
 /// Flows that are open at a time.
@@ -67,7 +67,7 @@ impl Traffic {
             let Some(flow) = open.get_mut(place).and_then(Option::as_mut) else {
                 continue;
             };
-            let full = file.octets() >= self.size;
+            let full = file.count() >= self.size;
             if let Some(packet) = flow.next(full, &payload, &mut random) {
                 made.packets += 1;
                 file.packet(at, &packet)?;
@@ -80,20 +80,20 @@ impl Traffic {
                 *flow = successor;
             }
         }
-        made.octets = file.octets();
+        made.bytes = file.count();
         file.end()?;
         Ok(made)
     }
 }
 
-/// Octets that streams are cut from: nothing that compresses.
+/// Bytes that streams are cut from: nothing that compresses.
 fn payload() -> Vec<u8> {
     let mut random = Random::new(1);
     let words = (0..PAYLOAD / 8).map(|_| random.next().to_le_bytes());
     words.flatten().collect()
 }
 
-/// Octets of payload to choose from.
+/// Bytes of payload to choose from.
 const PAYLOAD: usize = 1 << 17;
 
 /// xorshift64*: quick, and the same everywhere.
@@ -144,7 +144,7 @@ mod tests {
                 format: Format::Pcapng,
             };
             let made = traffic.write(&mut out).unwrap();
-            assert_eq!(made.octets, out.len() as u64);
+            assert_eq!(made.bytes, out.len() as u64);
             out
         };
         let one = make(7);

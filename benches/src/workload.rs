@@ -41,19 +41,19 @@ pub struct Done {
     pub frames_in: u64,
     /// Frames the engine emitted.
     pub frames_out: u64,
-    /// Octets of streams and datagrams that arrived, both ways.
-    pub octets: u64,
+    /// Bytes of streams and datagrams that arrived, both ways.
+    pub bytes: u64,
     /// Flows that carried all they should.
     pub served: u64,
     /// Ticks of the clock after all of it.
     pub ticks: u64,
 }
 
-/// Octets from the device, and toward it, of a short connection.
+/// Bytes from the device, and toward it, of a short connection.
 const SHORT: (u64, u64) = (200, 1000);
-/// Octets of a datagram.
+/// Bytes of a datagram.
 const DATAGRAM: usize = 512;
-/// Octets of text in a full segment.
+/// Bytes of text in a full segment.
 const SEGMENT: u64 = 1460;
 
 impl Workload {
@@ -108,7 +108,7 @@ impl Workload {
             Self::ManyDown => "many streams toward the device",
             Self::Churn => "short connections, the device closes first",
             Self::ChurnRemote => "short connections, the far side closes first",
-            Self::Udp => "datagrams of 512 octets that come back",
+            Self::Udp => "datagrams of 512 bytes that come back",
             Self::Idle => "flows that are opened and then carry nothing",
             Self::Ticks => "a clock that ticks while flows are open on which nothing moves",
             Self::BareUp => "bulk-up on smoltcp alone, with one socket",
@@ -185,7 +185,7 @@ pub fn session(workload: Workload, flows: usize, share: u64) -> Result<Session, 
     Session::new(config, device).map_err(|problem| problem.to_string())
 }
 
-/// Runs a workload to its end and holds it to its word: every octet arrived, nothing was wrong.
+/// Runs a workload to its end and holds it to its word: every byte arrived, nothing was wrong.
 ///
 /// # Errors
 /// What was lost, altered or stuck.
@@ -239,7 +239,7 @@ pub fn run(workload: Workload, flows: usize, share: u64) -> Result<Done, String>
     Ok(Done {
         frames_in: session.frames_in(),
         frames_out: device.frames,
-        octets: device.received + far.received + device.datagrams.1 * DATAGRAM as u64,
+        bytes: device.received + far.received + device.datagrams.1 * DATAGRAM as u64,
         served: device.served,
         ticks,
     })

@@ -39,10 +39,10 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static HEAP: Counting = Counting;
 
-/// Octets that a packet may cost.
+/// Bytes that a packet may cost.
 const PER_PACKET: usize = 100;
 
-/// Octets that a replay may cost whatever the capture: windows of the file, two engines at 32 KiB of rings for each open flow,
+/// Bytes that a replay may cost whatever the capture: windows of the file, two engines at 32 KiB of rings for each open flow,
 /// words of the outputs' hashes.
 const FIXED: usize = 24 << 20;
 
@@ -74,14 +74,14 @@ fn a_replay_holds_an_index_of_the_capture_and_none_of_its_payload() {
     let (path, made) = capture(&folder);
     let allowed = FIXED + PER_PACKET * made.packets as usize;
     assert!(
-        allowed * 2 < made.octets as usize,
+        allowed * 2 < made.bytes as usize,
         "the capture is too small to tell: {made:?}"
     );
     let holds = |what: &str, peak: usize| {
-        println!("{what}: {peak} octets at the most, {allowed} allowed, for {made:?}");
+        println!("{what}: {peak} bytes at the most, {allowed} allowed, for {made:?}");
         assert!(
             peak <= allowed,
-            "{what} held {peak} octets, more than {allowed}"
+            "{what} held {peak} bytes, more than {allowed}"
         );
     };
 

@@ -92,7 +92,7 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Show what happened in a run, packet by packet; compare two.
     Show(show::ShowArgs),
-    /// Load the engine or its driver with many flows, every octet verified.
+    /// Load the engine or its driver with many flows, every byte verified.
     Stress(stress::StressArgs),
     /// Run the engine on a TUN device with real sockets (Linux, root).
     Live(live::LiveArgs),

@@ -1,5 +1,5 @@
 //! Load for a stack: a device with many TCP clients and UDP sockets, and the far side that answers them, both without
-//! IO or time of their own. What arrives is verified octet by octet, each at its place: speed that loses bytes is a
+//! IO or time of their own. What arrives is verified byte by byte, each at its place: speed that loses bytes is a
 //! failure.
 //!
 //! ```text

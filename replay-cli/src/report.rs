@@ -67,7 +67,7 @@ impl Totals {
             Verdict::Nondeterministic => &mut self.nondeterministic,
             Verdict::Invalid(_) => &mut self.invalid,
             Verdict::NotApplicable(_) => &mut self.not_applicable,
-            Verdict::Left(_) => &mut self.left,
+            Verdict::Skipped(_) => &mut self.left,
         };
         *count = count.saturating_add(1);
         self.checks = self.checks.saturating_add(outcome.checks);

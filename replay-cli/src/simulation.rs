@@ -46,7 +46,7 @@ use fault::Faults;
 use flow::{Dialed, FlowState};
 use mutation::Mutation;
 use share::Share;
-use tape::{Against, Heard, Retention};
+use tape::{Against, Retention, StreamComparison};
 use world::{Emitted, World};
 
 /// Numbers of a run.
@@ -70,7 +70,7 @@ pub struct Figures {
 
 /// How a run is made.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Way<'a> {
+pub(crate) struct RunMode<'a> {
     /// Which engine, by which way in.
     pub(crate) via: &'a Via,
     /// A change to what is observed of it.
@@ -86,7 +86,7 @@ pub(crate) struct Way<'a> {
     pub(crate) recorded: bool,
 }
 
-impl Way<'static> {
+impl RunMode<'static> {
     /// The engine as a library.
     pub(crate) const CORE: Self = Self {
         via: &Via::Core,
@@ -105,7 +105,7 @@ impl Way<'static> {
 
 /// What a run keeps.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Keeping {
+pub(crate) struct Retain {
     /// Emitted frames.
     pub(crate) frames: bool,
     /// The streams of each flow.
@@ -120,7 +120,7 @@ pub(crate) struct RunOutput {
     /// What is left of flows that replayed a conversation, once [`RunOutput::settle`] was called.
     pub(crate) dialed: Vec<Dialed>,
     /// The streams of each conversation, if they were held against the capture.
-    pub(crate) heard: Vec<Heard>,
+    pub(crate) heard: Vec<StreamComparison>,
     pub(crate) dns: Vec<(u64, DnsSeen)>,
     pub(crate) emitted: Vec<Emitted>,
     /// Broken invariants and stuck inputs.
@@ -147,7 +147,7 @@ pub(crate) struct RunOutput {
     pub(crate) line_checks: u64,
     /// Lines whose exact time was not.
     pub(crate) untimed_lines: u64,
-    /// The most heap the engine held, octets; `None` if nobody counts.
+    /// The most heap the engine held, bytes; `None` if nobody counts.
     pub(crate) peak_heap: Option<u64>,
 }
 
@@ -175,15 +175,15 @@ pub(crate) fn play_capture(
     scenario: &Scenario,
     files: &Files,
     capture: &Conversations,
-    keep: Keeping,
-    way: Way<'_>,
+    keep: Retain,
+    way: RunMode<'_>,
 ) -> Result<RunOutput, (String, Diagnostic)> {
     let input = &scenario.input;
     let mut world = open(scenario, files, Some(capture), way)?;
     world.keep_frames = keep.frames;
     world.retention = keep.streams;
     if let Some(hashed) = keep.against {
-        let heard = Heard {
+        let heard = StreamComparison {
             up: Against::new(hashed),
             down: Against::new(hashed),
         };
@@ -239,7 +239,7 @@ pub(crate) fn open<'a>(
     scenario: &Scenario,
     files: &Files,
     capture: Option<&'a Conversations>,
-    way: Way<'_>,
+    way: RunMode<'_>,
 ) -> Result<World<'a>, (String, Diagnostic)> {
     let rules = if way.recorded {
         Rules::recorded(scenario)
@@ -281,7 +281,7 @@ pub(crate) fn finish(mut world: World<'_>) -> RunOutput {
     let counters = world.engine.counters();
     if !world.livelock
         && let Some(counters) = &counters
-        && let Some(problem) = invariant::octets(counters, &world.flows, world.engine.has_inboxes())
+        && let Some(problem) = invariant::count(counters, &world.flows, world.engine.has_inboxes())
     {
         world.broken(None, problem);
     }

@@ -25,15 +25,15 @@ mod external;
 #[expect(unsafe_code, reason = "the C ABI is called as C calls it")]
 mod ffi;
 mod group;
+mod owned_output;
 mod program;
-mod seen;
 mod served;
 mod traced;
 
 pub(crate) use group::end_all;
+pub use owned_output::DnsSeen;
+pub(crate) use owned_output::OwnedOutput;
 pub use program::StackProgram;
-pub use seen::DnsSeen;
-pub(crate) use seen::Seen;
 pub use served::serve_engine;
 
 /// The engine's clock at virtual time 0: smoltcp needs more than zero.
@@ -46,7 +46,7 @@ pub(crate) const TOLERANCE_US: u64 = 6_000;
 ///
 /// The calls mean what the methods of the same name of [`engine::Engine`] mean. Times never run backwards.
 pub(crate) trait Stack {
-    /// The largest packet the device takes, octets.
+    /// The largest packet the device takes, bytes.
     fn mtu(&self) -> usize;
 
     /// Frames of the device, in order.
@@ -110,11 +110,11 @@ pub(crate) trait Stack {
     ) -> Result<(), Misuse>;
 
     /// Appends all that comes out now, in order; false if `most` were taken and there is more.
-    fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<Seen>) -> bool;
+    fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<OwnedOutput>) -> bool;
 
-    /// Octets of an output that are of no more use: their place may serve for another one.
-    fn give_back(&mut self, octets: Vec<u8>) {
-        drop(octets);
+    /// Bytes of an output that are of no more use: their place may serve for another one.
+    fn give_back(&mut self, bytes: Vec<u8>) {
+        drop(bytes);
     }
 
     /// When it wants [`handle_timeout`](Self::handle_timeout), and what for.

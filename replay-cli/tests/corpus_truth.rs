@@ -16,7 +16,7 @@ use serde_json::Value;
 /// An answer that takes longer than this counts as none, also in a debug build on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Octets and datagrams, up and down.
+/// Bytes and datagrams, up and down.
 type Counts = [u64; 4];
 
 #[test]

@@ -23,7 +23,7 @@ struct Session {
     recorder: Recorder,
     now: Micros,
     device: Device,
-    /// How many octets of each piece the dialer takes.
+    /// How many bytes of each piece the dialer takes.
     takes: usize,
     dialed: Vec<FlowId>,
 }
@@ -136,7 +136,7 @@ impl Session {
     }
 }
 
-/// One download of 1,848 octets, the last 448 apart, and both sides' FIN.
+/// One download of 1,848 bytes, the last 448 apart, and both sides' FIN.
 fn download(path: &Path) {
     let mut session = Session::new(path, None, Config::default());
     let flow = session.connect();
@@ -177,10 +177,9 @@ fn a_recording_fails_on_the_engine_with_the_fault_and_passes_on_the_sound_one() 
     let sound = attempt(&path);
     assert_eq!(verdicts(&sound), [&FlowVerdict::Pass]);
     assert_eq!(sound.flows[0].downstream.bytes, 1848);
-    let lost = "the device got 1400 of 1848 octets; they agree up to octet 1400";
+    let lost = "the device got 1400 of 1848 bytes; they agree up to byte 1400";
     assert_eq!(verdicts(&faulty), [&FlowVerdict::Fail(lost.to_owned())]);
-    let said =
-        "the recorded engine gave the device 1400 of the 1848 octets that its dialer gave it";
+    let said = "the recorded engine gave the device 1400 of the 1848 bytes that its dialer gave it";
     assert!(
         sound.flows[0].notes.iter().any(|note| note == said),
         "{:?}",

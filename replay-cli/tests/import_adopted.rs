@@ -6,7 +6,7 @@ use replay::verdict::attempt::{Attempt, FlowVerdict, TryOptions, try_capture};
 
 mod trace;
 
-use trace::{ACK, FIN_ACK, RST_ACK, SYN_ACK, Trace, octets, passed};
+use trace::{ACK, FIN_ACK, RST_ACK, SYN_ACK, Trace, moved, passed};
 
 /// A question and its answer, as they go on in the middle of a connection.
 fn talk(trace: &mut Trace) {
@@ -24,7 +24,7 @@ fn a_flow_without_its_handshake_is_adopted_with_its_bytes_and_its_end() {
     talk(&mut trace);
     let attempt = trace.replayed();
     let flow = passed(&attempt, 0);
-    assert_eq!((octets(flow), flow.invented_bytes), ((200, 1000), 0));
+    assert_eq!((moved(flow), flow.invented_bytes), ((200, 1000), 0));
     assert_eq!(flow.close, Some(("device".to_owned(), "fin".to_owned())));
     assert!(
         flow.adopted && flow.notes[0].starts_with("adopted: "),
@@ -45,7 +45,7 @@ fn a_flow_whose_syn_ack_is_there_begins_with_its_numbers() {
     // The first 100 bytes are a hole, as the beginning is known.
     let flow = &attempt.flows[0];
     assert!(matches!(flow.verdict, FlowVerdict::Partial(_)), "{flow:?}");
-    assert_eq!((octets(flow), flow.invented_bytes), ((200, 300), 100));
+    assert_eq!((moved(flow), flow.invented_bytes), ((200, 300), 100));
     assert!(flow.adopted);
 }
 
@@ -68,7 +68,7 @@ fn a_flow_that_its_server_is_seen_to_begin_is_turned_by_its_ports() {
     let attempt = trace.replayed();
     let flow = passed(&attempt, 0);
     assert_eq!(flow.client.to_string(), "10.0.0.2:40000");
-    assert_eq!(octets(flow), (20, 1000));
+    assert_eq!(moved(flow), (20, 1000));
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_device_that_is_named_is_the_device_of_what_is_adopted() {
     let flow = &attempt.flows[0];
     assert_eq!(flow.client.to_string(), "93.184.216.34:443");
     assert_eq!(
-        (&flow.verdict, octets(flow)),
+        (&flow.verdict, moved(flow)),
         (&FlowVerdict::Pass, (1000, 200))
     );
 }
@@ -96,7 +96,7 @@ fn a_far_side_that_is_not_in_the_capture_is_not_made_up() {
     }
     let attempt = trace.replayed();
     let flow = passed(&attempt, 0);
-    assert_eq!((octets(flow), flow.invented_bytes), ((300, 0), 0));
+    assert_eq!((moved(flow), flow.invented_bytes), ((300, 0), 0));
     assert!(
         flow.notes
             .iter()
@@ -110,7 +110,7 @@ fn a_device_that_is_not_in_the_capture_takes_what_the_server_sent() {
     for at in [501, 601, 701] {
         trace.server(ACK, at, 10 * at, &[1; 100]);
     }
-    assert_eq!(octets(passed(&trace.replayed(), 0)), (0, 300));
+    assert_eq!(moved(passed(&trace.replayed(), 0)), (0, 300));
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_window_that_was_scaled_is_wide_enough_for_what_the_server_sent() {
     trace.device(ACK, 701, 8901, b"");
     let attempt = trace.replayed();
     let flow = passed(&attempt, 0);
-    assert_eq!(octets(flow), (200, 8000));
+    assert_eq!(moved(flow), (200, 8000));
     assert!(
         !flow.notes.iter().any(|note| note.contains("made up as")),
         "{:?}",

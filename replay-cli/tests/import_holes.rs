@@ -5,7 +5,7 @@ use replay::verdict::attempt::{Attempt, FlowAttempt, FlowVerdict};
 
 mod trace;
 
-use trace::{ACK, FIN_ACK, RST_ACK, SYN, SYN_ACK, Trace, address, octets, passed};
+use trace::{ACK, FIN_ACK, RST_ACK, SYN, SYN_ACK, Trace, address, moved, passed};
 
 #[test]
 fn a_hole_of_the_device_is_bridged_while_other_flows_go_on() {
@@ -27,7 +27,7 @@ fn a_hole_of_the_device_is_bridged_while_other_flows_go_on() {
     ));
     let attempt = trace.replayed();
     let flow = passed(&attempt, 0);
-    assert_eq!((octets(flow), flow.invented_bytes), ((340, 90), 20));
+    assert_eq!((moved(flow), flow.invented_bytes), ((340, 90), 20));
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_fin_that_only_its_acknowledgement_shows_is_no_byte() {
     trace.device(ACK, 102, 52, b"");
     let attempt = trace.replayed();
     let flow = passed(&attempt, 0);
-    assert_eq!((octets(flow), flow.invented_bytes), ((100, 50), 0));
+    assert_eq!((moved(flow), flow.invented_bytes), ((100, 50), 0));
     assert_eq!(
         flow.close.as_ref().map(|(_, how)| how.clone()),
         closed("fin")
@@ -114,7 +114,7 @@ fn an_acknowledgement_far_beyond_all_that_follows_is_forged() {
     trace.server(ACK, 1, 401, b"");
     let attempt = trace.replayed();
     let flow = passed(&attempt, 0);
-    assert_eq!((octets(flow), flow.invented_bytes), ((400, 0), 0));
+    assert_eq!((moved(flow), flow.invented_bytes), ((400, 0), 0));
 }
 
 #[test]
@@ -124,12 +124,12 @@ fn a_handshake_without_its_syn_ack_and_its_end_begins_with_the_first_byte() {
     trace.device(ACK, 1, 1, &[1; 20]);
     trace.server(ACK, 1, 21, &[2; 30]);
     trace.device(ACK, 21, 31, b"");
-    assert_eq!(octets(passed(&trace.replayed(), 0)), (20, 30));
+    assert_eq!(moved(passed(&trace.replayed(), 0)), (20, 30));
     let mut trace = Trace::default();
     trace.device(SYN, 0, 0, b"");
     trace.server(ACK, 1, 1, &[2; 30]);
     trace.device(ACK, 1, 31, &[1; 20]);
-    assert_eq!(octets(passed(&trace.replayed(), 0)), (20, 30));
+    assert_eq!(moved(passed(&trace.replayed(), 0)), (20, 30));
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn a_reset_behind_data_is_no_refusal_though_the_syn_ack_is_not_there() {
     trace.server(RST_ACK, 31, 21, b"");
     let attempt = trace.replayed();
     let flow = passed(&attempt, 0);
-    assert_eq!(octets(flow), (20, 30));
+    assert_eq!(moved(flow), (20, 30));
     assert_eq!(flow.close, Some(("remote".to_owned(), "reset".to_owned())));
 }
 
@@ -158,7 +158,7 @@ fn a_reset_before_the_syn_ack_at_which_the_device_goes_on_is_no_refusal() {
     trace.device(ACK, 21, 31, b"");
     let attempt = trace.replayed();
     let flow = passed(&attempt, 0);
-    assert_eq!((octets(flow), &flow.close), ((20, 30), &None));
+    assert_eq!((moved(flow), &flow.close), ((20, 30), &None));
 }
 
 #[test]
@@ -175,9 +175,9 @@ fn a_reset_at_which_the_device_gives_up_is_a_refusal() {
 fn data_on_a_syn_that_nobody_answered_is_owed_to_nobody() {
     let mut trace = Trace::default();
     trace.device(SYN, 0, 0, b"question");
-    assert_eq!(octets(passed(&trace.replayed(), 0)), (0, 0));
+    assert_eq!(moved(passed(&trace.replayed(), 0)), (0, 0));
     trace.server(RST_ACK, 0, 1, b"");
-    assert_eq!(octets(passed(&trace.replayed(), 0)), (0, 0));
+    assert_eq!(moved(passed(&trace.replayed(), 0)), (0, 0));
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn fragments_of_a_datagram_with_an_offloaded_checksum_are_repaired() {
         for fragment in build::fragments(&whole, 1500, 7) {
             trace.packet(&fragment);
         }
-        assert_eq!(octets(passed(&trace.replayed(), 0)), (3000, 0));
+        assert_eq!(moved(passed(&trace.replayed(), 0)), (3000, 0));
     }
 }
 
@@ -273,7 +273,7 @@ fn partial(attempt: &Attempt, bytes: (u64, u64), invented: u64) -> Option<String
         bytes.0 + bytes.1
     );
     assert_eq!(flow.verdict, FlowVerdict::Partial(why), "{flow:?}");
-    assert_eq!((octets(flow), flow.invented_bytes), (bytes, invented));
+    assert_eq!((moved(flow), flow.invented_bytes), (bytes, invented));
     flow.close.as_ref().map(|(_, how)| how.clone())
 }
 

@@ -11,7 +11,7 @@ use replay::verdict::run::{RunOptions, run_file};
 
 mod trace;
 
-use trace::{ACK, FIN_ACK, RST_ACK, SYN, SYN_ACK, Trace, address, octets, passed};
+use trace::{ACK, FIN_ACK, RST_ACK, SYN, SYN_ACK, Trace, address, moved, passed};
 
 fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
@@ -34,10 +34,10 @@ fn echo_requests_are_asked_again_and_the_engine_answers_them() {
     let (device, far) = (ip("fd00::2"), ip("2001:db8::1"));
     trace.packet(&build::icmp_echo(device, far, false, 1, 1, b"v6"));
     let attempt = trace.replayed();
-    assert_eq!(octets(passed(&attempt, 0)), (80, 80));
+    assert_eq!(moved(passed(&attempt, 0)), (80, 80));
     assert_eq!(attempt.flows[0].protocol, Protocol::Icmp);
     assert!(attempt.flows[0].notes.is_empty());
-    assert_eq!(octets(passed(&attempt, 1)), (2, 2));
+    assert_eq!(moved(passed(&attempt, 1)), (2, 2));
     assert!(attempt.skipped.is_empty(), "{:?}", attempt.skipped);
     assert_eq!(attempt.figures.frames_in, 6);
 }
@@ -61,7 +61,7 @@ fn an_echo_request_beyond_the_mtu_or_the_snap_length_is_answered_whole() {
     let (device, far) = (ip("10.0.0.2"), ip("93.184.216.34"));
     let request = build::icmp_echo(device, far, false, 7, 2, &[7; 500]);
     trace.cut(&request, 68);
-    assert_eq!(octets(passed(&trace.replayed(), 0)), (4500, 4500));
+    assert_eq!(moved(passed(&trace.replayed(), 0)), (4500, 4500));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_port_that_is_unreachable_is_what_the_dialer_of_udp_says() {
     }
     let attempt = trace.replayed();
     let flow = passed(&attempt, 0);
-    assert_eq!((octets(flow), flow.upstream.datagrams), ((60, 0), 3));
+    assert_eq!((moved(flow), flow.upstream.datagrams), ((60, 0), 3));
     assert_eq!(flow.close, Some(("remote".into(), "reset".into())));
     let said = "the dialer says that the far side refuses datagrams";
     assert!(
@@ -108,7 +108,7 @@ fn a_device_that_goes_on_after_an_error_is_not_cut_off() {
     trace.packet(&datagram);
     trace.packet(&build::udp(far, device, b"answer"));
     let attempt = trace.replayed();
-    assert_eq!(octets(passed(&attempt, 0)), (6, 6));
+    assert_eq!(moved(passed(&attempt, 0)), (6, 6));
     assert_eq!(attempt.flows[0].close, None);
 }
 
@@ -148,7 +148,7 @@ fn a_packet_too_big_for_the_way_sets_the_mtu() {
     trace.device(ACK, 1261, 1, &[7; 200]);
     trace.server(ACK, 1, 1461, b"");
     let attempt = trace.replayed();
-    assert_eq!(octets(passed(&attempt, 0)), (1460, 0));
+    assert_eq!(moved(passed(&attempt, 0)), (1460, 0));
     let set = |note: &String| note.starts_with("mtu set to 1300:");
     assert!(attempt.notes.iter().any(set), "{:?}", attempt.notes);
 }
@@ -218,7 +218,7 @@ fn handshakes_in_parts_are_one_connection() {
         trace.device(ACK, 10, 8, b"");
         let attempt = trace.replayed();
         assert_eq!(attempt.flows.len(), 1);
-        assert_eq!(octets(passed(&attempt, 0)), (8, 6));
+        assert_eq!(moved(passed(&attempt, 0)), (8, 6));
     }
 }
 
@@ -269,7 +269,7 @@ fn a_capture_cut_to_68_bytes_a_frame_replays_with_its_lengths() {
     assert_eq!(attempt.flows.len(), 1, "{:?}", attempt.skipped);
     let flow = &attempt.flows[0];
     assert!(matches!(flow.verdict, FlowVerdict::Partial(_)), "{flow:?}");
-    assert_eq!(octets(flow), (900, 1400));
+    assert_eq!(moved(flow), (900, 1400));
     let cut = "2 segment(s) with options cut by the snap length";
     assert!(
         flow.notes.iter().any(|note| note.starts_with(cut)),
@@ -293,7 +293,7 @@ fn datagrams_cut_by_the_snap_length_are_filled_up_with_zeros() {
     let attempt = trace.replayed();
     let flow = &attempt.flows[0];
     assert!(matches!(flow.verdict, FlowVerdict::Partial(_)), "{flow:?}");
-    assert_eq!(octets(flow), (3505, 700));
+    assert_eq!(moved(flow), (3505, 700));
     assert_eq!((flow.upstream.datagrams, flow.downstream.datagrams), (3, 1));
     assert!(flow.invented_bytes >= 460 + 660, "{flow:?}");
     assert!(attempt.skipped.is_empty(), "{:?}", attempt.skipped);
@@ -341,7 +341,7 @@ fn what_a_tunnel_carries_is_what_the_device_sent() {
         tunnel(false, &build::udp(far, device, b"answer")),
     ];
     let attempt = decapsulated(&packets, "gre");
-    assert_eq!(octets(passed(&attempt, 0)), (8, 6));
+    assert_eq!(moved(passed(&attempt, 0)), (8, 6));
     assert_eq!(attempt.flows[0].client, device);
 
     let attempt = decapsulated(&packets, "none");

@@ -4,7 +4,7 @@ use replay::packet::build;
 
 mod trace;
 
-use trace::{ACK, FIN_ACK, RST_ACK, SYN, SYN_ACK, Trace, address, octets, passed};
+use trace::{ACK, FIN_ACK, RST_ACK, SYN, SYN_ACK, Trace, address, moved, passed};
 
 #[test]
 fn a_datagram_larger_than_the_mtu_goes_in_as_fragments() {
@@ -17,7 +17,7 @@ fn a_datagram_larger_than_the_mtu_goes_in_as_fragments() {
         let mut trace = Trace::default();
         trace.packet(&build::udp(device, server, &payload));
         trace.packet(&build::udp(server, device, &payload));
-        assert_eq!(octets(passed(&trace.replayed(), 0)), (60_000, 60_000));
+        assert_eq!(moved(passed(&trace.replayed(), 0)), (60_000, 60_000));
     }
 }
 
@@ -29,7 +29,7 @@ fn data_that_came_with_the_syn_ack_waits_for_the_handshake() {
     trace.device(ACK, 1, 7, b"");
     trace.device(ACK, 1, 7, b"hello");
     trace.server(ACK, 7, 6, b"");
-    assert_eq!(octets(passed(&trace.replayed(), 0)), (5, 6));
+    assert_eq!(moved(passed(&trace.replayed(), 0)), (5, 6));
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn data_on_a_syn_that_was_answered_at_once_goes_in_before_the_answer_is_acknowle
     trace.device(SYN, 0, 0, b"question");
     trace.server(SYN_ACK, 0, 9, b"answer");
     trace.device(ACK, 9, 7, b"");
-    assert_eq!(octets(passed(&trace.replayed(), 0)), (8, 6));
+    assert_eq!(moved(passed(&trace.replayed(), 0)), (8, 6));
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn a_reset_that_the_device_talks_past_is_not_its_own() {
     trace.device(ACK, 1, 1, b"still here");
     trace.server(ACK, 1, 11, b"so am I");
     trace.device(ACK, 11, 8, b"");
-    assert_eq!(octets(passed(&trace.replayed(), 0)), (10, 7));
+    assert_eq!(moved(passed(&trace.replayed(), 0)), (10, 7));
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_fin_that_its_sender_talks_past_is_not_the_end() {
     trace.device(ACK, 10, 8, b"");
     let attempt = trace.replayed();
     let flow = passed(&attempt, 0);
-    assert_eq!(octets(flow), (8, 6));
+    assert_eq!(moved(flow), (8, 6));
     assert!(flow.close.as_ref().is_some_and(|(_, how)| how == "fin"));
 }
 
@@ -82,8 +82,8 @@ fn a_tuple_reused_at_once_with_a_lower_isn_is_two_connections() {
     trace.device(ACK, 1, 1, b"second!");
     trace.server(ACK, 1, 8, b"");
     let attempt = trace.replayed();
-    assert_eq!(octets(passed(&attempt, 0)), (5, 0));
-    assert_eq!(octets(passed(&attempt, 1)), (7, 0));
+    assert_eq!(moved(passed(&attempt, 0)), (5, 0));
+    assert_eq!(moved(passed(&attempt, 1)), (7, 0));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn silences_longer_than_the_engine_waits_in_each_phase_are_cut() {
     trace.device(FIN_ACK, 1, 1, b"");
     trace.at_us += HOURS;
     trace.server(ACK, 1, 2, b"late");
-    assert_eq!(octets(passed(&trace.replayed(), 0)), (0, 4));
+    assert_eq!(moved(passed(&trace.replayed(), 0)), (0, 4));
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn a_syn_answered_after_the_dial_timeout_is_still_answered() {
     trace.server(SYN_ACK, 0, 1, b"");
     trace.device(ACK, 1, 1, b"at last");
     trace.server(ACK, 1, 8, b"");
-    assert_eq!(octets(passed(&trace.replayed(), 0)), (7, 0));
+    assert_eq!(moved(passed(&trace.replayed(), 0)), (7, 0));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn segments_that_overtook_others_by_more_than_the_window_wait_for_them() {
             trace.device(ACK, *at, 1, piece);
         }
         trace.server(ACK, 1, 1 + LEN, b"");
-        assert_eq!(octets(passed(&trace.replayed(), 0)), (u64::from(LEN), 0));
+        assert_eq!(moved(passed(&trace.replayed(), 0)), (u64::from(LEN), 0));
     }
 }
 
@@ -146,7 +146,7 @@ fn a_device_that_took_more_than_it_offered_last_had_room_for_it() {
     trace.window = 0;
     trace.device(ACK, 1, 1001, b"");
     trace.device(ACK, 1, 2001, b"");
-    assert_eq!(octets(passed(&trace.replayed(), 0)), (0, 2000));
+    assert_eq!(moved(passed(&trace.replayed(), 0)), (0, 2000));
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn an_acknowledgement_that_only_a_keep_alive_brought_is_given_again() {
     trace.server(ACK, 1001, 6, &[2; 1000]);
     trace.device(ACK, 6, 2001, b"x");
     trace.server(ACK, 2001, 7, b"");
-    assert_eq!(octets(passed(&trace.replayed(), 0)), (6, 2000));
+    assert_eq!(moved(passed(&trace.replayed(), 0)), (6, 2000));
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn a_recorded_reset_waits_until_the_device_has_what_came_before_it() {
     trace.server(ACK, 1, 6, &[1; 500]);
     trace.server(ACK, 501, 6, &[2; 500]);
     trace.server(RST_ACK, 1001, 6, b"");
-    assert_eq!(octets(passed(&trace.replayed(), 0)), (5, 1000));
+    assert_eq!(moved(passed(&trace.replayed(), 0)), (5, 1000));
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn data_captured_after_its_acknowledgement_is_not_lost() {
     trace.server(ACK, 1, 7, b"ABC");
     let attempt = trace.replayed();
     let flow = passed(&attempt, 0);
-    assert_eq!(octets(flow), (6, 6));
+    assert_eq!(moved(flow), (6, 6));
     assert!(flow.notes.iter().all(|note| !note.contains("zeros")));
 }
 
@@ -199,7 +199,7 @@ fn a_datagram_cut_by_the_snap_length_says_who_opened_the_flow() {
     trace.packet(&build::udp(device, server, b"thanks"));
     let attempt = trace.replayed();
     let flow = &attempt.flows[0];
-    assert_eq!((flow.client, octets(flow)), (device, (21, 6)));
+    assert_eq!((flow.client, moved(flow)), (device, (21, 6)));
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_connection_follows_a_refused_one_whose_retransmissions_were_not_needed() {
     trace.server(SYN_ACK, 0, 1, b"");
     trace.device(ACK, 1, 1, b"hello");
     trace.server(ACK, 1, 6, b"");
-    assert_eq!(octets(passed(&trace.replayed(), 1)), (5, 0));
+    assert_eq!(moved(passed(&trace.replayed(), 1)), (5, 0));
 }
 
 #[test]
@@ -228,17 +228,17 @@ fn a_syn_captured_behind_what_it_led_to_begins_its_connection() {
     trace.device(ACK, 9, 7, b"");
     let attempt = trace.replayed();
     assert_eq!(attempt.flows.len(), 1);
-    assert_eq!(octets(passed(&attempt, 0)), (8, 6));
+    assert_eq!(moved(passed(&attempt, 0)), (8, 6));
 }
 
 #[test]
-fn an_octet_waits_only_for_what_its_own_segment_acknowledged() {
+fn an_byte_waits_only_for_what_its_own_segment_acknowledged() {
     let mut trace = Trace::open();
     trace.server(ACK, 6, 3, b"later");
     trace.device(ACK, 1, 6, b"ok");
     trace.server(ACK, 1, 1, b"first");
     trace.device(ACK, 3, 11, b"");
-    assert_eq!(octets(passed(&trace.replayed(), 0)), (2, 10));
+    assert_eq!(moved(passed(&trace.replayed(), 0)), (2, 10));
 }
 
 #[test]
@@ -254,5 +254,5 @@ fn a_far_side_that_spoke_before_its_syn_opens_a_connection_of_its_own() {
     let attempt = trace.replayed();
     let flow = passed(&attempt, 1);
     assert_eq!(flow.client, address("93.184.216.34:443"));
-    assert_eq!(octets(flow), (15, 0));
+    assert_eq!(moved(flow), (15, 0));
 }

@@ -8,7 +8,7 @@ use replay::verdict::run::{RunOptions, run_file};
 
 mod trace;
 
-use trace::{ACK, FIN_ACK, RST_ACK, Trace, octets, passed};
+use trace::{ACK, FIN_ACK, RST_ACK, Trace, moved, passed};
 
 /// What the server's buffer holds, and what it has read by the time it stops.
 const BUFFER: u32 = 20_000;
@@ -32,10 +32,10 @@ fn stalled() -> Trace {
     trace
 }
 
-fn acknowledge(trace: &mut Trace, octets: u32, window: u32) {
+fn acknowledge(trace: &mut Trace, count: u32, window: u32) {
     let before = trace.window;
     trace.window = u16::try_from(window).unwrap();
-    trace.server(ACK, 1, 1 + octets, b"");
+    trace.server(ACK, 1, 1 + count, b"");
     trace.window = before;
 }
 
@@ -56,7 +56,7 @@ fn an_upload_that_stalls_and_resumes_does_so_in_the_replay() {
     let trace = resumed();
     let attempt = trace.replayed();
     let flow = passed(&attempt, 0);
-    assert_eq!(octets(flow), (61_000, 6));
+    assert_eq!(moved(flow), (61_000, 6));
     assert!(said(&attempt).contains("the far side took no more from 0.02"));
     let stalls = expected_stalls(&trace);
     assert_eq!(stalls, [(Some(Side::Remote), "2.875s".to_owned())]);
@@ -157,7 +157,7 @@ fn a_device_that_stops_reading_does_so_in_the_replay() {
     trace.device(ACK, 1, 1001, b"");
     trace.server(ACK, 1001, 1, &[7; 1000]);
     trace.device(ACK, 1, 2001, b"");
-    assert_eq!(octets(passed(&trace.replayed(), 0)), (0, 2000));
+    assert_eq!(moved(passed(&trace.replayed(), 0)), (0, 2000));
     let stalls = expected_stalls(&trace);
     assert_eq!(stalls, [(Some(Side::Device), "1.876s".to_owned())]);
 }
@@ -193,7 +193,7 @@ fn a_stall_before_two_segments_is_said_and_not_replayed() {
     trace.device(ACK, 1001, 1, &[7; 1000]);
     acknowledge(&mut trace, 2000, 9000);
     let attempt = trace.replayed();
-    assert_eq!(octets(passed(&attempt, 0)), (2000, 0));
+    assert_eq!(moved(passed(&attempt, 0)), (2000, 0));
     assert!(said(&attempt).contains("1 stall(s) of far sides not replayed"));
 }
 

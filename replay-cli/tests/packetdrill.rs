@@ -93,7 +93,7 @@ fn a_write_that_is_left_out_is_noticed() {
 #[test]
 fn an_application_that_reads_is_no_reset() {
     let read = "+0 read(4, ..., 200) = 100\n+0 close(4) = 0";
-    let outcome = altered("close/unread_octets.pkt", "+0 close(4) = 0", read);
+    let outcome = altered("close/unread_bytes.pkt", "+0 close(4) = 0", read);
     assert_eq!(kinds(&outcome)[0], "wrong-packet");
 }
 
@@ -175,8 +175,8 @@ fn what_is_no_script_is_invalid_with_its_place_and_what_was_expected() {
             "7:34: expected `,` or `>`, found `;`",
         ),
         (
-            "// Octets",
-            "/* Octets",
+            "// Bytes",
+            "/* Bytes",
             "1:1: expected `*/`, found a comment that goes on to the end",
         ),
     ] {
@@ -197,7 +197,7 @@ fn a_window_may_stand_back_by_less_than_a_segment() {
     let run = |window: u32| {
         let to = format!("win {window}");
         kinds(&altered(
-            "window/unread_octets_close_it.pkt",
+            "window/unread_bytes_close_it.pkt",
             "win 63535",
             &to,
         ))

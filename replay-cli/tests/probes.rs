@@ -1,12 +1,12 @@
 //! What other stacks are known to get wrong, as facts of the engine; docs/RIVALS.md has their results beside ours, from
-//! the same probes on real time. Here time is virtual, and every octet is verified.
+//! the same probes on real time. Here time is virtual, and every byte is verified.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use engine::{Config, DialResult, Engine, FlowId, FrameBatch, Micros, Output, RemoteEnd};
 use replay::load::{Device, FlowPlan, Pattern, Side, downstream, upstream};
 
-/// Octets that a far side writes at a time.
+/// Bytes that a far side writes at a time.
 const PIECE: usize = 8 << 10;
 /// Turns without anything to do after which a probe is over.
 const MOST_WAITS: usize = 10_000;
@@ -250,7 +250,7 @@ impl World {
         true
     }
 
-    /// Every octet of every flow arrived, and every flow has closed on both sides.
+    /// Every byte of every flow arrived, and every flow has closed on both sides.
     #[track_caller]
     fn assert_whole(&self, flows: usize) {
         let troubles = self.device.troubles();
@@ -290,10 +290,10 @@ fn a_dialer_that_never_reads_holds_the_device_back() {
     let ring = world.engine.config().rx_ring() as u64;
     let received = frames * 1460;
     // The ring, probes of the window, and what was sent again: not the stream.
-    assert!(received >= ring / 2, "{received} octets came at all");
+    assert!(received >= ring / 2, "{received} bytes came at all");
     assert!(
         received < 20 * ring,
-        "{received} octets for a ring of {ring}"
+        "{received} bytes for a ring of {ring}"
     );
     assert!(world.device.troubles().is_empty());
 }
@@ -364,7 +364,7 @@ fn the_dialer_may_close_first() {
 }
 
 #[test]
-fn frames_of_9000_octets_carry_both_streams() {
+fn frames_of_9000_bytes_carry_both_streams() {
     let mut world = world(9000, &[FlowPlan::new(4 << 20, 4 << 20)], Manner::default());
     world.run();
     world.assert_whole(1);

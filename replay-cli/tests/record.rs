@@ -69,7 +69,7 @@ fn every_scenario_of_the_project_is_recorded_as_it_is() {
         }
         let recorded = record_file(&found.path, None, &options());
         assert!(
-            matches!(recorded, Recorded::Unchanged | Recorded::Left(_)),
+            matches!(recorded, Recorded::Unchanged | Recorded::Skipped(_)),
             "{}: {recorded:?}",
             found.name
         );

@@ -1,4 +1,4 @@
-//! What `try` and `run` cost grows as their input does: counted in allocations, their most octets, and steps, on one size and
+//! What `try` and `run` cost grows as their input does: counted in allocations, their most bytes, and steps, on one size and
 //! on twice that.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -45,8 +45,8 @@ unsafe impl GlobalAlloc for Counting {
 #[derive(Clone, Copy, Debug)]
 struct Cost {
     calls: u64,
-    /// The most octets held at a time beyond those before.
-    octets: u64,
+    /// The most bytes held at a time beyond those before.
+    count: u64,
     steps: u64,
 }
 
@@ -62,7 +62,7 @@ fn cost(work: impl FnOnce() -> u64) -> Cost {
     let steps = work();
     Cost {
         calls: CALLS.load(Ordering::Relaxed) - calls,
-        octets: PEAK.load(Ordering::Relaxed) - held,
+        count: PEAK.load(Ordering::Relaxed) - held,
         steps,
     }
 }
@@ -139,7 +139,7 @@ fn grows_as_the_input(of: impl Fn(u32) -> Cost, size: u32) -> Cost {
     let (once, twice) = (of(size), of(2 * size));
     for (what, once, twice) in [
         ("allocations", once.calls, twice.calls),
-        ("octets", once.octets, twice.octets),
+        ("bytes", once.count, twice.count),
         ("steps", once.steps, twice.steps),
     ] {
         assert!(
@@ -166,7 +166,7 @@ fn udp_flows_cost_as_much_as_they_are() {
         try_it(&file, flows as usize)
     };
     let cost = grows_as_the_input(of, 12_000);
-    assert!(cost.octets < 24_000 * 4_000, "{cost:?}");
+    assert!(cost.count < 24_000 * 4_000, "{cost:?}");
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn connections_that_nobody_ends_make_room_for_others() {
     // Far more flows than may be open: from then on only what is known of each costs memory.
     let (once, twice) = (of(10_000), of(20_000));
     assert!(
-        twice.octets < once.octets + 10_000 * 5_500,
+        twice.count < once.count + 10_000 * 5_500,
         "{once:?} {twice:?}"
     );
     assert!(10 * twice.calls < 22 * once.calls, "{once:?} {twice:?}");
@@ -234,7 +234,7 @@ fn a_pattern_takes_no_memory_for_its_length() {
   "dialer": { "rules": [ { "then": [ { "send": { "pattern": { "bytes": 1073741824 } } } ] } ] },
   "expect": { "streams": { "get": { "downstream": { "bytes": 1 } } } } }"#,
     );
-    assert!(cost.octets < 32 << 20, "{cost:?}");
+    assert!(cost.count < 32 << 20, "{cost:?}");
 }
 
 #[test]

@@ -40,7 +40,7 @@ abilities! {
     Dns = "dns",
     /// It says `rest` when nothing but the end of idle flows is waited for.
     Rest = "rest",
-    /// It can be told that the far side takes a number of octets.
+    /// It can be told that the far side takes a number of bytes.
     Take = "take",
     /// It can be given datagrams of another source than the one dialed.
     From = "from",
@@ -102,7 +102,7 @@ pub struct Hello {
 }
 
 impl Hello {
-    /// A stack in virtual time that can tell nothing but frames, dials and octets, and follows `mtu` alone.
+    /// A stack in virtual time that can tell nothing but frames, dials and bytes, and follows `mtu` alone.
     #[must_use]
     pub fn new(name: &str, version: &str) -> Self {
         Self {

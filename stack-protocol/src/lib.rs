@@ -1,6 +1,6 @@
 //! The line protocol by which `replay` drives another stack as a child process: docs/STACK_PROTOCOL.md.
 //!
-//! [`Request`] is a line of replay's, [`Reply`] one of the stack's; both print and parse. Octets are hexadecimal, times
+//! [`Request`] is a line of replay's, [`Reply`] one of the stack's; both print and parse. Bytes are hexadecimal, times
 //! microseconds from the start of the run. Nothing here knows an engine: a program for any stack can use it.
 
 use std::fmt;
@@ -32,7 +32,7 @@ impl std::error::Error for Garbage {}
 /// Which transport a flow has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Proto {
-    /// A stream of octets.
+    /// A stream of bytes.
     Tcp,
     /// Datagrams.
     Udp,
@@ -50,16 +50,16 @@ pub enum Request {
     /// The dial of a flow is answered: `connected`, `refused`, `host_unreachable`, `network_unreachable`, `denied` or
     /// `timed_out`.
     Dialed(u64, String),
-    /// Octets of the far side; answered with [`Reply::Took`].
+    /// Bytes of the far side; answered with [`Reply::Took`].
     Data(u64, Vec<u8>),
     /// A datagram of the far side, from the server that was dialed unless it says where from; answered with
     /// [`Reply::Took`], 1 or 0.
     Datagram(u64, Option<SocketAddr>, Vec<u8>),
-    /// The far side takes no octets of the device for the time being.
+    /// The far side takes no bytes of the device for the time being.
     Block(u64),
-    /// The far side takes octets of the device again.
+    /// The far side takes bytes of the device again.
     Unblock(u64),
-    /// The far side takes so many octets, and then no more.
+    /// The far side takes so many bytes, and then no more.
     Take(u64, usize),
     /// The far side's stream has ended: `eof`, `reset` or `error`.
     End(u64, String),
@@ -80,7 +80,7 @@ pub enum Request {
 pub enum Reply {
     /// Who it is: the first line, once.
     Hello(Hello),
-    /// How many octets of [`Request::Data`] were taken, or whether the datagram was.
+    /// How many bytes of [`Request::Data`] were taken, or whether the datagram was.
     Took(usize),
     /// A frame for the device.
     Frame(Vec<u8>),
@@ -97,13 +97,13 @@ pub enum Reply {
         /// The name under which the device learnt the server's address.
         name: Option<String>,
     },
-    /// Octets of the device.
+    /// Bytes of the device.
     Data(u64, Vec<u8>),
     /// A datagram of the device, and where to.
     Datagram(u64, SocketAddr, Vec<u8>),
-    /// The device has sent its FIN, and all octets before it were handed over.
+    /// The device has sent its FIN, and all bytes before it were handed over.
     HalfClose(u64),
-    /// Room for octets of the far side, after they were not all taken.
+    /// Room for bytes of the far side, after they were not all taken.
     Resume(u64, usize),
     /// A flow has ended: by whom (`device`, `remote`, `engine`, or `*` if it cannot tell) and how (a word of
     /// docs/STACK_PROTOCOL.md, or `*`).
@@ -165,10 +165,10 @@ impl FromStr for Request {
                 return Ok(Self::Start(words.rest().to_owned()));
             }
             "at" => Self::At(words.parse()?),
-            "frame" => Self::Frame(words.octets()?),
+            "frame" => Self::Frame(words.bytes()?),
             "dialed" => Self::Dialed(words.parse()?, words.parse()?),
-            "data" => Self::Data(words.parse()?, words.octets()?),
-            "datagram" => Self::Datagram(words.parse()?, words.dash_or()?, words.octets()?),
+            "data" => Self::Data(words.parse()?, words.bytes()?),
+            "datagram" => Self::Datagram(words.parse()?, words.dash_or()?, words.bytes()?),
             "block" => Self::Block(words.parse()?),
             "unblock" => Self::Unblock(words.parse()?),
             "take" => Self::Take(words.parse()?, words.parse()?),
@@ -242,7 +242,7 @@ impl FromStr for Reply {
         let reply = match words.word()? {
             "hello" => return Hello::parse(words).map(Self::Hello),
             "took" => Self::Took(words.parse()?),
-            "frame" => Self::Frame(words.octets()?),
+            "frame" => Self::Frame(words.bytes()?),
             "dial" => {
                 let flow = words.parse()?;
                 let proto = match words.word()? {
@@ -260,8 +260,8 @@ impl FromStr for Reply {
                     name,
                 });
             }
-            "data" => Self::Data(words.parse()?, words.octets()?),
-            "datagram" => Self::Datagram(words.parse()?, words.parse()?, words.octets()?),
+            "data" => Self::Data(words.parse()?, words.bytes()?),
+            "datagram" => Self::Datagram(words.parse()?, words.parse()?, words.bytes()?),
             "half_close" => Self::HalfClose(words.parse()?),
             "resume" => Self::Resume(words.parse()?, words.parse()?),
             "close" => Self::Close(words.parse()?, words.parse()?, words.parse()?),

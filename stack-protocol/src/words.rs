@@ -57,8 +57,8 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// The octets at the end of a line; none is none.
-    pub(super) fn octets(&mut self) -> Result<Vec<u8>, Garbage> {
+    /// The bytes at the end of a line; none is none.
+    pub(super) fn bytes(&mut self) -> Result<Vec<u8>, Garbage> {
         let word = self.next_word().unwrap_or("");
         if !word.len().is_multiple_of(2) {
             return Err(Garbage("an odd number of hexadecimal digits".to_owned()));
@@ -68,13 +68,13 @@ impl<'a> Words<'a> {
                 .to_digit(16)
                 .and_then(|d| u8::try_from(d).ok())
         };
-        let octet = |pair: &[u8]| match pair {
+        let value = |pair: &[u8]| match pair {
             [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
             _ => None,
         };
         word.as_bytes()
             .chunks(2)
-            .map(octet)
+            .map(value)
             .collect::<Option<_>>()
             .ok_or_else(|| Garbage(format!("`{}` is not hexadecimal", beginning(word))))
     }
@@ -119,7 +119,7 @@ fn beginning(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-/// Octets as hexadecimal digits.
+/// Bytes as hexadecimal digits.
 pub(super) struct Hex<'a>(pub(super) &'a [u8]);
 
 impl fmt::Display for Hex<'_> {
@@ -128,7 +128,7 @@ impl fmt::Display for Hex<'_> {
         let digits = self
             .0
             .iter()
-            .flat_map(|octet| [digit(octet >> 4), digit(octet & 15)]);
+            .flat_map(|value| [digit(value >> 4), digit(value & 15)]);
         f.write_str(&digits.collect::<String>())
     }
 }

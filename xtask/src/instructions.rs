@@ -13,7 +13,7 @@ use replay::base::output::{self, Existing};
 
 /// By how much a figure may grow before the table must be written anew.
 const TOLERANCE: f64 = 0.03;
-/// glibc copies large pieces with one instruction that callgrind counts once for every octet; these turn it off.
+/// glibc copies large pieces with one instruction that callgrind counts once for every byte; these turn it off.
 const TUNABLES: &str =
     "glibc.cpu.x86_rep_movsb_threshold=1000000000:glibc.cpu.x86_rep_stosb_threshold=1000000000";
 

@@ -12,15 +12,15 @@ use crate::run;
 use crate::stacks::Settings;
 use crate::workload::{SEGMENT, Workload};
 
-/// Octets of the longest packet in every cell.
+/// Bytes of the longest packet in every cell.
 pub const MTU: usize = 1500;
 
 /// What a cell came to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Figure {
-    /// What one unit cost: nanoseconds of the stack's processor time, or octets resident.
+    /// What one unit cost: nanoseconds of the stack's processor time, or bytes resident.
     pub cost: f64,
-    /// Units: segments of 1,460 octets, connections, datagrams, flows.
+    /// Units: segments of 1,460 bytes, connections, datagrams, flows.
     pub units: u64,
     /// Processor time of the process, in nanoseconds.
     pub cpu: u64,
@@ -149,7 +149,7 @@ impl Start {
         let stack = cpu as f64 - spent.load;
         let totals = load.device().totals();
         let units = match workload {
-            // By octets, whatever the segments were.
+            // By bytes, whatever the segments were.
             Workload::Up | Workload::Down => {
                 workload.units(flows, quick) / flows as u64 * SEGMENT * flows as u64 / SEGMENT
             }

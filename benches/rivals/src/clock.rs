@@ -99,12 +99,12 @@ impl Meter {
         result
     }
 
-    /// Far ends got so many octets.
-    pub fn hear(&self, octets: usize) {
-        self.heard.fetch_add(octets as u64, Ordering::Relaxed);
+    /// Far ends got so many bytes.
+    pub fn hear(&self, bytes: usize) {
+        self.heard.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Octets that far ends got.
+    /// Bytes that far ends got.
     #[must_use]
     pub fn heard(&self) -> u64 {
         self.heard.load(Ordering::Relaxed)
@@ -167,7 +167,7 @@ pub fn process_cpu() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Resident memory of this process, in octets.
+/// Resident memory of this process, in bytes.
 #[must_use]
 pub fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

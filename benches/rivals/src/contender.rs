@@ -6,7 +6,7 @@ use engine_driver::Limits;
 use crate::stacks::{Buffers, Kind};
 use crate::workload::Workload;
 
-/// Octets of a ring of the engine's defaults.
+/// Bytes of a ring of the engine's defaults.
 const RING: u32 = 16 << 10;
 /// The largest window without scaling.
 const WIDE: u32 = 65_535;
@@ -68,11 +68,11 @@ impl Contender {
         Self::Ours(Preset::ManyFlows),
         Self::Core,
         Self::Rival(Kind::NetstackSmoltcp, Buffers::Default),
-        Self::Rival(Kind::NetstackSmoltcp, Buffers::Octets(RING)),
-        Self::Rival(Kind::NetstackSmoltcp, Buffers::Octets(WIDE)),
+        Self::Rival(Kind::NetstackSmoltcp, Buffers::Bytes(RING)),
+        Self::Rival(Kind::NetstackSmoltcp, Buffers::Bytes(WIDE)),
         Self::Rival(Kind::Ipstack, Buffers::Default),
-        Self::Rival(Kind::Ipstack, Buffers::Octets(RING)),
-        Self::Rival(Kind::Ipstack, Buffers::Octets(WIDE)),
+        Self::Rival(Kind::Ipstack, Buffers::Bytes(RING)),
+        Self::Rival(Kind::Ipstack, Buffers::Bytes(WIDE)),
         Self::Rival(Kind::Lwip, Buffers::Default),
         Self::Bare,
     ];
@@ -124,7 +124,7 @@ impl Contender {
             // 1.3 MB a flow would be 5 GB.
             Self::Rival(Kind::NetstackSmoltcp, Buffers::Default) => flows <= 1024,
             // Buffers are nothing to UDP.
-            Self::Rival(Kind::NetstackSmoltcp | Kind::Ipstack, Buffers::Octets(_)) => {
+            Self::Rival(Kind::NetstackSmoltcp | Kind::Ipstack, Buffers::Bytes(_)) => {
                 !matches!(workload, Workload::Udp)
             }
             // 1,024 connections, those in TIME-WAIT among them.
@@ -137,7 +137,7 @@ impl Contender {
 const fn setting(buffers: Buffers) -> &'static str {
     match buffers {
         Buffers::Default => "default",
-        Buffers::Octets(RING) => "16k",
-        Buffers::Octets(_) => "64k",
+        Buffers::Bytes(RING) => "16k",
+        Buffers::Bytes(_) => "64k",
     }
 }

@@ -13,7 +13,7 @@ use crate::workload::{DATAGRAM, Workload};
 
 /// Frames handed in at a time.
 pub const BATCH: usize = 64;
-/// Octets that a far end writes or reads at a time, as `tokio::io::copy_bidirectional` does.
+/// Bytes that a far end writes or reads at a time, as `tokio::io::copy_bidirectional` does.
 pub const PIECE: usize = 8 << 10;
 /// How often a device that has nothing to say is asked again, while others have their turn, before it takes the stack for
 /// quiet and acknowledges single segments.
@@ -48,12 +48,12 @@ pub struct Load {
     in_order: usize,
     dials: u64,
     open_ends: usize,
-    /// The farthest octet that the stack acknowledged.
+    /// The farthest byte that the stack acknowledged.
     taken: u64,
     /// Connections begun, and to be had; none counts for datagrams.
     lives: (u64, u64),
     datagrams: u64,
-    /// Octets that far ends are to get.
+    /// Bytes that far ends are to get.
     wanted: u64,
     meter: Arc<Meter>,
     began: Instant,
@@ -172,7 +172,7 @@ impl Load {
         self.open_ends
     }
 
-    /// The farthest octet that the stack acknowledged, where far ends take nothing.
+    /// The farthest byte that the stack acknowledged, where far ends take nothing.
     #[must_use]
     pub fn taken(&self) -> u64 {
         self.taken
@@ -320,7 +320,7 @@ impl Load {
             if self.datagrams > 0 {
                 return self.device.totals().datagrams.1 >= self.datagrams;
             }
-            // An octet that is acknowledged has yet to be read.
+            // A byte that is acknowledged has yet to be read.
             self.lives.0 >= self.lives.1 && meter.heard() >= self.wanted && self.device.is_done()
         })
     }
@@ -360,9 +360,9 @@ fn is_ipv4(frame: &[u8]) -> bool {
 /// Takes note of what a segment acknowledges. The device's streams begin with sequence number 1001.
 fn note_taken(taken: &mut u64, frame: &[u8]) {
     if let Some(&[a, b, c, d]) = frame.get(28..32) {
-        let octets = u32::from_be_bytes([a, b, c, d]).wrapping_sub(1001);
-        if octets < u32::MAX / 2 {
-            *taken = (*taken).max(u64::from(octets));
+        let count = u32::from_be_bytes([a, b, c, d]).wrapping_sub(1001);
+        if count < u32::MAX / 2 {
+            *taken = (*taken).max(u64::from(count));
         }
     }
 }
@@ -396,13 +396,13 @@ impl FarEnd {
         }
     }
 
-    /// Octets from the device.
+    /// Bytes from the device.
     pub fn hear(&mut self, meter: &Meter, pattern: &Pattern, bytes: &[u8]) {
         meter.timed(|| {
             for part in bytes.chunks(32_768) {
                 if !pattern.holds(upstream(self.number), self.got, part) {
                     self.trouble.get_or_insert_with(|| {
-                        format!("flow {}: octets from {} on", self.number, self.got)
+                        format!("flow {}: bytes from {} on", self.number, self.got)
                     });
                 }
                 self.got += part.len() as u64;
@@ -417,7 +417,7 @@ impl FarEnd {
         if self.got != self.plan.up {
             self.trouble.get_or_insert_with(|| {
                 format!(
-                    "flow {} ended after {} of {} octets",
+                    "flow {} ended after {} of {} bytes",
                     self.number, self.got, self.plan.up
                 )
             });
@@ -436,7 +436,7 @@ impl FarEnd {
         !self.manner.never_reads
     }
 
-    /// Whether it may send: the first octet of a question is there, if there is one at all.
+    /// Whether it may send: the first byte of a question is there, if there is one at all.
     #[must_use]
     pub const fn is_asked(&self) -> bool {
         self.got > 0 || self.plan.up == 0 || self.manner.at_once
@@ -453,7 +453,7 @@ impl FarEnd {
         self.manner.late = None;
     }
 
-    /// The next octets toward the device.
+    /// The next bytes toward the device.
     #[must_use]
     pub fn next<'a>(&self, pattern: &'a Pattern) -> &'a [u8] {
         if self.manner.late.is_some() || !self.is_asked() {

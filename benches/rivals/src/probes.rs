@@ -25,7 +25,7 @@ pub const LATE: Duration = Duration::from_millis(50);
 const PROBED: [Contender; 4] = [
     Contender::Ours(Preset::Default),
     Contender::Rival(Kind::NetstackSmoltcp, Buffers::Default),
-    Contender::Rival(Kind::Ipstack, Buffers::Octets(65_535)),
+    Contender::Rival(Kind::Ipstack, Buffers::Bytes(65_535)),
     Contender::Rival(Kind::Lwip, Buffers::Default),
 ];
 
@@ -48,7 +48,7 @@ pub enum Probe {
     DeviceClosesFirst,
     /// The dialer closes first.
     DialerClosesFirst,
-    /// Frames of 9,000 octets.
+    /// Frames of 9,000 bytes.
     Jumbo,
     /// A thousand downloads at once.
     ManyDownloads,
@@ -119,10 +119,10 @@ impl Probe {
                 "FIN on the last segment with text, 100 flows: all close, nothing is sent again"
             }
             Self::HalfClose => {
-                "the device ends its stream after 200 octets, 100 flows; the dialer answers 50 ms later: every answer arrives"
+                "the device ends its stream after 200 bytes, 100 flows; the dialer answers 50 ms later: every answer arrives"
             }
             Self::SpeaksFirst => {
-                "the dialer sends 5,000 octets as soon as it is there, 50 flows: intact"
+                "the dialer sends 5,000 bytes as soon as it is there, 50 flows: intact"
             }
             Self::Reordering => "every 64th frame changes places with the next, 32 MiB: intact",
             Self::DeviceClosesFirst => {

@@ -38,7 +38,7 @@ pub fn run(kind: Kind) -> io::Result<()> {
         mtu: 1_500,
         buffers: match kind {
             // Without it there is no MSS option.
-            Kind::Ipstack => Buffers::Octets(65_535),
+            Kind::Ipstack => Buffers::Bytes(65_535),
             Kind::NetstackSmoltcp | Kind::Lwip => Buffers::Default,
         },
     };

@@ -14,7 +14,7 @@ pub(crate) mod rival;
 
 /// How often the device's timers are looked at, and whether it is done.
 const TICK: Duration = Duration::from_millis(2);
-/// After so long without an octet that moved, a load is stuck.
+/// After so long without a byte that moved, a load is stuck.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Troubles of far ends.

@@ -46,7 +46,7 @@ pub struct Arrival {
     pub client: SocketAddr,
     /// Where the device wants to go.
     pub server: SocketAddr,
-    /// Its octets.
+    /// Its bytes.
     pub stream: BoxDuplex,
 }
 
@@ -63,7 +63,7 @@ impl fmt::Debug for Arrival {
 /// One UDP datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagram {
-    /// Its octets.
+    /// Its bytes.
     pub payload: Vec<u8>,
     /// Its source: the device's end when it is read, the far side's when it is sent.
     pub from: SocketAddr,
@@ -106,7 +106,7 @@ pub enum Kind {
 /// What of a stack is set by its user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Octets of the longest packet, either way. lwip's is 1500 whatever is asked.
+    /// Bytes of the longest packet, either way. lwip's is 1500 whatever is asked.
     pub mtu: usize,
     /// Buffers and options.
     pub buffers: Buffers,
@@ -115,12 +115,12 @@ pub struct Settings {
 /// Buffers of a TCP flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Buffers {
-    /// As the stack comes: netstack-smoltcp 327,660 octets each way (and as much again before the stream), ipstack
+    /// As the stack comes: netstack-smoltcp 327,660 bytes each way (and as much again before the stream), ipstack
     /// 16 KiB and no MSS option. lwip's cannot be set.
     Default,
-    /// So many octets each way, at most 65,535 where no window scaling exists (ipstack). ipstack gets the MSS option
+    /// So many bytes each way, at most 65,535 where no window scaling exists (ipstack). ipstack gets the MSS option
     /// that the MTU allows.
-    Octets(u32),
+    Bytes(u32),
 }
 
 impl Kind {

@@ -21,15 +21,15 @@ pub enum Workload {
     Used,
 }
 
-/// Octets from the device, and toward it, of a short connection.
+/// Bytes from the device, and toward it, of a short connection.
 const SHORT: (u64, u64) = (200, 1000);
-/// Octets of the question that a download answers.
+/// Bytes of the question that a download answers.
 const QUESTION: u64 = 100;
-/// Octets of a datagram.
+/// Bytes of a datagram.
 pub const DATAGRAM: usize = 512;
-/// Octets of text in a full segment.
+/// Bytes of text in a full segment.
 pub const SEGMENT: u64 = 1460;
-/// Octets that a used flow has carried each way.
+/// Bytes that a used flow has carried each way.
 const USED: u64 = 256 << 10;
 
 impl Workload {
@@ -85,10 +85,10 @@ impl Workload {
     #[must_use]
     pub const fn unit(self) -> &'static str {
         match self {
-            Self::Up | Self::Down => "ns per 1,460 octets",
+            Self::Up | Self::Down => "ns per 1,460 bytes",
             Self::Churn | Self::ChurnRemote => "ns per connection",
             Self::Udp => "ns per datagram, in and out",
-            Self::Idle | Self::Used => "octets resident per flow",
+            Self::Idle | Self::Used => "bytes resident per flow",
         }
     }
 

@@ -15,7 +15,7 @@ pub enum Format {
 pub(super) struct File<W> {
     out: W,
     format: Format,
-    octets: u64,
+    count: u64,
 }
 
 /// When the capture begins, microseconds since the epoch.
@@ -28,7 +28,7 @@ impl<W: Write> File<W> {
         let mut file = Self {
             out,
             format,
-            octets: 0,
+            count: 0,
         };
         let words: &[u32] = match format {
             // Magic, 2.4, zone, accuracy, snap length, Ethernet.
@@ -87,8 +87,8 @@ impl<W: Write> File<W> {
         Ok(())
     }
 
-    pub(super) fn octets(&self) -> u64 {
-        self.octets
+    pub(super) fn count(&self) -> u64 {
+        self.count
     }
 
     pub(super) fn end(mut self) -> io::Result<()> {
@@ -103,7 +103,7 @@ impl<W: Write> File<W> {
     }
 
     fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.octets += bytes.len() as u64;
+        self.count += bytes.len() as u64;
         self.out.write_all(bytes)
     }
 }

@@ -20,7 +20,7 @@ pub(super) struct Flow {
     stage: Stage,
     /// Exchanges of a request and an answer that are to come.
     exchanges: u64,
-    /// Octets of the request and of the answer under way.
+    /// Bytes of the request and of the answer under way.
     left: [u64; 2],
     /// Segments of a round.
     window: u64,
@@ -57,7 +57,7 @@ struct Packet {
 const UP: usize = 0;
 const DOWN: usize = 1;
 
-/// Octets of a segment with timestamps at an MTU of 1,500.
+/// Bytes of a segment with timestamps at an MTU of 1,500.
 const MSS: u64 = 1_428;
 
 const US: u64 = 1_000;
@@ -320,7 +320,7 @@ impl Flow {
         build::tcp(&spec)
     }
 
-    /// A query for an address, or an answer to it that is padded to `len` octets by a text record.
+    /// A query for an address, or an answer to it that is padded to `len` bytes by a text record.
     fn dns(&self, side: usize, len: usize) -> Vec<u8> {
         let id = (self.number as u16).to_be_bytes();
         let label = format!("host{:08}", self.number % 100_000_000);

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use fuzz_bodies::TARGETS;
 
-/// Octets that all corpora may take together.
-const MOST_OCTETS: u64 = 1 << 20;
+/// Bytes that all corpora may take together.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// Made-up inputs of each target; a quarter for those whose inputs are whole replays.
 const MADE_UP: u64 = 300;
@@ -152,9 +152,9 @@ fn corpora_stay_small() {
     let sizes = TARGETS
         .iter()
         .flat_map(|(name, _)| inputs(&folder("corpus", name)));
-    let octets: u64 = sizes.map(|(_, input)| input.len() as u64).sum();
+    let count: u64 = sizes.map(|(_, input)| input.len() as u64).sum();
     assert!(
-        octets <= MOST_OCTETS,
-        "{octets} bytes of corpora: see docs/FUZZING.md"
+        count <= MOST_BYTES,
+        "{count} bytes of corpora: see docs/FUZZING.md"
     );
 }

@@ -17,13 +17,13 @@ pub struct EngineHeap;
 thread_local! {
     /// Whether the engine is at work on this thread, and for which count.
     static AT_WORK: Cell<Count> = const { Cell::new(Count::None) };
-    /// Octets the engine holds, and the most it ever held.
+    /// Bytes the engine holds, and the most it ever held.
     static HELD: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
 }
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 
-/// The count of the process: octets held, the most ever held, and how often some were asked for.
+/// The count of the process: bytes held, the most ever held, and how often some were asked for.
 static PROCESS_HELD: AtomicI64 = AtomicI64::new(0);
 static PROCESS_PEAK: AtomicI64 = AtomicI64::new(0);
 static PROCESS_CALLS: AtomicU64 = AtomicU64::new(0);
@@ -158,11 +158,11 @@ pub(crate) fn reset_process() {
     expect(dead_code, reason = "drivers are loaded on Linux only")
 )]
 pub(crate) struct ProcessHeap {
-    /// Octets held now.
+    /// Bytes held now.
     pub(crate) held: u64,
-    /// The most octets ever held.
+    /// The most bytes ever held.
     pub(crate) peak: u64,
-    /// How often octets were asked for.
+    /// How often bytes were asked for.
     pub(crate) allocations: u64,
 }
 
@@ -172,10 +172,10 @@ pub(crate) struct ProcessHeap {
     expect(dead_code, reason = "drivers are loaded on Linux only")
 )]
 pub(crate) fn process() -> Option<ProcessHeap> {
-    let octets = |count: &AtomicI64| u64::try_from(count.load(Ordering::Relaxed)).unwrap_or(0);
+    let bytes = |count: &AtomicI64| u64::try_from(count.load(Ordering::Relaxed)).unwrap_or(0);
     INSTALLED.load(Ordering::Relaxed).then(|| ProcessHeap {
-        held: octets(&PROCESS_HELD),
-        peak: octets(&PROCESS_PEAK),
+        held: bytes(&PROCESS_HELD),
+        peak: bytes(&PROCESS_PEAK),
         allocations: PROCESS_CALLS.load(Ordering::Relaxed),
     })
 }
@@ -190,7 +190,7 @@ pub(crate) fn reset() {
     HELD.set((0, 0));
 }
 
-/// The most octets the engine held since the last [`reset`]; `None` if nobody counts.
+/// The most bytes the engine held since the last [`reset`]; `None` if nobody counts.
 pub(crate) fn peak() -> Option<u64> {
     INSTALLED
         .load(Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! A map to numbers of things that hold their keys themselves: five octets an entry, whatever the key takes.
+//! A map to numbers of things that hold their keys themselves: five bytes an entry, whatever the key takes.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, Hash};
@@ -33,7 +33,7 @@ impl Index {
         number: usize,
         of: impl Fn(usize) -> Option<K>,
     ) -> Option<usize> {
-        // Nothing that is counted here comes near: each takes a hundred octets of memory.
+        // Nothing that is counted here comes near: each takes a hundred bytes of memory.
         let number = u32::try_from(number).unwrap_or(u32::MAX);
         let hash = self.hash.hash_one(key);
         let same = |number: &u32| of(*number as usize).as_ref() == Some(key);

@@ -12,7 +12,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// Octets in hex.
+/// Bytes in hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()

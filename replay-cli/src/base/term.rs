@@ -201,7 +201,7 @@ impl fmt::Display for Painted<'_> {
 /// Titles, comments and names come from files, and a file must not be able to steer the terminal it is shown on.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
-    let plain = |octet: u8| matches!(octet, b' '..=b'~' | b'\n');
+    let plain = |byte: u8| matches!(byte, b' '..=b'~' | b'\n');
     if text.bytes().all(plain) || !text.chars().any(steers) {
         return Cow::Borrowed(text);
     }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-/// Octets read at a time: a few such pieces fit the caches.
+/// Bytes read at a time: a few such pieces fit the caches.
 const PIECE: usize = 256 << 10;
 
 /// Buffers there are: one is read into, one is looked at, the others wait for either.
@@ -19,7 +19,7 @@ pub(super) struct Ahead {
     rest: Option<Piece>,
 }
 
-/// Octets of the file, behind room for what was left of those before.
+/// Bytes of the file, behind room for what was left of those before.
 pub(super) struct Piece {
     pub(super) buffer: Vec<u8>,
     /// Where they begin and end.
@@ -28,7 +28,7 @@ pub(super) struct Piece {
 }
 
 impl Ahead {
-    /// Begins to read a file from where it stands; `room` octets are left before each piece.
+    /// Begins to read a file from where it stands; `room` bytes are left before each piece.
     pub(super) fn new(file: File, room: usize) -> io::Result<Self> {
         let (full, pieces) = channel();
         let (used, empty) = channel();

@@ -50,11 +50,11 @@ pub use udp::{DeviceDatagram, FarDatagram, UdpConversation};
 /// A capture, taken apart.
 #[derive(Debug)]
 pub struct Conversations {
-    /// Where its octets are.
+    /// Where its bytes are.
     pub bytes: CaptureBytes,
     /// IP packets that may be replayed, fragments and what they make included.
     pub usable: u64,
-    /// The largest of them that a device may have sent, octets.
+    /// The largest of them that a device may have sent, bytes.
     pub largest: usize,
     /// How many are larger: segmentation offload.
     pub oversize: u64,

@@ -99,7 +99,7 @@ pub(crate) fn for_attempt_of(
     derived(Purpose::Attempt, capture, name, options)
 }
 
-/// Reads a capture and derives what replays it at once ([`Way::RECORDED`](crate::simulation::Way)): without expectations,
+/// Reads a capture and derives what replays it at once ([`RunMode::RECORDED`](crate::simulation::RunMode)): without expectations,
 /// flows and rules, of which each would stand for what the capture says anyhow.
 pub(crate) fn for_attempt(
     path: &Path,
@@ -362,7 +362,7 @@ fn settings(capture: &Conversations, notes: &mut Vec<String>) -> EngineSettings 
     }
     if beyond > 0 {
         notes.push(format!(
-            "{beyond} frame(s) above {MTU_BOUND} octets: segmentation offload, cut to the MTU"
+            "{beyond} frame(s) above {MTU_BOUND} bytes: segmentation offload, cut to the MTU"
         ));
     }
     let v6 = replayed().any(|flow| flow.spec.client.is_ipv6());
@@ -545,18 +545,18 @@ fn udp_steps(udp: &UdpConversation, name: &str) -> Vec<Step> {
 const RECORDED_FAILURE: &str = "recorded";
 
 fn expected_streams(flow: &Conversation, reader: &mut ByteReader<'_>) -> StreamPair {
-    // All of a stream, or its first octets.
-    let mut expected = |stream: &Stream, octets: Option<u64>| {
+    // All of a stream, or its first bytes.
+    let mut expected = |stream: &Stream, count: Option<u64>| {
         let mut hash = Sha256::new();
-        let octets = octets.unwrap_or_else(|| stream.len());
-        let mut left = octets;
+        let count = count.unwrap_or_else(|| stream.len());
+        let mut left = count;
         stream.each(reader, |bytes| {
             let count = left.min(bytes.len() as u64);
             hash.update(bytes.get(..count as usize).unwrap_or_default());
             left -= count;
         });
         StreamExpectation {
-            bytes: Expected::Exact(octets),
+            bytes: Expected::Exact(count),
             sha256: Some(hex(&hash.finalize())),
         }
     };

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use super::CaptureError;
 
-/// What is held in memory of a source, octets.
+/// What is held in memory of a source, bytes.
 pub(crate) const HELD: u64 = 8 << 20;
 
 /// What is copied of a source that cannot be read twice unless it is said, bytes: a gzip of a few megabytes may hold as

@@ -13,7 +13,7 @@ const ENTERPRISE: u32 = 32_473;
 const MAGIC: &[u8] = b"PTFR";
 const VERSION: u8 = 1;
 
-/// Octets before an event's own data.
+/// Bytes before an event's own data.
 const FIXED: usize = 64;
 
 /// One event of a recording.
@@ -56,9 +56,9 @@ pub enum EventKind<'a> {
     RemoteDatagram(&'a [u8]),
     /// The far side has ended.
     RemoteClosed(RemoteEnd),
-    /// The dialer took so many octets of the device's stream.
+    /// The dialer took so many bytes of the device's stream.
     Took(u64),
-    /// The dialer was handed a datagram of so many octets.
+    /// The dialer was handed a datagram of so many bytes.
     Datagram(u64),
     /// The dialer was told that the device's stream has ended.
     HalfClose,
@@ -127,8 +127,8 @@ pub fn decode<'a>(block: &CustomBlock<'a>) -> Option<Result<Event<'a>, Unreadabl
 }
 
 fn event(data: &[u8]) -> Result<Event<'_>, Unreadable> {
-    let octet = |at: usize| data.get(at).copied().ok_or(Unreadable::Malformed);
-    let version = octet(4)?;
+    let byte = |at: usize| data.get(at).copied().ok_or(Unreadable::Malformed);
+    let version = byte(4)?;
     if version != VERSION {
         return Err(Unreadable::Version(version));
     }
@@ -137,7 +137,7 @@ fn event(data: &[u8]) -> Result<Event<'_>, Unreadable> {
         .get(FIXED..)
         .and_then(|rest| rest.get(..length))
         .ok_or(Unreadable::Malformed)?;
-    let protocol = match octet(6)? {
+    let protocol = match byte(6)? {
         0 => None,
         6 => Some(Protocol::Tcp),
         17 => Some(Protocol::Udp),
@@ -147,8 +147,8 @@ fn event(data: &[u8]) -> Result<Event<'_>, Unreadable> {
         None => None,
         Some(protocol) => Some(Tuple {
             protocol,
-            client: end(data, octet(7)?, 28, 24)?,
-            server: end(data, octet(7)?, 44, 26)?,
+            client: end(data, byte(7)?, 28, 24)?,
+            server: end(data, byte(7)?, 44, 26)?,
         }),
     };
     let micros = u64::from_le_bytes(array(data, 8)?);
@@ -156,7 +156,7 @@ fn event(data: &[u8]) -> Result<Event<'_>, Unreadable> {
         time_ns: i64::try_from(u128::from(micros) * 1000).unwrap_or(i64::MAX),
         dial: u64::from_le_bytes(array(data, 16)?),
         flow,
-        kind: kind(octet(5)?, body)?,
+        kind: kind(byte(5)?, body)?,
     })
 }
 

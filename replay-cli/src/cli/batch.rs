@@ -155,7 +155,7 @@ pub(super) fn each<R: Send>(
 /// One file's outcomes; a panic in it is a failure of it and of nothing else.
 fn run_one(file: &Found, run: impl FnOnce(&Path) -> Vec<ScenarioOutcome>) -> FileResult {
     if file.kind == FoundKind::Stress {
-        let verdict = Verdict::Left("left to `replay stress`".to_owned());
+        let verdict = Verdict::Skipped("a stress scenario: `replay stress` runs it".to_owned());
         return FileResult {
             outcomes: vec![without_run(file, verdict)],
             panicked: false,
@@ -266,6 +266,6 @@ mod tests {
     #[test]
     fn stress_scenarios_are_left_without_being_run() {
         let result = run_one(&found(FoundKind::Stress), |_| panic!("must not run"));
-        assert!(matches!(result.outcomes[0].verdict, Verdict::Left(_)));
+        assert!(matches!(result.outcomes[0].verdict, Verdict::Skipped(_)));
     }
 }

@@ -19,8 +19,8 @@ pub(crate) struct LiveArgs {
     #[arg(long, value_name = "NAME", default_value = "replay0")]
     pub(crate) tun: String,
 
-    /// Its MTU, octets [default: as the device has it, 1500 if new].
-    #[arg(long, value_name = "OCTETS", value_parser = clap::value_parser!(u16).range(576..))]
+    /// Its MTU, bytes [default: as the device has it, 1500 if new].
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(576..))]
     pub(crate) mtu: Option<u16>,
 
     /// Take and give one segment at a time, as devices do that cannot coalesce them.
@@ -36,7 +36,7 @@ pub(crate) struct LiveArgs {
     pub(crate) record_limit: Size,
 
     /// Record no more than this of each packet, and no payload of the far side [default: all].
-    #[arg(long, value_name = "OCTETS", requires = "record", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "BYTES", requires = "record", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) snaplen: Option<u32>,
 
     /// Answer the device's DNS queries for addresses (UDP and TCP, port 53) through this host's own resolver, which

@@ -155,10 +155,10 @@ fn record_one(
     options: &RunOptions,
 ) -> Result<Recorded, Diagnostic> {
     match file.kind {
-        FoundKind::Stress => Ok(Recorded::Left(
+        FoundKind::Stress => Ok(Recorded::Skipped(
             "a stress scenario has thresholds, not expectations".to_owned(),
         )),
-        FoundKind::Packetdrill => Ok(Recorded::Left(
+        FoundKind::Packetdrill => Ok(Recorded::Skipped(
             "a packetdrill script has its lines, and no `expect`".to_owned(),
         )),
         FoundKind::Scenario => bug::guard(|| record_file(&file.path, only, options)),
@@ -212,7 +212,7 @@ fn tell(
             writeln!(terminal.out(), "{word} {}: {why}", printable(&shown))?;
             failures(&unmet, "it is", terminal)?;
         }
-        Ok(Recorded::Left(why)) => {
+        Ok(Recorded::Skipped(why)) => {
             totals.left += 1;
             // Of a folder they are counted only.
             if args.paths.iter().any(|named| named == path) {

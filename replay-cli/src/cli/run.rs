@@ -204,7 +204,7 @@ pub(crate) fn run(args: &RunArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
         let why = if results.totals.not_applicable > 0 {
             "no script says anything about an engine"
         } else {
-            "every scenario is left to `replay stress`"
+            "every scenario is a stress scenario: `replay stress` runs it"
         };
         terminal.say(&format!("nothing selected: {why}, nothing was tested"))?;
     }

@@ -76,7 +76,7 @@ Examples:
 
 Limits that depend on the machine are judged with --via driver only. Ctrl-C prints what was measured so far.
 
-Exit codes: 0 all limits were kept; 1 one was missed, or an octet was lost; 2 the command line is wrong; 3 a file is
+Exit codes: 0 all limits were kept; 1 one was missed, or a byte was lost; 2 the command line is wrong; 3 a file is
 missing or invalid; 4 nothing was selected; 6 two runs differed; 130 interrupted";
 
 pub(crate) fn run(args: &StressArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
@@ -197,7 +197,7 @@ fn human(terminal: &mut Terminal<'_>, played: &Played) -> Result<(), Stop> {
             out,
             "  {:.3} s of virtual time in {seconds:.2} s, peak heap {}",
             outcome.virtual_us.unwrap_or(0) as f64 / 1e6,
-            octets(outcome.peak_heap),
+            bytes(outcome.peak_heap),
         )?,
         Some(measures) => measured(out, outcome, measures)?,
     }
@@ -214,7 +214,7 @@ fn counts(out: &mut dyn Write, outcome: &Outcome) -> std::io::Result<()> {
     let [sent, _, back] = outcome.datagrams;
     writeln!(
         out,
-        "  {} of {} flows, {} octets up, {} down, {sent} datagrams sent, {back} came back",
+        "  {} of {} flows, {} bytes up, {} down, {sent} datagrams sent, {back} came back",
         outcome.flows_served, outcome.flows_wanted, outcome.octets_up, outcome.octets_down,
     )?;
     writeln!(
@@ -254,7 +254,7 @@ fn measured(out: &mut dyn Write, outcome: &Outcome, measures: &Measures) -> std:
             of.p50, of.p99, of.max, of.count
         )?;
     }
-    write!(out, "  heap at most {}", octets(outcome.peak_heap))?;
+    write!(out, "  heap at most {}", bytes(outcome.peak_heap))?;
     if let Some(each) = measures.allocations_per_frame {
         write!(out, ", {each:.4} allocations a frame")?;
     }
@@ -262,13 +262,13 @@ fn measured(out: &mut dyn Write, outcome: &Outcome, measures: &Measures) -> std:
     writeln!(
         out,
         ", resident {} more at most",
-        octets(resident.peak_growth)
+        bytes(resident.peak_growth)
     )?;
     if let Some(idle) = resident.per_idle_flow {
-        let used = octets(resident.per_used_flow);
+        let used = bytes(resident.per_used_flow);
         writeln!(
             out,
-            "  resident for each idle flow {idle} octets, after its octets {used}"
+            "  resident for each idle flow {idle} bytes, after its bytes {used}"
         )?;
     }
     if let Some(cost) = &measures.cost_ratio {
@@ -281,10 +281,10 @@ fn measured(out: &mut dyn Write, outcome: &Outcome, measures: &Measures) -> std:
     Ok(())
 }
 
-fn octets(count: Option<u64>) -> String {
+fn bytes(count: Option<u64>) -> String {
     count.map_or_else(
         || "not counted".to_owned(),
-        |count| format!("{count} octets"),
+        |count| format!("{count} bytes"),
     )
 }
 

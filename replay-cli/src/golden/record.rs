@@ -35,7 +35,7 @@ pub enum Recorded {
     /// The run shows what no draft can accept: why, and each such thing.
     Refused(&'static str, Vec<Failure>),
     /// The scenario is not one to be recorded: why.
-    Left(String),
+    Skipped(String),
     /// The scenario or one of its files cannot be used.
     Invalid(Vec<Diagnostic>),
 }
@@ -55,7 +55,7 @@ pub fn record_file(
         Err(problems) => return Recorded::Invalid(problems),
     };
     if loaded.scenario.deviation.is_some() {
-        return Recorded::Left(
+        return Recorded::Skipped(
             "it is known to fail: it states what is required, not what is done".to_owned(),
         );
     }

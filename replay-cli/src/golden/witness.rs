@@ -8,7 +8,7 @@ use crate::scenario::twins;
 use crate::simulation::matcher::View;
 use crate::simulation::tape::Retention;
 use crate::simulation::timeline::{Isns, failure_at};
-use crate::simulation::{RunOutput, Way};
+use crate::simulation::{RunMode, RunOutput};
 use crate::verdict::check::Check;
 use crate::verdict::run::RunOptions;
 use crate::verdict::run::{Prepared, play, prepare};
@@ -40,9 +40,9 @@ pub(crate) fn of_prepared(
     prepared: &Prepared,
     twice: bool,
 ) -> Result<Vec<Witness>, Vec<Diagnostic>> {
-    let way = Way {
+    let way = RunMode {
         keep_frames: true,
-        ..Way::CORE
+        ..RunMode::CORE
     };
     let families = &loaded.scenario.input.families;
     let families: Vec<Option<u8>> = match families.as_slice() {

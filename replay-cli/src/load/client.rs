@@ -1,5 +1,5 @@
 //! One TCP client of the load: honours window and segment size, acknowledges every second segment, goes back to the
-//! first unacknowledged octet when nothing moves, keeps no data.
+//! first unacknowledged byte when nothing moves, keeps no data.
 
 use engine::{FrameBatch, Micros};
 
@@ -11,7 +11,7 @@ use super::wire::{self, ACK, Ends, FIN, Header, PSH, RST, SYN};
 const SHIFT: u8 = 7;
 /// The window field of a client whose app reads.
 const OPEN: u16 = 0xffff;
-/// Octets that wait at most for an app that reads slowly.
+/// Bytes that wait at most for an app that reads slowly.
 const APP: u64 = 64 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ enum State {
     Closed,
 }
 
-/// Places in both streams count octets; the handshake and the FIN are kept apart.
+/// Places in both streams count bytes; the handshake and the FIN are kept apart.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     /// The flow's number: which pattern it carries.
@@ -52,14 +52,14 @@ pub(super) struct Client {
     /// Without progress for so long it sends again, microseconds.
     patience: u64,
     duplicates: u8,
-    /// The turn of question and answer it is in, from 0 on, and the octets it may send by now.
+    /// The turn of question and answer it is in, from 0 on, and the bytes it may send by now.
     turn: u32,
     limit: u64,
     /// When it has something to do that no frame brings: a thought ends, an app has read.
     wake: Option<Micros>,
     /// Since when the app reads.
     opened: Micros,
-    /// How far the window has been open, in octets of the stream.
+    /// How far the window has been open, in bytes of the stream.
     edge: u64,
     /// Whether it asks what the window is.
     probes: bool,
@@ -143,7 +143,7 @@ impl Client {
         self.state == State::Open
     }
 
-    /// Whether every octet of both streams has arrived.
+    /// Whether every byte of both streams has arrived.
     pub(super) fn is_served(&self) -> bool {
         self.acked == self.plan.up && self.got == self.plan.down
     }
@@ -152,7 +152,7 @@ impl Client {
         now >= self.plan.device_stalls_until
     }
 
-    /// Octets that the app can have read by now.
+    /// Bytes that the app can have read by now.
     fn consumed(&self, now: Micros) -> u64 {
         let micros = u128::from(now.0.saturating_sub(self.opened.0));
         let read = micros * u128::from(self.plan.device_reads) / 1_000_000;
@@ -270,7 +270,7 @@ impl Client {
             return false;
         }
         if core::mem::take(&mut self.probes) {
-            // One octet before the window: a stack must answer with where it stands (RFC 9293 section 3.10.7.4).
+            // One byte before the window: a stack must answer with where it stands (RFC 9293 section 3.10.7.4).
             let before = Self::at(self.sent).wrapping_sub(1);
             wire::tcp(out, ends, &self.header(now, before, ACK), &[], &[]);
             self.acknowledged_now();
@@ -349,7 +349,7 @@ impl Client {
         self.window == 0 && self.acked == self.sent && self.sent < self.limit
     }
 
-    /// Sends again from the first unacknowledged octet, goes on after a thought, or opens the window at last.
+    /// Sends again from the first unacknowledged byte, goes on after a thought, or opens the window at last.
     pub(super) fn timeout(&mut self, now: Micros, ends: &Ends, out: &mut FrameBatch) {
         if self.deadline().is_none_or(|at| at > now) {
             return;
@@ -465,9 +465,9 @@ impl Client {
         let end = at.wrapping_add(payload.len() as u64);
         if !payload.is_empty() {
             if end > self.plan.down {
-                self.complain(format!("octets up to {end}, of {}", self.plan.down));
+                self.complain(format!("bytes up to {end}, of {}", self.plan.down));
             } else if !pattern.holds(downstream(self.number), at, payload) {
-                self.complain(format!("octets {at} to {end} are not what was sent"));
+                self.complain(format!("bytes {at} to {end} are not what was sent"));
             }
         }
         if header.flags & FIN != 0 {
@@ -503,14 +503,14 @@ impl Client {
         let ahead = u64::from(header.ack.wrapping_sub(Self::at(self.acked)));
         let fin = u64::from(self.fin_left);
         if ahead <= self.furthest - self.acked + fin {
-            let octets = ahead.min(self.plan.up - self.acked);
-            if octets > 0 {
-                self.acked += octets;
+            let bytes = ahead.min(self.plan.up - self.acked);
+            if bytes > 0 {
+                self.acked += bytes;
                 self.sent = self.sent.max(self.acked);
                 self.moved = now;
                 self.duplicates = 0;
             }
-            if ahead > octets && self.fin_left {
+            if ahead > bytes && self.fin_left {
                 self.fin_acked = true;
                 self.fin_sent = true;
                 self.sent = self.plan.up;
@@ -526,7 +526,7 @@ impl Client {
             self.window = window;
         } else if ahead < u64::from(u32::MAX / 2) {
             self.complain(format!(
-                "an acknowledgement of octet {}, never sent",
+                "an acknowledgement of byte {}, never sent",
                 self.acked + ahead
             ));
         }

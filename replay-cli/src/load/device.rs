@@ -20,9 +20,9 @@ const FIRST_PORT: u16 = 1024;
 /// What the device saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeviceTotals {
-    /// Octets of streams received, each once.
+    /// Bytes of streams received, each once.
     pub received: u64,
-    /// Flows whose octets all arrived, both ways.
+    /// Flows whose bytes all arrived, both ways.
     pub served: u64,
     /// Flows that were reset.
     pub resets: u64,
@@ -51,7 +51,7 @@ pub struct Device {
     waiting: Vec<(Micros, u32)>,
     next_port: u16,
     patience: u64,
-    /// Clients that hold their octets back and are not connected yet, and whether they wait for a release.
+    /// Clients that hold their bytes back and are not connected yet, and whether they wait for a release.
     to_stand: usize,
     held: bool,
     totals: DeviceTotals,
@@ -117,7 +117,7 @@ impl Device {
         self.waiting.sort_unstable_by(|a, b| b.cmp(a));
     }
 
-    /// Adds UDP sockets that send `count` datagrams in all, of `len` octets each. Call it after [`Device::add`].
+    /// Adds UDP sockets that send `count` datagrams in all, of `len` bytes each. Call it after [`Device::add`].
     pub fn add_udp(&mut self, sockets: usize, count: u64, len: usize) {
         self.add_datagrams(DatagramPlan::new(sockets, count, len));
     }
@@ -362,13 +362,13 @@ impl Device {
         self.clients.iter().all(done) && self.datagrams.is_done()
     }
 
-    /// Whether every flow that holds its octets back is connected, and none has been released.
+    /// Whether every flow that holds its bytes back is connected, and none has been released.
     #[must_use]
     pub fn stands(&self) -> bool {
         self.held && self.to_stand == 0
     }
 
-    /// Lets the flows that hold their octets back send them.
+    /// Lets the flows that hold their bytes back send them.
     pub fn release(&mut self) {
         self.held = false;
         for index in 0..self.clients.len() as u32 {

@@ -9,9 +9,9 @@ use super::wire;
 /// What the far side saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FarTotals {
-    /// Octets of streams received, each once and at its place.
+    /// Bytes of streams received, each once and at its place.
     pub received: u64,
-    /// Octets of streams that the stack took.
+    /// Bytes of streams that the stack took.
     pub sent: u64,
     /// Datagrams received.
     pub datagrams: u64,
@@ -38,7 +38,7 @@ struct FarFlow {
 }
 
 impl FarFlow {
-    /// Octets that the device has asked for so far.
+    /// Bytes that the device has asked for so far.
     fn owed(&self) -> u64 {
         let plan = &self.plan;
         if plan.held {
@@ -47,7 +47,7 @@ impl FarFlow {
         if plan.turns < 2 || plan.up == 0 {
             return plan.down;
         }
-        // The most turns of which every octet has arrived: `share` rounds down.
+        // The most turns of which every byte has arrived: `share` rounds down.
         let turns = (u128::from(self.got + 1) * u128::from(plan.turns) - 1) / u128::from(plan.up);
         plan.share(plan.down, u32::try_from(turns).unwrap_or(u32::MAX))
     }
@@ -79,7 +79,7 @@ impl Far {
         }
     }
 
-    /// Octets from the device.
+    /// Bytes from the device.
     pub fn hear(&mut self, pattern: &Pattern, number: u64, bytes: &[u8]) {
         let Some(flow) = self.flows.get_mut(number as usize) else {
             return;
@@ -89,7 +89,7 @@ impl Far {
         for part in bytes.chunks(32_768) {
             if !pattern.holds(upstream(number), at, part) && self.troubles.len() < 20 {
                 self.troubles.push(format!(
-                    "flow {number}: octets from {at} on are not what the device sent"
+                    "flow {number}: bytes from {at} on are not what the device sent"
                 ));
             }
             at += part.len() as u64;
@@ -97,7 +97,7 @@ impl Far {
         flow.got = at;
     }
 
-    /// How many of `waiting` octets a far side reads now; if not all, it reads on at the time that comes with it.
+    /// How many of `waiting` bytes a far side reads now; if not all, it reads on at the time that comes with it.
     pub fn reads(&mut self, now: Micros, number: u64, waiting: usize) -> (usize, Option<Micros>) {
         let Some(flow) = self.flows.get_mut(number as usize) else {
             return (waiting, None);
@@ -137,7 +137,7 @@ impl Far {
         self.totals.datagrams += 1;
         if !wire::is_datagram(pattern, payload) && self.troubles.len() < 20 {
             self.troubles.push(format!(
-                "a datagram of {} octets is not what the device sent",
+                "a datagram of {} bytes is not what the device sent",
                 payload.len()
             ));
         }
@@ -161,14 +161,14 @@ impl Far {
             flow.device_ended = true;
             if flow.got != flow.plan.up && self.troubles.len() < 20 {
                 self.troubles.push(format!(
-                    "flow {number} ended after {} of {} octets",
+                    "flow {number} ended after {} of {} bytes",
                     flow.got, flow.plan.up
                 ));
             }
         }
     }
 
-    /// The next octets toward the device, at most `most`.
+    /// The next bytes toward the device, at most `most`.
     #[must_use]
     pub fn next<'a>(&self, pattern: &'a Pattern, number: u64, most: usize) -> &'a [u8] {
         let Some(flow) = self.flows.get(number as usize) else {
@@ -179,7 +179,7 @@ impl Far {
         pattern.slice(downstream(number), flow.sent, left.min(most))
     }
 
-    /// So many of the octets were taken.
+    /// So many of the bytes were taken.
     pub fn sent(&mut self, number: u64, count: usize) {
         if let Some(flow) = self.flows.get_mut(number as usize) {
             flow.sent += count as u64;

@@ -1,15 +1,15 @@
-//! What the streams consist of: octets that depend on the flow and the place, made and checked by copying.
+//! What the streams consist of: bytes that depend on the flow and the place, made and checked by copying.
 
 /// One period of the pattern; an odd length, so that no power of two hides a shift.
 const PERIOD: usize = 65_521;
 
-/// The most octets one slice may have.
+/// The most bytes one slice may have.
 const LONGEST: usize = 65_536;
 
-/// The octets of every stream. Two flows, or two directions of one, differ by where they begin.
+/// The bytes of every stream. Two flows, or two directions of one, differ by where they begin.
 #[derive(Clone, Debug)]
 pub struct Pattern {
-    octets: Vec<u8>,
+    count: Vec<u8>,
 }
 
 impl Default for Pattern {
@@ -24,23 +24,23 @@ impl Default for Pattern {
                 state.to_be_bytes()[0]
             })
             .collect();
-        let octets = period
+        let count = period
             .iter()
             .cycle()
             .take(PERIOD + LONGEST)
             .copied()
             .collect();
-        Self { octets }
+        Self { count }
     }
 }
 
 impl Pattern {
-    /// `len` octets of stream `stream` from place `at` on; at most 65,536 of them.
+    /// `len` bytes of stream `stream` from place `at` on; at most 65,536 of them.
     #[must_use]
     pub fn slice(&self, stream: u64, at: u64, len: usize) -> &[u8] {
         let start = (stream.wrapping_mul(7919).wrapping_add(at) % PERIOD as u64) as usize;
         let end = start + len.min(LONGEST);
-        self.octets.get(start..end).unwrap_or_default()
+        self.count.get(start..end).unwrap_or_default()
     }
 
     /// Whether `bytes` stand at place `at` of stream `stream`.

@@ -15,40 +15,40 @@ pub enum Side {
 /// What one flow is to carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowPlan {
-    /// Octets from the device.
+    /// Bytes from the device.
     pub up: u64,
-    /// Octets toward the device.
+    /// Bytes toward the device.
     pub down: u64,
     /// When its SYN leaves.
     pub start: Micros,
     /// Which side closes first.
     pub closes_first: Side,
-    /// Whether it is closed at all once all octets have arrived.
+    /// Whether it is closed at all once all bytes have arrived.
     pub stays_open: bool,
     /// Whether the device ends its stream once it has sent all, whatever it is still to receive.
     pub ends_early: bool,
-    /// Whether the end of its stream comes with the last octets, not after them.
+    /// Whether the end of its stream comes with the last bytes, not after them.
     pub ends_with_text: bool,
     /// Until when the device's app reads nothing: its window is shut from the handshake on.
     pub device_stalls_until: Micros,
     /// Until when the far side reads nothing.
     pub remote_stalls_until: Micros,
-    /// The most octets of a segment, both ways; 0: what the MTU allows.
+    /// The most bytes of a segment, both ways; 0: what the MTU allows.
     pub segment: u32,
     /// In how many turns of question and answer both streams go; 0 and 1: all at once.
     pub turns: u32,
     /// How long the device thinks between two turns.
     pub think: Micros,
-    /// Octets a second that the device's app reads; 0: all that comes.
+    /// Bytes a second that the device's app reads; 0: all that comes.
     pub device_reads: u64,
-    /// Octets a second that the far side reads; 0: all that comes.
+    /// Bytes a second that the far side reads; 0: all that comes.
     pub remote_reads: u64,
-    /// Whether neither side sends an octet before [`Device::release`](super::Device::release).
+    /// Whether neither side sends a byte before [`Device::release`](super::Device::release).
     pub held: bool,
 }
 
 impl FlowPlan {
-    /// A flow that starts at once, carries so many octets, and is closed by the device.
+    /// A flow that starts at once, carries so many bytes, and is closed by the device.
     #[must_use]
     pub const fn new(up: u64, down: u64) -> Self {
         Self {
@@ -70,7 +70,7 @@ impl FlowPlan {
         }
     }
 
-    /// How many octets of a stream of `all` belong to the first `turns` of its turns.
+    /// How many bytes of a stream of `all` belong to the first `turns` of its turns.
     pub(super) fn share(&self, all: u64, turns: u32) -> u64 {
         if turns >= self.turns {
             return all;
@@ -87,7 +87,7 @@ pub struct DatagramPlan {
     pub sockets: usize,
     /// How many go out in all, shared out evenly.
     pub count: u64,
-    /// Octets of each, 8 at least: the first eight say whose it is and which.
+    /// Bytes of each, 8 at least: the first eight say whose it is and which.
     pub len: usize,
     /// How often the far side sends each back.
     pub replies: u8,

@@ -8,7 +8,7 @@ use engine::{FlowId, FlowKey, FrameBatch, Micros, Misuse, Proto};
 use super::device::Device;
 use super::far::Far;
 
-/// Octets the far side offers at a time.
+/// Bytes the far side offers at a time.
 const CHUNK: usize = 16 << 10;
 
 /// What far sides say to a stack.
@@ -19,7 +19,7 @@ pub trait Border {
     /// The flow has ended.
     fn connected(&mut self, flow: FlowId) -> Result<(), Misuse>;
 
-    /// Octets of a stream; says how many were taken.
+    /// Bytes of a stream; says how many were taken.
     ///
     /// # Errors
     /// The flow has ended.
@@ -43,7 +43,7 @@ pub trait Border {
     /// The flow has ended.
     fn blocked(&mut self, flow: FlowId) -> Result<(), Misuse>;
 
-    /// The far side takes octets again.
+    /// The far side takes bytes again.
     ///
     /// # Errors
     /// The flow has ended.
@@ -128,7 +128,7 @@ impl Remotes {
         Some(flow)
     }
 
-    /// What the far sides say now, at most some `most` octets of streams; whether they said anything.
+    /// What the far sides say now, at most some `most` bytes of streams; whether they said anything.
     pub fn answer(
         &mut self,
         now: Micros,

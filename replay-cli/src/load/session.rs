@@ -11,7 +11,7 @@ mod counted;
 
 /// Frames handed in at a time.
 const BATCH: usize = 64;
-/// Octets of far sides handed in before the engine is drained.
+/// Bytes of far sides handed in before the engine is drained.
 const FED: usize = 64 << 10;
 
 /// The load came to a stop with flows left: which, and the time.
@@ -206,7 +206,7 @@ impl Session {
             .answer(self.now, &self.device, &mut self.far, &mut border, FED)
     }
 
-    /// Lets the flows that hold their octets back send them, both ways.
+    /// Lets the flows that hold their bytes back send them, both ways.
     pub fn release(&mut self) {
         self.device.release();
         self.far.release();

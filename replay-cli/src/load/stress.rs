@@ -1,4 +1,4 @@
-//! Stress scenarios: many flows at once, every octet verified, limits on what may be lost, held and waited for.
+//! Stress scenarios: many flows at once, every byte verified, limits on what may be lost, held and waited for.
 //!
 //! A file of `"kind": "stress"` says which flows there are; [`run`] plays them with the device and far sides of
 //! [`load`](crate::load), and holds the result against the limits. There are two [ways](Way): through the engine in virtual
@@ -49,7 +49,7 @@ pub struct Stress {
     /// What goes wrong between the device and the engine.
     #[serde(default, skip_serializing_if = "Link::is_fine")]
     pub link: Link,
-    /// What the run is held against, beside every octet at its place.
+    /// What the run is held against, beside every byte at its place.
     #[serde(default)]
     pub limits: Limits,
 }
@@ -69,10 +69,10 @@ pub struct TcpGroup {
     /// How many at a time, 1 to 20,000.
     #[schemars(range(min = 1, max = 20000))]
     pub flows: u32,
-    /// Octets of each from the device.
+    /// Bytes of each from the device.
     #[serde(default)]
     pub up: Size,
-    /// Octets of each toward the device.
+    /// Bytes of each toward the device.
     #[serde(default)]
     pub down: Size,
     /// How many connections in all, each flow followed by another on a new port; absent: as many as `flows`.
@@ -88,10 +88,10 @@ pub struct TcpGroup {
     /// By how much at most each begins later than that, each by another span.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub jitter: Micros,
-    /// Whether no octet moves before every flow of the scenario that says so is connected.
+    /// Whether no byte moves before every flow of the scenario that says so is connected.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub waits_for_all: bool,
-    /// The most octets of a segment, both ways: what the device's SYN offers, and what it sends. Absent: what the MTU allows.
+    /// The most bytes of a segment, both ways: what the device's SYN offers, and what it sends. Absent: what the MTU allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 64, max = 65495))]
     pub segment: Option<u32>,
@@ -106,7 +106,7 @@ pub struct TcpGroup {
     /// Which side closes first.
     #[serde(default)]
     pub closes_first: Side,
-    /// Whether the flows are left open once all octets have arrived.
+    /// Whether the flows are left open once all bytes have arrived.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub stays_open: bool,
     /// Until when the apps on the device read nothing.
@@ -115,10 +115,10 @@ pub struct TcpGroup {
     /// Until when the far sides read nothing.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub remote_stalls_until: Micros,
-    /// Octets a second that each app on the device reads; absent: all that comes.
+    /// Bytes a second that each app on the device reads; absent: all that comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_reads: Option<Size>,
-    /// Octets a second that each far side reads; absent: all that comes.
+    /// Bytes a second that each far side reads; absent: all that comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote_reads: Option<Size>,
 }
@@ -144,7 +144,7 @@ pub struct UdpGroup {
     /// How many datagrams in all, shared out evenly, 1 to 100,000,000.
     #[schemars(range(min = 1, max = 100000000))]
     pub datagrams: u64,
-    /// Octets of each, 8 to 1,400.
+    /// Bytes of each, 8 to 1,400.
     #[schemars(range(min = 8, max = 1400))]
     pub size: u32,
     /// How often the far side sends each back, 0 to 16; absent: once.
@@ -216,17 +216,17 @@ pub struct Limits {
     /// included; looked at every 20 ms. Depends on the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_resident: Option<Size>,
-    /// The most resident memory for each flow once all are connected and before an octet has moved: needs
+    /// The most resident memory for each flow once all are connected and before a byte has moved: needs
     /// `waits_for_all`. Depends on the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resident_per_idle_flow: Option<Size>,
-    /// The same after all octets have moved: needs `stays_open` as well. Depends on the machine.
+    /// The same after all bytes have moved: needs `stays_open` as well. Depends on the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resident_per_used_flow: Option<Size>,
 }
 
 /// A limit on what a frame costs: processor time of the driver's thread for each frame, in and out together, divided by the
-/// same of a baseline: this scenario once more, in the same process, with so many TCP flows that share the same octets and
+/// same of a baseline: this scenario once more, in the same process, with so many TCP flows that share the same bytes and
 /// connections, and with so many UDP flows at the most.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

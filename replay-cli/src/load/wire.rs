@@ -6,11 +6,11 @@ use engine::FrameBatch;
 
 use super::pattern::{Pattern, upstream};
 
-/// Octets of an IPv4 header without options.
+/// Bytes of an IPv4 header without options.
 const IP: usize = 20;
-/// Octets of a TCP header without options.
+/// Bytes of a TCP header without options.
 const TCP: usize = 20;
-/// Octets of a UDP header.
+/// Bytes of a UDP header.
 const UDP: usize = 8;
 
 pub(super) const FIN: u8 = 1;
@@ -86,7 +86,7 @@ pub(super) fn tcp(
     });
 }
 
-/// Whose a datagram is and which: its first eight octets.
+/// Whose a datagram is and which: its first eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tag {
     /// The number of its socket.
@@ -95,7 +95,7 @@ pub(super) struct Tag {
     pub(super) number: u32,
 }
 
-/// Octets of a [`Tag`].
+/// Bytes of a [`Tag`].
 pub(super) const TAG: usize = 8;
 
 impl Tag {
@@ -130,7 +130,7 @@ pub(super) fn is_datagram(pattern: &Pattern, payload: &[u8]) -> bool {
     })
 }
 
-/// Appends a datagram from the device, with a payload of `len` octets.
+/// Appends a datagram from the device, with a payload of `len` bytes.
 pub(super) fn udp(
     out: &mut FrameBatch,
     ends: &Ends,

@@ -48,7 +48,7 @@ pub enum IcmpMessage {
     ParameterProblem {
         /// Code field.
         code: Num,
-        /// Offset of the octet in question.
+        /// Offset of the byte in question.
         pointer: Num,
         /// The packet it is about.
         quote: Quote,

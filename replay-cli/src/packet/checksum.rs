@@ -150,7 +150,7 @@ fn judge(fits: bool) -> Checksum {
 }
 
 /// Sum of 16-bit words, folded. They are taken four at a time in the machine's own order, each carry put back in, and the
-/// octets of the result change places: RFC 1071 section 2 (B) and (C). An odd last byte is padded with zero.
+/// bytes of the result change places: RFC 1071 section 2 (B) and (C). An odd last byte is padded with zero.
 pub(crate) fn sum(bytes: &[u8]) -> u64 {
     // Two sums beside each other, because an addition waits for the carry of the one before.
     let (mut one, mut two) = (0, 0);

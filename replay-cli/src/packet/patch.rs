@@ -64,7 +64,7 @@ pub fn set_ports(bytes: &mut [u8], source: u16, destination: u16) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpHeader {
     at: usize,
-    /// Octets of options.
+    /// Bytes of options.
     options: usize,
 }
 

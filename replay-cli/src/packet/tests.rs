@@ -390,9 +390,9 @@ fn a_header_that_the_packet_itself_lacks_is_malformed_not_cut() {
 #[test]
 fn a_header_is_inserted_behind_a_chain_of_any_kinds() {
     let chains: [&[(u8, Vec<u8>)]; 3] = [
-        // An authentication header counts in words of four octets.
+        // An authentication header counts in words of four bytes.
         &[(51, [&[0, 4][..], &[7; 22]].concat())],
-        // The second octet of a fragment header is reserved, and is no length.
+        // The second byte of a fragment header is reserved, and is no length.
         &[(44, vec![0, 7, 0, 0, 0, 0, 0, 9]), (60, vec![0; 8])],
         &[(0, [&[0, 2][..], &[0; 22]].concat()), (60, vec![0; 8])],
     ];

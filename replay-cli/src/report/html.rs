@@ -110,7 +110,7 @@ fn word(verdict: &Verdict) -> &'static str {
         Verdict::Nondeterministic => "nondeterministic",
         Verdict::Invalid(_) => "invalid",
         Verdict::NotApplicable(_) => "not applicable",
-        Verdict::Left(_) => "left",
+        Verdict::Skipped(_) => "left",
     }
 }
 
@@ -140,7 +140,7 @@ fn scenario(outcome: &ScenarioOutcome, folder: &Path) -> Value {
         _ => Vec::new(),
     };
     let known: Vec<&String> = match &outcome.verdict {
-        Verdict::Deviation(why) | Verdict::Left(why) => vec![why],
+        Verdict::Deviation(why) | Verdict::Skipped(why) => vec![why],
         _ => Vec::new(),
     };
     let mut failures: Vec<Value> = problems.iter().map(problem).collect();

@@ -109,7 +109,7 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
     }
     write!(out, "{} {}", look.style.paint(paint, word), printable(name))?;
     match verdict {
-        Verdict::Left(reason) => writeln!(out, "  ({})", printable(reason))?,
+        Verdict::Skipped(reason) => writeln!(out, "  ({})", printable(reason))?,
         _ if title.is_empty() => writeln!(out)?,
         _ => writeln!(out, "  ({})", printable(title))?,
     }
@@ -142,7 +142,7 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
     if shows_notes
         && !matches!(
             verdict,
-            Verdict::Left(_) | Verdict::Invalid(_) | Verdict::NotApplicable(_)
+            Verdict::Skipped(_) | Verdict::Invalid(_) | Verdict::NotApplicable(_)
         )
     {
         let dash = look.style.paint(Paint::Faint, "  -");
@@ -368,7 +368,7 @@ pub(super) fn word(verdict: &Verdict) -> (&'static str, Paint) {
         Verdict::Nondeterministic => ("NONDETERMINISTIC", Paint::Bad),
         Verdict::Invalid(_) => ("INVALID", Paint::Bad),
         Verdict::NotApplicable(_) => ("NOT APPLICABLE", Paint::Attention),
-        Verdict::Left(_) => ("LEFT", Paint::Faint),
+        Verdict::Skipped(_) => ("SKIPPED", Paint::Faint),
     }
 }
 
@@ -379,7 +379,7 @@ pub fn summary(totals: &Totals, wall: Duration) -> String {
         format!("{} passed", totals.passed),
         format!("{} failed", totals.failed),
         format!("{} invalid", totals.invalid),
-        format!("{} left to stress", totals.left),
+        format!("{} skipped", totals.left),
     ];
     if totals.nondeterministic > 0 {
         counts.insert(2, format!("{} nondeterministic", totals.nondeterministic));

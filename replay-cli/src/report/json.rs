@@ -128,7 +128,7 @@ fn scenario(outcome: &ScenarioOutcome, payload: bool) -> Value {
         Verdict::Invalid(diagnostics) | Verdict::NotApplicable(diagnostics) => {
             value["diagnostics"] = diagnostics.iter().map(diagnostic).collect();
         }
-        Verdict::Left(reason) | Verdict::Deviation(reason) => value["reason"] = json!(reason),
+        Verdict::Skipped(reason) | Verdict::Deviation(reason) => value["reason"] = json!(reason),
         Verdict::Pass | Verdict::Fail | Verdict::Nondeterministic => {}
     }
     value
@@ -142,7 +142,7 @@ fn word(verdict: &Verdict) -> &'static str {
         Verdict::Nondeterministic => "nondeterministic",
         Verdict::Invalid(_) => "invalid",
         Verdict::NotApplicable(_) => "not_applicable",
-        Verdict::Left(_) => "left",
+        Verdict::Skipped(_) => "left",
     }
 }
 

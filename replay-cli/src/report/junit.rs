@@ -156,7 +156,7 @@ fn write_case(
             let message = format!("deviation: {reason}");
             writeln!(xml, "      <skipped message=\"{}\"/>", Escaped(&message))?;
         }
-        Verdict::Left(reason) => {
+        Verdict::Skipped(reason) => {
             writeln!(xml, "      <skipped message=\"{}\"/>", Escaped(reason))?;
         }
     }
@@ -206,7 +206,7 @@ impl Counts {
                 Verdict::Pass => {}
                 Verdict::Fail | Verdict::Nondeterministic => counts.failures += 1,
                 Verdict::Invalid(_) => counts.errors += 1,
-                Verdict::Left(_) | Verdict::Deviation(_) | Verdict::NotApplicable(_) => {
+                Verdict::Skipped(_) | Verdict::Deviation(_) | Verdict::NotApplicable(_) => {
                     counts.skipped += 1;
                 }
             }

@@ -41,7 +41,7 @@ pub struct Found {
 pub enum FoundKind {
     /// A scenario for `replay run`.
     Scenario,
-    /// A scenario left to `replay stress`.
+    /// A scenario a stress scenario: `replay stress` runs it.
     Stress,
     /// A packetdrill script.
     Packetdrill,

@@ -64,7 +64,7 @@ pub(crate) struct DeviceFlow {
     pub(crate) key: Option<FlowKey>,
     /// The next segment or datagram.
     pub(crate) head: usize,
-    /// Octets of it that are in already.
+    /// Bytes of it that are in already.
     pub(crate) offset: u64,
     pub(crate) last_at: Option<u64>,
     pub(crate) scheduled: Option<u64>,
@@ -318,10 +318,10 @@ impl<'a> Device<'a> {
                 needs: segment.needs,
             };
         }
-        if segment.octets() > 0 && !self.is_needless(world, index, segment) {
+        if segment.bytes() > 0 && !self.is_needless(world, index, segment) {
             let end = segment.at
                 + segment
-                    .octets()
+                    .bytes()
                     .min(flow.offset + inject::piece(world, segment, flow.offset));
             if end > state.down.room_to {
                 return Gate::Window { to: end };
@@ -382,7 +382,7 @@ impl<'a> Device<'a> {
         segment: &DeviceSegment,
     ) -> bool {
         // What the stall rule sent ahead of the recording is repeated when its own segment comes.
-        let brings = segment.octets() > 0 || segment.flags.contains(Flags::FIN);
+        let brings = segment.bytes() > 0 || segment.flags.contains(Flags::FIN);
         if !(segment.is_repeated() || brings)
             || self.play.retransmissions == Retransmissions::AsRecorded
         {

@@ -227,10 +227,10 @@ fn engine_result(result: scenario::DialResult) -> Option<DialResult> {
     })
 }
 
-/// Octets that a dialer gives at a time, at most.
+/// Bytes that a dialer gives at a time, at most.
 const AT_ONCE: u64 = 1 << 20;
 
-/// More octets than any datagram holds: of a longer one so much is looked at, and refused.
+/// More bytes than any datagram holds: of a longer one so much is looked at, and refused.
 const DATAGRAM_MAX: u64 = 1 << 16;
 
 /// What carrying out one action came to.

@@ -4,7 +4,7 @@ use std::hash::{Hash as _, Hasher};
 
 use engine::FlowId;
 
-use crate::stack::Seen;
+use crate::stack::OwnedOutput;
 
 /// Hashes of the outputs so far: one for each while they are few, and one for each stretch of outputs once they are many,
 /// so that the first difference can be named and a long run takes no more memory than a short one.
@@ -35,44 +35,44 @@ impl Default for Digest {
 }
 
 impl Digest {
-    pub(crate) fn output(&mut self, now: u64, output: &Seen) {
+    pub(crate) fn output(&mut self, now: u64, output: &OwnedOutput) {
         let hash = &mut self.word;
         hash.mix(now);
         hash.mix(output.number());
         match output {
-            Seen::Frame(frame) => {
+            OwnedOutput::Frame(frame) => {
                 hash.add(&(frame.len() as u64).to_le_bytes());
                 hash.add(frame);
             }
-            Seen::Datagram(flow, to, bytes) => {
+            OwnedOutput::Datagram(flow, to, bytes) => {
                 hash.add(&flow.to_bits().to_le_bytes());
                 hash.add(to.to_string().as_bytes());
                 hash.add(bytes);
             }
-            Seen::Data(flow, bytes) => {
+            OwnedOutput::Data(flow, bytes) => {
                 hash.add(&flow.to_bits().to_le_bytes());
                 hash.add(bytes);
             }
-            Seen::Resume(flow, space) => {
+            OwnedOutput::Resume(flow, space) => {
                 hash.add(&flow.to_bits().to_le_bytes());
                 hash.add(&space.to_le_bytes());
             }
-            Seen::Dial(flow, key, name) => {
+            OwnedOutput::Dial(flow, key, name) => {
                 hash.mix(flow.to_bits());
                 key.hash(hash);
                 hash.mix(name.is_some().into());
                 hash.add(name.as_deref().unwrap_or_default().as_bytes());
             }
-            Seen::Close(flow, close) => {
+            OwnedOutput::Close(flow, close) => {
                 hash.mix(flow.to_bits());
                 close.hash(hash);
             }
-            Seen::Resolve(query, name, kind) => {
+            OwnedOutput::Resolve(query, name, kind) => {
                 hash.add(format!("{query:?} {name} {kind:?}").as_bytes());
             }
-            Seen::Batch(frames) => hash.add(&(*frames as u64).to_le_bytes()),
-            Seen::HalfClose(flow) => hash.add(&flow.to_bits().to_le_bytes()),
-            Seen::Dns(flow, record) => {
+            OwnedOutput::Batch(frames) => hash.add(&(*frames as u64).to_le_bytes()),
+            OwnedOutput::HalfClose(flow) => hash.add(&flow.to_bits().to_le_bytes()),
+            OwnedOutput::Dns(flow, record) => {
                 hash.add(&flow.map_or(0, FlowId::to_bits).to_le_bytes());
                 hash.add(format!("{record:?}").as_bytes());
             }
@@ -122,7 +122,7 @@ impl Digest {
     }
 }
 
-/// FNV-1a over words of eight octets: quick, and good enough to tell two runs apart.
+/// FNV-1a over words of eight bytes: quick, and good enough to tell two runs apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fnv(u64);
 
@@ -180,7 +180,7 @@ mod tests {
         let mut digest = Digest::default();
         for nth in 0..outputs {
             let frames = if odd == Some(nth) { 2 } else { 1 };
-            digest.output(nth as u64, &Seen::Batch(frames));
+            digest.output(nth as u64, &OwnedOutput::Batch(frames));
         }
         digest
     }
@@ -212,10 +212,10 @@ mod tests {
     }
 
     #[test]
-    fn time_and_every_octet_count() {
+    fn time_and_every_byte_count() {
         let of = |now, bytes: &[u8]| {
             let mut digest = Digest::default();
-            digest.output(now, &Seen::Frame(bytes.to_vec()));
+            digest.output(now, &OwnedOutput::Frame(bytes.to_vec()));
             digest
         };
         let one = of(5, b"ninebytes");

@@ -38,7 +38,7 @@ pub(crate) struct FlowState {
     /// What the dialer was given.
     pub(crate) upstream: Tape,
     pub(crate) upstream_datagrams: u64,
-    /// Octets of each of its datagrams, if all octets are kept.
+    /// Bytes of each of its datagrams, if all bytes are kept.
     pub(crate) datagram_lens: Vec<usize>,
     /// Where each of them goes, likewise.
     pub(crate) datagram_tos: Vec<SocketAddr>,
@@ -94,13 +94,13 @@ impl Dialed {
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     pub(crate) actions: Actions,
-    /// Octets or datagrams that earlier reads have taken.
+    /// Bytes or datagrams that earlier reads have taken.
     pub(crate) read: u64,
-    /// Octets of the current step that the engine has taken.
+    /// Bytes of the current step that the engine has taken.
     pub(crate) progress: u64,
     /// Until when the current `wait` lasts.
     pub(crate) wait_until: Option<u64>,
-    /// The engine refused octets: nothing more until it says `Resume`.
+    /// The engine refused bytes: nothing more until it says `Resume`.
     pub(crate) refused: bool,
     /// A recorded reset waits until the device has what was sent before it.
     pub(crate) awaits_delivery: bool,
@@ -187,8 +187,8 @@ impl FlowState {
 
     /// Gives it a script, and as much memory for its streams as that asks for.
     pub(crate) fn follow(&mut self, actions: Actions, retention: Retention) {
-        // Who reads octets again needs them; what the device gets nobody reads again.
-        let up = if actions.reads_octets() {
+        // Who reads bytes again needs them; what the device gets nobody reads again.
+        let up = if actions.reads_bytes() {
             Retention::All
         } else {
             retention
@@ -198,7 +198,7 @@ impl FlowState {
         self.script.actions = actions;
     }
 
-    /// Octets, or datagrams, that the dialer was given.
+    /// Bytes, or datagrams, that the dialer was given.
     pub(crate) fn come(&self) -> u64 {
         if self.key.proto == Proto::Udp {
             self.upstream_datagrams

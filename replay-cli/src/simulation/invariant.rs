@@ -37,15 +37,15 @@ pub(crate) fn conserved(counters: &Counters, frames_in: u64, frames_out: u64) ->
     })
 }
 
-/// Checks that the octets the engine counts are those the dialer saw; with `inboxes`, what it gave may not have come in.
-pub(crate) fn octets(counters: &Counters, flows: &[FlowState], inboxes: bool) -> Option<String> {
+/// Checks that the bytes the engine counts are those the dialer saw; with `inboxes`, what it gave may not have come in.
+pub(crate) fn count(counters: &Counters, flows: &[FlowState], inboxes: bool) -> Option<String> {
     let upstream: u64 = flows.iter().map(|flow| flow.upstream.len()).sum();
     let downstream: u64 = flows.iter().map(|flow| flow.sent.len()).sum();
     let came_in = counters.downstream_bytes;
     let differs = came_in > downstream || (!inboxes && came_in < downstream);
     (counters.upstream_bytes != upstream || differs).then(|| {
         format!(
-            "the engine counts {} octets up and {} down, but the dialer got {upstream} and gave {downstream}",
+            "the engine counts {} bytes up and {} down, but the dialer got {upstream} and gave {downstream}",
             counters.upstream_bytes, counters.downstream_bytes
         )
     })
@@ -60,7 +60,7 @@ pub(crate) fn frame(
     let mut problems = Vec::new();
     if bytes.len() > mtu {
         problems.push(format!(
-            "a frame of {} octets, above the MTU of {mtu}",
+            "a frame of {} bytes, above the MTU of {mtu}",
             bytes.len()
         ));
     }
@@ -81,7 +81,7 @@ pub(crate) fn frame(
 }
 
 /// Checks a segment within its flow: only bytes of the dialer, within the device's window, no acknowledgement of
-/// what was not sent; if a close is the `last` of its flow, silence after it. `sent` says whether octets stand at a place
+/// what was not sent; if a close is the `last` of its flow, silence after it. `sent` says whether bytes stand at a place
 /// of what the dialer has given.
 pub(crate) fn segment(
     flow: &FlowState,
@@ -112,7 +112,7 @@ pub(crate) fn segment(
         && acked > flow.down.device_edge
     {
         problems.push(format!(
-            "an acknowledgement of octet {acked}, but the device has sent {} only",
+            "an acknowledgement of byte {acked}, but the device has sent {} only",
             flow.down.device_edge
         ));
     }
@@ -121,36 +121,36 @@ pub(crate) fn segment(
         return problems;
     };
     let end = at + tcp.payload.len() as u64;
-    // A keep-alive may carry an octet of no meaning that the device has acknowledged (RFC 9293 section 3.8.4).
+    // A keep-alive may carry a byte of no meaning that the device has acknowledged (RFC 9293 section 3.8.4).
     if tcp.payload.len() == 1 && end <= flow.down.contiguous() {
         return problems;
     }
     match sent(at.wrapping_sub(1), tcp.payload) {
         None => problems.push(format!(
-            "octets {at} to {end} toward the device, but the remote has sent {} only",
+            "bytes {at} to {end} toward the device, but the remote has sent {} only",
             flow.sent.len()
         )),
         Some(false) => {
             problems.push(format!(
-                "octets {at} to {end} toward the device differ from what the remote sent"
+                "bytes {at} to {end} toward the device differ from what the remote sent"
             ));
         }
         Some(true) => {}
     }
-    // A probe of a closed window is one octet (RFC 9293 section 3.8.6.1).
+    // A probe of a closed window is one byte (RFC 9293 section 3.8.6.1).
     if let Some(edge) = flow
         .down
         .offered_to
         .filter(|edge| end > *edge && tcp.payload.len() > 1)
     {
         problems.push(format!(
-            "octets up to {end}, beyond the window the device offered, which ends at {edge}"
+            "bytes up to {end}, beyond the window the device offered, which ends at {edge}"
         ));
     }
     problems
 }
 
-/// Checks an orderly end: every octet of both sides must have arrived.
+/// Checks an orderly end: every byte of both sides must have arrived.
 pub(crate) fn lost_bytes(flow: &FlowState) -> Option<String> {
     let (_, close) = flow.closed?;
     if flow.key.proto == Proto::Udp || close.how != How::Fin || close.by == By::Engine {
@@ -164,13 +164,13 @@ pub(crate) fn lost_bytes(flow: &FlowState) -> Option<String> {
         .map_or(sent, |fin| sent.min(fin.saturating_sub(1)));
     if flow.upstream.len() < owed {
         return Some(format!(
-            "closed in order, but the dialer got {} of the device's {owed} octets",
+            "closed in order, but the dialer got {} of the device's {owed} bytes",
             flow.upstream.len()
         ));
     }
     let (sent, got) = (flow.sent.len(), flow.down.bytes.len());
     (got < sent && flow.down.contiguous() < flow.down.emitted && flow.down.emitted < 1 + sent)
-        .then(|| format!("closed in order, but the device got {got} of the remote's {sent} octets"))
+        .then(|| format!("closed in order, but the device got {got} of the remote's {sent} bytes"))
 }
 
 fn what_it_has(tcp: &Tcp<'_>) -> String {
@@ -182,7 +182,7 @@ fn what_it_has(tcp: &Tcp<'_>) -> String {
         has.push("a FIN".to_owned());
     }
     if !tcp.payload.is_empty() {
-        has.push(format!("{} octets", tcp.payload.len()));
+        has.push(format!("{} bytes", tcp.payload.len()));
     }
     has.join(" and ")
 }
@@ -229,16 +229,16 @@ mod tests {
     }
 
     #[test]
-    fn octets_that_the_remote_never_sent_are_noticed() {
+    fn bytes_that_the_remote_never_sent_are_noticed() {
         let flow = flow();
         assert_eq!(wrong(&flow, 1, 10, ".", b"abcd"), [""; 0]);
         assert_eq!(
             wrong(&flow, 1, 10, ".", b"abXd"),
-            ["octets 1 to 5 toward the device differ from what the remote sent"]
+            ["bytes 1 to 5 toward the device differ from what the remote sent"]
         );
         assert_eq!(
             wrong(&flow, 6, 10, ".", b"fg")[0],
-            "octets 6 to 8 toward the device"
+            "bytes 6 to 8 toward the device"
         );
         let mut undialed = flow;
         undialed.undialed = true;
@@ -246,10 +246,10 @@ mod tests {
     }
 
     #[test]
-    fn text_ends_at_the_window_but_for_a_probe_of_one_octet() {
+    fn text_ends_at_the_window_but_for_a_probe_of_one_byte() {
         let flow = flow();
         assert_eq!(wrong(&flow, 5, 10, ".", b"e"), [""; 0], "a probe");
-        assert_eq!(wrong(&flow, 4, 10, ".", b"de"), ["octets up to 6"]);
+        assert_eq!(wrong(&flow, 4, 10, ".", b"de"), ["bytes up to 6"]);
     }
 
     #[test]
@@ -257,7 +257,7 @@ mod tests {
         let flow = flow();
         assert_eq!(
             wrong(&flow, 1, 11, ".", b""),
-            ["an acknowledgement of octet 11"]
+            ["an acknowledgement of byte 11"]
         );
         assert_eq!(wrong(&flow, 1, 11, "R.", b""), [""; 0]);
         assert_eq!(wrong(&flow, 1, 11, "R", b""), [""; 0]);
@@ -276,7 +276,7 @@ mod tests {
         for (flags, payload, what) in [
             ("S.", &b""[..], "a segment with a SYN after the close"),
             ("F.", b"", "a segment with a FIN after the close"),
-            (".", b"abc", "a segment with 3 octets after the close"),
+            (".", b"abc", "a segment with 3 bytes after the close"),
         ] {
             assert_eq!(wrong(&flow, 1, 10, flags, payload), [what]);
         }
@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(frame(&bytes, 40), [""; 0]);
         assert_eq!(
             frame(&bytes, 39),
-            ["a frame of 40 octets, above the MTU of 39"]
+            ["a frame of 40 bytes, above the MTU of 39"]
         );
         bytes[25] ^= 1;
         assert_eq!(frame(&bytes, 40), ["a frame with a wrong checksum"]);

@@ -227,7 +227,7 @@ impl<'a> View<'a> {
         let line = self.print(index);
         match line.split_once(" raw ") {
             Some((before, bytes)) if !bytes.starts_with('(') => {
-                format!("{before} raw ({} octets)", bytes.len() / 2)
+                format!("{before} raw ({} bytes)", bytes.len() / 2)
             }
             _ => line,
         }
@@ -240,7 +240,7 @@ impl<'a> View<'a> {
         };
         let Ok(packet) = Packet::whole(&emitted.bytes) else {
             return format!(
-                "{} > raw ({} octets that are no IP packet)",
+                "{} > raw ({} bytes that are no IP packet)",
                 seconds(emitted.at),
                 emitted.bytes.len()
             );

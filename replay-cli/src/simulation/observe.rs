@@ -1,6 +1,6 @@
 //! What the engine put out, acted upon in order: the dialer's end, the device's end, the invariants.
 
-use crate::stack::Seen;
+use crate::stack::OwnedOutput;
 
 use engine::{DnsRecord, FlowId, FlowKey};
 
@@ -14,13 +14,13 @@ use crate::packet::{Flags, Packet, Transport};
 use crate::stack::DnsSeen;
 
 impl World<'_> {
-    pub(crate) fn see(&mut self, seen: Seen) {
+    pub(crate) fn see(&mut self, seen: OwnedOutput) {
         match seen {
-            Seen::Frame(frame) => {
+            OwnedOutput::Frame(frame) => {
                 self.emitted(&frame);
                 self.engine.give_back(frame);
             }
-            Seen::Batch(frames) => {
+            OwnedOutput::Batch(frames) => {
                 if frames > 64 {
                     self.broken(
                         None,
@@ -28,19 +28,19 @@ impl World<'_> {
                     );
                 }
             }
-            Seen::Dial(id, key, name) => self.dialed(id, key, name),
-            Seen::Resolve(query, name, kind) => self.asked(query, &name, kind),
-            Seen::Data(id, bytes) => {
+            OwnedOutput::Dial(id, key, name) => self.dialed(id, key, name),
+            OwnedOutput::Resolve(query, name, kind) => self.asked(query, &name, kind),
+            OwnedOutput::Data(id, bytes) => {
                 self.with(id, |flow| flow.upstream.push(&bytes));
                 self.heard_up(id, &bytes);
                 self.engine.give_back(bytes);
             }
-            Seen::Datagram(id, to, payload) => {
+            OwnedOutput::Datagram(id, to, payload) => {
                 let all = self.retention == Retention::All;
                 self.with(id, |flow| {
                     flow.upstream.push(&payload);
                     flow.upstream_datagrams += 1;
-                    if all || flow.script.actions.reads_octets() {
+                    if all || flow.script.actions.reads_bytes() {
                         flow.datagram_lens.push(payload.len());
                         flow.datagram_tos.push(to);
                     }
@@ -48,12 +48,12 @@ impl World<'_> {
                 self.heard_up(id, &payload);
                 self.engine.give_back(payload);
             }
-            Seen::HalfClose(id) => {
+            OwnedOutput::HalfClose(id) => {
                 let now = self.now;
                 self.with(id, |flow| flow.half_closed_by_device = Some(now));
             }
-            Seen::Resume(id, _) => self.with(id, |flow| flow.script.refused = false),
-            Seen::Close(id, close) => {
+            OwnedOutput::Resume(id, _) => self.with(id, |flow| flow.script.refused = false),
+            OwnedOutput::Close(id, close) => {
                 let now = self.now;
                 self.with(id, |flow| {
                     flow.closed = Some((now, close));
@@ -70,7 +70,7 @@ impl World<'_> {
                     self.broken(Some(key), problem);
                 }
             }
-            Seen::Dns(_, record) => {
+            OwnedOutput::Dns(_, record) => {
                 let DnsRecord {
                     name,
                     addresses,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::tape::Tape;
 use crate::packet::{Flags, Seq, Tcp};
 
-/// What the device knows of the engine's side. Units as in the conversation: SYN is 0, first octet 1.
+/// What the device knows of the engine's side. Units as in the conversation: SYN is 0, first byte 1.
 #[derive(Debug, Default)]
 pub(crate) struct Receiver {
     pub(crate) engine_isn: Option<Seq>,
@@ -16,7 +16,7 @@ pub(crate) struct Receiver {
     pub(crate) tells: bool,
     /// What came in order since somebody looked last.
     pub(crate) fresh: Vec<u8>,
-    /// Octets that came ahead of a hole.
+    /// Bytes that came ahead of a hole.
     ahead: BTreeMap<u64, Vec<u8>>,
     /// The unit of the FIN, once seen.
     pub(crate) fin: Option<u64>,
@@ -32,7 +32,7 @@ pub(crate) struct Receiver {
     pub(crate) scaled: bool,
     /// How far the engine's window fields are shifted, if the device takes a shift.
     pub(crate) engine_shift: u8,
-    /// The largest segment that the engine takes, octets, and the largest window that it has offered.
+    /// The largest segment that the engine takes, bytes, and the largest window that it has offered.
     pub(crate) engine_mss: u64,
     pub(crate) widest: u64,
     pub(crate) sack_permitted: bool,
@@ -55,8 +55,8 @@ impl Receiver {
         if self.engine_isn.is_none() {
             return 0;
         }
-        let octets = 1 + self.bytes.len();
-        octets + u64::from(self.fin == Some(octets))
+        let count = 1 + self.bytes.len();
+        count + u64::from(self.fin == Some(count))
     }
 
     /// Notes what the engine sent, before any fault; says where its payload stands.
@@ -161,11 +161,11 @@ impl Receiver {
         self.take(payload.get(known..).unwrap_or(&[]));
     }
 
-    /// Takes octets that are next in order.
-    pub(crate) fn take(&mut self, octets: &[u8]) {
-        self.bytes.push(octets);
+    /// Takes bytes that are next in order.
+    pub(crate) fn take(&mut self, count: &[u8]) {
+        self.bytes.push(count);
         if self.tells {
-            self.fresh.extend_from_slice(octets);
+            self.fresh.extend_from_slice(count);
         }
     }
 }
@@ -178,7 +178,7 @@ mod tests {
 
     const ISN: Seq = Seq(u32::MAX - 2);
 
-    /// A segment of the engine's whose first octet is this unit, received.
+    /// A segment of the engine's whose first byte is this unit, received.
     fn receive(receiver: &mut Receiver, at: u32, flags: Flags, payload: &[u8]) {
         let ends = ["192.0.2.1:80", "10.0.0.2:40000"].map(|end| end.parse().unwrap());
         let bytes = tcp(&TcpSpec {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn octets_in_any_order_and_any_cut_are_one_stream() {
+    fn bytes_in_any_order_and_any_cut_are_one_stream() {
         let orders: [&[(u32, &[u8])]; 4] = [
             &[(1, b"abc"), (4, b"def"), (7, b"g")],
             &[(7, b"g"), (4, b"def"), (1, b"abc")],

@@ -82,7 +82,7 @@ mod tests {
     use crate::capture::import::{ImportOptions, for_attempt};
     use crate::scenario::files::Files;
     use crate::simulation::tape::Retention;
-    use crate::simulation::{Keeping, Way, invariant, play_capture};
+    use crate::simulation::{Retain, RunMode, invariant, play_capture};
 
     type Played = Result<RunOutput, (String, Diagnostic)>;
 
@@ -101,14 +101,14 @@ mod tests {
         let run = |nth, share| -> Played {
             let mut scenario = import.scenario.clone();
             scenario.engine.set("seed", seed(nth));
-            let keep = Keeping {
+            let keep = Retain {
                 frames: false,
                 streams: Retention::Count,
                 against: (share != Share::None).then_some(false),
             };
-            let way = Way {
+            let way = RunMode {
                 share,
-                ..Way::RECORDED
+                ..RunMode::RECORDED
             };
             let mut output = play_capture(&scenario, &Files::default(), &capture, keep, way)?;
             change(share, &mut output);

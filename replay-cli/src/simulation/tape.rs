@@ -24,12 +24,12 @@ pub(crate) enum Retention {
 pub(crate) struct Tape {
     retention: Retention,
     len: u64,
-    /// All octets, or the first few.
+    /// All bytes, or the first few.
     bytes: Vec<u8>,
     hash: Option<Box<Sha256>>,
 }
 
-/// Octets that are kept of every stream, for messages to show.
+/// Bytes that are kept of every stream, for messages to show.
 const HEAD: usize = 32;
 
 impl Tape {
@@ -54,19 +54,19 @@ impl Tape {
         }
     }
 
-    /// How many octets came.
+    /// How many bytes came.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Octets from one place to another, as far as they are kept.
+    /// Bytes from one place to another, as far as they are kept.
     pub(crate) fn get(&self, from: u64, to: u64) -> &[u8] {
         let end = self.bytes.len();
         let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(end);
         self.bytes.get(place(from)..place(to)).unwrap_or_default()
     }
 
-    /// The first octets.
+    /// The first bytes.
     fn beginning(&self) -> &[u8] {
         self.get(0, HEAD as u64)
     }
@@ -85,7 +85,7 @@ impl Tape {
         }
     }
 
-    /// How many octets two streams agree on; `None` where that is not known because they differ and are not kept.
+    /// How many bytes two streams agree on; `None` where that is not known because they differ and are not kept.
     pub(crate) fn agree(&self, other: &Self) -> Option<u64> {
         if self.retention == Retention::All && other.retention == Retention::All {
             let pairs = self.bytes.iter().zip(&other.bytes);
@@ -94,7 +94,7 @@ impl Tape {
         (self.len == other.len && self.sha256() == other.sha256()).then_some(self.len)
     }
 
-    /// Takes its last octet away, or gives it one if it has none: what a mutation does to a stream that is kept.
+    /// Takes its last byte away, or gives it one if it has none: what a mutation does to a stream that is kept.
     pub(crate) fn shorten(&mut self) {
         if self.bytes.pop().is_none() {
             self.bytes.push(0);
@@ -107,7 +107,7 @@ impl Tape {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Against {
     pub(crate) len: u64,
-    /// Octets from the beginning on that are as recorded.
+    /// Bytes from the beginning on that are as recorded.
     pub(crate) same: u64,
     hash: Option<Box<Sha256>>,
 }
@@ -151,14 +151,14 @@ impl Against {
 
 /// Both streams of a conversation, held against the recorded ones.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Heard {
+pub(crate) struct StreamComparison {
     /// What the dialer got.
     pub(crate) up: Against,
     /// What the device got.
     pub(crate) down: Against,
 }
 
-/// What the far side has given: where it stands in the capture, or the octets themselves.
+/// What the far side has given: where it stands in the capture, or the bytes themselves.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sent {
     len: u64,
@@ -179,7 +179,7 @@ enum Source {
         pattern: Pattern,
         from: u64,
     },
-    /// Of the far side's stream of a conversation, from an octet on.
+    /// Of the far side's stream of a conversation, from a byte on.
     Far {
         flow: usize,
         from: u64,
@@ -187,7 +187,7 @@ enum Source {
 }
 
 impl Source {
-    /// Whether `other` is what stands so many octets into this one.
+    /// Whether `other` is what stands so many bytes into this one.
     fn is_at(&self, distance: u64, other: &Self) -> bool {
         match (self, other) {
             (
@@ -210,9 +210,9 @@ impl Sent {
         self.len
     }
 
-    /// Octets that nobody will ask for again, as of datagrams.
-    pub(crate) fn count(&mut self, octets: usize) {
-        self.len += octets as u64;
+    /// Bytes that nobody will ask for again, as of datagrams.
+    pub(crate) fn count(&mut self, count: usize) {
+        self.len += count as u64;
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) {
@@ -231,17 +231,17 @@ impl Sent {
         });
     }
 
-    /// Octets of a pattern.
+    /// Bytes of a pattern.
     pub(crate) fn push_pattern(&mut self, pattern: Pattern, from: u64, len: u64) {
         self.extend(Source::Pattern { pattern, from }, len);
     }
 
-    /// Octets of the far side's stream in the capture.
+    /// Bytes of the far side's stream in the capture.
     pub(crate) fn push_far(&mut self, flow: usize, from: u64, len: u64) {
         self.extend(Source::Far { flow, from }, len);
     }
 
-    /// Octets that stand elsewhere; a piece that goes on where the last one ends is one with it.
+    /// Bytes that stand elsewhere; a piece that goes on where the last one ends is one with it.
     fn extend(&mut self, source: Source, len: u64) {
         let start = self.len;
         self.len += len;
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn octets_sent_are_found_across_pieces() {
+    fn bytes_sent_are_found_across_pieces() {
         let mut sent = Sent::default();
         sent.push(b"abc");
         sent.push(b"def");

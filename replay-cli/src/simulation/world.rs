@@ -21,7 +21,7 @@ use super::flow::FlowState;
 use super::invariant;
 use super::mutation::FrameChange;
 use super::share::Share;
-use super::tape::{Heard, Retention};
+use super::tape::{Retention, StreamComparison};
 use crate::base::hash::Quick;
 use crate::base::index::Index;
 use crate::base::marked::Marked;
@@ -32,7 +32,7 @@ use crate::simulation::dialer::Rules;
 use crate::simulation::dialer::content::Made;
 use crate::simulation::dialer::resolver::Resolver;
 use crate::stack::DnsSeen;
-use crate::stack::Seen;
+use crate::stack::OwnedOutput;
 use crate::stack::Stack;
 
 /// Places that are kept: for one batch.
@@ -46,14 +46,14 @@ pub(crate) struct World<'a> {
     pub(crate) engine: Box<dyn Stack>,
     pub(crate) now: u64,
     pub(crate) capture: Option<&'a Conversations>,
-    /// Looks at the capture's octets.
+    /// Looks at the capture's bytes.
     pub(crate) reader: RefCell<Option<ByteReader<'a>>>,
     /// The part of a generated stream that is at hand.
     pub(crate) made: Made,
     /// How much of the streams is kept.
     pub(crate) retention: Retention,
     /// The streams of each conversation, held against the recorded ones; none if nobody asks.
-    pub(crate) heard: Vec<Heard>,
+    pub(crate) heard: Vec<StreamComparison>,
     pub(crate) rules: Rules,
     pub(crate) resolver: Resolver,
     pub(crate) flows: Vec<FlowState>,
@@ -94,7 +94,7 @@ pub(crate) struct World<'a> {
     pub(crate) step_limit: u64,
     last_events: Vec<String>,
     pub(crate) livelock: bool,
-    seen: Vec<Seen>,
+    seen: Vec<OwnedOutput>,
     output_held: bool,
     /// The newest SYN of each tuple that was not dialed since: its ISN and window shift.
     pub(crate) syns: HashMap<FlowKey, (Seq, u8), Quick>,

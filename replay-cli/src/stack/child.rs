@@ -13,15 +13,15 @@ use stack_protocol::{Hello, Reply, Request};
 use super::group::Group;
 use crate::base::diagnostic::Diagnostic;
 
-/// The longest line read, octets.
+/// The longest line read, bytes.
 const LINE_MAX: u64 = 4 << 20;
 
-/// Lines are handed over in batches of so many octets or one line, and so many batches wait: a child that floods waits
+/// Lines are handed over in batches of so many bytes or one line, and so many batches wait: a child that floods waits
 /// for the runner.
 const BATCH: usize = 64 << 10;
 const BATCHES: usize = 4;
 
-/// How much of what it writes to standard error is kept, octets.
+/// How much of what it writes to standard error is kept, bytes.
 const LAST_WORDS: usize = 2_000;
 
 /// The process and all it has started, killed when this is dropped.
@@ -185,15 +185,15 @@ fn read(stdout: impl Read, to: &SyncSender<Vec<String>>) {
     let mut reader = BufReader::with_capacity(BATCH, stdout);
     loop {
         let mut lines = Vec::new();
-        let mut octets = 0;
+        let mut bytes = 0;
         // What is there already is taken along; nothing waits for a line that is still to come.
-        while octets < BATCH && (lines.is_empty() || reader.buffer().contains(&b'\n')) {
+        while bytes < BATCH && (lines.is_empty() || reader.buffer().contains(&b'\n')) {
             let mut line = Vec::new();
             let read = (&mut reader).take(LINE_MAX).read_until(b'\n', &mut line);
             if !matches!(read, Ok(count) if count > 0) {
                 break;
             }
-            octets += line.len();
+            bytes += line.len();
             lines.push(String::from_utf8_lossy(&line).trim_end().to_owned());
         }
         if lines.is_empty() || to.send(lines).is_err() {

@@ -10,7 +10,7 @@ use engine::{
 
 use super::Stack;
 use crate::base::heap::{self, AtWork};
-use crate::stack::Seen;
+use crate::stack::OwnedOutput;
 
 /// The engine itself.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Core {
     spare: Vec<Vec<u8>>,
 }
 
-/// Places for octets that are kept for the outputs to come: of one drain, and of little memory.
+/// Places for bytes that are kept for the outputs to come: of one drain, and of little memory.
 const SPARE: usize = 256;
 
 impl Core {
@@ -137,13 +137,13 @@ impl Stack for Core {
         self.at_work(|engine| engine.resolved(now, query, resolution))
     }
 
-    fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<Seen>) -> bool {
+    fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<OwnedOutput>) -> bool {
         loop {
             let counting = AtWork::begin();
             let output = self.engine.poll_output(now);
             drop(counting);
             let Some(output) = output else { return true };
-            Seen::keep(output, to, &mut self.spare, |flow, len| {
+            OwnedOutput::keep(output, to, &mut self.spare, |flow, len| {
                 Self::takes(&mut self.takes, &mut self.offered, flow, len)
             });
             if to.len() > most {
@@ -152,9 +152,9 @@ impl Stack for Core {
         }
     }
 
-    fn give_back(&mut self, octets: Vec<u8>) {
+    fn give_back(&mut self, bytes: Vec<u8>) {
         if self.spare.len() < SPARE {
-            self.spare.push(octets);
+            self.spare.push(bytes);
         }
     }
 

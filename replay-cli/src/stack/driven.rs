@@ -12,12 +12,12 @@ use engine::{
 };
 
 use super::{Stack, TOLERANCE_US, Traits};
-use crate::stack::Seen;
+use crate::stack::OwnedOutput;
 
 /// Turns at one instant beyond which the engine must be looping.
 const TURNS: usize = 1_000_000;
 
-/// Octets that an inbox holds: more than a far side of a scenario sends at once, so that the stream is cut into segments
+/// Bytes that an inbox holds: more than a far side of a scenario sends at once, so that the stream is cut into segments
 /// where the engine cuts it.
 pub(crate) const INBOX: usize = 16 << 20;
 
@@ -74,7 +74,7 @@ pub(crate) trait Border {
 /// The host's end: keeps what it is told, and takes all bytes of the device unless it was told how many.
 #[derive(Debug, Default)]
 pub(crate) struct MockHost {
-    pub(crate) seen: Vec<Seen>,
+    pub(crate) seen: Vec<OwnedOutput>,
     pub(crate) complaints: Vec<String>,
     takes: BTreeMap<FlowId, usize>,
 }
@@ -83,16 +83,16 @@ impl MockHost {
     pub(crate) fn frames<'a>(&mut self, frames: impl Iterator<Item = &'a [u8]>) -> usize {
         let mut count = 0;
         for frame in frames {
-            self.seen.push(Seen::Frame(frame.to_vec()));
+            self.seen.push(OwnedOutput::Frame(frame.to_vec()));
             count += 1;
         }
-        self.seen.push(Seen::Batch(count));
+        self.seen.push(OwnedOutput::Batch(count));
         count
     }
 
     pub(crate) fn dial(&mut self, flow: FlowId, key: FlowKey, name: Option<&str>) {
         let name = name.map(str::to_owned);
-        self.seen.push(Seen::Dial(flow, key, name));
+        self.seen.push(OwnedOutput::Dial(flow, key, name));
     }
 
     pub(crate) fn data(&mut self, flow: FlowId, bytes: &[u8]) -> usize {
@@ -105,7 +105,7 @@ impl MockHost {
             }
         };
         if !taken.is_empty() {
-            self.seen.push(Seen::Data(flow, taken.to_vec()));
+            self.seen.push(OwnedOutput::Data(flow, taken.to_vec()));
         }
         taken.len()
     }
@@ -148,7 +148,7 @@ impl<B: Border> Driven<B> {
         self.border.with_host(|host| {
             let resumes = released.into_iter();
             host.seen
-                .extend(resumes.map(|(flow, room)| Seen::Resume(flow, room)));
+                .extend(resumes.map(|(flow, room)| OwnedOutput::Resume(flow, room)));
         });
     }
 }
@@ -240,7 +240,7 @@ impl<B: Border> Stack for Driven<B> {
         Ok(())
     }
 
-    fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<Seen>) -> bool {
+    fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<OwnedOutput>) -> bool {
         let ended = (0..TURNS).any(|_| self.border.turn(now).is_none_or(|next| next > now));
         self.release();
         self.border.with_host(|host| to.append(&mut host.seen));

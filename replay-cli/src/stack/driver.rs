@@ -13,7 +13,7 @@ use engine::{
 use engine_driver::{Host, Limits, Mailbox, ManualClock, Notice, SettingsError, Turn};
 
 use super::driven::{Border, Driven, INBOX, MockHost};
-use crate::stack::Seen;
+use crate::stack::OwnedOutput;
 
 /// A turn with its mailbox and a host that keeps what it is told.
 #[derive(Debug)]
@@ -137,28 +137,30 @@ impl Host for MockHost {
     }
 
     fn datagram(&mut self, flow: FlowId, to: SocketAddr, payload: &[u8]) -> bool {
-        self.seen.push(Seen::Datagram(flow, to, payload.to_vec()));
+        self.seen
+            .push(OwnedOutput::Datagram(flow, to, payload.to_vec()));
         true
     }
 
     fn half_close(&mut self, flow: FlowId) {
-        self.seen.push(Seen::HalfClose(flow));
+        self.seen.push(OwnedOutput::HalfClose(flow));
     }
 
     fn resume(&mut self, flow: FlowId, space: usize) {
-        self.seen.push(Seen::Resume(flow, space));
+        self.seen.push(OwnedOutput::Resume(flow, space));
     }
 
     fn close(&mut self, flow: FlowId, _key: FlowKey, close: Close) {
-        self.seen.push(Seen::Close(flow, close));
+        self.seen.push(OwnedOutput::Close(flow, close));
     }
 
     fn dns(&mut self, flow: Option<FlowId>, record: &DnsRecord) {
-        self.seen.push(Seen::Dns(flow, record.clone()));
+        self.seen.push(OwnedOutput::Dns(flow, record.clone()));
     }
 
     fn resolve(&mut self, query: QueryId, name: &str, kind: QueryKind) -> bool {
-        self.seen.push(Seen::Resolve(query, name.to_owned(), kind));
+        self.seen
+            .push(OwnedOutput::Resolve(query, name.to_owned(), kind));
         true
     }
 

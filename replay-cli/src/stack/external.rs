@@ -19,7 +19,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::wording::seconds_of as seconds;
 use crate::scenario::EngineSettings;
 use crate::stack::EPOCH_US;
-use crate::stack::Seen;
+use crate::stack::OwnedOutput;
 
 /// For how long nothing may go in or out until a run without an end of its own is over, microseconds: longer than any
 /// retransmission waits (RFC 6298 section 2.5). A stack that polls itself never says that nothing is to come.
@@ -31,7 +31,7 @@ const PATIENT_US: u64 = 120_000_000;
 /// The same for a stack in real time.
 const QUIET_REAL_US: u64 = 2_000_000;
 
-/// What one drain may bring, octets, each output counted with [`OUTPUT`] more.
+/// What one drain may bring, bytes, each output counted with [`OUTPUT`] more.
 const DRAIN_MAX: usize = 64 << 20;
 const OUTPUT: usize = 128;
 
@@ -167,7 +167,7 @@ impl External {
         }
     }
 
-    /// How many octets or datagrams it took.
+    /// How many bytes or datagrams it took.
     fn took(&mut self, most: usize) -> usize {
         match self.reply(Duration::ZERO) {
             Some(Reply::Took(count)) if count <= most => count,
@@ -181,7 +181,7 @@ impl External {
         }
     }
 
-    /// A flow that octets of the far side may go to.
+    /// A flow that bytes of the far side may go to.
     fn open_flow(&self, flow: FlowId, proto: Proto) -> Result<(), Misuse> {
         let known = self.flows.get(&flow).ok_or(Misuse::StaleFlow)?;
         if known.key.proto != proto {
@@ -201,7 +201,7 @@ impl External {
         }
     }
 
-    fn see(&mut self, reply: Reply) -> Result<Seen, String> {
+    fn see(&mut self, reply: Reply) -> Result<OwnedOutput, String> {
         let known = |flow: u64| {
             let flow = FlowId::from_bits(flow);
             match self.flows.contains_key(&flow) {
@@ -213,7 +213,7 @@ impl External {
             }
         };
         Ok(match reply {
-            Reply::Frame(frame) => Seen::Frame(frame),
+            Reply::Frame(frame) => OwnedOutput::Frame(frame),
             Reply::Dial {
                 flow,
                 proto,
@@ -238,20 +238,20 @@ impl External {
                 if self.flows.insert(id, flow_state).is_some() {
                     return Err(format!("it dials flow {flow} for the second time"));
                 }
-                Seen::Dial(id, key, name)
+                OwnedOutput::Dial(id, key, name)
             }
-            Reply::Data(flow, bytes) => Seen::Data(known(flow)?, bytes),
-            Reply::Datagram(flow, to, bytes) => Seen::Datagram(known(flow)?, to, bytes),
-            Reply::HalfClose(flow) => Seen::HalfClose(known(flow)?),
-            Reply::Resume(flow, space) => Seen::Resume(known(flow)?, space),
+            Reply::Data(flow, bytes) => OwnedOutput::Data(known(flow)?, bytes),
+            Reply::Datagram(flow, to, bytes) => OwnedOutput::Datagram(known(flow)?, to, bytes),
+            Reply::HalfClose(flow) => OwnedOutput::HalfClose(known(flow)?),
+            Reply::Resume(flow, space) => OwnedOutput::Resume(known(flow)?, space),
             Reply::Close(flow, by, how) => {
                 let id = known(flow)?;
                 let by = side(&by).ok_or_else(|| format!("`{by}` ends no flow"))?;
                 let how = ending(&how).ok_or_else(|| format!("no flow ends by `{how}`"))?;
                 self.flows.remove(&id);
-                Seen::Close(id, Close { by, how })
+                OwnedOutput::Close(id, Close { by, how })
             }
-            Reply::Dns(flow, ttl, addresses, name) => Seen::Dns(
+            Reply::Dns(flow, ttl, addresses, name) => OwnedOutput::Dns(
                 flow.map(FlowId::from_bits),
                 DnsRecord {
                     name,
@@ -263,7 +263,7 @@ impl External {
                 let kinds = [QueryKind::A, QueryKind::Aaaa];
                 let kind = kinds.into_iter().find(|known| known.label() == kind);
                 let kind = kind.ok_or("a query for neither a nor aaaa")?;
-                Seen::Resolve(QueryId::from_bits(query), name, kind)
+                OwnedOutput::Resolve(QueryId::from_bits(query), name, kind)
             }
             other @ (Reply::Hello(_) | Reply::Took(_) | Reply::Next { .. }) => {
                 return Err(format!("it said `{other}`, which is not due"));
@@ -388,14 +388,14 @@ impl Stack for External {
         Ok(())
     }
 
-    fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<Seen>) -> bool {
+    fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<OwnedOutput>) -> bool {
         let before = self.now;
         self.say(now, &Request::Poll);
         let longer = match self.hello.time {
             Time::Virtual => Duration::ZERO,
             Time::Real => Duration::from_micros(self.now - before),
         };
-        let mut octets = 0;
+        let mut count = 0;
         while let Some(reply) = self.reply(longer) {
             if let Reply::Next { at, rest } = reply {
                 self.next = at;
@@ -405,12 +405,12 @@ impl Stack for External {
             self.last_event = self.now;
             match self.see(reply) {
                 Ok(seen) => {
-                    octets += OUTPUT + seen.octets();
+                    count += OUTPUT + seen.count();
                     to.push(seen);
                 }
                 Err(problem) => self.broken(problem),
             }
-            if octets > DRAIN_MAX {
+            if count > DRAIN_MAX {
                 let most = DRAIN_MAX >> 20;
                 self.broken(format!("it put out more than {most} MiB without a `next`"));
             }
@@ -418,7 +418,7 @@ impl Stack for External {
                 return false;
             }
         }
-        if octets > 0 {
+        if count > 0 {
             self.spin = None;
         } else {
             self.note_spin();

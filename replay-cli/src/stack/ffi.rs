@@ -27,7 +27,7 @@ use engine_ffi::{
 
 use super::driven::{Border, Driven, INBOX, MockHost};
 use crate::base::diagnostic::Diagnostic;
-use crate::stack::Seen;
+use crate::stack::OwnedOutput;
 
 /// The engine's handle and what its callbacks push into.
 #[derive(Debug)]
@@ -200,7 +200,7 @@ impl Border for Ffi {
 
     fn data(&mut self, flow: FlowId, data: &[u8]) -> Result<usize, Misuse> {
         let flow = flow.to_bits();
-        // SAFETY: the octets live for the call.
+        // SAFETY: the bytes live for the call.
         let taken =
             unsafe { BridgeEngineOnTcpReceive(self.engine, flow, data.as_ptr(), data.len()) };
         self.count("octets of the far side", taken)
@@ -220,7 +220,7 @@ impl Border for Ffi {
         let from = from.map(address);
         let from = from.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
         let (flow, octets) = (flow.to_bits(), data.as_ptr());
-        // SAFETY: address and octets live for the call.
+        // SAFETY: address and bytes live for the call.
         let status =
             unsafe { BridgeEngineOnUdpReceive(self.engine, flow, from, octets, data.len()) };
         if status == BridgeStatus::Full {
@@ -438,7 +438,7 @@ unsafe extern "C" fn emit_packets(
     let state = unsafe { state(context) };
     // SAFETY: the header promises `count` packets.
     let packets = unsafe { slice(packets, count) };
-    // SAFETY: the header promises that each points to its octets.
+    // SAFETY: the header promises that each points to its bytes.
     let octets = |packet: &BridgePacket| unsafe { slice(packet.bytes, packet.length) };
     state.host.frames(packets.iter().map(octets))
 }
@@ -498,7 +498,7 @@ unsafe extern "C" fn tcp_send(
 ) -> usize {
     // SAFETY: the engine calls back with its context, one call at a time, from within a call of `Ffi`.
     let state = unsafe { state(context) };
-    // SAFETY: the header promises `length` octets.
+    // SAFETY: the header promises `length` bytes.
     let bytes = unsafe { slice(bytes, length) };
     state.host.data(FlowId::from_bits(flow), bytes)
 }
@@ -514,9 +514,9 @@ unsafe extern "C" fn udp_send(
     let state = unsafe { state(context) };
     // SAFETY: the header promises an address.
     let to = socket_address(unsafe { to.read() });
-    // SAFETY: the header promises `length` octets.
+    // SAFETY: the header promises `length` bytes.
     let bytes = unsafe { slice(bytes, length) }.to_vec();
-    let datagram = Seen::Datagram(FlowId::from_bits(flow), to, bytes);
+    let datagram = OwnedOutput::Datagram(FlowId::from_bits(flow), to, bytes);
     state.host.seen.push(datagram);
     1
 }
@@ -552,7 +552,7 @@ unsafe extern "C" fn flow_close(context: *mut c_void, flow: u64, close: *const B
             How::Error
         }
     };
-    let close = Seen::Close(FlowId::from_bits(flow), Close { by, how });
+    let close = OwnedOutput::Close(FlowId::from_bits(flow), Close { by, how });
     state.host.seen.push(close);
 }
 
@@ -569,20 +569,20 @@ unsafe extern "C" fn record_dns(context: *mut c_void, record: *const BridgeDnsRe
         addresses: addresses.map(|ip| socket_address(*ip).ip()).collect(),
         ttl: record.ttl,
     };
-    state.host.seen.push(Seen::Dns(None, record));
+    state.host.seen.push(OwnedOutput::Dns(None, record));
 }
 
 unsafe extern "C" fn tcp_half_close(context: *mut c_void, flow: u64) {
     // SAFETY: the engine calls back with its context, one call at a time, from within a call of `Ffi`.
     let state = unsafe { state(context) };
-    let seen = Seen::HalfClose(FlowId::from_bits(flow));
+    let seen = OwnedOutput::HalfClose(FlowId::from_bits(flow));
     state.host.seen.push(seen);
 }
 
 unsafe extern "C" fn tcp_resume(context: *mut c_void, flow: u64, room: usize) {
     // SAFETY: the engine calls back with its context, one call at a time, from within a call of `Ffi`.
     let state = unsafe { state(context) };
-    let seen = Seen::Resume(FlowId::from_bits(flow), room);
+    let seen = OwnedOutput::Resume(FlowId::from_bits(flow), room);
     state.host.seen.push(seen);
 }
 
@@ -595,6 +595,6 @@ unsafe extern "C" fn resolve(context: *mut c_void, query: u64, name: *const c_ch
         4 => QueryKind::A,
         _ => QueryKind::Aaaa,
     };
-    let seen = Seen::Resolve(QueryId::from_bits(query), name, kind);
+    let seen = OwnedOutput::Resolve(QueryId::from_bits(query), name, kind);
     state.host.seen.push(seen);
 }

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Write};
 use engine::{DialResult, FlowId, Micros, PathChange, Proto, QueryId, RemoteEnd, Resolution};
 use stack_protocol::{self as protocol, Ability, Garbage, Hello, Reply, Request, Settings};
 
-use super::{EPOCH_US, Seen, Stack, Via, open};
+use super::{EPOCH_US, OwnedOutput, Stack, Via, open};
 
 /// Runs the engine, by one of its own ways in, behind the protocol until its input ends.
 ///
@@ -141,11 +141,11 @@ fn say(output: &mut dyn Write, reply: &Reply) -> io::Result<()> {
     output.flush()
 }
 
-fn told(seen: Seen) -> Option<Reply> {
+fn told(seen: OwnedOutput) -> Option<Reply> {
     Some(match seen {
-        Seen::Batch(_) => return None,
-        Seen::Frame(frame) => Reply::Frame(frame),
-        Seen::Dial(flow, key, name) => Reply::Dial {
+        OwnedOutput::Batch(_) => return None,
+        OwnedOutput::Frame(frame) => Reply::Frame(frame),
+        OwnedOutput::Dial(flow, key, name) => Reply::Dial {
             flow: flow.to_bits(),
             proto: match key.proto {
                 Proto::Tcp => protocol::Proto::Tcp,
@@ -155,22 +155,22 @@ fn told(seen: Seen) -> Option<Reply> {
             server: key.server,
             name,
         },
-        Seen::Data(flow, bytes) => Reply::Data(flow.to_bits(), bytes),
-        Seen::Datagram(flow, to, bytes) => Reply::Datagram(flow.to_bits(), to, bytes),
-        Seen::HalfClose(flow) => Reply::HalfClose(flow.to_bits()),
-        Seen::Resume(flow, space) => Reply::Resume(flow.to_bits(), space),
-        Seen::Close(flow, close) => Reply::Close(
+        OwnedOutput::Data(flow, bytes) => Reply::Data(flow.to_bits(), bytes),
+        OwnedOutput::Datagram(flow, to, bytes) => Reply::Datagram(flow.to_bits(), to, bytes),
+        OwnedOutput::HalfClose(flow) => Reply::HalfClose(flow.to_bits()),
+        OwnedOutput::Resume(flow, space) => Reply::Resume(flow.to_bits(), space),
+        OwnedOutput::Close(flow, close) => Reply::Close(
             flow.to_bits(),
             close.by.to_string(),
             close.how.label().to_owned(),
         ),
-        Seen::Dns(flow, record) => Reply::Dns(
+        OwnedOutput::Dns(flow, record) => Reply::Dns(
             flow.map(FlowId::to_bits),
             record.ttl,
             record.addresses,
             record.name,
         ),
-        Seen::Resolve(query, name, kind) => {
+        OwnedOutput::Resolve(query, name, kind) => {
             Reply::Resolve(query.to_bits(), kind.label().to_owned(), name)
         }
     })

@@ -8,7 +8,7 @@ use engine::{
 };
 
 use super::event::{Tracer, What};
-use super::{DnsSeen, EPOCH_US, Seen, Stack, Traits};
+use super::{DnsSeen, EPOCH_US, OwnedOutput, Stack, Traits};
 
 /// Another stack, and where its events go.
 pub(crate) struct Traced {
@@ -94,30 +94,30 @@ impl Stack for Traced {
         self.stack.remote_closed(now, flow, end)
     }
 
-    fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<Seen>) -> bool {
+    fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<OwnedOutput>) -> bool {
         let before = to.len();
         let all = self.stack.drain(now, most, to);
         for seen in to.get(before..).unwrap_or_default() {
             let what = match seen {
-                Seen::Frame(frame) => What::FrameOut(frame.clone()),
-                Seen::Dial(flow, key, name) => What::Dial {
+                OwnedOutput::Frame(frame) => What::FrameOut(frame.clone()),
+                OwnedOutput::Dial(flow, key, name) => What::Dial {
                     flow: *flow,
                     key: *key,
                     name: name.clone(),
                 },
-                Seen::Data(flow, bytes) => What::Upstream(*flow, bytes.clone()),
-                Seen::Datagram(flow, to, payload) => {
+                OwnedOutput::Data(flow, bytes) => What::Upstream(*flow, bytes.clone()),
+                OwnedOutput::Datagram(flow, to, payload) => {
                     What::UpstreamDatagram(*flow, *to, payload.clone())
                 }
-                Seen::HalfClose(flow) => What::HalfClose(*flow),
-                Seen::Resume(flow, _) => What::Resume(*flow),
-                Seen::Close(flow, close) => What::Close(*flow, *close),
-                Seen::Dns(_, record) => What::Dns(DnsSeen {
+                OwnedOutput::HalfClose(flow) => What::HalfClose(*flow),
+                OwnedOutput::Resume(flow, _) => What::Resume(*flow),
+                OwnedOutput::Close(flow, close) => What::Close(*flow, *close),
+                OwnedOutput::Dns(_, record) => What::Dns(DnsSeen {
                     name: record.name.clone(),
                     addresses: record.addresses.clone(),
                     ttl: record.ttl,
                 }),
-                Seen::Batch(_) | Seen::Resolve(..) => continue,
+                OwnedOutput::Batch(_) | OwnedOutput::Resolve(..) => continue,
             };
             self.note(now, what);
         }
@@ -141,8 +141,8 @@ impl Stack for Traced {
         self.stack.resolved(now, query, resolution)
     }
 
-    fn give_back(&mut self, octets: Vec<u8>) {
-        self.stack.give_back(octets);
+    fn give_back(&mut self, count: Vec<u8>) {
+        self.stack.give_back(count);
     }
 
     fn poll_timeout(&mut self) -> Option<Deadline> {

@@ -1,6 +1,6 @@
 //! `replay try`: a capture imported and replayed in memory, with a verdict per flow.
 
-use crate::simulation::Way;
+use crate::simulation::RunMode;
 use crate::simulation::play_capture;
 use crate::stack::DnsSeen;
 use crate::stack::Via;
@@ -22,8 +22,8 @@ use crate::simulation::Figures;
 use crate::simulation::device::echo::EchoSeen;
 use crate::simulation::flow::Dialed;
 use crate::simulation::share::{self, Share};
-use crate::simulation::tape::{Against, Heard, Retention};
-use crate::simulation::{Keeping, RunOutput};
+use crate::simulation::tape::{Against, Retention, StreamComparison};
+use crate::simulation::{Retain, RunOutput};
 use crate::verdict::expect::stalls;
 
 /// What became of a capture.
@@ -111,7 +111,7 @@ pub enum FlowVerdict {
 /// One direction of a flow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamSeen {
-    /// Octets.
+    /// Bytes.
     pub bytes: u64,
     /// SHA-256 of them, hex; empty if it was not asked for.
     pub sha256: String,
@@ -214,15 +214,15 @@ fn attempt(
     events: Option<usize>,
 ) -> Result<Watched, Diagnostic> {
     let play = |_, share| {
-        let keep = Keeping {
+        let keep = Retain {
             frames: false,
             streams: Retention::Count,
             against: (share != Share::None).then_some(options.hashes),
         };
-        let way = Way {
+        let way = RunMode {
             via: &options.via,
             share,
-            ..Way::RECORDED
+            ..RunMode::RECORDED
         };
         play_capture(&import.scenario, &Files::default(), &capture, keep, way)
             .map(|mut run| {
@@ -259,12 +259,12 @@ fn attempt(
         .collect();
     let trace = events.map(|events| {
         let tracer = Tracer::last(events);
-        let way = Way {
+        let way = RunMode {
             via: &options.via,
             tracer: Some(&tracer),
-            ..Way::RECORDED
+            ..RunMode::RECORDED
         };
-        let keep = Keeping {
+        let keep = Retain {
             frames: false,
             streams: Retention::Count,
             against: None,
@@ -319,7 +319,7 @@ fn judge(
     index: usize,
     flow: &Conversation,
     dials: &[Dialed],
-    heard: Heard,
+    heard: StreamComparison,
     run: &RunOutput,
     most_invented: u64,
 ) -> FlowAttempt {
@@ -355,7 +355,7 @@ fn judge(
             .close
             .map(|close| (close.by.to_string(), close.how.label().to_owned()));
     }
-    let Heard { up, down } = heard;
+    let StreamComparison { up, down } = heard;
     (attempt.upstream.bytes, attempt.downstream.bytes) = (up.len, down.len);
     if let Some((synthetic, left_out)) = run.device.get(index) {
         if *synthetic > 0 {
@@ -480,5 +480,5 @@ fn as_recorded(who: &str, got: &Against, want: &Stream) -> Option<String> {
 }
 
 fn differs(who: &str, got: u64, want: u64, same: u64) -> String {
-    format!("the {who} got {got} of {want} octets; they agree up to octet {same}")
+    format!("the {who} got {got} of {want} bytes; they agree up to byte {same}")
 }

@@ -238,7 +238,7 @@ fn judge(id: &str, outcomes: &[&ScenarioOutcome]) -> (Verdict, Option<String>) {
             let what = problems.first().map_or("", |first| &first.what);
             Some(format!("{}: {what}", outcome.name))
         }
-        Outcome::Pass | Outcome::Deviation(_) | Outcome::NotApplicable(_) | Outcome::Left(_) => {
+        Outcome::Pass | Outcome::Deviation(_) | Outcome::NotApplicable(_) | Outcome::Skipped(_) => {
             None
         }
     });
@@ -260,7 +260,7 @@ fn judge(id: &str, outcomes: &[&ScenarioOutcome]) -> (Verdict, Option<String>) {
         outcome.via.stack()?;
         match &outcome.verdict {
             Outcome::NotApplicable(lacks) => lacks.first().map(|lack| lack.what.clone()),
-            Outcome::Left(why) => Some(why.clone()),
+            Outcome::Skipped(why) => Some(why.clone()),
             _ => None,
         }
     });

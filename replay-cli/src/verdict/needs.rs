@@ -13,7 +13,7 @@ use crate::verdict::outcome::Verdict;
 const REAL_TIME_MAX_US: u64 = 20_000_000;
 
 /// Settings that choose among what a requirement allows: a stack that does not follow them is held to it all the same.
-/// The seed picks numbers, the buffers sizes, congestion control when octets go, the limits how many flows there may be.
+/// The seed picks numbers, the buffers sizes, congestion control when bytes go, the limits how many flows there may be.
 const FREE: [&str; 4] = ["seed", "rx_buffer", "tx_buffer", "congestion_control"];
 
 /// What of a scenario the stack lacks; the pointers are of the scenario.
@@ -58,7 +58,7 @@ pub(crate) fn of_scenario(
                 Step::Take(_) => need(
                     pointer,
                     Ability::Take,
-                    "cannot be told how many octets the far side takes",
+                    "cannot be told how many bytes the far side takes",
                 ),
                 Step::SendFrom(_) => need(
                     pointer,
@@ -84,7 +84,7 @@ pub(crate) fn too_long(core: &RunOutput, via: &Via) -> Option<Verdict> {
     let real = via.stack()?.hello.time == Time::Real;
     let needs = core.figures.virtual_us;
     (real && needs > REAL_TIME_MAX_US).then(|| {
-        Verdict::Left(format!(
+        Verdict::Skipped(format!(
             "the stack runs in real time, and it would take {} s, more than {}",
             needs.div_ceil(1_000_000),
             REAL_TIME_MAX_US / 1_000_000

@@ -85,7 +85,7 @@ pub enum Verdict {
     /// It asks for what an engine between a device and a dialer does not have: each such thing, with its place.
     NotApplicable(Vec<Diagnostic>),
     /// It is not for this command: the reason.
-    Left(String),
+    Skipped(String),
 }
 
 impl ScenarioOutcome {
@@ -116,7 +116,7 @@ impl ScenarioOutcome {
     pub fn passed(&self) -> bool {
         matches!(
             self.verdict,
-            Verdict::Pass | Verdict::Deviation(_) | Verdict::NotApplicable(_) | Verdict::Left(_)
+            Verdict::Pass | Verdict::Deviation(_) | Verdict::NotApplicable(_) | Verdict::Skipped(_)
         )
     }
 

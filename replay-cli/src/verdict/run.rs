@@ -19,7 +19,7 @@ use crate::simulation::Figures;
 use crate::simulation::mutation::Mutation;
 use crate::simulation::tape::Retention;
 use crate::simulation::timeline::{self, Isns, Timeline};
-use crate::simulation::{Keeping, RunOutput, Way, finish, open, play_capture, share};
+use crate::simulation::{Retain, RunMode, RunOutput, finish, open, play_capture, share};
 use crate::stack::Via;
 use crate::stack::event::{Source, Trace, Tracer};
 use crate::verdict::check::Check;
@@ -72,10 +72,10 @@ pub(crate) fn run_mutated(
 }
 
 fn run_way(path: &Path, options: &RunOptions, mutation: Option<&Mutation>) -> Vec<ScenarioOutcome> {
-    let way = Way {
+    let way = RunMode {
         via: &options.via,
         mutation,
-        ..Way::CORE
+        ..RunMode::CORE
     };
     if path.extension().is_some_and(|extension| extension == "pkt") {
         return vec![crate::verdict::script::run_script(path, way)];
@@ -315,7 +315,7 @@ struct Runs {
 
 impl Case<'_> {
     /// Runs the case and holds what came out against what is expected.
-    fn judge(&self, suffix: &str, way: Way<'_>, trace: Tracing) -> ScenarioOutcome {
+    fn judge(&self, suffix: &str, way: RunMode<'_>, trace: Tracing) -> ScenarioOutcome {
         let mut outcome = ScenarioOutcome {
             name: format!("{}{suffix}", self.loaded.name),
             title: self.scenario.title.clone(),
@@ -336,7 +336,7 @@ impl Case<'_> {
         }
         let ran = !matches!(
             outcome.verdict,
-            Verdict::Invalid(_) | Verdict::NotApplicable(_) | Verdict::Left(_)
+            Verdict::Invalid(_) | Verdict::NotApplicable(_) | Verdict::Skipped(_)
         );
         if way.mutation.is_none()
             && ran
@@ -348,7 +348,7 @@ impl Case<'_> {
     }
 
     /// Makes the runs that the way in asks for. An error is the verdict there is without them.
-    fn runs(&self, way: Way<'_>) -> Result<Runs, Verdict> {
+    fn runs(&self, way: RunMode<'_>) -> Result<Runs, Verdict> {
         let invalid = |problem| Verdict::Invalid(vec![problem]);
         let stack = way.via.stack();
         let real = stack.is_some_and(|stack| stack.hello.time == Time::Real);
@@ -359,7 +359,7 @@ impl Case<'_> {
             Retention::Hash
         };
         let compared = matches!(way.via, Via::Driver | Via::Ffi);
-        let core = (compared || real).then(|| self.play(Way::CORE, streams));
+        let core = (compared || real).then(|| self.play(RunMode::CORE, streams));
         if let Some(Ok(core)) = &core
             && let Some(left) = needs::too_long(core, way.via)
         {
@@ -377,7 +377,7 @@ impl Case<'_> {
             let large = capture.is_some_and(|capture| capture.usable > SIDE_BY_SIDE);
             let halves = *way.via == Via::Core;
             let (first, second) = share::twice(large, halves, |nth, share| {
-                let way = Way { share, ..way };
+                let way = RunMode { share, ..way };
                 self.play(way, if nth == 0 { streams } else { Retention::Count })
             })
             .map_err(invalid)?;
@@ -389,7 +389,7 @@ impl Case<'_> {
     }
 
     /// Holds the runs against the expectations and against each other.
-    fn compare(&self, outcome: &mut ScenarioOutcome, runs: &Runs, way: Way<'_>) {
+    fn compare(&self, outcome: &mut ScenarioOutcome, runs: &Runs, way: RunMode<'_>) {
         let run = &runs.run;
         let verdicts = Check {
             scenario: self.scenario,
@@ -452,9 +452,9 @@ impl Case<'_> {
     }
 
     /// The events of one more run.
-    fn trace(&self, way: Way<'_>) -> Trace {
+    fn trace(&self, way: RunMode<'_>) -> Trace {
         let tracer = Tracer::last(EVENTS_KEPT);
-        let way = Way {
+        let way = RunMode {
             tracer: Some(&tracer),
             ..way
         };
@@ -474,7 +474,7 @@ impl Case<'_> {
         trace
     }
 
-    fn play(&self, way: Way<'_>, streams: Retention) -> Result<RunOutput, Diagnostic> {
+    fn play(&self, way: RunMode<'_>, streams: Retention) -> Result<RunOutput, Diagnostic> {
         play(
             self.loaded,
             self.scenario,
@@ -491,7 +491,7 @@ pub(crate) fn play(
     scenario: &Scenario,
     prepared: &Prepared,
     isns: &Isns,
-    way: Way<'_>,
+    way: RunMode<'_>,
     streams: Retention,
 ) -> Result<RunOutput, Diagnostic> {
     let place = |(pointer, problem): (String, Diagnostic)| {
@@ -504,7 +504,7 @@ pub(crate) fn play(
     };
     let frames = way.keep_frames || expect::needs_frames(&scenario.expect);
     if let Some(capture) = &prepared.capture {
-        let keep = Keeping {
+        let keep = Retain {
             frames,
             streams,
             against: None,

@@ -13,7 +13,7 @@ use crate::scenario::failure::FailureKind;
 use crate::scenario::files::Files;
 use crate::scenario::{Scenario, load};
 use crate::simulation::timeline::{Isns, failure_at};
-use crate::simulation::{RunOutput, Way, finish, open};
+use crate::simulation::{RunMode, RunOutput, finish, open};
 use crate::stack::Via;
 use crate::verdict::outcome::{Compared, ScenarioOutcome, Verdict};
 
@@ -35,7 +35,7 @@ use settings::Settings;
 const COMPARED_LEAST: u64 = 90;
 
 /// Runs a script.
-pub(crate) fn run_script(path: &Path, way: Way<'_>) -> ScenarioOutcome {
+pub(crate) fn run_script(path: &Path, way: RunMode<'_>) -> ScenarioOutcome {
     let mut outcome = ScenarioOutcome {
         via: way.via.clone(),
         ..ScenarioOutcome::without_run(path, Verdict::Pass)
@@ -68,7 +68,7 @@ fn read(path: &Path) -> Result<Script, Vec<Diagnostic>> {
 fn judge(
     script: &Script,
     path: &Path,
-    way: Way<'_>,
+    way: RunMode<'_>,
     outcome: &mut ScenarioOutcome,
 ) -> Result<(), Verdict> {
     let invalid = |problem: Diagnostic| Verdict::Invalid(vec![problem]);
@@ -92,7 +92,7 @@ fn judge(
         .stack()
         .is_some_and(|stack| stack.hello.time == Time::Real);
     if real
-        && let Ok((core, _)) = case.play(Way::CORE)
+        && let Ok((core, _)) = case.play(RunMode::CORE)
         && let Some(left) = needs::too_long(&core, way.via)
     {
         return Err(left);
@@ -102,7 +102,7 @@ fn judge(
     outcome.checks = run.figures.frames_out + run.line_checks + 1;
     outcome.failures.clone_from(&run.failures);
     if way.mutation.is_none() && matches!(way.via, Via::Driver | Via::Ffi) {
-        let (core, _) = case.play(Way::CORE).map_err(invalid)?;
+        let (core, _) = case.play(RunMode::CORE).map_err(invalid)?;
         let (failures, checks) = versus::differences(&core, &run);
         outcome.failures.extend(failures);
         outcome.checks += checks;
@@ -209,7 +209,7 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    fn play(&self, way: Way<'_>) -> Result<(RunOutput, Tally), Diagnostic> {
+    fn play(&self, way: RunMode<'_>) -> Result<(RunOutput, Tally), Diagnostic> {
         let mut world = open(self.scenario, &Files::default(), None, way)
             .map_err(|(_, problem)| problem.in_file(self.path))?;
         world.keep_frames = true;

@@ -151,11 +151,11 @@ impl Versus {
         let agree = core.agree(other);
         if core.len() != other.len() || agree != Some(core.len()) {
             let words = |tape: &Tape| match agree {
-                Some(same) => format!("{} octets, equal up to {same}", tape.len()),
+                Some(same) => format!("{} bytes, equal up to {same}", tape.len()),
                 None => {
                     let sha = tape.sha256();
                     let sha = sha.map_or_else(String::new, |sha| format!(", sha256 {sha}"));
-                    format!("{} octets{sha}", tape.len())
+                    format!("{} bytes{sha}", tape.len())
                 }
             };
             self.differs(Some(key), 0, what, &words(core), &words(other));

@@ -126,13 +126,14 @@ fn stress_scenarios_alone_are_nothing_selected() {
     assert_eq!(ran.code, 4);
     assert!(
         ran.out
-            .starts_with("1 scenario: 0 passed, 0 failed, 0 invalid, 1 left to stress; "),
+            .starts_with("1 scenario: 0 passed, 0 failed, 0 invalid, 1 skipped; "),
         "{}",
         ran.out
     );
     assert!(
-        ran.err
-            .starts_with("nothing selected: every scenario is left to `replay stress`"),
+        ran.err.starts_with(
+            "nothing selected: every scenario is a stress scenario: `replay stress` runs it"
+        ),
         "{}",
         ran.err
     );

@@ -75,7 +75,7 @@ fn a_file_of_the_tree_is_read_from_any_depth() {
     ]);
     let ran = replay_in(root.path(), ["run"]);
     assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
-    assert!(ran.out.contains("has 18 octets"), "{}", ran.out);
+    assert!(ran.out.contains("has 18 bytes"), "{}", ran.out);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn what_is_outside_is_read_when_that_is_allowed() {
     ]);
     let ran = replay_in(&root.path().join("a"), ["run", "--allow-outside"]);
     assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
-    assert!(ran.out.contains("has 18 octets"), "{}", ran.out);
+    assert!(ran.out.contains("has 18 bytes"), "{}", ran.out);
 }
 
 #[cfg(unix)]
@@ -204,7 +204,7 @@ fn payload_is_shown_on_demand_only_in_every_report() {
             let xml = std::fs::read_to_string(root.path().join("junit.xml")).unwrap();
             for report in [&out, &xml] {
                 assert_eq!(report.contains("secret"), shown, "{report}");
-                assert!(report.contains("18 octets, sha256 "), "{report}");
+                assert!(report.contains("18 bytes, sha256 "), "{report}");
             }
         }
     }

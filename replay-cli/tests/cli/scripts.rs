@@ -29,7 +29,7 @@ fn a_folder_of_scripts_gives_a_table_with_reasons() {
         "invalid         ./d.pkt  5:6: expected TCP flags",
         "not applicable        1  .       a datagram: the script's socket is a stream's",
         "fail                  1  .       wrong-packet: ack",
-        "4 scenarios: 1 passed, 1 failed, 1 invalid, 0 left to stress, 1 not applicable;",
+        "4 scenarios: 1 passed, 1 failed, 1 invalid, 0 skipped, 1 not applicable;",
     ] {
         assert!(ran.out.contains(line), "{line}\n{}", ran.out);
     }

@@ -101,9 +101,5 @@ fn the_json_of_the_driver_has_what_was_measured() {
         let p99 = &measures[histogram]["p99"];
         assert!(p99.is_u64(), "{histogram}: {measures}");
     }
-    assert!(
-        outcome["peak_heap"]
-            .as_u64()
-            .is_some_and(|octets| octets > 0)
-    );
+    assert!(outcome["peak_heap"].as_u64().is_some_and(|bytes| bytes > 0));
 }

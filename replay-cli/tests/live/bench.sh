@@ -27,7 +27,7 @@ iperf() { # ns, arguments
 }
 
 # Bits a second of one download.
-download() { # ns, octets
+download() { # ns, bytes
     in_ns "$1" curl -sS -o /dev/null -w '%{speed_download}' "http://$v4/$2" | python3 -c 'print(int(float(input()) * 8))'
 }
 

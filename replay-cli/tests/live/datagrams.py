@@ -1,8 +1,8 @@
 """Bursts of UDP datagrams, counted at both ends. Each command prints one number.
 
-    datagrams.py send    ADDRESS PORT COUNT OCTETS    what it sent
+    datagrams.py send    ADDRESS PORT COUNT BYTES    what it sent
     datagrams.py receive ADDRESS PORT                 what came until nothing came for 2 s
-    datagrams.py answer  ADDRESS PORT COUNT OCTETS    what it sent back to the first who asked
+    datagrams.py answer  ADDRESS PORT COUNT BYTES    what it sent back to the first who asked
     datagrams.py ask     ADDRESS PORT                 what came back
 """
 
@@ -21,8 +21,8 @@ def open_socket(address):
     return opened
 
 
-def burst(opened, to, count, octets):
-    payload = bytes(octets)
+def burst(opened, to, count, bytes):
+    payload = bytes(bytes)
     for sent in range(count):
         try:
             opened.sendto(payload, to)
@@ -46,17 +46,17 @@ def heard(opened, first):
         return count
 
 
-def main(what, address, port, count="0", octets="0"):
-    to, count, octets = (address, int(port)), int(count), int(octets)
+def main(what, address, port, count="0", bytes="0"):
+    to, count, bytes = (address, int(port)), int(count), int(bytes)
     opened = open_socket(address)
     if what == "send":
-        return burst(opened, to, count, octets)
+        return burst(opened, to, count, bytes)
     if what == "receive":
         opened.bind(to)
         return heard(opened, 30)
     if what == "answer":
         opened.bind(to)
-        return burst(opened, opened.recvfrom(65535)[1], count, octets)
+        return burst(opened, opened.recvfrom(65535)[1], count, bytes)
     if what == "ask":
         opened.sendto(b"?", to)
         return heard(opened, 5)

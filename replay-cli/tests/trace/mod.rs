@@ -88,7 +88,7 @@ impl Trace {
         self.cut(bytes, bytes.len());
     }
 
-    /// A packet of which the capture holds so many octets.
+    /// A packet of which the capture holds so many bytes.
     pub(crate) fn cut(&mut self, bytes: &[u8], captured: usize) {
         self.at_us += self.step_us;
         let seconds = u32::try_from(self.at_us / 1_000_000).expect("a time that fits");
@@ -144,7 +144,8 @@ pub(crate) fn passed(attempt: &Attempt, index: usize) -> &FlowAttempt {
     flow
 }
 
-pub(crate) fn octets(flow: &FlowAttempt) -> (u64, u64) {
+/// Bytes up and down.
+pub(crate) fn moved(flow: &FlowAttempt) -> (u64, u64) {
     (flow.upstream.bytes, flow.downstream.bytes)
 }
 

@@ -8,7 +8,7 @@ use replay::golden::draft::find::{WITHOUT_SCENARIO, excuses};
 
 use super::{files_below, shown};
 
-/// The most octets a capture may have.
+/// The most bytes a capture may have.
 const LIMIT: u64 = 20_000;
 
 /// What every note says about a capture, as the beginnings of lines.
@@ -59,7 +59,7 @@ fn is_capture(path: &Path) -> bool {
 
 fn size(path: &Path) -> Option<String> {
     let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
-    (size > LIMIT).then(|| format!("{size} octets, above the limit of {LIMIT}"))
+    (size > LIMIT).then(|| format!("{size} bytes, above the limit of {LIMIT}"))
 }
 
 fn note(path: &Path) -> Vec<String> {
@@ -104,7 +104,7 @@ fn index_row(index: &str, path: &Path, name: &str) -> Option<String> {
     let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
     let end = format!(" | {frames} | {size} |");
     (!row.ends_with(&end))
-        .then(|| format!("captures/README.md says other than {frames} frames and {size} octets"))
+        .then(|| format!("captures/README.md says other than {frames} frames and {size} bytes"))
 }
 
 fn frames(path: &Path) -> Result<u64, String> {

@@ -1,4 +1,4 @@
-//! What a user of the stack would write: the dial, then octets both ways until both have ended or one has failed.
+//! What a user of the stack would write: the dial, then bytes both ways until both have ended or one has failed.
 
 use std::future::poll_fn;
 use std::io;
@@ -125,8 +125,8 @@ impl AsyncRead for Remote {
         let read = session(self.0, |flow| {
             if !flow.inbox.is_empty() {
                 let count = flow.inbox.len().min(buffer.remaining());
-                let octets: Vec<u8> = flow.inbox.drain(..count).collect();
-                buffer.put_slice(&octets);
+                let count: Vec<u8> = flow.inbox.drain(..count).collect();
+                buffer.put_slice(&count);
                 return Poll::Ready(Ok(()));
             }
             match flow.end.as_deref() {

@@ -13,7 +13,7 @@ use stack_protocol::{Proto, Reply, Request};
 use super::clock;
 use crate::stacks::{Arrival, Datagram, Wire};
 
-/// Octets of the far side that wait for the relay to read them, as a socket's buffer would hold.
+/// Bytes of the far side that wait for the relay to read them, as a socket's buffer would hold.
 const INBOX: usize = 64 << 10;
 
 /// The one session of the process.

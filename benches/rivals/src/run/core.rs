@@ -8,7 +8,7 @@ use super::{Troubles, describe};
 use crate::contender::Preset;
 use crate::load::{FarEnd, Load, Word};
 
-/// Octets of far ends handed in before the engine is drained.
+/// Bytes of far ends handed in before the engine is drained.
 const FED: usize = 64 << 10;
 
 /// The engine between a load and its far ends.

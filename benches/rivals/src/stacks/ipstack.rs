@@ -10,18 +10,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Arrival, Buffers, Settings, Stack, Wire};
 
-/// Octets of IPv4 and TCP headers without options.
+/// Bytes of IPv4 and TCP headers without options.
 const HEADERS: usize = 40;
 
 pub(super) fn start(settings: Settings, wire: impl Wire) -> io::Result<Stack> {
     let mtu = u16::try_from(settings.mtu).map_err(io::Error::other)?;
     let mut config = IpStackConfig::default();
     config.mtu(mtu).map_err(io::Error::other)?;
-    if let Buffers::Octets(octets) = settings.buffers {
-        let octets = octets.min(65_535);
+    if let Buffers::Bytes(bytes) = settings.buffers {
+        let bytes = bytes.min(65_535);
         let mut tcp = TcpConfig::default();
-        tcp.max_unacked_bytes = octets;
-        tcp.read_buffer_size = octets as usize;
+        tcp.max_unacked_bytes = bytes;
+        tcp.read_buffer_size = bytes as usize;
         let mss = settings.mtu.saturating_sub(HEADERS);
         tcp.options = Some(vec![TcpOptions::MaximumSegmentSize(mss as u16)]);
         config.with_tcp_config(tcp);

@@ -16,10 +16,10 @@ pub(super) fn start(settings: Settings, wire: impl Wire) -> io::Result<Stack> {
         .enable_udp(true)
         .enable_icmp(true)
         .mtu(settings.mtu);
-    if let Buffers::Octets(octets) = settings.buffers {
+    if let Buffers::Bytes(bytes) = settings.buffers {
         builder = builder
-            .tcp_recv_buffer_size(octets)
-            .tcp_send_buffer_size(octets);
+            .tcp_recv_buffer_size(bytes)
+            .tcp_send_buffer_size(bytes);
     }
     let (port, runner, udp, listener) = builder.build()?;
     let (Some(runner), Some(udp), Some(listener)) = (runner, udp, listener) else {

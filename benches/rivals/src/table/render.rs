@@ -15,7 +15,7 @@ const OURS: Contender = Contender::Ours(Preset::Default);
 pub(super) fn conditions(table: &Table) -> String {
     let config = engine::Config::default();
     let small = engine::Config::many_flows();
-    let kib = |octets: usize| octets / 1024;
+    let kib = |bytes: usize| bytes / 1024;
     let versions: Vec<String> = Kind::ALL
         .iter()
         .map(|kind| format!("{} {}", kind.name(), kind.version()))

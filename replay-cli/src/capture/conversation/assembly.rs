@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::store::{BLANK, ByteReader, Span, Stream};
 
-/// A stream under construction. Offsets count from the first octet after the SYN.
+/// A stream under construction. Offsets count from the first byte after the SYN.
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
-    /// Where its octets stand, in order, without overlaps; what is covered and in none of them, nor in `late`, stands as
+    /// Where its bytes stand, in order, without overlaps; what is covered and in none of them, nor in `late`, stands as
     /// zeros.
     pieces: Vec<Piece>,
     /// Pieces that came after ones that stand behind them, by where they begin: as many as there are, none is moved.
@@ -16,13 +16,13 @@ pub(crate) struct Assembly {
     covered: BTreeMap<u64, u64>,
     /// Covered ranges whose content is not known so far, start to end: they stand as zeros.
     blank: BTreeMap<u64, Blank>,
-    /// Octets that came more than once.
+    /// Bytes that came more than once.
     pub(crate) repeated: u64,
-    /// Octets that came more than once with different content.
+    /// Bytes that came more than once with different content.
     pub(crate) conflicting: u64,
 }
 
-/// Octets of the stream that one segment brought.
+/// Bytes of the stream that one segment brought.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     start: u64,
@@ -46,14 +46,14 @@ struct Blank {
 /// What a segment added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Added {
-    /// At least one octet that had not been there.
+    /// At least one byte that had not been there.
     New,
     /// Nothing: all of it had been there.
     Repeated,
 }
 
 impl Assembly {
-    /// Adds a segment of `wire_len` octets, of which `captured` are there.
+    /// Adds a segment of `wire_len` bytes, of which `captured` are there.
     pub(crate) fn insert(
         &mut self,
         offset: u64,
@@ -89,7 +89,7 @@ impl Assembly {
         added
     }
 
-    /// Covers holes whose octets no packet holds so far, and says where they were. One that comes later, as behind a
+    /// Covers holes whose bytes no packet holds so far, and says where they were. One that comes later, as behind a
     /// tap that reorders, is taken.
     pub(crate) fn fill_to(&mut self, edge: u64) -> Vec<(u64, u64)> {
         let mut holes = Vec::new();
@@ -114,17 +114,17 @@ impl Assembly {
         holes
     }
 
-    /// Octets that no packet holds and that stand as zeros.
+    /// Bytes that no packet holds and that stand as zeros.
     pub(crate) fn filled(&self) -> u64 {
-        self.blank_octets(false)
+        self.blank_bytes(false)
     }
 
-    /// Octets that the snap length cut off and that stand as zeros.
+    /// Bytes that the snap length cut off and that stand as zeros.
     pub(crate) fn cut(&self) -> u64 {
-        self.blank_octets(true)
+        self.blank_bytes(true)
     }
 
-    fn blank_octets(&self, cut: bool) -> u64 {
+    fn blank_bytes(&self, cut: bool) -> u64 {
         let end = self.contiguous();
         let blanks = self.blank.range(..end);
         let blanks = blanks.filter(|(_, blank)| blank.cut == cut);
@@ -139,12 +139,12 @@ impl Assembly {
             .map_or(0, |(_, end)| *end)
     }
 
-    /// One past the last octet seen.
+    /// One past the last byte seen.
     pub(crate) fn highest(&self) -> u64 {
         self.covered.last_key_value().map_or(0, |(_, end)| *end)
     }
 
-    /// The stream up to its first hole, and how many octets lie behind that.
+    /// The stream up to its first hole, and how many bytes lie behind that.
     pub(crate) fn finish(self) -> (Stream, u64) {
         let contiguous = self.contiguous();
         let behind = self
@@ -212,7 +212,7 @@ impl Assembly {
         }
     }
 
-    /// Gives blank octets between `from` and `to` the content that has come; says whether there were any.
+    /// Gives blank bytes between `from` and `to` the content that has come; says whether there were any.
     fn write_blank(&mut self, from: u64, to: u64, offset: u64, captured: Span) -> bool {
         let to = to.min(offset.saturating_add(u64::from(captured.len)));
         let mut written = false;
@@ -243,7 +243,7 @@ impl Assembly {
         written
     }
 
-    /// Counts octets that came again with other content.
+    /// Counts bytes that came again with other content.
     fn compare(
         &mut self,
         from: u64,
@@ -259,7 +259,7 @@ impl Assembly {
         }
     }
 
-    /// The octets so far; zeros where there are none.
+    /// The bytes so far; zeros where there are none.
     fn read(&self, from: u64, to: u64, bytes: &mut ByteReader<'_>) -> Vec<u8> {
         let mut known = vec![0; usize::try_from(to - from).unwrap_or(0)];
         let first = self.pieces.partition_point(|piece| piece.end() <= from);
@@ -307,7 +307,7 @@ mod tests {
             }
         }
 
-        /// Adds the next `captured` octets of the text at `offset`.
+        /// Adds the next `captured` bytes of the text at `offset`.
         fn insert(&mut self, offset: u64, captured: usize, wire_len: u64) -> Added {
             let span = Span::new(self.next, captured);
             self.next += captured as u64;
@@ -318,13 +318,13 @@ mod tests {
         fn finish(self) -> (Vec<u8>, u64) {
             let (stream, behind) = self.stream.finish();
             let mut reader = ByteReader::new(&self.bytes);
-            let octets = stream.read(0, stream.len(), &mut reader).to_vec();
-            (octets, behind)
+            let count = stream.read(0, stream.len(), &mut reader).to_vec();
+            (count, behind)
         }
     }
 
     #[test]
-    fn the_first_copy_of_overlapping_octets_wins() {
+    fn the_first_copy_of_overlapping_bytes_wins() {
         let mut segments = Segments::of(b"cdabXXef");
         segments.insert(2, 2, 2);
         assert_eq!(segments.insert(0, 6, 6), Added::New);
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn octets_behind_a_hole_are_counted_apart() {
+    fn bytes_behind_a_hole_are_counted_apart() {
         let mut segments = Segments::of(b"abef");
         segments.insert(0, 2, 2);
         segments.insert(4, 2, 2);
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_copy_gives_blank_octets_their_content() {
+    fn a_late_copy_gives_blank_bytes_their_content() {
         let mut segments = Segments::of(b"afdcXe");
         segments.insert(0, 1, 3);
         segments.insert(5, 1, 1);
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn octets_cut_off_keep_their_place() {
+    fn bytes_cut_off_keep_their_place() {
         let mut segments = Segments::of(b"abe");
         segments.insert(0, 2, 4);
         segments.insert(4, 1, 1);

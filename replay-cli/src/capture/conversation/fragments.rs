@@ -30,7 +30,7 @@ pub(crate) struct Whole<P> {
     pub(crate) packet: Vec<u8>,
     /// Its fragments, in the order in which they came.
     pub(crate) frames: Vec<P>,
-    /// Whether octets of it are missing.
+    /// Whether bytes of it are missing.
     pub(crate) cut: bool,
 }
 

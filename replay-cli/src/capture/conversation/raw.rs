@@ -37,9 +37,9 @@ pub(crate) struct RawFlow {
     pub(crate) events: Vec<RawEvent>,
 }
 
-/// How many packets a tap may show before the SYN that they follow, and how many octets of a stream.
+/// How many packets a tap may show before the SYN that they follow, and how many bytes of a stream.
 const LATE_PACKETS: usize = 64;
-const LATE_OCTETS: i32 = 65_536;
+const LATE_BYTES: i32 = 65_536;
 
 impl RawFlow {
     pub(crate) fn new(protocol: Protocol, client: SocketAddr, server: SocketAddr) -> Self {
@@ -103,7 +103,7 @@ impl RawFlow {
 
     /// Whether this SYN is the beginning that the flow lacks: a tap that reorders shows it behind what it led to.
     pub(crate) fn is_begun_by(&self, source: SocketAddr, isn: Seq) -> bool {
-        let near = |seq: Seq| (0..LATE_OCTETS).contains(&seq.minus(isn.plus(1)));
+        let near = |seq: Seq| (0..LATE_BYTES).contains(&seq.minus(isn.plus(1)));
         let opener_is_client = self.client == source;
         self.client_isn.is_none()
             && self.packets.len() <= LATE_PACKETS
@@ -155,19 +155,19 @@ impl RawFlow {
     }
 }
 
-/// One packet of a flow: 48 octets of memory, whatever it carries.
+/// One packet of a flow: 48 bytes of memory, whatever it carries.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RawPacket {
     pub(crate) time_ns: i64,
     /// Where its IP header begins.
     place: u64,
-    /// Octets of it that were captured.
+    /// Bytes of it that were captured.
     len: u32,
     /// Its number in the capture, from 1.
     pub(crate) number: u32,
     pub(crate) sequence: Seq,
     pub(crate) acknowledgement: Seq,
-    /// Octets of payload on the wire.
+    /// Bytes of payload on the wire.
     pub(crate) payload_len: u32,
     /// Where its payload begins, from its IP header on.
     pub(crate) payload_at: u16,

@@ -108,7 +108,7 @@ impl RawKind {
 pub(crate) struct Dialer {
     dialed_at: Option<u64>,
     result: Option<(DialResult, u64)>,
-    /// Octets of the device that the dialer had taken, and whether it knew of their end.
+    /// Bytes of the device that the dialer had taken, and whether it knew of their end.
     taken: u64,
     ended: bool,
     /// When it learned the last of that.
@@ -217,11 +217,11 @@ impl Told {
         let same = common(told, shown, bytes);
         if same < shown.len() {
             notes.push(format!(
-                "the recorded engine gave the device other bytes than its dialer gave it, from octet {same} on"
+                "the recorded engine gave the device other bytes than its dialer gave it, from byte {same} on"
             ));
         } else if same < told.len() && device_ended {
             notes.push(format!(
-                "the recorded engine gave the device {same} of the {} octets that its dialer gave it",
+                "the recorded engine gave the device {same} of the {} bytes that its dialer gave it",
                 told.len()
             ));
         }
@@ -231,7 +231,7 @@ impl Told {
     }
 }
 
-/// How many octets two streams have in common from their beginning on.
+/// How many bytes two streams have in common from their beginning on.
 fn common(one: &Stream, other: &Stream, bytes: &mut ByteReader<'_>) -> u64 {
     let end = one.len().min(other.len());
     let mut at = 0;

@@ -1,4 +1,4 @@
-//! Where a capture's octets are, and how they are looked at again.
+//! Where a capture's bytes are, and how they are looked at again.
 //!
 //! Nothing of a packet's payload is kept: a [`Span`] says where it stands, and a [`ByteReader`] reads it when it is wanted,
 //! by way of a few windows of the file. Replay goes through a capture in about its own order, so that most looks
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::window::{WINDOW, Window, Windows};
 use crate::capture::{CaptureError, Kept, Spool};
 
-/// Octets of a capture, or of what was put together from it: where they begin, and how many they are.
+/// Bytes of a capture, or of what was put together from it: where they begin, and how many they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     /// The place of the first.
@@ -26,7 +26,7 @@ impl Span {
         }
     }
 
-    /// What is left without the first `count` octets.
+    /// What is left without the first `count` bytes.
     pub(crate) fn behind(self, count: u64) -> Self {
         let count = u32::try_from(count).unwrap_or(u32::MAX).min(self.len);
         Self {
@@ -35,20 +35,20 @@ impl Span {
         }
     }
 
-    /// Its first `count` octets, or all of it.
+    /// Its first `count` bytes, or all of it.
     pub(crate) fn up_to(self, count: u64) -> Self {
         let len = u32::try_from(count).unwrap_or(u32::MAX).min(self.len);
         Self { len, ..self }
     }
 }
 
-/// The place of octets that no packet holds: zeros.
+/// The place of bytes that no packet holds: zeros.
 pub(crate) const BLANK: u64 = u64::MAX;
 
 /// Set in places of packets that were put together from fragments.
 const REBUILT: u64 = 1 << 62;
 
-/// The octets of a capture, by place.
+/// The bytes of a capture, by place.
 #[derive(Debug)]
 pub struct CaptureBytes {
     kept: Kept,
@@ -66,17 +66,17 @@ impl CaptureBytes {
         }
     }
 
-    /// Nothing but these octets.
+    /// Nothing but these bytes.
     #[cfg(test)]
-    pub(crate) fn of(octets: &[u8]) -> Self {
+    pub(crate) fn of(count: &[u8]) -> Self {
         Self {
-            kept: Kept::of(octets),
+            kept: Kept::of(count),
             rebuilt: Spool::default(),
             windows: Windows::default(),
         }
     }
 
-    /// The place of octets that stand at `at` among what was put together.
+    /// The place of bytes that stand at `at` among what was put together.
     pub(crate) fn rebuilt(at: u64) -> u64 {
         at | REBUILT
     }
@@ -86,7 +86,7 @@ impl CaptureBytes {
         place != BLANK && place & REBUILT != 0
     }
 
-    /// The octets from `place` on that are held in memory.
+    /// The bytes from `place` on that are held in memory.
     fn held(&self, place: u64, len: usize) -> Option<Option<&[u8]>> {
         let (all, at) = if place & REBUILT == 0 {
             (self.kept.all()?, place)
@@ -110,7 +110,7 @@ impl CaptureBytes {
     }
 }
 
-/// Looks at a capture's octets.
+/// Looks at a capture's bytes.
 #[derive(Debug)]
 pub(crate) struct ByteReader<'a> {
     bytes: &'a CaptureBytes,
@@ -139,12 +139,12 @@ impl<'a> ByteReader<'a> {
         }
     }
 
-    /// The octets of a span; none of them if they cannot be read, which [`finish`](Self::finish) tells.
+    /// The bytes of a span; none of them if they cannot be read, which [`finish`](Self::finish) tells.
     pub(crate) fn span(&mut self, span: Span) -> &[u8] {
         self.at(span.place, span.len as usize)
     }
 
-    /// `len` octets from `place` on, likewise.
+    /// `len` bytes from `place` on, likewise.
     pub(crate) fn at(&mut self, place: u64, len: usize) -> &[u8] {
         if place == BLANK {
             self.scratch.clear();
@@ -180,7 +180,7 @@ impl<'a> ByteReader<'a> {
         &self.scratch
     }
 
-    /// Octets of one window.
+    /// Bytes of one window.
     fn window(&mut self, place: u64, from: usize, len: usize) -> &[u8] {
         let number = place / WINDOW;
         let slot = (number % WINDOWS) as usize;
@@ -204,7 +204,7 @@ impl<'a> ByteReader<'a> {
             .unwrap_or_default()
     }
 
-    /// Puts a window into its slot, if there is one with so many octets.
+    /// Puts a window into its slot, if there is one with so many bytes.
     fn fetch(&mut self, number: u64, slot: usize, len: usize) {
         let Some(slot) = self.windows.get_mut(slot) else {
             return;
@@ -264,26 +264,26 @@ fn slot(address: usize) -> usize {
     ((address >> 3) ^ (address >> 12)) % SEEN
 }
 
-/// A stream of a capture: where its octets stand.
+/// A stream of a capture: where its bytes stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stream {
     pieces: Vec<Piece>,
 }
 
-/// Octets that stand together.
+/// Bytes that stand together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Piece {
-    /// Offset in the stream of the octet behind its last.
+    /// Offset in the stream of the byte behind its last.
     end: u64,
-    /// Where its first octet stands.
+    /// Where its first byte stands.
     place: u64,
 }
 
-/// Octets of a stream that are looked at in one go, where it is looked at from end to end.
+/// Bytes of a stream that are looked at in one go, where it is looked at from end to end.
 pub(crate) const STRETCH: u64 = 64 << 10;
 
 impl Stream {
-    /// How many octets it has.
+    /// How many bytes it has.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.pieces.last().map_or(0, |piece| piece.end)
@@ -295,7 +295,7 @@ impl Stream {
         self.len() == 0
     }
 
-    /// Appends octets.
+    /// Appends bytes.
     pub(crate) fn push(&mut self, place: u64, len: u64) {
         if len == 0 {
             return;
@@ -317,7 +317,7 @@ impl Stream {
         self.pieces.shrink_to_fit();
     }
 
-    /// The octets from `from` to `to`, as far as they are there.
+    /// The bytes from `from` to `to`, as far as they are there.
     pub(crate) fn read<'r>(&self, from: u64, to: u64, reader: &'r mut ByteReader<'_>) -> &'r [u8] {
         let to = to.min(self.len());
         if from >= to {
@@ -353,7 +353,7 @@ impl Stream {
         &reader.scratch
     }
 
-    /// The piece that holds the octet at `from`. The search begins at `near`, because who reads a stream goes on where it
+    /// The piece that holds the byte at `from`. The search begins at `near`, because who reads a stream goes on where it
     /// stood, and every look elsewhere is a line of memory that is not in the caches.
     fn piece_with(&self, from: u64, near: usize) -> usize {
         let behind = |index: usize| {
@@ -409,13 +409,13 @@ mod tests {
     use super::*;
     use crate::capture::CaptureReader;
 
-    /// A file too large to be held, of which the octet at each place tells the place.
+    /// A file too large to be held, of which the byte at each place tells the place.
     fn file() -> (tempfile::NamedTempFile, CaptureBytes) {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let mut bytes: Vec<u8> = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0];
         bytes.resize(9 << 20, 0);
-        for (place, octet) in bytes.iter_mut().enumerate().skip(24) {
-            *octet = (place % 251) as u8;
+        for (place, byte) in bytes.iter_mut().enumerate().skip(24) {
+            *byte = (place % 251) as u8;
         }
         file.write_all(&bytes).unwrap();
         let (_, kept) = CaptureReader::open_kept(file.path(), 0).unwrap();
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_across_windows_gives_every_octet() {
+    fn a_look_across_windows_gives_every_byte() {
         let (_file, bytes) = file();
         let mut reader = ByteReader::new(&bytes);
         for place in [100, WINDOW - 3, WINDOW * WINDOWS - 1, WINDOW * 100] {
@@ -432,7 +432,7 @@ mod tests {
             assert!(
                 (place..)
                     .zip(&seen)
-                    .all(|(at, octet)| *octet == (at % 251) as u8)
+                    .all(|(at, byte)| *byte == (at % 251) as u8)
             );
         }
         assert!(reader.finish().is_ok());
@@ -475,10 +475,10 @@ mod tests {
         stream.push(BLANK, 2);
         stream.push(500, 3);
         assert_eq!((stream.len(), stream.pieces.len()), (11, 3));
-        let octet = |place: u64| (place % 251) as u8;
-        let want = [octet(1005), 0, 0, octet(500), octet(501)];
+        let byte = |place: u64| (place % 251) as u8;
+        let want = [byte(1005), 0, 0, byte(500), byte(501)];
         assert_eq!(stream.read(5, 10, &mut reader), want);
-        assert_eq!(stream.read(9, 99, &mut reader), [octet(501), octet(502)]);
+        assert_eq!(stream.read(9, 99, &mut reader), [byte(501), byte(502)]);
         assert_eq!(stream.read(11, 12, &mut reader), b"");
     }
 }

@@ -2,7 +2,7 @@
 //! events that built it.
 //!
 //! Positions are counted in *units* of sequence space from the ISN: the SYN is unit 0, so "1" means the SYN was
-//! sent, `1 + n` that n octets were, and one more that the FIN was.
+//! sent, `1 + n` that n bytes were, and one more that the FIN was.
 
 use super::store::Stream;
 use crate::packet::{Flags, Seq};
@@ -34,11 +34,11 @@ pub struct TcpConversation {
     pub far_stream: Stream,
     /// What the far side did, in stream order.
     pub far: Vec<FarEvent>,
-    /// Octets of the far side that the device acknowledged before it reset; more no replay owes it.
+    /// Bytes of the far side that the device acknowledged before it reset; more no replay owes it.
     pub device_took: Option<u64>,
     /// When the far side took no more, in order.
     pub stalls: Vec<Stall>,
-    /// Octets of the device that the dialer takes, if it never takes the rest.
+    /// Bytes of the device that the dialer takes, if it never takes the rest.
     pub far_took: Option<u64>,
     /// Whether the far side's window is known: both sides' offers of a window scale, or that one made none, are in the
     /// capture.
@@ -57,7 +57,7 @@ pub struct TcpConversation {
     pub invented: u64,
 }
 
-/// One captured segment of the device: 64 octets of memory, whatever it carries.
+/// One captured segment of the device: 64 bytes of memory, whatever it carries.
 #[derive(Clone, Copy, Debug)]
 pub struct DeviceSegment {
     /// Where its IP header begins.
@@ -74,11 +74,11 @@ pub struct DeviceSegment {
     pub at_us: u64,
     /// Its number in the capture.
     pub number: u32,
-    /// Octets of payload on the wire.
+    /// Bytes of payload on the wire.
     pub(crate) len: u32,
-    /// The window it offers, octets.
+    /// The window it offers, bytes.
     pub window: u32,
-    /// Octets of its headers.
+    /// Bytes of its headers.
     pub(crate) headers: u16,
     /// Control bits to inject it with.
     pub flags: Flags,
@@ -125,9 +125,9 @@ impl DeviceSegment {
         (self.acked != NO_ACK).then_some(self.acked)
     }
 
-    /// Octets of payload on the wire.
+    /// Bytes of payload on the wire.
     #[must_use]
-    pub fn octets(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.len.into()
     }
 
@@ -165,7 +165,7 @@ impl DeviceSegment {
     #[must_use]
     pub fn end(&self) -> u64 {
         self.at
-            + self.octets()
+            + self.bytes()
             + u64::from(self.flags.contains(Flags::SYN))
             + u64::from(self.flags.contains(Flags::FIN))
     }
@@ -174,7 +174,7 @@ impl DeviceSegment {
 /// The SYN of a flow whose beginning is not in the capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MadeUp {
-    /// The maximum segment size that it offers, octets: the far side's largest segment.
+    /// The maximum segment size that it offers, bytes: the far side's largest segment.
     pub mss: u16,
     /// How far the device's window fields must be shifted, as the far side made use of them.
     pub shift: u8,
@@ -189,11 +189,11 @@ pub struct Stall {
     pub from_us: u64,
     /// When it ended, likewise: the window opened, or one side gave up. `None`: the capture ends before.
     pub until_us: Option<u64>,
-    /// Octets that the device had sent by its end: none beyond them had room.
+    /// Bytes that the device had sent by its end: none beyond them had room.
     pub edge: u64,
     /// When it had sent the last of them, or when the stall began if that was later, microseconds.
     pub sent_us: u64,
-    /// The widest window that the far side had offered, octets.
+    /// The widest window that the far side had offered, bytes.
     pub widest: u64,
     /// Whether the window opened again.
     pub resumed: bool,
@@ -209,20 +209,20 @@ pub const STALL_US: u64 = crate::scenario::expect::STALL_US;
 pub struct FarEvent {
     /// What.
     pub kind: FarEventKind,
-    /// Octets of the device it had acknowledged by then.
+    /// Bytes of the device it had acknowledged by then.
     pub acked: u64,
     /// Whether it had acknowledged the device's FIN.
     pub fin_acked: bool,
-    /// Microseconds since what it waited for: the device's octets, or its own event before.
+    /// Microseconds since what it waited for: the device's bytes, or its own event before.
     pub wait_us: u64,
 }
 
 /// What the far side did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FarEventKind {
-    /// Sent the octets of its stream from one offset to another.
+    /// Sent the bytes of its stream from one offset to another.
     Send {
-        /// First octet.
+        /// First byte.
         from: u64,
         /// One past the last.
         to: u64,
@@ -233,9 +233,9 @@ pub enum FarEventKind {
     Reset,
     /// Failed otherwise; only a recorded dialer can say so.
     Fail,
-    /// Took so many more of the device's octets, and no more.
+    /// Took so many more of the device's bytes, and no more.
     Take(u64),
-    /// Took no more of the device's octets.
+    /// Took no more of the device's bytes.
     Block,
     /// Took them again.
     Unblock,

@@ -46,7 +46,7 @@ pub struct DeviceDatagram {
     pub gap_us: u64,
     /// Microseconds since the flow's first packet.
     pub at_us: u64,
-    /// Octets of payload.
+    /// Bytes of payload.
     pub len: u32,
 }
 

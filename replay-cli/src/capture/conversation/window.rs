@@ -1,8 +1,8 @@
-//! Windows of a capture's octets: each is read once for all who look at about the same place, as two runs beside each other do.
+//! Windows of a capture's bytes: each is read once for all who look at about the same place, as two runs beside each other do.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Octets of a window: enough to make the cost of a read vanish, and little enough that a far look costs little.
+/// Bytes of a window: enough to make the cost of a read vanish, and little enough that a far look costs little.
 pub(crate) const WINDOW: u64 = 64 << 10;
 
 /// Windows that are kept for others: two runs may be as far from each other as these hold, some hundredths of a second.
@@ -20,7 +20,7 @@ pub(crate) struct Window {
 pub(crate) struct Windows {
     /// By number; one takes the place of the one so many before it.
     slots: Vec<Mutex<Option<Arc<Window>>>>,
-    /// Octets of windows that nobody looks at any more, to be read into.
+    /// Bytes of windows that nobody looks at any more, to be read into.
     spare: Mutex<Vec<Vec<u8>>>,
 }
 
@@ -34,7 +34,7 @@ impl Default for Windows {
 }
 
 impl Windows {
-    /// The window of this number with `len` octets or more, or with as many as `read` gives.
+    /// The window of this number with `len` bytes or more, or with as many as `read` gives.
     pub(crate) fn get<E>(
         &self,
         number: u64,

@@ -37,7 +37,7 @@ pub struct Flow {
 pub struct Traffic {
     /// Packets.
     pub packets: u64,
-    /// Octets of payload on the wire, those sent twice counted twice.
+    /// Bytes of payload on the wire, those sent twice counted twice.
     pub bytes: u64,
     /// TCP segments that end at or before what had been sent: retransmissions, and what overtook on the way.
     pub retransmissions: u64,
@@ -85,7 +85,7 @@ pub(crate) struct Segment<'a> {
     /// Its frame number.
     pub(crate) number: u64,
     pub(crate) time_ns: i64,
-    /// Octets of payload on the wire.
+    /// Bytes of payload on the wire.
     pub(crate) payload_len: usize,
     /// What of it was captured.
     pub(crate) payload: &'a [u8],

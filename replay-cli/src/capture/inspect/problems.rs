@@ -16,9 +16,9 @@ pub struct Problems {
     pub bad_transport_checksums: u64,
     /// TCP segments that bring nothing new.
     pub retransmissions: u64,
-    /// Packets above 1500 octets.
+    /// Packets above 1500 bytes.
     pub oversized: u64,
-    /// The largest packet, octets.
+    /// The largest packet, bytes.
     pub largest: usize,
     /// Packets of which the capture holds only the beginning.
     pub cut: u64,
@@ -45,7 +45,7 @@ pub struct Problem {
     pub text: String,
 }
 
-/// The largest packet that fits an Ethernet frame, octets (RFC 894).
+/// The largest packet that fits an Ethernet frame, bytes (RFC 894).
 const ETHERNET_MTU: usize = 1500;
 
 /// The most senders whose checksums are told apart.

@@ -49,10 +49,10 @@ impl Mapping {
 
     /// Puts what stands for an address of 4 or 16 bytes in its place.
     pub(super) fn put_address(&self, bytes: &mut [u8]) {
-        let old: IpAddr = if let Ok(octets) = <[u8; 4]>::try_from(&*bytes) {
-            Ipv4Addr::from(octets).into()
-        } else if let Ok(octets) = <[u8; 16]>::try_from(&*bytes) {
-            Ipv6Addr::from(octets).into()
+        let old: IpAddr = if let Ok(count) = <[u8; 4]>::try_from(&*bytes) {
+            Ipv4Addr::from(count).into()
+        } else if let Ok(count) = <[u8; 16]>::try_from(&*bytes) {
+            Ipv6Addr::from(count).into()
         } else {
             return;
         };

@@ -15,10 +15,10 @@ pub(super) struct LoadFlags {
     /// TCP flows of a load made here, 1 to 20,000.
     #[arg(long, value_name = "N")]
     flows: Option<u32>,
-    /// Octets of each flow from the device.
+    /// Bytes of each flow from the device.
     #[arg(long, value_name = "SIZE", default_value = "1MiB")]
     up: Size,
-    /// Octets of each flow toward the device.
+    /// Bytes of each flow toward the device.
     #[arg(long, value_name = "SIZE", default_value = "1MiB")]
     down: Size,
     /// Connections in all, each flow followed by another.
@@ -43,16 +43,16 @@ pub(super) struct LoadFlags {
         hide_short_help = true
     )]
     jitter: Option<Micros>,
-    /// No octet moves before every flow is connected.
+    /// No byte moves before every flow is connected.
     #[arg(long, requires = "flows", hide_short_help = true)]
     waits_for_all: bool,
-    /// Flows are left open once all octets have arrived.
+    /// Flows are left open once all bytes have arrived.
     #[arg(long, requires = "flows", hide_short_help = true)]
     stays_open: bool,
     /// Which side closes first.
     #[arg(long, value_name = "SIDE", value_parser = ["device", "remote"], default_value = "device", hide_short_help = true)]
     closes_first: String,
-    /// The most octets of a segment, both ways.
+    /// The most bytes of a segment, both ways.
     #[arg(long, value_name = "N", requires = "flows")]
     segment: Option<u32>,
     /// In how many turns of question and answer both streams go.
@@ -61,10 +61,10 @@ pub(super) struct LoadFlags {
     /// How long the device thinks between two turns.
     #[arg(long, value_name = "DURATION", requires = "turns")]
     think: Option<Micros>,
-    /// Octets a second that each app on the device reads.
+    /// Bytes a second that each app on the device reads.
     #[arg(long, value_name = "SIZE", requires = "flows", hide_short_help = true)]
     device_reads: Option<Size>,
-    /// Octets a second that each far side reads.
+    /// Bytes a second that each far side reads.
     #[arg(long, value_name = "SIZE", requires = "flows", hide_short_help = true)]
     remote_reads: Option<Size>,
     /// Until when the apps on the device read nothing.
@@ -89,7 +89,7 @@ pub(super) struct LoadFlags {
     /// UDP flows they are shared out over.
     #[arg(long, value_name = "N", default_value_t = 64)]
     udp_flows: u32,
-    /// Octets of each datagram.
+    /// Bytes of each datagram.
     #[arg(long, value_name = "N", default_value_t = 512)]
     size: u32,
     /// How often the far side sends each back.

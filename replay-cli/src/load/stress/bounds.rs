@@ -5,11 +5,11 @@ use super::{Limits, Stress, TcpGroup, UdpGroup};
 /// The most flows at a time: what the device has ports for, and room to spare.
 const FLOWS: u64 = 40_000;
 
-/// The most datagrams: the device keeps an octet for each.
+/// The most datagrams: the device keeps a byte for each.
 const DATAGRAMS: u64 = 100_000_000;
 
-/// The most octets that all streams may carry together: a day at 10 Gbit/s.
-const OCTETS: u128 = 100 << 40;
+/// The most bytes that all streams may carry together: a day at 10 Gbit/s.
+const BYTES: u128 = 100 << 40;
 
 /// Says what cannot be.
 pub(crate) fn check(stress: &Stress) -> Result<(), String> {
@@ -22,12 +22,12 @@ pub(crate) fn check(stress: &Stress) -> Result<(), String> {
     if stress.tcp.is_empty() && stress.udp.is_none() {
         return Err("no load: give `tcp` or `udp`".to_owned());
     }
-    let (mut flows, mut octets) = (0_u64, 0_u128);
+    let (mut flows, mut bytes) = (0_u64, 0_u128);
     for (number, group) in stress.tcp.iter().enumerate() {
         check_group(group).map_err(|what| format!("tcp[{number}]: {what}"))?;
         flows += u64::from(group.flows);
         let each = u128::from(group.up.as_bytes()) + u128::from(group.down.as_bytes());
-        octets += each * u128::from(group.connections.unwrap_or(group.flows));
+        bytes += each * u128::from(group.connections.unwrap_or(group.flows));
     }
     if let Some(udp) = &stress.udp {
         check_datagrams(udp).map_err(|what| format!("udp: {what}"))?;
@@ -38,9 +38,9 @@ pub(crate) fn check(stress: &Stress) -> Result<(), String> {
             "{flows} flows at a time; {FLOWS} fit the device's ports"
         ));
     }
-    if octets > OCTETS {
+    if bytes > BYTES {
         return Err(format!(
-            "{octets} octets in all; {OCTETS} are a day at 10 Gbit/s"
+            "{bytes} bytes in all; {BYTES} are a day at 10 Gbit/s"
         ));
     }
     if stress.link.loss > 500 || stress.link.reorder > 500 {
@@ -51,7 +51,7 @@ pub(crate) fn check(stress: &Stress) -> Result<(), String> {
         && needed > there
     {
         return Err(format!(
-            "the flows' rings need {needed} octets of memory, and this machine has {there}: fewer flows, or smaller rings"
+            "the flows' rings need {needed} bytes of memory, and this machine has {there}: fewer flows, or smaller rings"
         ));
     }
     check_limits(stress, &stress.limits)
@@ -77,9 +77,9 @@ fn check_group(group: &TcpGroup) -> Result<(), String> {
     }
     if group
         .segment
-        .is_some_and(|octets| !(64..=65_495).contains(&octets))
+        .is_some_and(|bytes| !(64..=65_495).contains(&bytes))
     {
-        return Err("`segment` is not within 64 to 65,495 octets".to_owned());
+        return Err("`segment` is not within 64 to 65,495 bytes".to_owned());
     }
     if group.together == Some(0) {
         return Err("`together` is 0: no flow would begin".to_owned());
@@ -90,7 +90,7 @@ fn check_group(group: &TcpGroup) -> Result<(), String> {
     }
     if turns > 1 && group.up.as_bytes() < u64::from(turns) {
         return Err(format!(
-            "{turns} turns need a question of an octet each: `up` is {}",
+            "{turns} turns need a question of a byte each: `up` is {}",
             group.up
         ));
     }
@@ -120,7 +120,7 @@ fn check_datagrams(udp: &UdpGroup) -> Result<(), String> {
     }
     if !(8..=1400).contains(&udp.size) {
         return Err(format!(
-            "datagrams of {} octets; 8 to 1,400 can be sent",
+            "datagrams of {} bytes; 8 to 1,400 can be sent",
             udp.size
         ));
     }
@@ -165,7 +165,7 @@ fn memory(stress: &Stress) -> u64 {
     tcp.saturating_mul(rings)
 }
 
-/// Octets of memory that the machine has; `None` where it does not say.
+/// Bytes of memory that the machine has; `None` where it does not say.
 fn memory_of_the_machine() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text

@@ -47,7 +47,7 @@ const QUIET: Duration = Duration::from_millis(100);
 /// Looks for news before the thread sleeps.
 const SPINS: u32 = 20;
 
-/// Without an octet for so long, what the scenario itself waits for aside, the load has stalled.
+/// Without a byte for so long, what the scenario itself waits for aside, the load has stalled.
 const STALLED: Duration = Duration::from_secs(30);
 
 /// Plays the scenario against the driver, and the baseline of its cost if it has a limit for that.
@@ -89,7 +89,7 @@ impl Watch for Silent<'_> {
     }
 }
 
-/// The same octets and connections over fewer flows.
+/// The same bytes and connections over fewer flows.
 fn baseline(stress: &Stress, flows: u32) -> Stress {
     let mut few = stress.clone();
     let all: u64 = stress.tcp.iter().map(|group| u64::from(group.flows)).sum();
@@ -141,7 +141,7 @@ struct Bench {
     /// The longest frame.
     mtu: usize,
     began: Instant,
-    /// When the last octet came.
+    /// When the last byte came.
     done: Option<Instant>,
     looked: Instant,
     /// What the scenario itself may keep everything waiting for.
@@ -344,8 +344,8 @@ impl Bench {
         self.interrupted |= watch.stops();
     }
 
-    /// Resident memory for each flow that is held open, before their octets or after.
-    fn look_at_memory(&mut self, before_octets: bool) {
+    /// Resident memory for each flow that is held open, before their bytes or after.
+    fn look_at_memory(&mut self, before_bytes: bool) {
         if self.held_open == 0 {
             return;
         }
@@ -353,7 +353,7 @@ impl Bench {
             .zip(self.resident.before)
             .map(|(now, before)| now.saturating_sub(before) / self.held_open);
         let heap = heap::process().map(|heap| heap.held / self.held_open);
-        if before_octets {
+        if before_bytes {
             self.resident.per_idle_flow = on_top;
             self.resident.heap_per_flow[0] = heap;
         } else {

@@ -1,4 +1,4 @@
-//! The way through the real driver, with small numbers: octets, counts and the shape of results, no times.
+//! The way through the real driver, with small numbers: bytes, counts and the shape of results, no times.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn driven(fields: &str, way: Way) -> Outcome {
 }
 
 #[test]
-fn the_driver_carries_every_octet_of_a_mix() {
+fn the_driver_carries_every_byte_of_a_mix() {
     let mix = r#""tcp": [{"flows": 20, "up": "100KiB", "down": "50KiB", "connections": 60, "closes_first": "remote"},
             {"flows": 5, "up": "20KiB", "down": "200KiB", "segment": 500, "turns": 4}],
         "udp": {"flows": 8, "datagrams": 800, "size": 512}, "limits": {"no_drops": true}"#;
@@ -52,7 +52,7 @@ fn a_slow_far_side_that_ends_unread_holds_no_later_flow_back() {
 }
 
 #[test]
-fn flows_that_are_held_open_are_looked_at_before_and_after_their_octets() {
+fn flows_that_are_held_open_are_looked_at_before_and_after_their_bytes() {
     let outcome = driven(
         r#""tcp": [{"flows": 50, "up": "64KiB", "down": "64KiB", "waits_for_all": true, "stays_open": true}],
             "limits": {"resident_per_idle_flow": "1GiB", "resident_per_used_flow": "1GiB"}"#,
@@ -78,7 +78,7 @@ fn a_baseline_is_run_for_the_ratio_of_costs() {
 }
 
 #[test]
-fn a_lossy_link_loses_no_octet_of_the_driver() {
+fn a_lossy_link_loses_no_byte_of_the_driver() {
     let outcome = driven(
         r#""tcp": [{"flows": 5, "up": "100KiB", "down": "100KiB"}],
             "link": {"loss": 10, "reorder": 20, "seed": 7}"#,
@@ -96,12 +96,12 @@ fn flows_that_find_no_room_are_a_miss_of_the_driver_too() {
     );
     let served = outcome.flows_served;
     assert!(served < 10, "{outcome:?}");
-    let miss = format!("{served} of 10 flows carried every octet");
+    let miss = format!("{served} of 10 flows carried every byte");
     assert!(outcome.missed.contains(&miss), "{outcome:?}");
 }
 
 #[test]
-fn real_sockets_carry_every_octet_of_a_mix() {
+fn real_sockets_carry_every_byte_of_a_mix() {
     let outcome = driven(
         r#""tcp": [{"flows": 20, "up": "100KiB", "down": "50KiB", "connections": 60, "closes_first": "remote"},
             {"flows": 3, "up": "200KiB", "down": "20KiB", "remote_reads": "2MiB"},

@@ -43,7 +43,7 @@ fn hold_counts(stress: &Stress, outcome: &Outcome, missed: &mut Vec<String>) {
     let limits = &stress.limits;
     if outcome.flows_served != outcome.flows_wanted {
         missed.push(format!(
-            "{} of {} flows carried every octet",
+            "{} of {} flows carried every byte",
             outcome.flows_served, outcome.flows_wanted
         ));
     }
@@ -140,7 +140,7 @@ fn hold_measures(stress: &Stress, measures: &Measures, missed: &mut Vec<String>)
 /// What is too large, and by how much.
 fn over(name: &str, found: u64, limit: Size) -> String {
     let by = times(found, limit.as_bytes());
-    format!("{name}: {found} octets, the limit is {limit} ({by})")
+    format!("{name}: {found} bytes, the limit is {limit} ({by})")
 }
 
 fn times(found: u64, limit: u64) -> String {
@@ -188,15 +188,15 @@ mod tests {
         assert_eq!(
             outcome.missed,
             [
-                "1 of 2 flows carried every octet",
+                "1 of 2 flows carried every byte",
                 "no_drops: 1 frames or datagrams were dropped",
                 "no_drops: of 4 datagrams 4 went out and 3 reached a far side",
                 "no_drops: 2 of 4 datagrams came back",
-                "peak_heap: 4096 octets, the limit is 1KiB (4.00 times that)",
+                "peak_heap: 4096 bytes, the limit is 1KiB (4.00 times that)",
                 "max_lag_p99: 5ms, the limit is 1ms (5.00 times that)",
                 "max_turn_p99: 3ms, the limit is 2ms (1.50 times that)",
-                "peak_resident: 3145728 octets, the limit is 1MiB (3.00 times that)",
-                "resident_per_idle_flow: 2048 octets, the limit is 1KiB (2.00 times that)",
+                "peak_resident: 3145728 bytes, the limit is 1MiB (3.00 times that)",
+                "resident_per_idle_flow: 2048 bytes, the limit is 1KiB (2.00 times that)",
                 "allocations_per_frame: 0.7500, the limit is 0.5",
                 "cost_ratio: a frame costs 2.00 times what it does with 1 flows, the limit is 1.5",
             ]

@@ -7,11 +7,11 @@ use serde::Serialize;
 /// Times and memory of a run against the driver.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Measures {
-    /// From the first frame to the last octet, seconds.
+    /// From the first frame to the last byte, seconds.
     pub seconds: f64,
-    /// Octets of streams a second from the device.
+    /// Bytes of streams a second from the device.
     pub octets_up_per_second: f64,
-    /// Octets of streams a second toward the device.
+    /// Bytes of streams a second toward the device.
     pub octets_down_per_second: f64,
     /// Frames a second, in and out together.
     pub frames_per_second: f64,
@@ -63,7 +63,7 @@ impl From<&Histogram> for Quantiles {
     }
 }
 
-/// Resident memory in octets. The load's own (clients of one size, buffers, tables) is taken and touched before the first
+/// Resident memory in bytes. The load's own (clients of one size, buffers, tables) is taken and touched before the first
 /// look, so that what comes on top belongs to the engine, the driver, and with sockets to the dialer and its server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Resident {
@@ -71,9 +71,9 @@ pub struct Resident {
     pub before: Option<u64>,
     /// The most that came on top, looked at every 20 ms.
     pub peak_growth: Option<u64>,
-    /// What came on top for each flow once all were connected and before an octet had moved (`waits_for_all`).
+    /// What came on top for each flow once all were connected and before a byte had moved (`waits_for_all`).
     pub per_idle_flow: Option<u64>,
-    /// The same after all octets had moved (`waits_for_all` and `stays_open`).
+    /// The same after all bytes had moved (`waits_for_all` and `stays_open`).
     pub per_used_flow: Option<u64>,
     /// Heap of engine and driver for each flow at these two looks.
     pub heap_per_flow: [Option<u64>; 2],
@@ -84,13 +84,13 @@ pub struct Resident {
 pub struct Border {
     /// Frames of the device that a full ring refused, and which are lost.
     pub ring_overflow_frames: u64,
-    /// The most octets the ring held.
+    /// The most bytes the ring held.
     pub ring_high_water: u64,
     /// Datagrams of far sides that a full inbox refused, and which are lost.
     pub inbox_dropped_datagrams: u64,
     /// Datagrams of the device that the dialer did not take, and which are lost.
     pub dialer_dropped_datagrams: u64,
-    /// Octets that the dialer did not take at once; they came later.
+    /// Bytes that the dialer did not take at once; they came later.
     pub dialer_refused_octets: u64,
     /// Batches that the device did not take at once; they came later.
     pub device_refused_batches: u64,

@@ -18,7 +18,7 @@ pub struct Report {
     pub interrupted: bool,
     /// Scenarios that kept every limit.
     pub passed: usize,
-    /// Scenarios that missed one, or lost an octet.
+    /// Scenarios that missed one, or lost a byte.
     pub missed: usize,
     /// Scenarios whose two runs in virtual time differed.
     pub unsteady: usize,
@@ -46,13 +46,13 @@ pub struct Played {
 pub struct Outcome {
     /// Virtual time the load took, microseconds; absent against the driver.
     pub virtual_us: Option<u64>,
-    /// Flows that carried every octet both ways.
+    /// Flows that carried every byte both ways.
     pub flows_served: u64,
     /// Flows that should have.
     pub flows_wanted: u64,
-    /// Octets of streams that the far sides received, each verified.
+    /// Bytes of streams that the far sides received, each verified.
     pub octets_up: u64,
-    /// Octets of streams that the device received, each verified.
+    /// Bytes of streams that the device received, each verified.
     pub octets_down: u64,
     /// Datagrams sent, received by far sides, and come back, each verified.
     pub datagrams: [u64; 3],
@@ -64,7 +64,7 @@ pub struct Outcome {
     pub drops: u64,
     /// Segments sent again, by the device and by the engine.
     pub retransmissions: [u64; 2],
-    /// The most heap the engine held, octets, against the driver with ring and inboxes; absent if nobody counts.
+    /// The most heap the engine held, bytes, against the driver with ring and inboxes; absent if nobody counts.
     pub peak_heap: Option<u64>,
     /// Flows open at the end.
     pub open: u64,

@@ -8,7 +8,7 @@ use crate::load::{Device, Session, Weather};
 /// Against what a scenario is played.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Way {
-    /// The engine as a library, in virtual time: counts, octets, heap, order.
+    /// The engine as a library, in virtual time: counts, bytes, heap, order.
     #[default]
     Core,
     /// The driver's loop on a thread of its own, with a dialer and far sides in memory: what the engine and driver cost.
@@ -115,8 +115,8 @@ fn core(stress: &Stress, watch: &mut dyn Watch) -> Result<Outcome, String> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) connections: u64,
-    /// Octets of all streams, each way.
-    pub(crate) octets: [u64; 2],
+    /// Bytes of all streams, each way.
+    pub(crate) bytes: [u64; 2],
     datagrams: u64,
 }
 
@@ -124,23 +124,23 @@ impl Load {
     pub(crate) fn of(stress: &Stress) -> Self {
         let mut load = Self {
             connections: 0,
-            octets: [0, 0],
+            bytes: [0, 0],
             datagrams: stress.udp.as_ref().map_or(0, |udp| udp.datagrams),
         };
         for group in &stress.tcp {
             let connections = u64::from(group.connections.unwrap_or(group.flows));
             load.connections += connections;
-            load.octets[0] += connections * group.up.as_bytes();
-            load.octets[1] += connections * group.down.as_bytes();
+            load.bytes[0] += connections * group.up.as_bytes();
+            load.bytes[1] += connections * group.down.as_bytes();
         }
         load
     }
 
     /// Which share of it has been carried, when far sides have received and sent so much.
     pub(crate) fn share(&self, received: u64, sent: u64, datagrams: u64) -> f64 {
-        // A datagram counts as much as 1,000 octets.
+        // A datagram counts as much as 1,000 bytes.
         let done = received + sent + 1000 * datagrams;
-        let all = self.octets[0] + self.octets[1] + 1000 * self.datagrams;
+        let all = self.bytes[0] + self.bytes[1] + 1000 * self.datagrams;
         done as f64 / all.max(1) as f64
     }
 }

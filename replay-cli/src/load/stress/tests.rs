@@ -22,7 +22,7 @@ fn flows_and_datagrams_arrive_and_two_runs_are_equal() {
 }
 
 #[test]
-fn a_lossy_link_costs_time_and_no_octet() {
+fn a_lossy_link_costs_time_and_no_byte() {
     let scenario = stress(
         r#"{"schema": 1, "kind": "stress", "title": "t", "tcp": [{"flows": 10, "up": "200KiB", "down": "200KiB"}],
             "link": {"loss": 10, "reorder": 20, "seed": 7}}"#,
@@ -195,7 +195,7 @@ const OUT_OF_BOUNDS: &[(&str, &str)] = &[
     ),
     (
         r#""tcp": [{"flows": 1, "turns": 10, "up": "9B"}]"#,
-        "10 turns need a question of an octet each",
+        "10 turns need a question of a byte each",
     ),
     (r#""tcp": [{"flows": 1, "think": "1s"}]"#, "give `turns`"),
     (
@@ -224,7 +224,7 @@ const OUT_OF_BOUNDS: &[(&str, &str)] = &[
     ),
     (
         r#""udp": {"flows": 1, "datagrams": 1, "size": 4}"#,
-        "datagrams of 4 octets",
+        "datagrams of 4 bytes",
     ),
     (
         r#""udp": {"flows": 1, "datagrams": 1, "size": 64, "replies": 17}"#,

@@ -143,7 +143,7 @@ fn addresses_are_written_within_their_family_only() {
 }
 
 #[test]
-fn the_place_of_a_fragment_is_written_in_units_of_eight_octets() {
+fn the_place_of_a_fragment_is_written_in_units_of_eight_bytes() {
     let mut bytes = segment(false, &[], b"hello");
     for (offset, more) in [(0, true), (1480, true), (65_528, false)] {
         let fragment = Fragment {

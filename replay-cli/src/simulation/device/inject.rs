@@ -27,17 +27,17 @@ pub(crate) struct Built {
     pub(crate) acked: u64,
     /// The window it offers.
     pub(crate) window: Option<u32>,
-    /// Octets of the segment it takes.
+    /// Bytes of the segment it takes.
     pub(crate) taken: u64,
     /// Whether nothing of the segment is left.
     pub(crate) whole: bool,
 }
 
-/// Octets of `segment` from `offset` that fit one frame.
+/// Bytes of `segment` from `offset` that fit one frame.
 pub(crate) fn piece(world: &World<'_>, segment: &DeviceSegment, offset: u64) -> u64 {
-    // 120 octets hold any IP and TCP header with options that tunnels carry.
+    // 120 bytes hold any IP and TCP header with options that tunnels carry.
     let most = (world.engine.mtu() as u64).saturating_sub(120).max(1);
-    let rest = segment.octets().saturating_sub(offset);
+    let rest = segment.bytes().saturating_sub(offset);
     if rest <= most + 60 { rest } else { most }
 }
 
@@ -47,11 +47,11 @@ impl Injection<'_, '_> {
         let Self { segment, flow, .. } = self;
         let opening = segment.flags.contains(Flags::SYN);
         let size = if needless {
-            segment.octets().saturating_sub(flow.offset)
+            segment.bytes().saturating_sub(flow.offset)
         } else {
             piece(self.world, segment, flow.offset)
         };
-        let whole = flow.offset + size >= segment.octets();
+        let whole = flow.offset + size >= segment.bytes();
         let acked = self.acknowledges();
         let mut built = Built {
             frame: None,
@@ -68,7 +68,7 @@ impl Injection<'_, '_> {
         let stale = self
             .state
             .is_some_and(|state| segment.at < state.down.acked);
-        if stale && segment.octets() == 0 && !needless && !opening {
+        if stale && segment.bytes() == 0 && !needless && !opening {
             (built.acked, built.window) = (0, None);
         }
         // Of a needless retransmission only its acknowledgement and window count, if they are new.

@@ -13,7 +13,7 @@ const SYNS_AGAIN: u32 = 6;
 
 impl Device<'_> {
     /// Opens the window to what the head acknowledges, if the recorded one ends before: the device took more than it
-    /// had offered last (it had moved its edge back, or the offer is not in the recording). `probe` octets more it may
+    /// had offered last (it had moved its edge back, or the offer is not in the recording). `probe` bytes more it may
     /// owe to a probe. Says whether it opened.
     pub(crate) fn reopen_window(
         &mut self,
@@ -220,14 +220,14 @@ impl Device<'_> {
             Gate::Cause { needs } => {
                 let missing = needs.saturating_sub(state.down.emitted);
                 format!(
-                    "packet {} waits for {missing} octet(s) of the far side: it acknowledged up to {needs}, the engine has sent {}; {}",
+                    "packet {} waits for {missing} byte(s) of the far side: it acknowledged up to {needs}, the engine has sent {}; {}",
                     segment.number,
                     state.down.emitted,
                     state.waits_for(world.capture)
                 )
             }
             Gate::Window { to } => format!(
-                "packet {} waits for room up to octet {to}; the engine's window ends at {}",
+                "packet {} waits for room up to byte {to}; the engine's window ends at {}",
                 segment.number, state.down.room_to
             ),
             Gate::At(_) | Gate::Order | Gate::Empty => return false,

@@ -29,7 +29,7 @@ pub(crate) struct Recorded {
     /// The doing under way.
     nth: usize,
     stage: Stage,
-    /// Octets or datagrams that were read.
+    /// Bytes or datagrams that were read.
     read: u64,
     read_eof: bool,
     /// Actions carried out.
@@ -47,7 +47,7 @@ enum Stage {
 
 /// Something the far side did.
 struct Doing {
-    /// Octets or datagrams of the device that it had heard of.
+    /// Bytes or datagrams of the device that it had heard of.
     heard: u64,
     heard_eof: bool,
     wait_us: u64,
@@ -148,8 +148,8 @@ impl Actions {
         }
     }
 
-    /// Whether it looks at octets of the device after they have come.
-    pub(crate) fn reads_octets(&self) -> bool {
+    /// Whether it looks at bytes of the device after they have come.
+    pub(crate) fn reads_bytes(&self) -> bool {
         match self {
             Self::Listed { list, .. } => {
                 let reads =
@@ -273,7 +273,7 @@ mod tests {
     use crate::scenario::Scenario;
     use crate::scenario::files::Files;
     use crate::simulation::tape::Retention;
-    use crate::simulation::{Keeping, RunOutput, Way, play_capture};
+    use crate::simulation::{Retain, RunMode, RunOutput, play_capture};
 
     fn captures(folder: &Path, to: &mut Vec<PathBuf>) {
         let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
@@ -291,8 +291,8 @@ mod tests {
         }
     }
 
-    fn play(scenario: &Scenario, capture: &Conversations, way: Way<'_>) -> RunOutput {
-        let keep = Keeping {
+    fn play(scenario: &Scenario, capture: &Conversations, way: RunMode<'_>) -> RunOutput {
+        let keep = Retain {
             frames: false,
             streams: Retention::All,
             against: None,
@@ -311,8 +311,8 @@ mod tests {
             let (listed, capture) = import(&path, "listed", &options).unwrap();
             let (recorded, _) = for_attempt(&path, &options).unwrap();
             let (one, other) = (
-                play(&listed.scenario, &capture, Way::CORE),
-                play(&recorded.scenario, &capture, Way::RECORDED),
+                play(&listed.scenario, &capture, RunMode::CORE),
+                play(&recorded.scenario, &capture, RunMode::RECORDED),
             );
             let found = one.digest.difference(&other.digest);
             assert_eq!((found, one.figures), (None, other.figures), "{path:?}");

@@ -20,7 +20,7 @@ pub(crate) enum Content {
     Far {
         /// Index of the conversation.
         flow: usize,
-        /// First octet.
+        /// First byte.
         from: u64,
         /// One past the last.
         to: u64,
@@ -46,7 +46,7 @@ pub(crate) enum Action {
 }
 
 impl Content {
-    /// How many octets it has.
+    /// How many bytes it has.
     pub(crate) fn len(&self) -> u64 {
         match self {
             Self::Owned(bytes) => bytes.len() as u64,

@@ -83,7 +83,7 @@ const ALTERED: &[(&str, &str, &[&str])] = &[
     (
         "/expect/streams/get/upstream/bytes",
         "6",
-        &["wrong-stream: the upstream of get has 5 octets"],
+        &["wrong-stream: the upstream of get has 5 bytes"],
     ),
     (
         "/expect/streams/get/downstream/sha256",

@@ -21,7 +21,7 @@ impl Behaviour for Memory {
         let (what, seen, help) = match check.run.peak_heap {
             Some(peak) if peak <= most => return,
             Some(peak) => {
-                let what = format!("the engine held {peak} octets of heap");
+                let what = format!("the engine held {peak} bytes of heap");
                 (what, Some(peak), None)
             }
             None => {

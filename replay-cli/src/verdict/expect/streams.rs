@@ -26,7 +26,7 @@ impl Behaviour for Streams {
         }
     }
 
-    /// The streams that were written; without any, both of every flow over which an octet went.
+    /// The streams that were written; without any, both of every flow over which a byte went.
     fn renewal(&self) -> Option<Renewal> {
         Some(|shown, Expectations { streams, .. }| {
             *streams = if streams.is_empty() {
@@ -96,11 +96,11 @@ fn one(
         let help = format!("the device sent up to sequence number {edge} (a FIN counts one)");
         (&flow.upstream, help)
     } else {
-        let help = format!("the dialer sent {} octets", flow.sent.len());
+        let help = format!("the dialer sent {} bytes", flow.sent.len());
         (&flow.down.bytes, help)
     };
     let problem = if !expected.bytes.matches(&bytes.len()) {
-        format!("has {} octets", bytes.len())
+        format!("has {} bytes", bytes.len())
     } else if expected.sha256.is_some() && expected.sha256 != bytes.sha256() {
         "has the right length but other bytes".to_owned()
     } else {
@@ -108,7 +108,7 @@ fn one(
     };
     let what = format!("the {side} of {name} {problem}");
     let actual = format!(
-        "{} octets, sha256 {}",
+        "{} bytes, sha256 {}",
         bytes.len(),
         bytes.sha256().unwrap_or_default(),
     );
@@ -130,5 +130,5 @@ fn whole(bytes: &Tape) -> StreamExpectation {
 fn described(stream: &StreamExpectation) -> String {
     let sha256 = stream.sha256.as_ref();
     let sha256 = sha256.map_or_else(String::new, |sha| format!(", sha256 {sha}"));
-    format!("{} octets{sha256}", stream.bytes)
+    format!("{} bytes{sha256}", stream.bytes)
 }

@@ -1,7 +1,7 @@
 //! The far side's backpressure: the dialer takes no more than lets the device's window close where it closed.
 //!
 //! The engine's receive window is not the far side's. With one of a fixed size, the far side's where that will do, and no
-//! larger than what the device had sent at its first stall, the octets the dialer has taken say where the window ends.
+//! larger than what the device had sent at its first stall, the bytes the dialer has taken say where the window ends.
 
 use super::{DeviceSegment, FarEvent, FarEventKind, Stall, TcpConversation};
 use crate::base::wording::seconds_of;
@@ -11,7 +11,7 @@ use crate::packet::Flags;
 /// What was made of all stalls of a capture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backpressure {
-    /// The receive window under which the stalls come out, octets; `None` if there are none.
+    /// The receive window under which the stalls come out, bytes; `None` if there are none.
     pub window: Option<u64>,
     /// Stalls that a replay shows to the device.
     pub replayed: u64,
@@ -49,7 +49,7 @@ pub(crate) fn replay_stalls(flows: &mut [Conversation], mtu: u64) -> Backpressur
     let segments = connections()
         .filter_map(Conversation::tcp)
         .flat_map(|tcp| &tcp.device);
-    let largest = segments.map(DeviceSegment::octets).max().unwrap_or(0);
+    let largest = segments.map(DeviceSegment::bytes).max().unwrap_or(0);
     let least = 2 * largest.min(mtu.saturating_sub(HEADERS[0])).max(1);
     let fit = firsts().filter(|stall| stall.edge >= least);
     let window = fit.map(|stall| stall.edge.min(stall.widest.max(least)));
@@ -108,10 +108,10 @@ fn describe(stall: &Stall) -> String {
     )
 }
 
-/// Puts the dialer's takes among what the far side did. The window's edge moves by `step` octets at the least.
+/// Puts the dialer's takes among what the far side did. The window's edge moves by `step` bytes at the least.
 fn hold_back(tcp: &mut TcpConversation, window: u64, step: u64) {
     let sent = Sent::of(&tcp.device);
-    // How many octets the dialer takes before each stall.
+    // How many bytes the dialer takes before each stall.
     let takes: Vec<u64> = tcp
         .stalls
         .iter()
@@ -164,7 +164,7 @@ fn hold_back(tcp: &mut TcpConversation, window: u64, step: u64) {
 
 /// When the device had sent how much.
 struct Sent {
-    /// Octets and microseconds, both rising.
+    /// Bytes and microseconds, both rising.
     reached: Vec<(u64, u64)>,
     fin_at: u64,
 }
@@ -174,8 +174,8 @@ impl Sent {
         let mut reached = vec![(0, 0)];
         let mut fin_at = 0;
         for segment in device {
-            let end = (segment.at + segment.octets()).saturating_sub(1);
-            if segment.octets() > 0 && reached.last().is_some_and(|(last, _)| *last < end) {
+            let end = (segment.at + segment.bytes()).saturating_sub(1);
+            if segment.bytes() > 0 && reached.last().is_some_and(|(last, _)| *last < end) {
                 reached.push((end, segment.at_us));
             }
             if segment.flags.contains(Flags::FIN) && fin_at == 0 {
@@ -185,11 +185,11 @@ impl Sent {
         Self { reached, fin_at }
     }
 
-    /// When the device had sent so many octets, and its FIN if that counts.
-    fn cause(&self, octets: u64, fin: bool) -> u64 {
+    /// When the device had sent so many bytes, and its FIN if that counts.
+    fn cause(&self, bytes: u64, fin: bool) -> u64 {
         let place = self
             .reached
-            .partition_point(|(reached, _)| *reached < octets);
+            .partition_point(|(reached, _)| *reached < bytes);
         let at = self.reached.get(place).map_or(0, |(_, at)| *at);
         if fin { at.max(self.fin_at) } else { at }
     }

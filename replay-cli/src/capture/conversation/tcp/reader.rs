@@ -72,7 +72,7 @@ pub(crate) fn read(
 /// What a side had heard of the other when it sent something.
 #[derive(Clone, Copy, Debug, Default)]
 struct Heard {
-    octets: u64,
+    count: u64,
     fin: bool,
 }
 
@@ -103,7 +103,7 @@ impl Patience {
 }
 
 struct Reader<'r, 'b> {
-    /// The capture, for octets that came more than once.
+    /// The capture, for bytes that came more than once.
     bytes: &'r mut ByteReader<'b>,
     time: Timeline,
     patience: Patience,
@@ -113,7 +113,7 @@ struct Reader<'r, 'b> {
     device_shift: u8,
     device: Vec<DeviceSegment>,
     sent: Assembly,
-    /// When the device's stream reached which octet.
+    /// When the device's stream reached which byte.
     sent_at: Vec<(u64, u64)>,
     /// Where the device's FINs stood, and when each first came.
     device_fins: BTreeMap<u64, u64>,
@@ -125,7 +125,7 @@ struct Reader<'r, 'b> {
     far_told: u64,
     /// Where the far side's FINs stood, and what each had heard.
     far_fins: BTreeMap<u64, Heard>,
-    /// What the far side had heard when it sent from an octet on, for what is not told yet.
+    /// What the far side had heard when it sent from a byte on, for what is not told yet.
     heard: BTreeMap<u64, Heard>,
     fin_told: bool,
     /// Segments of the device whose acknowledgements were limited when a FIN was taken back.
@@ -347,7 +347,7 @@ impl<'r, 'b> Reader<'r, 'b> {
             self.outside += 1;
             return;
         };
-        // A keep-alive stands one octet before what was sent, and brings nothing.
+        // A keep-alive stands one byte before what was sent, and brings nothing.
         let len = if rst { 0 } else { u64::from(tcp.payload_len) };
         let (skip, from) = if offset < 0 {
             (offset.unsigned_abs(), 0)
@@ -451,7 +451,7 @@ impl<'r, 'b> Reader<'r, 'b> {
         }
     }
 
-    /// Takes the device's acknowledgement: octets it has that no packet shows were lost to the capture.
+    /// Takes the device's acknowledgement: bytes it has that no packet shows were lost to the capture.
     fn note_ack(&mut self, tcp: &RawPacket, now: u64) -> Option<u64> {
         if !tcp.flags.contains(Flags::ACK) {
             return None;
@@ -469,12 +469,12 @@ impl<'r, 'b> Reader<'r, 'b> {
             .next_back()
             .map(|(fin, _)| *fin)
             .filter(|_| offset > self.came.highest());
-        let octets = fin.unwrap_or(offset);
+        let count = fin.unwrap_or(offset);
         if !tcp.flags.contains(Flags::RST) || self.device_rst_at.is_none() {
             self.device_answered = true;
-            self.device_acked = self.device_acked.max(octets.min(self.came.contiguous()));
+            self.device_acked = self.device_acked.max(count.min(self.came.contiguous()));
         }
-        Some(octets + 1 + u64::from(fin.is_some()))
+        Some(count + 1 + u64::from(fin.is_some()))
     }
 }
 
@@ -493,7 +493,7 @@ fn answers(tcp: &RawPacket, client_isn: Option<Seq>) -> bool {
     news && known && tcp.flags.contains(Flags::ACK) && !tcp.flags.contains(Flags::RST)
 }
 
-/// Octets from the first after the SYN to `seq`, unwrapped near `reference`; `None` if it lies absurdly far away.
+/// Bytes from the first after the SYN to `seq`, unwrapped near `reference`; `None` if it lies absurdly far away.
 fn place(seq: Seq, isn: Seq, reference: u64) -> Option<i64> {
     #[expect(
         clippy::cast_possible_truncation,

@@ -112,8 +112,8 @@ impl Board {
             "tcp {}  udp {}  up {}/s  down {}/s  lag p99 {} us  ring overflow {}",
             counters.tcp_flows,
             counters.udp_flows,
-            octets(rate(bytes_in - before_in, seconds)),
-            octets(rate(bytes_out - before_out, seconds)),
+            count(rate(bytes_in - before_in, seconds)),
+            count(rate(bytes_out - before_out, seconds)),
             snapshot.stats.lag.quantile(0.99).as_micros(),
             snapshot.stats.ring_overflow_frames,
         )?;
@@ -125,8 +125,8 @@ impl Board {
                 out,
                 "{:>8.1} s  {stand:<9} up {:>10}  down {:>10}  {}{}",
                 now.since(row.since).as_secs_f64(),
-                octets(row.up),
-                octets(row.down),
+                count(row.up),
+                count(row.down),
                 row.key,
                 label(row),
             )?;
@@ -200,8 +200,8 @@ impl State {
                 label(&row),
                 close.how.label(),
                 close.by,
-                octets(row.up),
-                octets(row.down),
+                count(row.up),
+                count(row.down),
                 now.since(row.since).as_secs_f64(),
             );
             self.line(&line);
@@ -250,19 +250,19 @@ fn label(row: &Row) -> String {
         .map_or_else(String::new, |name| format!(" ({name})"))
 }
 
-/// Octets a second.
+/// Bytes a second.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a rate to look at"
 )]
-fn rate(octets: u64, seconds: f64) -> u64 {
-    (octets as f64 / seconds) as u64
+fn rate(count: u64, seconds: f64) -> u64 {
+    (count as f64 / seconds) as u64
 }
 
 /// `1.4 MB` and the like.
-fn octets(count: u64) -> String {
+fn count(count: u64) -> String {
     match count {
         0..10_000 => format!("{count} B"),
         10_000..10_000_000 => format!("{} kB", count / 1000),

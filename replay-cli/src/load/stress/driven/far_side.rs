@@ -14,13 +14,13 @@ use crate::load::stress::play::Load;
 use crate::load::stress::{Stress, Way};
 use crate::load::{Border, Device, Far, FarTotals, Remotes};
 
-/// Octets of streams toward the device handed in before the load looks elsewhere.
+/// Bytes of streams toward the device handed in before the load looks elsewhere.
 const FED: usize = 256 << 10;
 
-/// Octets that wait for a far side's app, by the engine's slot.
+/// Bytes that wait for a far side's app, by the engine's slot.
 #[derive(Clone, Copy, Debug, Default)]
 struct Unread {
-    octets: usize,
+    count: usize,
     /// It reads on by itself, at a time that is set.
     set: bool,
 }
@@ -32,7 +32,7 @@ pub(crate) struct FarSide {
     unread: Vec<Unread>,
     /// What was read since the last change of parcels.
     read: Vec<(FlowId, u32)>,
-    /// Flows whose octets were not all taken, and have no room yet.
+    /// Flows whose bytes were not all taken, and have no room yet.
     shut: Vec<FlowId>,
     /// Those that have it now.
     open: Vec<FlowId>,
@@ -168,7 +168,7 @@ impl FarSide {
             self.unread.resize(slot + 1, Unread::default());
         }
         if let Some(unread) = self.unread.get_mut(slot) {
-            unread.octets += bytes.len();
+            unread.count += bytes.len();
         }
         self.read_on(now, flow);
     }
@@ -178,14 +178,14 @@ impl FarSide {
         let Some(unread) = self.unread.get_mut(flow.slot()) else {
             return;
         };
-        let Some(number) = self.remotes.number_of(flow).filter(|_| unread.octets > 0) else {
+        let Some(number) = self.remotes.number_of(flow).filter(|_| unread.count > 0) else {
             return;
         };
         if unread.set {
             return;
         }
-        let (count, again) = self.far.reads(now, number, unread.octets);
-        unread.octets -= count;
+        let (count, again) = self.far.reads(now, number, unread.count);
+        unread.count -= count;
         if count > 0 {
             self.read.push((flow, count as u32));
         }
@@ -219,9 +219,9 @@ impl FarSide {
         self.heard.elapsed()
     }
 
-    /// Whether every octet that the device is to send has come.
+    /// Whether every byte that the device is to send has come.
     pub(crate) fn has_all(&self, load: &Load) -> bool {
-        self.totals().received >= load.octets[0]
+        self.totals().received >= load.bytes[0]
     }
 
     pub(crate) fn totals(&self) -> FarTotals {

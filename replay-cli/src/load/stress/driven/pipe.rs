@@ -1,4 +1,4 @@
-//! Between the driver's thread and the load's: frames for the device, octets for far sides, and each flow's room.
+//! Between the driver's thread and the load's: frames for the device, bytes for far sides, and each flow's room.
 //!
 //! It stands in for what a kernel does for a TUN and for sockets: it copies, it is bounded, and what it does not take stays
 //! where it is. Its memory is taken when it is made.
@@ -12,10 +12,10 @@ use engine_driver::{Host, Notice};
 
 use crate::base::heap::AtWork;
 
-/// Octets of frames that may wait for the device, of streams for far sides, and of datagrams beside them.
+/// Bytes of frames that may wait for the device, of streams for far sides, and of datagrams beside them.
 const WAITING: usize = 1 << 20;
 
-/// Octets of one stream that may wait for its far side, as a socket's buffer has them.
+/// Bytes of one stream that may wait for its far side, as a socket's buffer has them.
 pub(crate) const SOCKET: u32 = 64 << 10;
 
 /// Room that a far side must have before its flow is called writable again.
@@ -25,9 +25,9 @@ const WRITABLE: u32 = SOCKET / 4;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
     Dial(FlowId, FlowKey),
-    /// So many octets of its stream, the next ones of [`Parcel::bytes`].
+    /// So many bytes of its stream, the next ones of [`Parcel::bytes`].
     Data(FlowId, usize),
-    /// A datagram of so many octets.
+    /// A datagram of so many bytes.
     Datagram(FlowId, usize),
     HalfClose(FlowId),
     Resume(FlowId),
@@ -40,7 +40,7 @@ pub(crate) struct Parcel {
     ends: Vec<usize>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) events: Vec<Event>,
-    /// Flows whose octets were not all taken.
+    /// Flows whose bytes were not all taken.
     short: Vec<FlowId>,
     /// Whether frames were not all taken.
     pub(crate) refused: bool,

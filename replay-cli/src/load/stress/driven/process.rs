@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-/// Resident memory now, octets, as the page tables have it.
+/// Resident memory now, bytes, as the page tables have it.
 pub(crate) fn resident() -> Option<u64> {
     kib(&fs::read_to_string("/proc/self/smaps_rollup").ok()?, "Rss:").or_else(resident_about)
 }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_in_kib_is_read_in_octets() {
+    fn a_field_in_kib_is_read_in_bytes() {
         let text = "VmPeak:\t  10 kB\nVmRSS:\t    12 kB\n";
         assert_eq!(kib(text, "VmRSS:"), Some(12 * 1024));
         assert_eq!(kib(text, "Rss:"), None);
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn this_process_has_memory_and_this_thread_had_time() {
-        assert!(resident().is_some_and(|octets| octets > 1 << 20));
+        assert!(resident().is_some_and(|bytes| bytes > 1 << 20));
         assert!(ThreadTime::of_this_thread().nanoseconds().is_some());
     }
 }

@@ -25,7 +25,7 @@ use crate::base::heap::AtWork;
 use crate::load::stress::plan::EPOCH;
 use crate::load::{Device, Far, FarTotals, FlowPlan, Pattern};
 
-/// Octets read or written at once.
+/// Bytes read or written at once.
 const CHUNK: usize = 64 << 10;
 
 /// Connections that may wait to be accepted.
@@ -55,7 +55,7 @@ impl Shared {
 /// What happens to all connections at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Stage {
-    /// Octets that were held back may go.
+    /// Bytes that were held back may go.
     released: bool,
     over: bool,
 }
@@ -166,7 +166,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stage.send_modify(|stage| stage.over = true);
         if let Some(thread) = self.thread.take() {
-            // A panic there has been printed; the octets that are missing are told of as well.
+            // A panic there has been printed; the bytes that are missing are told of as well.
             let _ = thread.join();
         }
     }
@@ -276,8 +276,8 @@ async fn talk(mut stream: TcpStream, shared: Arc<Shared>, mut staged: watch::Rec
                             shared.far().hear_end(number);
                         }
                         Ok(count) => {
-                            let octets = space.get(..count).unwrap_or_default();
-                            shared.far().hear(&shared.pattern, number, octets);
+                            let count = space.get(..count).unwrap_or_default();
+                            shared.far().hear(&shared.pattern, number, count);
                         }
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                         Err(_) => return,
@@ -304,11 +304,11 @@ async fn talk(mut stream: TcpStream, shared: Arc<Shared>, mut staged: watch::Rec
 fn send(stream: &TcpStream, shared: &Shared, number: u64) -> bool {
     let mut far = shared.far();
     loop {
-        let octets = far.next(&shared.pattern, number, CHUNK);
-        if octets.is_empty() {
+        let count = far.next(&shared.pattern, number, CHUNK);
+        if count.is_empty() {
             return true;
         }
-        match stream.try_write(octets) {
+        match stream.try_write(count) {
             Ok(count) => far.sent(number, count),
             Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
         }

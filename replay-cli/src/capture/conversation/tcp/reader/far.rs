@@ -51,12 +51,12 @@ impl Reader<'_, '_> {
                 .next_back()
                 .map(|(fin, _)| *fin)
                 .filter(|_| acked > self.sent.highest());
-            let octets = fin.unwrap_or(acked);
+            let count = fin.unwrap_or(acked);
             heard = Heard {
-                octets: octets.min(self.sent.contiguous()),
+                count: count.min(self.sent.contiguous()),
                 fin: fin.is_some(),
             };
-            self.acked = self.acked.max(heard.octets);
+            self.acked = self.acked.max(heard.count);
         }
         let len = u64::from(tcp.payload_len);
         let (skip, from) = if offset < 0 {
@@ -120,7 +120,7 @@ impl Reader<'_, '_> {
     /// What the far side had heard when it did what is told last: so much at least for what no packet shows.
     pub(super) fn last_heard(&self) -> Heard {
         self.far.last().map_or_else(Heard::default, |event| Heard {
-            octets: event.acked,
+            count: event.acked,
             fin: event.fin_acked,
         })
     }
@@ -139,7 +139,7 @@ impl Reader<'_, '_> {
     }
 
     pub(super) fn event(&mut self, kind: FarEventKind, now: u64, heard: Heard) {
-        let mut cause = self.sent_by(heard.octets);
+        let mut cause = self.sent_by(heard.count);
         if heard.fin {
             cause = cause.max(self.device_fin_at);
         }
@@ -150,7 +150,7 @@ impl Reader<'_, '_> {
         let wait_us = now.saturating_sub(cause.max(self.far_event_at));
         self.far.push(FarEvent {
             kind,
-            acked: heard.octets,
+            acked: heard.count,
             fin_acked: heard.fin,
             wait_us,
         });
@@ -164,9 +164,9 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// When the device's stream had reached `octets`.
-    pub(crate) fn sent_by(&self, octets: u64) -> u64 {
-        let at = self.sent_at.partition_point(|(edge, _)| *edge < octets);
+    /// When the device's stream had reached `bytes`.
+    pub(crate) fn sent_by(&self, count: u64) -> u64 {
+        let at = self.sent_at.partition_point(|(edge, _)| *edge < count);
         self.sent_at.get(at).map_or(0, |(_, at)| *at)
     }
 
@@ -178,17 +178,17 @@ impl Reader<'_, '_> {
                 && (segment.len > 0 || segment.flags.contains(Flags::FIN))
         };
         let last = self.device.iter().rposition(news).unwrap_or(0);
-        let octets = self.sent.contiguous();
+        let count = self.sent.contiguous();
         for event in &mut self.far {
-            event.fin_acked &= event.acked >= octets;
+            event.fin_acked &= event.acked >= count;
         }
-        let end = 1 + octets;
+        let end = 1 + count;
         let mut index = 0;
         let mut retracted = 0;
         self.device.retain_mut(|segment| {
             index += 1;
             let rst = segment.flags.contains(Flags::RST);
-            if segment.flags.contains(Flags::FIN) && segment.at + segment.octets() < end {
+            if segment.flags.contains(Flags::FIN) && segment.at + segment.bytes() < end {
                 segment.flags = segment.flags.without(Flags::FIN);
                 retracted += 1;
             }

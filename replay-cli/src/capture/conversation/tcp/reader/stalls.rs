@@ -5,22 +5,22 @@ use crate::capture::conversation::raw::RawPacket;
 use crate::capture::conversation::tcp::{FarEventKind, STALL_US, Stall};
 use crate::packet::Flags;
 
-/// The far side's window as the device sees it. Offsets are octets of the device's stream.
+/// The far side's window as the device sees it. Offsets are bytes of the device's stream.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     /// How far its window fields are shifted; `None`: not known, and only a window of zero says something.
     shift: Option<u8>,
-    /// Octets it has acknowledged.
+    /// Bytes it has acknowledged.
     acked: u64,
     /// Where the window ends that it offered last; `None`: not known.
     edge: Option<u64>,
-    /// The widest that it offered, octets.
+    /// The widest that it offered, bytes.
     widest: u64,
     /// That window was zero.
     zero: bool,
-    /// The device's largest segment, octets.
+    /// The device's largest segment, bytes.
     largest: u64,
-    /// Octets the device has sent.
+    /// Bytes the device has sent.
     sent: u64,
     /// When it sent the last of them.
     sent_at: u64,
@@ -145,7 +145,7 @@ impl Reader<'_, '_> {
         }
         if self.watch.settle(now) {
             let heard = Heard {
-                octets: self.acked,
+                count: self.acked,
                 fin: false,
             };
             self.event(FarEventKind::Unblock, now, heard);

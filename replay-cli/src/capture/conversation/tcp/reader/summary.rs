@@ -20,7 +20,7 @@ impl Reader<'_, '_> {
         {
             self.acked = self.sent.contiguous();
             let heard = Heard {
-                octets: self.acked,
+                count: self.acked,
                 fin: self.device_fins.contains_key(&self.acked),
             };
             let at = at.max(self.last_data_at).max(self.far_event_at);
@@ -62,19 +62,19 @@ impl Reader<'_, '_> {
         say(repeated, "segment(s) of the device sent again");
         say(
             self.came.repeated,
-            "octet(s) of the far side came more than once",
+            "byte(s) of the far side came more than once",
         );
         say(
             self.sent.conflicting + self.came.conflicting,
-            "repeated octet(s) differ from the first copy, which counts",
+            "repeated byte(s) differ from the first copy, which counts",
         );
         say(
             self.sent.cut() + self.came.cut(),
-            "octet(s) cut by the snap length stand as zeros",
+            "byte(s) cut by the snap length stand as zeros",
         );
         say(
             self.sent.filled() + self.came.filled(),
-            "octet(s) acknowledged but not in the capture stand as zeros",
+            "byte(s) acknowledged but not in the capture stand as zeros",
         );
         say(
             self.early_resets,
@@ -103,12 +103,12 @@ impl Reader<'_, '_> {
         let (device_stream, behind) = self.sent.finish();
         say(
             behind,
-            "octet(s) of the device behind a hole that nobody acknowledged left out",
+            "byte(s) of the device behind a hole that nobody acknowledged left out",
         );
         let (far_stream, behind) = self.came.finish();
         say(
             behind,
-            "octet(s) of the far side behind a hole that nobody acknowledged left out",
+            "byte(s) of the far side behind a hole that nobody acknowledged left out",
         );
         let device_fin = self.device_fins.contains_key(&device_stream.len());
         let far_window_known = self.watch.is_known();

@@ -6,7 +6,7 @@ use engine::{Close, DnsRecord, FlowId, FlowKey, Output, QueryId, QueryKind};
 
 /// An output, owned.
 #[derive(Debug)]
-pub(crate) enum Seen {
+pub(crate) enum OwnedOutput {
     Frame(Vec<u8>),
     Batch(usize),
     Dial(FlowId, FlowKey, Option<String>),
@@ -19,7 +19,7 @@ pub(crate) enum Seen {
     Resolve(QueryId, String, QueryKind),
 }
 
-impl Seen {
+impl OwnedOutput {
     /// A number of its kind.
     pub(crate) fn number(&self) -> u64 {
         match self {
@@ -36,17 +36,15 @@ impl Seen {
         }
     }
 
-    /// The octets that it holds.
-    pub(crate) fn octets(&self) -> usize {
+    /// The bytes that it holds.
+    pub(crate) fn count(&self) -> usize {
         match self {
-            Self::Frame(octets) | Self::Data(_, octets) | Self::Datagram(_, _, octets) => {
-                octets.len()
-            }
+            Self::Frame(count) | Self::Data(_, count) | Self::Datagram(_, _, count) => count.len(),
             _ => 0,
         }
     }
 
-    /// Keeps an output, its octets where `spare` has a place for them. Of a stream it keeps and takes as many bytes as
+    /// Keeps an output, its bytes where `spare` has a place for them. Of a stream it keeps and takes as many bytes as
     /// `takes` says of its flow and their number.
     pub(crate) fn keep(
         output: Output<'_>,
@@ -54,10 +52,10 @@ impl Seen {
         spare: &mut Vec<Vec<u8>>,
         takes: impl FnOnce(FlowId, usize) -> usize,
     ) {
-        let mut copy = |octets: &[u8]| {
+        let mut copy = |count: &[u8]| {
             let mut place = spare.pop().unwrap_or_default();
             place.clear();
-            place.extend_from_slice(octets);
+            place.extend_from_slice(count);
             place
         };
         let seen = match output {

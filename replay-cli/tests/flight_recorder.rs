@@ -228,9 +228,11 @@ fn frames(file: &[u8]) -> u64 {
 #[test]
 fn the_script_is_what_the_dialer_did() {
     let (_folder, path) = folder("flight.pcapng");
-    let mut config = Config::default();
-    config.mtu = 1280;
-    config.tcp_limit = 7;
+    let config = Config {
+        mtu: 1280,
+        tcp_limit: 7,
+        ..Config::default()
+    };
     let mut session = Session::new(&path, None, config);
     let flow = session.connect();
     session.takes = 50;

@@ -48,9 +48,11 @@ struct World {
 }
 
 fn world(mtu: usize, plans: &[FlowPlan], manner: Manner) -> World {
-    let mut config = Config::default();
-    config.mtu = mtu;
-    config.tcp_limit = 2048;
+    let config = Config {
+        mtu,
+        tcp_limit: 2048,
+        ..Config::default()
+    };
     let mut device = Device::new(mtu);
     device.add(plans.iter().copied());
     World {

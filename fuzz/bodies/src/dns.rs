@@ -50,8 +50,10 @@ struct Scene {
 
 impl Scene {
     fn new(intercepted: bool) -> Self {
-        let mut config = Config::default();
-        config.dns_interception = intercepted;
+        let config = Config {
+            dns_interception: intercepted,
+            ..Config::default()
+        };
         Self {
             engine: Engine::new(config).expect("settings within bounds"),
             client: "10.0.0.2:40000".parse().expect("an address"),

@@ -281,7 +281,7 @@ impl Plan {
             return Ok(true);
         }
         let of_fragment = self.fragments.get(&packet.number).copied();
-        let Some(flow) = of_fragment.or(placed.map(|placed| placed.flow)) else {
+        let Some(flow) = of_fragment.or_else(|| placed.map(|placed| placed.flow)) else {
             return if selection.chooses_flows() {
                 Err("of no flow")
             } else if self.is_in_time(selection, packet.time_ns) {

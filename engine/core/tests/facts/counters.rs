@@ -198,8 +198,10 @@ fn rings_hold_four_segments_of_a_large_mtu_and_no_less_than_16_kib() {
         (9000, 35_840),
         (65_535, 65_535),
     ] {
-        let mut config = Config::default();
-        config.mtu = mtu;
+        let config = Config {
+            mtu,
+            ..Config::default()
+        };
         assert_eq!(
             (config.rx_ring(), config.tx_ring()),
             (ring, ring),

@@ -115,8 +115,10 @@ const ENDINGS: &[(&str, Ending)] = &[
 fn every_ending_is_exactly_one_close_with_its_name() {
     for family in Family::BOTH {
         for (name, ending) in ENDINGS {
-            let mut config = Config::default();
-            config.path_policy = PathPolicy::Close;
+            let config = Config {
+                path_policy: PathPolicy::Close,
+                ..Config::default()
+            };
             let mut bench = Bench::new(config);
             let mut device = Device::new(family);
             let mut seen = ending(&mut bench, &mut device);
@@ -147,8 +149,10 @@ fn an_ending_by_the_engine_resets_the_device_where_it_listens() {
         if !name.starts_with("engine") && !name.starts_with("remote e") {
             continue;
         }
-        let mut config = Config::default();
-        config.path_policy = PathPolicy::Close;
+        let config = Config {
+            path_policy: PathPolicy::Close,
+            ..Config::default()
+        };
         let mut bench = Bench::new(config);
         let mut device = Device::new(Family::V4);
         let mut seen = ending(&mut bench, &mut device);

@@ -99,7 +99,6 @@ fn what_a_host_forgets_to_take_is_not_acknowledged_and_comes_again() {
         panic!("no bytes");
     };
     assert_eq!((&*bytes, bytes.len()), (&b"abc"[..], 3));
-    drop(bytes);
     assert_eq!(bench.engine.counters().upstream_bytes, 0);
     bench.drain();
     assert_eq!(bench.engine.counters().upstream_bytes, 0);

@@ -47,7 +47,7 @@ impl Receiver {
         let at = segment.seq.wrapping_sub(self.first);
         self.ahead
             .entry(at)
-            .or_insert((segment.payload.clone(), segment.has('F')));
+            .or_insert_with(|| (segment.payload.clone(), segment.has('F')));
         while let Some((&at, _)) = self.ahead.first_key_value() {
             let next = self.device.expected.wrapping_sub(self.first);
             if at > next {

@@ -78,10 +78,9 @@ fn each(config: Config, flows: u16, bytes: usize) -> isize {
 
 #[test]
 fn an_idle_flow_holds_no_ring_before_and_after_use() {
-    let config = |flows: usize| {
-        let mut config = Config::default();
-        config.tcp_limit = flows;
-        config
+    let config = |flows: usize| Config {
+        tcp_limit: flows,
+        ..Config::default()
     };
     let idle = each(config(1000), 1000, 0);
     let moved = each(config(100), 100, 256 << 10);

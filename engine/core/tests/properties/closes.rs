@@ -266,9 +266,11 @@ impl World {
 }
 
 fn settings(interception: bool, small: bool, policy: PathPolicy) -> Config {
-    let mut settings = Config::default();
-    settings.dns_interception = interception;
-    settings.path_policy = policy;
+    let mut settings = Config {
+        dns_interception: interception,
+        path_policy: policy,
+        ..Config::default()
+    };
     if small {
         settings.tcp_limit = 2;
         settings.udp_limit = 2;

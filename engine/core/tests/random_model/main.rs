@@ -92,9 +92,11 @@ fn cases() -> impl Strategy<Value = Case> {
 /// Plays the case again and again on one engine until a round leaves no more memory behind than the one before:
 /// what grows by doubling comes to rest, a leak never does.
 fn run(case: &Case) {
-    let mut config = Config::default();
-    config.rx_buffer = Some(case.rings);
-    config.tx_buffer = Some(case.rings);
+    let config = Config {
+        rx_buffer: Some(case.rings),
+        tx_buffer: Some(case.rings),
+        ..Config::default()
+    };
     let mut world = World::new(config);
     let mut held = Vec::new();
     for round in 0..ROUNDS {

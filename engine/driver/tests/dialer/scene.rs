@@ -79,10 +79,12 @@ impl Scene {
     }
 
     pub(crate) fn with(options: Options, limits: Limits) -> Self {
-        let mut config = Config::default();
-        config.martians = Martians::Admit;
-        config.tcp_limit = 4096;
-        config.udp_mapping = options.udp_mapping;
+        let mut config = Config {
+            martians: Martians::Admit,
+            tcp_limit: 4096,
+            udp_mapping: options.udp_mapping,
+            ..Config::default()
+        };
         if config.udp_mapping == UdpMapping::EndpointIndependent {
             config.udp_filtering = UdpFiltering::EndpointIndependent;
         }

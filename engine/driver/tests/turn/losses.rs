@@ -225,8 +225,10 @@ fn a_flow_that_is_refused_again_keeps_what_is_left_and_stays_blocked() {
 
 #[test]
 fn datagrams_beyond_the_bound_and_those_a_close_overtakes_are_counted_as_lost() {
-    let mut config = Config::default();
-    config.udp_queue = 2 * (10 + 64);
+    let config = Config {
+        udp_queue: 2 * (10 + 64),
+        ..Config::default()
+    };
     let mut scene = Scene::new(config, Limits::default());
     let flow = refused_in_a_batch(&mut scene, &[&[7; 10][..]; 5]);
     assert_eq!(scene.turn.stats().host_delayed_datagrams, 2);
@@ -239,9 +241,11 @@ fn datagrams_beyond_the_bound_and_those_a_close_overtakes_are_counted_as_lost() 
 
 #[test]
 fn the_metrics_in_the_log_have_what_the_host_refused() {
-    let mut config = Config::default();
-    config.log_level = Some(LogLevel::Info);
-    config.metrics_interval = Some(core::time::Duration::from_secs(1));
+    let config = Config {
+        log_level: Some(LogLevel::Info),
+        metrics_interval: Some(core::time::Duration::from_secs(1)),
+        ..Config::default()
+    };
     let mut scene = Scene::new(config, Limits::default());
     refused_in_a_batch(&mut scene, &[b"lost", b"kept"]);
     scene.pass(2_000_000);
@@ -285,10 +289,12 @@ fn a_turn_that_is_dropped_leaves_no_flow_among_the_numbers() {
 
 #[test]
 fn stopping_leaves_no_gauge_above_zero() {
-    let mut config = Config::default();
-    config.dns_interception = true;
-    config.metrics_interval = Some(core::time::Duration::from_millis(1));
-    config.log_level = Some(LogLevel::Trace);
+    let config = Config {
+        dns_interception: true,
+        metrics_interval: Some(core::time::Duration::from_millis(1)),
+        log_level: Some(LogLevel::Trace),
+        ..Config::default()
+    };
     let mut scene = Scene::new(config, Limits::default());
     let mut device = Device::new(Family::V4);
     let flow = scene.open(&mut device);

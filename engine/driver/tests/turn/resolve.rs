@@ -11,8 +11,10 @@ use crate::support::{Family, Packet, Udp};
 
 #[test]
 fn an_answer_through_the_mailbox_wakes_the_turn_and_reaches_the_device() {
-    let mut config = Config::default();
-    config.dns_interception = true;
+    let config = Config {
+        dns_interception: true,
+        ..Config::default()
+    };
     let mut scene = Scene::new(config, Limits::default());
     let mut query = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     query.extend(b"\x01a\x07example\x00\x00\x01\x00\x01");
@@ -47,8 +49,10 @@ fn an_answer_through_the_mailbox_wakes_the_turn_and_reaches_the_device() {
 
 /// A scene that has been asked for the IPv4 addresses of `labels`, names as they stand in a message.
 fn asked(labels: &[u8], prepare: impl FnOnce(&mut Scene)) -> Scene {
-    let mut config = Config::default();
-    config.dns_interception = true;
+    let config = Config {
+        dns_interception: true,
+        ..Config::default()
+    };
     let mut scene = Scene::new(config, Limits::default());
     scene.host.leaves_names = true;
     prepare(&mut scene);

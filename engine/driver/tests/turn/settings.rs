@@ -42,8 +42,10 @@ fn limits_that_would_let_nothing_through_are_refused_by_name() {
 
 #[test]
 fn an_interval_of_zero_for_the_metrics_is_refused() {
-    let mut config = Config::default();
-    config.metrics_interval = Some(Duration::ZERO);
+    let config = Config {
+        metrics_interval: Some(Duration::ZERO),
+        ..Config::default()
+    };
     assert!(refusal(config, Limits::default()).is_some());
 }
 

@@ -10,24 +10,26 @@ use super::input::{Mtu, Settings};
 
 impl Settings {
     pub(super) fn config(&self) -> Config {
-        let mut config = Config::default();
-        config.mtu = match self.mtu {
-            Mtu::Usual => 1500,
-            Mtu::Least => 576,
-            Mtu::Phone => 4064,
-            Mtu::Largest => 65_535,
-            Mtu::Any(mtu) => mtu.into(),
+        let mut config = Config {
+            mtu: match self.mtu {
+                Mtu::Usual => 1500,
+                Mtu::Least => 576,
+                Mtu::Phone => 4064,
+                Mtu::Largest => 65_535,
+                Mtu::Any(mtu) => mtu.into(),
+            },
+            rx_buffer: self.rings.map(Into::into),
+            tcp_limit: (self.tcp_limit % 12).into(),
+            udp_limit: (self.udp_limit % 12).into(),
+            pending_dials: self.pending_dials.map(|limit| (limit % 12).into()),
+            byte_budget: self.byte_budget.map(Into::into),
+            udp_path_mtu: self.udp_path_mtu.map(Into::into),
+            keep_alive: self.keep_alive.map(|idle| Duration::from_secs(idle.into())),
+            udp_queue: self.udp_queue.into(),
+            resolve_limit: (self.resolve_limit % 8).into(),
+            dns_names: (self.dns_names % 8).into(),
+            ..Config::default()
         };
-        config.rx_buffer = self.rings.map(Into::into);
-        config.tcp_limit = (self.tcp_limit % 12).into();
-        config.udp_limit = (self.udp_limit % 12).into();
-        config.pending_dials = self.pending_dials.map(|limit| (limit % 12).into());
-        config.byte_budget = self.byte_budget.map(Into::into);
-        config.udp_path_mtu = self.udp_path_mtu.map(Into::into);
-        config.keep_alive = self.keep_alive.map(|idle| Duration::from_secs(idle.into()));
-        config.udp_queue = self.udp_queue.into();
-        config.resolve_limit = (self.resolve_limit % 8).into();
-        config.dns_names = (self.dns_names % 8).into();
         let bit = |at: u8| self.flags & (1 << at) != 0;
         config.nagle = bit(0);
         config.congestion_control = !bit(1);

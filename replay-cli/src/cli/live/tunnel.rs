@@ -185,10 +185,12 @@ fn finish(
 }
 
 fn config(args: &LiveArgs, mtu: u16) -> Config {
-    let mut config = Config::default();
-    config.mtu = usize::from(mtu);
-    config.tcp_limit = args.tcp_limit;
-    config.udp_limit = args.udp_limit;
+    let mut config = Config {
+        mtu: usize::from(mtu),
+        tcp_limit: args.tcp_limit,
+        udp_limit: args.udp_limit,
+        ..Config::default()
+    };
     // The device is this host: its answers take microseconds, and memory is no matter.
     config.min_rto = LEAST_TIMEOUT;
     (config.rx_limit, config.tx_limit) = (WINDOW, WINDOW);
@@ -206,11 +208,12 @@ fn config(args: &LiveArgs, mtu: u16) -> Config {
 }
 
 fn limits() -> Limits {
-    let mut limits = Limits::default();
-    limits.ring_bytes = 2 << 20;
-    limits.inbox_bytes = WINDOW;
-    limits.inboxes_bytes = 16 << 20;
-    limits
+    Limits {
+        ring_bytes: 2 << 20,
+        inbox_bytes: WINDOW,
+        inboxes_bytes: 16 << 20,
+        ..Limits::default()
+    }
 }
 
 fn options(args: &LiveArgs) -> Options {

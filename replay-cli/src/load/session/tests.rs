@@ -2,9 +2,11 @@ use super::*;
 use crate::load::{FlowPlan, Side};
 
 fn run(mtu: usize, limit: usize, plans: Vec<FlowPlan>) -> Session {
-    let mut config = Config::default();
-    config.mtu = mtu;
-    config.tcp_limit = limit;
+    let config = Config {
+        mtu,
+        tcp_limit: limit,
+        ..Config::default()
+    };
     let mut device = Device::new(mtu);
     device.add(plans);
     let mut session = Session::new(config, device).expect("sound settings");

@@ -7,12 +7,14 @@ use super::console::{self, Example};
 use super::{files_below, shown};
 
 /// Pages whose commands are tried.
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 7] = [
     "README.md",
     "CONTRIBUTING.md",
     "docs/DEBUGGING.md",
     "ARCHITECTURE.md",
+    "docs/guides/by_hand.md",
     "docs/guides/cut.md",
+    "docs/guides/record.md",
 ];
 
 pub(super) fn check(root: &Path) -> Vec<String> {

@@ -38,6 +38,10 @@ fn verdicts(arguments: &[&str]) -> (Vec<Outcome>, u64) {
         let mut figures = scenario["figures"].clone();
         // While output is held nobody polls, so that deadlines are heard of late.
         figures["steps"] = Value::Null;
+        if text(&scenario["name"]).ends_with(".pkt") {
+            // A call that blocks waits for as long as another stack may be late.
+            figures["virtual_us"] = Value::Null;
+        }
         (
             text(&scenario["name"]),
             text(&scenario["verdict"]),

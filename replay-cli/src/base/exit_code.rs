@@ -1,6 +1,6 @@
 //! Exit codes of the `replay` command: one documented constant for each, and the rule that joins several into one.
 //!
-//! This is the one place they stand in: `replay --help` is made from it, and README.md is held against it.
+//! This is the one place they stand in: `replay --help` is made from it, and docs/SUPPORTED.md is held against it.
 
 use std::fmt::Write as _;
 
@@ -31,7 +31,7 @@ pub const INTERNAL_BUG: u8 = 70;
 /// The run was interrupted (SIGINT), by the shell's convention 128 + 2.
 pub const INTERRUPTED: u8 = 130;
 
-/// Every code and what it means, as help and README.md have it.
+/// Every code and what it means, as help and docs/SUPPORTED.md have it.
 pub const MEANINGS: [(u8, &str); 9] = [
     (SUCCESS, "every expectation was met"),
     (
@@ -122,15 +122,15 @@ mod tests {
     }
 
     #[test]
-    fn every_code_has_its_line_in_the_readme() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
-        let readme = std::fs::read_to_string(path).unwrap();
+    fn every_code_has_its_line_in_the_documentation() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/SUPPORTED.md");
+        let page = std::fs::read_to_string(path).unwrap();
         for (code, meaning) in MEANINGS {
             let line = format!("| {code} | {meaning} |\n");
-            assert!(readme.contains(&line), "{line}");
+            assert!(page.contains(&line), "{line}");
         }
         let order = format!("Of several the worst, in the order {}.", order());
-        assert!(readme.contains(&order), "{order}");
+        assert!(page.contains(&order), "{order}");
     }
 
     #[test]

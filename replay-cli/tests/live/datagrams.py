@@ -21,8 +21,8 @@ def open_socket(address):
     return opened
 
 
-def burst(opened, to, count, bytes):
-    payload = bytes(bytes)
+def burst(opened, to, count, size):
+    payload = bytes(size)
     for sent in range(count):
         try:
             opened.sendto(payload, to)
@@ -46,17 +46,17 @@ def heard(opened, first):
         return count
 
 
-def main(what, address, port, count="0", bytes="0"):
-    to, count, bytes = (address, int(port)), int(count), int(bytes)
+def main(what, address, port, count="0", size="0"):
+    to, count, size = (address, int(port)), int(count), int(size)
     opened = open_socket(address)
     if what == "send":
-        return burst(opened, to, count, bytes)
+        return burst(opened, to, count, size)
     if what == "receive":
         opened.bind(to)
         return heard(opened, 30)
     if what == "answer":
         opened.bind(to)
-        return burst(opened, opened.recvfrom(65535)[1], count, bytes)
+        return burst(opened, opened.recvfrom(65535)[1], count, size)
     if what == "ask":
         opened.sendto(b"?", to)
         return heard(opened, 5)

@@ -37,10 +37,10 @@ pub fn write(
     put(path, existing, |out| out.write_all(content)).map_err(|error| unwritten(path, &error))
 }
 
-/// Writes a file as [`write`] does, piece by piece, as `content` gives it.
+/// Writes a file as [`write()`] does, piece by piece, as `content` gives it.
 ///
 /// # Errors
-/// As [`write`], or what `content` says: then too what was there is there still.
+/// As [`write()`], or what `content` says: then too what was there is there still.
 pub fn write_through(
     path: &Path,
     existing: Existing,
@@ -98,7 +98,7 @@ pub struct Planned {
 /// Writes several files, all of them or none.
 ///
 /// # Errors
-/// As [`write`], of any of them: then every place has what it had before.
+/// As [`write()`], of any of them: then every place has what it had before.
 pub fn write_together(files: &[Planned], inputs: &[PathBuf]) -> Result<(), Diagnostic> {
     let mut ready = Vec::new();
     for file in files {

@@ -3,7 +3,7 @@
 //! ```text
 //! flows ─> expectations ─> frames, lines, steps ─> lengths ─> times        each by delta debugging, round by round until nothing goes any more
 //! ```
-//! A piece goes if the run without it still does what the [`Oracle`] keeps: it fails in the same kind, on the same flow, at the same
+//! A piece goes if the run without it still does what the `Oracle` keeps: it fails in the same kind, on the same flow, at the same
 //! expectation; or it passes and shows a named observation. Trials are made side by side; which is taken does not depend on how many.
 
 use std::path::Path;

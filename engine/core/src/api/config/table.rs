@@ -1,5 +1,5 @@
-//! What is made of the one table of settings: the fields of [`Config`] with their documentation, defaults and ranges, and access
-//! to them by name for borders that cannot pass a [`Config`] as it is.
+//! What is made of the one table of settings: the fields of [`Config`](crate::Config) with their documentation, defaults and ranges, and access
+//! to them by name for borders that cannot pass a [`Config`](crate::Config) as it is.
 
 use core::ops::{Bound, RangeBounds};
 use core::time::Duration;
@@ -25,7 +25,7 @@ pub enum Unit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Setting {
-    /// Its field of [`Config`].
+    /// Its field of [`Config`](crate::Config).
     pub name: &'static str,
     /// What it is for: lines of Markdown.
     pub doc: &'static str,
@@ -33,13 +33,13 @@ pub struct Setting {
     pub unit: Unit,
     /// Whether it may be absent: by name `none`.
     pub optional: bool,
-    /// The least value that [`Config::check`] takes, in its unit.
+    /// The least value that [`Config::check`](crate::Config::check) takes, in its unit.
     pub least: u64,
     /// The most likewise.
     pub most: u64,
     /// The words it has, if it is a [`Unit::Word`].
     pub words: &'static [&'static str],
-    /// The default, as [`Config::named`] says it.
+    /// The default, as [`Config::named`](crate::Config::named) says it.
     pub default: String,
 }
 
@@ -48,7 +48,7 @@ pub struct Setting {
 #[error("{setting} must be {range}, not {value}")]
 #[non_exhaustive]
 pub struct ConfigError {
-    /// The field of [`Config`].
+    /// The field of [`Config`](crate::Config).
     pub setting: &'static str,
     /// What it was.
     pub value: String,
@@ -238,7 +238,7 @@ words! {
     PathPolicy { Keep "keep" Close "close" Redial "redial" }
 }
 
-/// Makes [`Config`] from its table. A row is documentation, `name: type, unit (range) = default;`, the range in the unit,
+/// Makes [`Config`](crate::Config) from its table. A row is documentation, `name: type, unit (range) = default;`, the range in the unit,
 /// times in microseconds. What follows `rust only:` has no name outside of Rust.
 macro_rules! settings {
     (

@@ -322,17 +322,17 @@ impl Engine {
     /// After a clock that jumped forward everything overdue comes at once. One that went back is asked for what was left
     /// before: no limit gets longer, and none shorter.
     pub fn poll_timeout(&mut self) -> Option<Deadline> {
-        let flow = self.first_flow_deadline();
-        let others = [self.reassembly_deadline(), self.resolve_deadline()];
-        others
-            .into_iter()
-            .flatten()
-            .chain(flow)
-            .min_by_key(|deadline| deadline.at)
-            .and_then(|deadline| {
-                let at = self.clock.for_host(deadline.at)?;
-                Some(Deadline { at, ..deadline })
-            })
+        let mut first = self.first_flow_deadline();
+        for other in [self.resolve_deadline(), self.reassembly_deadline()] {
+            if let Some(other) = other
+                && first.as_ref().is_none_or(|first| other.at <= first.at)
+            {
+                first = Some(other);
+            }
+        }
+        let first = first?;
+        let at = self.clock.for_host(first.at)?;
+        Some(Deadline { at, ..first })
     }
 
     /// A time before which [`Engine::poll_timeout`] does not come, found without a look at any flow: for loops that

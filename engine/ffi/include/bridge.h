@@ -387,7 +387,7 @@ BRIDGE_ENUM(BridgePreset, uint32_t) {
     BRIDGE_PRESET_DEFAULT BRIDGE_SWIFT_NAME(default) = 0,
     /*
      A tunnel on a phone, which is to fit 15 MB: an MTU of 4,064, 256 TCP and 256 UDP flows, buffers of up to 64 KiB each way, and
-     9 MiB for all flows.
+     11 MiB for all flows.
      */
     BRIDGE_PRESET_PHONE BRIDGE_SWIFT_NAME(phone) = 1,
     /*

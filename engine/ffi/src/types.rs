@@ -85,7 +85,7 @@ pub enum BridgePreset {
     /// The defaults that the fields name.
     Default = 0,
     /// A tunnel on a phone, which is to fit 15 MB: an MTU of 4,064, 256 TCP and 256 UDP flows, buffers of up to 64 KiB each way, and
-    /// 9 MiB for all flows.
+    /// 11 MiB for all flows.
     Phone = 1,
     /// Thousands of flows: buffers of 4 KiB each way, 2,048 TCP and 2,048 UDP flows, 32 MiB for all flows.
     ManyFlows = 2,

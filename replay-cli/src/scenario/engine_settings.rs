@@ -33,7 +33,7 @@ pub struct EngineSettings {
 pub enum Preset {
     /// Thousands of flows: rings of 4 KiB each way, 2,048 TCP flows, 32 MiB in all.
     ManyFlows,
-    /// A phone: MTU 4064, 256 TCP flows, 9 MiB in all.
+    /// A phone: MTU 4064, 256 TCP flows, 11 MiB in all.
     Phone,
     /// A desktop or a router: 4,096 TCP flows, rings of up to 1 MiB each way, 384 MiB in all.
     Desktop,

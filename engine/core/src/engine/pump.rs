@@ -9,7 +9,7 @@ use crate::api::output::{By, Close, How};
 use crate::api::time::Micros;
 use crate::dns::Asker;
 use crate::engine::{BATCH, Engine, Event, Lending, Own};
-use crate::flow::room::Room;
+use crate::flow::room::{self, Room};
 use crate::flow::table::{Entry, Flow, Kind};
 use crate::tcp::connection::Context;
 use crate::tcp::ring::Pool;
@@ -192,15 +192,24 @@ impl Turn<'_> {
         Verdict::Rest
     }
 
-    /// Lets the rings of a flow grow with their use, as far as the budget allows.
+    /// Lets the rings of a flow grow with their use, as far as the budget allows: never into what the flows that may yet connect
+    /// begin with.
     fn widen(&mut self, flow: &mut Flow, live: &mut Live) {
         let more = live.connection.wants_room();
-        if more > 0 && self.room.fits(more) {
+        if more > 0 && self.room.fits(more.saturating_add(self.kept_free())) {
             live.connection.widen();
             flow.cost += more;
             self.room.charge(more);
             self.counters.ring_bytes += more as u64;
         }
+    }
+
+    /// Bytes of the budget that flows to come will be charged when they connect.
+    fn kept_free(&self) -> usize {
+        let connected = usize::try_from(self.counters.tcp_connected).unwrap_or(usize::MAX);
+        let absent = self.config.tcp_limit.saturating_sub(connected);
+        let each = self.config.rx_ring() + self.config.tx_ring() + room::SOCKET;
+        absent.saturating_mul(each)
     }
 
     /// Tells the dialer of the device's FIN once it has every byte before it.

@@ -6,7 +6,7 @@ public struct Configuration: Sendable, Equatable {
     public enum Preset: Sendable {
         /// The engine's defaults.
         case standard
-        /// A tunnel on a phone, which is to fit 15 MB: 256 TCP and 256 UDP flows, and 9 MiB for all of them.
+        /// A tunnel on a phone, which is to fit 15 MB: 256 TCP and 256 UDP flows, and 11 MiB for all of them.
         case phone
         /// Thousands of flows with small buffers: 2,048 of each kind, and 32 MiB for all of them.
         case manyFlows

@@ -153,7 +153,7 @@ def main():
     )  # fmt: skip
     capture = folder / "flows.pcap"
     capture_of(FLOWS, capture)
-    replays("try", near(capture), "--html", near(folder / "try"), expected=0)
+    replays("try", "--no-adopt", near(capture), "--html", near(folder / "try"), expected=0)
     page = run / "index.html"
     size = page.stat().st_size
     check("a run's page is small", size < 1_000_000, size)

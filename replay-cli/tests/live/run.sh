@@ -286,6 +286,8 @@ verdict 'an intercepted query is answered by the system of the engine' $? "$foun
 tunnel_down
 [[ $(stat -c %a "$dir/names.pcapng") == 600 ]] && ! grep -aq $'\tlocalhost' "$dir/names.pcapng"
 verdict 'a recording is its owner'"'"'s, and a snap length keeps payload out' $? "$(ls -l "$dir")"
+grep -qx "recorded $dir/names.pcapng" "$dir/live.err"
+verdict 'the last words name the recording' $? "$(cat "$dir/live.err")"
 
 printf '%s checks passed, %s failed\n' "$passed" "$failed"
 ((failed == 0))

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use engine::{Config, DialFailure, UdpFiltering, UdpMapping};
 use engine_driver::dialer::{Options, raise_file_limit};
-use engine_driver::recorder::{Bounds, Recorder};
+use engine_driver::recorder::{Bounds, FileStore, Recorder};
 use engine_driver::{BootClock, Clock as _, Handle, Limits, Loop, Snapshot, TokioDialer, Tun};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time;
@@ -86,6 +86,16 @@ async fn session(args: &LiveArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
     let datagrams_lost = station.stop().await;
     shown?;
     finish(terminal, &board, &tun, datagrams_lost, &snapshot)?;
+    for file in args
+        .record
+        .iter()
+        .flat_map(|path| [FileStore::older(path), path.clone()])
+    {
+        if file.exists() {
+            terminal.say(&format!("recorded {}", file.display()))?;
+        }
+    }
+    terminal.flush()?;
     if let Some(error) = read_error {
         let what = format!("{} cannot be read any more: {error}", tun.name());
         let help = "the device was deleted or set down while the engine ran";

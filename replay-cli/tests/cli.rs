@@ -12,6 +12,7 @@ mod cli {
     mod nothing;
     mod output;
     mod reach;
+    mod schemas;
     mod scripts;
     mod selection;
     mod show;

@@ -1,6 +1,7 @@
 //! The device of a capture: each flow's recorded segments go in when their time has come and their cause is there.
 
 pub(crate) mod echo;
+mod gate;
 pub(crate) mod inject;
 mod stall;
 
@@ -10,12 +11,15 @@ use engine::{FlowKey, TimerName};
 
 use super::world::{Next, World};
 use crate::base::index::Index;
-use crate::capture::conversation::{Conversation, Conversations, DeviceSegment, Talk};
+use crate::capture::conversation::{
+    Conversation, Conversations, Talk, TcpConversation, UdpConversation,
+};
 use crate::packet::Flags;
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::scenario::{Checksums, FlowSpec, Retransmissions, Timing};
 use crate::simulation::dialer::key_of;
 use crate::stack::event::Source;
+use gate::Gate;
 use inject::Injection;
 
 /// How a capture is played.
@@ -86,21 +90,6 @@ pub(crate) struct DeviceFlow {
     pub(crate) syns_again: u32,
     /// Nothing of it goes in before this.
     pub(crate) not_before: u64,
-}
-
-/// Why a head does not go in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gate {
-    /// It may, at this time.
-    At(u64),
-    /// Units of the far side are missing.
-    Cause { needs: u64 },
-    /// The engine has no room for it.
-    Window { to: u64 },
-    /// Another flow goes first.
-    Order,
-    /// There is none.
-    Empty,
 }
 
 impl<'a> Device<'a> {
@@ -268,88 +257,6 @@ impl<'a> Device<'a> {
         }
     }
 
-    /// What a conversation's head waits for.
-    pub(crate) fn gate(&self, world: &World<'_>, index: usize) -> Gate {
-        let (Some(flow), Some(conversation)) =
-            (self.flows.get(index), self.capture.flows.get(index))
-        else {
-            return Gate::Empty;
-        };
-        if flow.key.is_none() || flow.stuck {
-            return Gate::Empty;
-        }
-        let (gap, at_us) = match &conversation.talk {
-            Talk::Tcp(tcp) => match tcp.device.get(flow.head) {
-                Some(segment) => (segment.gap_us, segment.at_us),
-                None => return Gate::Empty,
-            },
-            Talk::Udp(udp) => match udp.device.get(flow.head) {
-                Some(datagram) => (datagram.gap_us, datagram.at_us),
-                None => return Gate::Empty,
-            },
-        };
-        if flow.head == 0 && !flow.impatient && !self.may_begin(world, index, conversation) {
-            return Gate::Order;
-        }
-        let time = match self.play.timing {
-            Timing::Asap => 0,
-            Timing::Strict => conversation.start_us.saturating_add(at_us),
-            Timing::Causal if flow.offset > 0 => world.now,
-            Timing::Causal => match flow.last_at {
-                Some(last) => last.saturating_add(gap),
-                None => conversation.start_us,
-            },
-        };
-        let time = time.max(flow.not_before);
-        let Talk::Tcp(tcp) = &conversation.talk else {
-            return Gate::At(time);
-        };
-        let Some(segment) = tcp.device.get(flow.head) else {
-            return Gate::Empty;
-        };
-        let Some(state) = self.state(world, index) else {
-            return Gate::At(time);
-        };
-        if state.closed.is_some() || segment.needs == 0 {
-            return Gate::At(time);
-        }
-        if state.down.emitted < segment.needs {
-            return Gate::Cause {
-                needs: segment.needs,
-            };
-        }
-        if segment.bytes() > 0 && !self.is_needless(world, index, segment) {
-            let end = segment.at
-                + segment
-                    .bytes()
-                    .min(flow.offset + inject::piece(world, segment, flow.offset));
-            if end > state.down.room_to {
-                return Gate::Window { to: end };
-            }
-        }
-        Gate::At(time)
-    }
-
-    fn may_begin(&self, world: &World<'_>, index: usize, conversation: &Conversation) -> bool {
-        if let Some(before) = self.before(index) {
-            let over = self
-                .state(world, before)
-                .is_some_and(|state| state.closed.is_some());
-            if !(self.is_through(before) && over) {
-                return false;
-            }
-        }
-        match conversation.after_dns {
-            Some((other, nth)) if self.flows.get(other).is_some_and(|flow| !flow.stuck) => {
-                let Some(state) = self.state(world, other) else {
-                    return false;
-                };
-                state.down.datagrams > nth as u64 || state.closed.is_some()
-            }
-            _ => true,
-        }
-    }
-
     /// Whether everything of a conversation is in.
     pub(crate) fn is_through(&self, index: usize) -> bool {
         let (Some(flow), Some(conversation)) =
@@ -372,29 +279,6 @@ impl<'a> Device<'a> {
     ) -> Option<&'w super::flow::FlowState> {
         self.flows.get(index).filter(|flow| flow.dialed)?;
         world.flows.get((*world.by_conversation.get(index)?)?)
-    }
-
-    /// Whether a recorded retransmission has nothing to bring.
-    pub(crate) fn is_needless(
-        &self,
-        world: &World<'_>,
-        index: usize,
-        segment: &DeviceSegment,
-    ) -> bool {
-        // What the stall rule sent ahead of the recording is repeated when its own segment comes.
-        let brings = segment.bytes() > 0 || segment.flags.contains(Flags::FIN);
-        if !(segment.is_repeated() || brings)
-            || self.play.retransmissions == Retransmissions::AsRecorded
-        {
-            return false;
-        }
-        let Some(state) = self.state(world, index) else {
-            return false;
-        };
-        if segment.flags.contains(Flags::SYN) {
-            return state.down.engine_isn.is_some() || state.answered;
-        }
-        state.down.acked >= segment.end()
     }
 
     /// Hands over what is due at `at`, up to one batch.
@@ -447,89 +331,92 @@ impl<'a> Device<'a> {
         }
     }
 
-    /// Builds the head's frame and moves on; what is not needed is left out.
+    /// Builds the head's frames and moves on.
     fn inject_head(&mut self, world: &mut World<'_>, index: usize) {
-        let Some(conversation) = self.capture.flows.get(index) else {
+        match self.capture.flows.get(index).map(|flow| &flow.talk) {
+            Some(Talk::Udp(udp)) => self.inject_datagram(world, index, udp),
+            Some(Talk::Tcp(tcp)) => self.inject_segment(world, index, tcp),
+            None => {}
+        }
+    }
+
+    fn inject_datagram(&mut self, world: &mut World<'_>, index: usize, udp: &UdpConversation) {
+        let Some(flow) = self.flows.get_mut(index) else {
             return;
         };
-        match &conversation.talk {
-            Talk::Udp(udp) => {
-                let Some(flow) = self.flows.get_mut(index) else {
-                    return;
-                };
-                let Some(datagram) = udp.device.get(flow.head) else {
-                    return;
-                };
-                flow.head += 1;
-                flow.last_at = Some(world.now);
-                flow.dialed = true;
-                let mtu = world.engine.mtu();
-                let Some(reader) = world.reader.get_mut() else {
-                    return;
-                };
-                let whole = datagram
-                    .in_parts
-                    .then(|| reader.span(datagram.packet.span).to_vec());
-                for part in udp.parts(datagram) {
-                    let mut frame = reader.span(part.span).to_vec();
-                    if let Some(whole) = &whole
-                        && self.play.checksums == Checksums::Repair
-                    {
-                        inject::repair_fragment(&mut frame, whole);
-                    }
-                    let frames = inject::datagram(frame, part.number, self.play.checksums, mtu);
-                    self.sources
-                        .extend(frames.iter().map(|_| Source::Packet(part.number)));
-                    self.batch.extend(frames);
-                }
+        let Some(datagram) = udp.device.get(flow.head) else {
+            return;
+        };
+        flow.head += 1;
+        flow.last_at = Some(world.now);
+        flow.dialed = true;
+        let mtu = world.engine.mtu();
+        let Some(reader) = world.reader.get_mut() else {
+            return;
+        };
+        let whole = datagram
+            .in_parts
+            .then(|| reader.span(datagram.packet.span).to_vec());
+        for part in udp.parts(datagram) {
+            let mut frame = reader.span(part.span).to_vec();
+            if let Some(whole) = &whole
+                && self.play.checksums == Checksums::Repair
+            {
+                inject::repair_fragment(&mut frame, whole);
             }
-            Talk::Tcp(tcp) => {
-                let Some(head) = self.flows.get(index).map(|flow| flow.head) else {
-                    return;
-                };
-                let Some(segment) = tcp.device.get(head) else {
-                    return;
-                };
-                let needless = self.is_needless(world, index, segment);
-                let opening = segment.needs == 0 && segment.flags.contains(Flags::SYN);
-                if opening && !self.flows.get(index).is_some_and(|flow| flow.dialed) {
-                    self.retire_predecessor(world, index);
-                }
-                let state = self.state(world, index);
-                let Some(flow) = self.flows.get(index) else {
-                    return;
-                };
-                let injection = Injection {
-                    world,
-                    state,
-                    conversation: tcp,
-                    segment,
-                    flow,
-                    play: self.play,
-                };
-                let built = injection.build(needless);
-                let Some(flow) = self.flows.get_mut(index) else {
-                    return;
-                };
-                flow.dialed = true;
-                flow.acked = flow.acked.max(built.acked);
-                flow.window = built.window.unwrap_or(flow.window);
-                if needless {
-                    flow.left_out += 1;
-                    self.left_out += 1;
-                }
-                if built.whole {
-                    flow.head += 1;
-                    flow.offset = 0;
-                    flow.last_at = Some(world.now);
-                } else {
-                    flow.offset += built.taken;
-                }
-                self.sources
-                    .extend(built.frame.iter().map(|_| Source::Packet(segment.number)));
-                self.batch.extend(built.frame);
-            }
+            let frames = inject::datagram(frame, part.number, self.play.checksums, mtu);
+            self.sources
+                .extend(frames.iter().map(|_| Source::Packet(part.number)));
+            self.batch.extend(frames);
         }
+    }
+
+    /// What is not needed is left out.
+    fn inject_segment(&mut self, world: &mut World<'_>, index: usize, tcp: &TcpConversation) {
+        let Some(head) = self.flows.get(index).map(|flow| flow.head) else {
+            return;
+        };
+        let Some(segment) = tcp.device.get(head) else {
+            return;
+        };
+        let needless = self.is_needless(world, index, segment);
+        let opening = segment.needs == 0 && segment.flags.contains(Flags::SYN);
+        if opening && !self.flows.get(index).is_some_and(|flow| flow.dialed) {
+            self.retire_predecessor(world, index);
+        }
+        let state = self.state(world, index);
+        let Some(flow) = self.flows.get(index) else {
+            return;
+        };
+        let injection = Injection {
+            world,
+            state,
+            conversation: tcp,
+            segment,
+            flow,
+            play: self.play,
+        };
+        let built = injection.build(needless);
+        let Some(flow) = self.flows.get_mut(index) else {
+            return;
+        };
+        flow.dialed = true;
+        flow.acked = flow.acked.max(built.acked);
+        flow.window = built.window.unwrap_or(flow.window);
+        if needless {
+            flow.left_out += 1;
+            self.left_out += 1;
+        }
+        if built.whole {
+            flow.head += 1;
+            flow.offset = 0;
+            flow.last_at = Some(world.now);
+        } else {
+            flow.offset += built.taken;
+        }
+        self.sources
+            .extend(built.frame.iter().map(|_| Source::Packet(segment.number)));
+        self.batch.extend(built.frame);
     }
 
     /// A tuple is used again while the engine still holds the connection before: the device had lost that one

@@ -2,22 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
 
 use super::echo::Echoes;
 use super::fragments::Fragments;
 use super::raw::{Part, RawFlow, RawPacket};
 use super::recorded::{RawEvent, RawKind, Recording};
-use super::store::{ByteReader, CaptureBytes, Span};
-use super::{Conversation, Conversations, Pair, ReadOptions, Talk, cut, facts, links, tcp, udp};
+use super::store::{CaptureBytes, Span};
+use super::{Pair, ReadOptions, cut};
 use crate::base::index::Index;
-use crate::base::threads::{SIDE_BY_SIDE, side_by_side};
-use crate::capture::facts::{Answer, Facts, Names};
 use crate::capture::recording::{self, Event, EventKind};
-use crate::capture::{CaptureError, CapturedPacket, CustomBlock, Direction, Kept, Spool};
-use crate::packet::{Checksum, Flags, Packet, Transport};
-use crate::scenario::{FlowSpec, Protocol};
+use crate::capture::{CaptureError, CapturedPacket, CustomBlock, Direction, Spool};
+use crate::packet::{Checksum, Packet, Transport};
+use crate::scenario::Protocol;
 
+mod connection;
+mod finish;
 mod other;
 
 /// Collects a capture's packets by flow.
@@ -321,79 +320,6 @@ impl Demux {
         self.current.find(pair, |index| pair_of(&self.flows, index))
     }
 
-    /// The flow of a segment. Each SYN with an ISN of its own begins a new use of the tuple.
-    fn tcp_flow(
-        &mut self,
-        pair: Pair,
-        source: SocketAddr,
-        destination: SocketAddr,
-        tcp: &crate::packet::Tcp<'_>,
-    ) -> usize {
-        let syn = tcp.flags.contains(Flags::SYN);
-        let ack = tcp.flags.contains(Flags::ACK);
-        let rst = tcp.flags.contains(Flags::RST);
-        let known = self.newest(&pair);
-        if let Some(flow) = known.and_then(|index| self.flows.get_mut(index))
-            && (syn && !ack && !rst)
-            && flow.is_begun_by(source, tcp.sequence)
-        {
-            flow.begin_with(source, destination, tcp.sequence);
-            return known.unwrap_or(0);
-        }
-        let Some(flow) = known.and_then(|index| self.flows.get_mut(index)) else {
-            // Without a SYN the one who speaks first counts as the client, but a SYN-ACK gives its sender away.
-            let (client, server) = if syn && ack {
-                (destination, source)
-            } else {
-                (source, destination)
-            };
-            let index = self.open(pair, client, server);
-            if let Some(flow) = self.flows.get_mut(index) {
-                if syn && !ack && !rst {
-                    flow.client_isn = Some(tcp.sequence);
-                } else if syn && ack {
-                    flow.server_isn = Some(tcp.sequence);
-                }
-            }
-            return index;
-        };
-        let index = known.unwrap_or(0);
-        let from_client = flow.client == source;
-        if syn && !ack && !rst {
-            let isn = if from_client {
-                flow.client_isn
-            } else {
-                flow.server_isn
-            };
-            let same = isn == Some(tcp.sequence);
-            // The far side's SYN before it has answered is a simultaneous open or a split handshake. One that has
-            // spoken before its SYN opens a connection of its own, which the client's SYN-ACK answers.
-            let answer = !from_client
-                && !flow.established
-                && !flow.far_spoke
-                && flow.server_isn.is_none()
-                && flow.client_isn.is_some();
-            if answer {
-                flow.server_isn = Some(tcp.sequence);
-            } else if !same || (from_client && flow.refused) {
-                let index = self.open(pair, source, destination);
-                if let Some(flow) = self.flows.get_mut(index) {
-                    flow.client_isn = Some(tcp.sequence);
-                }
-                return index;
-            }
-        } else if syn && ack && !from_client {
-            flow.server_isn = Some(tcp.sequence);
-        } else if rst && !from_client && flow.server_isn.is_none() && flow.client_isn.is_some() {
-            flow.refused = true;
-        } else if from_client && ack && flow.server_isn.is_some() {
-            flow.established = true;
-        } else if !from_client && !syn && !rst && !is_half_of_a_syn_ack(flow, tcp) {
-            flow.far_spoke = true;
-        }
-        index
-    }
-
     fn skip(&mut self, reason: impl Into<String>) {
         self.skip_many(reason, 1);
     }
@@ -401,217 +327,12 @@ impl Demux {
     fn skip_many(&mut self, reason: impl Into<String>, packets: u64) {
         *self.skipped.entry(reason.into()).or_default() += packets;
     }
-
-    /// What the capture holds; `kept` is where its bytes can be read again.
-    pub(crate) fn finish(mut self, kept: Kept) -> Result<Conversations, CaptureError> {
-        if let Some(failure) = self.failure {
-            return Err(failure);
-        }
-        let orphans = self.fragments.orphans();
-        if orphans > 0 {
-            self.skip_many("fragments without the rest of their datagram", orphans);
-        }
-        let Self {
-            options,
-            rebuilt,
-            usable,
-            largest,
-            oversize,
-            flows,
-            echoes,
-            path_mtu,
-            skipped,
-            packets_read,
-            first_ns,
-            first_frame_ns,
-            earliest_ns,
-            latest_ns,
-            recording,
-            current,
-            ..
-        } = self;
-        drop(current);
-        let start_ns = first_ns.unwrap_or(0);
-        let bytes = CaptureBytes::new(kept, rebuilt);
-        let read = read_all(flows, &bytes, &options, start_ns, usable)?;
-        let mut reader = ByteReader::new(&bytes);
-        let mut names = Names::default();
-        let mut flows: Vec<Conversation> = read
-            .into_iter()
-            .map(|(mut flow, was_dialed, answers)| {
-                names.learn(answers);
-                let client = flow.spec.client;
-                if recording.is_some() && flow.unreplayable.is_none() && !was_dialed {
-                    flow.unreplayable = Some(
-                        "no dial request of it is in the recording: refused, or begun before it"
-                            .to_owned(),
-                    );
-                }
-                if let crate::scenario::Device::Addresses(addresses) = &options.device
-                    && !addresses.contains(&client.ip())
-                {
-                    flow.unreplayable = Some(if addresses.contains(&flow.spec.server.ip()) {
-                        format!(
-                            "opened by the far side, {}: an engine opens nothing toward its device",
-                            client.ip()
-                        )
-                    } else {
-                        format!("opened by {}, which is not the device", client.ip())
-                    });
-                }
-                flow
-            })
-            .collect();
-        names.settle();
-        for flow in &mut flows {
-            let start_ns = start_ns.saturating_add_unsigned(flow.start_us.saturating_mul(1000));
-            names.give(&mut flow.facts, flow.spec.server.ip(), start_ns);
-        }
-        links::number(&mut flows);
-        links::to_dns(&mut flows, &mut reader);
-        let backpressure = if options.ignore_stalls {
-            tcp::Backpressure::default()
-        } else {
-            tcp::replay_stalls(&mut flows, largest.max(MTU) as u64)
-        };
-        reader.finish()?;
-        let mut by_spec = Index::default();
-        for (index, flow) in flows.iter().enumerate() {
-            if flow.unreplayable.is_none() {
-                by_spec.insert(&flow.spec, index, |index| {
-                    flows.get(index).map(|flow| flow.spec)
-                });
-            }
-        }
-        Ok(Conversations {
-            by_spec,
-            bytes,
-            usable,
-            largest,
-            oversize,
-            flows,
-            echoes: echoes.finish(&options.device),
-            path_mtu,
-            backpressure,
-            packets_read,
-            skipped,
-            notes: Vec::new(),
-            damage: None,
-            start_ns,
-            first_frame_ns: first_frame_ns.min(start_ns),
-            duration_us: u64::try_from(latest_ns.saturating_sub(earliest_ns).max(0) / 1000)
-                .unwrap_or(0),
-            format: String::new(),
-            at_tunnel: false,
-            recording,
-        })
-    }
-}
-
-/// Whether a segment of the far side acknowledges the SYN and nothing else: its own SYN may follow by itself.
-fn is_half_of_a_syn_ack(flow: &RawFlow, tcp: &crate::packet::Tcp<'_>) -> bool {
-    tcp.payload_len == 0
-        && !tcp.flags.contains(Flags::FIN)
-        && flow.client_isn.map(|isn| isn.plus(1)) == Some(tcp.acknowledgement)
 }
 
 fn pair_of(flows: &[RawFlow], index: usize) -> Option<Pair> {
     let flow = flows.get(index)?;
     Some(Pair::of(flow.protocol, flow.client, flow.server))
 }
-
-/// A flow that was read, whether a flight recorder saw it dialed, and the DNS answers in it.
-type Read = (Conversation, bool, Vec<Answer>);
-
-/// Reads flows, on two threads if they are worth that.
-fn read_all(
-    flows: Vec<RawFlow>,
-    bytes: &CaptureBytes,
-    options: &ReadOptions,
-    start_ns: i64,
-    packets: u64,
-) -> Result<Vec<Read>, CaptureError> {
-    let count = flows.len();
-    // Each flow is given up as soon as it is read: two forms of all of them would be much memory.
-    let waiting = flows.into_iter().filter_map(RawFlow::with_a_device);
-    let waiting = Mutex::new(waiting.enumerate());
-    let next = || {
-        waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .next()
-    };
-    let read = |_| {
-        let mut reader = ByteReader::new(bytes);
-        let mut read = Vec::new();
-        while let Some((index, mut raw)) = next() {
-            let (facts, answers) = facts::read(&raw, &mut reader);
-            options.adopt.consider(&mut raw, &options.device);
-            let mut flow = conversation(&raw, &mut reader, options, start_ns);
-            flow.facts = facts;
-            read.push((index, (flow, raw.was_dialed(), answers)));
-        }
-        reader.finish().map(|()| read)
-    };
-    let (one, other) = side_by_side(count > 1 && packets > SIDE_BY_SIDE, read);
-    let mut all = one?;
-    all.append(&mut other?);
-    all.sort_unstable_by_key(|(index, _)| *index);
-    Ok(all.into_iter().map(|(_, read)| read).collect())
-}
-
-fn conversation(
-    raw: &RawFlow,
-    bytes: &mut ByteReader<'_>,
-    options: &ReadOptions,
-    start_ns: i64,
-) -> Conversation {
-    let offset = |ns: i64| {
-        u64::try_from((i128::from(ns) - i128::from(start_ns)).max(0) / 1000).unwrap_or(u64::MAX)
-    };
-    let first = raw.packets.first();
-    let start_us = first.map_or(0, |packet| offset(packet.time_ns));
-    let spec = FlowSpec {
-        protocol: raw.protocol,
-        client: raw.client,
-        server: raw.server,
-        occurrence: 1,
-    };
-    let latest = raw.packets.iter().map(|packet| packet.time_ns).max();
-    let mut flow = Conversation {
-        spec,
-        first_packet: first.map_or(0, |packet| packet.number.into()),
-        packets: raw.captured(),
-        start_us,
-        end_us: latest.map_or(start_us, offset),
-        unreplayable: None,
-        notes: Vec::new(),
-        after_dns: None,
-        facts: Facts::default(),
-        talk: Talk::Udp(Box::default()),
-    };
-    if raw.protocol == Protocol::Udp {
-        let talk = udp::read(raw, options, &mut flow.notes);
-        flow.talk = Talk::Udp(Box::new(talk));
-    } else {
-        let talk = tcp::read(raw, bytes, options, &mut flow.notes);
-        if raw.cut_options > 0 {
-            flow.notes.push(format!(
-                "{} segment(s) with options cut by the snap length: the rest of them is left out, of a SYN a window shift of {} is assumed",
-                raw.cut_options,
-                cut::USUAL_SHIFT
-            ));
-        }
-        if raw.client_isn.is_none() && !raw.adopted {
-            flow.unreplayable = Some("its beginning is not in the capture: no SYN".to_owned());
-        }
-        flow.talk = Talk::Tcp(Box::new(talk));
-    }
-    flow
-}
-
-/// The engine's MTU unless a capture has larger frames.
-const MTU: usize = 1500;
 
 /// Larger frames than any device sends are segmentation offload, and are cut: import sets no MTU above this.
 pub(crate) const MTU_BOUND: usize = 9216;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::ReadOptions;
 use super::raw::{Part, RawFlow, RawPacket};
 use super::recorded::{RawEvent, RawKind};
-use super::store::{BLANK, Stream};
+use super::store::{BLANK, Span, Stream};
 use super::tcp::dial_result_of;
 use super::timeline::Timeline;
 use crate::capture::recording::RemoteEnd;
@@ -60,6 +60,41 @@ impl UdpConversation {
             .flatten();
         fragments.map_or_else(|| std::slice::from_ref(&datagram.packet), Vec::as_slice)
     }
+
+    /// A datagram of the device, as it was captured.
+    fn add_device(&mut self, raw: &RawFlow, packet: &RawPacket, at_us: u64, gap_us: u64) {
+        if let Some(parts) = raw.parts(packet) {
+            self.fragments.insert(packet.number, parts.to_vec());
+        }
+        let payload = packet.payload();
+        self.device.push(DeviceDatagram {
+            packet: Part {
+                span: packet.span(),
+                number: packet.number,
+            },
+            in_parts: packet.is(RawPacket::IN_PARTS),
+            gap_us,
+            at_us,
+            len: packet.payload_len,
+        });
+        let missing = packet.payload_len.saturating_sub(payload.len);
+        self.device_bytes.push(payload.place, payload.len.into());
+        self.device_bytes.push(BLANK, missing.into());
+    }
+
+    /// A datagram of the far side, which came after all of the device's so far.
+    fn add_far(&mut self, payload: Span, missing: u64, at_us: u64, wait_us: u64) {
+        let from = self.far_bytes.len();
+        self.far_bytes.push(payload.place, payload.len.into());
+        self.far_bytes.push(BLANK, missing);
+        self.far.push(FarDatagram {
+            from,
+            to: self.far_bytes.len(),
+            after: self.device.len() as u64,
+            wait_us,
+            at_us,
+        });
+    }
 }
 
 /// One datagram of the far side.
@@ -108,34 +143,10 @@ pub(crate) fn read(
             cut_short += 1;
         }
         if packet.is_from_client() {
-            let part = Part {
-                span: packet.span(),
-                number: packet.number,
-            };
-            if let Some(parts) = raw.parts(packet) {
-                talk.fragments.insert(packet.number, parts.to_vec());
-            }
-            talk.device.push(DeviceDatagram {
-                packet: part,
-                in_parts: packet.is(RawPacket::IN_PARTS),
-                gap_us: at_us - last_device,
-                at_us,
-                len: packet.payload_len,
-            });
-            talk.device_bytes.push(payload.place, payload.len.into());
-            talk.device_bytes.push(BLANK, missing);
+            talk.add_device(raw, packet, at_us, at_us - last_device);
             last_device = at_us;
         } else if !recorded {
-            let from = talk.far_bytes.len();
-            talk.far_bytes.push(payload.place, payload.len.into());
-            talk.far_bytes.push(BLANK, missing);
-            talk.far.push(FarDatagram {
-                from,
-                to: talk.far_bytes.len(),
-                after: talk.device.len() as u64,
-                wait_us: at_us - last_any,
-                at_us,
-            });
+            talk.add_far(payload, missing, at_us, at_us - last_any);
         }
         last_any = at_us;
     }
@@ -144,16 +155,7 @@ pub(crate) fn read(
         dialer.event(&mut talk, event, now);
     }
     if recorded {
-        notes.push(format!(
-            "its far side is taken from {} recorded event(s) of the dialer, not from the frames",
-            raw.events.len()
-        ));
-        if dialer.dials > 1 {
-            notes.push(format!(
-                "dialed {} times in the recording; replayed as one flow",
-                dialer.dials
-            ));
-        }
+        dialer.note(raw.events.len(), notes);
         if dialer.result.is_none() {
             talk.dial = (DialResult::Never, 0);
         }
@@ -201,6 +203,18 @@ struct Dialer {
 }
 
 impl Dialer {
+    fn note(&self, events: usize, notes: &mut Vec<String>) {
+        notes.push(format!(
+            "its far side is taken from {events} recorded event(s) of the dialer, not from the frames"
+        ));
+        if self.dials > 1 {
+            notes.push(format!(
+                "dialed {} times in the recording; replayed as one flow",
+                self.dials
+            ));
+        }
+    }
+
     fn event(&mut self, talk: &mut UdpConversation, event: &RawEvent, now: u64) {
         let wait_us = now.saturating_sub(self.heard_at.max(self.did_at));
         match &event.kind {

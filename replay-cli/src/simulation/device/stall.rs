@@ -3,7 +3,8 @@
 
 use super::inject;
 use crate::capture::conversation::Talk;
-use crate::simulation::device::{Device, Gate};
+use crate::simulation::device::Device;
+use crate::simulation::device::gate::Gate;
 use crate::simulation::flow::FlowState;
 use crate::simulation::world::World;
 use engine::Proto;

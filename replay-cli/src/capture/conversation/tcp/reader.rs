@@ -1,6 +1,7 @@
 //! Reads a connection's packets in capture order; `far` has the far side's segments, `summary` the end.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::{DeviceSegment, FarEvent, MadeUp, Marks, NO_ACK, TcpConversation};
 use crate::capture::conversation::assembly::{Added, Assembly};
@@ -11,11 +12,13 @@ use crate::capture::conversation::{ByteReader, ReadOptions};
 use crate::packet::{Flags, Seq};
 use crate::scenario::DialResult;
 use edges::Edge;
+use opening::Opening;
 use stalls::Watch;
 
 mod edges;
 mod far;
 mod holes;
+mod opening;
 mod stalls;
 mod summary;
 
@@ -158,75 +161,26 @@ struct Reader<'r, 'b> {
 }
 
 impl<'r, 'b> Reader<'r, 'b> {
-    /// Settles both ISNs before any segment is placed: the far side's is the one the device acknowledged.
     fn new(raw: &RawFlow, bytes: &'r mut ByteReader<'b>, patience: Patience) -> Self {
-        let (mut device_scale, mut far_scale) = (None, None);
-        let mut candidates: Vec<(Seq, Option<u8>)> = Vec::new();
-        let mut first_seq = None;
-        let mut acknowledged: Vec<Seq> = Vec::new();
-        let mut far_spoke: Vec<Seq> = Vec::new();
-        let mut template: Option<RawPacket> = None;
-        for tcp in &raw.packets {
-            let syn = tcp.flags.contains(Flags::SYN);
-            if tcp.is_from_client() {
-                first_seq.get_or_insert(tcp.sequence);
-                if template.is_none_or(|known| !is_plain(&known) && is_plain(tcp)) {
-                    template = Some(*tcp);
-                }
-                if syn {
-                    device_scale = device_scale.or_else(|| tcp.window_scale());
-                } else if tcp.flags.contains(Flags::ACK)
-                    && !tcp.flags.contains(Flags::RST)
-                    && acknowledged.len() < 4
-                {
-                    acknowledged.push(tcp.acknowledgement);
-                }
-            } else if syn && !candidates.iter().any(|(known, _)| *known == tcp.sequence) {
-                candidates.push((tcp.sequence, tcp.window_scale()));
-            } else if !syn && far_spoke.len() < 4 && answers(tcp, raw.client_isn) {
-                far_spoke.push(tcp.sequence);
-            }
-        }
-        // Without its SYN-ACK the far side's stream begins where it is known to have been first.
-        let beginnings = acknowledged.iter().chain(&far_spoke).copied();
-        let first_ack = beginnings.reduce(|first, seq| {
-            let earlier = (-NEAR..0).contains(&seq.minus(first));
-            if earlier { seq } else { first }
-        });
-        let chosen = acknowledged
-            .iter()
-            .find_map(|ack| candidates.iter().find(|(isn, _)| isn.plus(1) == *ack))
-            .or_else(|| candidates.first())
-            .copied();
-        if let Some((_, scale)) = chosen {
-            far_scale = scale;
-        }
-        let adopted = raw.adopted.then(|| {
-            let scales = chosen.map(|(_, scale)| scale.is_some());
-            MadeUp::of(raw, scales)
-        });
-        let far_isn = chosen
-            .map(|(isn, _)| isn)
-            .or_else(|| raw.server_isn.filter(|_| raw.adopted))
-            .or_else(|| first_ack.map(|ack| Seq(ack.0.wrapping_sub(1))));
+        let Opening {
+            device_isn,
+            far_isn,
+            device_shift,
+            far_shift,
+            template,
+            second_isn,
+            missing_syn_ack,
+            connects,
+            adopted,
+        } = Opening::of(raw);
         Self {
             bytes,
             time: Timeline::default(),
             patience,
-            device_isn: raw
-                .client_isn
-                .or_else(|| first_seq.map(|seq| Seq(seq.0.wrapping_sub(1))))
-                .unwrap_or(Seq(0)),
-            far_isn: far_isn.unwrap_or(Seq(0)),
+            device_isn,
+            far_isn,
             far_answered: false,
-            // RFC 7323 section 2.2: a shift counts only if both sides offered one; at most 14.
-            device_shift: match (device_scale, far_scale) {
-                _ if adopted.is_some() => adopted.map_or(0, |syn| syn.shift),
-                (Some(shift), Some(_)) => shift.min(14),
-                // What the SYN-ACK would say is not known: nearly all offer one.
-                (Some(shift), None) if candidates.is_empty() => shift.min(14),
-                _ => 0,
-            },
+            device_shift,
             device: Vec::new(),
             sent: Assembly::default(),
             sent_at: vec![(0, 0)],
@@ -252,22 +206,16 @@ impl<'r, 'b> Reader<'r, 'b> {
             device_answered: false,
             needs: 0,
             outside: 0,
-            second_isn: candidates.len() > 1,
-            missing_syn_ack: candidates.is_empty() && (first_ack.is_some() || raw.adopted),
+            second_isn,
+            missing_syn_ack,
             adopted,
-            connects: raw.adopted
-                || !acknowledged.is_empty()
-                || (candidates.is_empty() && first_ack.is_some()),
+            connects,
             early_resets: 0,
             device_edge: Edge::default(),
             far_edge: Edge::default(),
             template,
             dialer: Dialer::default(),
-            // A SYN-ACK has a shift only if the SYN had one.
-            watch: Watch::new(chosen.map(|_| match (device_scale, far_scale) {
-                (None, _) if !raw.adopted => 0,
-                (_, shift) => shift.unwrap_or(0).min(14),
-            })),
+            watch: Watch::new(far_shift),
         }
     }
 
@@ -363,27 +311,16 @@ impl<'r, 'b> Reader<'r, 'b> {
             self.note_sent(now);
         }
         if flags.contains(Flags::FIN) && !rst {
-            let fin = from + fresh;
-            repeated &= self.device_fins.contains_key(&fin);
-            if let std::collections::btree_map::Entry::Vacant(entry) = self.device_fins.entry(fin) {
-                entry.insert(now);
-                self.device_fin_at = now;
-                self.last_data_at = now;
-            }
+            repeated &= !self.note_device_fin(from + fresh, now);
         }
         if syn && !flags.contains(Flags::ACK) {
             repeated = !self.device.is_empty();
         }
         let ack = self.note_ack(tcp, now);
-        let come = self.came.contiguous();
-        let seen = 1 + come + u64::from(self.far_fins.contains_key(&come));
-        let answered = self.far_answered || self.missing_syn_ack;
-        self.needs = match ack {
-            _ if syn && !flags.contains(Flags::ACK) => 0,
-            Some(ack) if !rst => self.needs.max(ack.min(self.far_high.max(1))),
-            // No acknowledgement that counts: it had seen whatever came before it.
-            _ if answered => self.needs.max(seen),
-            _ => 0,
+        self.needs = if syn && !flags.contains(Flags::ACK) {
+            0
+        } else {
+            self.needs_of(ack.filter(|_| !rst))
         };
         if rst && self.device_rst_at.is_none() {
             self.device_rst_at = Some(now);
@@ -429,26 +366,58 @@ impl<'r, 'b> Reader<'r, 'b> {
                 ..segment
             });
         }
-        let place = self.device.len();
         self.device.push(segment);
         self.last_device_at = now;
-        if !opening
-            && !rst
-            && let Some(mut again) = self.syn_payload.take()
-        {
-            again.window = u32::from(tcp.window) << self.device_shift;
-            again.at_us = now;
-            if self.needs > 1 {
-                // The far side had answered the SYN's payload already: it goes in before what acknowledges that.
-                again.gap_us = gap_us;
-                if let Some(segment) = self.device.last_mut() {
-                    segment.gap_us = 0;
-                }
-                self.device.insert(place, again);
-            } else {
-                self.device.push(again);
-            }
+        if !opening && !rst {
+            self.repeat_syn_payload(tcp, gap_us, now);
         }
+    }
+
+    /// What a SYN carried goes in once more, with what follows the handshake.
+    fn repeat_syn_payload(&mut self, tcp: &RawPacket, gap_us: u64, now: u64) {
+        let Some(mut again) = self.syn_payload.take() else {
+            return;
+        };
+        again.window = u32::from(tcp.window) << self.device_shift;
+        again.at_us = now;
+        // What the far side had answered already goes in before what acknowledges that.
+        if self.needs > 1
+            && let Some(follows) = self.device.pop()
+        {
+            again.gap_us = gap_us;
+            let follows = DeviceSegment {
+                gap_us: 0,
+                ..follows
+            };
+            self.device.extend([again, follows]);
+        } else {
+            self.device.push(again);
+        }
+    }
+
+    /// How much of the far side a segment of the device answers, which acknowledges so much.
+    fn needs_of(&self, ack: Option<u64>) -> u64 {
+        match ack {
+            Some(ack) => self.needs.max(ack.min(self.far_high.max(1))),
+            // No acknowledgement that counts: it had seen whatever came before it.
+            None if self.far_answered || self.missing_syn_ack => {
+                let come = self.came.contiguous();
+                let fin = u64::from(self.far_fins.contains_key(&come));
+                self.needs.max(1 + come + fin)
+            }
+            None => 0,
+        }
+    }
+
+    /// Takes a FIN of the device, at this place of its stream; whether it is the first one there.
+    fn note_device_fin(&mut self, place: u64, now: u64) -> bool {
+        let Entry::Vacant(entry) = self.device_fins.entry(place) else {
+            return false;
+        };
+        entry.insert(now);
+        self.device_fin_at = now;
+        self.last_data_at = now;
+        true
     }
 
     /// Takes the device's acknowledgement: bytes it has that no packet shows were lost to the capture.
@@ -476,21 +445,6 @@ impl<'r, 'b> Reader<'r, 'b> {
         }
         Some(count + 1 + u64::from(fin.is_some()))
     }
-}
-
-/// Whether a segment is neither a SYN nor a reset.
-fn is_plain(tcp: &RawPacket) -> bool {
-    !tcp.flags.contains(Flags::SYN) && !tcp.flags.contains(Flags::RST)
-}
-
-/// How near to each other the first sequence numbers of a connection are.
-const NEAR: i32 = 1 << 20;
-
-/// Whether a segment of the far side, other than a SYN, belongs to the connection that this SYN has opened.
-fn answers(tcp: &RawPacket, client_isn: Option<Seq>) -> bool {
-    let news = tcp.payload_len > 0 || tcp.flags.contains(Flags::FIN);
-    let known = client_isn.is_some_and(|isn| (1..NEAR).contains(&tcp.acknowledgement.minus(isn)));
-    news && known && tcp.flags.contains(Flags::ACK) && !tcp.flags.contains(Flags::RST)
 }
 
 /// Bytes from the first after the SYN to `seq`, unwrapped near `reference`; `None` if it lies absurdly far away.

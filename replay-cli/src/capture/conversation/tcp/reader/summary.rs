@@ -1,10 +1,13 @@
 //! The end of a reading: what the connection came to, and what was found on the way.
 
 use super::{Heard, Reader};
-use crate::capture::conversation::raw::RawFlow;
-use crate::capture::conversation::tcp::{FarEventKind, TcpConversation};
+use crate::capture::conversation::raw::{QuotedError, RawFlow};
+use crate::capture::conversation::tcp::{DeviceSegment, FarEventKind, TcpConversation};
 use crate::packet::Flags;
 use crate::scenario::DialResult;
+
+/// What is said of a flow whose beginning is made up.
+const ADOPTED: &str = "adopted: its beginning is not in the capture, and a handshake is made up before its first byte";
 
 impl Reader<'_, '_> {
     pub(crate) fn finish(mut self, raw: &RawFlow, notes: &mut Vec<String>) -> TcpConversation {
@@ -26,90 +29,15 @@ impl Reader<'_, '_> {
             let at = at.max(self.last_data_at).max(self.far_event_at);
             self.push_event(FarEventKind::Reset, at, self.last_data_at, heard);
         }
-        let mut dial = self.dial.unwrap_or((
-            if connected {
-                DialResult::Connected
-            } else {
-                DialResult::Never
-            },
-            0,
-        ));
-        if dial.0 == DialResult::Never
-            && let Some(error) = raw.icmp.first()
-        {
-            dial = (
-                dial_result_of(error.kind, error.code, error.v4),
-                self.time.at(error.time_ns, self.patience.dial),
-            );
-        }
-        if self.adopted.is_some() {
-            notes.push(ADOPTED.to_owned());
-        }
-        self.time.note(notes);
-        for error in &raw.icmp {
-            notes.push(error.describe());
-        }
-        let mut say = |count: u64, what: &str| {
-            if count > 0 {
-                notes.push(format!("{count} {what}"));
-            }
-        };
-        let repeated = self
-            .device
-            .iter()
-            .filter(|segment| segment.is_repeated())
-            .count() as u64;
-        say(repeated, "segment(s) of the device sent again");
-        say(
-            self.came.repeated,
-            "byte(s) of the far side came more than once",
-        );
-        say(
-            self.sent.conflicting + self.came.conflicting,
-            "repeated byte(s) differ from the first copy, which counts",
-        );
-        say(
-            self.sent.cut() + self.came.cut(),
-            "byte(s) cut by the snap length stand as zeros",
-        );
-        say(
-            self.sent.filled() + self.came.filled(),
-            "byte(s) acknowledged but not in the capture stand as zeros",
-        );
-        say(
-            self.early_resets,
-            "RST of the far side before its SYN-ACK left out: the device went on",
-        );
-        say(
-            retracted,
-            "FIN or RST of the device left out: it sent more after that",
-        );
-        say(self.outside, "segment(s) far outside both streams left out");
-        say(
-            u64::from(self.second_isn),
-            "SYN-ACK with another sequence number besides the one acknowledged",
-        );
-        say(
-            u64::from(self.missing_syn_ack && self.adopted.is_none()),
-            "SYN-ACK is not in the capture; its number is taken from the device's acknowledgement",
-        );
-        let urgent = self
-            .device
-            .iter()
-            .filter(|segment| segment.flags.contains(Flags::URG))
-            .count() as u64;
-        say(urgent, "segment(s) with urgent data: kept in line");
+        let dial = self.dial_result(raw, connected);
+        self.note(raw, retracted, notes);
         let [sent, came] = [&self.sent, &self.came].map(|stream| stream.filled() + stream.cut());
         let (device_stream, behind) = self.sent.finish();
-        say(
-            behind,
-            "byte(s) of the device behind a hole that nobody acknowledged left out",
-        );
+        let what = "byte(s) of the device behind a hole that nobody acknowledged left out";
+        note_count(notes, behind, what);
         let (far_stream, behind) = self.came.finish();
-        say(
-            behind,
-            "byte(s) of the far side behind a hole that nobody acknowledged left out",
-        );
+        let what = "byte(s) of the far side behind a hole that nobody acknowledged left out";
+        note_count(notes, behind, what);
         let device_fin = self.device_fins.contains_key(&device_stream.len());
         let far_window_known = self.watch.is_known();
         let told = self.dialer.finish();
@@ -160,10 +88,81 @@ impl Reader<'_, '_> {
             invented,
         }
     }
+
+    /// What the dial came to, and when.
+    fn dial_result(&mut self, raw: &RawFlow, connected: bool) -> (DialResult, u64) {
+        match (self.dial, raw.icmp.first()) {
+            (None, _) if connected => (DialResult::Connected, 0),
+            (None | Some((DialResult::Never, _)), Some(error)) => (
+                dial_result_of(error.kind, error.code, error.v4),
+                self.time.at(error.time_ns, self.patience.dial),
+            ),
+            (dial, _) => dial.unwrap_or((DialResult::Never, 0)),
+        }
+    }
+
+    /// Says what was left out, made up and put right.
+    fn note(&self, raw: &RawFlow, retracted: u64, notes: &mut Vec<String>) {
+        if self.adopted.is_some() {
+            notes.push(ADOPTED.to_owned());
+        }
+        self.time.note(notes);
+        notes.extend(raw.icmp.iter().map(QuotedError::describe));
+        let of_device = |is: fn(&DeviceSegment) -> bool| {
+            self.device.iter().filter(|segment| is(segment)).count() as u64
+        };
+        let (sent, came) = (&self.sent, &self.came);
+        let missing_syn_ack = self.missing_syn_ack && self.adopted.is_none();
+        for (count, what) in [
+            (
+                of_device(DeviceSegment::is_repeated),
+                "segment(s) of the device sent again",
+            ),
+            (came.repeated, "byte(s) of the far side came more than once"),
+            (
+                sent.conflicting + came.conflicting,
+                "repeated byte(s) differ from the first copy, which counts",
+            ),
+            (
+                sent.cut() + came.cut(),
+                "byte(s) cut by the snap length stand as zeros",
+            ),
+            (
+                sent.filled() + came.filled(),
+                "byte(s) acknowledged but not in the capture stand as zeros",
+            ),
+            (
+                self.early_resets,
+                "RST of the far side before its SYN-ACK left out: the device went on",
+            ),
+            (
+                retracted,
+                "FIN or RST of the device left out: it sent more after that",
+            ),
+            (self.outside, "segment(s) far outside both streams left out"),
+            (
+                u64::from(self.second_isn),
+                "SYN-ACK with another sequence number besides the one acknowledged",
+            ),
+            (
+                u64::from(missing_syn_ack),
+                "SYN-ACK is not in the capture; its number is taken from the device's acknowledgement",
+            ),
+            (
+                of_device(|segment| segment.flags.contains(Flags::URG)),
+                "segment(s) with urgent data: kept in line",
+            ),
+        ] {
+            note_count(notes, count, what);
+        }
+    }
 }
 
-/// What is said of a flow whose beginning is made up.
-const ADOPTED: &str = "adopted: its beginning is not in the capture, and a handshake is made up before its first byte";
+fn note_count(notes: &mut Vec<String>, count: u64, what: &str) {
+    if count > 0 {
+        notes.push(format!("{count} {what}"));
+    }
+}
 
 /// What an ICMP error in answer to a SYN says of the dial (RFC 792, RFC 4443).
 pub(crate) fn dial_result_of(kind: u8, code: u8, v4: bool) -> DialResult {

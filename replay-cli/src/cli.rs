@@ -221,7 +221,7 @@ fn not_written(error: &io::Error) -> Diagnostic {
     Diagnostic::new(format!("results cannot be written: {error}")).help("check where they go to")
 }
 
-/// Standard output. A reader who goes away, as `head` does, has seen enough: what comes after is for nobody, and the exit code
+/// Standard output. A reader who goes away, as `head` does, has seen enough: what comes after is dropped, and the exit code
 /// says the verdict all the same.
 struct Results<W> {
     stream: W,

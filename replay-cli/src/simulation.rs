@@ -120,7 +120,7 @@ pub(crate) struct RunOutput {
     /// What is left of flows that replayed a conversation, once [`RunOutput::settle`] was called.
     pub(crate) dialed: Vec<Dialed>,
     /// The streams of each conversation, if they were held against the capture.
-    pub(crate) heard: Vec<StreamComparison>,
+    pub(crate) comparisons: Vec<StreamComparison>,
     pub(crate) dns: Vec<(u64, DnsSeen)>,
     pub(crate) emitted: Vec<Emitted>,
     /// Broken invariants and stuck inputs.
@@ -187,7 +187,7 @@ pub(crate) fn play_capture(
             up: Against::new(hashed),
             down: Against::new(hashed),
         };
-        world.heard = vec![heard; capture.flows.len()];
+        world.comparisons = vec![heard; capture.flows.len()];
     }
     // Actions that are not listed come from packets, up to four from each.
     let actions = scenario
@@ -316,7 +316,7 @@ pub(crate) fn finish(mut world: World<'_>) -> RunOutput {
         frames_lost: world.engine.frames_lost(),
         flows: world.flows,
         dialed: Vec::new(),
-        heard: world.heard,
+        comparisons: world.comparisons,
         dns: world.dns,
         emitted: world.emitted,
         failures,

@@ -3,7 +3,7 @@
  *
  * The way of a flow
  *   The host hands in the device's IP packets (BridgeEngineHandlePacket). For each TCP or UDP flow the engine asks for a
- *   connection (request_tcp_dial, request_udp_dial); the host connects and answers (BridgeEngineOnDialResult). From then on octets go both ways:
+ *   connection (request_tcp_dial, request_udp_dial); the host connects and answers (BridgeEngineOnDialResult). From then on bytes go both ways:
  *   tcp_send and udp_send to the far side, BridgeEngineOnTcpReceive and BridgeEngineOnUdpReceive from it, with back-pressure in both
  *   directions; emit_packets brings packets for the device. Each flow ends with exactly one tcp_close or udp_close.
  *

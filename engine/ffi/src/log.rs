@@ -111,14 +111,14 @@ pub(crate) fn say(level: u32, message: &str) {
         return;
     };
     let message = text(message);
-    struct Said;
-    impl Drop for Said {
+    struct InCallback;
+    impl Drop for InCallback {
         fn drop(&mut self) {
             LOGGING.set(false);
         }
     }
     LOGGING.set(true);
-    let _said = Said;
+    let _inside = InCallback;
     // SAFETY: the host promised that the sink is sound with its context, from any thread; the lock keeps it set.
     unsafe { (sink.call)(sink.context, level, message.as_ptr()) }
 }

@@ -19,7 +19,7 @@ pub(crate) fn recognise(first: &[u8]) -> bool {
     let Some(record) = Record::of(first).filter(Record::is_sound) else {
         return false;
     };
-    // Padding in the beginning is nobody's; a single record must be the whole file.
+    // Padding in the beginning belongs to no record; a single record must be the whole file.
     if record.kind == PAD || first.len() < record.length {
         return false;
     }

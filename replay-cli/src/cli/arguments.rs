@@ -67,7 +67,7 @@ impl Traces {
     }
 }
 
-/// Where commands keep what is nobody's source: where Cargo's own output goes, if this is one of its workspaces.
+/// Where commands keep what they make and nobody edits: where Cargo's own output goes, if this is one of its workspaces.
 pub(crate) fn kept_dir() -> PathBuf {
     let here = std::env::current_dir().unwrap_or_default();
     let workspace = here

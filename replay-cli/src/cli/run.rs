@@ -133,7 +133,7 @@ Exit codes; of several, the worst (in the order 130, 70, 2, 3, 6, 1, 5, 4):
   2   results or the report cannot be written, or the report would replace an input
   3   a scenario or one of its files is missing or invalid
   4   nothing was selected, so nothing was tested
-  5   below a folder named, drafts wait for review or files are nobody's
+  5   below a folder named, drafts wait for review or files are orphaned
   6   two runs of a scenario gave different outputs
   70  a bug in replay or in the engine
   130 interrupted";
@@ -226,7 +226,7 @@ fn nothing_chosen(args: &RunArgs, all: usize, terminal: &mut Terminal<'_>) -> Re
     Ok(exit_code::NOTHING_SELECTED)
 }
 
-/// Says which drafts wait for review, and which files are nobody's; that is an exit code.
+/// Says which drafts wait for review, and which files are orphaned; that is an exit code.
 fn said_what_waits(waiting: &Waiting, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     for draft in &waiting.drafts {
         terminal.say(&format!("draft: {} waits for review", draft.display()))?;

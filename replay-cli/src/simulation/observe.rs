@@ -32,7 +32,7 @@ impl World<'_> {
             OwnedOutput::Resolve(query, name, kind) => self.asked(query, &name, kind),
             OwnedOutput::Data(id, bytes) => {
                 self.with(id, |flow| flow.upstream.push(&bytes));
-                self.heard_up(id, &bytes);
+                self.compare_upstream(id, &bytes);
                 self.engine.give_back(bytes);
             }
             OwnedOutput::Datagram(id, to, payload) => {
@@ -45,7 +45,7 @@ impl World<'_> {
                         flow.datagram_tos.push(to);
                     }
                 });
-                self.heard_up(id, &payload);
+                self.compare_upstream(id, &payload);
                 self.engine.give_back(payload);
             }
             OwnedOutput::HalfClose(id) => {
@@ -101,8 +101,8 @@ impl World<'_> {
     }
 
     /// Holds what the dialer got against the capture.
-    fn heard_up(&mut self, id: FlowId, bytes: &[u8]) {
-        if self.heard.is_empty() {
+    fn compare_upstream(&mut self, id: FlowId, bytes: &[u8]) {
+        if self.comparisons.is_empty() {
             return;
         }
         let flow = self.by_id.get(&id).and_then(|index| self.flows.get(*index));
@@ -110,7 +110,7 @@ impl World<'_> {
         let index = index.filter(|index| self.share.takes(*index));
         if let (Some(index), Some(capture), Some(reader)) =
             (index, self.capture, self.reader.get_mut())
-            && let Some(heard) = self.heard.get_mut(index)
+            && let Some(heard) = self.comparisons.get_mut(index)
             && let Some(recorded) = capture.flows.get(index).map(Conversation::device_bytes)
         {
             heard.up.push(bytes, recorded, reader);
@@ -118,7 +118,7 @@ impl World<'_> {
     }
 
     /// Holds what the device got since the last time against the capture.
-    fn heard_down(&mut self, index: usize) {
+    fn compare_downstream(&mut self, index: usize) {
         let Some(flow) = self
             .flows
             .get_mut(index)
@@ -128,7 +128,7 @@ impl World<'_> {
         };
         if let (Some(index), Some(capture), Some(reader)) =
             (flow.conversation, self.capture, self.reader.get_mut())
-            && let Some(heard) = self.heard.get_mut(index)
+            && let Some(heard) = self.comparisons.get_mut(index)
             && let Some(recorded) = capture.flows.get(index).map(Conversation::far_bytes)
         {
             heard.down.push(&flow.down.fresh, recorded, reader);
@@ -149,7 +149,7 @@ impl World<'_> {
         let (script, delay) = self.rules.choose(&key, count, self.capture);
         flow.follow(script, self.retention);
         replays(self.capture, &mut self.by_conversation, &mut flow, index);
-        flow.down.tells = self.is_heard(&flow);
+        flow.down.tells = self.is_compared(&flow);
         self.flows.push(flow);
         self.by_id.insert(id, index);
         self.is_newest(index);
@@ -166,9 +166,9 @@ impl World<'_> {
     }
 
     /// Whether what the device gets of a flow is held against the capture.
-    fn is_heard(&self, flow: &FlowState) -> bool {
+    fn is_compared(&self, flow: &FlowState) -> bool {
         let replayed = flow.conversation;
-        !self.heard.is_empty() && replayed.is_some_and(|index| self.share.takes(index))
+        !self.comparisons.is_empty() && replayed.is_some_and(|index| self.share.takes(index))
     }
 
     /// The flow of a connection that another stack has accepted already, and only now asks the dial for.
@@ -189,7 +189,7 @@ impl World<'_> {
         (flow.occurrence, flow.dialed_at) = (flow.dials, self.now);
         flow.follow(script, self.retention);
         replays(self.capture, &mut self.by_conversation, flow, index);
-        flow.down.tells = !self.heard.is_empty()
+        flow.down.tells = !self.comparisons.is_empty()
             && flow
                 .conversation
                 .is_some_and(|index| self.share.takes(index));
@@ -347,7 +347,7 @@ impl World<'_> {
             self.ready.insert(index);
         }
         self.touched.insert(index);
-        self.heard_down(index);
+        self.compare_downstream(index);
     }
 
     /// Records that an invariant does not hold.

@@ -50,7 +50,7 @@ pub(crate) fn twice<E: Send>(
     let same = first.digest.difference(&second.digest).is_none();
     let found = first.failures.len() + second.failures.len();
     if same && found == 0 {
-        first.take_heard(&mut second);
+        first.take_comparisons(&mut second);
         return Ok((first, second));
     }
     let mut whole = run(0, Share::All)?;
@@ -65,8 +65,12 @@ pub(crate) fn twice<E: Send>(
 
 impl RunOutput {
     /// Takes the streams that another run has held against the capture.
-    fn take_heard(&mut self, other: &mut Self) {
-        let pairs = self.heard.iter_mut().zip(&mut other.heard).enumerate();
+    fn take_comparisons(&mut self, other: &mut Self) {
+        let pairs = self
+            .comparisons
+            .iter_mut()
+            .zip(&mut other.comparisons)
+            .enumerate();
         for (_, (mine, other)) in pairs.filter(|(index, _)| Share::Half(1).takes(*index)) {
             std::mem::swap(mine, other);
         }
@@ -131,7 +135,7 @@ mod tests {
         let (halves, other) = played(&capture(), true, |_| 7, |_, _| ());
         let (whole, _) = played(&capture(), false, |_| 7, |_, _| ());
         let heard = |run: &RunOutput| {
-            let each = run.heard.iter();
+            let each = run.comparisons.iter();
             let each =
                 each.map(|heard| (heard.up.len, heard.up.same, heard.down.len, heard.down.same));
             each.collect::<Vec<_>>()

@@ -53,7 +53,7 @@ pub(crate) struct World<'a> {
     /// How much of the streams is kept.
     pub(crate) retention: Retention,
     /// The streams of each conversation, held against the recorded ones; none if nobody asks.
-    pub(crate) heard: Vec<StreamComparison>,
+    pub(crate) comparisons: Vec<StreamComparison>,
     pub(crate) rules: Rules,
     pub(crate) resolver: Resolver,
     pub(crate) flows: Vec<FlowState>,
@@ -147,7 +147,7 @@ impl<'a> World<'a> {
             reader: RefCell::new(capture.map(|capture| ByteReader::new(&capture.bytes))),
             made: Made::default(),
             retention: Retention::All,
-            heard: Vec::new(),
+            comparisons: Vec::new(),
             rules,
             resolver: Resolver::default(),
             flows: Vec::new(),
@@ -422,7 +422,7 @@ impl<'a> World<'a> {
         let Some(result) = result else { return };
         flow.connected = result == DialResult::Connected;
         let (id, now) = (flow.id, Micros(EPOCH_US.saturating_add(self.now)));
-        // The device may have given up meanwhile: then the answer is for nobody.
+        // The device may have given up meanwhile: then the answer is obsolete.
         let _ = self.engine.dial_result(now, id, result);
         self.ready.insert(index);
         self.step("dial result");

@@ -92,7 +92,7 @@ impl Border for Driver {
     }
 
     fn resolved(&mut self, query: QueryId, resolution: Resolution) {
-        // A query that is not open any more is nobody's.
+        // An answer to a query that is no longer open is dropped.
         self.mailbox.resolved(query, resolution);
     }
 

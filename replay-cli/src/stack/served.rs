@@ -62,7 +62,7 @@ impl Served {
         let Self { stack, now, .. } = self;
         let now = *now;
         let id = FlowId::from_bits;
-        // A call that comes too late is for nobody, as in any host.
+        // A call that comes after the close is ignored, as in any host.
         match request {
             Request::Start(_) => {}
             Request::At(time) => self.now = Micros(EPOCH_US.saturating_add(*time)),

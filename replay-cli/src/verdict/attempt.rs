@@ -238,7 +238,7 @@ fn attempt(
     let mut dialed = std::mem::take(&mut first.dialed);
     dialed.sort_by_key(|dialed| dialed.conversation);
     let mut dialed = dialed.as_slice();
-    let mut heard = std::mem::take(&mut first.heard).into_iter();
+    let mut heard = std::mem::take(&mut first.comparisons).into_iter();
     let most = options.max_invented.map_or(INVENTED_PERCENT, u64::from);
     let flows = capture
         .flows

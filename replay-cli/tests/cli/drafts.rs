@@ -419,7 +419,7 @@ fn a_run_of_a_folder_reports_drafts_that_wait() {
 }
 
 #[test]
-fn a_run_of_a_folder_reports_files_that_are_nobodys() {
+fn a_run_of_a_folder_reports_orphaned_files() {
     let root = folder(&[
         (GOLDEN, RIGHT.as_bytes()),
         ("expectations/gone.json.new", b"{}"),

@@ -17,6 +17,9 @@ const PAGES: [&str; 7] = [
     "docs/guides/record.md",
 ];
 
+/// The page that has a reason for each dependency.
+const DEPENDENCIES: &str = "docs/DEPENDENCIES.md";
+
 pub(super) fn check(root: &Path) -> Vec<String> {
     let mut problems = Vec::new();
     for page in PAGES {
@@ -44,7 +47,23 @@ pub(super) fn check(root: &Path) -> Vec<String> {
         let broken = links(&text).filter(|link| !folder.join(link).exists());
         problems.extend(broken.map(|link| format!("{}: no such file: {link}", shown(&page, root))));
     }
+    let read = |name: &str| fs::read_to_string(root.join(name)).unwrap_or_default();
+    let unexplained = unexplained(&read("Cargo.toml"), &read(DEPENDENCIES));
+    problems.extend(unexplained.map(|name| format!("{DEPENDENCIES}: no reason for `{name}`")));
     problems
+}
+
+/// Dependencies of the workspace's manifest that the page does not name. Packages of this repository need no reason.
+fn unexplained<'a>(manifest: &'a str, page: &str) -> impl Iterator<Item = &'a str> {
+    manifest
+        .lines()
+        .skip_while(|line| *line != "[workspace.dependencies]")
+        .skip(1)
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| line.split_once(" = "))
+        .filter(|(_, what)| !what.starts_with("{ path"))
+        .map(|(name, _)| name)
+        .filter(move |name| !page.contains(&format!("`{name}`")))
 }
 
 /// Every page at the root, in docs/ and beside the captures.
@@ -122,6 +141,13 @@ fn scenarios(root: &Path, text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dependency_without_a_reason_is_found() {
+        let manifest = "[workspace.dependencies]\nours = { path = \"ours\" }\nclap = \"4\"\nlibc = { version = \"0.2\" }\n[lints]\nx = 1\n";
+        let found: Vec<_> = unexplained(manifest, "| `clap` | options |").collect();
+        assert_eq!(found, ["libc"]);
+    }
 
     #[test]
     fn links_are_relative_paths_without_fragments() {

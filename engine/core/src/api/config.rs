@@ -130,7 +130,7 @@ settings! {
         /// split (IPv4 with DF, all of IPv6) is answered with fragmentation needed or packet too big, so that path
         /// MTU discovery of apps (RFC 8899) works through the engine. At least 68 (RFC 791). `None`: no limit is known.
         udp_path_mtu: Option<usize>, Count (68..) = None;
-        /// Octets that a UDP flow may keep while its dial is pending or its remote blocked; one datagram is always kept, with
+        /// Bytes that a UDP flow may keep while its dial is pending or its remote blocked; one datagram is always kept, with
         /// 0 no other. Default 24 KiB: a first flight of QUIC, and no more than 3 MiB for 128 flows.
         udp_queue: usize, Bytes (..) = 24_576;
 

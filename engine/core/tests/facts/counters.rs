@@ -89,7 +89,7 @@ const EXPIRIES: &[Expiry] = &[
         },
     ),
     (
-        "text nobody acknowledges",
+        "payload nobody acknowledges",
         &["tcp_abandoned"],
         |bench, device| {
             let flow = bench.connect(device);
@@ -97,7 +97,7 @@ const EXPIRIES: &[Expiry] = &[
         },
     ),
     (
-        "text before a reset",
+        "payload before a reset",
         &["tcp_linger_timeout"],
         |bench, device| {
             device.window = 0;

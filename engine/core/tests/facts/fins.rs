@@ -28,8 +28,8 @@ fn both_closed(bench: &mut Bench, device: &mut Device, device_first: bool) {
 fn our_fin_is_acknowledged_by_whatever_segment_says_so() {
     for family in Family::BOTH {
         for device_first in [true, false] {
-            // Flags, the place relative to RCV.NXT, text.
-            for (flags, ahead, text) in [
+            // Flags, the place relative to RCV.NXT, payload.
+            for (flags, ahead, payload) in [
                 ("F.", 0, &b""[..]),
                 ("FP.", 0, b""),
                 ("F.", 0, b"text"),
@@ -45,13 +45,13 @@ fn our_fin_is_acknowledged_by_whatever_segment_says_so() {
                 let mut device = Device::new(family);
                 both_closed(&mut bench, &mut device, device_first);
                 let seq = device.next.wrapping_add_signed(ahead);
-                let seen = bench.feed([device.raw(flags, seq, b"", text)]);
+                let seen = bench.feed([device.raw(flags, seq, b"", payload)]);
                 let by = if device_first {
                     "device fin"
                 } else {
                     "remote fin"
                 };
-                assert_eq!(closes(&seen), [by], "{flags} {ahead} {text:?}");
+                assert_eq!(closes(&seen), [by], "{flags} {ahead} {payload:?}");
                 assert_eq!(tcp(&bench.wait(Duration::from_secs(600))), []);
             }
         }

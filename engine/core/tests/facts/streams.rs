@@ -212,7 +212,7 @@ fn a_flow_on_rings_used_before_shows_nothing_of_the_last_one() {
         let mut device = Device::on_port(Family::BOTH[round % 2], 40_000 + round as u16, 443);
         let flow = bench.connect(&mut device);
         let mark = b'a' + round as u8;
-        // A hole in the middle: what lies in the ring behind it must not be taken for text that came.
+        // A hole in the middle: what lies in the ring behind it must not be taken for payload that came.
         let pieces = [
             device.data(&[mark; 900]),
             device.data(&[mark; 900]),
@@ -249,11 +249,11 @@ fn a_scaled_window_of_the_device_is_kept_to() {
         for field in [100, 300, 77] {
             let before = device.heard.len();
             device.hear(&seen);
-            let text = device.heard.len() - before;
+            let payload = device.heard.len() - before;
             let window = usize::from(device.window) << 7;
             assert!(
-                (window - 1400..=window).contains(&text),
-                "{family:?}: {text} bytes in a window of {window}"
+                (window - 1400..=window).contains(&payload),
+                "{family:?}: {payload} bytes in a window of {window}"
             );
             device.window = field;
             seen = bench.feed([device.ack()]);
@@ -262,7 +262,7 @@ fn a_scaled_window_of_the_device_is_kept_to() {
 }
 
 #[test]
-fn text_beside_a_hole_leaves_room_for_the_block_that_tells_of_it() {
+fn payload_beside_a_hole_leaves_room_for_the_block_that_tells_of_it() {
     for family in Family::BOTH {
         let mut bench = Bench::with(|_| {});
         let mut device = Device::new(family);

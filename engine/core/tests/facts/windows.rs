@@ -218,7 +218,11 @@ fn duplicate_acknowledgements_do_not_stop_the_fin_from_being_sent_again() {
         let flow = bench.connect(&mut device);
         let lost = bench.end(flow, RemoteEnd::Eof);
         assert!(tcp(&lost)[0].has('F'));
-        assert_eq!(bench.feed(vec![device.ack(); 5]), [], "no text is missing");
+        assert_eq!(
+            bench.feed(vec![device.ack(); 5]),
+            [],
+            "no payload is missing"
+        );
         let seen = bench.wait(Duration::from_secs(10));
         assert!(tcp(&seen).iter().filter(|segment| segment.has('F')).count() >= 2);
         device.hear(&seen);

@@ -51,8 +51,8 @@ fn open(engine: &mut Engine, port: u16) -> (Device, FlowId) {
 fn exchange(engine: &mut Engine, device: &mut Device, flow: FlowId, bytes: usize) {
     const PIECE: usize = 1024;
     for _ in 0..bytes / PIECE {
-        let text = device.data(&[7; PIECE]);
-        feed(engine, device, &text);
+        let payload = device.data(&[7; PIECE]);
+        feed(engine, device, &payload);
         let taken = engine
             .remote_data(NOW, flow, &[5; PIECE])
             .expect("an open flow");

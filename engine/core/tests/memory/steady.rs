@@ -83,18 +83,18 @@ fn packets_of_open_flows_cost_no_allocation() {
         watched.drain(&mut device);
         let udp = Udp::new(family, 30_000, 4433);
         let mapping = watched.dial(&mut device, &udp.send(&[1; 400]));
-        let (text, datagram) = ([7; 1200], udp.send(&[3; 400]));
+        let (payload, datagram) = ([7; 1200], udp.send(&[3; 400]));
         let mut warm = 0;
         for round in 0..1200 {
             if round == 200 {
                 // Rings have wrapped, arenas and tables have grown to what they need.
                 warm = watched.taken;
             }
-            let frame = device.data(&text);
+            let frame = device.data(&payload);
             watched.call(|engine, now| engine.handle_frames(now, [&frame[..], &datagram]));
             assert_eq!(watched.drain(&mut device).1, 1600);
             let sent = watched
-                .call(|engine, now| engine.remote_data(now, stream, &text))
+                .call(|engine, now| engine.remote_data(now, stream, &payload))
                 .expect("an open flow");
             assert_eq!(sent, 1200, "the device keeps up");
             watched

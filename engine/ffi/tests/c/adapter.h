@@ -1,5 +1,5 @@
 /* A dialer with real sockets behind the callbacks of bridge.h, and a model of what a Swift owner of NWConnection objects keeps for
- * each flow: the number of its connection, octets accepted and not yet sent, whether the engine was told to wait, octets read
+ * each flow: the number of its connection, bytes accepted and not yet sent, whether the engine was told to wait, bytes read
  * and not yet taken, which directions have ended, whether it is closed.
  *
  *   engine's thread                    adapter's thread
@@ -14,7 +14,7 @@
 
 #include "bridge.h"
 
-/* Octets accepted from the engine and not yet sent, at the most: what NWConnection would hold between send and its completion. */
+/* Bytes accepted from the engine and not yet sent, at the most: what NWConnection would hold between send and its completion. */
 #define SEND_LIMIT 65536
 #define READ_SIZE 16384
 #define CONNECTIONS 64

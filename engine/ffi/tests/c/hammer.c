@@ -23,9 +23,9 @@ static void remember(uint64_t flow) {
 
 static size_t emit_packets(void *context, const BridgePacket *packets, size_t count) {
     (void)context;
-    size_t octets = 0;
-    for (size_t n = 0; n < count; n++) octets += packets[n].length + packets[n].bytes[0];
-    return octets % 7 ? count : count / 2;
+    size_t bytes = 0;
+    for (size_t n = 0; n < count; n++) bytes += packets[n].length + packets[n].bytes[0];
+    return bytes % 7 ? count : count / 2;
 }
 
 static void request_dial(void *context, uint64_t flow, const BridgeAddress *client, const BridgeAddress *server, const char *name) {

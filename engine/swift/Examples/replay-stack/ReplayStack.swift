@@ -82,7 +82,7 @@ final class Stack: Transport, PacketSink, @unchecked Sendable {
     func take(_ word: String, _ rest: [String]) async throws {
         let rest = rest.flatMap { $0.split(separator: " ", omittingEmptySubsequences: false).map(String.init) }
         let flow = FlowID(rawValue: rest.first.flatMap { UInt64($0) } ?? 0)
-        // A call that comes too late is for nobody, as in any host.
+        // A call that comes after the close is ignored, as in any host.
         switch word {
         case "at": now = Self.epoch + UInt64(rest[0])!
         case "frame": _ = try? engine.handle([bytes(rest[0])])

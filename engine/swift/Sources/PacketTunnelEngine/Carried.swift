@@ -29,7 +29,7 @@ final class Carried {
     /// What was read and the engine had no room for.
     private var unread = Data()
     /// The far side has ended; the engine was told.
-    private var end: RemoteEnd?, endTold = false
+    private var end: RemoteEnd?, endReported = false
 
     private enum Phase {
         case dialing, open
@@ -99,7 +99,7 @@ final class Carried {
     private func broke(_ failure: ConnectionFailure) {
         engine.report(.failed(request.flow, failure))
         pending = Data()
-        if end == nil || end == .eof { (end, endTold) = (failure.end, false) }
+        if end == nil || end == .eof { (end, endReported) = (failure.end, false) }
         settle()
     }
 
@@ -157,8 +157,8 @@ final class Carried {
             receive()
             return
         }
-        guard !endTold else { return }
-        endTold = true
+        guard !endReported else { return }
+        endReported = true
         try? engine.ended(request.flow, request.transport, end)
     }
 
@@ -252,8 +252,8 @@ final class Carried {
     }
 
     func reduceMemory() {
-        guard !isTCP, phase == .open, inFlight == 0, !endTold else { return }
-        (end, endTold) = (.eof, true)
+        guard !isTCP, phase == .open, inFlight == 0, !endReported else { return }
+        (end, endReported) = (.eof, true)
         try? engine.ended(request.flow, .udp, .eof)
     }
 }

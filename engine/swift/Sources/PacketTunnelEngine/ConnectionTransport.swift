@@ -11,7 +11,7 @@ import Foundation
 /// * Every byte that a connection receives goes through the engine, and none is asked for while the engine has no room for the last ones.
 /// * A connection's state decides what the device sees: a dial's result, a FIN, a reset. What arrived before the end goes first.
 /// * What the engine handed over is bounded, and still sent after an end in order.
-/// * What a connection says after its flow has ended is for nobody.
+/// * What a connection reports after its flow has ended is ignored.
 public final class ConnectionTransport: Transport {
     /// Bounds of each flow.
     public struct Limits: Sendable {

@@ -254,7 +254,7 @@ import Testing
         #expect(connection.sent.last == .init(content: nil, final: true))
     }
 
-    @Test func what_a_connection_says_while_it_sends_what_is_left_is_for_nobody() {
+    @Test func what_a_connection_reports_while_it_sends_what_is_left_is_ignored() {
         let stage = Stage()
         let connection = stage.open()
         stage.send("still to be sent")

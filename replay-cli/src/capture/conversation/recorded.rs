@@ -103,7 +103,7 @@ impl RawKind {
     }
 }
 
-/// The far side of a TCP flow, told by its dialer.
+/// The far side of a TCP flow, as its dialer reported it.
 #[derive(Debug, Default)]
 pub(crate) struct Dialer {
     dialed_at: Option<u64>,
@@ -112,9 +112,9 @@ pub(crate) struct Dialer {
     taken: u64,
     ended: bool,
     /// When it learned the last of that.
-    heard_at: u64,
+    received_at: u64,
     /// When the far side did something last.
-    did_at: u64,
+    acted_at: u64,
     stream: Stream,
     far: Vec<FarEvent>,
     events: u64,
@@ -123,7 +123,7 @@ pub(crate) struct Dialer {
 
 /// What is known of the far side of a recorded flow.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct RecordedFar {
     pub(crate) dial: (DialResult, u64),
     pub(crate) stream: Stream,
     pub(crate) far: Vec<FarEvent>,
@@ -143,13 +143,13 @@ impl Dialer {
             RawKind::DialResult(result) => {
                 let after = now.saturating_sub(self.dialed_at.unwrap_or(now));
                 self.result.get_or_insert((*result, after));
-                self.did_at = now;
+                self.acted_at = now;
             }
             RawKind::Took(count) => {
                 self.taken = self.taken.saturating_add(*count);
-                self.heard_at = now;
+                self.received_at = now;
             }
-            RawKind::HalfClose => (self.ended, self.heard_at) = (true, now),
+            RawKind::HalfClose => (self.ended, self.received_at) = (true, now),
             RawKind::RemoteData(bytes) => {
                 let from = self.stream.len();
                 self.stream.push(bytes.place, bytes.len.into());
@@ -160,37 +160,37 @@ impl Dialer {
                     fin_acked,
                     ..
                 }) = self.far.last_mut()
-                    && (*acked, *fin_acked, self.did_at) == (self.taken, self.ended, now)
+                    && (*acked, *fin_acked, self.acted_at) == (self.taken, self.ended, now)
                 {
                     *end = to;
                 } else {
-                    self.did(FarEventKind::Send { from, to }, now);
+                    self.act(FarEventKind::Send { from, to }, now);
                 }
             }
-            RawKind::RemoteClosed(RemoteEnd::Eof) => self.did(FarEventKind::Fin, now),
-            RawKind::RemoteClosed(RemoteEnd::Reset) => self.did(FarEventKind::Reset, now),
-            RawKind::RemoteClosed(RemoteEnd::Error) => self.did(FarEventKind::Fail, now),
-            RawKind::Blocked => self.did(FarEventKind::Block, now),
-            RawKind::Writable => self.did(FarEventKind::Unblock, now),
+            RawKind::RemoteClosed(RemoteEnd::Eof) => self.act(FarEventKind::Fin, now),
+            RawKind::RemoteClosed(RemoteEnd::Reset) => self.act(FarEventKind::Reset, now),
+            RawKind::RemoteClosed(RemoteEnd::Error) => self.act(FarEventKind::Fail, now),
+            RawKind::Blocked => self.act(FarEventKind::Block, now),
+            RawKind::Writable => self.act(FarEventKind::Unblock, now),
             RawKind::Close(close) => self.close = Some(close.clone()),
             RawKind::Datagram | RawKind::RemoteDatagram(_) => {}
         }
     }
 
-    fn did(&mut self, kind: FarEventKind, now: u64) {
+    fn act(&mut self, kind: FarEventKind, now: u64) {
         self.far.push(FarEvent {
             kind,
             acked: self.taken,
             fin_acked: self.ended,
-            wait_us: now.saturating_sub(self.heard_at.max(self.did_at)),
+            wait_us: now.saturating_sub(self.received_at.max(self.acted_at)),
         });
-        self.did_at = now;
+        self.acted_at = now;
     }
 
-    /// What it told, if it was asked at all.
-    pub(crate) fn finish(self) -> Option<Told> {
+    /// What it did, if it was asked to dial at all.
+    pub(crate) fn finish(self) -> Option<RecordedFar> {
         self.dialed_at?;
-        Some(Told {
+        Some(RecordedFar {
             dial: self.result.unwrap_or((DialResult::Never, 0)),
             stream: self.stream,
             far: self.far,
@@ -200,7 +200,7 @@ impl Dialer {
     }
 }
 
-impl Told {
+impl RecordedFar {
     /// The flow's notes: where its far side is from, and what the recorded engine made of it.
     pub(crate) fn notes(
         &self,
@@ -213,16 +213,16 @@ impl Told {
             "its far side is taken from {} recorded event(s) of the dialer, not from the frames",
             self.events
         ));
-        let told = &self.stream;
-        let same = common(told, shown, bytes);
+        let given = &self.stream;
+        let same = common(given, shown, bytes);
         if same < shown.len() {
             notes.push(format!(
                 "the recorded engine gave the device other bytes than its dialer gave it, from byte {same} on"
             ));
-        } else if same < told.len() && device_ended {
+        } else if same < given.len() && device_ended {
             notes.push(format!(
                 "the recorded engine gave the device {same} of the {} bytes that its dialer gave it",
-                told.len()
+                given.len()
             ));
         }
         if let Some(close) = &self.close {

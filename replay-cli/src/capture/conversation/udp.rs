@@ -11,7 +11,7 @@ use super::timeline::Timeline;
 use crate::capture::recording::RemoteEnd;
 use crate::scenario::DialResult;
 
-/// What both sides said, in order.
+/// What both sides sent, in order.
 #[derive(Debug, Default)]
 pub struct UdpConversation {
     /// The device's datagrams.
@@ -29,7 +29,7 @@ pub struct UdpConversation {
     /// What the dial came to, and how long that took, microseconds: connected at once unless a recording says more.
     pub dial: (DialResult, u64),
     /// How the far side ended, which only a recording can say: how, how many datagrams of the device it had then,
-    /// and microseconds since it had heard or said something last.
+    /// and microseconds since it had received or sent something last.
     pub end: Option<(RemoteEnd, u64, u64)>,
     /// The fragments of the device's datagrams that came in some, by the number of the last one's packet.
     pub(crate) fragments: BTreeMap<u32, Vec<Part>>,
@@ -197,9 +197,9 @@ struct Dialer {
     result: Option<DialResult>,
     /// Datagrams of the device that the dialer was handed, and when it was the last one.
     handed: u64,
-    heard_at: u64,
+    received_at: u64,
     /// When the far side did something last.
-    did_at: u64,
+    acted_at: u64,
 }
 
 impl Dialer {
@@ -216,7 +216,7 @@ impl Dialer {
     }
 
     fn event(&mut self, talk: &mut UdpConversation, event: &RawEvent, now: u64) {
-        let wait_us = now.saturating_sub(self.heard_at.max(self.did_at));
+        let wait_us = now.saturating_sub(self.received_at.max(self.acted_at));
         match &event.kind {
             RawKind::Dial => {
                 self.dials += 1;
@@ -227,11 +227,11 @@ impl Dialer {
                     self.result = Some(*result);
                     talk.dial = (*result, now.saturating_sub(self.dialed_at));
                 }
-                self.did_at = now;
+                self.acted_at = now;
             }
             RawKind::Datagram => {
                 self.handed += 1;
-                self.heard_at = now;
+                self.received_at = now;
             }
             RawKind::RemoteDatagram(payload) => {
                 let from = talk.far_bytes.len();
@@ -243,7 +243,7 @@ impl Dialer {
                     wait_us,
                     at_us: now,
                 });
-                self.did_at = now;
+                self.acted_at = now;
             }
             RawKind::RemoteClosed(end) => {
                 talk.end.get_or_insert((*end, self.handed, wait_us));

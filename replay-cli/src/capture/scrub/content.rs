@@ -30,7 +30,7 @@ impl Runs {
     /// Takes the runs of bytes that lie in payload alone.
     fn take(&mut self, bytes: &[u8], marks: &[Mark]) {
         for (run, marks) in bytes.windows(8).zip(marks.windows(8)) {
-            if let Some(word) = told(run, marks) {
+            if let Some(word) = word_of(run, marks) {
                 self.0.push(word);
             }
         }
@@ -47,13 +47,13 @@ impl Runs {
     pub(super) fn first_in(&self, bytes: &[u8], marks: &[Mark]) -> Option<usize> {
         let mut windows = bytes.windows(8).zip(marks.windows(8));
         windows.position(|(run, marks)| {
-            told(run, marks).is_some_and(|word| self.0.binary_search(&word).is_ok())
+            word_of(run, marks).is_some_and(|word| self.0.binary_search(&word).is_ok())
         })
     }
 }
 
 /// A run that is of payload alone and has values enough to mean something.
-fn told(run: &[u8], marks: &[Mark]) -> Option<u64> {
+fn word_of(run: &[u8], marks: &[Mark]) -> Option<u64> {
     if marks.iter().any(|mark| *mark != Mark::Payload) {
         return None;
     }

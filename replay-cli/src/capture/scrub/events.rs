@@ -20,7 +20,7 @@ pub(super) fn rewrite(
     block: &CustomBlock<'_>,
     flow: Option<usize>,
     seconds: i64,
-    told: &mut BTreeMap<usize, i64>,
+    reported: &mut BTreeMap<usize, i64>,
     content: &mut Content<'_>,
 ) -> Option<(Vec<u8>, Vec<Mark>)> {
     let event = recording::decode(block)?.ok()?;
@@ -41,14 +41,14 @@ pub(super) fn rewrite(
         }
     }
     let body = data.get_mut(FIXED..)?;
-    let told = match (event.kind, event.flow) {
+    let reported = match (event.kind, event.flow) {
         (EventKind::Dial(_), _) => {
             content.mapping.put_name(body);
             vec![Mark::Named; length]
         }
         (EventKind::RemoteData(_), _) => {
             let flow = flow?;
-            let at = told.entry(flow).or_default();
+            let at = reported.entry(flow).or_default();
             let from = *at;
             *at += length as i64;
             content.stream((flow, false), from, body)
@@ -62,7 +62,7 @@ pub(super) fn rewrite(
         // Words of the engine; that no address stands in them is looked at.
         _ => vec![Mark::Named; length],
     };
-    marks.get_mut(FIXED..)?.copy_from_slice(&told);
+    marks.get_mut(FIXED..)?.copy_from_slice(&reported);
     Some((data, marks))
 }
 

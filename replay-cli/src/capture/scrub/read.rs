@@ -29,7 +29,7 @@ pub(crate) struct Known {
     pub(super) first_ns: Option<i64>,
     pieces: BTreeMap<StreamKey, Vec<(Seq, Vec<u8>)>>,
     /// Bytes that events tell of each far side's stream.
-    told: BTreeMap<usize, Vec<u8>>,
+    reported: BTreeMap<usize, Vec<u8>>,
 }
 
 /// Bytes of a stream in which structure is looked for.
@@ -125,9 +125,9 @@ impl Known {
             EventKind::Dial(name) => self.name(name),
             EventKind::RemoteData(bytes) => {
                 if let Some(placed) = placed {
-                    let told = self.told.entry(placed.flow).or_default();
-                    let room = HEAD.saturating_sub(told.len());
-                    told.extend(bytes.iter().take(room));
+                    let reported = self.reported.entry(placed.flow).or_default();
+                    let room = HEAD.saturating_sub(reported.len());
+                    reported.extend(bytes.iter().take(room));
                 }
             }
             EventKind::RemoteDatagram(bytes)
@@ -186,8 +186,8 @@ impl Known {
             let base = self.bases.get(&key).copied().unwrap_or_default();
             heads.insert(key, joined(base, pieces));
         }
-        for (flow, told) in std::mem::take(&mut self.told) {
-            heads.insert((flow, false), told);
+        for (flow, reported) in std::mem::take(&mut self.reported) {
+            heads.insert((flow, false), reported);
         }
         for ((flow, up), head) in heads {
             let ports = self

@@ -44,7 +44,7 @@ pub(super) fn write(
             .first_ns
             .map_or(0, |first| first.div_euclid(1_000_000_000) - BEGINS),
         resolutions: Vec::new(),
-        told: BTreeMap::new(),
+        reported: BTreeMap::new(),
         datagrams: Datagrams::default(),
         hardware: BTreeSet::new(),
     };
@@ -102,8 +102,8 @@ struct Writer<'a> {
     seconds: i64,
     /// if_tsresol of each interface of the section.
     resolutions: Vec<u8>,
-    /// Bytes of each far side's stream that events have told so far.
-    told: BTreeMap<usize, i64>,
+    /// Bytes of each far side's stream that events have reported so far.
+    reported: BTreeMap<usize, i64>,
     datagrams: Datagrams,
     hardware: BTreeSet<Vec<u8>>,
 }
@@ -164,7 +164,7 @@ impl Writer<'_> {
                     custom,
                     flow,
                     seconds,
-                    &mut self.told,
+                    &mut self.reported,
                     &mut self.content,
                 );
                 match rewritten {

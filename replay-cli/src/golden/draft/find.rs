@@ -16,11 +16,11 @@ pub const WITHOUT_SCENARIO: &str = "without_scenario.txt";
 pub struct Waiting {
     /// Drafts beside their goldens.
     pub drafts: Vec<PathBuf>,
-    /// Files that are nobody's.
+    /// Orphaned files.
     pub strays: Vec<Stray>,
 }
 
-/// A file that is nobody's.
+/// An orphaned file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stray {
     /// The file.

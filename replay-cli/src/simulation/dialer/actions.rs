@@ -21,7 +21,7 @@ impl Default for Actions {
     }
 }
 
-/// A place among the doings of a conversation's far side. Each comes down to up to four actions: to read what it had heard
+/// A place among the doings of a conversation's far side. Each comes down to up to four actions: to read what it had received
 /// of, to read the device's end, to wait, to act.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorded {
@@ -47,9 +47,9 @@ enum Stage {
 
 /// Something the far side did.
 struct Doing {
-    /// Bytes or datagrams of the device that it had heard of.
-    heard: u64,
-    heard_eof: bool,
+    /// Bytes or datagrams of the device that it had received.
+    received: u64,
+    received_eof: bool,
     wait_us: u64,
     act: Action,
 }
@@ -166,19 +166,19 @@ impl Recorded {
     fn settle(&mut self, capture: &Conversations) -> Option<Action> {
         let flow = capture.flows.get(self.conversation)?;
         let Doing {
-            heard,
-            heard_eof,
+            received,
+            received_eof,
             wait_us,
             act,
         } = doing(flow, self.conversation, self.nth)?;
         if self.stage == Stage::Read {
-            if heard > self.read {
-                return Some(Action::Read(heard - self.read));
+            if received > self.read {
+                return Some(Action::Read(received - self.read));
             }
             self.stage = Stage::ReadEof;
         }
         if self.stage == Stage::ReadEof {
-            if heard_eof && !self.read_eof {
+            if received_eof && !self.read_eof {
                 return Some(Action::ReadEof);
             }
             self.stage = Stage::Wait;
@@ -226,8 +226,8 @@ fn doing(flow: &Conversation, index: usize, nth: usize) -> Option<Doing> {
         Talk::Tcp(tcp) => {
             let event = tcp.far.get(nth)?;
             Some(Doing {
-                heard: event.acked,
-                heard_eof: event.fin_acked,
+                received: event.acked,
+                received_eof: event.fin_acked,
                 wait_us: event.wait_us,
                 act: match event.kind {
                     FarEventKind::Send { from, to } => far(from, to),
@@ -243,16 +243,16 @@ fn doing(flow: &Conversation, index: usize, nth: usize) -> Option<Doing> {
         Talk::Udp(udp) => {
             if let Some(datagram) = udp.far.get(nth) {
                 return Some(Doing {
-                    heard: datagram.after,
-                    heard_eof: false,
+                    received: datagram.after,
+                    received_eof: false,
                     wait_us: datagram.wait_us,
                     act: far(datagram.from, datagram.to),
                 });
             }
-            let (end, heard, wait_us) = udp.end.filter(|_| nth == udp.far.len())?;
+            let (end, received, wait_us) = udp.end.filter(|_| nth == udp.far.len())?;
             Some(Doing {
-                heard,
-                heard_eof: false,
+                received,
+                received_eof: false,
                 wait_us,
                 act: match end {
                     RemoteEnd::Eof => Action::Shutdown,

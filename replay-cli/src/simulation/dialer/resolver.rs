@@ -65,7 +65,7 @@ impl World<'_> {
             return;
         };
         let now = self.clock();
-        // The engine may have given up meanwhile: then the answer is for nobody.
+        // The engine may have given up meanwhile: then the answer is obsolete.
         let _ = self.engine.resolved(now, query, resolution);
         self.step("resolution");
     }

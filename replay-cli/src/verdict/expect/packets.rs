@@ -175,7 +175,7 @@ fn renewed(view: View<'_>, old: &[String], keep: bool) -> Vec<String> {
                 wanted.insert((*number, name), Wanted::Line(*index));
             }
         }
-        // Lines without a flow are about single packets: the others are nobody's.
+        // Lines without a flow are about single packets: the others are not compared.
         for number in frames.numbers.iter().filter(|_| !name.is_empty()) {
             if let Some(segment) = frames.segment(view, *number, name, &style) {
                 let new = wanted.entry((*number, name));

@@ -72,9 +72,9 @@ pub(crate) fn read(
     reader.finish(raw, notes)
 }
 
-/// What a side had heard of the other when it sent something.
+/// What a side had received of the other when it sent something.
 #[derive(Clone, Copy, Debug, Default)]
-struct Heard {
+struct Received {
     count: u64,
     fin: bool,
 }
@@ -125,12 +125,12 @@ struct Reader<'r, 'b> {
     syn_payload: Option<DeviceSegment>,
     came: Assembly,
     far: Vec<FarEvent>,
-    far_told: u64,
-    /// Where the far side's FINs stood, and what each had heard.
-    far_fins: BTreeMap<u64, Heard>,
-    /// What the far side had heard when it sent from a byte on, for what is not told yet.
-    heard: BTreeMap<u64, Heard>,
-    fin_told: bool,
+    far_reported: u64,
+    /// Where the far side's FINs stood, and what each had received.
+    far_fins: BTreeMap<u64, Received>,
+    /// What the far side had received when it sent from a byte on, for what is not reported yet.
+    received: BTreeMap<u64, Received>,
+    fin_reported: bool,
     /// Segments of the device whose acknowledgements were limited when a FIN was taken back.
     limited: usize,
     far_high: u64,
@@ -190,10 +190,10 @@ impl<'r, 'b> Reader<'r, 'b> {
             syn_payload: None,
             came: Assembly::default(),
             far: Vec::new(),
-            far_told: 0,
+            far_reported: 0,
             far_fins: BTreeMap::new(),
-            heard: BTreeMap::new(),
-            fin_told: false,
+            received: BTreeMap::new(),
+            fin_reported: false,
             limited: 0,
             far_high: 0,
             acked: 0,

@@ -21,9 +21,9 @@ const LAST: usize = 3;
 const WINDOW: u64 = 65_535;
 const SHIFT: u8 = 8;
 
-/// What one side's packets say.
+/// What one side's packets show.
 #[derive(Debug)]
-struct Said {
+struct Shown {
     /// One past the last byte that a packet holds.
     data: u64,
     /// The highest sequence number of a packet, empty ones included.
@@ -38,7 +38,7 @@ struct Said {
     shift: u8,
 }
 
-impl Default for Said {
+impl Default for Shown {
     fn default() -> Self {
         Self {
             data: 0,
@@ -53,7 +53,7 @@ impl Default for Said {
     }
 }
 
-impl Said {
+impl Shown {
     fn packet(&mut self, tcp: &RawPacket, isn: Seq, other_isn: Seq) {
         let flags = tcp.flags;
         let syn = flags.contains(Flags::SYN);
@@ -136,7 +136,7 @@ fn reached(seq: Seq, isn: Seq, near: u64) -> Option<u64> {
 
 /// How far the device's stream reaches, and the far side's.
 pub(super) fn of(packets: &[RawPacket], device_isn: Seq, far_isn: Seq) -> (Edge, Edge) {
-    let (mut device, mut far) = (Said::default(), Said::default());
+    let (mut device, mut far) = (Shown::default(), Shown::default());
     for tcp in packets {
         if tcp.is_from_client() {
             device.packet(tcp, device_isn, far_isn);

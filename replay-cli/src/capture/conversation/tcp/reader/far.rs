@@ -1,6 +1,6 @@
 //! The far side's segments: what came in order becomes an event, with what it had waited for.
 
-use super::{Heard, Reader, place};
+use super::{Reader, Received, place};
 use crate::capture::conversation::assembly::Added;
 use crate::capture::conversation::raw::RawPacket;
 use crate::capture::conversation::tcp::{DeviceSegment, FarEvent, FarEventKind};
@@ -39,7 +39,7 @@ impl Reader<'_, '_> {
             self.outside += 1;
             return;
         };
-        let mut heard = Heard::default();
+        let mut received = Received::default();
         if flags.contains(Flags::ACK)
             && let Some(acked) = place(tcp.acknowledgement, self.device_isn, self.sent.highest())
             && let Ok(acked) = u64::try_from(acked)
@@ -52,11 +52,11 @@ impl Reader<'_, '_> {
                 .map(|(fin, _)| *fin)
                 .filter(|_| acked > self.sent.highest());
             let count = fin.unwrap_or(acked);
-            heard = Heard {
+            received = Received {
                 count: count.min(self.sent.contiguous()),
                 fin: fin.is_some(),
             };
-            self.acked = self.acked.max(heard.count);
+            self.acked = self.acked.max(received.count);
         }
         let len = u64::from(tcp.payload_len);
         let (skip, from) = if offset < 0 {
@@ -68,61 +68,68 @@ impl Reader<'_, '_> {
         if fresh > 0 {
             let captured = tcp.payload().behind(skip);
             if self.came.insert(from, captured, fresh, self.bytes) == Added::New {
-                self.heard.entry(from).or_insert(heard);
+                self.received.entry(from).or_insert(received);
             }
             self.far_high = self.far_high.max(1 + from + fresh);
         }
         if flags.contains(Flags::FIN) {
-            self.far_fins.entry(from + fresh).or_insert(heard);
+            self.far_fins.entry(from + fresh).or_insert(received);
             self.far_high = self.far_high.max(2 + from + fresh);
         }
-        self.tell_far(now);
+        self.report_far(now);
     }
 
     /// Turns what has come in order since the last time into events.
-    pub(crate) fn tell_far(&mut self, now: u64) {
+    pub(crate) fn report_far(&mut self, now: u64) {
         let to = self.came.contiguous();
-        if to > self.far_told {
+        if to > self.far_reported {
             // A FIN that its sender talked past was not the end.
-            if self.fin_told {
+            if self.fin_reported {
                 // Nothing was sent after it.
                 let fin = |event: &FarEvent| event.kind == FarEventKind::Fin;
                 if let Some(at) = self.far.iter().rposition(fin) {
                     self.far.remove(at);
                 }
-                self.fin_told = false;
-                self.unacknowledge(1 + self.far_told);
+                self.fin_reported = false;
+                self.unacknowledge(1 + self.far_reported);
             }
             // Each piece waits for what its own segment acknowledged: one behind a hole may know more than the one
             // that fills it.
-            let mut from = self.far_told;
+            let mut from = self.far_reported;
             while from < to {
-                let end = self.heard.range(from + 1..to).next();
+                let end = self.received.range(from + 1..to).next();
                 let end = end.map_or(to, |(end, _)| *end);
-                let heard = self.heard.range(..=from).next_back();
-                let heard = heard.map_or_else(|| self.last_heard(), |(_, heard)| *heard);
-                self.event(FarEventKind::Send { from, to: end }, now, heard);
+                let received = self.received.range(..=from).next_back();
+                let received =
+                    received.map_or_else(|| self.last_received(), |(_, received)| *received);
+                self.event(FarEventKind::Send { from, to: end }, now, received);
                 from = end;
             }
-            while let Some(told) = self.heard.first_entry().filter(|entry| *entry.key() < to) {
+            while let Some(told) = self
+                .received
+                .first_entry()
+                .filter(|entry| *entry.key() < to)
+            {
                 told.remove();
             }
-            self.far_told = to;
+            self.far_reported = to;
         }
-        if let Some(heard) = self.far_fins.get(&to).copied()
-            && !self.fin_told
+        if let Some(received) = self.far_fins.get(&to).copied()
+            && !self.fin_reported
         {
-            self.fin_told = true;
-            self.event(FarEventKind::Fin, now, heard);
+            self.fin_reported = true;
+            self.event(FarEventKind::Fin, now, received);
         }
     }
 
-    /// What the far side had heard when it did what is told last: so much at least for what no packet shows.
-    pub(super) fn last_heard(&self) -> Heard {
-        self.far.last().map_or_else(Heard::default, |event| Heard {
-            count: event.acked,
-            fin: event.fin_acked,
-        })
+    /// What the far side had received when it did what is reported last: so much at least for what no packet shows.
+    pub(super) fn last_received(&self) -> Received {
+        self.far
+            .last()
+            .map_or_else(Received::default, |event| Received {
+                count: event.acked,
+                fin: event.fin_acked,
+            })
     }
 
     /// Limits to `units` what the device had acknowledged so far.
@@ -138,20 +145,26 @@ impl Reader<'_, '_> {
         }
     }
 
-    pub(super) fn event(&mut self, kind: FarEventKind, now: u64, heard: Heard) {
-        let mut cause = self.sent_by(heard.count);
-        if heard.fin {
+    pub(super) fn event(&mut self, kind: FarEventKind, now: u64, received: Received) {
+        let mut cause = self.sent_by(received.count);
+        if received.fin {
             cause = cause.max(self.device_fin_at);
         }
-        self.push_event(kind, now, cause, heard);
+        self.push_event(kind, now, cause, received);
     }
 
-    pub(crate) fn push_event(&mut self, kind: FarEventKind, now: u64, cause: u64, heard: Heard) {
+    pub(crate) fn push_event(
+        &mut self,
+        kind: FarEventKind,
+        now: u64,
+        cause: u64,
+        received: Received,
+    ) {
         let wait_us = now.saturating_sub(cause.max(self.far_event_at));
         self.far.push(FarEvent {
             kind,
-            acked: heard.count,
-            fin_acked: heard.fin,
+            acked: received.count,
+            fin_acked: received.fin,
             wait_us,
         });
         self.far_event_at = now;

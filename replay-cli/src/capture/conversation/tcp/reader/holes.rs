@@ -38,13 +38,13 @@ impl Reader<'_, '_> {
             news = true;
         }
         if let Some(fin) = unseen.filter(|fin| !self.far_fins.contains_key(fin)) {
-            let heard = self.last_heard();
-            self.far_fins.insert(fin, heard);
+            let received = self.last_received();
+            self.far_fins.insert(fin, received);
             self.far_high = self.far_high.max(2 + fin);
             news = true;
         }
         if news {
-            self.tell_far(now);
+            self.report_far(now);
         }
     }
 

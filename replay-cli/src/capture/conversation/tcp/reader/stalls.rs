@@ -1,6 +1,6 @@
 //! When the far side took no more: its window had no room for a segment of the device for so long that a user notices.
 
-use super::{Heard, Reader, place};
+use super::{Reader, Received, place};
 use crate::capture::conversation::raw::RawPacket;
 use crate::capture::conversation::tcp::{FarEventKind, STALL_US, Stall};
 use crate::packet::Flags;
@@ -144,11 +144,11 @@ impl Reader<'_, '_> {
             self.watch.offer(acked, tcp);
         }
         if self.watch.settle(now) {
-            let heard = Heard {
+            let received = Received {
                 count: self.acked,
                 fin: false,
             };
-            self.event(FarEventKind::Unblock, now, heard);
+            self.event(FarEventKind::Unblock, now, received);
         }
     }
 }

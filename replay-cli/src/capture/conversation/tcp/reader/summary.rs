@@ -1,6 +1,6 @@
 //! The end of a reading: what the connection came to, and what was found on the way.
 
-use super::{Heard, Reader};
+use super::{Reader, Received};
 use crate::capture::conversation::raw::{QuotedError, RawFlow};
 use crate::capture::conversation::tcp::{DeviceSegment, FarEventKind, TcpConversation};
 use crate::packet::Flags;
@@ -13,7 +13,7 @@ impl Reader<'_, '_> {
     pub(crate) fn finish(mut self, raw: &RawFlow, notes: &mut Vec<String>) -> TcpConversation {
         let retracted = self.retract_ends();
         // Nobody waits for what the far side is not known to have sent.
-        self.unacknowledge(1 + self.came.contiguous() + u64::from(self.fin_told));
+        self.unacknowledge(1 + self.came.contiguous() + u64::from(self.fin_reported));
         let connected =
             matches!(self.dial, Some((DialResult::Connected, _))) || self.missing_syn_ack;
         // Whatever the device sent, it sent before the reset reached it.
@@ -22,12 +22,12 @@ impl Reader<'_, '_> {
             .filter(|at| connected && self.device_rst_at.is_none_or(|device| device > *at))
         {
             self.acked = self.sent.contiguous();
-            let heard = Heard {
+            let received = Received {
                 count: self.acked,
                 fin: self.device_fins.contains_key(&self.acked),
             };
             let at = at.max(self.last_data_at).max(self.far_event_at);
-            self.push_event(FarEventKind::Reset, at, self.last_data_at, heard);
+            self.push_event(FarEventKind::Reset, at, self.last_data_at, received);
         }
         let dial = self.dial_result(raw, connected);
         self.note(raw, retracted, notes);
@@ -40,18 +40,18 @@ impl Reader<'_, '_> {
         note_count(notes, behind, what);
         let device_fin = self.device_fins.contains_key(&device_stream.len());
         let far_window_known = self.watch.is_known();
-        let told = self.dialer.finish();
-        if let Some(told) = &told {
+        let recorded = self.dialer.finish();
+        if let Some(recorded) = &recorded {
             let over = device_fin || self.device_rst_at.is_some();
-            told.notes(&far_stream, over, self.bytes, notes);
+            recorded.notes(&far_stream, over, self.bytes, notes);
         }
-        let stalls = if told.is_some() {
+        let stalls = if recorded.is_some() {
             Vec::new()
         } else {
             self.watch.finish()
         };
-        let (far_stream, far, dial, invented) = match told {
-            Some(told) => (told.stream, told.far, told.dial, sent),
+        let (far_stream, far, dial, invented) = match recorded {
+            Some(recorded) => (recorded.stream, recorded.far, recorded.dial, sent),
             None => (far_stream, self.far, dial, sent + came),
         };
         let device_took = (self.device_rst_at.is_some() && self.device_acked < far_stream.len())

@@ -1,4 +1,4 @@
-//! Segments that come in a row: taken together where the device could have sent them as one, and only there.
+//! Segments that carry on from each other: coalesced where the device could have sent them as one, and only there.
 
 use proptest::prelude::*;
 
@@ -15,22 +15,25 @@ fn connected(family: Family) -> (Bench, Device) {
     (bench, device)
 }
 
-/// A window's worth of text in segments.
-fn burst(device: &mut Device, text: &[u8]) -> Vec<Vec<u8>> {
-    text.chunks(1000).map(|piece| device.data(piece)).collect()
+/// A window's worth of payload in segments.
+fn burst(device: &mut Device, payload: &[u8]) -> Vec<Vec<u8>> {
+    payload
+        .chunks(1000)
+        .map(|piece| device.data(piece))
+        .collect()
 }
 
 #[test]
-fn text_in_a_row_is_taken_together_and_counted_frame_by_frame() {
+fn segments_that_carry_on_are_coalesced_and_counted_frame_by_frame() {
     for family in Family::BOTH {
         let (mut bench, mut device) = connected(family);
-        let text = pattern(8000);
-        let seen = bench.feed(burst(&mut device, &text));
+        let payload = pattern(8000);
+        let seen = bench.feed(burst(&mut device, &payload));
         let lent: Vec<_> = seen
             .iter()
             .filter(|seen| matches!(seen, Seen::Data(..)))
             .collect();
-        assert_eq!((lent.len(), stream(&seen)), (1, text));
+        assert_eq!((lent.len(), stream(&seen)), (1, payload));
         assert_eq!(tcp(&seen).len(), 1, "one acknowledgement");
         assert_eq!(tcp(&seen)[0].ack, device.next);
         assert_eq!(bench.counter("taken_text"), 8);
@@ -40,13 +43,13 @@ fn text_in_a_row_is_taken_together_and_counted_frame_by_frame() {
 }
 
 #[test]
-fn a_damaged_segment_ends_the_row_and_costs_nobody_else() {
+fn a_damaged_segment_ends_what_is_coalesced_and_costs_no_other() {
     let (mut bench, mut device) = connected(Family::V4);
-    let text = pattern(5000);
-    let mut frames = burst(&mut device, &text);
+    let payload = pattern(5000);
+    let mut frames = burst(&mut device, &payload);
     frames[2][500] ^= 1;
     let seen = bench.feed(frames);
-    assert_eq!(stream(&seen), text[..2000]);
+    assert_eq!(stream(&seen), payload[..2000]);
     assert_eq!(bench.counter("drop_bad_transport_checksum"), 1);
     assert_eq!(
         bench.counter("taken_text"),
@@ -56,7 +59,7 @@ fn a_damaged_segment_ends_the_row_and_costs_nobody_else() {
 }
 
 #[test]
-fn segments_of_other_flows_in_between_end_the_row() {
+fn segments_of_other_flows_in_between_end_what_is_coalesced() {
     let (mut bench, mut one) = connected(Family::V4);
     let mut two = Device::on_port(Family::V4, 40_001, 443);
     bench.connect(&mut two);
@@ -75,10 +78,10 @@ fn text_beyond_the_window_is_not_taken_along() {
     let mut bench = Bench::with(|config| config.rx_buffer = Some(4096));
     let mut device = Device::new(Family::V4);
     bench.connect(&mut device);
-    let text = pattern(6000);
-    let seen = bench.feed(burst(&mut device, &text));
+    let payload = pattern(6000);
+    let seen = bench.feed(burst(&mut device, &payload));
     let window = stream(&seen).len();
-    assert!(stream(&seen) == text[..window] && (4000..=4096).contains(&window));
+    assert!(stream(&seen) == payload[..window] && (4000..=4096).contains(&window));
     assert_eq!(bench.counter("taken_merged"), 3);
 }
 
@@ -86,8 +89,8 @@ fn text_beyond_the_window_is_not_taken_along() {
 fn acknowledgements_of_a_batch_free_all_they_tell_of() {
     let (mut bench, mut device) = connected(Family::V4);
     let flow = bench.engine.inspect(bench.now).flows[0].flow;
-    let text = pattern(8000);
-    let (_, seen) = bench.remote(flow, &text);
+    let payload = pattern(8000);
+    let (_, seen) = bench.remote(flow, &payload);
     let sent = tcp(&seen);
     let acks: Vec<_> = sent
         .iter()
@@ -136,8 +139,8 @@ proptest! {
         let family = if v6 { Family::V6 } else { Family::V4 };
         let (mut whole, mut device) = connected(family);
         let (mut single, _) = connected(family);
-        let text = pattern(sizes.iter().sum());
-        let mut rest = text.as_slice();
+        let payload = pattern(sizes.iter().sum());
+        let mut rest = payload.as_slice();
         let mut frames = Vec::new();
         for size in sizes {
             let (piece, more) = rest.split_at(size);
@@ -180,8 +183,8 @@ fn a_download_leaves_in_full_segments_of_which_the_last_one_pushes() {
     for family in Family::BOTH {
         let (mut bench, mut device) = connected(family);
         let flow = bench.engine.inspect(bench.now).flows[0].flow;
-        let text = pattern(6000);
-        let (taken, seen) = bench.remote(flow, &text);
+        let payload = pattern(6000);
+        let (taken, seen) = bench.remote(flow, &payload);
         let sent = tcp(&seen);
         let sizes: Vec<_> = sent.iter().map(|segment| segment.payload.len()).collect();
         assert_eq!(taken, 6000);
@@ -189,12 +192,12 @@ fn a_download_leaves_in_full_segments_of_which_the_last_one_pushes() {
         let flags: Vec<_> = sent.iter().map(|segment| segment.flags.as_str()).collect();
         assert_eq!(flags, [".", ".", ".", ".", "P."]);
         device.hear(&seen);
-        assert_eq!(device.heard, text);
+        assert_eq!(device.heard, payload);
     }
 }
 
 #[test]
-fn after_a_timeout_one_segment_leaves_not_a_row() {
+fn after_a_timeout_one_segment_leaves_not_a_coalesced_one() {
     let mut bench = Bench::with(|config| config.loss_probe = false);
     bench.connect(&mut Device::new(Family::V4));
     let flow = bench.engine.inspect(bench.now).flows[0].flow;

@@ -76,17 +76,17 @@ enum Command {
     Import(import::ImportArgs),
     /// Cut a capture down to some of its flows, time or bytes.
     Cut(cut::CutArgs),
-    /// Take out of a scenario or a capture whatever does not matter to what it shows.
+    /// Make a scenario or a capture as small as it can be and still show the same.
     Minimize(minimize::MinimizeArgs),
-    /// Put other addresses, names and payload into a capture, and prove it.
+    /// Replace the addresses, names and payload of a capture, and prove that none is left.
     Scrub(scrub::ScrubArgs),
     /// Put a scenario, its captures, its trace and its report into one file.
     Bundle(bundle::BundleArgs),
-    /// Draft a scenario's expectations anew from what a run of it shows.
+    /// Draft a scenario's expectations again from what a run of it shows.
     Record(record::RecordArgs),
     /// Show what drafts would change, and take or reject them one by one.
     Review(review::ReviewArgs),
-    /// Put drafts in the place of their goldens, or throw them away.
+    /// Replace goldens by their drafts, or throw drafts away.
     Bless(bless::BlessArgs),
     /// Describe a capture: flows, times, and what is wrong with it.
     Inspect(inspect::InspectArgs),
@@ -96,9 +96,9 @@ enum Command {
     Stress(stress::StressArgs),
     /// Run the engine on a TUN device with real sockets (Linux, root).
     Live(live::LiveArgs),
-    /// Print the JSON Schema of a file format.
+    /// Print the JSON Schema of a file format or a report.
     Schema(schema::SchemaArgs),
-    /// Print what completes the command line in a shell.
+    /// Print a script that completes the command line in a shell.
     Completions(completions::CompletionsArgs),
     /// Print a manual page.
     Man(completions::ManArgs),
@@ -107,14 +107,14 @@ enum Command {
 const EXAMPLES: &str = "\
 Examples:
   replay run                                     every scenario of expectations/
-  replay run expectations/tcp --junit junit.xml  one folder, with a report for CI
-  replay conformance                             what it does right, requirement by requirement
+  replay run expectations/tcp --junit junit.xml  one folder, and a report for CI
+  replay conformance                             what it does right, by requirement
   replay try phone.pcapng                        does this capture replay?
   replay import captures/field/phone.pcapng -o expectations/field/phone.json
   replay inspect phone.pcapng                    what is in it, and is it sound?
   replay show http/get --ladder                  what happened, packet by packet
-  replay record expectations/tcp                 draft what has changed, to be reviewed
-  replay completions bash                        what completes the command line; `replay man`: its manual";
+  replay record expectations/tcp                 draft what has changed
+  replay completions bash                        complete the command line in a shell";
 
 fn after_help() -> String {
     format!("{EXAMPLES}\n\n{}", exit_code::help())

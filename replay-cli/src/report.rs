@@ -1,4 +1,4 @@
-//! Reports of what a run came to: for people, for programs, for continuous integration.
+//! Reports of the result of a run: for people, for programs, for continuous integration.
 //!
 //! Every reporter reads the same [`ScenarioOutcome`]s and adds nothing of its own, so that no two reports disagree.
 

@@ -23,6 +23,21 @@ pub enum Existing {
     Replace,
 }
 
+impl Existing {
+    /// What a command does with it, which was given `--force` or not.
+    pub(crate) const fn forced(force: bool) -> Self {
+        if force { Self::Replace } else { Self::Keep }
+    }
+
+    /// Refuses a file that is there and is to be kept, before anything is done.
+    pub(crate) fn admit(self, file: &Path) -> Result<(), Diagnostic> {
+        match self {
+            Self::Keep if file.symlink_metadata().is_ok() => Err(exists(file)),
+            Self::Keep | Self::Replace => Ok(()),
+        }
+    }
+}
+
 /// Writes a file in one piece. What is no regular file (a pipe, a device) is written to as it is; a link is followed.
 ///
 /// # Errors
@@ -180,7 +195,7 @@ pub fn refuse_input(path: &Path, inputs: &[PathBuf]) -> Result<(), Diagnostic> {
 }
 
 /// The answer to a file that is there and is to be kept.
-pub(crate) fn exists(path: &Path) -> Diagnostic {
+fn exists(path: &Path) -> Diagnostic {
     Diagnostic::new("the file exists")
         .in_file(path)
         .help("name another file, or overwrite it with --force")

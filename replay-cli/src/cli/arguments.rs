@@ -100,7 +100,7 @@ pub(crate) enum TraceWhen {
     Never,
 }
 
-/// By which way in the engine is driven.
+/// How the engine is driven.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum WayIn {
     /// The engine as a library.

@@ -58,9 +58,8 @@ Exit codes:
 
 pub(crate) fn run(args: &BundleArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     let file = &args.output;
-    if !args.force && file.symlink_metadata().is_ok() {
-        return Err(Stop::usage(output::exists(file)));
-    }
+    let existing = Existing::forced(args.force);
+    existing.admit(file).map_err(Stop::usage)?;
     let entries = entries(args)?;
     let failed = |error: zip::result::ZipError| {
         Stop::usage(Diagnostic::new(format!("cannot be made: {error}")).in_file(file))
@@ -76,11 +75,6 @@ pub(crate) fn run(args: &BundleArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
         writer.write_all(content)?;
     }
     let bytes = writer.finish().map_err(failed)?.into_inner();
-    let existing = if args.force {
-        Existing::Replace
-    } else {
-        Existing::Keep
-    };
     let inputs = [args.scenario.clone()];
     output::write(file, &bytes, existing, &inputs).map_err(Stop::usage)?;
     for (name, content) in &entries {

@@ -23,7 +23,7 @@ use crate::verdict::run::RunOptions;
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ConformanceArgs {
-    /// Scenario files and folders; only what they cover is told [default: expectations/, found upward from here].
+    /// Scenario files and folders; only what they cover is reported [default: expectations/, found upward from here].
     paths: Vec<PathBuf>,
 
     #[command(flatten)]
@@ -71,11 +71,11 @@ enum MatrixFormat {
 
 const EXAMPLES: &str = "\
 Examples:
-  replay conformance                                       every requirement
-  replay conformance expectations/conformance/tcp-close    one group
+  replay conformance                                     every requirement
+  replay conformance expectations/conformance/tcp-close  one group
   replay conformance --format json > conformance.json
   replay conformance --format markdown --column docs/generated/rivals/other.json
-  replay conformance --stack other --notes docs/generated/rivals/other.notes.json --format json > docs/generated/rivals/other.json
+  replay conformance --stack other --notes other.notes.json --format json > other.json
 
 Exit codes; of several, the worst (in the order 70, 2, 3, 6, 1, 4):
   0   every requirement passes, deviates as is known, or does not apply

@@ -33,11 +33,11 @@ pub(crate) struct CutArgs {
     #[command(flatten)]
     chosen: Chosen,
 
-    /// Packets from this time after the first on.
+    /// Packets from this time on, counted from the first packet.
     #[arg(long, value_name = "TIME")]
     from: Option<Micros>,
 
-    /// Packets before this time after the first.
+    /// Packets before this time, counted from the first packet.
     #[arg(long, value_name = "TIME")]
     to: Option<Micros>,
 
@@ -45,7 +45,7 @@ pub(crate) struct CutArgs {
     #[arg(long, value_enum, value_name = "WAY")]
     direction: Option<Way>,
 
-    /// So many bytes of each stream of TCP; segments stay whole.
+    /// At most this many bytes of each TCP stream; segments stay whole.
     #[arg(long, value_name = "SIZE")]
     bytes: Option<Size>,
 }
@@ -69,7 +69,7 @@ struct Chosen {
     #[arg(long = "name", value_name = "NAME", value_delimiter = ',')]
     names: Vec<String>,
 
-    /// Flows that come to this when they are replayed.
+    /// Flows with this result when they are replayed.
     #[arg(long = "verdict", value_enum, value_delimiter = ',')]
     verdicts: Vec<Came>,
 }
@@ -92,28 +92,21 @@ Examples:
   replay cut phone.pcapng -o minute.pcapng --from 10min --to 11min
   replay cut phone.pcapng -o one.pcapng --flow 3
 
-Several conditions are met together; of several values of one, any. Handshakes stay, fragments go with their datagrams, and DNS messages
-that name the servers of chosen flows stay. Interfaces, comments and a flight recorder's blocks stay as they are; a classic
-capture becomes a pcapng.
+A packet must meet every condition; of several values of one condition, any. Handshakes stay, fragments stay with their datagrams, and so do DNS \
+messages that name the servers of selected flows, interfaces, comments and a flight recorder's blocks. A classic capture becomes a pcapng.
 
 Exit codes:
   0  done
   2  FILE exists, is the capture itself or cannot be written
   3  the capture is missing, no capture, or damaged
-  4  no flow is meant, or no packet left; nothing is written";
+  4  no flow is selected, or no packet is left; nothing is written";
 
 pub(crate) fn run(args: &CutArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     let inputs = [args.capture.clone()];
     let file = &args.output;
-    if !args.force && file.symlink_metadata().is_ok() {
-        return Err(Stop::usage(output::exists(file)));
-    }
+    let existing = Existing::forced(args.force);
+    existing.admit(file).map_err(Stop::usage)?;
     let selection = selection(args)?;
-    let existing = if args.force {
-        Existing::Replace
-    } else {
-        Existing::Keep
-    };
     let mut report = CutReport::default();
     let written = output::write_through(file, existing, &inputs, |out| {
         report = cut(&args.capture, &selection, out)?;
@@ -184,9 +177,9 @@ fn selection(args: &CutArgs) -> Result<Selection, Stop> {
             flows.intersection(&came).copied().collect()
         };
         if flows.is_empty() {
-            let what = "nothing selected: no flow comes to that";
+            let what = "nothing selected: no flow has that result";
             let none = Diagnostic::new(what).in_file(&args.capture);
-            let none = none.help("`replay try` shows what each comes to");
+            let none = none.help("`replay try` shows the verdict of each");
             return Err(Stop::Refused(vec![none], exit_code::NOTHING_SELECTED));
         }
     }

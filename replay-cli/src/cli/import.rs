@@ -79,15 +79,15 @@ const EXAMPLES: &str = "\
 Examples:
   replay import captures/tcp/upload.pcapng -o expectations/tcp/upload.json
   replay import phone.pcapng --device 10.0.0.2,fd00::2
-  replay import phone.pcapng --flow 3 --minimize --scrub -o expectations/field/upload_hangs.json
+  replay import phone.pcapng --flow 3 --minimize --scrub -o expectations/field/a.json
 
-The capture is a regular file whose path is UTF-8, as the scenario has to name it. What was set, inferred or left out is said on standard error. The scenario names its capture relative to the
-folder captures/ above it, and otherwise relative to FILE; outside of the scenario's tree by its SHA-256 as well. With --flow, --minimize or --scrub what is
-left of the capture is written below captures/, with its note and its row of the index: all of it or nothing.
+The capture must be a regular file with a path in UTF-8, since the scenario names it: relative to the folder captures/ above it, else relative to \
+FILE, and by its SHA-256 as well if it is outside of the scenario's tree. What was set, inferred or left out goes to standard error. With --flow, \
+--minimize or --scrub the smaller capture is written below captures/, with its note and its line in the index: all of them or none.
 
 Exit codes:
   0  done
-  1  with --minimize or --scrub: what is left would come to something else; nothing is written
+  1  with --minimize or --scrub: what is left would get another verdict; nothing is written
   2  FILE exists, is the capture itself or cannot be written, or a scenario cannot name the capture
   3  the capture is missing, no capture, damaged, or needs a scenario of more than 64 MiB
   4  nothing of the capture can be replayed: no scenario is written";
@@ -99,10 +99,9 @@ pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
         return journey::run(args, file, terminal);
     }
     let inputs = [args.capture.clone()];
+    let existing = Existing::forced(args.force);
     if let Some(file) = &args.output {
-        if !args.force && file.symlink_metadata().is_ok() {
-            return Err(Stop::usage(output::exists(file)));
-        }
+        existing.admit(file).map_err(Stop::usage)?;
         output::refuse_input(file, &inputs).map_err(Stop::usage)?;
     }
     let options = ImportOptions {
@@ -138,11 +137,6 @@ pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
     match &args.output {
         _ if nothing => {}
         Some(file) => {
-            let existing = if args.force {
-                Existing::Replace
-            } else {
-                Existing::Keep
-            };
             output::write(file, text.as_bytes(), existing, &inputs).map_err(Stop::usage)?;
             terminal.say(&format!("wrote {}", file.display()))?;
             if outside {

@@ -83,9 +83,9 @@ pub(crate) struct LiveArgs {
 }
 
 const AFTER_HELP: &str = "\
-Linux only; needs root (CAP_NET_ADMIN) and /dev/net/tun. On a terminal it shows a table of the flows, elsewhere a
-line for each dial and close. SIGINT or SIGTERM ends it: every flow is closed, the counters are printed, and the
-exit code is 0. It is 2 if the device cannot be had or the recording not be written.
+Linux only; needs root (CAP_NET_ADMIN) and /dev/net/tun. On a terminal it shows a table of the flows, elsewhere a \
+line for each dial and close. SIGINT or SIGTERM ends it: every flow is closed, the counters are printed, and the \
+exit code is 0. It is 2 if the device cannot be opened or the recording cannot be written.
 
 Examples:
   replay live --record captures/field.pcapng &
@@ -93,7 +93,7 @@ Examples:
   ip route add 192.0.2.0/24 dev replay0        what goes through the engine
   replay import captures/field.pcapng -o expectations/field/bug.json
 
-  replay live --bind-device eth0               with the default route through replay0";
+  replay live --bind-device eth0      with the default route through replay0";
 
 #[cfg(target_os = "linux")]
 pub(crate) fn run(args: &LiveArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {

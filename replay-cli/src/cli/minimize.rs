@@ -62,24 +62,23 @@ Examples:
   replay minimize phone.pcapng -o small.json --keep zero-window
   replay minimize get.json -o small.json --keep 'packet ~ > get R'
 
-What goes: flows, then expectations, packets or lines, steps and settings, bytes of streams, pauses, until nothing goes any more. What stays
-fails in the same kind, on the same flow, at the same expectation; with --keep it passes and shows what is named. The scenario of a capture, and
-one that expects of its capture what import would, expects at each try what import makes of what is left. Ctrl-C leaves the best so far.
+It removes flows, then expectations, packets or lines, steps and settings, bytes of streams and pauses, as long as the rest still fails with the \
+same kind of failure, on the same flow, at the same expectation; with --keep, as long as it passes and shows what is named. Of a capture, and of a \
+scenario that expects what import would write, the expectations are imported anew at each try. Ctrl-C keeps the best so far.
 
 Exit codes:
   0    done
   2    a file exists, is an input or cannot be written
   3    the scenario or its capture is missing, damaged or invalid
   4    there is nothing to keep: the run passes, or does not show what is named; nothing is written
-  6    two runs of what was left did not do the same; nothing is written
+  6    two runs of the rest gave different outputs; nothing is written
   130  interrupted: the best so far is written";
 
 pub(crate) fn run(args: &MinimizeArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     let beside = args.output.with_extension("pcapng");
+    let existing = Existing::forced(args.force);
     for file in [&args.output, &beside] {
-        if !args.force && file.symlink_metadata().is_ok() {
-            return Err(Stop::usage(output::exists(file)));
-        }
+        existing.admit(file).map_err(Stop::usage)?;
         output::refuse_input(file, std::slice::from_ref(&args.input)).map_err(Stop::usage)?;
     }
     let started = Instant::now();
@@ -107,11 +106,6 @@ pub(crate) fn run(args: &MinimizeArgs, terminal: &mut Terminal<'_>) -> Result<u8
     };
     bar.finish_and_clear();
     let mut least = least.map_err(|why| not_minimized(why, &args.input))?;
-    let existing = if args.force {
-        Existing::Replace
-    } else {
-        Existing::Keep
-    };
     let mut files = Vec::new();
     if let Some(capture) = least.capture.take() {
         let name = beside.file_name().unwrap_or_default().to_string_lossy();
@@ -171,7 +165,7 @@ pub(super) fn say(
     writeln!(out, "took out: {went}")?;
     writeln!(
         out,
-        "came to: {} packet(s), {} bytes of capture, {} bytes of scenario; {} runs in {:.2} s",
+        "result: {} packet(s), {} bytes of capture, {} bytes of scenario; {} runs in {:.2} s",
         after.packets,
         after.capture,
         after.bytes,

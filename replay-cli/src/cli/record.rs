@@ -44,12 +44,12 @@ Examples:
   replay record expectations/tcp --only dials,streams
   replay record 'expectations/**/refused*.json'
 
-A draft is written beside its scenario, NAME.json.new, if a run shows anything else than NAME.json expects. Only
-`expect` is renewed, and only kinds that the scenario expects already, unless --only names others. `never` and `memory`
-are promises and stay. Nothing is drafted of a run that breaks what must always hold, or of a scenario with a deviation.
+A draft is written beside its scenario, NAME.json.new, if a run shows anything else than NAME.json expects. Only \
+`expect` is renewed, and only kinds that the scenario expects already, unless --only names others. `never` and `memory` \
+stay as they are: a run cannot show what they require. A run that breaks an invariant gets no draft, nor does a scenario with a deviation.
 
 Exit codes; of several, the worst (in the order 70, 2, 3, 1, 5, 4):
-  0  every run shows what its scenario expects: no draft
+  0  every run meets its scenario: no draft
   1  a run shows what no draft can accept
   2  a draft cannot be written, or CI is set
   3  a scenario or one of its files is missing or invalid

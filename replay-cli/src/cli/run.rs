@@ -42,7 +42,7 @@ pub(crate) struct RunArgs {
     #[arg(short, long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
 
-    /// By which way in the engine is driven. By another than the core each scenario runs through the core as well, and
+    /// How the engine is driven. With another way than the core each scenario runs through the core as well, and
     /// what must be equal is compared.
     #[arg(long, value_enum, default_value_t, conflicts_with = "stack")]
     via: WayIn,
@@ -114,18 +114,18 @@ Examples:
   replay run                                  every scenario of expectations/
   replay run expectations/tcp/half_close.json -vv
   replay run --junit target/junit.xml --format json > target/run.json
-  replay run --via driver                     the same through the driver's turns
-  replay run --via ffi                        the same through the C ABI, driven by its host
-  replay run --stack exec:./my-stack          the same by another stack: docs/STACK_PROTOCOL.md
+  replay run --via driver                     through the driver's turns
+  replay run --via ffi                        through the C ABI
+  replay run --stack exec:./my-stack          another stack
   replay run --list expectations/udp
   replay run handshake.pkt                    a packetdrill script, server side
   replay run bug.zip                          what `replay bundle` made
-  replay run -k 'tcp and not close'           those whose names fit
-  replay run --html target/report             a page with a ladder of every failure
+  replay run -k 'tcp and not close'           those whose names match
+  replay run --html target/report             a page with a ladder per failure
 
-A scenario reads files below its folder expectations/ (elsewhere: below its own folder) and below the folder of captures, links
-resolved; a file of its steps has at most 64 MiB, all of them 256 MiB, the scenario itself 64 MiB; a capture may have any size.
-Reports tell streams by length and SHA-256.
+A scenario reads files below its folder expectations/ (elsewhere: below its own folder) and below the folder of captures, links \
+resolved; a file of its steps has at most 64 MiB, all of them 256 MiB, the scenario itself 64 MiB; a capture may have any size. \
+Reports show streams by length and SHA-256. docs/STACK_PROTOCOL.md says how another stack is connected.
 
 Exit codes; of several, the worst (in the order 130, 70, 2, 3, 6, 1, 5, 4):
   0   every expectation was met

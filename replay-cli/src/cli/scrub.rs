@@ -62,29 +62,26 @@ const EXAMPLES: &str = "\
 Examples:
   replay scrub phone.pcapng -o clean.pcapng
   replay scrub expectations/field/phone.json -o clean.json
-  replay scrub phone.pcapng -o clean.pcapng --key \"$KEY\"     the same names as in other files with this key
+  replay scrub phone.pcapng -o clean.pcapng --key \"$KEY\"
 
-Addresses go to 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24 and 2001:db8::/32, and where these have no room to 198.18.0.0/15; names in
-DNS, TLS and HTTP keep their length, ports and numbers stay, times begin on 2000-01-01. Checksums are as right or wrong as they were. What came
-out is searched for what went in, and replayed: where anything is left, or a flow comes to something else, nothing is written.
+Addresses become ones of 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24 and 2001:db8::/32, or of 198.18.0.0/15 if these are used up. Names in DNS, \
+TLS and HTTP keep their length; ports and sequence numbers stay; times begin on 2000-01-01; a wrong checksum stays wrong. With the same --key, \
+several files get the same addresses and names.
+
+The result is searched for the original's addresses, names and payload, and both are replayed. If anything is left, or a flow gets another \
+verdict, nothing is written.
 
 Exit codes:
   0  done
-  1  something of it is left, or a flow would come to something else; nothing is written
+  1  something is left, or a flow would get another verdict; nothing is written
   2  FILE exists, is the capture itself or cannot be written
   3  the capture is missing, no capture, damaged, or larger than 32 MiB";
 
 pub(crate) fn run(args: &ScrubArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     let inputs = [args.capture.clone()];
     let file = &args.output;
-    if !args.force && file.symlink_metadata().is_ok() {
-        return Err(Stop::usage(output::exists(file)));
-    }
-    let existing = if args.force {
-        Existing::Replace
-    } else {
-        Existing::Keep
-    };
+    let existing = Existing::forced(args.force);
+    existing.admit(file).map_err(Stop::usage)?;
     if args.capture.extension().is_some_and(|end| end == "json") {
         return scenario(args, existing, terminal);
     }
@@ -93,7 +90,7 @@ pub(crate) fn run(args: &ScrubArgs, terminal: &mut Terminal<'_>) -> Result<u8, S
     output::write(file, &clean, existing, &inputs).map_err(Stop::usage)?;
     say(&report, terminal)?;
     terminal.say(&format!(
-        "searched and replayed: nothing of it is left, every flow comes to what it came to\nwrote {}: {}, {} bytes",
+        "searched and replayed: nothing of it is left, and every flow gets the verdict it had\nwrote {}: {}, {} bytes",
         file.display(),
         counted(report.packets.1, "packet"),
         clean.len()
@@ -222,7 +219,7 @@ pub(super) fn proved(name: &Path, bytes: &[u8], how: &How) -> Result<(Vec<u8>, S
     };
     let (before, after) = (tried(bytes)?, tried(&scrubbed.bytes)?);
     same(&before, &after).map_err(|what| {
-        let what = format!("scrubbed it would come to something else: {what}");
+        let what = format!("scrubbed, it would get another verdict: {what}");
         failed(
             Diagnostic::new(what)
                 .in_file(name)

@@ -39,7 +39,7 @@ pub(crate) struct ShowArgs {
     #[arg(long, value_name = "SCENARIO|CAPTURE", conflicts_with_all = ["around", "ladder"])]
     against: Option<PathBuf>,
 
-    /// By which way in the engine is driven.
+    /// How the engine is driven.
     #[arg(long, value_enum, default_value_t)]
     via: WayIn,
 
@@ -49,11 +49,11 @@ pub(crate) struct ShowArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  replay show http/get                             every event of a scenario's run, a line each
-  replay show http/get --ladder                    the same drawn between device, engine and far side
+  replay show http/get                             a line for each event
+  replay show http/get --ladder                    drawn as a ladder
   replay show wrong.json --ladder --around divergence
-  replay show phone.pcapng --flow 3 --ladder       one flow of a capture, replayed
-  replay show good.pcapng --against bad.pcapng     the first difference of each flow
+  replay show phone.pcapng --flow 3 --ladder       one flow of a capture
+  replay show good.pcapng --against bad.pcapng     the first difference
 
 Exit codes:
   0  it was shown; with --against, nothing differs

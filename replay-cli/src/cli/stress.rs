@@ -66,17 +66,17 @@ enum Dialer {
 
 const EXAMPLES: &str = "\
 Examples:
-  replay stress                                        the standard set, in virtual time
-  replay stress --via driver                           the same against the driver: throughput, lag, memory
-  replay stress expectations/stress/phone.json         one scenario
-  replay stress --flows 1000 --up 64KiB --down 1MiB    a load of one's own
+  replay stress                                the standard set, in virtual time
+  replay stress --via driver                   the driver: throughput, lag, memory
+  replay stress expectations/stress/phone.json one scenario
+  replay stress --flows 1000 --up 64KiB        a load of your own
   replay stress --flows 100 --turns 20 --think 50ms --remote-reads 1MiB
   replay stress --datagrams 1000000 --udp-flows 1024
   replay stress --via driver --dialer sockets --flows 16
 
 Limits that depend on the machine are judged with --via driver only. Ctrl-C prints what was measured so far.
 
-Exit codes: 0 all limits were kept; 1 one was missed, or a byte was lost; 2 the command line is wrong; 3 a file is
+Exit codes: 0 all limits were kept; 1 one was missed, or a byte was lost; 2 the command line is wrong; 3 a file is \
 missing or invalid; 4 nothing was selected; 6 two runs differed; 130 interrupted";
 
 pub(crate) fn run(args: &StressArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {

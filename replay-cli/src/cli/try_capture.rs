@@ -31,7 +31,7 @@ pub(crate) struct TryArgs {
     #[arg(long, value_enum, default_value_t, hide_short_help = true)]
     settings: Settings,
 
-    /// By which way in the engine is driven.
+    /// How the engine is driven.
     #[arg(long, value_enum, default_value_t, hide_short_help = true)]
     via: WayIn,
 
@@ -75,11 +75,10 @@ Examples:
   replay try phone.pcapng --failed
   replay try phone.pcapng --flow 12
   replay try phone.pcapng --device 10.0.0.2 --format json
-  replay try phone.pcapng --html report        a page with a bar for each flow and its ladder
+  replay try phone.pcapng --html report        a page with a bar for each flow
 
 Exit codes:
-  0  every flow that can be replayed came out as recorded, some perhaps in part: bytes that are not in the capture
-     stand as zeros
+  0  every flow that can be replayed came out as recorded; where the capture lacks bytes, in part
   1  a flow did not, or with --strict only in part
   3  the file is missing, no capture, or damaged; what stands before the damage is replayed
   4  nothing was replayed (no flow, none of the device, or none that can be), or no flow is what --flow asks for

@@ -4,12 +4,9 @@
 //! hand. Each function answers whether the field was there to be written; none panics on any bytes, and none
 //! touches a checksum except [`repair_checksums`], which comes last.
 
-use std::net::IpAddr;
-use std::ops::Range;
-
 use super::read::{u16_at, write_at};
 use super::transport::{TcpOption, walk};
-use super::{Flags, Fragment, Packet, Seq, Transport, checksum};
+use super::{Flags, Packet, Seq, Transport, checksum};
 
 /// Writes the checksums the packet should have.
 ///
@@ -31,33 +28,6 @@ pub fn repair_checksums(bytes: &mut [u8]) -> bool {
         write_at(bytes, at, &value.to_be_bytes());
     }
     true
-}
-
-/// Writes the source and destination address; both must be of the packet's family.
-pub fn set_addresses(bytes: &mut [u8], source: IpAddr, destination: IpAddr) -> bool {
-    let version = bytes.first().map(|first| first >> 4);
-    match (version, source, destination) {
-        (Some(4), IpAddr::V4(source), IpAddr::V4(destination)) => {
-            write_at(bytes, 12, &source.octets()) && write_at(bytes, 16, &destination.octets())
-        }
-        (Some(6), IpAddr::V6(source), IpAddr::V6(destination)) => {
-            write_at(bytes, 8, &source.octets()) && write_at(bytes, 24, &destination.octets())
-        }
-        _ => false,
-    }
-}
-
-/// Writes the ports of a TCP or UDP packet, or of its first fragment.
-pub fn set_ports(bytes: &mut [u8], source: u16, destination: u16) -> bool {
-    let Some(at) = Packet::whole(bytes)
-        .ok()
-        .filter(|packet| packet.ports().is_some())
-        .map(|p| p.transport_offset)
-    else {
-        return false;
-    };
-    write_at(bytes, at, &source.to_be_bytes())
-        && write_at(bytes, at + 2, &destination.to_be_bytes())
 }
 
 /// Where the TCP header of a packet stands: found once, written to as often as needed while the headers keep their place.
@@ -100,11 +70,6 @@ impl TcpHeader {
         write_at(bytes, self.at + 14, &window.to_be_bytes())
     }
 
-    /// Writes the urgent pointer.
-    pub fn set_urgent(self, bytes: &mut [u8], urgent: u16) -> bool {
-        write_at(bytes, self.at + 18, &urgent.to_be_bytes())
-    }
-
     /// Puts each edge of a selective acknowledgement through `translate`; false if there is none.
     pub fn map_sack_edges(self, bytes: &mut [u8], mut translate: impl FnMut(Seq) -> Seq) -> bool {
         let Some((at, length)) = self.option(bytes, 5) else {
@@ -119,14 +84,6 @@ impl TcpHeader {
             *edge = translate(Seq(u32::from_be_bytes(*edge))).0.to_be_bytes();
         }
         true
-    }
-
-    /// Writes the timestamp value and its echo; false if the segment has no timestamps.
-    pub fn set_timestamps(self, bytes: &mut [u8], value: u32, echo: u32) -> bool {
-        let Some((at, 8)) = self.option(bytes, 8) else {
-            return false;
-        };
-        write_at(bytes, at, &value.to_be_bytes()) && write_at(bytes, at + 4, &echo.to_be_bytes())
     }
 
     /// Writes the checksums the packet should have, as [`repair_checksums`] does.
@@ -181,25 +138,6 @@ impl TcpHeader {
     }
 }
 
-/// Keeps `range` of a TCP or UDP payload and sets the lengths; the caller moves the sequence number.
-///
-/// A range past the captured payload is cut to it.
-pub fn cut_payload(bytes: &mut Vec<u8>, range: Range<usize>) -> bool {
-    let Ok(packet) = Packet::whole(bytes) else {
-        return false;
-    };
-    let (start, len) = match packet.transport {
-        Transport::Tcp(tcp) => (tcp.payload_offset, tcp.payload.len()),
-        Transport::Udp(udp) => (packet.transport_offset + 8, udp.payload.len()),
-        _ => return false,
-    };
-    let end = range.end.min(len);
-    let from = range.start.min(end);
-    bytes.truncate(start + end);
-    bytes.drain(start..start + from);
-    set_lengths(bytes)
-}
-
 /// Replaces a TCP or UDP payload, whatever of it was captured, and sets the lengths.
 pub fn set_payload(bytes: &mut Vec<u8>, payload: &[u8]) -> bool {
     let Ok(packet) = Packet::whole(bytes) else {
@@ -241,15 +179,4 @@ pub fn set_lengths(bytes: &mut [u8]) -> bool {
         write_at(bytes, at + 4, &field(length.saturating_sub(at)));
     }
     written
-}
-
-/// Writes the place of an IPv4 packet in a fragmented datagram; false for IPv6, whose fragments are built.
-pub fn set_fragment(bytes: &mut [u8], fragment: Fragment) -> bool {
-    if bytes.first().is_none_or(|first| first >> 4 != 4) {
-        return false;
-    }
-    let identification = u16::try_from(fragment.identification & 0xffff).unwrap_or_default();
-    let offset = u16::try_from((fragment.offset / 8) & 0x1fff).unwrap_or_default();
-    let word = offset | if fragment.more { 0x2000 } else { 0 };
-    write_at(bytes, 4, &identification.to_be_bytes()) && write_at(bytes, 6, &word.to_be_bytes())
 }

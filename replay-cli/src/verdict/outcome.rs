@@ -1,4 +1,4 @@
-//! What a run came to: the one source of every report.
+//! The result of a run: the one source of every report.
 
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::scenario::Deviation;

@@ -62,7 +62,7 @@ fn one_command_leads_from_a_capture_to_a_scenario_that_passes_as_it_did() {
     let Ran { code, out, err } = replay_in(root.path(), JOURNEY);
     assert_eq!(code, 0, "{out}{err}");
     assert!(
-        out.contains("came to: 2 packet(s)") || out.contains("came to: 1 packet(s)"),
+        out.contains("result: 2 packet(s)") || out.contains("result: 1 packet(s)"),
         "{out}"
     );
     let written = files(root.path());

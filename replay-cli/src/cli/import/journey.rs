@@ -77,10 +77,9 @@ pub(super) fn run(
     terminal: &mut Terminal<'_>,
 ) -> Result<u8, Stop> {
     let places = Places::of(scenario);
+    let existing = Existing::forced(args.force);
     for file in [&places.scenario, &places.capture, &places.note] {
-        if !args.force && file.symlink_metadata().is_ok() {
-            return Err(Stop::usage(output::exists(file)));
-        }
+        existing.admit(file).map_err(Stop::usage)?;
     }
     let name = args.capture.display().to_string();
     let mut done = Vec::new();
@@ -102,14 +101,14 @@ pub(super) fn run(
         let (clean, report) = scrub::proved(&args.capture, &bytes, &args.how)?;
         scrub::say(&report, terminal)?;
         terminal.say(
-            "searched and replayed: nothing of it is left, every flow comes to what it came to",
+            "searched and replayed: nothing of it is left, and every flow gets the verdict it had",
         )?;
         done.push("scrubbed".to_owned());
         bytes = clean;
     }
     let after = tried(&bytes)?;
     if fails(&before) != fails(&after) {
-        let what = "what is left does not come to what the capture came to";
+        let what = "the smaller capture gets another verdict than the whole one";
         let failed = Diagnostic::new(what)
             .in_file(&args.capture)
             .help("nothing is written");
@@ -128,11 +127,6 @@ pub(super) fn run(
         terminal.say(&super::nothing_to_replay(&capture))?;
         return Ok(exit_code::NOTHING_SELECTED);
     }
-    let existing = if args.force {
-        Existing::Replace
-    } else {
-        Existing::Keep
-    };
     let planned = |path: &Path, content: Vec<u8>| Planned {
         path: path.to_owned(),
         content,

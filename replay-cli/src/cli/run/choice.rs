@@ -13,7 +13,7 @@ use crate::scenario::discover::Found;
 /// What narrows a run.
 #[derive(Debug, Args)]
 pub(crate) struct Choice {
-    /// Run those whose names fit: words, `and`, `or`, `not`, parentheses.
+    /// Run those whose names match: words, `and`, `or`, `not`, parentheses.
     #[arg(short = 'k', long = "filter", value_name = "EXPR")]
     filter: Option<Filter>,
 

@@ -74,7 +74,7 @@ fn parse_kind(word: &str) -> Result<ExpectationKind, String> {
     match behaviours().find(|(kind, _)| kind.word() == word) {
         Some((kind, behaviour)) if behaviour.renewal().is_some() => Ok(kind),
         Some(_) => Err(format!(
-            "`{word}` is a promise, which no run can show; write it by hand"
+            "no run can show what `{word}` requires; write it by hand"
         )),
         None => Err(match nearest(word, words()) {
             Some(near) => format!("did you mean `{near}`?"),
@@ -259,7 +259,7 @@ mod tests {
             parse_kind("strems"),
             Err("did you mean `streams`?".to_owned())
         );
-        assert!(parse_kind("memory").unwrap_err().contains("promise"));
+        assert!(parse_kind("memory").unwrap_err().contains("by hand"));
         assert!(
             parse_kind("everything")
                 .unwrap_err()

@@ -3,8 +3,8 @@
 //! ```text
 //! golden (NAME.json) ──run──> witness ──renew──> draft (NAME.json.new) ──review, bless──> golden
 //! ```
-//! Only `expect` is renewed, and of it only what a run can show: a packet that must never come and a ceiling on memory are
-//! promises, and stay. A draft keeps the kinds of claims that the scenario makes: what is met stays as it is written, a range
+//! Only `expect` is renewed, and of it only what a run can show: what must never come, and a ceiling
+//! on memory, stay as they are. A draft keeps the kinds of claims that the scenario makes: what is met stays as it is written, a range
 //! stays a range, a time is written where one was written before.
 
 use std::collections::BTreeSet;
@@ -120,9 +120,9 @@ fn recorded(
     }
     Recorded::Refused(
         if witnesses.len() > 1 {
-            "what no draft can say: a promise is broken, or its families differ"
+            "no draft can mend it: `never` or `memory` is not met, or its families differ"
         } else {
-            "a promise is broken, which no draft takes back"
+            "`never` or `memory` is not met, which no draft can mend"
         },
         refusal,
     )

@@ -63,7 +63,7 @@ pub(crate) trait Behaviour {
     /// Holds the run against what is expected, if anything is.
     fn check(&self, check: &mut Check<'_>);
 
-    /// How it is renewed from a run; `None` for a promise, which no run can show.
+    /// How it is renewed from a run; `None` for a requirement that no run can show.
     fn renewal(&self) -> Option<Renewal> {
         None
     }
@@ -73,7 +73,7 @@ pub(crate) trait Behaviour {
         false
     }
 
-    /// What is expected, a line for each thing; `None` if nothing is, or for a promise.
+    /// What is expected, a line for each thing; `None` if nothing is, or if it is not renewed.
     fn lines(&self, _expect: &Expectations) -> Option<Vec<String>> {
         None
     }

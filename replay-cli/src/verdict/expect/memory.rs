@@ -1,4 +1,4 @@
-//! `expect.memory`: ceilings on memory, a promise that is not renewed.
+//! `expect.memory`: ceilings on memory, which are not renewed.
 
 use super::Behaviour;
 use crate::scenario::failure::FailureKind;
@@ -29,7 +29,7 @@ impl Behaviour for Memory {
                 (
                     what,
                     None,
-                    Some("run it with the `replay` binary, or install `replay::heap::EngineHeap`"),
+                    Some("run it with the `replay` binary, or install `replay::base::heap::EngineHeap`"),
                 )
             }
         };

@@ -1,4 +1,4 @@
-//! `expect.never`: packets that must not be emitted, a promise that is not renewed.
+//! `expect.never`: packets that must not be emitted; it is not renewed.
 
 use super::Behaviour;
 use crate::base::duration::Micros;

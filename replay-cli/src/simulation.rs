@@ -183,11 +183,11 @@ pub(crate) fn play_capture(
     world.keep_frames = keep.frames;
     world.retention = keep.streams;
     if let Some(hashed) = keep.against {
-        let heard = StreamComparison {
+        let comparison = StreamComparison {
             up: Against::new(hashed),
             down: Against::new(hashed),
         };
-        world.comparisons = vec![heard; capture.flows.len()];
+        world.comparisons = vec![comparison; capture.flows.len()];
     }
     // Actions that are not listed come from packets, up to four from each.
     let actions = scenario

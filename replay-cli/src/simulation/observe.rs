@@ -110,10 +110,10 @@ impl World<'_> {
         let index = index.filter(|index| self.share.takes(*index));
         if let (Some(index), Some(capture), Some(reader)) =
             (index, self.capture, self.reader.get_mut())
-            && let Some(heard) = self.comparisons.get_mut(index)
+            && let Some(comparison) = self.comparisons.get_mut(index)
             && let Some(recorded) = capture.flows.get(index).map(Conversation::device_bytes)
         {
-            heard.up.push(bytes, recorded, reader);
+            comparison.up.push(bytes, recorded, reader);
         }
     }
 
@@ -128,10 +128,10 @@ impl World<'_> {
         };
         if let (Some(index), Some(capture), Some(reader)) =
             (flow.conversation, self.capture, self.reader.get_mut())
-            && let Some(heard) = self.comparisons.get_mut(index)
+            && let Some(comparison) = self.comparisons.get_mut(index)
             && let Some(recorded) = capture.flows.get(index).map(Conversation::far_bytes)
         {
-            heard.down.push(&flow.down.fresh, recorded, reader);
+            comparison.down.push(&flow.down.fresh, recorded, reader);
         }
         flow.down.fresh.clear();
     }

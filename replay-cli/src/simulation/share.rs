@@ -134,14 +134,24 @@ mod tests {
     fn two_halves_hear_what_one_run_hears() {
         let (halves, other) = played(&capture(), true, |_| 7, |_, _| ());
         let (whole, _) = played(&capture(), false, |_| 7, |_, _| ());
-        let heard = |run: &RunOutput| {
+        let compared = |run: &RunOutput| {
             let each = run.comparisons.iter();
-            let each =
-                each.map(|heard| (heard.up.len, heard.up.same, heard.down.len, heard.down.same));
+            let each = each.map(|compared| {
+                (
+                    compared.up.len,
+                    compared.up.same,
+                    compared.down.len,
+                    compared.down.same,
+                )
+            });
             each.collect::<Vec<_>>()
         };
-        assert!(heard(&whole).iter().all(|(up, _, down, _)| up + down > 0));
-        assert_eq!(heard(&halves), heard(&whole));
+        assert!(
+            compared(&whole)
+                .iter()
+                .all(|(up, _, down, _)| up + down > 0)
+        );
+        assert_eq!(compared(&halves), compared(&whole));
         assert_eq!(halves.digest.difference(&whole.digest), None);
         assert_eq!(halves.digest.difference(&other.digest), None);
     }

@@ -238,18 +238,18 @@ fn attempt(
     let mut dialed = std::mem::take(&mut first.dialed);
     dialed.sort_by_key(|dialed| dialed.conversation);
     let mut dialed = dialed.as_slice();
-    let mut heard = std::mem::take(&mut first.comparisons).into_iter();
+    let mut comparisons = std::mem::take(&mut first.comparisons).into_iter();
     let most = options.max_invented.map_or(INVENTED_PERCENT, u64::from);
     let flows = capture
         .flows
         .iter_mut()
         .enumerate()
         .map(|(index, flow)| {
-            let heard = heard.next().unwrap_or_default();
+            let comparison = comparisons.next().unwrap_or_default();
             let many = dialed.partition_point(|dialed| dialed.conversation <= index);
             let (dials, rest) = dialed.split_at(many);
             dialed = rest;
-            let mut attempt = judge(index, flow, dials, heard, &first, most);
+            let mut attempt = judge(index, flow, dials, comparison, &first, most);
             attempt.facts = std::mem::take(&mut flow.facts);
             let after_ns = flow.start_us.saturating_mul(1000);
             attempt.start_ns = capture.start_ns.saturating_add_unsigned(after_ns);
@@ -319,7 +319,7 @@ fn judge(
     index: usize,
     flow: &Conversation,
     dials: &[Dialed],
-    heard: StreamComparison,
+    comparison: StreamComparison,
     run: &RunOutput,
     most_invented: u64,
 ) -> FlowAttempt {
@@ -355,7 +355,7 @@ fn judge(
             .close
             .map(|close| (close.by.to_string(), close.how.label().to_owned()));
     }
-    let StreamComparison { up, down } = heard;
+    let StreamComparison { up, down } = comparison;
     (attempt.upstream.bytes, attempt.downstream.bytes) = (up.len, down.len);
     if let Some((synthetic, left_out)) = run.device.get(index) {
         if *synthetic > 0 {

@@ -96,19 +96,19 @@ impl MadeUp {
     /// The options of the SYN of a flow that is adopted, as far as what follows tells them.
     pub(super) fn of(flow: &RawFlow, scales: Option<bool>) -> Self {
         let (mut mss, mut shift) = (LEAST_MSS, 0_u8);
-        let mut heard: Option<&RawPacket> = None;
+        let mut peer: Option<&RawPacket> = None;
         for packet in &flow.packets {
             if packet.is_from_client() {
                 if packet.flags.contains(Flags::ACK) && !packet.flags.contains(Flags::RST) {
-                    heard = Some(packet);
+                    peer = Some(packet);
                 }
                 continue;
             }
             mss = mss.max(u16::try_from(packet.payload_len).unwrap_or(MOST_MSS));
             let end = packet.sequence.plus(packet.payload_len);
-            if let Some(heard) = heard.filter(|heard| packet.payload_len > 0 && heard.window > 0) {
-                let flight = i64::from(end.minus(heard.acknowledgement));
-                while shift < MOST_SHIFT && i64::from(heard.window) << shift < flight {
+            if let Some(peer) = peer.filter(|peer| packet.payload_len > 0 && peer.window > 0) {
+                let flight = i64::from(end.minus(peer.acknowledgement));
+                while shift < MOST_SHIFT && i64::from(peer.window) << shift < flight {
                     shift += 1;
                 }
             }

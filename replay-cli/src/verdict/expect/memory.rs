@@ -29,7 +29,9 @@ impl Behaviour for Memory {
                 (
                     what,
                     None,
-                    Some("run it with the `replay` binary, or install `replay::base::heap::EngineHeap`"),
+                    Some(
+                        "run it with the `replay` binary, or install `replay::base::heap::EngineHeap`",
+                    ),
                 )
             }
         };

@@ -127,7 +127,7 @@ fn hold_back(tcp: &mut TcpConversation, window: u64, step: u64) {
         let cause = sent.cause(event.acked, event.fin_acked);
         at = at.max(cause) + event.wait_us;
         if let Some(taken) = takes.get(next) {
-            // What waits at the dialer's door is not heard there, whatever the far side acknowledged.
+            // What waits at the dialer's door is not reported there, whatever the far side acknowledged.
             event.acked = event.acked.min(*taken);
             event.fin_acked = false;
             let cause = sent.cause(event.acked, false);

@@ -61,7 +61,7 @@ fn unexplained<'a>(manifest: &'a str, page: &str) -> impl Iterator<Item = &'a st
         .skip(1)
         .take_while(|line| !line.starts_with('['))
         .filter_map(|line| line.split_once(" = "))
-        .filter(|(_, what)| !what.starts_with("{ path"))
+        .filter(|(_, what)| !what.contains("path = "))
         .map(|(name, _)| name)
         .filter(move |name| !page.contains(&format!("`{name}`")))
 }

@@ -112,49 +112,41 @@ impl Reader<'_, '_> {
             self.device.iter().filter(|segment| is(segment)).count() as u64
         };
         let (sent, came) = (&self.sent, &self.came);
-        let missing_syn_ack = self.missing_syn_ack && self.adopted.is_none();
-        for (count, what) in [
-            (
-                of_device(DeviceSegment::is_repeated),
-                "segment(s) of the device sent again",
-            ),
-            (came.repeated, "byte(s) of the far side came more than once"),
-            (
-                sent.conflicting + came.conflicting,
-                "repeated byte(s) differ from the first copy, which counts",
-            ),
-            (
-                sent.cut() + came.cut(),
-                "byte(s) cut by the snap length stand as zeros",
-            ),
-            (
-                sent.filled() + came.filled(),
-                "byte(s) acknowledged but not in the capture stand as zeros",
-            ),
-            (
-                self.early_resets,
-                "RST of the far side before its SYN-ACK left out: the device went on",
-            ),
-            (
-                retracted,
-                "FIN or RST of the device left out: it sent more after that",
-            ),
-            (self.outside, "segment(s) far outside both streams left out"),
-            (
-                u64::from(self.second_isn),
-                "SYN-ACK with another sequence number besides the one acknowledged",
-            ),
-            (
-                u64::from(missing_syn_ack),
-                "SYN-ACK is not in the capture; its number is taken from the device's acknowledgement",
-            ),
-            (
-                of_device(|segment| segment.flags.contains(Flags::URG)),
-                "segment(s) with urgent data: kept in line",
-            ),
-        ] {
-            note_count(notes, count, what);
-        }
+        let mut say = |count: u64, what: &str| note_count(notes, count, what);
+        let repeated = of_device(DeviceSegment::is_repeated);
+        say(repeated, "segment(s) of the device sent again");
+        say(came.repeated, "byte(s) of the far side came more than once");
+        say(
+            sent.conflicting + came.conflicting,
+            "repeated byte(s) differ from the first copy, which counts",
+        );
+        say(
+            sent.cut() + came.cut(),
+            "byte(s) cut by the snap length stand as zeros",
+        );
+        say(
+            sent.filled() + came.filled(),
+            "byte(s) acknowledged but not in the capture stand as zeros",
+        );
+        say(
+            self.early_resets,
+            "RST of the far side before its SYN-ACK left out: the device went on",
+        );
+        say(
+            retracted,
+            "FIN or RST of the device left out: it sent more after that",
+        );
+        say(self.outside, "segment(s) far outside both streams left out");
+        say(
+            u64::from(self.second_isn),
+            "SYN-ACK with another sequence number besides the one acknowledged",
+        );
+        say(
+            u64::from(self.missing_syn_ack && self.adopted.is_none()),
+            "SYN-ACK is not in the capture; its number is taken from the device's acknowledgement",
+        );
+        let urgent = of_device(|segment| segment.flags.contains(Flags::URG));
+        say(urgent, "segment(s) with urgent data: kept in line");
     }
 }
 

@@ -88,7 +88,7 @@ const loads = ({ el, svg, ticks, span, count, bytes, plural }) => {
       chart("Lag", [{ name: "longest", colour: "--life", values: lag(2) }, { name: "p99", colour: "--warn", values: lag(1) }, { name: "median", colour: "--accent", values: lag(0) }],
         { points, format: (us) => span(Math.round(us)), limit: data.limits.lag_us, log: true, what: "how late turns came, tenfold a line" }, look),
       chart("Memory", [{ name: "heap", colour: "--accent", values: of(6) }, { name: "resident", colour: "--warn", values: of(7) }],
-        { points, format: size, limit: data.limits.resident ?? data.limits.heap, what: outcome.measures ? "heap of engine and driver; what the process grew by" : "heap of the engine" }, look));
+        { points, format: size, limit: (outcome.measures && data.limits.resident) ?? data.limits.heap, what: outcome.measures ? "heap of engine and driver; what the process grew by" : "heap of the engine" }, look));
     look.at(null);
     const step = (by) => look.at(Math.max(0, Math.min(points.length - 1, chosen === null ? (by > 0 ? 0 : points.length - 1) : chosen + by)));
     const key = (event) => {

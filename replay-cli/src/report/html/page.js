@@ -106,7 +106,7 @@
     });
     const chips = counts.filter(([, n]) => n).map(([word, n]) => {
       const chip = el("button", {
-        type: "button", "aria-pressed": chosen.verdicts.has(word), class: `chip v-${word.replace(/ /g, "-")}`, "data-verdict": word,
+        type: "button", "aria-pressed": `${chosen.verdicts.has(word)}`, class: `chip v-${word.replace(/ /g, "-")}`, "data-verdict": word,
         onclick: () => {
           if (!chosen.verdicts.delete(word)) chosen.verdicts.add(word);
           chip.setAttribute("aria-pressed", chosen.verdicts.has(word));
@@ -341,7 +341,10 @@
   const LEGEND = [["--ink", "segment"], ["--warn", "sent again"], ["--good", "acknowledged"], ["--life", "window's edge"], ["--zero", "window of zero"]];
   const pictures = (data, only, view) => {
     const area = el("div", { class: "pictures" });
-    let over = "time";
+    // Where half of all packets come in a moment, nothing of them could be seen over time.
+    const times = data.rungs.filter((rung) => rung[6]).map((rung) => rung[0]);
+    const [first, middle, last] = [times[0], times[times.length >> 1], times[times.length - 1]];
+    let over = middle - first < (last - first) / 20 ? "packet" : "time";
     const draw = () => {
       view.listeners.length = 0;
       const flows = only === undefined ? data.flows.map((_, flow) => flow).slice(0, 12) : [only];
@@ -349,7 +352,7 @@
     };
     draw();
     if (!area.childElementCount) return null;
-    const scale = el("button", { type: "button", "aria-pressed": "false", onclick: () => {
+    const scale = el("button", { type: "button", "aria-pressed": `${over === "packet"}`, onclick: () => {
       over = over === "time" ? "packet" : "time";
       scale.setAttribute("aria-pressed", over === "packet");
       draw();

@@ -11,18 +11,42 @@ use replay::verdict::run::{RunOptions, Tracing, run_file};
 /// Rows that mean to cause errors, and by what.
 const MEANT: &[(&str, &str)] = &[
     ("dns/DNS-HIJACK--malformed", "DNS messages that are cut off"),
-    ("fragments/FRAG4-LIMITS--ipv6", "a fragment of 16 bytes at the end of a header"),
+    (
+        "fragments/FRAG4-LIMITS--ipv6",
+        "a fragment of 16 bytes at the end of a header",
+    ),
     ("icmp/ICMP-UNKNOWN", "a redirect that quotes nothing"),
     ("ipv4/IP4-HEADER", "headers of every wrong length"),
     ("ipv4/IP4-PROTO", "an SCTP packet that holds no chunk"),
-    ("ipv6/IP6-HEADER", "a payload length of zero before a segment"),
+    (
+        "ipv6/IP6-HEADER",
+        "a payload length of zero before a segment",
+    ),
     ("ipv6/IP6-LOCAL-NOISE", "a multicast report without records"),
-    ("ipv6/IP6-NEXT-HEADER", "hop-by-hop options behind another header"),
-    ("tcp-options/TCP-OPT-UNKNOWN", "bytes other than zero behind the end of options"),
-    ("tcp-robustness/TCP-ROB-FUZZ--seed_3", "random bytes in headers"),
-    ("tcp-robustness/TCP-ROB-FUZZ--seed_4", "random bytes in headers"),
-    ("tcp-robustness/TCP-ROB-OFFSET--v4", "segments cut off, data offsets beyond them"),
-    ("tcp-robustness/TCP-ROB-OFFSET--v6", "segments cut off, data offsets beyond them"),
+    (
+        "ipv6/IP6-NEXT-HEADER",
+        "hop-by-hop options behind another header",
+    ),
+    (
+        "tcp-options/TCP-OPT-UNKNOWN",
+        "bytes other than zero behind the end of options",
+    ),
+    (
+        "tcp-robustness/TCP-ROB-FUZZ--seed_3",
+        "random bytes in headers",
+    ),
+    (
+        "tcp-robustness/TCP-ROB-FUZZ--seed_4",
+        "random bytes in headers",
+    ),
+    (
+        "tcp-robustness/TCP-ROB-OFFSET--v4",
+        "segments cut off, data offsets beyond them",
+    ),
+    (
+        "tcp-robustness/TCP-ROB-OFFSET--v6",
+        "segments cut off, data offsets beyond them",
+    ),
     ("udp/UDP-CSUM-ZERO--ipv6", "a checksum of zero"),
     ("udp/UDP-LENGTH", "lengths that are not the datagram's"),
 ];
@@ -64,7 +88,10 @@ impl Sharkd {
             assert!(self.answers.read_line(&mut line).unwrap() > 0, "{asked}");
         }
         let answer: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert!(answer["result"] != serde_json::Value::Null, "{asked}: {answer}");
+        assert!(
+            answer["result"] != serde_json::Value::Null,
+            "{asked}: {answer}"
+        );
         answer["result"].clone()
     }
 
@@ -96,13 +123,16 @@ fn rows() -> Vec<PathBuf> {
         .unwrap()
         .flat_map(|group| std::fs::read_dir(group.unwrap().path()).unwrap())
         .map(|row| row.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
         .collect();
     rows.sort_unstable();
     rows
 }
 
-/// The rows that have errors which they do not mean to cause, with the frames; and those that mean to and have none.
+/// What is wrong with a row: it has errors that it does not mean to cause, or has none though it means to.
 fn judged(sharkd: &mut Sharkd, row: &Path) -> Option<String> {
     let name = row.with_extension("");
     let mut parts = name.iter().rev().map(|part| part.to_str().unwrap());
@@ -161,7 +191,9 @@ fn traces_of_conformance_rows_open_in_wireshark_without_errors_but_those_a_row_m
 fn rows_that_mean_to_cause_errors_are_there() {
     let rows = rows();
     for (name, why) in MEANT {
-        let there = rows.iter().any(|row| row.with_extension("").ends_with(name));
+        let there = rows
+            .iter()
+            .any(|row| row.with_extension("").ends_with(name));
         assert!(there, "{name}: {why}");
     }
 }

@@ -107,7 +107,12 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
     if !told && look.detail < Detail::Verdicts {
         return Ok(());
     }
-    write!(out, "{} {}", look.style.paint(paint(verdict), &word), printable(name))?;
+    write!(
+        out,
+        "{} {}",
+        look.style.paint(paint(verdict), &word),
+        printable(name)
+    )?;
     match verdict {
         Verdict::Skipped(reason) => writeln!(out, "  ({})", printable(reason))?,
         _ if title.is_empty() => writeln!(out)?,

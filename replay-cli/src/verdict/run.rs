@@ -76,11 +76,7 @@ fn run_way(path: &Path, options: &RunOptions, mutation: Option<&Mutation>) -> Ve
         ..RunMode::CORE
     };
     if path.extension().is_some_and(|extension| extension == "pkt") {
-        return vec![crate::verdict::script::run_script(
-            path,
-            way,
-            options.trace,
-        )];
+        return vec![crate::verdict::script::run_script(path, way, options.trace)];
     }
     let invalid = |problems| ScenarioOutcome::without_run(path, Verdict::Invalid(problems));
     let loaded = match load::load(path) {

@@ -72,9 +72,7 @@ fn a_load_is_drawn_over_time() {
     let strict = SMALL.replace("]}", r#"], "limits": {"peak_heap": "1KiB"}}"#);
     for way in ["core", "driver"] {
         let root = folder(&[("a.json", strict.as_bytes()), ("b.json", SMALL.as_bytes())]);
-        let arguments = [
-            "stress", "--via", way, "--html", "page", "a.json", "b.json",
-        ];
+        let arguments = ["stress", "--via", way, "--html", "page", "a.json", "b.json"];
         let ran = replay_in(root.path(), arguments);
         assert_eq!((ran.code, ran.err.as_str()), (1, ""), "{}", ran.out);
         let page = std::fs::read_to_string(root.path().join("page/index.html")).unwrap();

@@ -51,10 +51,7 @@ impl Curve {
         let mut before = &Seen::default();
         let mut points = Vec::new();
         for seen in &self.seen {
-            let lag = seen
-                .lag
-                .as_ref()
-                .map(|lag| since(before.lag.as_ref(), lag));
+            let lag = seen.lag.as_ref().map(|lag| since(before.lag.as_ref(), lag));
             let [up, down] = seen.bytes;
             points.push(json!([
                 seen.at_us,
@@ -210,7 +207,11 @@ mod tests {
                 lag.record(Duration::from_micros(late_us));
             }
             let lag = Some(lag.clone());
-            curve.add(Seen { at_us, lag, ..Seen::default() });
+            curve.add(Seen {
+                at_us,
+                lag,
+                ..Seen::default()
+            });
         }
         let points = curve.points();
         let p99 = |nth: usize| points[nth][5][1].as_u64().unwrap();
@@ -223,7 +224,10 @@ mod tests {
     fn between_two_points_in_which_no_turn_came_there_is_no_lag() {
         let lag = Some(Histogram::default());
         let mut curve = Curve::default();
-        curve.add(Seen { lag, ..Seen::default() });
+        curve.add(Seen {
+            lag,
+            ..Seen::default()
+        });
         assert_eq!(curve.points()[0][5], Value::Null);
     }
 }

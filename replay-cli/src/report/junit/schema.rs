@@ -136,7 +136,10 @@ fn read(xml: &str) -> Result<Node, String> {
             if node.name != name {
                 return Err(format!("</{name}> ends <{}>", node.name));
             }
-            open.last_mut().ok_or("nothing is open")?.children.push(node);
+            open.last_mut()
+                .ok_or("nothing is open")?
+                .children
+                .push(node);
             continue;
         }
         let (tag, empty) = match tag.strip_suffix('/') {
@@ -145,12 +148,18 @@ fn read(xml: &str) -> Result<Node, String> {
         };
         let node = element(tag)?;
         if empty {
-            open.last_mut().ok_or("nothing is open")?.children.push(node);
+            open.last_mut()
+                .ok_or("nothing is open")?
+                .children
+                .push(node);
         } else {
             open.push(node);
         }
     }
-    let mut document = open.pop().filter(|_| open.is_empty()).ok_or("an element is open")?;
+    let mut document = open
+        .pop()
+        .filter(|_| open.is_empty())
+        .ok_or("an element is open")?;
     match (document.children.len(), document.text.trim(), rest.trim()) {
         (1, "", "") => Ok(document.children.remove(0)),
         _ => Err("a document is one element".to_owned()),
@@ -215,7 +224,12 @@ pub(super) fn check(xml: &str) -> Result<(), String> {
             let has = |case: &&Node| case.children.iter().any(|child| child.name == name);
             cases.clone().filter(has).count()
         };
-        let counts = [cases.clone().count(), ended("failure"), ended("error"), ended("skipped")];
+        let counts = [
+            cases.clone().count(),
+            ended("failure"),
+            ended("error"),
+            ended("skipped"),
+        ];
         for (sum, count) in sums.iter_mut().zip(counts) {
             *sum += count;
         }
@@ -228,7 +242,11 @@ fn check_counts(node: &Node, counts: [usize; 4]) -> Result<(), String> {
     let names = ["tests", "failures", "errors", "skipped"];
     for (name, count) in names.into_iter().zip(counts) {
         if node.attributes.get(name) != Some(&count.to_string()) {
-            return Err(format!("<{}> has {name} of {:?}, {count} are there", node.name, node.attributes.get(name)));
+            return Err(format!(
+                "<{}> has {name} of {:?}, {count} are there",
+                node.name,
+                node.attributes.get(name)
+            ));
         }
     }
     Ok(())
@@ -250,7 +268,9 @@ fn check_node(node: &Node) -> Result<(), String> {
             }
         };
         if !holds {
-            return Err(format!("{attribute}=\"{value}\" of <{name}> is no {kind:?}"));
+            return Err(format!(
+                "{attribute}=\"{value}\" of <{name}> is no {kind:?}"
+            ));
         }
     }
     let missing = |known: &&(&str, Type, bool)| known.2 && !node.attributes.contains_key(known.0);
@@ -263,7 +283,9 @@ fn check_node(node: &Node) -> Result<(), String> {
     let mut place = 0;
     for child in &node.children {
         let allowed = rule.children.iter().skip(place);
-        let found = allowed.enumerate().find(|(_, allowed)| allowed.0 == child.name);
+        let found = allowed
+            .enumerate()
+            .find(|(_, allowed)| allowed.0 == child.name);
         let (ahead, (_, often)) =
             found.ok_or_else(|| format!("<{}> may not stand here in <{name}>", child.name))?;
         place += ahead + usize::from(*often == Often::AtMostOnce);
@@ -278,7 +300,8 @@ fn check_node(node: &Node) -> Result<(), String> {
 
 #[test]
 fn what_is_against_the_schema_is_refused() {
-    let case = "<testcase name=\"a\" classname=\"b\" time=\"0.1\"><properties></properties></testcase>";
+    let case =
+        "<testcase name=\"a\" classname=\"b\" time=\"0.1\"><properties></properties></testcase>";
     let report = |tests: &str, inner: &str| {
         format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites tests=\"{tests}\" failures=\"0\" errors=\"0\" skipped=\"0\">\
@@ -292,10 +315,26 @@ fn what_is_against_the_schema_is_refused() {
         ("1", case.replace("0.1", "soon"), "is no Seconds"),
         ("1", case.replace("0.1", "-1"), "is no Seconds"),
         ("1", case.replace("time", "took"), "has no `took`"),
-        ("1", case.replace("properties", "property"), "may not stand here"),
-        ("1", case.replace("</testcase>", "words</testcase>"), "holds the text"),
-        ("1", case.replace("</testcase>", "<properties/></testcase>"), "may not stand here"),
-        ("1", case.replace("</testcase>", "<skipped/><failure type=\"a\"/></testcase>"), "two ways"),
+        (
+            "1",
+            case.replace("properties", "property"),
+            "may not stand here",
+        ),
+        (
+            "1",
+            case.replace("</testcase>", "words</testcase>"),
+            "holds the text",
+        ),
+        (
+            "1",
+            case.replace("</testcase>", "<properties/></testcase>"),
+            "may not stand here",
+        ),
+        (
+            "1",
+            case.replace("</testcase>", "<skipped/><failure type=\"a\"/></testcase>"),
+            "two ways",
+        ),
         ("1", case.replace("</testcase>", ""), "ends <testcase>"),
         ("1", case.replace("\"a\"", "\"a&b\""), "&b"),
     ] {

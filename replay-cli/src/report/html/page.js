@@ -500,6 +500,7 @@
         });
       }
       spacer.style.height = `${items.length * HEIGHT}px`;
+      view.style.setProperty("--all", `${Math.max(2, items.length) * HEIGHT}px`);
       found.textContent = `${plural(shown.length, "flow")} shown`;
       view.scrollTop = 0;
       paint();

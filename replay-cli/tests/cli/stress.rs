@@ -90,7 +90,9 @@ fn a_load_is_drawn_over_time() {
         assert_eq!((&last[1], &last[2]), (&27_648.into(), &27_648.into()));
         assert!(last[4].as_u64().is_some_and(|frames| frames > 20), "{last}");
         // Nothing comes late in virtual time, and no process is looked at.
-        assert_eq!(last[5].is_array(), way == "driver", "{last}");
+        let mut points = scenario["points"].as_array().into_iter().flatten();
+        let lag = points.any(|point| point[5].is_array());
+        assert_eq!(lag, way == "driver", "{scenario}");
         assert_eq!(last[7].is_u64(), way == "driver", "{last}");
     }
 }

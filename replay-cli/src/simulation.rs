@@ -17,7 +17,7 @@ use crate::scenario::failure::{Failure, FailureKind};
 use crate::scenario::files::Files;
 use crate::scenario::{self, Scenario};
 use crate::stack::DnsSeen;
-use crate::stack::event::Tracer;
+use crate::stack::event::{Expectation, Tracer};
 use crate::stack::{self, Traits, Via};
 
 pub(crate) mod device;
@@ -147,6 +147,8 @@ pub(crate) struct RunOutput {
     pub(crate) line_checks: u64,
     /// Lines whose exact time was not.
     pub(crate) untimed_lines: u64,
+    /// Emitted frames and the lines they were held against, if anybody watched.
+    pub(crate) expected: Vec<(usize, Expectation)>,
     /// The most heap the engine held, bytes; `None` if nobody counts.
     pub(crate) peak_heap: Option<u64>,
 }
@@ -328,6 +330,7 @@ pub(crate) fn finish(mut world: World<'_>) -> RunOutput {
         raised: None,
         line_checks: 0,
         untimed_lines: 0,
+        expected: Vec::new(),
         peak_heap: crate::base::heap::peak(),
     }
 }

@@ -16,3 +16,4 @@ pub(crate) mod samples;
 pub(crate) mod script;
 pub mod vacuity;
 pub(crate) mod versus;
+mod watch;

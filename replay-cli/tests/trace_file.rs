@@ -109,6 +109,84 @@ fn a_frame_of_the_device_says_which_line_it_comes_from() {
 }
 
 #[test]
+fn a_frame_for_the_device_says_what_was_expected_of_it_and_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let comments = comments(&traced(&wrong_scenario(folder.path())));
+    let met = comments
+        .iter()
+        .find(|comment| comment.contains("> get S. "))
+        .expect("an answer");
+    assert!(
+        met.contains("\nas expected: +0 > get S. 0:0(0) ack 1 <*>\nline ")
+            && met.contains("wrong.json:2:"),
+        "{met}"
+    );
+    let unmet = comments
+        .iter()
+        .find(|comment| comment.starts_with("FIRST DIVERGENCE"))
+        .expect("a divergence");
+    assert!(
+        unmet.contains("\nnot as expected: +0 > get . 1:1(0) ack 12\nline "),
+        "{unmet}"
+    );
+}
+
+#[test]
+fn a_frame_says_which_line_of_packets_it_was_held_against() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("list.json");
+    let text = r#"{"schema": 1, "title": "two lists", "flows": {"get": "tcp 10.0.0.2:40000 > 192.0.2.1:80"},
+        "input": {"frames": ["+0 < get S 0:0(0) win 65535 <mss 1460>"]}, "dialer": {"otherwise": "connected"},
+        "expect": {"packets": ["+0 > get S. 0:0(0) ack 1 <*>"]}}"#;
+    std::fs::write(&path, text).unwrap();
+    let comments = comments(&traced(&path));
+    let answer = comments.iter().find(|comment| comment.contains("> get S."));
+    let line = "\nas expected: +0 > get S. 0:0(0) ack 1 <*>\nline ";
+    assert!(
+        answer.is_some_and(|answer| answer.contains(line) && answer.contains("list.json:3:")),
+        "{comments:#?}"
+    );
+}
+
+const SCRIPT: &str = "// answered\n0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 listen(3, 1) = 0\n\
+    +0 < S 0:0(0) win 65535 <mss 1000>\n+0 > S. 0:0(0) ack 1 <...>\n+.1 < . 1:1(0) ack 1 win 65535\n\
+    +0 accept(3, ..., ...) = 4\n+.1 < P. 1:11(10) ack 1 win 65535\n+0~+.2 > . 1:1(0) ack 12\n";
+
+#[test]
+fn the_trace_of_a_script_has_its_dial_its_lines_and_its_divergence() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wrong.pkt");
+    std::fs::write(&path, SCRIPT).unwrap();
+    let options = RunOptions {
+        trace: Tracing::OnFailure,
+        ..RunOptions::default()
+    };
+    let outcome = run_file(&path, &options).remove(0);
+    assert!(!outcome.passed(), "{:?}", outcome.verdict);
+    let place = trace::write(folder.path(), &outcome).unwrap();
+    assert!(place.expect("a trace").frame.is_some());
+    let comments = comments(&outcome);
+    let starting = |start: &str| comments.iter().find(|comment| comment.contains(start));
+    assert!(starting("dial of ").is_some(), "{comments:#?}");
+    let syn = starting(" S 0:0(0)").expect("a SYN");
+    assert!(syn.ends_with("wrong.pkt:4:1"), "{syn}");
+    let answer = starting(" S. 0:0(0)").expect("an answer");
+    assert!(
+        answer.contains("\nas expected: +0 > S. 0:0(0) ack 1 <...>\nline "),
+        "{answer}"
+    );
+    let unmet = starting("FIRST DIVERGENCE").expect("a divergence");
+    assert!(
+        unmet.contains("expected +0~+.2 > . 1:1(0) ack 12\n") && unmet.contains("ack 11"),
+        "{unmet}"
+    );
+    let passed = path.with_file_name("right.pkt");
+    std::fs::write(&passed, SCRIPT.replace("ack 12", "ack 11")).unwrap();
+    let outcome = run_file(&passed, &options).remove(0);
+    assert!(outcome.passed() && outcome.trace.is_none(), "{outcome:?}");
+}
+
+#[test]
 fn a_frame_of_a_capture_says_which_packet_it_comes_from() {
     let outcome = traced(&root().join("expectations/http/get.json"));
     let comments = comments(&outcome);

@@ -190,6 +190,13 @@ pub(crate) fn reset() {
     HELD.set((0, 0));
 }
 
+/// The bytes that the engine holds; `None` if nobody counts.
+pub(crate) fn held() -> Option<u64> {
+    INSTALLED
+        .load(Ordering::Relaxed)
+        .then(|| HELD.get().0 as u64)
+}
+
 /// The most bytes the engine held since the last [`reset`]; `None` if nobody counts.
 pub(crate) fn peak() -> Option<u64> {
     INSTALLED

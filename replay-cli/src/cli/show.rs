@@ -20,7 +20,7 @@ mod against;
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ShowArgs {
-    /// A scenario, by its file or its name, or a capture, which is replayed.
+    /// A scenario or packetdrill script, by its file or its name, or a capture, which is replayed.
     what: PathBuf,
 
     /// One flow: its name, or its number as `replay try` counts.
@@ -169,9 +169,10 @@ fn read(what: &Path, args: &ShowArgs) -> Result<Vec<Shown>, Stop> {
             problem.help("name one: `replay run --list` has their names"),
         ));
     };
-    if only.kind != FoundKind::Scenario {
-        let problem = Diagnostic::new("events of such files are not kept").in_file(what);
-        return Err(Stop::input(problem.help("show a scenario or a capture")));
+    if only.kind == FoundKind::Stress {
+        let problem = Diagnostic::new("events of a load are not kept").in_file(what);
+        let help = "`replay stress --html DIR` draws it over time";
+        return Err(Stop::input(problem.help(help)));
     }
     let options = RunOptions {
         captures: args.files.captures.clone(),

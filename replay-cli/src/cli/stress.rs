@@ -7,11 +7,12 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 
 use super::Stop;
-use super::arguments::Format;
+use super::arguments::{Format, command_line};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
 use crate::base::term::Terminal;
 use crate::load::stress::{self, Measures, Outcome, Played, Report, Stress, Way};
+use crate::report::html::stress::page;
 use crate::scenario::{Preset, load};
 
 mod flags;
@@ -42,6 +43,9 @@ pub(crate) struct StressArgs {
     /// What form the results have.
     #[arg(long, value_enum, value_name = "FORM", default_value_t)]
     format: Format,
+    /// Write throughput, lag and memory over time as a page that needs no network into this folder.
+    #[arg(long, value_name = "DIR")]
+    html: Option<PathBuf>,
 }
 
 /// By which way the engine is driven.
@@ -73,6 +77,7 @@ Examples:
   replay stress --flows 100 --turns 20 --think 50ms --remote-reads 1MiB
   replay stress --datagrams 1000000 --udp-flows 1024
   replay stress --via driver --dialer sockets --flows 16
+  replay stress --via driver --html target/load        a page with throughput, lag and memory over time
 
 Limits that depend on the machine are judged with --via driver only. Ctrl-C prints what was measured so far.
 
@@ -110,10 +115,11 @@ pub(crate) fn run(args: &StressArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
         unsteady: 0,
         results: Vec::new(),
     };
+    let mut curves = Vec::new();
     for (name, scenario) in &scenarios {
-        bar.begin(name);
+        bar.begin(name, args.html.is_some());
         let played = play(name, scenario, way, &mut bar)?;
-        bar.end();
+        curves.push((scenario, bar.end()));
         report.interrupted |= played.outcome.interrupted;
         report.missed += usize::from(!played.outcome.missed.is_empty());
         report.unsteady += usize::from(!played.steady);
@@ -129,6 +135,9 @@ pub(crate) fn run(args: &StressArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
     bar.finish();
     let cut = usize::from(report.interrupted);
     report.passed = report.results.len().saturating_sub(report.missed + cut);
+    if let Some(folder) = &args.html {
+        page(folder, &command_line(), &report, &curves).map_err(Stop::usage)?;
+    }
     match args.format {
         Format::Json => {
             let text = serde_json::to_string_pretty(&report).unwrap_or_default();
@@ -163,6 +172,7 @@ fn play(name: &str, scenario: &Stress, way: Way, bar: &mut Bar) -> Result<Played
     let mut seconds = began.elapsed().as_secs_f64();
     let mut steady = true;
     if way == Way::Core && !outcome.interrupted {
+        bar.looks_away();
         let again = stress::run(scenario, way, bar).map_err(refused)?;
         steady = again.interrupted || outcome == again;
         seconds = began.elapsed().as_secs_f64() / 2.0;
@@ -184,11 +194,7 @@ fn human(terminal: &mut Terminal<'_>, played: &Played) -> Result<(), Stop> {
         steady,
         outcome,
     } = played;
-    let word = match (outcome.interrupted, outcome.missed.is_empty() && *steady) {
-        (true, _) => "STOP",
-        (false, true) => "PASS",
-        (false, false) => "MISS",
-    };
+    let word = played.word().to_uppercase();
     let out = terminal.out();
     writeln!(out, "{word} {scenario}  ({title})")?;
     counts(out, outcome)?;

@@ -25,7 +25,7 @@ mod play;
 
 pub use measures::{Border, CostRatio, Measures, Quantiles, Resident};
 pub use outcome::{Outcome, Played, Report};
-pub use play::{Watch, Way, run};
+pub use play::{Seen, Watch, Way, run};
 
 /// A stress scenario, schema 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -196,7 +196,8 @@ fn dns_record(record: &DnsSeen) -> Value {
     json!({ "name": name, "addresses": addresses, "ttl": ttl })
 }
 
-fn verdict_words(verdict: &FlowVerdict) -> (&'static str, Option<&str>) {
+/// The word for how a flow ended, and why.
+pub(super) fn verdict_words(verdict: &FlowVerdict) -> (&'static str, Option<&str>) {
     match verdict {
         FlowVerdict::Pass => ("pass", None),
         FlowVerdict::Partial(why) => ("partial", Some(why)),

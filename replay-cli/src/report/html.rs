@@ -19,10 +19,11 @@ use crate::scenario::failure::Failure;
 use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 
 pub mod attempt;
+pub mod stress;
 
 const PAGE: &str = include_str!("html/page.html");
 const STYLE: &str = include_str!("html/page.css");
-const SCRIPT: &str = include_str!("html/page.js");
+const SCRIPT: &str = concat!(include_str!("html/load.js"), include_str!("html/page.js"));
 
 /// Events that a page has of one run, around its divergence.
 const RUNGS: usize = 3_000;
@@ -102,18 +103,6 @@ fn escaped(value: &Value) -> String {
     value.to_string().replace('<', "\\u003c")
 }
 
-fn word(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Pass => "pass",
-        Verdict::Fail => "fail",
-        Verdict::Deviation(_) => "deviation",
-        Verdict::Nondeterministic => "nondeterministic",
-        Verdict::Invalid(_) => "invalid",
-        Verdict::NotApplicable(_) => "not applicable",
-        Verdict::Skipped(_) => "left",
-    }
-}
-
 /// A scenario's line in the index.
 fn entry(outcome: &ScenarioOutcome) -> Value {
     let why = match &outcome.verdict {
@@ -123,7 +112,7 @@ fn entry(outcome: &ScenarioOutcome) -> Value {
     };
     json!({
         "name": outcome.name,
-        "verdict": word(&outcome.verdict),
+        "verdict": outcome.verdict.told(),
         "title": outcome.title,
         "why": why,
         "checks": outcome.checks,
@@ -219,7 +208,7 @@ fn put_ladder(page: &mut Value, ladder: &Ladder, range: std::ops::Range<usize>) 
                 rung.number,
                 told.what,
                 tcp,
-                rung.source
+                rung.behind
             ])
         })
         .collect();
@@ -344,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_page_without_data_is_small() {
-        assert!(PAGE.len() + STYLE.len() + SCRIPT.len() < 60_000);
+        assert!(PAGE.len() + STYLE.len() + SCRIPT.len() < 80_000);
     }
 
     #[test]

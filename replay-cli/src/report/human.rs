@@ -99,7 +99,7 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
         trace_file,
         script,
     } = outcome;
-    let (word, paint) = word(verdict);
+    let word = verdict.told().to_uppercase();
     let passed = outcome.passed();
     // A script that says nothing about the engine is told of even without being asked: its reasons are the result.
     let told =
@@ -107,7 +107,12 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
     if !told && look.detail < Detail::Verdicts {
         return Ok(());
     }
-    write!(out, "{} {}", look.style.paint(paint, word), printable(name))?;
+    write!(
+        out,
+        "{} {}",
+        look.style.paint(paint(verdict), &word),
+        printable(name)
+    )?;
     match verdict {
         Verdict::Skipped(reason) => writeln!(out, "  ({})", printable(reason))?,
         _ if title.is_empty() => writeln!(out)?,
@@ -360,15 +365,12 @@ fn diagnostic(out: &mut dyn Write, problem: &Diagnostic, style: Style) -> io::Re
     }
 }
 
-pub(super) fn word(verdict: &Verdict) -> (&'static str, Paint) {
+const fn paint(verdict: &Verdict) -> Paint {
     match verdict {
-        Verdict::Pass => ("PASS", Paint::Good),
-        Verdict::Fail => ("FAIL", Paint::Bad),
-        Verdict::Deviation(_) => ("DEVIATION", Paint::Attention),
-        Verdict::Nondeterministic => ("NONDETERMINISTIC", Paint::Bad),
-        Verdict::Invalid(_) => ("INVALID", Paint::Bad),
-        Verdict::NotApplicable(_) => ("NOT APPLICABLE", Paint::Attention),
-        Verdict::Skipped(_) => ("SKIPPED", Paint::Faint),
+        Verdict::Pass => Paint::Good,
+        Verdict::Fail | Verdict::Nondeterministic | Verdict::Invalid(_) => Paint::Bad,
+        Verdict::Deviation(_) | Verdict::NotApplicable(_) => Paint::Attention,
+        Verdict::Skipped(_) => Paint::Faint,
     }
 }
 

@@ -99,7 +99,7 @@ fn scenario(outcome: &ScenarioOutcome, payload: bool) -> Value {
         "path": path.to_string_lossy(),
         "title": title,
         "covers": covers,
-        "verdict": word(verdict),
+        "verdict": verdict.word(),
         "failures": failures.iter().map(|one| failure(one, payload)).collect::<Vec<_>>(),
         "via": via.label(),
         "checks": checks,
@@ -132,18 +132,6 @@ fn scenario(outcome: &ScenarioOutcome, payload: bool) -> Value {
         Verdict::Pass | Verdict::Fail | Verdict::Nondeterministic => {}
     }
     value
-}
-
-fn word(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Pass => "pass",
-        Verdict::Fail => "fail",
-        Verdict::Deviation(_) => "deviation",
-        Verdict::Nondeterministic => "nondeterministic",
-        Verdict::Invalid(_) => "invalid",
-        Verdict::NotApplicable(_) => "not_applicable",
-        Verdict::Skipped(_) => "left",
-    }
 }
 
 fn failure(failure: &Failure, shows_payload: bool) -> Value {

@@ -16,6 +16,9 @@ use crate::base::wording::{counted, seconds};
 use crate::stack::Via;
 use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 
+#[cfg(test)]
+mod schema;
+
 /// The report as a file, written at the end.
 #[derive(Clone, Copy, Debug)]
 pub struct Junit<'a> {
@@ -262,6 +265,26 @@ mod tests {
     #[test]
     fn a_suite_is_a_folder_and_a_case_a_scenario() {
         insta::assert_snapshot!(report(&samples::all(), None, false));
+    }
+
+    #[test]
+    fn a_report_is_as_the_schema_has_it() {
+        let mut outcomes = samples::all();
+        let mut traced = samples::failed();
+        traced.name = "a<b>/\u{1b}[2J\"&'".into();
+        traced.via = Via::Driver;
+        traced.trace_file = Some(crate::verdict::outcome::TracePlace {
+            path: "target/replay/a & b.pcapng".into(),
+            frame: Some(3),
+        });
+        outcomes.push(traced);
+        let mut scripted = samples::passed();
+        let lack = Diagnostic::new("a <datagram>").in_file(Path::new("a.pkt"));
+        scripted.verdict = Verdict::NotApplicable(vec![lack]);
+        outcomes.push(scripted);
+        let xml = report(&outcomes, None, true);
+        assert_eq!(schema::check(&xml), Ok(()), "{xml}");
+        assert_eq!(schema::check(&report(&[], None, false)), Ok(()));
     }
 
     #[test]

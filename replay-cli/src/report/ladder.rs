@@ -45,8 +45,8 @@ pub struct Rung {
     pub way: Way,
     /// Whether it sends again what had been sent.
     pub again: bool,
-    /// Of a frame of the device: where it comes from, in words.
-    pub source: Option<String>,
+    /// Of a frame: the line or packet that it comes from, or what was expected of it, in words.
+    pub behind: Option<String>,
     /// Its number in the trace, as Wireshark counts.
     pub number: u64,
 }
@@ -107,7 +107,7 @@ impl Ladder {
         let rungs = rungs.map(|((event, told), number)| Rung {
             again: sent.again(&told),
             way: Way::of(&event.what),
-            source: event.source.as_ref().map(ToString::to_string),
+            behind: trace::behind(event),
             told,
             number,
         });

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use super::human::word;
 use super::table::{Align, Table};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::term::{Paint, Style};
@@ -57,7 +56,7 @@ pub fn table(out: &mut dyn Write, outcomes: &[ScenarioOutcome], style: Style) ->
                 .first()
                 .map_or_else(String::new, |first| first.what.clone()),
         };
-        let word = word(&outcome.verdict).0.to_lowercase();
+        let word = outcome.verdict.told();
         table.row([word, outcome.name.clone(), reason]);
     }
     print(&table, out, style)
@@ -71,7 +70,7 @@ pub fn reasons(out: &mut dyn Write, outcomes: &[ScenarioOutcome], style: Style) 
     let mut counts: BTreeMap<(String, String, String), u64> = BTreeMap::new();
     for outcome in outcomes {
         let folder = outcome.path.parent().unwrap_or(&outcome.path);
-        let word = word(&outcome.verdict).0.to_lowercase();
+        let word = outcome.verdict.told();
         let key = (folder.display().to_string(), word, reason(outcome));
         *counts.entry(key).or_default() += 1;
     }

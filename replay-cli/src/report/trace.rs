@@ -109,8 +109,8 @@ pub fn pcapng(trace: &Trace, first: Option<&Failure>) -> io::Result<TraceFile> {
     for (index, (event, (_, line))) in trace.events.iter().zip(&lines).enumerate() {
         number += 1;
         let mut comment = line.clone();
-        if let Some(source) = &event.source {
-            comment = format!("{comment}\n{source}");
+        if let Some(behind) = behind(event) {
+            comment = format!("{comment}\n{behind}");
         }
         if let (true, Some(first)) = (divergence == Some(index), first) {
             diverges = Some(number);
@@ -145,6 +145,14 @@ pub fn pcapng(trace: &Trace, first: Option<&Failure>) -> io::Result<TraceFile> {
         bytes: out.into_inner(),
         divergence: diverges,
     })
+}
+
+/// Where a frame of the device comes from, or what was expected of a frame for it.
+pub(super) fn behind(event: &Event) -> Option<String> {
+    let source = event.source.iter().map(ToString::to_string);
+    let expected = event.expected.iter().map(ToString::to_string);
+    let lines: Vec<String> = source.chain(expected).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// The number of each event in the file: Wireshark counts custom blocks as frames.

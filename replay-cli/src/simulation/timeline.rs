@@ -12,7 +12,7 @@ use crate::packet::{self, Flags, Seq};
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::scenario::{FlowSpec, Protocol, Scenario};
 use crate::simulation::dialer::key_of;
-use crate::stack::event::Source;
+use crate::stack::event::{Expectation, Source};
 
 /// How long another stack may keep an acknowledgement, microseconds (RFC 9293 section 3.8.6.3).
 const ACK_DELAY_US: u64 = 500_000;
@@ -39,6 +39,22 @@ pub(crate) struct Findings {
     /// Lines whose exact time was not checked.
     pub(crate) untimed: u64,
     pub(crate) matcher: Matcher,
+    /// Emitted frames and the lines they were held against, if anybody watches.
+    pub(crate) expected: Vec<(usize, Expectation)>,
+}
+
+impl Findings {
+    /// Notes that a frame was held against a line, for those who watch.
+    fn held(&mut self, world: &World<'_>, frame: usize, (place, line): (&str, &Line), met: bool) {
+        if world.tracer.is_some() {
+            let expectation = Expectation {
+                line: line.to_string(),
+                place: place.to_owned(),
+                met,
+            };
+            self.expected.push((frame, expectation));
+        }
+    }
 }
 
 /// The device's initial sequence number of every flow that lines may use.
@@ -155,7 +171,9 @@ impl Timeline<'_> {
                         .emitted
                         .get(index)
                         .map_or(world.now, |emitted| emitted.at);
-                    if !(from..=to).contains(&at) {
+                    let met = (from..=to).contains(&at);
+                    findings.held(world, index, (pointer, line), met);
+                    if !met {
                         let what = format!(
                             "it came at {} s, expected {}",
                             seconds(at),
@@ -169,6 +187,7 @@ impl Timeline<'_> {
                     return Some(at);
                 }
                 Found::Other(index, differences) => {
+                    findings.held(world, index, (pointer, line), false);
                     let at = world.emitted.get(index).map(|emitted| emitted.at)?;
                     let (what, payload) = told(&differences);
                     let mut wrong = failure(FailureKind::WrongPacket, what, at, segment);
@@ -382,6 +401,8 @@ impl Play<'_, '_, '_> {
             );
             broken.expected = Some(line.to_string());
             broken.actual = Some(self.timeline.view(self.world).shown(index));
+            self.findings
+                .held(self.world, index, (pointer, line), false);
             self.fails(pointer, broken);
         }
         self.previous = until;

@@ -19,6 +19,27 @@ pub struct Event {
     pub what: What,
     /// Of a frame of the device: where it comes from.
     pub source: Option<Source>,
+    /// Of a frame for the device: the lines that it was held against.
+    pub expected: Vec<Expectation>,
+}
+
+/// A line that a frame for the device was held against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expectation {
+    /// The line.
+    pub line: String,
+    /// Where it stands, or its JSON pointer.
+    pub place: String,
+    /// Whether the frame is as it says, and came when it says.
+    pub met: bool,
+}
+
+impl fmt::Display for Expectation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, place, met } = self;
+        let word = if *met { "" } else { "not " };
+        write!(f, "{word}as expected: {line}\nline {place}")
+    }
 }
 
 /// Where a frame of the device comes from.
@@ -30,6 +51,16 @@ pub enum Source {
     Packet(u32),
     /// The runner, as the device would have sent it.
     MadeUp,
+}
+
+impl Source {
+    /// The line that it is, by its place.
+    pub(crate) fn line(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Line(place) => Some(place),
+            Self::Packet(_) | Self::MadeUp => None,
+        }
+    }
 }
 
 impl fmt::Display for Source {
@@ -125,6 +156,8 @@ pub struct Trace {
     pub events: VecDeque<Event>,
     /// How many earlier ones were let go.
     pub forgotten: u64,
+    /// How many of these were frames for the device.
+    forgotten_out: usize,
     /// Where the next frames of the device come from.
     sources: VecDeque<Source>,
     /// How many are kept at the most.
@@ -142,10 +175,25 @@ impl Trace {
     }
 
     fn push(&mut self, event: Event) {
-        if self.events.len() == self.limit && self.events.pop_front().is_some() {
+        if self.events.len() == self.limit
+            && let Some(oldest) = self.events.pop_front()
+        {
             self.forgotten += 1;
+            self.forgotten_out += usize::from(matches!(oldest.what, What::FrameOut(_)));
         }
         self.events.push_back(event);
+    }
+
+    /// Says what was expected of frames for the device, which are numbered from 0.
+    pub(crate) fn expect(&mut self, expected: Vec<(usize, Expectation)>) {
+        let out = |event: &&mut Event| matches!(event.what, What::FrameOut(_));
+        let mut frames: Vec<&mut Event> = self.events.iter_mut().filter(out).collect();
+        for (number, expectation) in expected {
+            let index = number.checked_sub(self.forgotten_out);
+            if let Some(frame) = index.and_then(|index| frames.get_mut(index)) {
+                frame.expected.push(expectation);
+            }
+        }
     }
 }
 
@@ -175,6 +223,7 @@ impl Tracer {
             at_us,
             what,
             source,
+            expected: Vec::new(),
         });
     }
 

@@ -15,6 +15,7 @@ use crate::simulation::flow::FlowState;
 use crate::simulation::matcher::View;
 use crate::simulation::timeline::Isns;
 use crate::stack::Traits;
+use crate::stack::event::Expectation;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,8 @@ pub(crate) struct Verdicts {
     pub(crate) checks: u64,
     /// Expectations that only a run through the core can be held to.
     pub(crate) core_only: u64,
+    /// Emitted frames and the lines of `packets` they were held against.
+    pub(crate) expected: Vec<(usize, Expectation)>,
 }
 
 /// One check of a run.

@@ -88,6 +88,28 @@ pub enum Verdict {
     Skipped(String),
 }
 
+impl Verdict {
+    /// The word in reports for programs; `_` is a space where people read it.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Deviation(_) => "deviation",
+            Self::Nondeterministic => "nondeterministic",
+            Self::Invalid(_) => "invalid",
+            Self::NotApplicable(_) => "not_applicable",
+            Self::Skipped(_) => "left",
+        }
+    }
+
+    /// The word for people.
+    #[must_use]
+    pub fn told(&self) -> String {
+        self.word().replace('_', " ")
+    }
+}
+
 impl ScenarioOutcome {
     /// What there is to say of a file that was not run.
     #[must_use]

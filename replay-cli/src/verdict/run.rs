@@ -21,10 +21,11 @@ use crate::simulation::tape::Retention;
 use crate::simulation::timeline::{self, Isns, Timeline};
 use crate::simulation::{Retain, RunMode, RunOutput, finish, open, play_capture, share};
 use crate::stack::Via;
-use crate::stack::event::{Source, Trace, Tracer};
-use crate::verdict::check::Check;
+use crate::stack::event::{Source, Trace};
+use crate::verdict::check::{Check, Verdicts};
 use crate::verdict::expect;
 use crate::verdict::outcome::{ScenarioOutcome, Verdict};
+use crate::verdict::watch::{Watched, watch};
 
 /// Options of [`run_file`].
 #[derive(Clone, Debug, Default)]
@@ -53,9 +54,6 @@ pub enum Tracing {
     Always,
 }
 
-/// Events that are kept of one run, the last ones.
-const EVENTS_KEPT: usize = 200_000;
-
 /// Loads and runs one scenario file: one outcome, or one for each IP family.
 #[must_use]
 pub fn run_file(path: &Path, options: &RunOptions) -> Vec<ScenarioOutcome> {
@@ -78,7 +76,7 @@ fn run_way(path: &Path, options: &RunOptions, mutation: Option<&Mutation>) -> Ve
         ..RunMode::CORE
     };
     if path.extension().is_some_and(|extension| extension == "pkt") {
-        return vec![crate::verdict::script::run_script(path, way)];
+        return vec![crate::verdict::script::run_script(path, way, options.trace)];
     }
     let invalid = |problems| ScenarioOutcome::without_run(path, Verdict::Invalid(problems));
     let loaded = match load::load(path) {
@@ -334,14 +332,7 @@ impl Case<'_> {
             Ok(runs) => self.compare(&mut outcome, &runs, way),
             Err(verdict) => outcome.verdict = verdict,
         }
-        let ran = !matches!(
-            outcome.verdict,
-            Verdict::Invalid(_) | Verdict::NotApplicable(_) | Verdict::Skipped(_)
-        );
-        if way.mutation.is_none()
-            && ran
-            && (trace == Tracing::Always || (trace == Tracing::OnFailure && !outcome.passed()))
-        {
+        if way.mutation.is_none() && trace.keeps(&outcome) {
             outcome.trace = Some(self.trace(way));
         }
         outcome
@@ -391,16 +382,7 @@ impl Case<'_> {
     /// Holds the runs against the expectations and against each other.
     fn compare(&self, outcome: &mut ScenarioOutcome, runs: &Runs, way: RunMode<'_>) {
         let run = &runs.run;
-        let verdicts = Check {
-            scenario: self.scenario,
-            loaded: self.loaded,
-            run,
-            isns: &self.isns,
-            traits: run.traits,
-            verdicts: Default::default(),
-            dials: Default::default(),
-        }
-        .all();
+        let verdicts = self.check(run);
         outcome.figures = run.figures;
         // Every frame was held against the invariants.
         outcome.checks = run.figures.frames_out + run.line_checks + 1 + verdicts.checks;
@@ -453,25 +435,40 @@ impl Case<'_> {
 
     /// The events of one more run.
     fn trace(&self, way: RunMode<'_>) -> Trace {
-        let tracer = Tracer::last(EVENTS_KEPT);
-        let way = RunMode {
-            tracer: Some(&tracer),
-            ..way
-        };
-        // It was run before: what it may say has been said.
-        let run = self.play(way, Retention::Count);
-        let counters = run.ok().and_then(|run| run.named_counters());
-        let named = self.scenario.flows.iter();
-        let names = named.map(|(name, spec)| (name.to_owned(), *spec)).collect();
-        let mut trace = tracer.take(names, self.scenario.engine.config());
-        trace.counters = counters.unwrap_or_default();
-        trace.counters.retain(|_, count| *count > 0);
+        let mut trace = watch(self.scenario, way, |way| {
+            // It was run before: what it may say has been said.
+            let Ok(run) = self.play(way, Retention::Count) else {
+                return Watched::default();
+            };
+            let mut expected = self.check(&run).expected;
+            expected.extend(run.expected.iter().cloned());
+            Watched {
+                counters: run.named_counters().unwrap_or_default(),
+                expected,
+            }
+        });
         for event in &mut trace.events {
-            if let Some(Source::Line(pointer)) = &mut event.source {
+            let line = event.source.as_mut().and_then(Source::line);
+            let expected = event.expected.iter_mut().map(|one| &mut one.place);
+            for pointer in line.into_iter().chain(expected) {
                 *pointer = self.loaded.place(pointer).to_string();
             }
         }
         trace
+    }
+
+    /// What is expected, and holds or not.
+    fn check(&self, run: &RunOutput) -> Verdicts {
+        let check = Check {
+            scenario: self.scenario,
+            loaded: self.loaded,
+            run,
+            isns: &self.isns,
+            traits: run.traits,
+            verdicts: Default::default(),
+            dials: Default::default(),
+        };
+        check.all()
     }
 
     fn play(&self, way: RunMode<'_>, streams: Retention) -> Result<RunOutput, Diagnostic> {
@@ -538,6 +535,7 @@ pub(crate) fn play(
     let mut output = finish(world);
     output.line_checks = findings.checks;
     output.untimed_lines = findings.untimed;
+    output.expected = findings.expected;
     output.failures.extend(
         findings
             .failures

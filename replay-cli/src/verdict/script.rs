@@ -16,6 +16,8 @@ use crate::simulation::timeline::{Isns, failure_at};
 use crate::simulation::{RunMode, RunOutput, finish, open};
 use crate::stack::Via;
 use crate::verdict::outcome::{Compared, ScenarioOutcome, Verdict};
+use crate::verdict::run::Tracing;
+use crate::verdict::watch::{Watched, watch};
 
 mod calls;
 mod expected;
@@ -35,7 +37,7 @@ use settings::Settings;
 const COMPARED_LEAST: u64 = 90;
 
 /// Runs a script.
-pub(crate) fn run_script(path: &Path, way: RunMode<'_>) -> ScenarioOutcome {
+pub(crate) fn run_script(path: &Path, way: RunMode<'_>, trace: Tracing) -> ScenarioOutcome {
     let mut outcome = ScenarioOutcome {
         via: way.via.clone(),
         ..ScenarioOutcome::without_run(path, Verdict::Pass)
@@ -44,7 +46,7 @@ pub(crate) fn run_script(path: &Path, way: RunMode<'_>) -> ScenarioOutcome {
         Ok(script) => {
             outcome.title.clone_from(&script.title);
             outcome.covers = script.covers.iter().map(|(name, _)| name.clone()).collect();
-            if let Err(verdict) = judge(&script, path, way, &mut outcome) {
+            if let Err(verdict) = judge(&script, path, (way, trace), &mut outcome) {
                 outcome.verdict = verdict;
             }
         }
@@ -68,7 +70,7 @@ fn read(path: &Path) -> Result<Script, Vec<Diagnostic>> {
 fn judge(
     script: &Script,
     path: &Path,
-    way: RunMode<'_>,
+    (way, trace): (RunMode<'_>, Tracing),
     outcome: &mut ScenarioOutcome,
 ) -> Result<(), Verdict> {
     let invalid = |problem: Diagnostic| Verdict::Invalid(vec![problem]);
@@ -142,6 +144,9 @@ fn judge(
         }
     }
     outcome.script = Some(compared);
+    if way.mutation.is_none() && trace.keeps(outcome) {
+        outcome.trace = Some(watch(case.scenario, way, |way| case.watched(way)));
+    }
     Ok(())
 }
 
@@ -209,6 +214,17 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
+    /// What a run leaves that is watched; it was made before, so that what it may say has been said.
+    fn watched(&self, way: RunMode<'_>) -> Watched {
+        let Ok((run, _)) = self.play(way) else {
+            return Watched::default();
+        };
+        Watched {
+            counters: run.named_counters().unwrap_or_default(),
+            expected: run.expected,
+        }
+    }
+
     fn play(&self, way: RunMode<'_>) -> Result<(RunOutput, Tally), Diagnostic> {
         let mut world = open(self.scenario, &Files::default(), None, way)
             .map_err(|(_, problem)| problem.in_file(self.path))?;
@@ -217,9 +233,13 @@ impl Case<'_> {
         let mut player = Player::new(self.scenario, &self.isns, self.settings, self.path);
         player.run(self.steps, &mut world);
         let Player {
-            tally, failures, ..
+            tally,
+            failures,
+            expected,
+            ..
         } = player;
         let mut output = finish(world);
+        output.expected = expected;
         output.line_checks = tally.compared;
         output.failures.extend(failures);
         Ok((output, tally))

@@ -59,6 +59,44 @@ fn a_limit_that_is_missed_is_exit_code_1_and_says_by_how_much() {
     }
 }
 
+/// What a page holds in a script tag.
+fn data(page: &str, id: &str) -> Value {
+    let tag = format!("<script type=\"application/json\" id=\"{id}\">");
+    let (_, rest) = page.split_once(&tag).expect("the tag");
+    let (text, _) = rest.split_once("</script>").expect("its end");
+    serde_json::from_str(text).expect("JSON")
+}
+
+#[test]
+fn a_load_is_drawn_over_time() {
+    let strict = SMALL.replace("]}", r#"], "limits": {"peak_heap": "1KiB"}}"#);
+    for way in ["core", "driver"] {
+        let root = folder(&[("a.json", strict.as_bytes()), ("b.json", SMALL.as_bytes())]);
+        let arguments = ["stress", "--via", way, "--html", "page", "a.json", "b.json"];
+        let ran = replay_in(root.path(), arguments);
+        assert_eq!((ran.code, ran.err.as_str()), (1, ""), "{}", ran.out);
+        let page = std::fs::read_to_string(root.path().join("page/index.html")).unwrap();
+        let report = data(&page, "report");
+        assert_eq!(
+            (&report["kind"], &report["via"]),
+            (&"stress".into(), &way.into())
+        );
+        let verdicts = [0, 1].map(|nth| report["scenarios"][nth]["verdict"].as_str().unwrap());
+        assert_eq!(verdicts, ["miss", "pass"]);
+        let scenario = data(&page, "s0");
+        assert_eq!(scenario["limits"]["heap"], 1024);
+        let last = scenario["points"].as_array().and_then(|all| all.last());
+        let last = last.expect("a point");
+        assert_eq!((&last[1], &last[2]), (&27_648.into(), &27_648.into()));
+        assert!(last[4].as_u64().is_some_and(|frames| frames > 20), "{last}");
+        // Nothing comes late in virtual time, and no process is looked at.
+        let mut points = scenario["points"].as_array().into_iter().flatten();
+        let lag = points.any(|point| point[5].is_array());
+        assert_eq!(lag, way == "driver", "{scenario}");
+        assert_eq!(last[7].is_u64(), way == "driver", "{last}");
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn the_json_of_the_driver_has_what_was_measured() {

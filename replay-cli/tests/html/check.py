@@ -154,6 +154,7 @@ def main():
     capture = folder / "flows.pcap"
     capture_of(FLOWS, capture)
     replays("try", "--no-adopt", near(capture), "--html", near(folder / "try"), expected=0)
+    replays("stress", "--via", "driver", near(HERE / "load"), "--html", near(folder / "load"), expected=1)
     page = run / "index.html"
     size = page.stat().st_size
     check("a run's page is small", size < 1_000_000, size)
@@ -167,6 +168,7 @@ def main():
             browser.log("performance")
             run_page(browser, page, folder, check)
             try_page(browser, folder / "try" / "index.html", folder, check)
+            load_page(browser, folder / "load" / "index.html", folder, check)
             quiet(browser, check)
         finally:
             browser.end()
@@ -270,9 +272,14 @@ def run_page(browser, page, folder, check):
     browser.open(f"{address}#s/{name}")
     tall(browser, folder / "scenario-dark.png")
     browser.scheme("light")
-    browser.size(420, 800)
-    browser.open(f"{address}#s/{name}")
-    browser.picture(folder / "scenario-narrow.png")
+    for width in (400, 1280):
+        browser.size(width, 820)
+        for hash, word in (("", "index"), (f"#s/{name}", "scenario")):
+            browser.open("about:blank")
+            browser.open(f"{address}{hash}")
+            wide = browser.run("return [document.documentElement.scrollWidth, innerWidth]")
+            check(f"the {word} fits {width} pixels", wide[0] <= wide[1], wide)
+            browser.picture(folder / f"{word}-{width}.png")
     browser.size(1240, 820)
 
 
@@ -280,7 +287,7 @@ def tall(browser, path):
     """A picture of a scenario from its verdict to its pictures."""
     browser.size(1240, 1560)
     browser.run("scrollTo(0, 0)")
-    browser.run("const key = new KeyboardEvent('keydown', { key: 'd', bubbles: true }); document.querySelector('.rungs').dispatchEvent(key)")
+    browser.run("const key = new KeyboardEvent('keydown', { key: 'd', bubbles: true }); document.querySelector('.rungs')?.dispatchEvent(key)")
     browser.picture(path)
     browser.size(1240, 820)
 
@@ -313,6 +320,68 @@ def try_page(browser, page, folder, check):
     browser.picture(folder / "flow.png")
     browser.run("document.querySelector('#detail').scrollIntoView()")
     browser.picture(folder / "flow-detail.png")
+
+
+def load_page(browser, page, folder, check):
+    address = page.as_uri()
+    browser.size(1280, 820)
+    browser.open(address)
+    rows = browser.run("""
+        return [...document.querySelectorAll('#list tr[data-name]')].map(row => [...row.children].map(cell => cell.textContent));""")  # fmt: skip
+    check("a missed limit comes first", [row[0] for row in rows] == ["miss", "pass"], rows)
+    check("a row has throughput, lag and memory", all("bit/s" in row[4] and "s" in row[5] and "B" in row[6] for row in rows), rows)
+    browser.picture(folder / "load.png")
+    browser.keys("j\ue007")
+    name = browser.run("return decodeURIComponent(location.hash)")
+    check("a load opens by keyboard", name.startswith("#s/") and name.endswith("/missed_limit"), name)
+    missed = browser.run("return [...document.querySelectorAll('.failure')].map(one => one.textContent)")
+    check("what was missed is said", any("peak_heap" in one for one in missed) and any("max_lag_p99" in one for one in missed), missed)
+
+    name = urllib.parse.quote(name.replace("missed_limit", "streams_and_datagrams").removeprefix("#s/"), safe="")
+    browser.open("about:blank")
+    browser.open(f"{address}#s/{name}")
+    seen = browser.run("""
+        return {
+            heads: [...document.querySelectorAll('.picture h3')].map(one => one.firstChild.textContent),
+            curves: [...document.querySelectorAll('.picture')].map(one => one.querySelectorAll('.curve').length),
+            points: document.querySelector('.bar small').textContent,
+            told: document.querySelector('.legend').textContent,
+            figures: document.querySelectorAll('.facts dt').length,
+            wide: document.documentElement.scrollWidth <= innerWidth,
+        };""")  # fmt: skip
+    check("throughput, frames, lag and memory are drawn", seen["heads"] == ["Throughput", "Frames", "Lag", "Memory"], seen)
+    check("each picture has its curves", seen["curves"] == [2, 2, 3, 2], seen)
+    check("a run has points", int(seen["points"].split()[0]) >= 3, seen)
+    check("a legend says the most", "at most" in seen["told"] and "bit/s" in seen["told"], seen)
+    check("the figures are there", seen["figures"] >= 10, seen)
+    check("no load is wider than the page", seen["wide"], seen)
+    tall(browser, folder / "load-scenario.png")
+    browser.keys("\ue014\ue014")
+    moved = browser.run("""
+        return [document.querySelector('.cursor').getAttribute('x1'), document.querySelector('.bar small').textContent,
+            document.querySelector('.legend').textContent];""")  # fmt: skip
+    check("a point in time is chosen by keyboard", float(moved[0]) > 0 and moved[1].startswith("at ") and "at most" not in moved[2], moved)
+    x = browser.run("""
+        const box = document.querySelectorAll('.picture svg')[2], area = box.getBoundingClientRect();
+        box.dispatchEvent(new MouseEvent('mousemove', { bubbles: true, clientX: area.right - 12, clientY: area.y + 40 }));
+        return [...document.querySelectorAll('.cursor')].map(one => Number(one.getAttribute('x1')));""")  # fmt: skip
+    check("a point under the pointer is shown in every picture", len(set(x)) == 1 and x[0] > 300, x)
+    browser.keys("\ue00c")
+    check("Escape leads back to all loads", browser.run("return location.hash") in ("", "#"), browser.run("return location.hash"))
+    browser.scheme("dark")
+    browser.open("about:blank")
+    browser.open(f"{address}#s/{name}")
+    tall(browser, folder / "load-scenario-dark.png")
+    browser.scheme("light")
+    for width in (400, 1280):
+        browser.size(width, 820)
+        for hash, word in (("", "index"), (f"#s/{name}", "scenario")):
+            browser.open("about:blank")
+            browser.open(f"{address}{hash}")
+            wide = browser.run("return [document.documentElement.scrollWidth, innerWidth]")
+            check(f"the {word} of a load fits {width} pixels", wide[0] <= wide[1], wide)
+            browser.picture(folder / f"load-{word}-{width}.png")
+    browser.size(1240, 820)
 
 
 def quiet(browser, check):

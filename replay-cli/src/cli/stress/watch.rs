@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::base::exit_code;
-use crate::load::stress::Watch;
+use crate::load::stress::{Seen, Watch};
+use crate::report::html::stress::Curve;
 
 /// Steps of the bar for each scenario.
 const STEPS: u64 = 1000;
@@ -48,6 +49,9 @@ pub(super) struct Bar {
     bar: ProgressBar,
     hidden_since: Option<Instant>,
     done: u64,
+    /// Whether the run is to be drawn, and how it went so far.
+    draws: bool,
+    curve: Curve,
 }
 
 impl Bar {
@@ -62,18 +66,28 @@ impl Bar {
             bar,
             hidden_since: watched.then(Instant::now),
             done: 0,
+            draws: false,
+            curve: Curve::default(),
         }
     }
 
-    /// The next scenario begins.
-    pub(super) fn begin(&self, name: &str) {
+    /// The next scenario begins; `drawn` says whether it will be asked how it went over time.
+    pub(super) fn begin(&mut self, name: &str, drawn: bool) {
         self.bar.set_message(name.to_owned());
+        self.draws = drawn;
+        self.curve = Curve::default();
     }
 
-    /// It has ended.
-    pub(super) fn end(&mut self) {
+    /// What comes is the same once more.
+    pub(super) fn looks_away(&mut self) {
+        self.draws = false;
+    }
+
+    /// It has ended: how it went over time.
+    pub(super) fn end(&mut self) -> Curve {
         self.done += STEPS;
         self.goes_on(0.0);
+        std::mem::take(&mut self.curve)
     }
 
     /// Text is to be printed where the bar is.
@@ -89,6 +103,12 @@ impl Bar {
 impl Watch for Bar {
     fn stops(&self) -> bool {
         INTERRUPTED.load(Ordering::Relaxed)
+    }
+
+    fn sees(&mut self, look: &dyn Fn() -> Seen) {
+        if self.draws {
+            self.curve.add(look());
+        }
     }
 
     fn goes_on(&mut self, share: f64) {

@@ -26,7 +26,7 @@ use self::pipe::{Parcel, Pipe};
 use super::limits::{drops, hold};
 use super::measures::{CostRatio, Measures, Resident};
 use super::play::{Group, Load, groups};
-use super::{Outcome, Stress, Watch, Way, plan};
+use super::{Outcome, Seen, Stress, Watch, Way, plan};
 use crate::base::duration::Size;
 use crate::base::heap::{self, AtWork};
 use crate::load::{Device, DeviceTotals, Weather};
@@ -124,6 +124,7 @@ fn once(stress: &Stress, way: Way, watch: &mut dyn Watch) -> Result<Outcome, Str
     heap::reset_process();
     let mut bench = Bench::new(stress, way, config)?;
     let stalled = bench.carry(watch);
+    watch.sees(&|| bench.seen());
     bench.outcome(stress, stalled)
 }
 
@@ -335,13 +336,32 @@ impl Bench {
         if self.device.deadline().is_some_and(|at| at <= now) {
             self.device.timeout(now, &mut self.frames);
         }
-        let growth = process::resident_about()
-            .zip(self.resident.before)
-            .map(|(now, before)| now.saturating_sub(before));
-        self.resident.peak_growth = self.resident.peak_growth.max(growth);
+        self.resident.peak_growth = self.resident.peak_growth.max(self.growth());
         let far = self.far.totals();
         watch.goes_on(self.load.share(far.received, far.sent, far.datagrams));
+        watch.sees(&|| self.seen());
         self.interrupted |= watch.stops();
+    }
+
+    /// Resident memory beyond what there was before the first flow.
+    fn growth(&self) -> Option<u64> {
+        let now = process::resident_about().zip(self.resident.before);
+        now.map(|(now, before)| now.saturating_sub(before))
+    }
+
+    fn seen(&self) -> Seen {
+        let snapshot = self.driver.handle.snapshot();
+        let far = self.far.totals();
+        Seen {
+            at_us: u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
+            virtual_us: None,
+            bytes: [far.received, self.device.totals().received],
+            datagrams: far.datagrams,
+            frames: snapshot.stats.ring_frames + snapshot.counters.frames_out,
+            heap: heap::process().map(|heap| heap.held),
+            resident: self.growth(),
+            lag: Some(snapshot.stats.lag),
+        }
     }
 
     /// Resident memory for each flow that is held open, before their bytes or after.

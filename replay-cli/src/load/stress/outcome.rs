@@ -41,6 +41,18 @@ pub struct Played {
     pub outcome: Outcome,
 }
 
+impl Played {
+    /// The word for how it ended: `pass`, `miss`, or `stop` if it was interrupted.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match &self.outcome {
+            outcome if outcome.interrupted => "stop",
+            outcome if outcome.missed.is_empty() && self.steady => "pass",
+            _ => "miss",
+        }
+    }
+}
+
 /// What a run did, and which limits it missed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Outcome {

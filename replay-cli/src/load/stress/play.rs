@@ -1,5 +1,9 @@
 //! Plays a stress scenario, by one way or the other.
 
+use std::time::Instant;
+
+use engine_driver::Histogram;
+
 use super::limits::{drops, hold};
 use super::{Outcome, Stress, plan};
 use crate::base::heap;
@@ -28,6 +32,32 @@ pub trait Watch {
     fn goes_on(&mut self, share: f64) {
         let _ = share;
     }
+
+    /// May look at how far the run is, when it goes on and once at its end; to look costs a pass over all flows.
+    fn sees(&mut self, look: &dyn Fn() -> Seen) {
+        let _ = look;
+    }
+}
+
+/// How far a run is. Everything is counted from its beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Real time, microseconds.
+    pub at_us: u64,
+    /// Virtual time, microseconds; `None` against the driver.
+    pub virtual_us: Option<u64>,
+    /// Bytes of streams that the far sides received, and the device.
+    pub bytes: [u64; 2],
+    /// Datagrams that the far sides received.
+    pub datagrams: u64,
+    /// Frames in and out together.
+    pub frames: u64,
+    /// Bytes of heap that the engine holds now, against the driver with ring and inboxes; `None` if nobody counts.
+    pub heap: Option<u64>,
+    /// Resident memory that the process has now beyond what it had before the first flow, bytes; against the driver.
+    pub resident: Option<u64>,
+    /// How late turns came; against the driver.
+    pub lag: Option<Histogram>,
 }
 
 /// Nobody.
@@ -52,6 +82,7 @@ const LOOK: u32 = 1024;
 
 fn core(stress: &Stress, watch: &mut dyn Watch) -> Result<Outcome, String> {
     heap::reset();
+    let began = Instant::now();
     let device = plan::device(stress, None);
     let mut session =
         Session::new(plan::config(stress), device).map_err(|problem| problem.to_string())?;
@@ -69,6 +100,7 @@ fn core(stress: &Stress, watch: &mut dyn Watch) -> Result<Outcome, String> {
             interrupted = watch.stops();
             let far = session.far.totals();
             watch.goes_on(load.share(far.received, far.sent, far.datagrams));
+            watch.sees(&|| seen(session, began));
         }
         if session.device.stands() {
             session.release();
@@ -79,6 +111,7 @@ fn core(stress: &Stress, watch: &mut dyn Watch) -> Result<Outcome, String> {
         }
         !interrupted && (left > 0 || !session.device.is_done())
     });
+    watch.sees(&|| seen(&session, began));
     let counters = session.engine.counters();
     let (device, far) = (session.device.totals(), session.far.totals());
     let mut outcome = Outcome {
@@ -109,6 +142,21 @@ fn core(stress: &Stress, watch: &mut dyn Watch) -> Result<Outcome, String> {
         hold(stress, &mut outcome);
     }
     Ok(outcome)
+}
+
+/// How far a run in virtual time is.
+fn seen(session: &Session, began: Instant) -> Seen {
+    let far = session.far.totals();
+    Seen {
+        at_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
+        virtual_us: Some(session.now().0 - plan::EPOCH),
+        bytes: [far.received, session.device.totals().received],
+        datagrams: far.datagrams,
+        frames: session.frames_in() + session.engine.counters().frames_out,
+        heap: heap::held(),
+        resident: None,
+        lag: None,
+    }
 }
 
 /// How much there is to carry.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{escaped, put_ladder, tag, write};
 use crate::base::diagnostic::Diagnostic;
+use crate::report::attempt::verdict_words;
 use crate::report::ladder::Ladder;
 use crate::verdict::attempt::{FlowAttempt, FlowVerdict, Watched};
 
@@ -28,7 +29,7 @@ pub fn page(
         .iter()
         .zip(&watched.spans)
         .map(|(flow, span)| {
-            let (verdict, why) = verdict(&flow.verdict);
+            let (verdict, why) = verdict_words(&flow.verdict);
             let close = flow
                 .close
                 .as_ref()
@@ -38,7 +39,7 @@ pub fn page(
                 flow.client.to_string(),
                 flow.server.to_string(),
                 verdict,
-                why,
+                why.unwrap_or_default(),
                 span.start_us,
                 span.end_us,
                 span.packets,
@@ -104,14 +105,5 @@ fn chosen(ladder: Ladder, flows: &[FlowAttempt]) -> Ladder {
             .collect(),
         divergence: None,
         forgotten: ladder.forgotten,
-    }
-}
-
-fn verdict(verdict: &FlowVerdict) -> (&'static str, &str) {
-    match verdict {
-        FlowVerdict::Pass => ("pass", ""),
-        FlowVerdict::Partial(why) => ("partial", why),
-        FlowVerdict::Fail(why) => ("fail", why),
-        FlowVerdict::Unreplayable(why) => ("unreplayable", why),
     }
 }

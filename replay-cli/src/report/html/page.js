@@ -1,4 +1,3 @@
-"use strict";
 (() => {
   // Everything this page shows stands in its own script tags; nothing is fetched, and no text becomes markup.
   const json = (id) => JSON.parse(document.getElementById(id).textContent);
@@ -16,6 +15,7 @@
     return node;
   };
   const el = (tag, attributes, ...children) => put(document.createElement(tag), attributes, children);
+  const filled = (tag, attributes, children) => (children.length ? el(tag, attributes, children) : null);
   const svg = (tag, attributes, ...children) => put(document.createElementNS(SVG, tag), attributes, children);
 
   const seconds = (us) => (us / 1e6).toFixed(6);
@@ -27,6 +27,14 @@
     return us < 120e6 ? `${+(us / 1e6).toPrecision(3)} s` : `${+(us / 60e6).toPrecision(3)} min`;
   };
   const bytes = (n) => (n < 10000 ? `${count(n)} B` : n < 1e7 ? `${count(Math.round(n / 1e3))} kB` : `${count(Math.round(n / 1e6))} MB`);
+  const ticks = (from, to, most) => {
+    const rough = (to - from) / most || 1;
+    const power = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough);
+    const list = [];
+    for (let at = Math.ceil(from / step) * step; at <= to + step / 1e6; at += step) list.push(+at.toPrecision(12));
+    return list;
+  };
   const badge = (verdict) => el("span", { class: `verdict v-${verdict.replace(/ /g, "-")}` }, verdict);
   let quiet;
   const say = (text) => {
@@ -88,7 +96,7 @@
     for (const item of items) counts.set(key(item), (counts.get(key(item)) || 0) + 1);
     return counts;
   };
-  const WORST = ["fail", "nondeterministic", "invalid", "partial", "unreplayable", "deviation", "not applicable", "left", "pass"];
+  const WORST = ["fail", "miss", "nondeterministic", "invalid", "stop", "partial", "unreplayable", "deviation", "not applicable", "left", "pass"];
   const rank = (verdict) => WORST.indexOf(verdict);
 
   const tools = (counts, orders, show) => {
@@ -98,7 +106,7 @@
     });
     const chips = counts.filter(([, n]) => n).map(([word, n]) => {
       const chip = el("button", {
-        type: "button", "aria-pressed": chosen.verdicts.has(word), class: `chip v-${word.replace(/ /g, "-")}`, "data-verdict": word,
+        type: "button", "aria-pressed": `${chosen.verdicts.has(word)}`, class: `chip v-${word.replace(/ /g, "-")}`, "data-verdict": word,
         onclick: () => {
           if (!chosen.verdicts.delete(word)) chosen.verdicts.add(word);
           chip.setAttribute("aria-pressed", chosen.verdicts.has(word));
@@ -116,8 +124,17 @@
   for (const one of report.scenarios || []) one.hay = `${one.name} ${one.title} ${one.verdict} ${one.why || ""}`.toLowerCase();
 
   // ---- The index of a run.
+  const runs = {
+    totals: () => [el("span", {}, el("b", {}, count(report.checks)), " checks"), el("span", {}, el("b", {}, span(report.virtual_us)), " of virtual time")],
+    columns: [["checks", (one) => count(one.checks)], ["virtual time", (one) => span(one.virtual_us)], ["took", (one) => span(one.wall_us)]],
+  };
+  const load = report.kind === "stress" ? {
+    ...loads({ el, svg, ticks, span, count, bytes, plural }),
+    totals: () => [el("span", {}, report.via === "core" ? "in virtual time" : `against the driver, ${report.dialer === "sockets" ? "with real sockets" : "with far sides in memory"}`)],
+  } : null;
   const index = () => {
     const all = report.scenarios;
+    const { totals, columns } = load || runs;
     const counts = WORST.map((word) => [word, all.filter((one) => one.verdict === word).length]);
     document.title = report.title;
     top.replaceChildren(
@@ -125,15 +142,14 @@
       el("div", { class: "totals" },
         el("span", {}, el("b", {}, count(all.length)), " scenarios"),
         counts.filter(([, n]) => n).map(([word, n]) => el("span", {}, el("b", {}, count(n)), ` ${word}`)),
-        el("span", {}, el("b", {}, count(report.checks)), " checks"),
-        el("span", {}, el("b", {}, span(report.virtual_us)), " of virtual time")),
+        totals()),
       shares(counts));
     const list = el("div", { id: "list" });
     const line = (one) => el("tr", { "data-name": one.name },
       el("td", {}, badge(one.verdict)),
       el("td", { class: "name" }, el("a", { href: `#s/${encodeURIComponent(one.name)}` }, one.name),
         el("span", { class: "soft what" }, one.title), one.why ? el("span", { class: "why" }, one.why) : null),
-      el("td", { class: "num" }, count(one.checks)), el("td", { class: "num" }, span(one.virtual_us)), el("td", { class: "num faint" }, span(one.wall_us)));
+      columns.map(([word, text]) => [word, text(one)]).map(([word, text]) => el("td", { class: "num", "data-word": word }, text)));
     const folder = (one) => one.name.split("/").slice(0, -1).join("/") || ".";
     const show = () => {
       const fits = matcher(chosen.query);
@@ -149,8 +165,8 @@
         groups = [["To look at", shown.filter((one) => !good(one)).sort((a, b) => rank(a.verdict) - rank(b.verdict))], ["As expected", shown.filter(good)]];
       }
       const rows = groups.filter(([, items]) => items.length).flatMap(([name, items]) => [
-        el("tr", { class: "group" }, el("td", { colspan: 5 }, name, el("small", {}, plural(items.length, "scenario")))), ...items.map(line)]);
-      const heads = [["", ""], ["scenario", ""], ["checks", "num"], ["virtual time", "num"], ["took", "num"]];
+        el("tr", { class: "group" }, el("td", { colspan: 2 + columns.length }, name, el("small", {}, plural(items.length, "scenario")))), ...items.map(line)]);
+      const heads = [["", ""], ["scenario", ""], ...columns.map(([word]) => [word, "num"])];
       list.replaceChildren(rows.length
         ? el("table", {}, el("thead", {}, el("tr", {}, heads.map(([word, kind]) => el("th", { class: kind }, word)))), el("tbody", {}, rows))
         : el("p", { class: "soft" }, "Nothing fits the filter."));
@@ -167,7 +183,7 @@
     };
   };
 
-  // ---- The ladder. A rung is [time, way, flow, again, number, text, [sequence, length, acknowledgement, window, flags], where it comes from].
+  // ---- The ladder. A rung is [time, way, flow, again, number, text, [sequence, length, acknowledgement, window, flags], what is behind it].
   const FIN = 1, SYN = 2, RST = 4;
   const [FROM_DEVICE, TO_DEVICE, TO_FAR, FROM_FAR] = [0, 1, 2, 3];
   const kind = ([, way, , again, , , tcp]) => {
@@ -195,12 +211,13 @@
     let selected = -1;
     const select = (row, scroll) => {
       const before = nodes.get(selected);
-      if (before) { before.setAttribute("aria-selected", "false"); before.querySelector(".copy")?.remove(); }
+      if (before) { before.setAttribute("aria-selected", "false"); before.querySelectorAll(".copy, .behind").forEach((one) => one.remove()); }
       selected = row;
       const node = nodes.get(row);
       if (!node) return;
       node.setAttribute("aria-selected", "true");
       rungs.setAttribute("aria-activedescendant", node.id);
+      if (data.rungs[row][7]) node.append(el("div", { class: "behind" }, data.rungs[row][7].replace(/\nline /g, "\n  line ")));
       node.append(el("button", { class: "copy", type: "button", tabindex: "-1", onclick: () => copy(asLine(data, data.rungs[row])) }, "copy line"));
       if (scroll) {
         const at = node.offsetTop - rungs.offsetTop;
@@ -264,14 +281,6 @@
   };
 
   // ---- Pictures: sequence numbers over time, of one flow in one direction.
-  const ticks = (from, to, most) => {
-    const rough = (to - from) / most || 1;
-    const power = 10 ** Math.floor(Math.log10(rough));
-    const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough);
-    const list = [];
-    for (let at = Math.ceil(from / step) * step; at <= to + step / 1e6; at += step) list.push(+at.toPrecision(12));
-    return list;
-  };
   const picture = (data, flow, fromDevice, over, view) => {
     const [W, H, L, R, T, B] = [560, 210, 50, 8, 8, 20];
     const own = fromDevice ? FROM_DEVICE : TO_DEVICE;
@@ -332,7 +341,10 @@
   const LEGEND = [["--ink", "segment"], ["--warn", "sent again"], ["--good", "acknowledged"], ["--life", "window's edge"], ["--zero", "window of zero"]];
   const pictures = (data, only, view) => {
     const area = el("div", { class: "pictures" });
-    let over = "time";
+    // Where half of all packets come in a moment, nothing of them could be seen over time.
+    const times = data.rungs.filter((rung) => rung[6]).map((rung) => rung[0]);
+    const [first, middle, last] = [times[0], times[times.length >> 1], times[times.length - 1]];
+    let over = middle - first < (last - first) / 20 ? "packet" : "time";
     const draw = () => {
       view.listeners.length = 0;
       const flows = only === undefined ? data.flows.map((_, flow) => flow).slice(0, 12) : [only];
@@ -340,7 +352,7 @@
     };
     draw();
     if (!area.childElementCount) return null;
-    const scale = el("button", { type: "button", "aria-pressed": "false", onclick: () => {
+    const scale = el("button", { type: "button", "aria-pressed": `${over === "packet"}`, onclick: () => {
       over = over === "time" ? "packet" : "time";
       scale.setAttribute("aria-pressed", over === "packet");
       draw();
@@ -359,9 +371,9 @@
   // ---- A scenario.
   const failure = (one) => el("div", { class: "card failure" },
     el("div", {}, el("span", { class: "kind" }, one.kind), `  ${one.what}`),
-    el("dl", {}, [["expected", one.expected, "want"], ["actual", one.actual, "got"], ["help", one.help, "plain"]]
+    filled("dl", {}, [["expected", one.expected, "want"], ["actual", one.actual, "got"], ["help", one.help, "plain"]]
       .filter(([, text]) => text).flatMap(([word, text, style]) => [el("dt", {}, word), el("dd", { class: style }, text)])),
-    el("div", { class: "faint place" }, [one.at && `at ${one.at}`, one.flow && `flow ${one.flow}`, one.where].filter(Boolean).join("  ·  ")));
+    filled("div", { class: "faint place" }, [[one.at && `at ${one.at}`, one.flow && `flow ${one.flow}`, one.where].filter(Boolean).join("  ·  ")].filter(Boolean)));
   const source = (data) => {
     const wrong = new Map((data.marks || []).map(([line, column, what]) => [line, [column, what]]).reverse());
     const first = data.marks?.[0]?.[0];
@@ -384,7 +396,29 @@
       el("nav", { class: "crumb" }, el("a", { href: "#" }, "← all scenarios"), to(beside(-1), "previous"), to(beside(1), "next")),
       el("div", { class: "title" }, el("h1", {}, one.name), badge(one.verdict)),
       one.title ? el("p", { class: "soft" }, one.title) : "",
-      el("p", { class: "faint" }, data.line));
+      data.line ? el("p", { class: "faint" }, data.line) : "");
+    const { view, parts } = load ? loaded(one, data) : played(data);
+    main.replaceChildren(...parts);
+    main.querySelector(".source .wrong.first")?.parentElement.scrollTo(0, main.querySelector(".source .wrong.first").offsetTop - main.querySelector(".source").offsetTop - 120);
+    if (view?.rungs) { view.toDivergence(); view.rungs.focus({ preventScroll: true }); }
+    scrollTo(0, 0);
+    const shown = load ? [["← →", "points in time"]] : [["↑ ↓", "arrows"], ["c", "copy the line"], ["d", "divergence"]];
+    keys(...shown, ["[ ]", "previous, next scenario"], ["Esc", "all scenarios"]);
+    onKey = (event) => {
+      const step = { "[": -1, "]": 1 }[event.key];
+      if (event.key === "Escape") location.hash = "";
+      else if (step && beside(step)) location.hash = `s/${encodeURIComponent(beside(step).name)}`;
+      else if (view) view.key(event);
+    };
+  };
+  const loaded = (one, data) => {
+    const missed = [...data.outcome.missed, ...(data.steady ? [] : ["a second run gave another result"])];
+    const view = load.pictures(data);
+    return { view, parts: [
+      ...missed.map((what) => failure({ kind: "missed", what })), view.node,
+      el("h2", {}, "Figures"), load.figures(data.outcome, one.wall_us), el("h2", {}, "Scenario"), source(data)] };
+  };
+  const played = (data) => {
     const parts = [];
     for (const text of data.known || []) parts.push(el("p", { class: "soft" }, text));
     parts.push(...data.failures.slice(0, 1).map(failure));
@@ -400,17 +434,7 @@
     if (counters.length) parts.push(el("h2", {}, "Counters", el("small", {}, "those that are not zero")), el("div", { class: "counters" }, counters.map(([key, value]) => el("div", {}, el("span", { class: "mono" }, key), el("span", {}, count(value))))));
     if (data.notes.length) parts.push(el("h2", {}, "Notes"), ...data.notes.map((note) => el("p", { class: "soft" }, note)));
     if (data.source) parts.push(el("h2", {}, "Scenario", el("small", { class: "mono" }, data.path)), source(data));
-    main.replaceChildren(...parts);
-    main.querySelector(".source .wrong.first")?.parentElement.scrollTo(0, main.querySelector(".source .wrong.first").offsetTop - main.querySelector(".source").offsetTop - 120);
-    if (view) { view.toDivergence(); view.rungs.focus({ preventScroll: true }); }
-    scrollTo(0, 0);
-    keys(["↑ ↓", "arrows"], ["c", "copy the line"], ["d", "divergence"], ["[ ]", "previous, next scenario"], ["Esc", "all scenarios"]);
-    onKey = (event) => {
-      const step = { "[": -1, "]": 1 }[event.key];
-      if (event.key === "Escape") location.hash = "";
-      else if (step && beside(step)) location.hash = `s/${encodeURIComponent(beside(step).name)}`;
-      else if (view) view.key(event);
-    };
+    return { view, parts };
   };
 
   // ---- The flows of a capture.
@@ -476,6 +500,7 @@
         });
       }
       spacer.style.height = `${items.length * HEIGHT}px`;
+      view.style.setProperty("--all", `${Math.max(2, items.length) * HEIGHT}px`);
       found.textContent = `${plural(shown.length, "flow")} shown`;
       view.scrollTop = 0;
       paint();

@@ -180,11 +180,9 @@ fn label(rung: &Rung, many: bool) -> String {
         (Some(flow), Some(_)) if many => format!("{flow} {}", told.what),
         // Of one flow alone nothing needs its name.
         (Some(flow), None) if !many => {
-            let named = format!("{flow}: ");
-            told.what
-                .strip_prefix(&named)
-                .unwrap_or(&told.what)
-                .to_owned()
+            let whole = told.what.replacen(&format!(" of {flow}: "), ": ", 1);
+            let whole = whole.replacen(&format!("{flow}: "), "", 1);
+            whole.replacen(&format!(" {flow}"), "", 1)
         }
         _ => told.what.clone(),
     }
@@ -250,6 +248,13 @@ mod tests {
             lines[mark + 1].contains("expected  +0 > get . 1:1(0) ack 12"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn of_one_flow_alone_no_rung_has_its_name() {
+        let text = drawn(&WRONG, 80);
+        assert!(text.contains("|-- dial ---"), "{text}");
+        assert!(text.contains("|<- dial: Connected ---"), "{text}");
     }
 
     #[test]

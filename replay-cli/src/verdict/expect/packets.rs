@@ -17,6 +17,7 @@ use crate::scenario::{Expectations, FlowSpec, Scenario};
 use crate::simulation::Figures;
 use crate::simulation::matcher::{Found, Matcher, View, is_bare_ack, told};
 use crate::simulation::mutation::{FrameChange, Mutation};
+use crate::stack::event::Expectation;
 use crate::verdict::check::Check;
 
 pub(super) struct Packets;
@@ -94,6 +95,7 @@ fn check_lines(check: &mut Check<'_>) {
                 let (time, tolerance) = (time_of(at).unwrap_or(0), check.traits.tolerance);
                 let since = time.saturating_sub(previous);
                 let accepted = accepts(line.time, time, previous, tolerance);
+                held(check, at, (&pointer, text), accepted);
                 check.verdicts.core_only += u64::from(line.time.is_exact() && tolerance > 0);
                 previous = time;
                 if accepted {
@@ -105,6 +107,7 @@ fn check_lines(check: &mut Check<'_>) {
             }
             Found::Other(at, differences) => {
                 previous = time_of(at).unwrap_or(previous);
+                held(check, at, (&pointer, text), false);
                 let (what, bytes) = told(&differences);
                 payload = bytes;
                 (FailureKind::WrongPacket, what, Some(at))
@@ -127,6 +130,15 @@ fn check_lines(check: &mut Check<'_>) {
         (extra.actual, extra.flow) = (Some(view.shown(index)), Some(name));
         extra.at_us = view.emitted.get(index).map(|emitted| emitted.at);
     }
+}
+
+fn held(check: &mut Check<'_>, frame: usize, (place, line): (&str, &str), met: bool) {
+    let expectation = Expectation {
+        line: line.to_owned(),
+        place: place.to_owned(),
+        met,
+    };
+    check.verdicts.expected.push((frame, expectation));
 }
 
 /// Comparisons beyond which lines are not aligned with frames but written anew.

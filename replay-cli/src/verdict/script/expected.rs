@@ -44,6 +44,8 @@ impl Player<'_> {
             let bindings = &mut Bindings::default();
             let numbering = view.numbering(&spec);
             let differences = part.compare(&packet, Direction::FromEngine, &numbering, bindings);
+            let in_time = (from..=to).contains(&at);
+            self.held.push((index, differences.is_empty() && in_time));
             let wrong = |kind, what| {
                 let mut failure = failure_at(kind, what, Some(at));
                 failure.actual = Some(shown.clone());
@@ -52,7 +54,7 @@ impl Player<'_> {
             if !differences.is_empty() {
                 return wrong(FailureKind::WrongPacket, told(&differences).0);
             }
-            if !(from..=to).contains(&at) {
+            if !in_time {
                 let what = format!(
                     "it came at {} s, expected {}",
                     seconds(at),

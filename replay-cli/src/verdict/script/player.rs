@@ -20,6 +20,7 @@ use crate::simulation::dialer::key_of;
 use crate::simulation::matcher::View;
 use crate::simulation::timeline::{Findings, Isns, Timeline, failure_at, run_until};
 use crate::simulation::world::World;
+use crate::stack::event::{Expectation, Source};
 
 /// A connection that the device opened, and what the application has done on it.
 #[derive(Clone, Debug, Default)]
@@ -82,6 +83,10 @@ pub(super) struct Player<'a> {
     lost: Option<String>,
     pub(super) tally: Tally,
     pub(super) failures: Vec<Failure>,
+    /// Frames that the present line was held against, and whether they are as it says.
+    pub(super) held: Vec<(usize, bool)>,
+    /// All frames with their lines, if anybody watches.
+    pub(super) expected: Vec<(usize, Expectation)>,
 }
 
 /// A call that may take until a time, which other events do not wait for.
@@ -124,6 +129,8 @@ impl<'a> Player<'a> {
             lost: None,
             tally,
             failures: Vec::new(),
+            held: Vec::new(),
+            expected: Vec::new(),
         }
     }
 
@@ -308,7 +315,13 @@ impl<'a> Player<'a> {
         self.follow_lacks(world, event, known.as_ref(), told);
         let segment = self.named(world, segment);
         match self.timeline.build(world, &segment, &self.findings) {
-            Ok(frame) => world.inject(vec![frame]),
+            Ok(frame) => {
+                if world.tracer.is_some() {
+                    let line = Source::Line(self.place(event).to_string());
+                    world.sources.push(line);
+                }
+                world.inject(vec![frame]);
+            }
             Err(problem) => self.fail(world, event, FailureKind::Stuck, problem),
         }
         self.used = true;
@@ -471,7 +484,18 @@ impl<'a> Player<'a> {
         self.tally.of_stack += 1;
         let tolerance = self.tolerance(from.saturating_sub(previous));
         let window = (from.saturating_sub(tolerance), to.saturating_add(tolerance));
-        match self.await_segments(world, segment, window) {
+        let came = self.await_segments(world, segment, window);
+        for (frame, met) in std::mem::take(&mut self.held) {
+            if world.tracer.is_some() {
+                let expectation = Expectation {
+                    line: event.text.clone(),
+                    place: self.place(event).to_string(),
+                    met,
+                };
+                self.expected.push((frame, expectation));
+            }
+        }
+        match came {
             Ok(at) => Some(at),
             Err(mut failure) => {
                 failure.place = Some(self.place(event));

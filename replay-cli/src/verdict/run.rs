@@ -551,4 +551,6 @@ pub(crate) fn play(
 }
 
 #[cfg(test)]
+mod lines;
+#[cfg(test)]
 mod tests;

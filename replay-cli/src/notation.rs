@@ -18,6 +18,7 @@
 mod apply;
 mod build;
 mod compare;
+mod cut;
 mod cursor;
 mod icmp;
 mod number;
@@ -59,6 +60,8 @@ pub enum Action {
     Inject(Segment),
     /// `>`: a packet is expected out of the engine.
     Expect(Segment),
+    /// `>*`: from here on packets out of the engine that are like this one are passed over, wherever no line asks for them.
+    Allow(Segment),
     /// `silence until 5`: nothing may come out of the engine before that time.
     Silence {
         /// Microseconds from the first input.
@@ -153,8 +156,22 @@ pub struct Range {
     pub start: Num,
     /// Sequence number after its payload.
     pub end: Num,
-    /// Bytes of payload.
+    /// Bytes of payload; [`Num::Any`] where the range takes several segments.
     pub len: Num,
+    /// How many segments the range takes.
+    pub cut: Cut,
+}
+
+/// How many segments a range takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cut {
+    /// `1:1001(1000)`: one.
+    #[default]
+    One,
+    /// `1:4001(+)`: one or more; sent, as many as the other side's MSS makes of it.
+    Any,
+    /// `1:4001(acked)`: one or more, and the device acknowledges what has come whenever nothing more does.
+    Acked,
 }
 
 /// One fragment of a datagram.
@@ -197,7 +214,9 @@ impl Line {
     pub fn segment(&self) -> Option<(Direction, &Segment)> {
         match &self.action {
             Action::Inject(segment) => Some((Direction::FromDevice, segment)),
-            Action::Expect(segment) => Some((Direction::FromEngine, segment)),
+            Action::Expect(segment) | Action::Allow(segment) => {
+                Some((Direction::FromEngine, segment))
+            }
             Action::Silence { .. }
             | Action::Sleep
             | Action::Path { .. }

@@ -7,7 +7,7 @@ use super::icmp::{IcmpMessage, Quote};
 use super::number::{Bindings, Numbering};
 use super::parse::LENGTH_MAX;
 use super::{
-    Body, Direction, Field, FragmentBody, FragmentSource, Num, Payload, Segment, TcpBody,
+    Body, Cut, Direction, Field, FragmentBody, FragmentSource, Num, Payload, Segment, TcpBody,
     pattern_bytes,
 };
 use crate::packet::build::{self, TcpSpec};
@@ -168,7 +168,10 @@ impl<'a> Builder<'a> {
         let (start, len) = match range {
             Some(range) => {
                 let (start, end) = (self.value(&range.start)?, self.value(&range.end)?);
-                let len = self.value(&range.len)?;
+                let len = match range.cut {
+                    Cut::One => self.value(&range.len)?,
+                    Cut::Any | Cut::Acked => end.wrapping_sub(start),
+                };
                 if start.wrapping_add(len) != end || len > LENGTH_MAX {
                     return Err(BuildError::Range { start, end, len });
                 }

@@ -22,6 +22,8 @@ pub enum Num {
         /// What is added to the name's value.
         plus: i64,
     },
+    /// `!$a`: any value but that of a name which a packet before has bound; only in expectations.
+    Not(String),
 }
 
 /// The values names stand for.
@@ -38,6 +40,16 @@ impl Bindings {
     /// Gives a name its value.
     pub fn bind(&mut self, name: &str, value: i64) {
         self.0.insert(name.to_owned(), value);
+    }
+
+    /// Gives a name its value, or takes it away.
+    pub(crate) fn set(&mut self, name: &str, value: Option<i64>) {
+        match value {
+            Some(value) => self.bind(name, value),
+            None => {
+                self.0.remove(name);
+            }
+        }
     }
 
     /// Names and values, by name.
@@ -114,6 +126,9 @@ impl Num {
         match self {
             Self::Any => true,
             Self::Value(value) => wrap(*value) == actual,
+            Self::Not(name) => bindings
+                .value(name)
+                .is_some_and(|value| wrap(value) != actual),
             Self::Name { name, plus } => match bindings.value(name) {
                 Some(value) => wrap(value.wrapping_add(*plus)) == actual,
                 None => {
@@ -127,7 +142,7 @@ impl Num {
     /// The value to send.
     pub(crate) fn resolve(&self, bindings: &Bindings) -> Result<u32, BuildError> {
         match self {
-            Self::Any => Err(BuildError::Any),
+            Self::Any | Self::Not(_) => Err(BuildError::Any),
             Self::Value(value) => Ok(wrap(*value)),
             Self::Name { name, plus } => bindings
                 .value(name)
@@ -143,6 +158,10 @@ impl Num {
                 let value = bindings.value(name).unwrap_or_default().wrapping_add(*plus);
                 format!("{self} ({})", wrap(value))
             }
+            Self::Not(name) if bindings.value(name).is_some() => {
+                let value = bindings.value(name).unwrap_or_default();
+                format!("{self} ({})", wrap(value))
+            }
             _ => self.to_string(),
         }
     }
@@ -152,16 +171,15 @@ impl Num {
         if span.text == "*" {
             return Ok(Self::Any);
         }
+        if let Some(other) = span.strip_prefix("!$") {
+            return parse_name(span, other.text).map(|()| Self::Not(other.text.to_owned()));
+        }
         let Some(named) = span.strip_prefix("$") else {
             return parse_value(span, max).map(Self::Value);
         };
         let end = named.text.find(['+', '-']).unwrap_or(named.text.len());
         let (name, plus) = named.text.split_at_checked(end).unwrap_or((named.text, ""));
-        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            return Err(span
-                .fault(format!("'{}' is no name", span.text))
-                .help("a name is $ and letters, digits or _, such as $a or $a+10"));
-        }
+        parse_name(span, name)?;
         let plus = match plus {
             "" => Ok(0),
             signed => signed.parse::<i32>().map(i64::from),
@@ -181,8 +199,18 @@ impl fmt::Display for Num {
             Self::Value(value) => write!(f, "{value}"),
             Self::Name { name, plus: 0 } => write!(f, "${name}"),
             Self::Name { name, plus } => write!(f, "${name}{plus:+}"),
+            Self::Not(name) => write!(f, "!${name}"),
         }
     }
+}
+
+fn parse_name(span: Span<'_>, name: &str) -> Result<(), Fault> {
+    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return Err(span
+            .fault(format!("'{}' is no name", span.text))
+            .help("a name is $ and letters, digits or _, such as $a or $a+10"));
+    }
+    Ok(())
 }
 
 /// Reads a plain number of at most `max`.

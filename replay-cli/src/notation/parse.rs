@@ -6,7 +6,7 @@ use super::number::{parse_plain, wrap};
 use super::payload::parse_hex;
 use super::time::duration;
 use super::{
-    Action, Body, Direction, Field, FragmentBody, FragmentSource, IcmpMessage, Line, Num,
+    Action, Body, Cut, Direction, Field, FragmentBody, FragmentSource, IcmpMessage, Line, Num,
     OptionsPattern, Override, Payload, Range, Segment, TcpBody, TimeSpec,
 };
 use crate::packet::Flags;
@@ -28,7 +28,7 @@ fn parse_line(text: &str) -> Result<Line, Fault> {
             time: TimeSpec::Any,
             action: parse_silence(&mut words)?,
         },
-        "<" | ">" | "sleep" | "path" | "address" | "stop" => {
+        "<" | ">" | ">*" | "sleep" | "path" | "address" | "stop" => {
             return Err(first
                 .fault(format!(
                     "the line starts with '{}', not with a time",
@@ -60,6 +60,10 @@ fn parse_action(at: Span<'_>, time: TimeSpec, words: &mut Cursor<'_>) -> Result<
     };
     match word.text {
         ">" => parse_segment(words, Direction::FromEngine).map(Action::Expect),
+        ">*" if time != TimeSpec::Any => Err(at
+            .fault("what may come has no time")
+            .help("write ~ >* get S. 0:0(0) ack 1")),
+        ">*" => parse_segment(words, Direction::FromEngine).map(Action::Allow),
         "<" | "sleep" | "path" | "address" | "output" | "stop" if !time.is_exact() => {
             Err(needs_exact(match word.text {
                 "<" => "an injected packet",
@@ -81,7 +85,7 @@ fn parse_action(at: Span<'_>, time: TimeSpec, words: &mut Cursor<'_>) -> Result<
         _ => Err(word.unknown(
             "action",
             &[
-                "<", ">", "sleep", "path", "address", "output", "stop", "silence",
+                "<", ">", ">*", "sleep", "path", "address", "output", "stop", "silence",
             ],
         )),
     }
@@ -204,12 +208,14 @@ fn parse_body(words: &mut Cursor<'_>, direction: Direction) -> Result<Body, Faul
         "raw" => parse_raw(words)?,
         _ => Body::Tcp(parse_tcp(word, words, direction)?),
     };
-    let any = numbers(&body).into_iter().any(|number| *number == Num::Any);
+    let any = numbers(&body)
+        .into_iter()
+        .any(|number| matches!(number, Num::Any | Num::Not(_)));
     let others =
         matches!(&body, Body::Tcp(TcpBody { options: Some(options), .. }) if options.others);
     if direction == Direction::FromDevice && (any || others) {
         return Err(word
-            .fault("'*' says nothing to send")
+            .fault("'*' and '!$' say nothing to send")
             .help("write every value of an injected packet"));
     }
     Ok(body)
@@ -298,6 +304,11 @@ fn parse_tcp(
     }
     if let (Some(range), Some(payload)) = (&tcp.range, &tcp.payload) {
         check_length(payload_at, &range.len, payload)?;
+        if range.cut != Cut::One && payload.len().is_some() {
+            return Err(payload_at
+                .fault("a range in several segments has no payload of its own")
+                .help("write pattern:N, or leave the payload out"));
+        }
     }
     if direction == Direction::FromDevice {
         check_sendable(word, &tcp)?;
@@ -307,10 +318,15 @@ fn parse_tcp(
 
 /// What a sent segment cannot do without.
 fn check_sendable(word: Span<'_>, tcp: &TcpBody) -> Result<(), Fault> {
-    if tcp.range.is_none() {
+    let Some(range) = &tcp.range else {
         return Err(word
             .fault("an injected segment needs its sequence range")
             .help("write one after the flags, such as 1:1(0)"));
+    };
+    if range.cut == Cut::Acked {
+        return Err(word
+            .fault("'acked' is about what the device gets, not about what it sends")
+            .help("write (+) for as many segments as it takes"));
     }
     if tcp.flags.contains(Flags::ACK) && tcp.ack.is_none() {
         return Err(word
@@ -337,11 +353,26 @@ fn parse_range(span: Span<'_>) -> Result<Range, Fault> {
             .fault(format!("'{}' is no sequence range", span.text))
             .help("write start:end(length), such as 1:79(78)"));
     };
+    let cut = match len.text {
+        "+" => Cut::Any,
+        "acked" => Cut::Acked,
+        _ => Cut::One,
+    };
     let range = Range {
         start: Num::parse(start, u32::MAX)?,
         end: Num::parse(end, u32::MAX)?,
-        len: Num::parse(len, LENGTH_MAX)?,
+        len: match cut {
+            Cut::One => Num::parse(len, LENGTH_MAX)?,
+            Cut::Any | Cut::Acked => Num::Any,
+        },
+        cut,
     };
+    let unsaid = matches!(range.start, Num::Any | Num::Not(_)) || matches!(range.end, Num::Not(_));
+    if cut != Cut::One && unsaid {
+        return Err(span
+            .fault("a range in several segments needs its beginning")
+            .help("write 1:4001(+), or 1:*(+) for all that comes in the line's time"));
+    }
     if let (Num::Value(start), Num::Value(end), Num::Value(len)) =
         (&range.start, &range.end, &range.len)
     {
@@ -427,9 +458,10 @@ fn numbers(body: &Body) -> Vec<&Num> {
                 options,
                 payload: _,
             } = tcp;
-            let range = range
-                .iter()
-                .flat_map(|range| [&range.start, &range.end, &range.len]);
+            let range = range.iter().flat_map(|range| {
+                let len = Some(&range.len).filter(|_| range.cut == Cut::One);
+                [&range.start, &range.end].into_iter().chain(len)
+            });
             let options = options.iter().flat_map(OptionsPattern::numbers);
             range
                 .chain(ack)

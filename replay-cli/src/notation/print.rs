@@ -7,7 +7,7 @@ use super::number::Numbering;
 use super::payload::Hex;
 use super::time::Seconds;
 use super::{
-    Action, Body, Direction, Extension, Field, FragmentBody, FragmentSource, IcmpMessage, Line,
+    Action, Body, Cut, Direction, Extension, Field, FragmentBody, FragmentSource, IcmpMessage, Line,
     Num, OptionsPattern, Override, Quote, Range, Segment, TcpBody, TimeSpec, Unreachable, Value,
 };
 use crate::packet::read::{array_at, u16_at, u32_at};
@@ -84,6 +84,7 @@ impl TcpBody {
                 start: Num::of(start),
                 end: Num::of(start.wrapping_add(len)),
                 len: Num::of(len),
+                cut: Cut::One,
             }),
             ack: tcp.flags.contains(Flags::ACK).then(|| Num::of(ack)),
             window: Some(Num::of(tcp.window)),
@@ -203,6 +204,7 @@ impl fmt::Display for Line {
         match &self.action {
             Action::Inject(segment) => write!(f, "{time} < {segment}"),
             Action::Expect(segment) => write!(f, "{time} > {segment}"),
+            Action::Allow(segment) => write!(f, "{time} >* {segment}"),
             Action::Silence { until } => write!(f, "silence until {}", Seconds(*until)),
             Action::Sleep => write!(f, "{time} sleep"),
             Action::AddressLost { flow } => write!(f, "{time} address {flow} lost"),
@@ -255,9 +257,7 @@ impl fmt::Display for TcpBody {
             payload,
         } = self;
         write!(f, "{flags}")?;
-        range
-            .iter()
-            .try_for_each(|Range { start, end, len }| write!(f, " {start}:{end}({len})"))?;
+        range.iter().try_for_each(|range| write!(f, " {range}"))?;
         ack.iter().try_for_each(|ack| write!(f, " ack {ack}"))?;
         window
             .iter()
@@ -271,6 +271,22 @@ impl fmt::Display for TcpBody {
         payload
             .iter()
             .try_for_each(|payload| write!(f, " {payload}"))
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            start,
+            end,
+            len,
+            cut,
+        } = self;
+        match cut {
+            Cut::One => write!(f, "{start}:{end}({len})"),
+            Cut::Any => write!(f, "{start}:{end}(+)"),
+            Cut::Acked => write!(f, "{start}:{end}(acked)"),
+        }
     }
 }
 

@@ -214,6 +214,20 @@ fn a_packet_that_does_not_match_binds_nothing() {
 }
 
 #[test]
+fn a_number_that_must_differ_is_every_other_one() {
+    let mut bindings = Bindings::default();
+    bindings.bind("a", 5);
+    let differs = |text: &str, bindings: &mut Bindings| {
+        compare(&format!("~ > get . ack !${text}"), "+0 > get . 1:1(0) ack 6", bindings)
+    };
+    assert_eq!(differs("a", &mut bindings), [""; 0]);
+    bindings.bind("a", 6);
+    assert_eq!(differs("a", &mut bindings), ["ack: expected !$a (6), got 6"]);
+    // What nobody has bound differs from nothing.
+    assert_eq!(differs("b", &mut bindings), ["ack: expected !$b, got 6"]);
+}
+
+#[test]
 fn an_unbound_name_cannot_be_sent() {
     let error = try_build("0 < get . 1:1(0) ack $a", TCP, false).unwrap_err();
     assert_eq!(

@@ -157,7 +157,7 @@ pub(crate) fn lost_bytes(flow: &FlowState) -> Option<String> {
         return None;
     }
     // The FIN took one unit, the SYN another.
-    let sent = flow.down.device_edge.saturating_sub(2);
+    let sent = flow.down.device_within.saturating_sub(2);
     let owed = flow
         .down
         .device_fin
@@ -206,6 +206,7 @@ mod tests {
         flow.sent.push(b"abcdef");
         flow.down.device_isn = Some(Seq(1000));
         flow.down.device_edge = 10;
+        flow.down.device_within = 10;
         flow.down.offered_to = Some(5);
         flow
     }

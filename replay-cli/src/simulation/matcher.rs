@@ -7,13 +7,14 @@ use super::flow::FlowState;
 use super::world::{Emitted, flow_key};
 use crate::base::wording::seconds_of as seconds;
 use crate::notation::{
-    Bindings, Body, Difference, Direction, Numbering, Segment, TimeSpec, print_packet,
+    Bindings, Body, Difference, Direction, Numbering, Segment, TimeSpec, print_packet, wrap,
 };
 use crate::packet::{Flags, Packet, TCP, Transport, UDP};
 use crate::scenario::flow::flow_spec;
 use crate::scenario::{FlowSpec, Protocol, Scenario};
 use crate::simulation::dialer::key_of;
 use crate::simulation::timeline::Isns;
+use crate::stack::Traits;
 
 /// What the runner knows when lines are compared.
 #[derive(Clone, Copy)]
@@ -34,6 +35,20 @@ pub(crate) struct Matcher {
     pub(crate) strict: bool,
     /// Whether pushes are looked at: another stack may push where it likes (RFC 9293 section 3.9.1.2).
     pub(crate) pushes_free: bool,
+    /// Whether keep-alives that nobody wrote down are passed over, as acknowledgements are.
+    pub(crate) keep_alives_free: bool,
+    /// What may come unasked.
+    allowed: Vec<Segment>,
+}
+
+/// How far the search for one line has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Search {
+    /// How many frames were looked at in vain.
+    looked_at: usize,
+    /// Of a range in several segments: how many bytes have come, and which frames were the first and the last of them.
+    pub(crate) bytes: u32,
+    pub(crate) came: Option<(usize, usize)>,
 }
 
 /// What a line found.
@@ -55,18 +70,33 @@ pub(crate) fn told(differences: &[Difference]) -> (String, Option<String>) {
 }
 
 impl Matcher {
-    /// Looks for the frame that `segment` expects next on its flow. `from` is how many frames were looked at for it in
-    /// vain, 0 at first: a line that waits looks at each frame once, however long it waits.
-    pub(crate) fn find(&mut self, view: View<'_>, segment: &Segment, from: &mut usize) -> Found {
+    /// For the lines of a scenario, held against a stack.
+    pub(crate) fn of(scenario: &Scenario, traits: Traits) -> Self {
+        Self {
+            pushes_free: traits.foreign,
+            keep_alives_free: traits.foreign
+                && !scenario.covers.iter().any(|id| id.ends_with("KEEPALIVE")),
+            ..Self::default()
+        }
+    }
+
+    /// Looks for the frame that `segment` expects next on its flow, or the last of those that it takes. `search` is its own,
+    /// fresh at first: a line that waits looks at each frame once, however long it waits.
+    pub(crate) fn find(
+        &mut self,
+        view: View<'_>,
+        segment: &Segment,
+        search: &mut Search,
+    ) -> Found {
         let Some(spec) = view.spec(&segment.flow) else {
             return self.find_any(view, segment);
         };
+        view.name_places(&spec, &mut self.bindings);
         let wanted_ack = is_pure_ack(segment);
-        let cursor = self.cursors.entry(segment.flow.clone()).or_default();
-        let mut at = *cursor;
+        let mut at = *self.cursors.entry(segment.flow.clone()).or_default();
         // Which flow a frame of another stack is of may only be known by a later dial.
         if !self.pushes_free {
-            at = at.max(*from);
+            at = at.max(search.looked_at);
         }
         while let Some(emitted) = view.emitted.get(at) {
             let Ok(packet) = Packet::whole(&emitted.bytes) else {
@@ -82,30 +112,78 @@ impl Matcher {
             } else {
                 packet
             };
-            let differences = segment.compare(
+            let part = packet
+                .tcp()
+                .and_then(|tcp| segment.part(search.bytes, tcp, &self.bindings));
+            let (wanted, last) = part
+                .as_ref()
+                .map_or((segment, true), |(part, last)| (part, *last));
+            let differences = wanted.compare(
                 &packet,
                 Direction::FromEngine,
                 &view.numbering(&spec),
                 &mut self.bindings,
             );
             if differences.is_empty() {
-                *cursor = at + 1;
-                return Found::Match(at);
+                self.cursors.insert(segment.flow.clone(), at + 1);
+                let first = search.came.map_or(at, |(first, _)| first);
+                search.came = Some((first, at));
+                if last {
+                    return Found::Match(at);
+                }
+                let bytes = packet.tcp().map_or(0, |tcp| tcp.payload_len);
+                search.bytes += u32::try_from(bytes).unwrap_or_default();
+                at += 1;
+                continue;
             }
             // An acknowledgement that nobody wrote down is passed over; one that was written is looked for
             // among the acknowledgements only.
-            let pure = is_bare_ack(&packet) && !self.strict;
-            if pure {
+            if !self.strict
+                && (is_bare_ack(&packet) || self.passes_over(view, emitted, &packet))
+            {
                 at += 1;
                 continue;
             }
             if !wanted_ack || self.strict {
-                *cursor = at + 1;
+                self.cursors.insert(segment.flow.clone(), at + 1);
             }
             return Found::Other(at, differences);
         }
-        *from = at;
+        search.looked_at = at;
         Found::Nothing
+    }
+
+    /// From now on packets like this one may come unasked.
+    pub(crate) fn allow(&mut self, segment: &Segment) {
+        self.allowed.push(segment.clone());
+    }
+
+    /// Whether a frame may come unasked: a keep-alive that another stack has sent by itself, or what a line allows.
+    pub(crate) fn passes_over(
+        &self,
+        view: View<'_>,
+        emitted: &Emitted,
+        packet: &Packet<'_>,
+    ) -> bool {
+        let is_allowed = |segment: &Segment| {
+            view.spec(&segment.flow).is_some_and(|spec| {
+                let packet = if self.pushes_free {
+                    pushed_as(segment, *packet)
+                } else {
+                    *packet
+                };
+                view.belongs(&packet, emitted, &spec)
+                    && segment
+                        .compare(
+                            &packet,
+                            Direction::FromEngine,
+                            &view.numbering(&spec),
+                            &mut self.bindings.clone(),
+                        )
+                        .is_empty()
+            })
+        };
+        (self.keep_alives_free && emitted.keep_alive) || self.allowed.iter().any(is_allowed)
     }
 
     fn find_any(&mut self, view: View<'_>, segment: &Segment) -> Found {
@@ -142,7 +220,10 @@ impl Matcher {
                 let Ok(packet) = Packet::whole(&emitted.bytes) else {
                     continue;
                 };
-                if view.belongs(&packet, emitted, &spec) && !is_bare_ack(&packet) {
+                if view.belongs(&packet, emitted, &spec)
+                    && !is_bare_ack(&packet)
+                    && !self.passes_over(view, emitted, &packet)
+                {
                     left.push((name.clone(), index));
                 }
             }
@@ -219,6 +300,15 @@ impl<'a> View<'a> {
             device_isn: written.or_else(|| down.and_then(|down| down.device_isn)),
             engine_isn: down.and_then(|down| down.engine_isn),
         }
+    }
+
+    /// Gives `$next` and `$edge` their values: one past the last number the device has sent within the window, and the
+    /// window's right edge.
+    pub(crate) fn name_places(&self, spec: &FlowSpec, bindings: &mut Bindings) {
+        let down = self.state(spec).map(|flow| &flow.down);
+        let place = |unit: u64| i64::from(wrap(i64::try_from(unit).unwrap_or_default()));
+        bindings.set("next", down.map(|down| place(down.device_within)));
+        bindings.set("edge", down.map(|down| place(down.room_to)));
     }
 
     /// An emitted frame in the line notation, its flow by the name the scenario has for it.

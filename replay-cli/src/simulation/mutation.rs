@@ -142,6 +142,7 @@ mod tests {
             at: 5,
             bytes,
             flow: Some(0),
+            keep_alive: false,
         }
     }
 

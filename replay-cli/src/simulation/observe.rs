@@ -220,6 +220,7 @@ impl World<'_> {
             flow.down.device_isn = Some(isn);
             flow.down.device_shift = shift;
             flow.down.device_edge = 1;
+            flow.down.device_within = 1;
         }
     }
 
@@ -247,11 +248,13 @@ impl World<'_> {
             Vec::new()
         };
         let sound = problems.is_empty();
+        let mut keep_alive = false;
         if let (Ok(packet), Some(flow)) =
             (&packet, index.and_then(|index| self.flows.get_mut(index)))
             && let Transport::Tcp(tcp) = packet.transport
         {
             let at = flow.down.note_emitted(&tcp);
+            keep_alive = at.is_some_and(|at| flow.down.is_keep_alive(at, &tcp));
             if checked {
                 let reader = self.reader.get_mut().as_mut();
                 let sent = |at, bytes: &[u8]| flow.sent.holds(at, bytes, self.capture, reader);
@@ -267,6 +270,7 @@ impl World<'_> {
                 at: self.now,
                 bytes: frame.to_vec(),
                 flow: index,
+                keep_alive,
             };
             match self.changed_frame {
                 Some((number, change)) if number + 1 == self.frames_out => {

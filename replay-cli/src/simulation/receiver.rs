@@ -45,6 +45,8 @@ pub(crate) struct Receiver {
     pub(crate) device_window_closed: bool,
     /// One past the highest unit the device has sent.
     pub(crate) device_edge: u64,
+    /// The same, without what went beyond the window of its time: that is no part of the stream until it is sent again.
+    pub(crate) device_within: u64,
     /// The unit of the first FIN of the device's stream: what it sends behind that is no part of it.
     pub(crate) device_fin: Option<u64>,
 }
@@ -105,6 +107,14 @@ impl Receiver {
             && !self.reset
             && self.device_fin.is_none()
             && room < self.engine_mss.min(self.widest / 2).max(1)
+    }
+
+    /// Whether a segment is a keep-alive (RFC 9293 section 3.8.4): the number before the next one, and no byte or one that is known.
+    pub(crate) fn is_keep_alive(&self, at: u64, tcp: &Tcp<'_>) -> bool {
+        tcp.flags.without(Flags::PSH) == Flags::ACK
+            && tcp.payload_len <= 1
+            && at + 1 == self.emitted
+            && at < self.contiguous()
     }
 
     /// Takes in a segment that reached the device.

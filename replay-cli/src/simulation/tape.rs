@@ -101,6 +101,12 @@ impl Tape {
         }
         self.len = self.bytes.len() as u64;
     }
+
+    /// Takes all its bytes away: what a mutation does to a stream that has bounds.
+    pub(crate) fn empty(&mut self) {
+        self.bytes.clear();
+        self.len = 0;
+    }
 }
 
 /// A stream held against the recorded one while it comes.

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use engine::{FlowKey, PathChange};
 
-use super::matcher::{Found, Matcher, View, is_pure_ack, told};
+use super::matcher::{Found, Matcher, Search, View, is_pure_ack, told};
 use super::world::World;
 use crate::base::wording::seconds_of as seconds;
-use crate::notation::{Action, Body, Direction, Ends, Line, Num, Segment, Value, wrap};
-use crate::packet::{self, Flags, Seq};
+use crate::notation::{
+    Action, Body, Cut, Direction, Ends, Line, Num, Range, Segment, TcpBody, Value, wrap,
+};
+use crate::packet::{self, Flags, Packet, Seq};
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::scenario::{FlowSpec, Protocol, Scenario};
 use crate::simulation::dialer::key_of;
@@ -16,6 +18,9 @@ use crate::stack::event::{Expectation, Source};
 
 /// How long another stack may keep an acknowledgement, microseconds (RFC 9293 section 3.8.6.3).
 const ACK_DELAY_US: u64 = 500_000;
+
+/// How long the device waits before it acknowledges what has come of a range in several segments, microseconds.
+const DEVICE_US: u64 = 10_000;
 
 /// For how long a stack that never says that all is done is looked at after the last line, microseconds: delayed
 /// acknowledgements and the first retransmission come in that time, the end of idle flows does not.
@@ -129,7 +134,7 @@ impl Timeline<'_> {
             previous: 0,
             waiting: Vec::new(),
         };
-        play.findings.matcher.pushes_free = play.world.engine.traits().foreign;
+        play.findings.matcher = Matcher::of(self.scenario, play.world.engine.traits());
         for (at, (pointer, line)) in self.lines.iter().enumerate() {
             if play.world.livelock {
                 break;
@@ -161,25 +166,29 @@ impl Timeline<'_> {
         line: &Line,
         findings: &mut Findings,
     ) -> Option<u64> {
-        let mut looked_at = 0;
+        let mut search = Search::default();
+        let mut acknowledged = 0;
         let last = to.min(self.until.unwrap_or(u64::MAX).max(world.now));
         loop {
             let view = self.view(world);
-            match findings.matcher.find(view, segment, &mut looked_at) {
+            match findings.matcher.find(view, segment, &mut search) {
                 Found::Match(index) => {
-                    let at = world
-                        .emitted
-                        .get(index)
-                        .map_or(world.now, |emitted| emitted.at);
-                    let met = (from..=to).contains(&at);
+                    let time = |index: usize| {
+                        let emitted = world.emitted.get(index);
+                        emitted.map_or(world.now, |emitted| emitted.at)
+                    };
+                    let at = time(index);
+                    let first = search.came.map_or(at, |(first, _)| time(first));
+                    let met = from <= first && at <= to;
                     findings.held(world, index, (pointer, line), met);
                     if !met {
+                        let came = if first < from { first } else { at };
                         let what = format!(
                             "it came at {} s, expected {}",
-                            seconds(at),
+                            seconds(came),
                             window(from, to)
                         );
-                        let mut late = failure(FailureKind::WrongTime, what, at, segment);
+                        let mut late = failure(FailureKind::WrongTime, what, came, segment);
                         late.expected = Some(line.to_string());
                         late.actual = Some(self.view(world).shown(index));
                         findings.failures.push((pointer.to_owned(), late));
@@ -199,6 +208,13 @@ impl Timeline<'_> {
                 }
                 Found::Nothing => {}
             }
+            if search.bytes > acknowledged
+                && acknowledges(segment)
+                && self.acknowledge(world, segment, pointer, &search, findings, last)
+            {
+                acknowledged = search.bytes;
+                continue;
+            }
             let next = world.next();
             let idle = !world.has_tasks()
                 && next.is_none_or(|next| next.timer.is_some_and(|(timer, _)| timer.is_idle()));
@@ -215,6 +231,16 @@ impl Timeline<'_> {
         if to != u64::MAX {
             world.now = world.now.max(to);
         }
+        // A range without an end is what came in its time.
+        if let Some((first, _)) = search.came
+            && segment.is_open(&findings.matcher.bindings)
+        {
+            segment.close(search.bytes, &mut findings.matcher.bindings);
+            let first = world.emitted.get(first).map_or(from, |first| first.at);
+            if first >= from {
+                return Some(to.min(world.now));
+            }
+        }
         let mut missing = failure(
             FailureKind::MissingPacket,
             format!("nothing came that matches, {}", window(from, to)),
@@ -229,6 +255,73 @@ impl Timeline<'_> {
             .map(|last| format!("last emitted: {}", self.view(world).shown(last)));
         findings.failures.push((pointer.to_owned(), missing));
         None
+    }
+
+    /// Lets the device acknowledge what has come of a range, unless something happens sooner; the window's edge stays.
+    fn acknowledge(
+        &self,
+        world: &mut World<'_>,
+        segment: &Segment,
+        pointer: &str,
+        search: &Search,
+        findings: &Findings,
+        last: u64,
+    ) -> bool {
+        let came = search.came.and_then(|(_, last)| world.emitted.get(last));
+        let at = came.map_or(world.now, |last| last.at.saturating_add(DEVICE_US));
+        if at > last || world.next().is_some_and(|next| next.at <= at) {
+            return false;
+        }
+        let view = self.view(world);
+        let state = view.spec(&segment.flow).and_then(|spec| view.state(&spec));
+        let Some(down) = state.map(|flow| &flow.down) else {
+            return false;
+        };
+        let acked = down.contiguous();
+        let shift = if down.scaled { down.device_shift } else { 0 };
+        let room = down.offered_to.map(|edge| edge.saturating_sub(acked) >> shift);
+        let number = |unit: u64| Num::of(wrap(i64::try_from(unit).unwrap_or_default()));
+        let next = number(down.device_within);
+        let answer = Segment {
+            flow: segment.flow.clone(),
+            body: Body::Tcp(TcpBody {
+                flags: Flags::ACK,
+                range: Some(Range {
+                    start: next.clone(),
+                    end: next,
+                    len: Num::of(0),
+                    cut: Cut::One,
+                }),
+                ack: Some(number(acked)),
+                window: room.map(|room| number(room.min(0xffff))),
+                ..TcpBody::default()
+            }),
+            overrides: Vec::new(),
+        };
+        let Ok(frame) = self.build(world, &answer, findings) else {
+            return false;
+        };
+        world.now = world.now.max(at);
+        if world.tracer.is_some() {
+            world.sources.push(Source::Line(pointer.to_owned()));
+        }
+        world.inject(vec![frame]);
+        true
+    }
+
+    /// The segments that a line sends, as many as the other side's MSS and the device's MTU make of it.
+    fn cut(&self, world: &World<'_>, segment: &Segment, findings: &mut Findings) -> Vec<Segment> {
+        let view = self.view(world);
+        let Some(spec) = view.spec(&segment.flow) else {
+            return vec![segment.clone()];
+        };
+        let bindings = &mut findings.matcher.bindings;
+        view.name_places(&spec, bindings);
+        let offered = view.state(&spec).map(|flow| flow.down.engine_mss);
+        let headers = if spec.client.is_ipv4() { 40 } else { 60 };
+        let room = world.engine.mtu().saturating_sub(headers);
+        let most = offered.unwrap_or(u64::MAX).min(room as u64);
+        segment.cut(u32::try_from(most).unwrap_or(u32::MAX), bindings)
     }
 
     pub(crate) fn build(
@@ -294,6 +387,7 @@ impl Play<'_, '_, '_> {
             Action::Inject(segment) => return self.inject(pointer, line, segment, next),
             Action::Expect(segment) => return self.expect(pointer, line, segment),
             Action::Silence { until } => return self.silence(pointer, line, *until),
+            Action::Allow(segment) => return self.findings.matcher.allow(segment),
             Action::Sleep => {
                 run_until(self.world, self.world.now);
                 // A host that sleeps calls nobody; when it wakes, the engine hears how late it is.
@@ -332,18 +426,14 @@ impl Play<'_, '_, '_> {
             }
             run_until(self.world, from);
             let repeated = segment.repetition(before);
-            match self.timeline.build(self.world, &repeated, &self.findings) {
-                Ok(frame) => {
-                    self.waiting.push(frame);
-                    if self.world.tracer.is_some() {
-                        let line = Source::Line(pointer.to_owned());
-                        self.world.sources.push(line);
-                    }
+            let pieces = self
+                .timeline
+                .cut(self.world, &repeated, &mut self.findings);
+            for piece in pieces {
+                if self.waiting.len() >= self.timeline.batch {
+                    self.inject_waiting();
                 }
-                Err(problem) => {
-                    let now = self.world.now;
-                    self.fails(pointer, failure(FailureKind::Stuck, problem, now, segment));
-                }
+                self.build(pointer, &piece);
             }
             self.previous = from;
             if self.world.livelock {
@@ -356,6 +446,22 @@ impl Play<'_, '_, '_> {
         });
         if self.waiting.len() >= self.timeline.batch || !more {
             self.inject_waiting();
+        }
+    }
+
+    fn build(&mut self, pointer: &str, segment: &Segment) {
+        match self.timeline.build(self.world, segment, &self.findings) {
+            Ok(frame) => {
+                self.waiting.push(frame);
+                if self.world.tracer.is_some() {
+                    let line = Source::Line(pointer.to_owned());
+                    self.world.sources.push(line);
+                }
+            }
+            Err(problem) => {
+                let now = self.world.now;
+                self.fails(pointer, failure(FailureKind::Stuck, problem, now, segment));
+            }
         }
     }
 
@@ -390,8 +496,14 @@ impl Play<'_, '_, '_> {
         run_until(self.world, until.saturating_sub(1));
         let quiet_to = until.saturating_sub(slack);
         for index in before..self.world.emitted.len() {
-            let at = self.world.emitted.get(index).map(|emitted| emitted.at);
-            if slack > 0 && at.is_some_and(|at| at >= quiet_to) {
+            let Some(emitted) = self.world.emitted.get(index) else {
+                continue;
+            };
+            let at = Some(emitted.at);
+            let view = self.timeline.view(self.world);
+            let free = Packet::whole(&emitted.bytes)
+                .is_ok_and(|packet| self.findings.matcher.passes_over(view, emitted, &packet));
+            if free || (slack > 0 && emitted.at >= quiet_to) {
                 continue;
             }
             let mut broken = failure_at(
@@ -477,6 +589,14 @@ fn finish(world: &mut World<'_>, until: Option<u64>) {
     }
     if let Some(until) = until {
         world.now = world.now.max(until);
+    }
+}
+
+/// Whether the device acknowledges what comes of a line while more is to come.
+fn acknowledges(segment: &Segment) -> bool {
+    match &segment.body {
+        Body::Tcp(tcp) => tcp.range.as_ref().is_some_and(|range| range.cut == Cut::Acked),
+        _ => false,
     }
 }
 

@@ -123,6 +123,8 @@ pub(crate) struct Emitted {
     pub(crate) bytes: Vec<u8>,
     /// The flow it belongs to, if one was dialed on its tuple.
     pub(crate) flow: Option<usize>,
+    /// It carries nothing but a byte, at the most, that the device has acknowledged.
+    pub(crate) keep_alive: bool,
 }
 
 /// When something happens next.
@@ -294,6 +296,15 @@ impl<'a> World<'a> {
         if let Some(at) = down.device_unit(tcp.sequence) {
             let end = at + u64::from(tcp.sequence_len());
             down.device_edge = down.device_edge.max(end);
+            let fin = u64::from(tcp.flags.contains(Flags::FIN));
+            let within = if end - fin <= down.room_to {
+                end
+            } else {
+                down.room_to
+            };
+            if at <= down.room_to {
+                down.device_within = down.device_within.max(within);
+            }
             if tcp.flags.contains(Flags::FIN) {
                 let fin = end.saturating_sub(1);
                 down.device_fin = Some(down.device_fin.map_or(fin, |first| first.min(fin)));

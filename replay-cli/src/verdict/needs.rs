@@ -13,8 +13,16 @@ use crate::verdict::outcome::Verdict;
 const REAL_TIME_MAX_US: u64 = 20_000_000;
 
 /// Settings that choose among what a requirement allows: a stack that does not follow them is held to it all the same.
-/// The seed picks numbers, the buffers sizes, congestion control when bytes go, the limits how many flows there may be.
-const FREE: [&str; 4] = ["seed", "rx_buffer", "tx_buffer", "congestion_control"];
+/// The seed picks numbers, the buffers sizes, congestion control when bytes go; a least timeout of a second and no probe for the end
+/// of a flight are what RFC 6298 has, and only our own defaults have not.
+const FREE: [&str; 6] = [
+    "seed",
+    "rx_buffer",
+    "tx_buffer",
+    "congestion_control",
+    "min_rto",
+    "loss_probe",
+];
 
 /// What of a scenario the stack lacks; the pointers are of the scenario.
 pub(crate) fn of_scenario(
@@ -46,6 +54,7 @@ pub(crate) fn of_scenario(
             ),
             Action::Inject(_)
             | Action::Expect(_)
+            | Action::Allow(_)
             | Action::Silence { .. }
             | Action::Sleep
             | Action::Output { .. } => {}

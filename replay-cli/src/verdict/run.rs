@@ -549,4 +549,6 @@ pub(crate) fn play(
 }
 
 #[cfg(test)]
+mod lines;
+#[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use crate::notation::{Action, Line};
 use crate::packet::{Flags, Packet};
 use crate::scenario::FlowSpec;
 use crate::scenario::failure::{Failure, FailureKind};
-use crate::simulation::matcher::{Found, Matcher};
+use crate::simulation::matcher::{Found, Matcher, Search};
 
 /// A named observation of a run that passes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,10 +119,10 @@ impl Keep {
                     return false;
                 };
                 let mut matcher = Matcher::default();
-                let mut from = 0;
+                let mut search = Search::default();
                 // Each look goes on behind the one before.
                 (0..=view.emitted.len())
-                    .any(|_| matches!(matcher.find(view, &segment, &mut from), Found::Match(_)))
+                    .any(|_| matches!(matcher.find(view, &segment, &mut search), Found::Match(_)))
             }
         }
     }

@@ -177,6 +177,30 @@ fn bad_lines_say_where_and_what_to_do() {
             "column 11: unknown word 'äck'; did you mean 'ack'?",
         ),
         (
+            "+0 >* get S. 0:0(0) ack 1",
+            "column 1: what may come has no time; write ~ >* get S. 0:0(0) ack 1",
+        ),
+        (
+            "~ > get . *:9(+) ack 1",
+            "column 11: a range in several segments needs its beginning; write 1:4001(+), or 1:*(+) for all that comes in the line's time",
+        ),
+        (
+            "+0 < get . 1:9(acked) ack 1",
+            "column 10: 'acked' is about what the device gets, not about what it sends; write (+) for as many segments as it takes",
+        ),
+        (
+            "~ > get . 1:4(+) ack 1 text:'abc'",
+            "column 24: a range in several segments has no payload of its own; write pattern:N, or leave the payload out",
+        ),
+        (
+            "+0 < get . 1:1(0) ack !$a",
+            "column 10: '*' and '!$' say nothing to send; write every value of an injected packet",
+        ),
+        (
+            "~ > get . ack !$",
+            "column 15: '!$' is no name; a name is $ and letters, digits or _, such as $a or $a+10",
+        ),
+        (
             "+0 < dns udp 3 !tcp.checksum=bad",
             "column 16: a UDP datagram has no field 'tcp.checksum'",
         ),

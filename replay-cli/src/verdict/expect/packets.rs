@@ -15,7 +15,7 @@ use crate::packet::{Flags, Packet};
 use crate::scenario::failure::FailureKind;
 use crate::scenario::{Expectations, FlowSpec, Scenario};
 use crate::simulation::Figures;
-use crate::simulation::matcher::{Found, Matcher, View, is_bare_ack, told};
+use crate::simulation::matcher::{Found, Matcher, Search, View, is_bare_ack, told};
 use crate::simulation::mutation::{FrameChange, Mutation};
 use crate::stack::event::Expectation;
 use crate::verdict::check::Check;
@@ -76,7 +76,7 @@ fn accepts(line: TimeSpec, at: u64, previous: u64, slack: u64) -> bool {
 /// Holds the run against lines.
 fn check_lines(check: &mut Check<'_>) {
     let view = check.view();
-    let mut matcher = Matcher::default();
+    let mut matcher = Matcher::of(check.scenario, check.traits);
     let mut previous = 0;
     for (index, text) in check.scenario.expect.packets.iter().enumerate() {
         check.verdicts.checks += 1;
@@ -90,7 +90,7 @@ fn check_lines(check: &mut Check<'_>) {
         };
         let time_of = |at: usize| view.emitted.get(at).map(|emitted| emitted.at);
         let mut payload = None;
-        let (kind, what, seen) = match matcher.find(view, segment, &mut 0) {
+        let (kind, what, seen) = match matcher.find(view, segment, &mut Search::default()) {
             Found::Match(at) => {
                 let (time, tolerance) = (time_of(at).unwrap_or(0), check.traits.tolerance);
                 let since = time.saturating_sub(previous);

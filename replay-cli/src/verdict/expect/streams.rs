@@ -77,6 +77,8 @@ impl Behaviour for Streams {
             &[
                 |flow| flow.upstream.shorten(),
                 |flow| flow.down.bytes.shorten(),
+                |flow| flow.upstream.empty(),
+                |flow| flow.down.bytes.empty(),
             ],
         )
     }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-const hello = "hello 1 gvisor %s time=virtual can=half_close,close,by,how,take settings=mtu,min_rto,loss_probe,nagle,hop_limit,time_wait,tcp_fin_wait\n"
+const hello = "hello 1 gvisor %s time=virtual can=half_close,close,by,how,take settings=mtu,min_rto,loss_probe,nagle,hop_limit,time_wait,tcp_fin_wait,rx_buffer,tx_buffer\n"
 
 // version is set by the linker.
 var version = "unknown"

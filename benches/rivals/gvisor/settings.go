@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
@@ -21,6 +22,8 @@ type settings struct {
 	HopLimit  *uint8    `json:"hop_limit"`
 	TimeWait  *duration `json:"time_wait"`
 	FinWait   *duration `json:"tcp_fin_wait"`
+	RxBuffer  *size     `json:"rx_buffer"`
+	TxBuffer  *size     `json:"tx_buffer"`
 }
 
 // duration is a time as scenario files have it: "200ms", "2min".
@@ -36,6 +39,22 @@ func (d *duration) UnmarshalJSON(text []byte) error {
 	return err
 }
 
+// size is a number of bytes as scenario files have it: "64B", "4KiB".
+type size int
+
+func (s *size) UnmarshalJSON(text []byte) error {
+	var written string
+	if err := json.Unmarshal(text, &written); err != nil {
+		return err
+	}
+	var unit string
+	if _, err := fmt.Sscanf(written, "%d%s", (*int)(s), &unit); err != nil {
+		return err
+	}
+	*s <<= map[string]int{"B": 0, "KiB": 10, "MiB": 20}[unit]
+	return nil
+}
+
 func read(text string) settings {
 	var s settings
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
@@ -44,14 +63,30 @@ func read(text string) settings {
 	return s
 }
 
+// window is the receive buffer, of which the stack offers half at the most; 0 for its own choice.
+func (s settings) window() int {
+	if s.RxBuffer == nil {
+		return 0
+	}
+	return 2 * int(*s.RxBuffer)
+}
+
 // set gives them to the stack.
 func (s settings) set(to *stack.Stack) {
 	option := func(value tcpip.SettableTransportProtocolOption) {
 		must(to.SetTransportProtocolOption(tcp.ProtocolNumber, value))
 	}
-	sack, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(true)
+	sack, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(s.RxBuffer == nil)
 	option(&sack)
 	option(&moderate)
+	if s.RxBuffer != nil {
+		bytes := s.window()
+		option(&tcpip.TCPReceiveBufferSizeRangeOption{Min: 1, Default: bytes, Max: bytes})
+	}
+	if s.TxBuffer != nil {
+		bytes := int(*s.TxBuffer)
+		option(&tcpip.TCPSendBufferSizeRangeOption{Min: 1, Default: bytes, Max: bytes})
+	}
 	if s.MinRTO != nil {
 		value := tcpip.TCPMinRTOOption(*s.MinRTO)
 		option(&value)

@@ -84,7 +84,7 @@ func newTunnel(settings settings) *tunnel {
 	must(t.stack.SetSpoofing(nic, true))
 	t.stack.SetRouteTable([]tcpip.Route{{Destination: header.IPv4EmptySubnet, NIC: nic}, {Destination: header.IPv6EmptySubnet, NIC: nic}})
 	settings.set(t.stack)
-	t.stack.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(t.stack, 0, inFlight, t.accept).HandlePacket)
+	t.stack.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(t.stack, settings.window(), inFlight, t.accept).HandlePacket)
 	t.stack.SetTransportProtocolHandler(udp.ProtocolNumber, udp.NewForwarder(t.stack, t.associate).HandlePacket)
 	return t
 }

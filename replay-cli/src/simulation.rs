@@ -84,6 +84,8 @@ pub(crate) struct RunMode<'a> {
     /// Whether the dialer does what the capture says, without rules, and flows that have nothing more to say make room
     /// once very many are open.
     pub(crate) recorded: bool,
+    /// Whether a silence that nothing follows is cut short, as real time takes as long as it says.
+    pub(crate) brief: bool,
 }
 
 impl RunMode<'static> {
@@ -95,6 +97,7 @@ impl RunMode<'static> {
         share: Share::All,
         tracer: None,
         recorded: false,
+        brief: false,
     };
     /// The same, the capture as it stands.
     pub(crate) const RECORDED: Self = Self {

@@ -173,6 +173,8 @@ pub(crate) trait Stack {
 pub(crate) struct Traits {
     /// How far times may be off, microseconds: none through the core.
     pub(crate) tolerance: u64,
+    /// How much later than that a timer may ring, thousandths of its wait: kernels keep long timers coarsely.
+    pub(crate) drift: u64,
     /// It is another engine than ours, or behaves as one: it may accept a connection before it asks for the dial, and has
     /// no counters.
     pub(crate) foreign: bool,
@@ -198,6 +200,7 @@ impl Traits {
     /// Everything.
     pub(crate) const CORE: Self = Self {
         tolerance: 0,
+        drift: 0,
         foreign: false,
         deterministic: true,
         half_close: true,

@@ -296,6 +296,89 @@ fn a_stack_that_is_not_there_is_named_with_what_to_do() {
     }
 }
 
+/// A scenario with these lines against a program of tests/stacks; `None` where there is no python3.
+#[cfg(unix)]
+fn with_stack(name: &str, flow: &str, lines: &str, rest: &str) -> Option<(i32, Value, String)> {
+    if Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no python3 here, so {name} is not tried");
+        return None;
+    }
+    let root = tempfile::tempdir().expect("a folder");
+    let scenario = format!(
+        r#"{{ "schema": 1, "title": "lines", "flows": {{ "a": "{flow}" }}, "input": {{ "frames": [{lines}] }}, {rest} }}"#
+    );
+    std::fs::write(root.path().join("a.json"), scenario).expect("a file");
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stacks");
+    let stack = format!("exec:{}", program.join(name).display());
+    let arguments = ["run", "a.json", "--stack", &stack, "--format", "json"];
+    let (code, out, err) = replay(root.path(), &arguments);
+    let report: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("a report: {err}"));
+    Some((code, report["scenarios"][0].clone(), err))
+}
+
+#[cfg(unix)]
+const ECHO: &str = r#""dialer": { "rules": [ { "dial": { "result": "connected" }, "then": [ { "echo": 9 } ] } ] }"#;
+#[cfg(unix)]
+const UDP: &str = "udp 10.0.0.2:50000 > 198.51.100.7:9000";
+
+#[test]
+#[cfg(unix)]
+fn a_stack_in_real_time_gets_the_time_that_a_scenario_takes() {
+    let started = std::time::Instant::now();
+    let lines = r#""0 < a udp 4", "~ > a udp 4", "0.6 < a udp 5", "0.6 > a udp 5""#;
+    let Some((code, scenario, err)) = with_stack("in_real_time", UDP, lines, ECHO) else {
+        return;
+    };
+    assert_eq!(code, 0, "{scenario:#}{err}");
+    assert!(started.elapsed().as_millis() >= 600);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_silence_at_the_end_is_cut_short_in_real_time() {
+    let lines = r#""0 < a udp 4", "~ > a udp 4", "silence until 300""#;
+    let Some((code, scenario, err)) = with_stack("in_real_time", UDP, lines, ECHO) else {
+        return;
+    };
+    assert_eq!(code, 0, "{scenario:#}{err}");
+    let took = scenario["figures"]["virtual_us"].as_u64();
+    assert!(took.is_some_and(|took| took < 10_000_000), "{scenario:#}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_scenario_of_more_than_20_s_is_left_in_real_time() {
+    let lines = r#""0 < a udp 4", "~ > a udp 4", "30 < a udp 5", "30 > a udp 5""#;
+    let Some((code, scenario, err)) = with_stack("in_real_time", UDP, lines, ECHO) else {
+        return;
+    };
+    assert_eq!(code, 4, "{scenario:#}{err}");
+    assert_eq!(scenario["verdict"], "skipped");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_second_connection_on_a_tuple_is_told_apart_before_it_is_dialed() {
+    let lines = r#""0 < a S 0:0(0)", "0 > a S. 0:0(0) ack 1", "+.01 < a . 1:1(0) ack 1", "+.1 < a R 1:1(0)",
+        "1 < a S 90000:90000(0)", "1 > a#2 S. 0:0(0) ack 90001", "+.01 < a#2 . 90001:90001(0) ack 1""#;
+    let rest = r#""dialer": { "rules": [ {} ] }, "expect": { "dials": [ { "flow": "a" }, { "flow": "a#2" } ] }"#;
+    let tcp = "tcp 10.0.0.2:40000 > 93.184.216.34:80";
+    let Some((code, scenario, err)) = with_stack("accepts_first", tcp, lines, rest) else {
+        return;
+    };
+    assert_eq!(code, 0, "{scenario:#}{err}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_timer_that_is_due_while_output_is_held_is_no_livelock() {
+    let lines = r#""0 < a udp 4", "1 output held", "2 output taken", "+.1 < a udp 5""#;
+    let Some((code, scenario, err)) = with_stack("wants_polls", UDP, lines, ECHO) else {
+        return;
+    };
+    assert_eq!(code, 0, "{scenario:#}{err}");
+}
+
 #[test]
 #[cfg(unix)]
 fn the_example_in_python_passes_what_it_knows() {

@@ -11,12 +11,15 @@ use super::arguments::{self, OtherStack, WayIn};
 use super::batch::{self, Progress};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
+use crate::base::output::{self, Existing};
 use crate::base::term::Terminal;
+use crate::base::wording::counted;
 use crate::golden::draft::find::Waiting;
 use crate::report::conformance::{self as report, Column};
 use crate::report::html::Html;
 use crate::report::reporter::{Ended, Reporter as _};
 use crate::report::{Totals, trace};
+use crate::verdict::conformance::baseline::{Baseline, Standing};
 use crate::verdict::conformance::{Matrix, Notes, Verdict};
 use crate::verdict::run::RunOptions;
 
@@ -55,6 +58,15 @@ pub(crate) struct ConformanceArgs {
     /// A JSON report of another stack to stand beside this one in markdown, named for its file; may be repeated.
     #[arg(long, value_name = "FILE")]
     column: Vec<PathBuf>,
+
+    /// Requirements that are known to fail, and how: they are no failure of the run; others that fail are, and those that
+    /// pass again are told.
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+
+    /// Write the baseline anew from this run; what it says of requirements that were not run stays.
+    #[arg(long, requires = "baseline")]
+    write_baseline: bool,
 }
 
 /// What form the matrix has.
@@ -76,9 +88,11 @@ Examples:
   replay conformance --format json > conformance.json
   replay conformance --format markdown --column docs/generated/rivals/other.json
   replay conformance --stack other --notes other.notes.json --format json > other.json
+  replay conformance --stack other --baseline other.baseline.json --write-baseline
+  replay conformance --stack other --baseline other.baseline.json
 
 Exit codes; of several, the worst (in the order 70, 2, 3, 6, 1, 4):
-  0   every requirement passes, deviates as is known, or does not apply
+  0   every requirement passes, deviates as is known, fails as the baseline has it, or does not apply
   1   a requirement fails
   3   a scenario or one of its files is missing or invalid
   4   nothing was selected, or a requirement has no scenario
@@ -96,6 +110,9 @@ pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result
         .map_err(Stop::input)?;
     let notes = args.notes.as_deref().map(notes).transpose();
     let notes = notes.map_err(Stop::input)?;
+    let baseline = args.baseline.as_deref();
+    let baseline = baseline.map(|path| known(path, args.write_baseline));
+    let mut baseline = baseline.transpose().map_err(Stop::input)?;
     let discovery = batch::select(&args.paths, "")?;
     let options = RunOptions {
         captures: args.files.captures.clone(),
@@ -149,13 +166,33 @@ pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result
         }
     }
     terminal.flush()?;
+    let standing = baseline.as_ref().map(|known| known.against(&matrix));
     for row in matrix
         .rows
         .iter()
         .filter(|row| row.verdict == Verdict::Fail)
     {
         let reason = row.reason.as_deref().unwrap_or_default();
-        terminal.say(&format!("{} fails: {reason}", row.requirement.id))?;
+        let id = &row.requirement.id;
+        let known = standing.as_ref().is_some_and(|standing| standing.known.contains(id));
+        let how = if known { "fails, as is known" } else { "fails" };
+        terminal.say(&format!("{id} {how}: {reason}"))?;
+    }
+    if let (Some(path), Some(standing)) = (&args.baseline, &standing) {
+        tell(standing, path, terminal)?;
+    }
+    if let (true, Some(path), Some(known)) = (args.write_baseline, &args.baseline, &mut baseline) {
+        *known = known.renewed(&matrix);
+        let inputs: Vec<PathBuf> = discovery.found.iter().map(|file| file.path.clone()).collect();
+        output::write(path, known.text().as_bytes(), Existing::Replace, &inputs)
+            .map_err(Stop::usage)?;
+        terminal.say(&format!("wrote {}", path.display()))?;
+    }
+    if let Some(known) = &baseline {
+        let standing = known.against(&matrix);
+        let excused = outcomes.iter().filter(|outcome| standing.knows(outcome)).count() as u64;
+        totals.failed = totals.failed.saturating_sub(excused);
+        totals.deviations = totals.deviations.saturating_add(excused);
     }
     for id in stale {
         terminal.say(&format!(
@@ -175,6 +212,41 @@ pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result
     Ok([missing, unmet]
         .into_iter()
         .fold(totals.exit_code(), exit_code::worst))
+}
+
+/// The baseline; one that is to be written need not be there.
+fn known(path: &Path, write: bool) -> Result<Baseline, Diagnostic> {
+    let refused = |problem: String| {
+        Diagnostic::new(format!("the baseline cannot be used: {problem}"))
+            .in_file(path)
+            .help("make one with `--write-baseline`; see docs/STACK_PROTOCOL.md")
+    };
+    match std::fs::read_to_string(path) {
+        Ok(text) => Baseline::read(&text).map_err(refused),
+        Err(error) if write && error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(Baseline::default())
+        }
+        Err(error) => Err(refused(error.to_string())),
+    }
+}
+
+/// What differs from the baseline, and how many rows do not.
+fn tell(standing: &Standing, path: &Path, terminal: &mut Terminal<'_>) -> Result<(), Stop> {
+    let path = path.display();
+    for (id, kinds) in &standing.new {
+        let kinds: Vec<&str> = kinds.iter().map(|kind| kind.label()).collect();
+        terminal.say(&format!("{id} is not in {path} with {}", kinds.join(", ")))?;
+    }
+    for id in &standing.mended {
+        terminal.say(&format!(
+            "{id} passes, and {path} says that it fails: renew it with `--write-baseline`"
+        ))?;
+    }
+    let failures = counted(standing.new.len() as u64, "new failure");
+    let mended = standing.mended.len();
+    let known = standing.known.len();
+    terminal.say(&format!("held against {path}: {failures}, {known} known, {mended} mended"))?;
+    Ok(())
 }
 
 fn notes(path: &Path) -> Result<Notes, Diagnostic> {

@@ -20,9 +20,16 @@ pub struct Column {
     pub name: String,
     /// Its version, if the report tells.
     version: String,
-    /// Its verdicts by requirement.
-    verdicts: Vec<(String, Verdict)>,
+    /// Its verdicts by requirement, each with the reason in a word.
+    verdicts: Vec<(String, Verdict, Option<String>)>,
 }
+
+/// How reasons begin of rows that do not apply to another stack, and the word for each.
+const REASONS: [(&str, &str); 3] = [
+    ("not comparable: ", "not comparable"),
+    ("the stack has no setting", "no setting"),
+    ("the stack runs in real time", "too long"),
+];
 
 impl Column {
     /// Reads a report that [`json()`] made.
@@ -44,19 +51,50 @@ impl Column {
         struct Requirement {
             id: String,
             verdict: Verdict,
+            #[serde(default)]
+            reason: String,
+            #[serde(default)]
+            failures: Vec<String>,
         }
         let report: Report = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let word = |row: &Requirement| match row.verdict {
+            Verdict::Fail => row.failures.first().map(|kind| kind.replace('-', " ")),
+            Verdict::NotApplicable => {
+                let begins = |(start, _): &&(&str, &str)| row.reason.starts_with(start);
+                let word = REASONS.iter().find(begins).map(|(_, word)| *word);
+                Some(word.unwrap_or("cannot").to_owned())
+            }
+            _ => None,
+        };
         let verdicts = report.requirements.into_iter();
         Ok(Self {
             name: name.to_owned(),
             version: report.stack.version,
-            verdicts: verdicts.map(|row| (row.id, row.verdict)).collect(),
+            verdicts: verdicts
+                .map(|row| {
+                    let word = word(&row);
+                    (row.id, row.verdict, word)
+                })
+                .collect(),
         })
     }
 
     fn verdict(&self, id: &str) -> Option<Verdict> {
-        let row = self.verdicts.iter().find(|(known, _)| known == id);
-        row.map(|(_, verdict)| *verdict)
+        self.row(id).map(|(_, verdict, _)| *verdict)
+    }
+
+    fn row(&self, id: &str) -> Option<&(String, Verdict, Option<String>)> {
+        self.verdicts.iter().find(|(known, ..)| known == id)
+    }
+
+    /// The verdict and its reason in a word.
+    fn cell(&self, id: &str) -> String {
+        match self.row(id) {
+            None => "-".to_owned(),
+            Some((_, Verdict::NotApplicable, Some(word))) => word.clone(),
+            Some((_, verdict, None)) => verdict.word().replace('_', " "),
+            Some((_, verdict, Some(word))) => format!("**{}**: {word}", verdict.word()),
+        }
     }
 }
 
@@ -73,6 +111,10 @@ pub fn json(matrix: &Matrix, stack: Option<&StackProgram>) -> Value {
         });
         if let Some(reason) = &row.reason {
             value["reason"] = json!(reason);
+        }
+        if row.verdict == Verdict::Fail {
+            let kinds: Vec<&str> = row.kinds.iter().map(|kind| kind.label()).collect();
+            value["failures"] = json!(kinds);
         }
         value
     };
@@ -212,10 +254,14 @@ The other columns are of other stacks, each with a page of its own made by
 replay conformance expectations/conformance --stack NAME --notes docs/generated/rivals/NAME.notes.json --format json > docs/generated/rivals/NAME.json
 ```
 
-They run the same scenarios in virtual time behind [the protocol for stacks](../STACK_PROTOCOL.md), with programs of benches/rivals that do with them what
-their own examples do. A row **passes** if every scenario that could be run passes. It **fails** only if the failure was looked at by hand and found to be the
-stack's. Everything else is **not applicable**: what the stack has no setting for, what it may do otherwise by the RFC than the scenario has
-it, and what nobody has looked at yet; the reports give the reason of each. The totals have passes / failures / the rest: they are no ranking.
+They run the same scenarios behind [the protocol for stacks](../STACK_PROTOCOL.md), with programs of benches/rivals that do with them what their
+own examples do: in virtual time, but for Linux, whose own TCP runs in real time on a TUN, with what a kernel's timers are off by allowed.
+
+A row **passes** if every scenario that could be run passes. It **fails** only if the failure was looked at by hand and found to be the
+stack's: behind it stands the kind of the first failure. Everything else does not apply, and has a word for why: **no setting**, the stack has
+none that the scenario sets; **not comparable**, by the RFC it may do otherwise than the scenario has it, or nobody has looked at it yet;
+**too long**, for real time; **cannot**, it has no way to say or to be told something. The reports give the reason of each. The totals have
+passes / failures / the rest: they are no ranking.
 
 ";
 
@@ -326,8 +372,7 @@ fn write_row(page: &mut String, row: &Row, columns: &[Column]) -> std::fmt::Resu
     }
     write!(page, " |")?;
     for column in columns {
-        let verdict = column.verdict(id).map_or("-", Verdict::word);
-        write!(page, " {} |", verdict.replace('_', " "))?;
+        write!(page, " {} |", column.cell(id))?;
     }
     writeln!(page)
 }
@@ -385,6 +430,18 @@ mod tests {
     fn the_page_has_the_columns_of_other_stacks() {
         let other = Column::read("other", &json(&matrix(), None).to_string()).unwrap();
         insta::assert_snapshot!(markdown(&matrix(), &[other]));
+    }
+
+    #[test]
+    fn what_does_not_apply_to_another_stack_has_a_word_for_why() {
+        let cell = |reason: &str| {
+            let row = json!({"id": "A", "verdict": "not_applicable", "reason": reason});
+            let report = json!({ "requirements": [row] }).to_string();
+            Column::read("other", &report).unwrap().cell("A")
+        };
+        assert_eq!(cell("the stack has no setting `nagle`"), "no setting");
+        assert_eq!(cell("not comparable: the seed is fixed"), "not comparable");
+        assert_eq!(cell("the stack has no `take`"), "cannot");
     }
 
     #[test]

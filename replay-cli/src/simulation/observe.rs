@@ -10,7 +10,7 @@ use super::invariant;
 use super::tape::Retention;
 use super::world::{Emitted, Task, World, flow_key};
 use crate::capture::conversation::{Conversation, Conversations};
-use crate::packet::{Flags, Packet, Transport};
+use crate::packet::{Flags, Packet, Tcp, Transport};
 use crate::stack::DnsSeen;
 
 impl World<'_> {
@@ -206,12 +206,24 @@ impl World<'_> {
         let mut flow = FlowState::new(FlowId::from_bits(u64::MAX), key, 1, self.now);
         flow.undialed = true;
         flow.dials = self.dials(&key);
+        flow.occurrence = flow.dials + 1;
         replays(self.capture, &mut self.by_conversation, &mut flow, index);
         self.know_device(&mut flow);
         self.flows.push(flow);
         self.rules.pass_over();
         self.is_newest(index);
         index
+    }
+
+    /// Whether what another stack says is about a SYN that came after the connection at `index` was dialed.
+    fn answers_a_new_syn(&self, index: usize, tcp: &Tcp<'_>) -> bool {
+        let flow = self.flows.get(index).filter(|flow| !flow.undialed);
+        let Some(flow) = flow.filter(|_| self.engine.traits().foreign) else {
+            return false;
+        };
+        self.syns.get(&flow.key).is_some_and(|(isn, _)| {
+            flow.down.device_isn != Some(*isn) && tcp.acknowledgement == isn.plus(1)
+        })
     }
 
     /// What the SYN said of the device.
@@ -233,9 +245,10 @@ impl World<'_> {
             .ok()
             .and_then(|packet| flow_key(packet, false));
         let mut index = key.and_then(|key| self.newest(&key));
-        if let (Ok(packet), Some(key), None) = (&packet, key, index)
+        if let (Ok(packet), Some(key)) = (&packet, key)
             && let Transport::Tcp(tcp) = packet.transport
             && tcp.flags.contains(Flags::SYN)
+            && index.is_none_or(|index| self.answers_a_new_syn(index, &tcp))
         {
             index = Some(self.accepted(key));
         }

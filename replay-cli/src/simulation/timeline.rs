@@ -26,6 +26,9 @@ const DEVICE_US: u64 = 10_000;
 /// acknowledgements and the first retransmission come in that time, the end of idle flows does not.
 const AFTERWARDS_US: u64 = 3_000_000;
 
+/// The longest wait of which a timer's lateness is a share, microseconds: `~` waits for ever.
+const DRIFT_WAIT_US: u64 = 1 << 40;
+
 /// Lines with the JSON pointer of each.
 pub(crate) struct Timeline<'a> {
     pub(crate) scenario: &'a Scenario,
@@ -34,6 +37,8 @@ pub(crate) struct Timeline<'a> {
     pub(crate) isns: &'a Isns,
     /// When the run is over, whatever is waited for then.
     pub(crate) until: Option<u64>,
+    /// Whether a silence that nothing follows is cut short.
+    pub(crate) brief: bool,
 }
 
 /// What a run of a timeline found, each with the pointer of its line.
@@ -386,7 +391,12 @@ impl Play<'_, '_, '_> {
         match &line.action {
             Action::Inject(segment) => return self.inject(pointer, line, segment, next),
             Action::Expect(segment) => return self.expect(pointer, line, segment),
-            Action::Silence { until } => return self.silence(pointer, line, *until),
+            Action::Silence { until } => {
+                let brief = self.timeline.brief && next.is_none();
+                let last = self.world.now.saturating_add(AFTERWARDS_US);
+                let until = if brief { last.min(*until) } else { *until };
+                return self.silence(pointer, line, until);
+            }
             Action::Allow(segment) => return self.findings.matcher.allow(segment),
             Action::Sleep => {
                 run_until(self.world, self.world.now);
@@ -477,9 +487,12 @@ impl Play<'_, '_, '_> {
         let delayed = traits.foreign && line.time.is_exact() && is_pure_ack(segment);
         let delay = if delayed { ACK_DELAY_US } else { 0 };
         let (from, to) = line.time.window(self.previous);
+        let drift = to.saturating_sub(self.previous).min(DRIFT_WAIT_US) * traits.drift / 1_000;
         let window = (
             from.saturating_sub(slack),
-            to.saturating_add(slack).saturating_add(delay),
+            to.saturating_add(slack)
+                .saturating_add(delay)
+                .saturating_add(drift),
         );
         let findings = &mut self.findings;
         let came = self

@@ -283,13 +283,15 @@ impl<'a> World<'a> {
         let Some(key) = flow_key(&packet, true) else {
             return;
         };
+        // Whoever speaks on after a close is held to the window that it is offered then.
+        let last = self.engine.traits().last;
         let Some(flow) = self
             .newest(&key)
             .and_then(|index| self.flows.get_mut(index))
         else {
             return;
         };
-        if tcp.flags.contains(Flags::RST) || flow.closed.is_some() {
+        if tcp.flags.contains(Flags::RST) || (last && flow.closed.is_some()) {
             return;
         }
         let down = &mut flow.down;

@@ -31,6 +31,9 @@ const PATIENT_US: u64 = 120_000_000;
 /// The same for a stack in real time.
 const QUIET_REAL_US: u64 = 2_000_000;
 
+/// How much later a timer may ring in real time, thousandths of its wait: the share that packetdrill allows a kernel.
+const DRIFT_REAL: u64 = 125;
+
 /// What one drain may bring, bytes, each output counted with [`OUTPUT`] more.
 const DRAIN_MAX: usize = 64 << 20;
 const OUTPUT: usize = 128;
@@ -283,8 +286,10 @@ impl Stack for External {
         }
     }
 
-    fn handle_timeout(&mut self, _now: Micros) {
-        // The poll of the drain that follows does it.
+    fn handle_timeout(&mut self, now: Micros) {
+        // The poll of the drain that follows does it. While output is held there is none: it has waked, and wakes no more until it is asked.
+        let now = now.0.saturating_sub(EPOCH_US);
+        self.next = self.next.filter(|at| *at > now);
     }
 
     fn path_changed(&mut self, now: Micros, change: PathChange) {
@@ -476,6 +481,10 @@ impl Traits {
     pub(crate) fn of(hello: &Hello) -> Self {
         Self {
             tolerance: hello.tolerance,
+            drift: match hello.time {
+                Time::Virtual => 0,
+                Time::Real => DRIFT_REAL,
+            },
             foreign: true,
             deterministic: hello.deterministic,
             half_close: hello.can(Ability::HalfClose),

@@ -9,8 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::base::diagnostic::Diagnostic;
 use crate::scenario::catalogue::{self, Level, Requirement};
 use crate::scenario::discover;
+use crate::scenario::failure::FailureKind;
 use crate::verdict::outcome::{ScenarioOutcome, Verdict as Outcome};
 use crate::verdict::run::{RunOptions, run_file};
+
+pub mod baseline;
 
 /// What is said of a requirement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -62,6 +65,8 @@ pub struct Row {
     pub scenarios: Vec<String>,
     /// Why it deviates or does not apply; of a failure, what failed first.
     pub reason: Option<String>,
+    /// The kinds of all failures of the scenarios that cover it, each once, in the order in which they came.
+    pub kinds: Vec<FailureKind>,
 }
 
 /// The catalogue with a verdict for each requirement, in the catalogue's order.
@@ -219,11 +224,19 @@ impl Row {
             .map(|outcome| discover::scenario_name(&outcome.path))
             .collect();
         let (verdict, reason) = judge(&requirement.id, outcomes);
+        let failed = outcomes.iter().filter(|outcome| !outcome.passed());
+        let mut kinds = Vec::new();
+        for failure in failed.flat_map(|outcome| &outcome.failures) {
+            if !kinds.contains(&failure.kind) {
+                kinds.push(failure.kind);
+            }
+        }
         Self {
             requirement,
             verdict,
             scenarios: scenarios.into_iter().collect(),
             reason,
+            kinds,
         }
     }
 }

@@ -73,6 +73,10 @@ fn run_way(path: &Path, options: &RunOptions, mutation: Option<&Mutation>) -> Ve
     let way = RunMode {
         via: &options.via,
         mutation,
+        brief: options
+            .via
+            .stack()
+            .is_some_and(|stack| stack.hello.time == Time::Real),
         ..RunMode::CORE
     };
     if path.extension().is_some_and(|extension| extension == "pkt") {
@@ -342,7 +346,11 @@ impl Case<'_> {
     fn runs(&self, way: RunMode<'_>) -> Result<Runs, Verdict> {
         let invalid = |problem| Verdict::Invalid(vec![problem]);
         let stack = way.via.stack();
-        let real = stack.is_some_and(|stack| stack.hello.time == Time::Real);
+        let real = way.brief;
+        let measured = RunMode {
+            brief: way.brief,
+            ..RunMode::CORE
+        };
         // What a mutation changes must be there.
         let streams = if way.mutation.is_some() {
             Retention::All
@@ -350,7 +358,7 @@ impl Case<'_> {
             Retention::Hash
         };
         let compared = matches!(way.via, Via::Driver | Via::Ffi);
-        let core = (compared || real).then(|| self.play(RunMode::CORE, streams));
+        let core = (compared || real).then(|| self.play(measured, streams));
         if let Some(Ok(core)) = &core
             && let Some(left) = needs::too_long(core, way.via)
         {
@@ -530,6 +538,7 @@ pub(crate) fn play(
         batch,
         isns,
         until: scenario.input.until.map(|until| until.as_micros()),
+        brief: way.brief,
     };
     let findings = timeline.play(&mut world);
     let mut output = finish(world);

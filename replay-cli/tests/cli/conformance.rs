@@ -47,3 +47,62 @@ fn a_requirement_that_fails_has_an_exit_code() {
     let passes = scenario("R.", DEVIATION);
     assert_eq!(ran(&passes, &part), (1, "fail".to_owned()));
 }
+
+/// Exit code and standard error of a run of the one scenario, with a baseline of this text.
+fn held_against(baseline: &str, answer: &str, arguments: &[&str]) -> (i32, String, String) {
+    let scenario = scenario(answer, "");
+    let files = [
+        (NAME, scenario.as_bytes()),
+        ("known.json", baseline.as_bytes()),
+    ];
+    let root = folder(&files);
+    let all = ["conformance", "expectations", "--baseline", "known.json"];
+    let ran = replay_in(root.path(), [&all, arguments].concat());
+    let left = std::fs::read_to_string(root.path().join("known.json")).expect("a baseline");
+    (ran.code, ran.err, left)
+}
+
+#[test]
+fn a_failure_that_the_baseline_has_is_known() {
+    let known = r#"{"ENG-DIAL-REFUSED": ["wrong-packet"]}"#;
+    let (code, said, left) = held_against(known, "S.", &[]);
+    assert_eq!(code, 0);
+    assert!(said.contains("ENG-DIAL-REFUSED fails, as is known"), "{said}");
+    assert!(said.contains("0 new failures, 1 known, 0 mended"), "{said}");
+    assert_eq!(left, known, "nobody asked for another");
+}
+
+#[test]
+fn a_failure_that_the_baseline_lacks_is_a_failure() {
+    let (code, said, _) = held_against("{}", "S.", &[]);
+    assert_eq!(code, 1);
+    assert!(said.contains("1 new failure, 0 known"), "{said}");
+    let another_kind = r#"{"ENG-DIAL-REFUSED": ["missing-packet"]}"#;
+    let (code, said, _) = held_against(another_kind, "S.", &[]);
+    assert_eq!(code, 1);
+    assert!(said.contains("is not in known.json with wrong-packet"), "{said}");
+}
+
+#[test]
+fn a_mended_requirement_is_told_until_the_baseline_is_renewed() {
+    let known = r#"{"ENG-DIAL-REFUSED": ["wrong-packet"]}"#;
+    let (code, said, _) = held_against(known, "R.", &[]);
+    assert_eq!(code, 0);
+    assert!(said.contains("renew it with `--write-baseline`"), "{said}");
+    let (code, _, left) = held_against(known, "R.", &["--write-baseline"]);
+    assert_eq!((code, left.as_str()), (0, "{}\n"));
+}
+
+#[test]
+fn a_written_baseline_has_the_kind_of_each_failure() {
+    let (code, _, left) = held_against("{}", "S.", &["--write-baseline"]);
+    let written = "{\n  \"ENG-DIAL-REFUSED\": [\"wrong-packet\"]\n}\n";
+    assert_eq!((code, left.as_str()), (0, written));
+}
+
+#[test]
+fn a_baseline_that_cannot_be_used_is_bad_input() {
+    let (code, said, _) = held_against(r#"{"TCP-NOPE": []}"#, "S.", &[]);
+    assert_eq!(code, 3);
+    assert!(said.contains("there is no requirement `TCP-NOPE`"), "{said}");
+}

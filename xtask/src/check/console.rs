@@ -2,7 +2,7 @@
 //!
 //! A block marked `console` has commands after `$ ` and their output below, results first, then diagnostics. A line
 //! `...` stands for any number of lines, `[..]` within a line for anything. Commands of one page run one after the other
-//! in one folder, which has copies of captures/ and expectations/.
+//! in one folder, which has copies of captures/, expectations/ and docs/examples/.
 
 use std::fs;
 use std::path::Path;
@@ -45,7 +45,7 @@ pub(super) fn examples(page: &str) -> Vec<Example> {
 /// Runs the examples that are `replay` commands; says where what came differs from what is written.
 pub(super) fn run(root: &Path, examples: &[Example]) -> Result<Vec<String>, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    for name in ["captures", "expectations"] {
+    for name in ["captures", "expectations", "docs/examples"] {
         copy(&root.join(name), &folder.path().join(name)).map_err(|error| error.to_string())?;
     }
     let mut problems = Vec::new();

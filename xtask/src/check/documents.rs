@@ -7,7 +7,7 @@ use super::console::{self, Example};
 use super::{files_below, shown};
 
 /// Pages whose commands are tried.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "README.md",
     "CONTRIBUTING.md",
     "docs/DEBUGGING.md",
@@ -15,6 +15,7 @@ const PAGES: [&str; 7] = [
     "docs/guides/by_hand.md",
     "docs/guides/cut.md",
     "docs/guides/record.md",
+    "docs/guides/your_stack.md",
 ];
 
 /// The page that has a reason for each dependency.

@@ -117,6 +117,7 @@ impl<'a> Player<'a> {
                 batch: 1,
                 isns,
                 until: None,
+                brief: false,
             },
             settings,
             findings: Findings::default(),

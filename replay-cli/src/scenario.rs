@@ -69,6 +69,7 @@ pub const SCHEMA: u32 = 1;
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(description = "One scenario file.")]
 pub struct Scenario {
     /// The number of the file format; 1.
     #[schemars(extend("const" = 1))]

@@ -41,8 +41,8 @@ settings! {
         /// TTL and hop limit of every packet toward the device; 1 to 255 (RFC 9293 section 3.9.2, MUST-49).
         hop_limit: u8, Count (1..=255) = 64;
         /// The only source of randomness: initial sequence numbers (RFC 6528) and the demux hash. `None`: `engine-driver` draws
-        /// it from the system at every start. The engine has nothing to draw it from, and [`Engine::new`](crate::Engine::new)
-        /// refuses `None`, so that no host has predictable numbers unknowingly. Tests fix it.
+        /// it from the system at every start. The engine has nothing to draw it from, and `Engine::new` refuses `None`, so that
+        /// no host has predictable numbers unknowingly. Tests fix it; scenarios without one have 1.
         seed: Option<u64>, Count (..) = None;
         /// Whether addresses that no device can mean are let in (loopback, IPv6 link-local and reserved ones).
         martians: Martians, Word (..) = Martians::Drop;

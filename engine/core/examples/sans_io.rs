@@ -2,7 +2,7 @@
 //!
 //!     cargo run -p packet-tunnel-engine --example sans_io
 //!
-//! A device pings and connects; nobody ever answers the dial, and it is the engine's own timer that ends the flow.
+//! A device pings and connects twice; one dial is refused, the other never answered, and the engine's own timer ends that flow.
 
 use std::collections::hash_map::RandomState;
 use std::error::Error;
@@ -32,8 +32,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
     // Never zero, and never running back.
     let now = || Micros(1).plus(started.elapsed());
-    let mut open = true;
-    while open {
+    let mut closes = 0;
+    while closes < 2 {
         let deadline = engine.poll_timeout();
         let wait = deadline.map_or(Duration::MAX, |due| due.at.since(now()));
         match inbox.recv_timeout(wait) {
@@ -45,12 +45,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         while let Some(output) = engine.poll_output(now()) {
             match output {
                 Output::Frames(frames) => println!("{} frame for the device", frames.len()),
-                // Who connects says so from its own thread: `inputs.send(Input::Dialed(flow, DialResult::Connected))`.
-                Output::Dial { key, .. } => println!("connect to {}", key.server),
+                Output::Dial { flow, key, .. } => {
+                    println!("connect to {}", key.server);
+                    // Who connects says so when it knows, from whatever thread.
+                    if key.server.port() == 80 {
+                        inputs.send(Input::Dialed(flow, DialResult::Refused))?;
+                    }
+                }
                 Output::Data { bytes, .. } => println!("{} bytes up", bytes.took_all().len()),
                 Output::Close { key, close, .. } => {
                     println!("{} ended: {}", key.server, close.how.label());
-                    open = false;
+                    closes += 1;
                 }
                 _ => {}
             }
@@ -59,11 +64,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A ping, and the first segment of a connection.
-fn device() -> Result<[Vec<u8>; 2], Box<dyn Error>> {
+/// A ping, and the first segments of two connections.
+fn device() -> Result<[Vec<u8>; 3], Box<dyn Error>> {
     let ip = || PacketBuilder::ipv4([10, 0, 0, 2], [203, 0, 113, 80], 64);
-    let (mut ping, mut syn) = (Vec::new(), Vec::new());
-    ip().icmpv4_echo_request(1, 1).write(&mut ping, b"ping")?;
-    ip().tcp(40_000, 80, 1, 65_535).syn().write(&mut syn, &[])?;
-    Ok([ping, syn])
+    let mut frames = [Vec::new(), Vec::new(), Vec::new()];
+    let [ping, first, second] = &mut frames;
+    ip().icmpv4_echo_request(1, 1).write(ping, b"ping")?;
+    ip().tcp(40_000, 80, 1, 65_535).syn().write(first, &[])?;
+    ip().tcp(40_001, 81, 1, 65_535).syn().write(second, &[])?;
+    Ok(frames)
 }

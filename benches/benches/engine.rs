@@ -30,7 +30,8 @@ fn main() {
     criterion.final_summary();
 }
 
-fn engine(config: Config) -> Engine {
+fn engine(mut config: Config) -> Engine {
+    config.seed = Some(1);
     Engine::new(config).expect("settings")
 }
 

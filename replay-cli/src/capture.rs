@@ -60,6 +60,18 @@ use snoop::Snoop;
 use source::Source;
 
 /// A capture being read, one record at a time.
+///
+/// ```
+/// use replay::capture::CaptureReader;
+///
+/// let mut reader = CaptureReader::open("../captures/http/get.pcapng".as_ref())?;
+/// let mut packets = 0;
+/// while reader.next_packet()?.is_some() {
+///     packets += 1;
+/// }
+/// assert_eq!(packets, reader.info().packets);
+/// # Ok::<(), replay::capture::CaptureError>(())
+/// ```
 pub struct CaptureReader {
     name: String,
     source: Source,

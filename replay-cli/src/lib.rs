@@ -6,6 +6,14 @@
 //!                                   v
 //!              simulation: device and dialer around a stack ──> verdict ──> report, golden
 //! ```
+//! In a test of another project ([`check`]; `docs/examples/own_tests` is one, whole):
+//!
+//! ```
+//! // What does not pass comes as the error, as `replay run` prints it.
+//! replay::check("../expectations/http/get.json")?;
+//! # Ok::<(), replay::Failed>(())
+//! ```
+//!
 //! A dozen rooms. Each uses only those that stand before it here: `cargo xtask check` reads the order from this file.
 
 pub mod base;
@@ -31,3 +39,5 @@ pub mod load;
 pub mod report;
 
 pub mod cli;
+
+pub use crate::report::check::{Failed, check};

@@ -45,6 +45,15 @@ pub use print::print_packet;
 pub use time::TimeSpec;
 
 /// One line: when, and what.
+///
+/// ```
+/// use replay::notation::Line;
+///
+/// let line = Line::parse("+0.1 > S. 0:0(0) ack 1 win *")?;
+/// assert_eq!(Line::parse(&line.to_string())?, line);
+/// assert!(Line::parse("+0.1 > S. 0:0(0) ack").is_err());
+/// # Ok::<(), replay::notation::NotationError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// When it happens, or may happen.

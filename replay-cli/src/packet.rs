@@ -40,6 +40,17 @@ pub const ICMPV6: u8 = 58;
 const EXTENSION_HEADERS_MAX: usize = 8;
 
 /// One IP packet, borrowed from the bytes it was decoded from.
+///
+/// ```
+/// use replay::packet::{Packet, build};
+///
+/// let (from, to) = ("10.0.0.2:4000", "203.0.113.53:53");
+/// let bytes = build::udp(from.parse()?, to.parse()?, b"a question");
+/// let packet = Packet::whole(&bytes).expect("a sound packet");
+/// assert_eq!(packet.ports(), Some((4000, 53)));
+/// assert!(packet.checksums().are_sound());
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet<'a> {
     /// Source address of the IP header.

@@ -11,6 +11,7 @@ use crate::stack::Via;
 use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 
 pub mod attempt;
+pub mod check;
 pub mod conformance;
 pub mod events;
 pub mod facts;

@@ -59,8 +59,17 @@ pub use list::{ClosedList, Named};
 pub const SCHEMA: u32 = 1;
 
 /// One scenario file.
+///
+/// ```
+/// use replay::scenario::load;
+///
+/// let loaded = load::load("../expectations/http/get.json".as_ref()).expect("a sound scenario");
+/// assert_eq!(loaded.name, "http/get");
+/// assert_eq!(loaded.scenario.to_canonical_string(), loaded.text);
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(description = "One scenario file.")]
 pub struct Scenario {
     /// The number of the file format; 1.
     #[schemars(extend("const" = 1))]

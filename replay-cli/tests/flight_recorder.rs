@@ -29,7 +29,8 @@ struct Session {
 }
 
 impl Session {
-    fn new(path: &Path, max_bytes: Option<u64>, config: Config) -> Self {
+    fn new(path: &Path, max_bytes: Option<u64>, mut config: Config) -> Self {
+        config.seed.get_or_insert(1);
         let now = Micros::from_secs(5);
         Self {
             recorder: Recorder::create(path, max_bytes, &config, now, WALL).expect("a file"),

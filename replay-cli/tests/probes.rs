@@ -51,6 +51,7 @@ fn world(mtu: usize, plans: &[FlowPlan], manner: Manner) -> World {
     let config = Config {
         mtu,
         tcp_limit: 2048,
+        seed: Some(1),
         ..Config::default()
     };
     let mut device = Device::new(mtu);

@@ -8,6 +8,7 @@ mod captures;
 mod console;
 mod deviations;
 mod documents;
+mod examples;
 pub(crate) mod generated;
 mod header;
 mod rooms;
@@ -15,12 +16,13 @@ mod rooms;
 /// A check's name and what it does.
 type Check = (&'static str, fn(&Path) -> Vec<String>);
 
-const CHECKS: [Check; 5] = [
+const CHECKS: [Check; 6] = [
     ("rooms", rooms::check),
     ("generated files", generated::check),
     ("captures", captures::check),
     ("deviations", deviations::check),
     ("documentation", documents::check),
+    ("examples of main types", examples::check),
 ];
 
 /// Runs every check and says what each found.

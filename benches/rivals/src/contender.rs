@@ -41,6 +41,8 @@ impl Preset {
             Self::Default => Config::default(),
             Self::ManyFlows => Config::many_flows(),
         };
+        // The same numbers in every run.
+        config.seed = Some(1);
         if let Some(budget) = &mut config.byte_budget {
             *budget = *budget / config.tcp_limit * config.tcp_limit.max(flows);
         }

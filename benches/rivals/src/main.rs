@@ -19,7 +19,7 @@ table   every cell in a process of its own, a repetition after the other; prints
         --quick      a sixteenth of the work, one repetition: for smoke, not for figures
         --only WORD  cells whose contender or workload contains the word
         --json FILE  raw figures
-        --write      the generated parts of docs/RIVALS.md and README.md
+        --write      the generated parts of docs/RIVALS.md
 probes  what stacks do where they are known to go wrong; exit code 1 if the engine fails one
 cell, probe  one of it in this process; a line of JSON";
 

@@ -88,10 +88,6 @@ pub fn run(options: &Options) -> Result<(), String> {
             ("probes", probes::render(&probes)),
         ];
         document::write(&root.join("docs/RIVALS.md"), &tables)?;
-        document::write(
-            &root.join("README.md"),
-            &[("ratios", render::short(&table))],
-        )?;
     }
     Ok(())
 }

@@ -92,6 +92,13 @@ impl fmt::Display for QueryKind {
 }
 
 /// What the host found out about a name.
+///
+/// ```no_run
+/// # let (mut engine, now, query): (engine::Engine, engine::Micros, engine::QueryId) = unimplemented!();
+/// let addresses = vec!["203.0.113.80".parse()?];
+/// engine.resolved(now, query, engine::Resolution::Addresses { addresses, ttl: 60 })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
     /// The name exists. Addresses of the other kind than asked for are left out; none left is an answer without

@@ -42,6 +42,25 @@ use crate::udp::datagrams::{DatagramArena, DatagramRange};
 const BATCH: usize = 64;
 
 /// A packet-tunnel engine without IO. See the crate's page for the contract.
+///
+/// A host feeds it, drains it, and waits as long as it says:
+///
+/// ```
+/// use engine::{Config, Engine, Micros, Output};
+///
+/// let mut engine = Engine::new(Config { seed: Some(7), ..Config::phone() })?;
+/// let now = Micros::from_secs(1);
+/// // 60 bytes that are no IP packet: counted, and answered by nothing.
+/// engine.handle_frames(now, [[0_u8; 60].as_slice()]);
+/// while let Some(output) = engine.poll_output(now) {
+///     if let Output::Frames(frames) = output {
+///         println!("{} frames for the device", frames.len());
+///     }
+/// }
+/// assert_eq!(engine.counters().frames_dropped(), 1);
+/// assert_eq!(engine.poll_timeout(), None, "nothing is owed");
+/// # Ok::<(), engine::ConfigError>(())
+/// ```
 #[derive(Debug)]
 pub struct Engine {
     config: Config,
@@ -142,9 +161,10 @@ impl Engine {
     /// An engine without flows.
     ///
     /// # Errors
-    /// A setting out of its bounds.
+    /// A setting out of its bounds, or [`Config::seed`] missing: a host draws it anew at every start.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
+        let seed = config.drawn_seed()?;
         #[cfg(feature = "seeded-fault")]
         let config = if crate::seeded_fault::is(crate::seeded_fault::Fault::EarlyIdle) {
             let tcp_idle = core::time::Duration::from_millis(20);
@@ -156,8 +176,8 @@ impl Engine {
             clock: Clock::default(),
             counters: Counters::default(),
             pool: Pool::default(),
-            flows: FlowTable::new(config.seed),
-            tombstones: Tombstones::new(config.seed, config.tcp_limit.saturating_mul(2)),
+            flows: FlowTable::new(seed),
+            tombstones: Tombstones::new(seed, config.tcp_limit.saturating_mul(2)),
             reassembly: Reassembly::new(Limits::default()),
             timers: Timers::default(),
             room: Room::new(config.byte_budget.unwrap_or(usize::MAX)),
@@ -165,9 +185,7 @@ impl Engine {
             events: VecDeque::new(),
             datagrams: DatagramArena::default(),
             out: FrameBatch::with_hop_limit(config.hop_limit),
-            identifications: Identifications::new(
-                u32::try_from(config.seed & 0xffff_ffff).unwrap_or(1),
-            ),
+            identifications: Identifications::new(u32::try_from(seed & 0xffff_ffff).unwrap_or(1)),
             errors: Errors::new(RateLimit::default(), config.mtu),
             coalesced: Vec::new(),
             lent: None,
@@ -175,7 +193,7 @@ impl Engine {
             log: Log::new(
                 config.log_level,
                 config.log_mask,
-                Redactor::new(config.seed, config.log_addresses),
+                Redactor::new(seed, config.log_addresses),
             ),
             metered: None,
             limit_told: None,

@@ -8,7 +8,9 @@
 //! ```
 //! use engine::{Config, DialResult, Engine, Micros, Output};
 //!
-//! let mut engine = Engine::new(Config::default())?;
+//! // Drawn anew at every start: `engine-driver` does so, and draws it from the system.
+//! let seed = Some(0x5eed_5eed);
+//! let mut engine = Engine::new(Config { seed, ..Config::phone() })?;
 //! let now = Micros::from_secs(1);
 //! let frames: [&[u8]; 0] = [];
 //! engine.handle_frames(now, frames);

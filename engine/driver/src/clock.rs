@@ -26,6 +26,16 @@ pub trait Clock: Send + Sync {
 pub const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// A clock that stands still until it is set: for hosts that bring the time along, and for tests.
+///
+/// ```
+/// use engine::Micros;
+/// use engine_driver::{Clock, ManualClock};
+///
+/// let clock = ManualClock::new(Micros::from_secs(1));
+/// clock.set(Micros::from_secs(5));
+/// clock.set(Micros::from_secs(2));
+/// assert_eq!(clock.now(), Micros::from_secs(5));
+/// ```
 #[derive(Debug)]
 pub struct ManualClock(AtomicU64);
 

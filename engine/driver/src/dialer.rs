@@ -26,6 +26,18 @@ use crate::turn::Mailbox;
 
 /// Dials with sockets of the operating system. A [`Host`](crate::Host) passes its calls on to the methods of the same
 /// names, within a tokio runtime with IO.
+///
+/// ```no_run
+/// # use std::sync::Arc;
+/// use engine_driver::dialer::Options;
+/// use engine_driver::{Mailbox, TokioDialer};
+///
+/// fn dialer(mailbox: &Arc<Mailbox>) -> TokioDialer {
+///     let mut options = Options::default();
+///     options.mark = Some(7); // so that a routing rule keeps these sockets out of the tunnel
+///     TokioDialer::new(Arc::clone(mailbox), options)
+/// }
+/// ```
 #[derive(Debug)]
 pub struct TokioDialer {
     mailbox: Arc<Mailbox>,

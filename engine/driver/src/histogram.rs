@@ -13,6 +13,15 @@ const STEPS: u64 = 4;
 const BUCKETS: usize = 100;
 
 /// How often something took how long.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let mut lag = engine_driver::Histogram::default();
+/// lag.record(Duration::from_micros(80));
+/// assert_eq!((lag.count(), lag.max()), (1, Duration::from_micros(80)));
+/// assert!(lag.quantile(0.99) <= Duration::from_micros(100));
+/// ```
 #[derive(Clone)]
 pub struct Histogram {
     buckets: [u64; BUCKETS],

@@ -41,3 +41,8 @@ pub use crate::tokio_loop::{Handle, Loop};
 #[cfg(all(feature = "tun", target_os = "linux"))]
 pub use crate::tun::Tun;
 pub use crate::turn::{Host, Limits, Mailbox, Notice, SettingsError, Turn};
+
+/// What README shows of this crate compiles.
+#[cfg(all(doctest, feature = "dialer", feature = "tun", target_os = "linux"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

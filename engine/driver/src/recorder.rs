@@ -53,6 +53,20 @@ const MAX_BODY: usize = 65_536;
 const BUFFER: usize = 256 * 1024;
 
 /// Records a session; every call records what has just happened on the engine, with the engine's time.
+///
+/// ```no_run
+/// use std::time::{Duration, SystemTime};
+/// use engine_driver::recorder::Recorder;
+/// use engine_driver::{BootClock, Clock, Limits, Turn};
+///
+/// let (config, clock) = (engine::Config::phone(), std::sync::Arc::new(BootClock::new()));
+/// let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+/// // Two files of 5 MB at the most, of which the older one is replaced.
+/// let recorder = Recorder::create("session.pcapng".as_ref(), Some(10 << 20), &config, clock.now(), wall)?;
+/// let mut turn = Turn::new(config, Limits::phone(), clock, || {})?;
+/// turn.set_tap(Some(Box::new(recorder)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Recorder {
     store: Box<dyn Store>,

@@ -88,6 +88,15 @@ impl Default for ResolverLimits {
 }
 
 /// A [`Resolver`] with a cache, timeouts and bounds around a [`Lookup`].
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// use engine_driver::{BootClock, Turn, resolver};
+///
+/// # let mut turn: Turn = unimplemented!();
+/// let system = resolver::of_the_system(turn.mailbox(), Arc::new(BootClock::new()));
+/// turn.set_resolver(Some(Arc::new(system)));
+/// ```
 pub struct CachingResolver<L> {
     lookup: L,
     shared: Arc<Shared>,

@@ -5,6 +5,13 @@ use engine::Counters;
 use crate::histogram::Histogram;
 
 /// Numbers of the loop. They only grow.
+///
+/// ```
+/// let stats = engine_driver::Stats::default();
+/// for (name, count) in stats.counts() {
+///     println!("{name} {count}");
+/// }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -112,6 +119,12 @@ impl Stats {
 }
 
 /// Everything countable at the end of a turn.
+///
+/// ```no_run
+/// # let mailbox: &engine_driver::Mailbox = unimplemented!();
+/// let now = mailbox.snapshot();
+/// println!("{} flows, lag p99 {:?}", now.counters.tcp_flows, now.stats.lag.quantile(0.99));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The engine's counters.

@@ -24,6 +24,23 @@ const GRAIN: Duration = Duration::from_millis(1);
 /// It ends when [`Handle::stop`] was called, having closed every flow (TCP with a reset) and handed the host what the
 /// engine said to that. When the future is dropped before, the engine and everything in the mailbox go with it, without
 /// a call of the host. Either way every handle of a flow is stale afterwards. To start again, make another loop.
+///
+/// `examples/tunnel.rs` is a whole program. The lines that matter:
+///
+/// ```no_run
+/// # use std::sync::Arc;
+/// # use engine_driver::{BootClock, Host, Limits, Loop, Mailbox};
+/// # async fn serve<H: Host>(host: impl FnOnce(&Arc<Mailbox>) -> H) -> Result<(), engine_driver::SettingsError> {
+/// let clock = Arc::new(BootClock::new());
+/// let engine = Loop::new(engine::Config::desktop(), Limits::desktop(), clock, host)?;
+/// let handle = engine.handle();
+/// // Whoever reads the device calls `handle.mailbox().frame(..)`, and `handle.stop()` ends it.
+/// let (_host, last) = engine.run().await;
+/// println!("{}", last.counters.to_line());
+/// # let _ = handle;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Loop<H> {
     turn: Turn,
     host: H,

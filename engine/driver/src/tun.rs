@@ -26,6 +26,14 @@ const RUNS: usize = 8;
 const LONGEST: usize = 65_535;
 
 /// A TUN device (layer 3, without packet information). It vanishes with the last clone, unless it was made persistent.
+///
+/// ```no_run
+/// # async fn read(mailbox: &engine_driver::Mailbox) -> std::io::Result<()> {
+/// let tun = engine_driver::Tun::open("tun0", Some(1500), true)?;
+/// println!("{} is open, MTU {}", tun.name(), tun.mtu());
+/// tun.read_into(mailbox).await
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Tun {
     device: Arc<AsyncDevice>,

@@ -42,7 +42,9 @@ mod refused;
 mod ring;
 mod tap;
 
+use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +77,36 @@ const FAR: Duration = Duration::from_secs(30);
 const BRISK: Duration = Duration::from_millis(1);
 
 /// The engine and what waits at its border. See the [module](self) for the rules.
+///
+/// Driven by hand, as a host with a loop of its own does:
+///
+/// ```
+/// use std::sync::Arc;
+/// use engine::{Config, Micros};
+/// use engine_driver::{Limits, ManualClock, Turn};
+/// # use engine::{Close, FlowId, FlowKey, Frames};
+/// # use std::net::SocketAddr;
+/// # struct Nobody;
+/// # impl engine_driver::Host for Nobody {
+/// #     fn frames(&mut self, frames: Frames<'_>) -> usize { frames.len() }
+/// #     fn dial(&mut self, _: FlowId, _: FlowKey, _: Option<&str>) {}
+/// #     fn data(&mut self, _: FlowId, bytes: &[u8]) -> usize { bytes.len() }
+/// #     fn datagram(&mut self, _: FlowId, _: SocketAddr, _: &[u8]) -> bool { true }
+/// #     fn half_close(&mut self, _: FlowId) {}
+/// #     fn resume(&mut self, _: FlowId, _: usize) {}
+/// #     fn close(&mut self, _: FlowId, _: FlowKey, _: Close) {}
+/// # }
+///
+/// let now = Micros::from_secs(1);
+/// let clock = Arc::new(ManualClock::new(now));
+/// let wake = || println!("call `run` soon");
+/// let mut turn = Turn::new(Config::phone(), Limits::phone(), clock, wake)?;
+/// turn.mailbox().frame(&[0; 60]);
+/// let next = turn.run(now, &mut Nobody);
+/// assert_eq!(next, None, "not before the next input");
+/// assert_eq!(turn.stats().ring_frames, 1);
+/// # Ok::<(), engine_driver::SettingsError>(())
+/// ```
 pub struct Turn {
     engine: Engine,
     mailbox: Arc<Mailbox>,
@@ -118,17 +150,18 @@ impl std::fmt::Debug for Turn {
 impl Turn {
     /// An engine with empty ring and inbox. `wake` is called, on whatever thread posts, when something came and nothing
     /// had been waiting: it should make the owner call [`Turn::run`] soon. What comes while a turn runs shows in what it
-    /// returns. `clock` measures lag and durations.
+    /// returns. `clock` measures lag and durations. A [`Config::seed`] that is not given is drawn from the system.
     ///
     /// # Errors
     /// A setting of the engine or a limit out of its bounds.
     pub fn new(
-        config: Config,
+        mut config: Config,
         limits: Limits,
         clock: Arc<dyn Clock>,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, SettingsError> {
         limits.check(&config)?;
+        config.seed.get_or_insert_with(entropy);
         Ok(Self {
             engine: Engine::new(config)?,
             mailbox: Arc::new(Mailbox::new(&limits, clock, Box::new(wake))),
@@ -378,6 +411,11 @@ impl Turn {
     fn cross(&mut self, now: Micros, crossing: Crossing<'_>) {
         cross(&mut self.tap, now, crossing);
     }
+}
+
+/// A seed that cannot be guessed, from the keys that the standard library draws of the system for its hash maps.
+fn entropy() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 impl Drop for Turn {

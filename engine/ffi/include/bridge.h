@@ -950,7 +950,8 @@ struct BridgeEngine *BRIDGE_NULLABLE BridgeNewEngine(const struct BridgeConfig *
  Changes a setting for the next start, those that `BridgeConfig` has no field for among them: any field of the engine's `Config` but
  the log's level and mask, by its name in snake case (`tcp_idle`, `udp_mapping`), and `inbox_bytes`, the bytes of far sides that may wait
  per flow. `value` is a text: durations in microseconds, sizes and counts in decimal, `true` or `false`, words with underscores
- (`endpoint_independent`), `none` for what may be absent. A `seed` set so is kept, zero as well.
+ (`endpoint_independent`), `none` for what may be absent. A `seed` set so is kept, zero as well;
+ `none` has it drawn at each start.
 
  A zero is a value like any other here, not the default: where it would let nothing through or never end (`inbox_bytes`, `metrics_interval`) it is
  out of its bounds. `BAD_ARGUMENT`: no such setting, no such value, or out of its bounds; nothing changes then. `BAD_LENGTH`: a text beyond 63 bytes.

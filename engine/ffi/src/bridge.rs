@@ -55,8 +55,6 @@ pub(crate) struct Bridge {
 pub(crate) struct Settings {
     pub(crate) config: Config,
     pub(crate) limits: Limits,
-    /// Whether the seed is the host's choice, not to be drawn.
-    pub(crate) fixed_seed: bool,
 }
 
 /// The recorder that is to be set, or that there is to be none.
@@ -206,14 +204,7 @@ impl Bridge {
         if matches!(*life, Life::Running(_)) {
             return Err(BridgeStatus::AlreadyStarted);
         }
-        let Settings {
-            mut config,
-            limits,
-            fixed_seed,
-        } = lock(&self.settings).clone();
-        if !fixed_seed {
-            config.seed = entropy();
-        }
+        let Settings { mut config, limits } = lock(&self.settings).clone();
         config.log_level = log::level();
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
         let wake: Box<dyn Fn() + Send + Sync> = if self.host_driven {
@@ -427,14 +418,6 @@ fn fail(broken: &AtomicBool) {
         log::ERROR,
         "the engine panicked and is out of order; this is a bug in it",
     );
-}
-
-/// A seed that cannot be guessed, from the keys that the standard library draws for its hash maps.
-fn entropy() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new()
-        .build_hasher()
-        .finish()
 }
 
 /// A thread that panicked under a lock left nothing half-done, or broke the engine, which is remembered elsewhere.

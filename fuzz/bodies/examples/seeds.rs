@@ -119,7 +119,11 @@ fn messages(path: &Path, into: &Path, name: &str) -> Done {
 fn recording(into: &Path) -> Done {
     let folder = into.join("recording");
     fs::create_dir_all(&folder)?;
-    let (now, config) = (Micros::from_secs(1), Config::default());
+    let now = Micros::from_secs(1);
+    let config = Config {
+        seed: Some(1),
+        ..Config::default()
+    };
     let wall = Duration::from_secs(1_700_000_000);
     let mut recorder = Recorder::create(&folder.join("session.pcapng"), None, &config, now, wall)?;
     let mut engine = Engine::new(config)?;

@@ -51,6 +51,7 @@ struct Scene {
 impl Scene {
     fn new(intercepted: bool) -> Self {
         let config = Config {
+            seed: Some(1),
             dns_interception: intercepted,
             ..Config::default()
         };

@@ -48,6 +48,15 @@ pub use tcp::{DeviceSegment, FarEvent, FarEventKind, TcpConversation};
 pub use udp::{DeviceDatagram, FarDatagram, UdpConversation};
 
 /// A capture, taken apart.
+///
+/// ```
+/// use replay::capture::conversation::{Conversations, ReadOptions};
+///
+/// let capture = Conversations::read("../captures/http/get.pcapng".as_ref(), &ReadOptions::default())?;
+/// let flow = &capture.flows[0];
+/// assert_eq!((flow.packets, flow.tcp().is_some()), (12, true));
+/// # Ok::<(), replay::capture::CaptureError>(())
+/// ```
 #[derive(Debug)]
 pub struct Conversations {
     /// Where its bytes are.

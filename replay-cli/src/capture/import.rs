@@ -25,6 +25,15 @@ use crate::scenario::{
 };
 
 /// A scenario made from a capture, and what was done on the way.
+///
+/// ```
+/// use replay::capture::import::{ImportOptions, import};
+///
+/// let path = "../captures/http/get.pcapng".as_ref();
+/// let (import, _capture) = import(path, "http/get.pcapng", &ImportOptions::default())?;
+/// assert!(import.scenario.to_canonical_string().contains("\"closes\""));
+/// # Ok::<(), replay::base::diagnostic::Diagnostic>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Import {
     /// The scenario.

@@ -21,6 +21,14 @@ use crate::verdict::expect::{Shown, behaviours};
 use crate::verdict::run::RunOptions;
 
 /// What a run of a scenario file gave.
+///
+/// ```
+/// use replay::golden::record::{Recorded, record_file};
+/// use replay::verdict::run::RunOptions;
+///
+/// let path = "../expectations/http/get.json".as_ref();
+/// assert!(matches!(record_file(path, None, &RunOptions::default()), Recorded::Unchanged));
+/// ```
 #[derive(Clone, Debug)]
 pub enum Recorded {
     /// The run shows what the scenario expects: there is nothing to draft.

@@ -40,11 +40,13 @@ pub struct Session {
 }
 
 impl Session {
-    /// An engine with these settings between `device` and far sides that are opened as they are dialed.
+    /// An engine with these settings between `device` and far sides that are opened as they are dialed. Without a seed it is
+    /// the same one each time, so that runs are equal.
     ///
     /// # Errors
     /// A setting of the engine out of its bounds.
-    pub fn new(config: Config, device: Device) -> Result<Self, ConfigError> {
+    pub fn new(mut config: Config, device: Device) -> Result<Self, ConfigError> {
+        config.seed.get_or_insert(1);
         Ok(Self {
             engine: Engine::new(config)?,
             device,

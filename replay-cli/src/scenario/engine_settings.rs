@@ -15,6 +15,9 @@ use crate::base::duration::{Micros, Size};
 
 static TABLE: LazyLock<Vec<Setting>> = LazyLock::new(Config::settings);
 
+/// The seed where none is set: a run is the same every time.
+const SEED: u64 = 1;
+
 /// Engine settings that differ from the engine's defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineSettings {
@@ -71,7 +74,7 @@ impl EngineSettings {
             .map(|(_, text)| text)
     }
 
-    /// The engine's configuration.
+    /// The engine's configuration, which has a seed always: the same one where none is set.
     #[must_use]
     pub fn config(&self) -> Config {
         let mut config = match self.preset {
@@ -83,6 +86,7 @@ impl EngineSettings {
         for (setting, text) in self.set_ones() {
             config.set(setting.name, text);
         }
+        config.seed.get_or_insert(SEED);
         config
     }
 

@@ -27,6 +27,14 @@ use crate::simulation::{Retain, RunOutput};
 use crate::verdict::expect::stalls;
 
 /// What became of a capture.
+///
+/// ```
+/// use replay::verdict::attempt::{FlowVerdict, TryOptions, try_capture};
+///
+/// let attempt = try_capture("../captures/http/get.pcapng".as_ref(), &TryOptions::default())?;
+/// assert!(attempt.flows.iter().all(|flow| flow.verdict == FlowVerdict::Pass));
+/// # Ok::<(), replay::base::diagnostic::Diagnostic>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Attempt {
     /// Records the file holds, as far as it could be read.

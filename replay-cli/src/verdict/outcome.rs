@@ -12,6 +12,15 @@ use std::path::Path;
 use std::time::Duration;
 
 /// What became of one scenario.
+///
+/// ```
+/// use replay::report::human;
+/// use replay::verdict::run::{RunOptions, run_file};
+///
+/// for outcome in run_file("../expectations/http/get.json".as_ref(), &RunOptions::default()) {
+///     assert!(outcome.passed(), "{}", human::plain(&outcome, None, false));
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ScenarioOutcome {
     /// Its name: the path under expectations/ without `.json`, ` (ipv6)` behind it for a twin.

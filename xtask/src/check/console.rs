@@ -13,6 +13,9 @@ use super::{files_below, shown};
 /// The two ways in which pages write the command.
 const REPLAY: [&str; 2] = ["cargo run --release -p replay-cli -- ", "replay "];
 
+/// What pages do to the copies beside.
+const EDITS: [&str; 2] = ["sed -i ", "cp "];
+
 /// One command with the output written below it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Example {
@@ -42,7 +45,8 @@ pub(super) fn examples(page: &str) -> Vec<Example> {
     examples
 }
 
-/// Runs the examples that are `replay` commands; says where what came differs from what is written.
+/// Runs the examples that are `replay` commands, and the edits by `sed` and copies between them; says where what came differs from
+/// what is written.
 pub(super) fn run(root: &Path, examples: &[Example]) -> Result<Vec<String>, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     for name in ["captures", "expectations", "docs/examples"] {
@@ -54,6 +58,9 @@ pub(super) fn run(root: &Path, examples: &[Example]) -> Result<Vec<String>, Stri
             .iter()
             .find_map(|start| example.command.strip_prefix(start))
         else {
+            if EDITS.iter().any(|start| example.command.starts_with(start)) {
+                problems.extend(edit(folder.path(), example)?);
+            }
             continue;
         };
         let printed = replay(folder.path(), arguments)?;
@@ -67,6 +74,21 @@ pub(super) fn run(root: &Path, examples: &[Example]) -> Result<Vec<String>, Stri
         }
     }
     Ok(problems)
+}
+
+/// An edit that must succeed and print nothing.
+fn edit(folder: &Path, example: &Example) -> Result<Option<String>, String> {
+    let output = Command::new("sh")
+        .args(["-c", &example.command])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| error.to_string())?;
+    let clean = output.status.success() && output.stdout.is_empty();
+    Ok((!clean).then(|| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        format!("line {}: `{}`: {said}", example.line, example.command)
+    }))
 }
 
 fn replay(folder: &Path, arguments: &str) -> Result<String, String> {

@@ -7,14 +7,23 @@ use super::console::{self, Example};
 use super::{files_below, shown};
 
 /// Pages whose commands are tried.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 17] = [
     "README.md",
     "CONTRIBUTING.md",
     "docs/DEBUGGING.md",
     "ARCHITECTURE.md",
     "docs/guides/by_hand.md",
+    "docs/guides/ci.md",
     "docs/guides/cut.md",
+    "docs/guides/embed.md",
+    "docs/guides/failure.md",
+    "docs/guides/field_bug.md",
+    "docs/guides/load.md",
+    "docs/guides/packetdrill.md",
+    "docs/guides/privacy.md",
     "docs/guides/record.md",
+    "docs/guides/swift.md",
+    "docs/guides/versions.md",
     "docs/guides/your_stack.md",
 ];
 
@@ -30,6 +39,7 @@ pub(super) fn check(root: &Path) -> Vec<String> {
         };
         let about = |what: String| format!("{page}: {what}");
         problems.extend(scenarios(root, &text).into_iter().map(about));
+        problems.extend(swift(root, &text).into_iter().map(about));
         let examples = console::examples(&text);
         problems.extend(
             examples
@@ -105,7 +115,7 @@ fn program(root: &Path, example: &Example) -> Option<String> {
             "run" | "build" | "test" | "install" | "fmt" | "clippy" | "doc",
             ..,
         ]
-        | ["replay" | "git" | "cd" | "cp", ..] => true,
+        | ["replay" | "git" | "cd" | "cp" | "sed", ..] => true,
         [assignment, "cargo", ..] if assignment.contains('=') => true,
         [script, ..] if script.contains('/') => root.join(script).is_file(),
         _ => false,
@@ -124,11 +134,7 @@ fn scenarios(root: &Path, text: &str) -> Vec<String> {
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok())
         .collect();
-    let blocks = text
-        .split("\n```json\n")
-        .skip(1)
-        .filter_map(|rest| rest.split("```").next());
-    let unknown = blocks.filter(|block| !files.iter().any(|file| file == block));
+    let unknown = blocks(text, "json").filter(|block| !files.iter().any(|file| file == block));
     unknown
         .map(|block| {
             format!(
@@ -137,6 +143,41 @@ fn scenarios(root: &Path, text: &str) -> Vec<String> {
             )
         })
         .collect()
+}
+
+/// Code blocks of a language, the last line's end included.
+fn blocks<'a>(text: &'a str, language: &str) -> impl Iterator<Item = &'a str> {
+    text.split(format!("\n```{language}\n").as_str())
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+/// Swift of a page stands in an example of the package, which `.ci/swift` compiles: the same lines in the same order.
+fn swift(root: &Path, text: &str) -> Vec<String> {
+    let files: Vec<String> = files_below(&root.join("engine/swift/Examples"))
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .collect();
+    let unknown =
+        blocks(text, "swift").filter(|block| !files.iter().any(|file| has_lines(file, block)));
+    unknown
+        .map(|block| {
+            format!(
+                "Swift that is in no file of engine/swift/Examples: {}",
+                block.lines().next().unwrap_or_default()
+            )
+        })
+        .collect()
+}
+
+/// Whether a file has all lines of an excerpt in their order, whatever stands between them and before each.
+fn has_lines(file: &str, excerpt: &str) -> bool {
+    let mut lines = file.lines().map(str::trim);
+    excerpt
+        .lines()
+        .all(|wanted| lines.any(|line| line == wanted.trim()))
 }
 
 #[cfg(test)]
@@ -154,5 +195,13 @@ mod tests {
     fn links_are_relative_paths_without_fragments() {
         let text = "[a](b.md#c) [d](https://e.example) [f](#g) [h](../i)";
         assert_eq!(links(text).collect::<Vec<_>>(), ["b.md", "../i"]);
+    }
+
+    #[test]
+    fn an_excerpt_has_its_lines_in_the_order_of_the_file() {
+        let file = "{\n    a\n    b\n    c\n}\n";
+        assert!(has_lines(file, "a\nc\n"));
+        assert!(!has_lines(file, "c\na\n"));
+        assert!(!has_lines(file, "d\n"));
     }
 }

@@ -58,27 +58,6 @@ pub(super) fn ratios(table: &Table) -> String {
     text
 }
 
-/// The short form: ratios only.
-pub(super) fn short(table: &Table) -> String {
-    let mut text = String::from(
-        "| cost of others, ours = 1 | netstack-smoltcp | ipstack | lwip |\n|---|---|---|---|\n",
-    );
-    for row in rows(table) {
-        let Some(ours) = table.cell(row, OURS) else {
-            continue;
-        };
-        let others = ["netstack-smoltcp", "ipstack", "lwip"].map(|column| {
-            let cell = table.best(row, column);
-            match cell {
-                Some(cell) if !cell.failures.is_empty() => "fails".to_owned(),
-                _ => ratio(ours, cell),
-            }
-        });
-        let _ = writeln!(text, "| {} | {} |", row.0.title(row.1), others.join(" | "));
-    }
-    text
-}
-
 /// What is claimed, and whether it holds.
 pub(super) fn claims(table: &Table) -> String {
     let mut text = String::from(

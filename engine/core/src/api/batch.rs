@@ -19,6 +19,14 @@ pub(crate) const HOP_LIMIT: u8 = 64;
 ///
 /// Frames are lent out by [`take`](Self::take). When all of them were handed out, the next
 /// push starts the arena afresh and keeps its capacity.
+///
+/// ```
+/// let mut batch = engine::FrameBatch::new();
+/// batch.push(b"one");
+/// batch.push(b"two");
+/// assert_eq!((batch.len(), batch.bytes()), (2, 6));
+/// assert!(batch.take(1).iter().eq([b"one"]));
+/// ```
 #[derive(Clone, Debug)]
 pub struct FrameBatch {
     /// Bytes of all frames; beyond the last frame's end lie leftovers of earlier batches,

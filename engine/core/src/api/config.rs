@@ -25,15 +25,25 @@ settings! {
     /// bytes, or [`Config::byte_budget`] if that is less: 33 MiB for TCP and 4 MiB for UDP at the default settings, if every
     /// flow has all its rings full. What waits for nobody takes nothing: an idle flow holds about 1 KiB. Frames that wait for the device take `output_limit * mtu` beyond
     /// that, if the host does not fetch them; fragments up to 1 MiB.
+    ///
+    /// ```
+    /// use engine::Config;
+    ///
+    /// let config = Config { mtu: 1280, tcp_limit: 64, ..Config::phone() };
+    /// assert_eq!(config.check(), Ok(()));
+    /// let error = Config { mtu: 100, ..config }.check().expect_err("too small");
+    /// assert_eq!(error.to_string(), "mtu must be 576 to 65,535, not 100");
+    /// ```
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Config {
         /// Largest IP packet toward the device, bytes; 576 to 65,535.
         mtu: usize, Count (576..=65_535) = 1500;
         /// TTL and hop limit of every packet toward the device; 1 to 255 (RFC 9293 section 3.9.2, MUST-49).
         hop_limit: u8, Count (1..=255) = 64;
-        /// The only source of randomness: initial sequence numbers (RFC 6528) and the demux hash. A host
-        /// draws it anew at every start; tests fix it.
-        seed: u64, Count (..) = 1;
+        /// The only source of randomness: initial sequence numbers (RFC 6528) and the demux hash. `None`: `engine-driver` draws
+        /// it from the system at every start. The engine has nothing to draw it from, and `Engine::new` refuses `None`, so that
+        /// no host has predictable numbers unknowingly. Tests fix it; scenarios without one have 1.
+        seed: Option<u64>, Count (..) = None;
         /// Whether addresses that no device can mean are let in (loopback, IPv6 link-local and reserved ones).
         martians: Martians, Word (..) = Martians::Drop;
 
@@ -210,6 +220,15 @@ impl Config {
             output_limit: 16_384,
             ..Self::default()
         }
+    }
+
+    /// The seed that a host has drawn.
+    pub(crate) fn drawn_seed(&self) -> Result<u64, ConfigError> {
+        self.seed.ok_or_else(|| ConfigError {
+            setting: "seed",
+            value: "none".to_owned(),
+            range: "drawn anew at every start".to_owned(),
+        })
     }
 
     /// Pending dials in force.

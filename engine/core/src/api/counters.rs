@@ -7,6 +7,12 @@ macro_rules! counters {
         /// What the engine has counted since it was made. All counters only grow; gauges show the present.
         ///
         /// docs/generated/COUNTERS.md lists them with their groups and marks; [`Counters::describe`] does so in code.
+        ///
+        /// ```
+        /// let counters = engine::Counters::default();
+        /// assert_eq!(counters.get("tcp_connected"), Some(counters.tcp_connected));
+        /// assert!(counters.iter().all(|(_, value)| value == 0));
+        /// ```
         #[derive(Clone, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Counters {

@@ -11,6 +11,16 @@ use crate::flow::table::FlowId;
 use crate::flow::timer::TimerName;
 
 /// All flows at one instant, in the order of their handles' slots.
+///
+/// ```
+/// use engine::{Config, Engine, Micros};
+///
+/// let mut engine = Engine::new(Config { seed: Some(7), ..Config::default() })?;
+/// let flows = engine.inspect(Micros::from_secs(1));
+/// assert_eq!(flows.to_json(), r#"{"at_us":1000000,"flows":[]}"#);
+/// print!("{flows}");
+/// # Ok::<(), engine::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Inspection {

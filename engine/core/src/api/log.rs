@@ -92,6 +92,13 @@ impl Breadcrumb {
 }
 
 /// A set of [`Breadcrumb`]s: bit `n` is the `n`-th of [`Breadcrumb::ALL`].
+///
+/// ```
+/// use engine::{Breadcrumb, LogMask};
+///
+/// let mask = LogMask::NONE.with(Breadcrumb::Metrics);
+/// assert!(mask.has(Breadcrumb::Metrics) && !mask.has(Breadcrumb::Lifecycle));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LogMask(u32);
 
@@ -175,6 +182,13 @@ impl<T: Hash + fmt::Display> fmt::Debug for Redacted<T> {
 }
 
 /// Makes [`Redacted`] values under one key.
+///
+/// ```
+/// let redactor = engine::Redactor::new(7, false);
+/// let hidden = redactor.hide("192.0.2.1").to_string();
+/// assert_eq!(hidden, redactor.hide("192.0.2.1").to_string());
+/// assert!(hidden.starts_with('~') && !hidden.contains("192"));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Redactor {
     key: Option<u64>,

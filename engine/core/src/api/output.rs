@@ -10,6 +10,21 @@ use crate::flow::key::FlowKey;
 use crate::flow::table::FlowId;
 
 /// One thing the host must act upon. Slices are lent until the next call on the engine.
+///
+/// ```no_run
+/// use engine::Output;
+///
+/// # let (mut engine, now): (engine::Engine, engine::Micros) = unimplemented!();
+/// while let Some(output) = engine.poll_output(now) {
+///     match output {
+///         Output::Frames(frames) => println!("{} frames for the device", frames.len()),
+///         Output::Dial { flow, key, name } => println!("{flow:?}: connect to {} {name:?}", key.server),
+///         Output::Data { flow, bytes } => println!("{flow:?}: {:?}", bytes.took_all()),
+///         Output::Close { flow, close, .. } => println!("{flow:?}: {}", close.how.label()),
+///         _ => {}
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Output<'a> {
@@ -88,6 +103,18 @@ pub enum Output<'a> {
 /// What the dialer takes of them is acknowledged to the device. The rest stays in the engine, and the flow is blocked
 /// until [`Engine::remote_writable`](crate::Engine::remote_writable): the same goes for all of them if the host never
 /// takes any, so that no byte is acknowledged that the dialer does not have.
+///
+/// ```no_run
+/// # use engine::Output;
+/// # let (mut engine, now): (engine::Engine, engine::Micros) = unimplemented!();
+/// # let mut socket = std::net::TcpStream::connect("192.0.2.1:80")?;
+/// if let Some(Output::Data { bytes, .. }) = engine.poll_output(now) {
+///     // What the socket does not take now, the engine keeps.
+///     let took = std::io::Write::write(&mut socket, &bytes).unwrap_or(0);
+///     bytes.took(took);
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Lent<'a> {
     bytes: &'a [u8],
@@ -234,6 +261,12 @@ impl DialResult {
 }
 
 /// What changed about the network (see [`Engine::path_changed`](crate::Engine::path_changed)).
+///
+/// ```no_run
+/// # let (mut engine, now): (engine::Engine, engine::Micros) = unimplemented!();
+/// // From Wi-Fi to cellular: what becomes of open flows is `Config::path_policy`.
+/// engine.path_changed(now, engine::PathChange::Network);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PathChange {

@@ -7,6 +7,15 @@ use core::time::Duration;
 ///
 /// The core never reads a clock; every input carries its time. The origin must lie
 /// before the first input (time zero itself is reserved: smoltcp takes it for "at once").
+///
+/// ```
+/// use core::time::Duration;
+/// use engine::Micros;
+///
+/// let later = Micros::from_secs(1).plus(Duration::from_millis(5));
+/// assert_eq!(later, Micros(1_005_000));
+/// assert_eq!(later.since(Micros::from_secs(1)), Duration::from_millis(5));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Micros(pub u64);
 

@@ -269,7 +269,7 @@ impl Engine {
         self.room.charge(more);
         self.room.connected(id.slot);
         self.counters.ring_bytes += rings as u64;
-        let isn = isn::isn_for(self.config.seed, &flow.key, now);
+        let isn = isn::isn_for(self.config.seed.unwrap_or_default(), &flow.key, now);
         let connection = Connection::new(now, &flow.key, held, isn, &self.config);
         let mut live = Live::new(now, connection);
         if key.server.port() == dns::PORT {

@@ -24,6 +24,15 @@ impl fmt::Display for Proto {
 }
 
 /// The five-tuple of a flow, seen from the device: `client` is the device's end.
+///
+/// ```
+/// use engine::{FlowKey, Proto};
+///
+/// let (client, server) = ("10.0.0.2:40000".parse()?, "203.0.113.80:443".parse()?);
+/// let key = FlowKey { proto: Proto::Tcp, client, server };
+/// assert_eq!(key.to_string(), "tcp 10.0.0.2:40000 > 203.0.113.80:443");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowKey {
     /// Transport protocol.

@@ -12,6 +12,16 @@ use crate::tcp::{Live, Phase, TcpFlow};
 use crate::udp::UdpFlow;
 
 /// A flow's handle. It carries a generation: once the flow has ended, it is an error, never another flow.
+///
+/// ```
+/// use engine::{Config, DialResult, Engine, FlowId, Micros, Misuse};
+///
+/// let mut engine = Engine::new(Config { seed: Some(7), ..Config::default() })?;
+/// let stale = FlowId::from_bits(7);
+/// let answered = engine.dial_result(Micros::from_secs(1), stale, DialResult::Connected);
+/// assert_eq!(answered, Err(Misuse::StaleFlow));
+/// # Ok::<(), engine::ConfigError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowId {
     pub(crate) slot: u32,

@@ -61,6 +61,13 @@ impl TimerName {
 }
 
 /// When the engine wants [`Engine::handle_timeout`](crate::Engine::handle_timeout), and for whom.
+///
+/// ```no_run
+/// # let (mut engine, now): (engine::Engine, engine::Micros) = unimplemented!();
+/// if let Some(due) = engine.poll_timeout() {
+///     println!("{} for {:?}, in {:?}", due.timer.label(), due.flow, due.at.since(now));
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline {
     /// The time to call at; never earlier than the last input.

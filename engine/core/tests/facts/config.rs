@@ -50,7 +50,10 @@ const ZERO_IS_EXPLAINED: [&str; 9] = [
 #[test]
 fn zero_is_refused_by_name_or_has_a_meaning() {
     for (name, _) in Config::default().named() {
-        let mut config = Config::default();
+        let mut config = Config {
+            seed: Some(1),
+            ..Config::default()
+        };
         if !config.set(name, "0") {
             continue;
         }
@@ -66,6 +69,13 @@ fn zero_is_refused_by_name_or_has_a_meaning() {
             assert!(refused.to_string().starts_with(&format!("{name} must be ")));
         }
     }
+}
+
+#[test]
+fn an_engine_without_a_seed_is_refused() {
+    let refused = Engine::new(Config::default()).expect_err("no seed");
+    let said = "seed must be drawn anew at every start, not none";
+    assert_eq!(refused.to_string(), said);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use engine::DialResult;
 use crate::support::{Bench, Device, Family, tcp};
 
 fn emitted(seed: u64, port: u16, wait: Duration, others: u16) -> u32 {
-    let mut bench = Bench::with(|config| config.seed = seed);
+    let mut bench = Bench::with(|config| config.seed = Some(seed));
     for other in 0..others {
         bench.connect(&mut Device::on_port(Family::V6, 1 + other, 443));
     }

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use engine::{Config, DialResult, Engine, FlowId, Micros, Output, PathChange};
 
+use super::seeded;
 use super::support::{Device, Family, Packet, heap};
 
 const NOW: Micros = Micros::from_secs(1000);
@@ -80,7 +81,7 @@ fn each(config: Config, flows: u16, bytes: usize) -> isize {
 fn an_idle_flow_holds_no_ring_before_and_after_use() {
     let config = |flows: usize| Config {
         tcp_limit: flows,
-        ..Config::default()
+        ..seeded()
     };
     let idle = each(config(1000), 1000, 0);
     let moved = each(config(100), 100, 256 << 10);
@@ -118,7 +119,7 @@ fn come_and_go(engine: &mut Engine, ports: core::ops::Range<u16>) {
 
 #[test]
 fn rings_that_are_kept_are_given_back_when_no_flow_ends_any_more() {
-    let mut engine = Engine::new(Config::default()).expect("the defaults are sound");
+    let mut engine = Engine::new(seeded()).expect("sound settings");
     let before = heap::held();
     come_and_go(&mut engine, 20_000..20_100);
     let busy = heap::held() - before;
@@ -130,7 +131,7 @@ fn rings_that_are_kept_are_given_back_when_no_flow_ends_any_more() {
 
 #[test]
 fn a_flow_takes_the_rings_of_one_that_has_ended() {
-    let mut engine = Engine::new(Config::default()).expect("the defaults are sound");
+    let mut engine = Engine::new(seeded()).expect("sound settings");
     let mut held = Vec::new();
     for round in 0..20 {
         let port = 20_000 + round;

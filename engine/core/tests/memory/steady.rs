@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use engine::{Config, DialResult, Engine, FlowId, Micros, Output};
 
+use super::seeded;
 use super::support::{Device, Family, Packet, Udp, heap};
 
 /// An engine whose calls are watched for allocations.
@@ -70,7 +71,7 @@ impl Watched {
 fn packets_of_open_flows_cost_no_allocation() {
     for family in [Family::V4, Family::V6] {
         let mut watched = Watched {
-            engine: Engine::new(Config::default()).expect("the defaults are sound"),
+            engine: Engine::new(seeded()).expect("sound settings"),
             now: Micros::from_secs(1000),
             taken: 0,
         };
@@ -114,7 +115,7 @@ fn packets_of_open_flows_cost_no_allocation() {
 #[test]
 fn an_idle_engine_waits_for_idle_limits_only() {
     let mut watched = Watched {
-        engine: Engine::new(Config::default()).expect("the defaults are sound"),
+        engine: Engine::new(seeded()).expect("sound settings"),
         now: Micros::from_secs(1000),
         taken: 0,
     };

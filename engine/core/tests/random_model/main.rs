@@ -214,7 +214,7 @@ fn both_streams_are_whole_or_the_flow_is_reported_broken() {
     });
     if let Err(failure) = outcome {
         panic!(
-            "{failure}\nrepeat: MODEL_SEED={seed} PROPTEST_CASES={cases_wanted} cargo test -p engine --test random_model"
+            "{failure}\nrepeat: MODEL_SEED={seed} PROPTEST_CASES={cases_wanted} cargo test -p packet-tunnel-engine --test random_model"
         );
     }
 }

@@ -45,7 +45,8 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    pub(crate) fn new(config: Config) -> Self {
+    pub(crate) fn new(mut config: Config) -> Self {
+        config.seed.get_or_insert(1);
         Self {
             engine: Engine::new(config).expect("a sound configuration"),
             now: Micros::from_secs(1000),

@@ -7,6 +7,13 @@ use super::Clock;
 /// A clock that goes on while the system sleeps: `CLOCK_BOOTTIME` on Linux and Android, `mach_continuous_time` on
 /// Apple's systems; elsewhere the monotonic clock, which may stop. A phone that slept for an hour must find its
 /// idle flows an hour older. It starts at one second.
+///
+/// ```
+/// use engine::Micros;
+/// use engine_driver::{BootClock, Clock};
+///
+/// assert!(BootClock::new().now() >= Micros::from_secs(1));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct BootClock {
     origin: u64,

@@ -12,6 +12,35 @@ use engine::{Close, DnsRecord, FlowId, FlowKey, Frames, LogRecord, QueryId, Quer
 ///
 /// Of each flow: `dial` first, `close` last and exactly once; between them `data` in stream order and `half_close`
 /// after the last of it. After `close` the handle is dead, and the mailbox refuses it.
+///
+/// What has to be there, for a tunnel that refuses everything:
+///
+/// ```
+/// use std::net::SocketAddr;
+/// use std::sync::Arc;
+/// use engine::{Close, DialResult, FlowId, FlowKey, Frames};
+/// use engine_driver::{Host, Mailbox};
+///
+/// struct Refusing(Arc<Mailbox>);
+///
+/// impl Host for Refusing {
+///     fn frames(&mut self, frames: Frames<'_>) -> usize {
+///         frames.len()
+///     }
+///     fn dial(&mut self, flow: FlowId, _key: FlowKey, _name: Option<&str>) {
+///         let _ = self.0.dialed(flow, DialResult::Refused);
+///     }
+///     fn data(&mut self, _flow: FlowId, bytes: &[u8]) -> usize {
+///         bytes.len()
+///     }
+///     fn datagram(&mut self, _flow: FlowId, _to: SocketAddr, _payload: &[u8]) -> bool {
+///         true
+///     }
+///     fn half_close(&mut self, _flow: FlowId) {}
+///     fn resume(&mut self, _flow: FlowId, _space: usize) {}
+///     fn close(&mut self, _flow: FlowId, _key: FlowKey, _close: Close) {}
+/// }
+/// ```
 pub trait Host {
     /// Frames for the device, in order, 64 at most. Says how many were taken, from the front; the others are offered
     /// again within [`Limits::poll_interval`](crate::Limits::poll_interval), and until all of them are taken the
@@ -40,7 +69,10 @@ pub trait Host {
     fn close(&mut self, flow: FlowId, key: FlowKey, close: Close);
 
     /// The device learnt the addresses of a name: from an answer on `flow`, or from one of the engine's own.
-    fn dns(&mut self, flow: Option<FlowId>, record: &DnsRecord);
+    /// Nothing is done about it here.
+    fn dns(&mut self, flow: Option<FlowId>, record: &DnsRecord) {
+        let _ = (flow, record);
+    }
 
     /// Find out the addresses of a name for an intercepted query, and answer with
     /// [`Mailbox::resolved`](crate::Mailbox::resolved). Comes only with
@@ -53,10 +85,15 @@ pub trait Host {
     }
 
     /// A line for the log; none unless [`Config::log_level`](engine::Config::log_level) asks for it.
-    fn log(&mut self, record: &LogRecord);
+    /// Nothing is done about it here.
+    fn log(&mut self, record: &LogRecord) {
+        let _ = record;
+    }
 
-    /// A problem that no other callback reports.
-    fn notice(&mut self, notice: &Notice);
+    /// A problem that no other callback reports; [`Stats`](crate::Stats) counts them all, and here nothing more is done.
+    fn notice(&mut self, notice: &Notice) {
+        let _ = notice;
+    }
 }
 
 /// What a log should report: losses outside the engine, each also counted in [`Stats`](crate::Stats).

@@ -11,6 +11,14 @@ use engine::{Config, ConfigError};
 /// datagrams.
 ///
 /// Nothing here can be zero but `inboxes_bytes`: see [`Limits::check`].
+///
+/// ```
+/// use engine::Config;
+/// use engine_driver::Limits;
+///
+/// let limits = Limits { ring_bytes: 256 << 10, ..Limits::phone() };
+/// assert!(limits.check(&Config::phone()).is_ok());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Frames of the device that may wait. Default 4,096.

@@ -39,6 +39,19 @@ const FLOOR: usize = 4 << 10;
 ///
 /// Order: frames keep theirs, and so do datagrams of all flows, and what belongs to one flow and one direction. Between
 /// streams it is the order in which they got something to say.
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// use engine::{DialResult, FlowId};
+/// use engine_driver::Mailbox;
+///
+/// fn connected(mailbox: &Arc<Mailbox>, flow: FlowId, greeting: &[u8]) -> Result<(), engine::Misuse> {
+///     mailbox.dialed(flow, DialResult::Connected)?;
+///     let taken = mailbox.data(flow, greeting)?;
+///     assert!(taken <= greeting.len(), "the rest when the host hears `resume`");
+///     Ok(())
+/// }
+/// ```
 pub struct Mailbox {
     state: Mutex<State>,
     published: Mutex<Snapshot>,

@@ -41,6 +41,22 @@ pub enum Crossing<'a> {
 }
 
 /// Listens. Called in the order of events, on the thread that runs the turn; it must not block.
+///
+/// ```
+/// use engine::Micros;
+/// use engine_driver::turn::{Crossing, Tap};
+///
+/// /// Says each dial.
+/// struct Dials;
+///
+/// impl Tap for Dials {
+///     fn crossed(&mut self, now: Micros, crossing: Crossing<'_>) {
+///         if let Crossing::Dial(_, key) = crossing {
+///             println!("{now:?}: {key}");
+///         }
+///     }
+/// }
+/// ```
 pub trait Tap: Send {
     /// `crossing` happened at `now`.
     fn crossed(&mut self, now: Micros, crossing: Crossing<'_>);

@@ -28,6 +28,7 @@ impl Settings {
             udp_queue: self.udp_queue.into(),
             resolve_limit: (self.resolve_limit % 8).into(),
             dns_names: (self.dns_names % 8).into(),
+            seed: Some(1),
             ..Config::default()
         };
         let bit = |at: u8| self.flags & (1 << at) != 0;

@@ -340,7 +340,7 @@ mod tests {
             udp_filtering: UdpFiltering::AddressDependent,
             path_policy: PathPolicy::Redial,
             nagle: true,
-            seed: 0,
+            seed: Some(0),
             ..Config::many_flows()
         };
         let mut copy = Config::default();

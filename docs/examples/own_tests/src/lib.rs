@@ -1,0 +1,1 @@
+//! The project that is tested: a tunnel, say.

@@ -57,6 +57,8 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct HeldSyn {
     pub(crate) isn: Seq,
+    /// One past all it takes of the sequence space: a SYN may carry payload, which a reset acknowledges.
+    pub(crate) end: Seq,
     pub(crate) mss: u16,
     /// The shift of its window fields, if it has the option.
     pub(crate) window_scale: Option<u8>,
@@ -141,7 +143,7 @@ impl Live {
     }
 
     /// What answers late segments once the flow has ended in order.
-    pub(crate) fn tombstone(&self, now: Micros, config: &Config) -> Tombstone {
+    pub(crate) fn tombstone(&mut self, now: Micros, config: &Config) -> Tombstone {
         let time_wait = self.first_end == Some(By::Remote);
         let linger = if time_wait {
             config.time_wait
@@ -152,6 +154,7 @@ impl Live {
         Tombstone {
             next_out,
             next_in,
+            window: self.connection.window_field(),
             time_wait,
             until: now.plus(linger),
         }

@@ -69,7 +69,7 @@ drop_reasons! {
     IcmpUnmatched = "icmp_unmatched",
     /// A fragment that contradicts others of its datagram, or for which there is no room.
     FragmentRefused = "fragment_refused",
-    /// A TCP segment with flags that contradict each other (SYN with FIN).
+    /// A TCP segment with flags that contradict each other (SYN with FIN) for a flow whose dial is pending.
     ContradictoryFlags = "contradictory_flags",
     /// A segment for a flow whose dial is pending, other than SYN and RST.
     Unsynchronised = "unsynchronised",

@@ -52,6 +52,7 @@ impl Engine {
                 return match held.hears(segment)? {
                     Hears::SynAgain => {
                         held.quote = quote(&self.config, ip.frame);
+                        held.end = segment.end();
                         Ok(Taken::Syn)
                     }
                     Hears::Reset => {
@@ -127,7 +128,7 @@ impl Engine {
             }
             return Err(DropReason::ResetWithoutFlow);
         }
-        if segment.syn && segment.ack.is_none() {
+        if segment.syn && segment.ack.is_none() && !segment.fin {
             // RFC 9293 section 3.6.1: a SYN beyond the old sequence reopens the tuple.
             if let Some(stone) = stone {
                 let old = !segment.seq.is_after(stone.next_in) && segment.seq != stone.next_in;
@@ -152,7 +153,7 @@ impl Engine {
             if len > 0 || (stone.time_wait && !acceptable) {
                 self.control(&key, stone.answer());
             }
-            if segment.fin && stone.time_wait {
+            if segment.fin && !segment.syn && stone.time_wait {
                 // RFC 9293 section 3.10.7.4, eighth: the time runs anew.
                 let until = now.plus(self.config.time_wait);
                 self.tombstones.prolong(&packed, until);
@@ -189,13 +190,14 @@ impl Engine {
     ) -> Result<Taken, DropReason> {
         if !self.room_for_tcp(now) {
             self.counters.tcp_admission_fail += 1;
-            self.answer_refused(now, &key, Some(segment.seq), ip.frame);
+            self.answer_refused(now, &key, Some(segment.end()), ip.frame);
             return Err(DropReason::Admission);
         }
         let default_mss = if ip.is_v6() { DEFAULT_MSS_V6 } else { 536 };
         let held = HeldSyn {
             quote: quote(&self.config, ip.frame),
             isn: segment.seq,
+            end: segment.end(),
             // RFC 9293 section 3.7.1: without the option the default stands.
             mss: segment.mss.filter(|mss| *mss > 0).unwrap_or(default_mss),
             window_scale: segment.window_scale,
@@ -213,13 +215,13 @@ impl Engine {
         Ok(Taken::Syn)
     }
 
-    /// The reset a closed port answers a SYN with (RFC 9293 section 3.10.7.1).
-    pub(super) fn refuse(&mut self, key: &FlowKey, isn: Seq) {
+    /// The reset a closed port answers a SYN with that ends at `end` (RFC 9293 section 3.10.7.1).
+    pub(super) fn refuse(&mut self, key: &FlowKey, end: Seq) {
         self.control(
             key,
             TcpControl::ResetAck {
                 sequence: 0,
-                acknowledgement: isn.plus(1).0,
+                acknowledgement: end.0,
             },
         );
     }
@@ -253,9 +255,9 @@ impl Engine {
         let rings = self.config.rx_ring() + self.config.tx_ring();
         let more = (rings + room::SOCKET).saturating_sub(flow.cost);
         if !self.room.fits(more) {
-            let device_isn = held.isn;
+            let end = held.end;
             self.counters.tcp_admission_fail += 1;
-            self.refuse(&key, device_isn);
+            self.refuse(&key, end);
             self.finish(
                 id.slot,
                 Close {
@@ -301,6 +303,9 @@ impl HeldSyn {
             } else {
                 Err(DropReason::ResetOutOfPlace)
             };
+        }
+        if segment.syn && segment.fin {
+            return Err(DropReason::ContradictoryFlags);
         }
         match (segment.syn, segment.ack) {
             (true, None) if segment.seq == self.isn => Ok(Hears::SynAgain),

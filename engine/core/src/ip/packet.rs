@@ -149,10 +149,16 @@ impl<'a> IpPacket<'a> {
         self.source.is_ipv6()
     }
 
-    /// Whether a transport segment carries the right checksum.
-    pub(crate) fn verifies(&self, protocol: u8, segment: &[u8]) -> bool {
-        Addresses::new(self.source, self.destination)
-            .is_some_and(|addresses| checksum::tcp_udp_verifies(&addresses, protocol, segment))
+    /// Whether a transport segment carries the right checksum, or, where a `partial` one will do, that of its pseudo header
+    /// in `field`.
+    #[inline]
+    fn verifies(&self, protocol: u8, segment: &[u8], field: [u8; 2], partial: bool) -> bool {
+        let Some(addresses) = Addresses::new(self.source, self.destination) else {
+            return false;
+        };
+        let of_header = partial
+            && checksum::is_partial(&addresses, protocol, segment.len(), u16::from_be_bytes(field));
+        of_header || checksum::tcp_udp_verifies(&addresses, protocol, segment)
     }
 }
 
@@ -178,7 +184,7 @@ pub(crate) struct Segment<'a> {
 
 impl<'a> Segment<'a> {
     #[inline]
-    pub(crate) fn parse(ip: &IpPacket<'a>) -> Result<Self, DropReason> {
+    pub(crate) fn parse(ip: &IpPacket<'a>, partial: bool) -> Result<Self, DropReason> {
         let Some((header, _)) = ip.payload.split_first_chunk::<TCP_HEADER_LEN>() else {
             return Err(DropReason::MalformedTransport);
         };
@@ -189,7 +195,7 @@ impl<'a> Segment<'a> {
         ) else {
             return Err(DropReason::MalformedTransport);
         };
-        if !ip.verifies(protocol::TCP, ip.payload) {
+        if !ip.verifies(protocol::TCP, ip.payload, [header[16], header[17]], partial) {
             return Err(DropReason::BadTransportChecksum);
         }
         let source_port = u16::from_be_bytes([header[0], header[1]]);
@@ -201,9 +207,6 @@ impl<'a> Segment<'a> {
         // A reset is looked at before all else (RFC 9293 section 3.10.7): other flags mean nothing then.
         let rst = flags & 4 != 0;
         let (syn, fin) = (flags & 2 != 0 && !rst, flags & 1 != 0 && !rst);
-        if syn && fin {
-            return Err(DropReason::ContradictoryFlags);
-        }
         let (mss, window_scale) = if syn {
             (mss_option(options), scale_option(options))
         } else {
@@ -229,6 +232,11 @@ impl<'a> Segment<'a> {
             options,
             payload,
         })
+    }
+
+    /// One past all it takes of the sequence space.
+    pub(crate) fn end(&self) -> Seq {
+        self.seq.plus(self.sequence_len())
     }
 
     /// Bytes of sequence space it takes (RFC 9293 section 3.4).
@@ -276,7 +284,7 @@ pub(crate) struct Datagram<'a> {
 }
 
 impl<'a> Datagram<'a> {
-    pub(crate) fn parse(ip: &IpPacket<'a>) -> Result<Self, DropReason> {
+    pub(crate) fn parse(ip: &IpPacket<'a>, partial: bool) -> Result<Self, DropReason> {
         let udp = UdpSlice::from_slice(ip.payload).map_err(|_| DropReason::MalformedTransport)?;
         // Length 0 means a jumbogram (RFC 2675), which cannot come over a tunnel.
         if usize::from(udp.length()) < 8 {
@@ -286,7 +294,12 @@ impl<'a> Datagram<'a> {
             if ip.is_v6() {
                 return Err(DropReason::MissingChecksum);
             }
-        } else if !ip.verifies(17, udp.slice()) {
+        } else if !ip.verifies(
+            protocol::UDP,
+            udp.slice(),
+            udp.checksum().to_be_bytes(),
+            partial,
+        ) {
             return Err(DropReason::BadTransportChecksum);
         }
         if udp.source_port() == 0 || udp.destination_port() == 0 {
@@ -356,8 +369,8 @@ mod tests {
             if let Ok(mut ip) = IpPacket::parse(&bytes)
                 && ip.enter_extensions().is_ok()
             {
-                let _ = Segment::parse(&ip);
-                let _ = Datagram::parse(&ip);
+                let _ = Segment::parse(&ip, v6);
+                let _ = Datagram::parse(&ip, v6);
             }
         }
     }

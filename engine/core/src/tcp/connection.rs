@@ -209,7 +209,8 @@ impl Connection {
             return self.reset_by(segment);
         }
         if segment.syn {
-            let repeated = segment.ack.is_none() && segment.seq == self.device_isn;
+            let bare = segment.ack.is_none() && !segment.fin;
+            let repeated = bare && segment.seq == self.device_isn;
             if repeated && self.syn_ack.is_some() {
                 // RFC 9293 section 3.10.7.4: with the SYN-ACK that it got.
                 self.write_syn_ack(context.out);
@@ -331,13 +332,11 @@ impl Connection {
         }
     }
 
-    /// Whether a run of payload with that of a segment may be taken in as one, and up to where: the connection is open,
-    /// nothing is missing or out of order, and the segment is the next.
+    /// Takes in a segment like the one before but for its payload, which follows: `false`, and nothing is taken, unless the
+    /// connection is open, nothing is missing or out of order, and the segment is the next and within the window.
     #[inline]
-    pub(crate) fn coalesces(&self, segment: &Segment<'_>) -> Option<Seq> {
-        let in_order = self.is_established() && self.receiver.is_in_order();
-        (in_order && segment.seq == self.receiver.expected() && !segment.fin)
-            .then(|| self.receiver.edge())
+    pub(crate) fn carry_on(&mut self, pool: &mut Pool, segment: &Segment<'_>) -> bool {
+        self.is_established() && self.receiver.carry_on(pool, segment.seq, segment.payload)
     }
 
     /// Sends what may leave now, until the batch has `most` frames.
@@ -625,6 +624,11 @@ impl Connection {
     /// One past the last that the device may have had, and the next that is expected of it.
     pub(crate) fn numbers(&self) -> (Seq, Seq) {
         (self.sender.highest(), self.receiver.expected())
+    }
+
+    /// The window field for a segment that leaves now.
+    pub(crate) fn window_field(&mut self) -> u16 {
+        self.receiver.window_field()
     }
 
     /// The reset that ends it, where the device will look at it.

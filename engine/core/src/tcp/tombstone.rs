@@ -15,6 +15,8 @@ use crate::tcp::seq::Seq;
 pub(crate) struct Tombstone {
     pub(crate) next_out: Seq,
     pub(crate) next_in: Seq,
+    /// The window field, as the connection would have it.
+    pub(crate) window: u16,
     /// The remote closed first, so that the engine's side is the one in TIME-WAIT. After a close by the device
     /// nothing of the old connection can be on its way any more.
     pub(crate) time_wait: bool,
@@ -26,7 +28,7 @@ impl Tombstone {
     /// after LAST-ACK the connection is gone, but for what the device sent before it knew: copies of its FIN and of
     /// its last acknowledgement.
     pub(crate) fn knows(&self, segment: &Segment<'_>) -> bool {
-        let end = segment.seq.plus(segment.sequence_len());
+        let end = segment.end();
         self.time_wait || (end == self.next_in && (segment.fin || segment.seq == end))
     }
 
@@ -35,7 +37,7 @@ impl Tombstone {
         TcpControl::Ack {
             sequence: self.next_out.0,
             acknowledgement: self.next_in.0,
-            window: 0,
+            window: self.window,
         }
     }
 }
@@ -151,6 +153,7 @@ mod tests {
         Tombstone {
             next_out: Seq(1),
             next_in: Seq(2),
+            window: 3,
             time_wait: true,
             until: Micros(0).plus(Duration::from_secs(seconds)),
         }

@@ -37,6 +37,10 @@ settings! {
         /// Whether addresses that no device can mean are let in (loopback, IPv6 link-local and reserved ones).
         martians: Martians, Word (..) = Martians::Drop;
 
+        /// Whether the checksum of a TCP segment or UDP datagram of the device may be that of its pseudo header alone, as a
+        /// kernel leaves it to a network card: for devices with checksum offload, whose packets cross no wire.
+        partial_checksums: bool, Switch (..) = false;
+
         /// Most TCP flows at a time, pending dials included; 0 admits none.
         tcp_limit: usize, Count (..) = 128;
         /// Most UDP flows at a time; 0 admits none.

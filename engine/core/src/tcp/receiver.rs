@@ -170,16 +170,24 @@ impl Receiver {
         payload: &[u8],
         fin: bool,
     ) -> (Arrival, bool) {
-        let len = length(payload);
-        let end = seq.plus(len);
-        if seq == self.next && len > 0 && !fin && self.is_in_order() && !end.is_after(self.edge) {
-            self.ring.write(pool, self.ring.len(), payload);
-            self.ring.extend(payload.len());
-            self.next = end;
-            self.counted += payload.len();
+        if !payload.is_empty() && !fin && self.carry_on(pool, seq, payload) {
             return (Arrival::Next, false);
         }
         self.accept_odd(pool, seq, payload, fin)
+    }
+
+    /// Takes in payload if it is the next, in order and within the window; says whether it was.
+    #[inline]
+    pub(crate) fn carry_on(&mut self, pool: &mut Pool, seq: Seq, payload: &[u8]) -> bool {
+        let end = seq.plus(length(payload));
+        if seq != self.next || !self.is_in_order() || end.is_after(self.edge) {
+            return false;
+        }
+        self.ring.write(pool, self.ring.len(), payload);
+        self.ring.extend(payload.len());
+        self.next = end;
+        self.counted += payload.len();
+        true
     }
 
     fn accept_odd(

@@ -21,6 +21,7 @@ pub(crate) mod segment;
 mod sender;
 pub(crate) mod seq;
 mod timers;
+mod timestamps;
 pub(crate) mod tombstone;
 
 use crate::api::config::Config;
@@ -30,6 +31,7 @@ use crate::dns::Streams;
 use crate::tcp::challenge::Allowance;
 use crate::tcp::connection::Connection;
 use crate::tcp::seq::Seq;
+use crate::tcp::timestamps::Stamp;
 use crate::tcp::tombstone::Tombstone;
 
 /// One TCP flow.
@@ -64,6 +66,8 @@ pub(crate) struct HeldSyn {
     pub(crate) window_scale: Option<u8>,
     /// Selective acknowledgements are permitted.
     pub(crate) sack: bool,
+    /// Its timestamp, if it has one.
+    pub(crate) stamp: Option<Stamp>,
     pub(crate) since: Micros,
     /// The SYN as it came, if an ICMP error may have to quote it.
     pub(crate) quote: Box<[u8]>,
@@ -155,6 +159,7 @@ impl Live {
             next_out,
             next_in,
             window: self.connection.window_field(),
+            timestamps: self.connection.timestamps(),
             time_wait,
             until: now.plus(linger),
         }

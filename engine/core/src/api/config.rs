@@ -82,6 +82,10 @@ settings! {
         min_rto: Duration, Time (MILLISECOND..) = Duration::from_millis(200);
         /// Whether the end of a flight is probed for after two round trips, before the timeout (RFC 8985 section 7).
         loss_probe: bool, Switch (..) = true;
+        /// Whether timestamps (RFC 7323) are agreed on with a device that offers them: a round trip out of every
+        /// acknowledgement, and segments of another time round told by their age. They take 12 bytes of each segment. Default
+        /// no: no window and no path to a device is so large that numbers come round within a segment's lifetime.
+        timestamps: bool, Switch (..) = false;
         /// How long an acknowledgement may wait for something to leave with it, at most 500 ms (RFC 9293 section 3.8.6.3).
         /// It does not wait for more than the second segment, nor beside a hole. `None`: it leaves in the same turn. Default
         /// `None`.

@@ -79,6 +79,10 @@ drop_reasons! {
     AckOfUnsent = "ack_of_unsent",
     /// A segment that acknowledges what was acknowledged more than a window ago (RFC 5961 section 5.2).
     AckTooOld = "ack_too_old",
+    /// A segment whose timestamp is older than one that came before it (PAWS, RFC 7323 section 5.3).
+    TimestampOld = "timestamp_old",
+    /// A segment without a timestamp on a connection that has agreed on them (RFC 7323 section 3.2).
+    TimestampMissing = "timestamp_missing",
     /// A reset for a tuple without a flow.
     ResetWithoutFlow = "reset_without_flow",
     /// No room for another flow, by count or by bytes.

@@ -56,8 +56,7 @@ fn follows_v6(frame: &[u8], next: &[u8]) -> bool {
         return false;
     };
     let whole = |header: &[u8; IPV6_HEADER_LEN], len: usize| {
-        header[6] == protocol::TCP
-            && usize::from(u16::from_be_bytes([header[4], header[5]])) == len
+        header[6] == protocol::TCP && usize::from(u16::from_be_bytes([header[4], header[5]])) == len
     };
     one[8..] == two[8..]
         && whole(one, segment.len())

@@ -15,7 +15,7 @@ use crate::flow::table::{FlowId, Kind};
 use crate::ip::build::{self, TcpControl};
 use crate::ip::packet::{IpPacket, Segment};
 use crate::tcp::connection::{Connection, Context, Disposition};
-use crate::tcp::segment::permits_sack;
+use crate::tcp::segment::{permits_sack, stamp};
 use crate::tcp::seq::Seq;
 use crate::tcp::{HeldSyn, Live, Phase, TcpFlow, isn};
 
@@ -80,14 +80,14 @@ impl Engine {
             Disposition::WithoutFin => self.counters.guard_segments_repaired += 1,
             Disposition::Answer => {
                 live.last_activity = now;
-                live.connection.answer(&mut self.out);
+                live.connection.answer(now, &mut self.out);
                 return Ok(taken(segment));
             }
             Disposition::Challenge(reason) => {
                 live.last_activity = now;
                 if live.challenges.draw(now) {
                     self.counters.tcp_challenge_acks += 1;
-                    live.connection.answer(&mut self.out);
+                    live.connection.answer(now, &mut self.out);
                 } else {
                     self.counters.tcp_challenges_withheld += 1;
                 }
@@ -131,9 +131,8 @@ impl Engine {
         if segment.syn && segment.ack.is_none() && !segment.fin {
             // RFC 9293 section 3.6.1: a SYN beyond the old sequence reopens the tuple.
             if let Some(stone) = stone {
-                let old = !segment.seq.is_after(stone.next_in) && segment.seq != stone.next_in;
-                if stone.time_wait && old {
-                    self.control(&key, stone.answer());
+                if stone.is_older(segment) {
+                    stone.answer(now, &packed, &mut self.out);
                     self.counters.tcp_challenge_acks += 1;
                     return Ok(Taken::Answered);
                 }
@@ -151,7 +150,7 @@ impl Engine {
                 self.reset_for(ip, segment);
             }
             if len > 0 || (stone.time_wait && !acceptable) {
-                self.control(&key, stone.answer());
+                stone.answer(now, &packed, &mut self.out);
             }
             if segment.fin && !segment.syn && stone.time_wait {
                 // RFC 9293 section 3.10.7.4, eighth: the time runs anew.
@@ -202,6 +201,7 @@ impl Engine {
             mss: segment.mss.filter(|mss| *mss > 0).unwrap_or(default_mss),
             window_scale: segment.window_scale,
             sack: permits_sack(segment.options),
+            stamp: stamp(segment.options),
             since: now,
         };
         self.admit(

@@ -149,16 +149,20 @@ impl<'a> IpPacket<'a> {
         self.source.is_ipv6()
     }
 
-    /// Whether a transport segment carries the right checksum, or, where a `partial` one will do, that of its pseudo header
-    /// in `field`.
+    /// Whether a transport segment carries the right checksum.
+    pub(crate) fn verifies(&self, protocol: u8, segment: &[u8]) -> bool {
+        Addresses::new(self.source, self.destination)
+            .is_some_and(|addresses| checksum::tcp_udp_verifies(&addresses, protocol, segment))
+    }
+
+    /// The same, or, where a `partial` one will do, that of the pseudo header in `field`.
     #[inline]
-    fn verifies(&self, protocol: u8, segment: &[u8], field: [u8; 2], partial: bool) -> bool {
-        let Some(addresses) = Addresses::new(self.source, self.destination) else {
-            return false;
-        };
+    fn accepts(&self, protocol: u8, segment: &[u8], field: u16, partial: bool) -> bool {
         let of_header = partial
-            && checksum::is_partial(&addresses, protocol, segment.len(), u16::from_be_bytes(field));
-        of_header || checksum::tcp_udp_verifies(&addresses, protocol, segment)
+            && Addresses::new(self.source, self.destination).is_some_and(|addresses| {
+                checksum::is_partial(&addresses, protocol, segment.len(), field)
+            });
+        of_header || self.verifies(protocol, segment)
     }
 }
 
@@ -195,7 +199,12 @@ impl<'a> Segment<'a> {
         ) else {
             return Err(DropReason::MalformedTransport);
         };
-        if !ip.verifies(protocol::TCP, ip.payload, [header[16], header[17]], partial) {
+        if !ip.accepts(
+            protocol::TCP,
+            ip.payload,
+            u16::from_be_bytes([header[16], header[17]]),
+            partial,
+        ) {
             return Err(DropReason::BadTransportChecksum);
         }
         let source_port = u16::from_be_bytes([header[0], header[1]]);
@@ -294,12 +303,7 @@ impl<'a> Datagram<'a> {
             if ip.is_v6() {
                 return Err(DropReason::MissingChecksum);
             }
-        } else if !ip.verifies(
-            protocol::UDP,
-            udp.slice(),
-            udp.checksum().to_be_bytes(),
-            partial,
-        ) {
+        } else if !ip.accepts(protocol::UDP, udp.slice(), udp.checksum(), partial) {
             return Err(DropReason::BadTransportChecksum);
         }
         if udp.source_port() == 0 || udp.destination_port() == 0 {

@@ -345,14 +345,21 @@ impl Receiver {
         self.duplicate = None;
     }
 
-    /// The SACK option for a segment that leaves now.
-    pub(crate) fn blocks(&self) -> Options {
+    /// Adds the SACK option of a segment that leaves now, if there is anything to report.
+    #[inline]
+    pub(crate) fn push_blocks(&self, options: &mut Options) {
         if self.duplicate.is_none() && self.holes.is_none() {
-            return Options::NONE;
+            return;
         }
         // RFC 2883 section 4: what came twice is the first block.
         let others = self.holes.iter().flat_map(|holes| holes.blocks(self.next));
-        Options::of_blocks(self.duplicate.into_iter().chain(others))
+        options.push_blocks(self.duplicate.into_iter().chain(others));
+    }
+
+    /// Whether a segment begins no later than where the last acknowledgement ended.
+    #[inline]
+    pub(crate) fn reaches_back(&self, seq: Seq) -> bool {
+        !seq.is_after(self.acknowledged)
     }
 }
 

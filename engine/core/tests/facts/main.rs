@@ -28,6 +28,7 @@ mod recovery;
 mod rows;
 mod streams;
 mod timers;
+mod timestamps;
 mod tombstones;
 mod udp;
 mod windows;

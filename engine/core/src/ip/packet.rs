@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use etherparse::{Ipv4Slice, Ipv6HeaderSlice, UdpSlice};
+use etherparse::{Ipv4Slice, Ipv6HeaderSlice};
 
 use crate::api::drop_reason::DropReason;
 use crate::ip::build::{Addresses, IPV4_HEADER_LEN, protocol};
@@ -12,6 +12,8 @@ use crate::tcp::seq::Seq;
 
 /// Length of the IPv6 base header.
 const BASE_LEN_V6: usize = 40;
+/// Length of the UDP header.
+const UDP_HEADER_LEN: usize = 8;
 /// Length of the TCP header without options.
 const TCP_HEADER_LEN: usize = 20;
 
@@ -294,25 +296,37 @@ pub(crate) struct Datagram<'a> {
 
 impl<'a> Datagram<'a> {
     pub(crate) fn parse(ip: &IpPacket<'a>, partial: bool) -> Result<Self, DropReason> {
-        let udp = UdpSlice::from_slice(ip.payload).map_err(|_| DropReason::MalformedTransport)?;
-        // Length 0 means a jumbogram (RFC 2675), which cannot come over a tunnel.
-        if usize::from(udp.length()) < 8 {
+        let Some((&[s0, s1, d0, d1, l0, l1, c0, c1], _)) =
+            ip.payload.split_first_chunk::<UDP_HEADER_LEN>()
+        else {
             return Err(DropReason::MalformedTransport);
-        }
-        if udp.checksum() == 0 {
+        };
+        let source_port = u16::from_be_bytes([s0, s1]);
+        let destination_port = u16::from_be_bytes([d0, d1]);
+        let len = u16::from_be_bytes([l0, l1]);
+        let sum = u16::from_be_bytes([c0, c1]);
+        // Length 0 means a jumbogram (RFC 2675), which cannot come over a tunnel.
+        let Some((datagram, payload)) = ip
+            .payload
+            .get(..usize::from(len))
+            .and_then(|datagram| Some((datagram, datagram.get(UDP_HEADER_LEN..)?)))
+        else {
+            return Err(DropReason::MalformedTransport);
+        };
+        if sum == 0 {
             if ip.is_v6() {
                 return Err(DropReason::MissingChecksum);
             }
-        } else if !ip.accepts(protocol::UDP, udp.slice(), udp.checksum(), partial) {
+        } else if !ip.accepts(protocol::UDP, datagram, sum, partial) {
             return Err(DropReason::BadTransportChecksum);
         }
-        if udp.source_port() == 0 || udp.destination_port() == 0 {
+        if source_port == 0 || destination_port == 0 {
             return Err(DropReason::ZeroPort);
         }
         Ok(Self {
-            source_port: udp.source_port(),
-            destination_port: udp.destination_port(),
-            payload: udp.payload(),
+            source_port,
+            destination_port,
+            payload,
         })
     }
 }

@@ -4,6 +4,7 @@ mod bare;
 pub mod capture;
 mod counted;
 pub mod frames;
+pub mod rings;
 pub mod times;
 pub mod traffic;
 pub mod workload;

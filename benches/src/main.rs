@@ -3,6 +3,7 @@
 //! ```text
 //! benches WORKLOAD [FLOWS [SHARE]]       prints one line of JSON: frames, bytes, seconds
 //! benches times                          nanoseconds of the engine per frame, and the floor under them
+//! benches rings                          what the bound of a flow's rings is worth
 //! benches capture BYTES FILE [SEED]     makes a capture, pcapng if FILE is named so
 //! ```
 
@@ -11,14 +12,19 @@ use std::io::BufWriter;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use benches::times;
 use benches::traffic::{Format, Traffic};
 use benches::workload::{Workload, run};
+use benches::{rings, times};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments == ["times"] {
-        return match times::print() {
+    let table = match arguments.first().map(String::as_str) {
+        Some("times") => Some(times::print()),
+        Some("rings") => Some(rings::print()),
+        _ => None,
+    };
+    if let Some(printed) = table {
+        return match printed {
             Ok(()) => ExitCode::SUCCESS,
             Err(trouble) => {
                 eprintln!("{trouble}");
@@ -43,7 +49,7 @@ fn main() -> ExitCode {
         for workload in Workload::ALL {
             eprintln!("  {:14} {}", workload.name(), workload.what());
         }
-        eprintln!("or: benches times");
+        eprintln!("or: benches times, benches rings");
         return ExitCode::from(2);
     };
     let flows = flows.map_or_else(|| workload.flows(), |flows| flows as usize);

@@ -80,8 +80,6 @@ pub struct Engine {
     out: FrameBatch,
     identifications: Identifications,
     errors: Errors,
-    /// The packet of coalesced segments.
-    coalesced: Vec<u8>,
     /// What the last `Output::Data` lent: what was taken of it leaves the ring at the next call.
     lent: Option<Lending>,
     stopped: bool,
@@ -187,7 +185,6 @@ impl Engine {
             out: FrameBatch::with_hop_limit(config.hop_limit),
             identifications: Identifications::new(u32::try_from(seed & 0xffff_ffff).unwrap_or(1)),
             errors: Errors::new(RateLimit::default(), config.mtu),
-            coalesced: Vec::new(),
             lent: None,
             stopped: false,
             log: Log::new(

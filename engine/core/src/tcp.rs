@@ -21,6 +21,7 @@ pub(crate) mod segment;
 mod sender;
 pub(crate) mod seq;
 mod timers;
+mod timestamps;
 pub(crate) mod tombstone;
 
 use crate::api::config::Config;
@@ -30,6 +31,7 @@ use crate::dns::Streams;
 use crate::tcp::challenge::Allowance;
 use crate::tcp::connection::Connection;
 use crate::tcp::seq::Seq;
+use crate::tcp::timestamps::Stamp;
 use crate::tcp::tombstone::Tombstone;
 
 /// One TCP flow.
@@ -57,11 +59,15 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct HeldSyn {
     pub(crate) isn: Seq,
+    /// One past all it takes of the sequence space: a SYN may carry payload, which a reset acknowledges.
+    pub(crate) end: Seq,
     pub(crate) mss: u16,
     /// The shift of its window fields, if it has the option.
     pub(crate) window_scale: Option<u8>,
     /// Selective acknowledgements are permitted.
     pub(crate) sack: bool,
+    /// Its timestamp, if it has one.
+    pub(crate) stamp: Option<Stamp>,
     pub(crate) since: Micros,
     /// The SYN as it came, if an ICMP error may have to quote it.
     pub(crate) quote: Box<[u8]>,
@@ -141,7 +147,7 @@ impl Live {
     }
 
     /// What answers late segments once the flow has ended in order.
-    pub(crate) fn tombstone(&self, now: Micros, config: &Config) -> Tombstone {
+    pub(crate) fn tombstone(&mut self, now: Micros, config: &Config) -> Tombstone {
         let time_wait = self.first_end == Some(By::Remote);
         let linger = if time_wait {
             config.time_wait
@@ -152,6 +158,8 @@ impl Live {
         Tombstone {
             next_out,
             next_in,
+            window: self.connection.window_field(),
+            timestamps: self.connection.timestamps(),
             time_wait,
             until: now.plus(linger),
         }

@@ -19,7 +19,7 @@ use crate::turn::Mailbox;
 /// Frames read before other tasks have their turn.
 const BATCH: usize = 64;
 
-/// The same where each may hold as much as a packet can.
+/// The same where each may hold as much as a packet can, if all of them do.
 const RUNS: usize = 8;
 
 /// Bytes of the longest frame.
@@ -40,6 +40,8 @@ pub struct Tun {
     refused: Arc<AtomicU64>,
     name: String,
     mtu: u16,
+    /// Checksums that the kernel left to the device stay as they are.
+    partial_checksums: bool,
     /// Frames to be written as one, if the device takes them so.
     run: Option<Arc<Mutex<Run>>>,
 }
@@ -77,6 +79,7 @@ impl Tun {
         Ok(Self {
             name: device.name()?,
             mtu: device.mtu()?,
+            partial_checksums: false,
             run: device.tcp_gso().then(Arc::default),
             device: Arc::new(device),
             refused: Arc::default(),
@@ -87,6 +90,12 @@ impl Tun {
     #[must_use]
     pub fn offloads(&self) -> bool {
         self.run.is_some()
+    }
+
+    /// Leaves the checksums that the kernel has not made as they are: for an engine with
+    /// [`Config::partial_checksums`](engine::Config::partial_checksums), and frames that nobody else looks at.
+    pub fn leave_checksums(&mut self) {
+        self.partial_checksums = true;
     }
 
     /// The name the device has.
@@ -113,21 +122,28 @@ impl Tun {
     /// # Errors
     /// What ended it.
     pub async fn read_into(&self, mailbox: &Mailbox) -> io::Result<()> {
-        let (each, most) = if self.offloads() {
+        let (each, full) = if self.offloads() {
             (LONGEST + HEADER, RUNS)
         } else {
             ((usize::from(self.mtu) + 4).min(LONGEST), BATCH)
         };
-        let (most, bytes) = mailbox.chunk(most, each);
+        // As many as there are, while one more of the longest has room.
+        let (_, bytes) = mailbox.chunk(full, each);
+        let (most, _) = mailbox.chunk(BATCH, 1);
         let mut batch = FrameBatch::new();
         let mut apart = Vec::new();
         loop {
             self.device.readable().await?;
             // The device writes where the engine reads: the batch is lent to the ring as it is.
             let mut refusal = None;
-            while refusal.is_none() && batch.len() < most {
+            while refusal.is_none()
+                && batch.len() < most
+                && (batch.is_empty() || batch.bytes() + each <= bytes)
+            {
                 batch.push_up_to(each, |place| match self.device.try_recv(place) {
-                    Ok(read) if self.offloads() => offload::take(place, read, &mut apart),
+                    Ok(read) if self.offloads() => {
+                        offload::take(place, read, self.partial_checksums, &mut apart)
+                    }
                     Ok(read) => Some(read),
                     Err(error) => {
                         refusal = Some(error);

@@ -47,6 +47,10 @@ settings! {
         /// Whether addresses that no device can mean are let in (loopback, IPv6 link-local and reserved ones).
         martians: Martians, Word (..) = Martians::Drop;
 
+        /// Whether the checksum of a TCP segment or UDP datagram of the device may be that of its pseudo header alone, as a
+        /// kernel leaves it to a network card: for devices with checksum offload, whose packets cross no wire.
+        partial_checksums: bool, Switch (..) = false;
+
         /// Most TCP flows at a time, pending dials included; 0 admits none.
         tcp_limit: usize, Count (..) = 128;
         /// Most UDP flows at a time; 0 admits none.
@@ -88,6 +92,10 @@ settings! {
         min_rto: Duration, Time (MILLISECOND..) = Duration::from_millis(200);
         /// Whether the end of a flight is probed for after two round trips, before the timeout (RFC 8985 section 7).
         loss_probe: bool, Switch (..) = true;
+        /// Whether timestamps (RFC 7323) are agreed on with a device that offers them: a round trip out of every
+        /// acknowledgement, and segments of another time round told by their age. They take 12 bytes of each segment. Default
+        /// no: no window and no path to a device is so large that numbers come round within a segment's lifetime.
+        timestamps: bool, Switch (..) = false;
         /// How long an acknowledgement may wait for something to leave with it, at most 500 ms (RFC 9293 section 3.8.6.3).
         /// It does not wait for more than the second segment, nor beside a hole. `None`: it leaves in the same turn. Default
         /// `None`.

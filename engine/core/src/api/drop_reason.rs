@@ -69,7 +69,7 @@ drop_reasons! {
     IcmpUnmatched = "icmp_unmatched",
     /// A fragment that contradicts others of its datagram, or for which there is no room.
     FragmentRefused = "fragment_refused",
-    /// A TCP segment with flags that contradict each other (SYN with FIN).
+    /// A TCP segment with flags that contradict each other (SYN with FIN) for a flow whose dial is pending.
     ContradictoryFlags = "contradictory_flags",
     /// A segment for a flow whose dial is pending, other than SYN and RST.
     Unsynchronised = "unsynchronised",
@@ -79,6 +79,10 @@ drop_reasons! {
     AckOfUnsent = "ack_of_unsent",
     /// A segment that acknowledges what was acknowledged more than a window ago (RFC 5961 section 5.2).
     AckTooOld = "ack_too_old",
+    /// A segment whose timestamp is older than one that came before it (PAWS, RFC 7323 section 5.3).
+    TimestampOld = "timestamp_old",
+    /// A segment without a timestamp on a connection that has agreed on them (RFC 7323 section 3.2).
+    TimestampMissing = "timestamp_missing",
     /// A reset for a tuple without a flow.
     ResetWithoutFlow = "reset_without_flow",
     /// No room for another flow, by count or by bytes.

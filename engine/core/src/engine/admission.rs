@@ -46,19 +46,19 @@ impl Engine {
         match self.finish_tcp(slot, close) {
             // Nothing was answered yet: the device is told what any other would be told.
             Some((key, Phase::Dialing(held))) => {
-                self.answer_refused(now, &key, Some(held.isn), &held.quote);
+                self.answer_refused(now, &key, Some(held.end), &held.quote);
             }
             Some((key, Phase::Live(live))) => self.control(&key, live.connection.reset()),
             None => {}
         }
     }
 
-    /// Tells the device that there is no room, in the way that is set.
+    /// Tells the device that there is no room, in the way that is set; `end` is where its SYN ends, if it is one.
     pub(super) fn answer_refused(
         &mut self,
         now: Micros,
         key: &FlowKey,
-        isn: Option<Seq>,
+        end: Option<Seq>,
         frame: &[u8],
     ) {
         self.log(LogLevel::Warn, Breadcrumb::Limit, |redact| {
@@ -71,9 +71,9 @@ impl Engine {
         if self.out.len() >= self.config.output_limit {
             return;
         }
-        match (self.config.admission_refusal, isn) {
+        match (self.config.admission_refusal, end) {
             (Refusal::Drop, _) => {}
-            (Refusal::Reset, Some(isn)) => self.refuse(key, isn),
+            (Refusal::Reset, Some(end)) => self.refuse(key, end),
             (Refusal::Reset | Refusal::Icmp, _) => {
                 self.report(now, key.server.ip(), Problem::Prohibited, frame);
             }

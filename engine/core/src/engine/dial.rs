@@ -54,7 +54,7 @@ impl Engine {
         let told =
             problem.is_some_and(|problem| self.report(now, key.server.ip(), problem, &held.quote));
         if !told {
-            self.refuse(key, held.isn);
+            self.refuse(key, held.end);
         }
     }
 

@@ -125,10 +125,9 @@ impl Engine {
     /// Probes a silent device, or gives it up (RFC 9293 section 3.8.4).
     fn keep_alive(&mut self, now: Micros, id: FlowId) {
         let limit = self.config.keep_alive_probes;
-        let Ok((flow, live)) = self.flows.live(id) else {
+        let Ok((_, live)) = self.flows.live(id) else {
             return;
         };
-        let key = flow.key.unpack();
         if live.probes >= limit {
             self.counters.tcp_abandoned += 1;
             self.counters.tcp_keep_alive_timeout += 1;
@@ -139,9 +138,8 @@ impl Engine {
             return self.abort(id.slot, close);
         }
         live.probes += 1;
-        let probe = live.connection.keep_alive();
+        live.connection.keep_alive(now, &mut self.out);
         self.counters.tcp_keep_alives += 1;
-        self.control(&key, probe);
         self.arm(now, id.slot);
     }
 

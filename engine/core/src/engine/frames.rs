@@ -165,11 +165,11 @@ impl Engine {
 
         match (ip.protocol, ip.is_v6()) {
             (protocol::TCP, _) => {
-                let segment = Segment::parse(ip)?;
+                let segment = Segment::parse(ip, self.config.partial_checksums)?;
                 self.segment(now, ip, &segment)
             }
             (protocol::UDP, _) => {
-                let datagram = Datagram::parse(ip)?;
+                let datagram = Datagram::parse(ip, self.config.partial_checksums)?;
                 if origin == Origin::OnePacket {
                     self.check_path_mtu(now, ip)?;
                 }

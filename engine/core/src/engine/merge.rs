@@ -2,9 +2,11 @@
 //! and a device that uploads sends what its window holds at once.
 //!
 //! Only what the device could have sent as one segment is coalesced: the payload of an established stream, in order,
-//! within the window, with the same acknowledgement and window in every header and no options. Each frame is still
-//! verified and counted by itself.
+//! within the window, with the same acknowledgement, window and options in every header. Each frame is still verified and
+//! counted by itself.
 
+use crate::api::counters::Taken;
+use crate::api::drop_reason::DropReason;
 use crate::api::time::Micros;
 use crate::engine::Engine;
 use crate::flow::key::{PackedKey, Proto};
@@ -15,12 +17,6 @@ use crate::tcp::seq::Seq;
 
 /// A TCP header without options.
 const TCP: usize = 20;
-/// The headers of a segment without options, by family.
-const V4: usize = IPV4_HEADER_LEN + TCP;
-const V6: usize = IPV6_HEADER_LEN + TCP;
-
-/// The longest IP packet.
-const LONGEST: usize = 65_535;
 
 /// Whether the payload of `next` follows that of `frame`, by what their headers say.
 #[inline]
@@ -34,86 +30,76 @@ pub(super) fn follows(frame: &[u8], next: &[u8]) -> bool {
 
 #[inline]
 fn follows_v4(frame: &[u8], next: &[u8]) -> bool {
-    let (Some((one, payload)), Some((two, more))) = (
-        frame.split_first_chunk::<V4>(),
-        next.split_first_chunk::<V4>(),
+    let (Some((one, segment)), Some((two, more))) = (
+        frame.split_first_chunk::<IPV4_HEADER_LEN>(),
+        next.split_first_chunk::<IPV4_HEADER_LEN>(),
     ) else {
         return false;
     };
-    let whole = |header: &[u8; V4], len: usize| {
+    let whole = |header: &[u8; IPV4_HEADER_LEN], len: usize| {
         header[9] == protocol::TCP
             && u16::from_be_bytes([header[6], header[7]]) & 0x3fff == 0
-            && usize::from(u16::from_be_bytes([header[2], header[3]])) == V4 + len
+            && usize::from(u16::from_be_bytes([header[2], header[3]])) == IPV4_HEADER_LEN + len
     };
-    // Addresses and ports.
-    one[12..24] == two[12..24]
-        && whole(one, payload.len())
+    one[12..] == two[12..]
+        && whole(one, segment.len())
         && whole(two, more.len())
-        && payload_follows(
-            one.last_chunk::<TCP>(),
-            two.last_chunk::<TCP>(),
-            payload,
-            more,
-        )
+        && payload_follows(segment, more)
 }
 
 #[inline]
 fn follows_v6(frame: &[u8], next: &[u8]) -> bool {
-    let (Some((one, payload)), Some((two, more))) = (
-        frame.split_first_chunk::<V6>(),
-        next.split_first_chunk::<V6>(),
+    let (Some((one, segment)), Some((two, more))) = (
+        frame.split_first_chunk::<IPV6_HEADER_LEN>(),
+        next.split_first_chunk::<IPV6_HEADER_LEN>(),
     ) else {
         return false;
     };
-    let whole = |header: &[u8; V6], len: usize| {
-        header[6] == protocol::TCP
-            && usize::from(u16::from_be_bytes([header[4], header[5]])) == TCP + len
+    let whole = |header: &[u8; IPV6_HEADER_LEN], len: usize| {
+        header[6] == protocol::TCP && usize::from(u16::from_be_bytes([header[4], header[5]])) == len
     };
-    one[8..44] == two[8..44]
-        && whole(one, payload.len())
+    one[8..] == two[8..]
+        && whole(one, segment.len())
         && whole(two, more.len())
-        && payload_follows(
-            one.last_chunk::<TCP>(),
-            two.last_chunk::<TCP>(),
-            payload,
-            more,
-        )
+        && payload_follows(segment, more)
 }
 
-/// The same for two TCP headers and the payload behind each.
+/// The same for two TCP segments.
 #[inline]
-fn payload_follows(
-    one: Option<&[u8; TCP]>,
-    two: Option<&[u8; TCP]>,
-    payload: &[u8],
-    more: &[u8],
-) -> bool {
+fn payload_follows(one: &[u8], two: &[u8]) -> bool {
     /// ACK, with PSH or without.
     const FLAGS: u8 = 0x10;
     const PUSH: u8 = 0x08;
-    const NO_OPTIONS: u8 = 5 << 4;
 
-    let (Some(one), Some(two)) = (one, two) else {
+    let (Some((header, payload)), Some((next, more))) = (
+        one.split_first_chunk::<TCP>(),
+        two.split_first_chunk::<TCP>(),
+    ) else {
         return false;
     };
+    let options = (usize::from(header[12] >> 4) * 4).saturating_sub(TCP);
     let place = |header: &[u8; TCP]| {
         Seq(u32::from_be_bytes([
             header[4], header[5], header[6], header[7],
         ]))
     };
-    let plain = |header: &[u8; TCP]| header[12] == NO_OPTIONS && header[13] & !PUSH == FLAGS;
-    plain(one)
-        && plain(two)
-        && one[8..12] == two[8..12]
-        && one[14..16] == two[14..16]
-        && !payload.is_empty()
-        && !more.is_empty()
-        && u32::try_from(payload.len()).is_ok_and(|len| place(one).plus(len) == place(two))
+    let plain = |header: &[u8; TCP]| header[13] & !PUSH == FLAGS;
+    let len = payload.len().saturating_sub(options);
+    plain(header)
+        && plain(next)
+        // Ports, acknowledgement, length of the header and window.
+        && header[..4] == next[..4]
+        && header[8..13] == next[8..13]
+        && header[14..16] == next[14..16]
+        && (options == 0 || payload.get(..options) == more.get(..options))
+        && len > 0
+        && more.len() > options
+        && u32::try_from(len).is_ok_and(|len| place(header).plus(len) == place(next))
 }
 
 impl Engine {
-    /// Takes `first`, coalesced with what follows if that is possible: `next`, which does by its header, and more of
-    /// `frames`. Returns the first frame that was not taken.
+    /// Takes `first`, and what carries on from it as one with it: `next`, which does by its header, and more of `frames`.
+    /// Returns the first frame that was not taken.
     pub(super) fn coalesce<'a>(
         &mut self,
         now: Micros,
@@ -121,95 +107,61 @@ impl Engine {
         next: &'a [u8],
         frames: &mut impl Iterator<Item = &'a [u8]>,
     ) -> Option<&'a [u8]> {
-        let opening = self
-            .packet(now, first)
-            .and_then(|ip| Segment::parse(&ip).map(|segment| (ip, segment)));
-        let (ip, segment) = match opening {
-            Ok(opening) => opening,
-            Err(reason) => {
-                self.account(now, 1, Err(reason));
-                return Some(next);
-            }
+        let (taken, key) = self.opening(now, first);
+        self.account(now, 1, taken);
+        let mut ahead = Some(next);
+        if taken != Ok(Taken::Payload) {
+            return ahead;
+        }
+        let partial = self.config.partial_checksums;
+        let Some((_, tcp)) = key.and_then(|key| self.flows.find_tcp(&key)) else {
+            return ahead;
         };
-        let Some(edge) = self.coalescing_edge(&ip, &segment) else {
-            let taken = self.segment(now, &ip, &segment);
-            self.account(now, 1, taken);
-            return Some(next);
+        let Phase::Live(live) = &mut tcp.phase else {
+            return ahead;
         };
-        let mut coalesced = core::mem::take(&mut self.coalesced);
-        coalesced.clear();
-        coalesced.extend_from_slice(ip.frame);
-        let len = |segment: &Segment<'_>| u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
-        let mut end = segment.seq.plus(len(&segment));
-        let (mut last, mut ahead, mut count) = (first, Some(next), 1);
+        let (mut last, mut count, mut bytes) = (first, 0, 0);
         while let Some(next) = ahead {
-            if count > 1 && !follows(last, next) {
+            if count > 0 && !follows(last, next) {
                 break;
             }
-            // Its addresses are those of the first. A malformed frame is dropped when it is read by itself.
-            let Some(more) = IpPacket::parse(next)
-                .and_then(|ip| Segment::parse(&ip))
-                .ok()
-                .filter(|more| coalesced.len() + more.payload.len() <= LONGEST)
-                .filter(|more| !end.plus(len(more)).is_after(edge))
-            else {
+            // Its addresses are those of the first. What is malformed is dropped when it is read by itself.
+            let segment = IpPacket::parse(next).and_then(|ip| Segment::parse(&ip, partial));
+            let Ok(segment) = segment else {
                 break;
             };
-            coalesced.extend_from_slice(more.payload);
-            end = end.plus(len(&more));
-            self.count_frame(next);
-            (last, count) = (next, count + 1);
+            if live.reset || !live.connection.carry_on(&mut self.pool, &segment) {
+                break;
+            }
+            count += 1;
+            bytes += next.len() as u64;
+            last = next;
             ahead = frames.next();
         }
-        let taken = if count > 1 {
-            set_length(&mut coalesced, ip.is_v6());
-            let headers = ip.frame.len() - ip.payload.len();
-            let ip = IpPacket {
-                frame: &coalesced,
-                payload: coalesced.get(headers..).unwrap_or_default(),
-                ..ip
-            };
-            let segment = Segment {
-                payload: ip.payload.get(TCP..).unwrap_or_default(),
-                ..segment
-            };
-            self.segment(now, &ip, &segment)
-        } else {
-            self.segment(now, &ip, &segment)
-        };
-        if taken.is_ok() {
-            self.counters.taken_merged += count - 1;
-        }
-        self.account(now, count, taken);
-        self.coalesced = coalesced;
+        self.counters.frames_in += count;
+        self.counters.bytes_in += bytes;
+        self.counters.taken_merged += count;
+        self.counters.count_taken(Taken::Payload, count);
         ahead
     }
 
-    /// Up to where payload may be coalesced with that of `segment`, if at all: the flow is established, its receiver is
-    /// in order, and the segment is the next.
-    fn coalescing_edge(&self, ip: &IpPacket<'_>, segment: &Segment<'_>) -> Option<Seq> {
+    /// Takes the first segment of those to be coalesced, and says of which flow it is.
+    fn opening(
+        &mut self,
+        now: Micros,
+        frame: &[u8],
+    ) -> (Result<Taken, DropReason>, Option<PackedKey>) {
+        let partial = self.config.partial_checksums;
+        let read = self
+            .packet(now, frame)
+            .and_then(|ip| Segment::parse(&ip, partial).map(|segment| (ip, segment)));
+        let (ip, segment) = match read {
+            Ok(read) => read,
+            Err(reason) => return (Err(reason), None),
+        };
         let client = (ip.source, segment.source_port);
         let server = (ip.destination, segment.destination_port);
         let key = PackedKey::new(Proto::Tcp, client, server);
-        let Phase::Live(live) = &self.flows.peek_tcp(&key)?.phase else {
-            return None;
-        };
-        if !live.established || live.reset {
-            return None;
-        }
-        live.connection.coalesces(segment)
-    }
-}
-
-/// Puts its own length into the header of a packet; the checksums were verified before.
-fn set_length(packet: &mut [u8], v6: bool) {
-    let (len, place) = if v6 {
-        (packet.len() - IPV6_HEADER_LEN, 4..6)
-    } else {
-        (packet.len(), 2..4)
-    };
-    let len = u16::try_from(len).unwrap_or(u16::MAX);
-    if let Some(field) = packet.get_mut(place) {
-        field.copy_from_slice(&len.to_be_bytes());
+        (self.segment(now, &ip, &segment), Some(key))
     }
 }

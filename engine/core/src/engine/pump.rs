@@ -140,7 +140,7 @@ impl Engine {
     /// Ends a flow and tells the device with a reset beyond everything that was ever sent.
     pub(super) fn abort(&mut self, slot: u32, close: Close) {
         match self.finish_tcp(slot, close) {
-            Some((key, Phase::Dialing(held))) => self.refuse(&key, held.isn),
+            Some((key, Phase::Dialing(held))) => self.refuse(&key, held.end),
             Some((key, Phase::Live(live))) => self.control(&key, live.connection.reset()),
             None => {}
         }
@@ -257,7 +257,7 @@ impl Turn<'_> {
     }
 
     /// Whether the flow is at its end, and how it ends.
-    fn ending(&self, live: &Live) -> Option<Verdict> {
+    fn ending(&self, live: &mut Live) -> Option<Verdict> {
         if let Some((how, _)) = live.remote_broke()
             && live.connection.all_sent()
         {

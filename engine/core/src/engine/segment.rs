@@ -15,7 +15,7 @@ use crate::flow::table::{FlowId, Kind};
 use crate::ip::build::{self, TcpControl};
 use crate::ip::packet::{IpPacket, Segment};
 use crate::tcp::connection::{Connection, Context, Disposition};
-use crate::tcp::segment::permits_sack;
+use crate::tcp::segment::{permits_sack, stamp};
 use crate::tcp::seq::Seq;
 use crate::tcp::{HeldSyn, Live, Phase, TcpFlow, isn};
 
@@ -52,6 +52,7 @@ impl Engine {
                 return match held.hears(segment)? {
                     Hears::SynAgain => {
                         held.quote = quote(&self.config, ip.frame);
+                        held.end = segment.end();
                         Ok(Taken::Syn)
                     }
                     Hears::Reset => {
@@ -79,14 +80,14 @@ impl Engine {
             Disposition::WithoutFin => self.counters.guard_segments_repaired += 1,
             Disposition::Answer => {
                 live.last_activity = now;
-                live.connection.answer(&mut self.out);
+                live.connection.answer(now, &mut self.out);
                 return Ok(taken(segment));
             }
             Disposition::Challenge(reason) => {
                 live.last_activity = now;
                 if live.challenges.draw(now) {
                     self.counters.tcp_challenge_acks += 1;
-                    live.connection.answer(&mut self.out);
+                    live.connection.answer(now, &mut self.out);
                 } else {
                     self.counters.tcp_challenges_withheld += 1;
                 }
@@ -127,12 +128,11 @@ impl Engine {
             }
             return Err(DropReason::ResetWithoutFlow);
         }
-        if segment.syn && segment.ack.is_none() {
+        if segment.syn && segment.ack.is_none() && !segment.fin {
             // RFC 9293 section 3.6.1: a SYN beyond the old sequence reopens the tuple.
             if let Some(stone) = stone {
-                let old = !segment.seq.is_after(stone.next_in) && segment.seq != stone.next_in;
-                if stone.time_wait && old {
-                    self.control(&key, stone.answer());
+                if stone.is_older(segment) {
+                    stone.answer(now, &packed, &mut self.out);
                     self.counters.tcp_challenge_acks += 1;
                     return Ok(Taken::Answered);
                 }
@@ -150,9 +150,9 @@ impl Engine {
                 self.reset_for(ip, segment);
             }
             if len > 0 || (stone.time_wait && !acceptable) {
-                self.control(&key, stone.answer());
+                stone.answer(now, &packed, &mut self.out);
             }
-            if segment.fin && stone.time_wait {
+            if segment.fin && !segment.syn && stone.time_wait {
                 // RFC 9293 section 3.10.7.4, eighth: the time runs anew.
                 let until = now.plus(self.config.time_wait);
                 self.tombstones.prolong(&packed, until);
@@ -189,17 +189,19 @@ impl Engine {
     ) -> Result<Taken, DropReason> {
         if !self.room_for_tcp(now) {
             self.counters.tcp_admission_fail += 1;
-            self.answer_refused(now, &key, Some(segment.seq), ip.frame);
+            self.answer_refused(now, &key, Some(segment.end()), ip.frame);
             return Err(DropReason::Admission);
         }
         let default_mss = if ip.is_v6() { DEFAULT_MSS_V6 } else { 536 };
         let held = HeldSyn {
             quote: quote(&self.config, ip.frame),
             isn: segment.seq,
+            end: segment.end(),
             // RFC 9293 section 3.7.1: without the option the default stands.
             mss: segment.mss.filter(|mss| *mss > 0).unwrap_or(default_mss),
             window_scale: segment.window_scale,
             sack: permits_sack(segment.options),
+            stamp: stamp(segment.options),
             since: now,
         };
         self.admit(
@@ -213,13 +215,13 @@ impl Engine {
         Ok(Taken::Syn)
     }
 
-    /// The reset a closed port answers a SYN with (RFC 9293 section 3.10.7.1).
-    pub(super) fn refuse(&mut self, key: &FlowKey, isn: Seq) {
+    /// The reset a closed port answers a SYN with that ends at `end` (RFC 9293 section 3.10.7.1).
+    pub(super) fn refuse(&mut self, key: &FlowKey, end: Seq) {
         self.control(
             key,
             TcpControl::ResetAck {
                 sequence: 0,
-                acknowledgement: isn.plus(1).0,
+                acknowledgement: end.0,
             },
         );
     }
@@ -253,9 +255,9 @@ impl Engine {
         let rings = self.config.rx_ring() + self.config.tx_ring();
         let more = (rings + room::SOCKET).saturating_sub(flow.cost);
         if !self.room.fits(more) {
-            let device_isn = held.isn;
+            let end = held.end;
             self.counters.tcp_admission_fail += 1;
-            self.refuse(&key, device_isn);
+            self.refuse(&key, end);
             self.finish(
                 id.slot,
                 Close {
@@ -301,6 +303,9 @@ impl HeldSyn {
             } else {
                 Err(DropReason::ResetOutOfPlace)
             };
+        }
+        if segment.syn && segment.fin {
+            return Err(DropReason::ContradictoryFlags);
         }
         match (segment.syn, segment.ack) {
             (true, None) if segment.seq == self.isn => Ok(Hears::SynAgain),

@@ -218,15 +218,6 @@ impl FlowTable {
         self.at(slot)?.as_udp()
     }
 
-    /// As [`FlowTable::find_tcp`], to look at.
-    #[inline]
-    pub(crate) fn peek_tcp(&self, key: &PackedKey) -> Option<&TcpFlow> {
-        match &self.peek(self.find(key)?)?.kind {
-            Kind::Tcp(tcp) => Some(tcp),
-            Kind::Udp(_) => None,
-        }
-    }
-
     /// The slot of a tuple's flow.
     #[inline]
     pub(crate) fn find(&self, key: &PackedKey) -> Option<u32> {

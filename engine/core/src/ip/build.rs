@@ -199,13 +199,6 @@ pub(crate) enum TcpControl {
     Reset { sequence: u32 },
     /// `RST|ACK`: the answer to one that did not, or the abort of a known connection.
     ResetAck { sequence: u32, acknowledgement: u32 },
-    /// A bare `ACK`: challenge (RFC 5961) or the last word of a tombstone. The window is
-    /// the field's value, unscaled.
-    Ack {
-        sequence: u32,
-        acknowledgement: u32,
-        window: u16,
-    },
 }
 
 /// Emits a TCP control segment.
@@ -222,23 +215,17 @@ pub(crate) fn tcp_control(
 
     let addresses =
         Addresses::new(source.ip(), destination.ip()).ok_or(Unsendable::MixedFamilies)?;
-    let (flags, sequence, acknowledgement, window) = match control {
-        TcpControl::Reset { sequence } => (RST, sequence, 0, 0),
+    let (flags, sequence, acknowledgement) = match control {
+        TcpControl::Reset { sequence } => (RST, sequence, 0),
         TcpControl::ResetAck {
             sequence,
             acknowledgement,
-        } => (RST | ACK, sequence, acknowledgement, 0),
-        TcpControl::Ack {
-            sequence,
-            acknowledgement,
-            window,
-        } => (ACK, sequence, acknowledgement, window),
+        } => (RST | ACK, sequence, acknowledgement),
     };
     let [s0, s1] = source.port().to_be_bytes();
     let [d0, d1] = destination.port().to_be_bytes();
     let [q0, q1, q2, q3] = sequence.to_be_bytes();
     let [a0, a1, a2, a3] = acknowledgement.to_be_bytes();
-    let [w0, w1] = window.to_be_bytes();
     let mut header = [
         s0,
         s1,
@@ -254,8 +241,8 @@ pub(crate) fn tcp_control(
         a3,
         DATA_OFFSET,
         flags,
-        w0,
-        w1,
+        0,
+        0,
         0,
         0,
         0,

@@ -116,6 +116,14 @@ pub(crate) fn tcp_udp_verifies(addresses: &Addresses, protocol: u8, segment: &[u
     tcp_udp(addresses, protocol, segment) == 0
 }
 
+/// Whether `field` is the sum of the pseudo header of `len` bytes, and not its complement: what stands in the checksum
+/// field of a segment whose sender left the rest to a device (virtio 1.2 section 5.1.6.2).
+pub(crate) fn is_partial(addresses: &Addresses, protocol: u8, len: usize, field: u16) -> bool {
+    let sum = !Sum::pseudo(addresses, protocol, len).finish();
+    // In ones-complement both are zero.
+    sum == field || (sum ^ field == 0xffff && (sum == 0 || field == 0))
+}
+
 /// Adds up little-endian words of 64 bits with the carry put back in, the last one padded with zeros.
 fn sum_words(bytes: &[u8]) -> u64 {
     let (words, tail) = bytes.as_chunks::<8>();

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use etherparse::{Ipv4Slice, Ipv6HeaderSlice, UdpSlice};
+use etherparse::{Ipv4Slice, Ipv6HeaderSlice};
 
 use crate::api::drop_reason::DropReason;
 use crate::ip::build::{Addresses, IPV4_HEADER_LEN, protocol};
@@ -12,6 +12,8 @@ use crate::tcp::seq::Seq;
 
 /// Length of the IPv6 base header.
 const BASE_LEN_V6: usize = 40;
+/// Length of the UDP header.
+const UDP_HEADER_LEN: usize = 8;
 /// Length of the TCP header without options.
 const TCP_HEADER_LEN: usize = 20;
 
@@ -154,6 +156,16 @@ impl<'a> IpPacket<'a> {
         Addresses::new(self.source, self.destination)
             .is_some_and(|addresses| checksum::tcp_udp_verifies(&addresses, protocol, segment))
     }
+
+    /// The same, or, where a `partial` one will do, that of the pseudo header in `field`.
+    #[inline]
+    fn accepts(&self, protocol: u8, segment: &[u8], field: u16, partial: bool) -> bool {
+        let of_header = partial
+            && Addresses::new(self.source, self.destination).is_some_and(|addresses| {
+                checksum::is_partial(&addresses, protocol, segment.len(), field)
+            });
+        of_header || self.verifies(protocol, segment)
+    }
 }
 
 /// A TCP segment with a sound header and checksum.
@@ -178,7 +190,7 @@ pub(crate) struct Segment<'a> {
 
 impl<'a> Segment<'a> {
     #[inline]
-    pub(crate) fn parse(ip: &IpPacket<'a>) -> Result<Self, DropReason> {
+    pub(crate) fn parse(ip: &IpPacket<'a>, partial: bool) -> Result<Self, DropReason> {
         let Some((header, _)) = ip.payload.split_first_chunk::<TCP_HEADER_LEN>() else {
             return Err(DropReason::MalformedTransport);
         };
@@ -189,7 +201,12 @@ impl<'a> Segment<'a> {
         ) else {
             return Err(DropReason::MalformedTransport);
         };
-        if !ip.verifies(protocol::TCP, ip.payload) {
+        if !ip.accepts(
+            protocol::TCP,
+            ip.payload,
+            u16::from_be_bytes([header[16], header[17]]),
+            partial,
+        ) {
             return Err(DropReason::BadTransportChecksum);
         }
         let source_port = u16::from_be_bytes([header[0], header[1]]);
@@ -201,9 +218,6 @@ impl<'a> Segment<'a> {
         // A reset is looked at before all else (RFC 9293 section 3.10.7): other flags mean nothing then.
         let rst = flags & 4 != 0;
         let (syn, fin) = (flags & 2 != 0 && !rst, flags & 1 != 0 && !rst);
-        if syn && fin {
-            return Err(DropReason::ContradictoryFlags);
-        }
         let (mss, window_scale) = if syn {
             (mss_option(options), scale_option(options))
         } else {
@@ -229,6 +243,11 @@ impl<'a> Segment<'a> {
             options,
             payload,
         })
+    }
+
+    /// One past all it takes of the sequence space.
+    pub(crate) fn end(&self) -> Seq {
+        self.seq.plus(self.sequence_len())
     }
 
     /// Bytes of sequence space it takes (RFC 9293 section 3.4).
@@ -276,26 +295,38 @@ pub(crate) struct Datagram<'a> {
 }
 
 impl<'a> Datagram<'a> {
-    pub(crate) fn parse(ip: &IpPacket<'a>) -> Result<Self, DropReason> {
-        let udp = UdpSlice::from_slice(ip.payload).map_err(|_| DropReason::MalformedTransport)?;
-        // Length 0 means a jumbogram (RFC 2675), which cannot come over a tunnel.
-        if usize::from(udp.length()) < 8 {
+    pub(crate) fn parse(ip: &IpPacket<'a>, partial: bool) -> Result<Self, DropReason> {
+        let Some((&[s0, s1, d0, d1, l0, l1, c0, c1], _)) =
+            ip.payload.split_first_chunk::<UDP_HEADER_LEN>()
+        else {
             return Err(DropReason::MalformedTransport);
-        }
-        if udp.checksum() == 0 {
+        };
+        let source_port = u16::from_be_bytes([s0, s1]);
+        let destination_port = u16::from_be_bytes([d0, d1]);
+        let len = u16::from_be_bytes([l0, l1]);
+        let sum = u16::from_be_bytes([c0, c1]);
+        // Length 0 means a jumbogram (RFC 2675), which cannot come over a tunnel.
+        let Some((datagram, payload)) = ip
+            .payload
+            .get(..usize::from(len))
+            .and_then(|datagram| Some((datagram, datagram.get(UDP_HEADER_LEN..)?)))
+        else {
+            return Err(DropReason::MalformedTransport);
+        };
+        if sum == 0 {
             if ip.is_v6() {
                 return Err(DropReason::MissingChecksum);
             }
-        } else if !ip.verifies(17, udp.slice()) {
+        } else if !ip.accepts(protocol::UDP, datagram, sum, partial) {
             return Err(DropReason::BadTransportChecksum);
         }
-        if udp.source_port() == 0 || udp.destination_port() == 0 {
+        if source_port == 0 || destination_port == 0 {
             return Err(DropReason::ZeroPort);
         }
         Ok(Self {
-            source_port: udp.source_port(),
-            destination_port: udp.destination_port(),
-            payload: udp.payload(),
+            source_port,
+            destination_port,
+            payload,
         })
     }
 }
@@ -356,8 +387,8 @@ mod tests {
             if let Ok(mut ip) = IpPacket::parse(&bytes)
                 && ip.enter_extensions().is_ok()
             {
-                let _ = Segment::parse(&ip);
-                let _ = Datagram::parse(&ip);
+                let _ = Segment::parse(&ip, v6);
+                let _ = Datagram::parse(&ip, v6);
             }
         }
     }

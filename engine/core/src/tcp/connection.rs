@@ -25,12 +25,15 @@ use crate::flow::key::PackedKey;
 use crate::ip::build::TcpControl;
 use crate::ip::packet::Segment;
 use crate::tcp::HeldSyn;
+use crate::tcp::isn;
 use crate::tcp::receiver::{Arrival, Receiver};
 use crate::tcp::ring::Pool;
-use crate::tcp::segment::{self, Ends, Flags, Options, Outgoing};
-use crate::tcp::sender::{Ack, AckKind, Piece, Sender, Start};
+use crate::tcp::segment::{self, Ends};
+use crate::tcp::sender::{Ack, AckKind, Sender, Start};
 use crate::tcp::seq::Seq;
-use crate::tcp::timers::{FIRST_TIMEOUT, LONGEST_TIMEOUT};
+use crate::tcp::timestamps::{self, Timestamps};
+
+mod emission;
 
 /// What all connections share.
 pub(crate) struct Context<'a> {
@@ -84,7 +87,8 @@ pub(crate) enum State {
 /// The SYN-ACK, as long as it is not acknowledged.
 #[derive(Clone, Copy, Debug)]
 struct SynAck {
-    options: Options,
+    mss: u16,
+    scale: Option<u8>,
     sent: u8,
     at: Micros,
 }
@@ -98,6 +102,7 @@ pub(crate) struct Connection {
     syn_ack: Option<Box<SynAck>>,
     /// Selective acknowledgements are permitted.
     sack: bool,
+    timestamps: Option<Timestamps>,
     receiver: Receiver,
     sender: Sender,
     /// Whose FIN came first, if both did: this side's.
@@ -125,7 +130,11 @@ impl Connection {
     ) -> Self {
         let ends = Ends::new(key);
         let local = largest_segment(config.mtu, &ends);
-        let mss = held.mss.clamp(48, local.max(48));
+        let timestamps = held.stamp.filter(|_| config.timestamps).map(|stamp| {
+            let offset = isn::timestamp_offset(config.seed, key);
+            Timestamps::new(now, offset, stamp.value)
+        });
+        let mss = held.mss.clamp(48, local.max(48)) - fixed_options(timestamps.as_ref());
         let (bound, most) = (config.rx_ring(), config.rx_most());
         // RFC 7323 section 2.2: only if both say so.
         let scale = held.window_scale.map(|_| scale_for(most));
@@ -149,11 +158,13 @@ impl Connection {
             device_isn: held.isn,
             isn,
             syn_ack: Some(Box::new(SynAck {
-                options: Options::of_syn_ack(local, scale, held.sack),
+                mss: local,
+                scale,
                 sent: 0,
                 at: now,
             })),
             sack: held.sack,
+            timestamps,
             receiver: Receiver::new(held.isn, bounds, scale.unwrap_or(0), usize::from(local)),
             sender: Sender::new(now, &start),
             closed_first: false,
@@ -209,10 +220,11 @@ impl Connection {
             return self.reset_by(segment);
         }
         if segment.syn {
-            let repeated = segment.ack.is_none() && segment.seq == self.device_isn;
+            let bare = segment.ack.is_none() && !segment.fin;
+            let repeated = bare && segment.seq == self.device_isn;
             if repeated && self.syn_ack.is_some() {
                 // RFC 9293 section 3.10.7.4: with the SYN-ACK that it got.
-                self.write_syn_ack(context.out);
+                self.write_syn_ack(now, context.out);
                 return Disposition::Taken;
             }
             // RFC 5961 section 4: never believed, always challenged.
@@ -221,6 +233,18 @@ impl Connection {
         let Some(ack) = segment.ack else {
             return Disposition::Drop(DropReason::Unsynchronised);
         };
+        let mut echoed = None;
+        let mut stamp = None;
+        if let Some(timestamps) = &self.timestamps {
+            let Some(heard) = segment::stamp(segment.options) else {
+                return Disposition::Drop(DropReason::TimestampMissing);
+            };
+            if timestamps.is_old(now, heard) {
+                return Disposition::Challenge(Some(DropReason::TimestampOld));
+            }
+            echoed = timestamps.round_trip(now, heard);
+            stamp = Some(heard);
+        }
         if self.is_established() {
             if ack.is_after(self.sender.highest()) {
                 // RFC 9293 section 3.10.7.4, fifth.
@@ -242,7 +266,12 @@ impl Connection {
             }
             self.establish(now);
         }
-        self.note_ack(now, ack, segment, context);
+        if let (Some(timestamps), Some(stamp)) = (&mut self.timestamps, stamp)
+            && self.receiver.reaches_back(segment.seq)
+        {
+            timestamps.heard(now, stamp);
+        }
+        self.note_ack(now, (ack, echoed), segment, context);
         if len == 0 {
             return Disposition::Taken;
         }
@@ -252,7 +281,7 @@ impl Connection {
                 .accept(context.pool, segment.seq, segment.payload, segment.fin);
         self.closed_first |= open && self.receiver.is_closed() && self.sender.fin_sent();
         if arrival == Arrival::OutOfOrder {
-            self.write_ack(context.out);
+            self.write_ack(now, context.out);
         }
         if without_fin {
             Disposition::WithoutFin
@@ -298,7 +327,7 @@ impl Connection {
     fn note_ack(
         &mut self,
         now: Micros,
-        ack: Seq,
+        (ack, echoed): (Seq, Option<Duration>),
         segment: &Segment<'_>,
         context: &mut Context<'_>,
     ) {
@@ -321,6 +350,7 @@ impl Connection {
                     && !segment.fin
                     && segment.seq == self.receiver.expected(),
                 blocks: blocks.get(..count).unwrap_or_default(),
+                echoed,
             },
         );
         // A device that answers probes may keep its window closed for as long as it likes
@@ -331,169 +361,11 @@ impl Connection {
         }
     }
 
-    /// Whether a run of payload with that of a segment may be taken in as one, and up to where: the connection is open,
-    /// nothing is missing or out of order, and the segment is the next.
+    /// Takes in a segment like the one before but for its payload, which follows: `false`, and nothing is taken, unless the
+    /// connection is open, nothing is missing or out of order, and the segment is the next and within the window.
     #[inline]
-    pub(crate) fn coalesces(&self, segment: &Segment<'_>) -> Option<Seq> {
-        let in_order = self.is_established() && self.receiver.is_in_order();
-        (in_order && segment.seq == self.receiver.expected() && !segment.fin)
-            .then(|| self.receiver.edge())
-    }
-
-    /// Sends what may leave now, until the batch has `most` frames.
-    pub(crate) fn emit(&mut self, now: Micros, context: &mut Context<'_>, most: usize) -> Emission {
-        let mut emission = Emission::default();
-        if self.syn_ack.is_some() {
-            emission.again = u64::from(self.emit_syn_ack(now, context.out));
-            return emission;
-        }
-        self.sender.tick(now);
-        loop {
-            if context.out.len() >= most {
-                emission.full = true;
-                return emission;
-            }
-            let options = self.options();
-            let room = u32::try_from(options.as_slice().len()).unwrap_or(0);
-            let size = self.sender.mss().saturating_sub(room);
-            let Some(piece) = self.sender.choose(now, size) else {
-                break;
-            };
-            self.write_piece(context.out, &piece, &options);
-            if !self.awaits_progress() {
-                self.progress = now;
-            }
-            self.sender.left(now, &piece);
-            emission.again += u64::from(piece.is_again());
-        }
-        if self.acknowledges_now(now) {
-            self.write_ack(context.out);
-        }
-        emission
-    }
-
-    fn emit_syn_ack(&mut self, now: Micros, out: &mut FrameBatch) -> bool {
-        let due = self.syn_ack_due();
-        let Some(syn_ack) = &mut self.syn_ack else {
-            return false;
-        };
-        if due > now {
-            return false;
-        }
-        let again = syn_ack.sent > 0;
-        syn_ack.sent = syn_ack.sent.saturating_add(1);
-        syn_ack.at = now;
-        self.write_syn_ack(out);
-        again
-    }
-
-    /// When the SYN-ACK leaves, for the first time or again.
-    fn syn_ack_due(&self) -> Micros {
-        let Some(syn_ack) = &self.syn_ack else {
-            return Micros(u64::MAX);
-        };
-        match syn_ack.sent {
-            0 => syn_ack.at,
-            sent => syn_ack.at.plus(
-                FIRST_TIMEOUT
-                    .saturating_mul(1 << (sent - 1).min(16))
-                    .min(LONGEST_TIMEOUT),
-            ),
-        }
-    }
-
-    fn write_syn_ack(&mut self, out: &mut FrameBatch) {
-        let Some(syn_ack) = &self.syn_ack else {
-            return;
-        };
-        // Never shifted (RFC 7323 section 2.2).
-        let window = self.receiver.edge().minus(self.receiver.expected());
-        self.ends.write(
-            out,
-            &Outgoing {
-                seq: self.isn,
-                ack: self.receiver.expected(),
-                flags: Flags::SYN_ACK,
-                window: u16::try_from(window).unwrap_or(u16::MAX),
-                options: syn_ack.options.as_slice(),
-                payload: [&[], &[]],
-            },
-        );
-        self.receiver.told();
-    }
-
-    /// SACK blocks, if there are any to report.
-    #[inline]
-    fn options(&self) -> Options {
-        if self.sack {
-            self.receiver.blocks()
-        } else {
-            Options::NONE
-        }
-    }
-
-    fn write_piece(&mut self, out: &mut FrameBatch, piece: &Piece, options: &Options) {
-        let flags = match (piece.fin, piece.push) {
-            (true, _) => Flags::FIN_ACK,
-            (false, true) => Flags::PUSH_ACK,
-            (false, false) => Flags::ACK,
-        };
-        let window = self.receiver.window_field();
-        self.ends.write(
-            out,
-            &Outgoing {
-                seq: piece.seq,
-                ack: self.receiver.expected(),
-                flags,
-                window,
-                options: options.as_slice(),
-                payload: self.sender.payload(piece),
-            },
-        );
-        self.receiver.told();
-        self.ack_waits = None;
-    }
-
-    /// A bare acknowledgement.
-    fn write_ack(&mut self, out: &mut FrameBatch) {
-        let options = self.options();
-        let window = self.receiver.window_field();
-        self.ends.write(
-            out,
-            &Outgoing {
-                seq: self.sender.next_out(),
-                ack: self.receiver.expected(),
-                flags: Flags::ACK,
-                window,
-                options: options.as_slice(),
-                payload: [&[], &[]],
-            },
-        );
-        self.receiver.told();
-        self.ack_waits = None;
-    }
-
-    /// Answers a segment of which nothing counts.
-    pub(crate) fn answer(&mut self, out: &mut FrameBatch) {
-        self.write_ack(out);
-    }
-
-    /// Whether an acknowledgement leaves by itself now (RFC 9293 section 3.8.6.3: at the latest for every second full
-    /// segment).
-    fn acknowledges_now(&mut self, now: Micros) -> bool {
-        if !self.receiver.owes() {
-            return self.receiver.has_window_update();
-        }
-        let Some(delay) = self.ack_delay else {
-            return true;
-        };
-        if self.receiver.is_prompt()
-            || self.receiver.is_closed()
-            || self.receiver.unacknowledged() >= 2 * self.sender.mss()
-        {
-            return true;
-        }
-        now >= self.ack_waits.get_or_insert(now).plus(delay)
+    pub(crate) fn carry_on(&mut self, pool: &mut Pool, segment: &Segment<'_>) -> bool {
+        self.is_established() && self.receiver.carry_on(pool, segment.seq, segment.payload)
     }
 
     /// Bytes of the device that the dialer has not taken.
@@ -613,7 +485,8 @@ impl Connection {
     /// No packet is longer than `mtu` bytes from now on; what is out is sent again at once.
     pub(crate) fn narrow(&mut self, mtu: usize) {
         self.path_mtu = Some(mtu);
-        let least = u32::from(largest_segment(mtu, &self.ends));
+        let options = fixed_options(self.timestamps.as_ref());
+        let least = u32::from(largest_segment(mtu, &self.ends).saturating_sub(options));
         let mss = self.sender.mss().min(least);
         self.sender.narrow(u16::try_from(mss).unwrap_or(u16::MAX));
     }
@@ -627,6 +500,15 @@ impl Connection {
         (self.sender.highest(), self.receiver.expected())
     }
 
+    pub(crate) fn timestamps(&self) -> Option<Timestamps> {
+        self.timestamps
+    }
+
+    /// The window field for a segment that leaves now.
+    pub(crate) fn window_field(&mut self) -> u16 {
+        self.receiver.window_field()
+    }
+
     /// The reset that ends it, where the device will look at it.
     pub(crate) fn reset(&self) -> TcpControl {
         TcpControl::ResetAck {
@@ -634,19 +516,16 @@ impl Connection {
             acknowledgement: self.receiver.expected().0,
         }
     }
-
-    /// Asks whether the device is alive: one byte back and without payload, so that one that lives answers what it has
-    /// acknowledged before.
-    pub(crate) fn keep_alive(&mut self) -> TcpControl {
-        let before = self.sender.next_out().plus(u32::MAX);
-        let window = self.receiver.window_field();
-        segment::bare_ack(before, self.receiver.expected(), window)
-    }
 }
 
 /// Bytes of payload that fit a packet without options.
 fn largest_segment(mtu: usize, ends: &Ends) -> u16 {
     u16::try_from(mtu.saturating_sub(ends.headers())).unwrap_or(u16::MAX)
+}
+
+/// Bytes of options that every segment has.
+fn fixed_options(timestamps: Option<&Timestamps>) -> u16 {
+    timestamps.map_or(0, |_| timestamps::LEN)
 }
 
 /// The least shift of window fields that lets them cover a ring (RFC 7323 section 2.3).

@@ -10,17 +10,27 @@ use crate::tcp::seq::Seq;
 
 /// The ISN of a flow that is answered at `now`.
 pub(crate) fn isn_for(secret: u64, key: &PackedKey, now: Micros) -> Seq {
-    let mut hasher =
-        SipHasher24::new_with_keys(secret, secret.rotate_left(32) ^ 0x6528_6528_6528_6528);
-    for word in key.words() {
-        hasher.write_u64(word);
-    }
     #[expect(
         clippy::cast_possible_truncation,
         reason = "RFC 6528: both terms are taken modulo 2^32"
     )]
-    let isn = (hasher.finish() as u32).wrapping_add((now.0 / 4) as u32);
+    let isn = (keyed(secret, 0x6528_6528_6528_6528, key) as u32).wrapping_add((now.0 / 4) as u32);
     Seq(isn)
+}
+
+/// What is added to the clock of a flow's timestamps (RFC 7323 section 5.4).
+pub(crate) fn timestamp_offset(secret: u64, key: &PackedKey) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "any half of a hash")]
+    let offset = keyed(secret, 0x7323_7323_7323_7323, key) as u32;
+    offset
+}
+
+fn keyed(secret: u64, purpose: u64, key: &PackedKey) -> u64 {
+    let mut hasher = SipHasher24::new_with_keys(secret, secret.rotate_left(32) ^ purpose);
+    for word in key.words() {
+        hasher.write_u64(word);
+    }
+    hasher.finish()
 }
 
 #[cfg(test)]

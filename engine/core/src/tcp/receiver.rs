@@ -170,16 +170,24 @@ impl Receiver {
         payload: &[u8],
         fin: bool,
     ) -> (Arrival, bool) {
-        let len = length(payload);
-        let end = seq.plus(len);
-        if seq == self.next && len > 0 && !fin && self.is_in_order() && !end.is_after(self.edge) {
-            self.ring.write(pool, self.ring.len(), payload);
-            self.ring.extend(payload.len());
-            self.next = end;
-            self.counted += payload.len();
+        if !payload.is_empty() && !fin && self.carry_on(pool, seq, payload) {
             return (Arrival::Next, false);
         }
         self.accept_odd(pool, seq, payload, fin)
+    }
+
+    /// Takes in payload if it is the next, in order and within the window; says whether it was.
+    #[inline]
+    pub(crate) fn carry_on(&mut self, pool: &mut Pool, seq: Seq, payload: &[u8]) -> bool {
+        let end = seq.plus(length(payload));
+        if seq != self.next || !self.is_in_order() || end.is_after(self.edge) {
+            return false;
+        }
+        self.ring.write(pool, self.ring.len(), payload);
+        self.ring.extend(payload.len());
+        self.next = end;
+        self.counted += payload.len();
+        true
     }
 
     fn accept_odd(
@@ -337,14 +345,21 @@ impl Receiver {
         self.duplicate = None;
     }
 
-    /// The SACK option for a segment that leaves now.
-    pub(crate) fn blocks(&self) -> Options {
+    /// Adds the SACK option of a segment that leaves now, if there is anything to report.
+    #[inline]
+    pub(crate) fn push_blocks(&self, options: &mut Options) {
         if self.duplicate.is_none() && self.holes.is_none() {
-            return Options::NONE;
+            return;
         }
         // RFC 2883 section 4: what came twice is the first block.
         let others = self.holes.iter().flat_map(|holes| holes.blocks(self.next));
-        Options::of_blocks(self.duplicate.into_iter().chain(others))
+        options.push_blocks(self.duplicate.into_iter().chain(others));
+    }
+
+    /// Whether a segment begins no later than where the last acknowledgement ended.
+    #[inline]
+    pub(crate) fn reaches_back(&self, seq: Seq) -> bool {
+        !seq.is_after(self.acknowledged)
     }
 }
 

@@ -22,7 +22,7 @@ const SPARE_BUSY: usize = 2 << 20;
 /// How long after the last of them that is over.
 const BUSY: Duration = Duration::from_secs(1);
 
-/// Buffers without a ring, by size.
+/// Buffers without a ring, by size. Those that were used are as long as they were written, and none is cleared.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     classes: [Vec<Vec<u8>>; CLASSES],
@@ -37,18 +37,18 @@ impl Pool {
     fn take(&mut self, class: usize) -> Vec<u8> {
         let spare = self.classes.get_mut(class).and_then(Vec::pop);
         if let Some(buffer) = spare {
-            self.bytes -= buffer.len();
+            self.bytes -= LEAST << class;
             return buffer;
         }
-        vec![0; LEAST << class]
+        Vec::with_capacity(LEAST << class)
     }
 
-    fn keep(&mut self, buffer: Vec<u8>) {
-        let class = class_for(buffer.len());
-        if self.bytes + buffer.len() <= SPARE_BUSY
-            && let Some(spare) = self.classes.get_mut(class)
+    /// Takes a buffer of `size` back.
+    fn keep(&mut self, buffer: Vec<u8>, size: usize) {
+        if self.bytes + size <= SPARE_BUSY
+            && let Some(spare) = self.classes.get_mut(class_for(size))
         {
-            self.bytes += buffer.len();
+            self.bytes += size;
             spare.push(buffer);
         }
     }
@@ -66,13 +66,11 @@ impl Pool {
             return;
         }
         // The largest first: each pass takes one off.
-        for class in self.classes.iter_mut().rev() {
-            while self.bytes > SPARE
-                && let Some(buffer) = class.pop()
-            {
-                self.bytes -= buffer.len();
+        for (class, buffers) in self.classes.iter_mut().enumerate().rev() {
+            while self.bytes > SPARE && buffers.pop().is_some() {
+                self.bytes -= LEAST << class;
             }
-            class.shrink_to_fit();
+            buffers.shrink_to_fit();
         }
     }
 
@@ -91,7 +89,10 @@ fn class_for(bytes: usize) -> usize {
 /// A queue of bytes of at most `bound`; bytes may also be written beyond its end, and become part of it later.
 #[derive(Debug)]
 pub(crate) struct Ring {
+    /// As long as it was written so far.
     buffer: Vec<u8>,
+    /// How long it may become; 0 without one.
+    size: usize,
     /// The place of the first byte.
     head: usize,
     len: usize,
@@ -108,6 +109,7 @@ impl Ring {
     pub(crate) fn new(bound: usize) -> Self {
         Self {
             buffer: Vec::new(),
+            size: 0,
             head: 0,
             len: 0,
             reach: 0,
@@ -145,13 +147,13 @@ impl Ring {
     /// Bytes of memory it has.
     #[cfg(test)]
     fn capacity(&self) -> usize {
-        self.buffer.len()
+        self.size
     }
 
     /// The first bytes, as far as they lie in one piece.
     #[inline]
     pub(crate) fn front(&self) -> &[u8] {
-        let end = self.buffer.len().min(self.head + self.len);
+        let end = self.size.min(self.head + self.len);
         self.buffer.get(self.head..end).unwrap_or_default()
     }
 
@@ -172,7 +174,7 @@ impl Ring {
         offset: usize,
         count: usize,
     ) -> (core::ops::Range<usize>, core::ops::Range<usize>) {
-        let size = self.buffer.len();
+        let size = self.size;
         let mut start = self.head + offset;
         if start >= size {
             start -= size.min(start);
@@ -192,19 +194,38 @@ impl Ring {
     /// Writes `bytes` at `offset` from the first byte, which the caller has checked to be within the bound.
     pub(crate) fn write(&mut self, pool: &mut Pool, offset: usize, bytes: &[u8]) {
         let end = offset + bytes.len();
-        if end > self.buffer.len() {
+        if end > self.size {
             self.grow(pool, end);
+        }
+        if self.head + end > self.size {
+            // Round its end, where a hole may be left.
+            self.buffer.resize(self.size, 0);
         }
         let (one, two) = self.places(offset, bytes.len());
         let (head, tail) = bytes.split_at(one.len().min(bytes.len()));
-        if let Some(space) = self.buffer.get_mut(one) {
-            space.copy_from_slice(head);
-        }
-        if let Some(space) = self.buffer.get_mut(two) {
-            space.copy_from_slice(tail);
+        self.put(one.start, head);
+        if !tail.is_empty() {
+            self.put(two.start, tail);
         }
         self.reach = self.reach.max(end);
         self.peak = self.peak.max(end);
+    }
+
+    /// Writes bytes at a place of the buffer, which is within its size.
+    #[inline]
+    fn put(&mut self, at: usize, bytes: &[u8]) {
+        if at == self.buffer.len() {
+            // As nearly always the first time round: nothing has to be cleared first.
+            self.buffer.extend_from_slice(bytes);
+            return;
+        }
+        let end = at + bytes.len();
+        if end > self.buffer.len() {
+            self.buffer.resize(end, 0);
+        }
+        if let Some(space) = self.buffer.get_mut(at..end) {
+            space.copy_from_slice(bytes);
+        }
     }
 
     /// Makes `count` bytes that were written beyond the end part of the queue.
@@ -215,19 +236,19 @@ impl Ring {
     }
 
     fn grow(&mut self, pool: &mut Pool, need: usize) {
-        let class = class_for(need).max(usize::from(self.class));
-        let mut buffer = pool.take(class.min(CLASSES - 1));
-        let [one, two] = self.slices(0, self.reach.min(self.buffer.len()));
-        if let Some(space) = buffer.get_mut(..one.len()) {
-            space.copy_from_slice(one);
-        }
-        if let Some(space) = buffer.get_mut(one.len()..one.len() + two.len()) {
-            space.copy_from_slice(two);
-        }
+        let class = class_for(need)
+            .max(usize::from(self.class))
+            .min(CLASSES - 1);
+        let mut buffer = pool.take(class);
+        let [one, two] = self.slices(0, self.reach.min(self.size));
+        buffer.clear();
+        buffer.extend_from_slice(one);
+        buffer.extend_from_slice(two);
         self.head = 0;
         let old = core::mem::replace(&mut self.buffer, buffer);
-        if !old.is_empty() {
-            pool.keep(old);
+        let size = core::mem::replace(&mut self.size, LEAST << class);
+        if size > 0 {
+            pool.keep(old, size);
         }
     }
 
@@ -238,8 +259,8 @@ impl Ring {
         self.len -= count;
         self.reach -= count;
         self.head += count;
-        if self.head >= self.buffer.len() {
-            self.head -= self.buffer.len();
+        if self.head >= self.size {
+            self.head -= self.size;
         }
         if self.reach == 0 {
             self.release(pool);
@@ -256,10 +277,10 @@ impl Ring {
 
     /// Gives the buffer back, and all that was in it.
     pub(crate) fn release(&mut self, pool: &mut Pool) {
-        let buffer = core::mem::take(&mut self.buffer);
-        if !buffer.is_empty() {
+        let size = core::mem::take(&mut self.size);
+        if size > 0 {
             self.class = u8::try_from(class_for(self.peak)).unwrap_or(0);
-            pool.keep(buffer);
+            pool.keep(core::mem::take(&mut self.buffer), size);
         }
         (self.head, self.len, self.reach, self.peak) = (0, 0, 0, 0);
     }
@@ -306,6 +327,18 @@ mod tests {
         assert_eq!(all[1000..2000], [2; 1000]);
         assert_eq!(all[2000..], [3; 1000]);
         assert_eq!(ring.slices(9000, 10)[0], [9; 10]);
+    }
+
+    #[test]
+    fn what_is_written_round_the_end_of_the_buffer_survives_growth_over_a_hole() {
+        let (mut ring, mut pool) = (Ring::new(64 << 10), Pool::default());
+        ring.append(&mut pool, &[1; 3000]);
+        ring.consume(&mut pool, 2990);
+        ring.write(&mut pool, 1500, &[5; 100]);
+        ring.write(&mut pool, 6000, &[6; 100]);
+        assert_eq!(ring.slices(0, 10)[0], [1; 10]);
+        assert_eq!(ring.slices(1500, 100)[0], [5; 100]);
+        assert_eq!(ring.slices(6000, 100)[0], [6; 100]);
     }
 
     #[test]

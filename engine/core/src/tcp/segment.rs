@@ -3,13 +3,16 @@
 use crate::api::batch::FrameBatch;
 use crate::flow::key::PackedKey;
 use crate::ip::build::{
-    Addresses, IPV4_HEADER_LEN, IPV6_HEADER_LEN, IpHeader, TcpControl, ip_header, protocol,
+    Addresses, IPV4_HEADER_LEN, IPV6_HEADER_LEN, IpHeader, ip_header, protocol,
 };
 use crate::ip::checksum::Sum;
 use crate::tcp::seq::Seq;
+use crate::tcp::timestamps::Stamp;
 
 /// A TCP header without options.
 const HEADER: usize = 20;
+/// Bytes of a SACK block.
+const BLOCK: usize = 8;
 /// The most that options may take, bytes.
 pub(crate) const MOST_OPTIONS: usize = 40;
 
@@ -36,6 +39,20 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) options: &'a [u8],
     /// The payload, which may lie in two pieces.
     pub(crate) payload: [&'a [u8]; 2],
+}
+
+impl<'a> Outgoing<'a> {
+    /// An acknowledgement and nothing else.
+    pub(crate) fn bare_ack(seq: Seq, ack: Seq, window: u16, options: &'a Options) -> Self {
+        Self {
+            seq,
+            ack,
+            flags: Flags::ACK,
+            window,
+            options: options.as_slice(),
+            payload: [&[], &[]],
+        }
+    }
 }
 
 /// The two ends of a connection, as every segment toward the device names them.
@@ -151,7 +168,12 @@ impl Options {
     };
 
     /// Those of a SYN-ACK: the segment size, and what the device offered as well.
-    pub(crate) fn of_syn_ack(mss: u16, window_scale: Option<u8>, sack: bool) -> Self {
+    pub(crate) fn of_syn_ack(
+        mss: u16,
+        window_scale: Option<u8>,
+        sack: bool,
+        stamp: Option<Stamp>,
+    ) -> Self {
         let mut options = Self::NONE;
         #[cfg(feature = "seeded-fault")]
         let mss = mss
@@ -166,27 +188,42 @@ impl Options {
         if sack {
             options.push(&[4, 2]);
         }
+        if let Some(stamp) = stamp {
+            options.push(&[8, 10]);
+            options.push_stamp(stamp);
+        }
         // Ends with the end of the list.
         options.len = options.len.next_multiple_of(4);
         options
     }
 
-    /// Blocks of received data (RFC 2018 section 3), as many as fit. Two bytes of padding go first, so that the
-    /// numbers are aligned.
-    pub(crate) fn of_blocks(blocks: impl Iterator<Item = (Seq, Seq)>) -> Self {
+    /// A timestamp (RFC 7323 section 3.2), padded ahead so that the numbers are aligned.
+    pub(crate) fn of_stamp(stamp: Stamp) -> Self {
         let mut options = Self::NONE;
-        options.push(&[1, 1, 5, 2]);
-        for (left, right) in blocks.take(4) {
-            options.push(&left.0.to_be_bytes());
-            options.push(&right.0.to_be_bytes());
-        }
-        if let Some(len) = options.bytes.get_mut(3) {
-            *len = u8::try_from(options.len - 2).unwrap_or(2);
-        }
-        if options.len == 4 {
-            return Self::NONE;
-        }
+        options.push(&[1, 1, 8, 10]);
+        options.push_stamp(stamp);
         options
+    }
+
+    fn push_stamp(&mut self, stamp: Stamp) {
+        self.push(&stamp.value.to_be_bytes());
+        self.push(&stamp.echo.to_be_bytes());
+    }
+
+    /// Adds blocks of received data (RFC 2018 section 3), as many as fit, padded likewise.
+    pub(crate) fn push_blocks(&mut self, blocks: impl Iterator<Item = (Seq, Seq)>) {
+        let start = self.len;
+        self.push(&[1, 1, 5, 2]);
+        let room = MOST_OPTIONS.saturating_sub(self.len) / BLOCK;
+        for (left, right) in blocks.take(room) {
+            self.push(&left.0.to_be_bytes());
+            self.push(&right.0.to_be_bytes());
+        }
+        if self.len == start + 4 {
+            self.len = start;
+        } else if let Some(len) = self.bytes.get_mut(start + 3) {
+            *len = u8::try_from(self.len - start - 2).unwrap_or(2);
+        }
     }
 
     fn push(&mut self, bytes: &[u8]) {
@@ -214,6 +251,21 @@ pub(crate) fn sack_blocks(options: &[u8]) -> impl Iterator<Item = (Seq, Seq)> + 
     })
 }
 
+/// The timestamps of a segment that came.
+#[inline]
+pub(crate) fn stamp(options: &[u8]) -> Option<Stamp> {
+    // As nearly every segment has it (RFC 7323 appendix A).
+    let value = match options {
+        [1, 1, 8, 10, value @ ..] => value,
+        _ => find(options, 8).filter(|value| value.len() == BLOCK)?,
+    };
+    let (value, echo) = value.split_first_chunk::<4>()?;
+    Some(Stamp {
+        value: u32::from_be_bytes(*value),
+        echo: u32::from_be_bytes(*echo.first_chunk::<4>()?),
+    })
+}
+
 /// Whether a SYN permits selective acknowledgements.
 pub(crate) fn permits_sack(options: &[u8]) -> bool {
     find(options, 4).is_some_and(<[u8]>::is_empty)
@@ -238,27 +290,36 @@ fn find(mut options: &[u8], wanted: u8) -> Option<&[u8]> {
     }
 }
 
-/// A bare acknowledgement.
-pub(crate) fn bare_ack(seq: Seq, ack: Seq, window: u16) -> TcpControl {
-    TcpControl::Ack {
-        sequence: seq.0,
-        acknowledgement: ack.0,
-        window,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn blocks_are_written_as_they_are_read() {
+    fn options_are_written_as_they_are_read() {
         let blocks = [(Seq(1), Seq(2)), (Seq(u32::MAX), Seq(9))];
-        let options = Options::of_blocks(blocks.into_iter());
+        let mut options = Options::NONE;
+        options.push_blocks(core::iter::empty());
+        assert_eq!(options.as_slice(), [0; 0]);
+        options.push_blocks(blocks.into_iter());
         assert_eq!(options.as_slice().len(), 20);
         let read: Vec<_> = sack_blocks(options.as_slice()).collect();
         assert_eq!(read, blocks);
-        assert_eq!(Options::of_blocks(core::iter::empty()).as_slice(), [0; 0]);
+        assert_eq!(stamp(options.as_slice()), None);
+    }
+
+    #[test]
+    fn three_blocks_fit_beside_a_timestamp() {
+        let stamped = Stamp { value: 7, echo: 8 };
+        let mut options = Options::of_stamp(stamped);
+        options.push_blocks((0..9).map(|at| (Seq(at * 10), Seq(at * 10 + 1))));
+        assert_eq!(options.as_slice().len(), MOST_OPTIONS);
+        assert_eq!(sack_blocks(options.as_slice()).count(), 3);
+        assert_eq!(stamp(options.as_slice()), Some(stamped));
+        assert_eq!(stamp(&options.as_slice()[..11]), None);
+        // Whatever stands before it.
+        let odd = [4, 2, 8, 10, 0, 0, 0, 7, 0, 0, 0, 8, 0, 0];
+        assert_eq!(stamp(&odd), Some(stamped));
+        assert_eq!(stamp(&[8, 9, 0, 0, 0, 7, 0, 0, 0]), None);
     }
 
     #[test]
@@ -272,9 +333,14 @@ mod tests {
 
     #[test]
     fn a_syn_ack_offers_what_the_device_offered() {
-        let all = Options::of_syn_ack(1460, Some(7), true);
+        let all = Options::of_syn_ack(1460, Some(7), true, None);
         assert_eq!(all.as_slice(), [2, 4, 5, 180, 3, 3, 7, 4, 2, 0, 0, 0]);
-        let least = Options::of_syn_ack(536, None, false);
+        let stamped = Options::of_syn_ack(1460, None, true, Some(Stamp { value: 1, echo: 2 }));
+        assert_eq!(
+            stamped.as_slice(),
+            [2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2]
+        );
+        let least = Options::of_syn_ack(536, None, false, None);
         assert_eq!(least.as_slice(), [2, 4, 2, 24]);
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Ack<'a> {
     pub(crate) bare: bool,
     /// Its SACK blocks.
     pub(crate) blocks: &'a [(Seq, Seq)],
+    /// How long ago what it answers had left, by the timestamp that it echoes.
+    pub(crate) echoed: Option<Duration>,
 }
 
 /// The next segment to leave.

@@ -3,18 +3,24 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use crate::api::batch::FrameBatch;
 use crate::api::time::Micros;
 use crate::flow::hash::FoldState;
 use crate::flow::key::PackedKey;
-use crate::ip::build::TcpControl;
 use crate::ip::packet::Segment;
+use crate::tcp::segment::{Ends, Options, Outgoing, stamp};
 use crate::tcp::seq::Seq;
+use crate::tcp::timestamps::Timestamps;
 
 /// What a late segment is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tombstone {
     pub(crate) next_out: Seq,
     pub(crate) next_in: Seq,
+    /// The window field, as the connection would have it.
+    pub(crate) window: u16,
+    /// The clocks, if the connection had any.
+    pub(crate) timestamps: Option<Timestamps>,
     /// The remote closed first, so that the engine's side is the one in TIME-WAIT. After a close by the device
     /// nothing of the old connection can be on its way any more.
     pub(crate) time_wait: bool,
@@ -26,17 +32,28 @@ impl Tombstone {
     /// after LAST-ACK the connection is gone, but for what the device sent before it knew: copies of its FIN and of
     /// its last acknowledgement.
     pub(crate) fn knows(&self, segment: &Segment<'_>) -> bool {
-        let end = segment.seq.plus(segment.sequence_len());
+        let end = segment.end();
         self.time_wait || (end == self.next_in && (segment.fin || segment.seq == end))
     }
 
-    /// The bare acknowledgement that a late segment gets.
-    pub(crate) fn answer(&self) -> TcpControl {
-        TcpControl::Ack {
-            sequence: self.next_out.0,
-            acknowledgement: self.next_in.0,
-            window: 0,
-        }
+    /// Whether a SYN belongs to a time before the connection's end: neither its number nor its timestamp is later
+    /// (RFC 9293 section 3.10.7.4, RFC 6191).
+    pub(crate) fn is_older(&self, syn: &Segment<'_>) -> bool {
+        let newer = self
+            .timestamps
+            .zip(stamp(syn.options))
+            .is_some_and(|(timestamps, stamp)| timestamps.is_newer(stamp));
+        self.time_wait && self.next_in.is_after(syn.seq) && !newer
+    }
+
+    /// Answers a late segment with a bare acknowledgement.
+    pub(crate) fn answer(&self, now: Micros, key: &PackedKey, out: &mut FrameBatch) {
+        let options = match &self.timestamps {
+            Some(timestamps) => Options::of_stamp(timestamps.stamp(now)),
+            None => Options::NONE,
+        };
+        let ack = Outgoing::bare_ack(self.next_out, self.next_in, self.window, &options);
+        Ends::new(key).write(out, &ack);
     }
 }
 
@@ -151,6 +168,8 @@ mod tests {
         Tombstone {
             next_out: Seq(1),
             next_in: Seq(2),
+            window: 3,
+            timestamps: None,
             time_wait: true,
             until: Micros(0).plus(Duration::from_secs(seconds)),
         }

@@ -57,6 +57,16 @@ fn a_failed_dial_resets_the_device() {
 }
 
 #[test]
+fn the_reset_for_a_refused_syn_acknowledges_its_payload() {
+    let mut bench = Bench::with(|_| {});
+    let device = Device::new(Family::V4);
+    let seen = bench.feed([device.raw("S", device.isn, b"", b"early")]);
+    let seen = bench.dialed(dials(&seen)[0].0, DialResult::Refused);
+    // RFC 9293 section 3.10.7.1: SEG.SEQ + SEG.LEN.
+    assert_eq!(tcp(&seen)[0].ack, device.isn.wrapping_add(6));
+}
+
+#[test]
 fn the_syn_ack_carries_segment_size_window_and_what_was_offered() {
     for (family, mss) in [(Family::V4, 1460u16), (Family::V6, 1440)] {
         let mut bench = Bench::with(|_| {});

@@ -28,6 +28,7 @@ mod mtu;
 mod recovery;
 mod streams;
 mod timers;
+mod timestamps;
 mod tombstones;
 mod udp;
 mod windows;

@@ -1,8 +1,8 @@
 //! Every frame that goes nowhere has its reason.
 
-use engine::Martians;
+use engine::{DialResult, Martians};
 
-use crate::support::{Bench, Device, Family, Packet, Udp, dials, packets};
+use crate::support::{Bench, Device, Family, Packet, Udp, dials, packets, tcp};
 
 /// Sums an IPv4 header anew.
 fn resum(frame: &mut [u8]) {
@@ -113,9 +113,32 @@ fn port_zero_is_named() {
 }
 
 #[test]
-fn contradictory_flags_are_named() {
+fn contradictory_flags_do_nothing_to_a_pending_dial() {
+    let mut bench = Bench::with(|_| {});
+    let mut device = Device::new(Family::V4);
+    let flow = bench.knock(&mut device);
+    assert_eq!(bench.feed([device.raw("SF", device.isn, b"", b"")]), []);
+    assert_eq!(bench.counter("drop_contradictory_flags"), 1);
+    let seen = bench.dialed(flow, DialResult::Connected);
+    assert_eq!(tcp(&seen)[0].flags, "S.");
+}
+
+#[test]
+fn a_syn_with_fin_for_no_flow_is_reset() {
+    for family in Family::BOTH {
+        let mut bench = Bench::with(|_| {});
+        let device = Device::new(family);
+        let seen = bench.feed([device.raw("SF", 9, b"", b"no")]);
+        assert_eq!(dials(&seen), []);
+        let reset = tcp(&seen).remove(0);
+        // RFC 9293 section 3.10.7.1: SYN and FIN count one each.
+        assert_eq!((reset.flags.as_str(), reset.seq, reset.ack), ("R.", 0, 13));
+    }
+}
+
+#[test]
+fn a_reset_is_looked_at_before_all_other_flags() {
     let device = Device::new(Family::V4);
-    dropped(device.raw("SF", 1, b"", b""), "contradictory_flags");
     // A reset is looked at before all else.
     for flags in ["SR", "FR.", "SFRP."] {
         dropped(device.raw(flags, 1, b"", b""), "reset_without_flow");

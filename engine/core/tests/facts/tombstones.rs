@@ -33,6 +33,16 @@ fn a_late_fin_is_acknowledged_again() {
 }
 
 #[test]
+fn answers_in_time_wait_carry_the_receive_window() {
+    let mut bench = Bench::with(|_| {});
+    let device = closed(&mut bench, Family::V4);
+    let seen = bench.feed([device.raw("F.", device.next.wrapping_sub(1), b"", b"")]);
+    let window = u32::from(tcp(&seen)[0].window) << device.scale;
+    // In units of the window scale, rounded up: the FIN does not show.
+    assert_eq!(window, device.offered);
+}
+
+#[test]
 fn a_late_bare_acknowledgement_is_not_answered() {
     let mut bench = Bench::with(|_| {});
     let device = closed(&mut bench, Family::V4);

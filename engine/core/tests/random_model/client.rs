@@ -82,6 +82,7 @@ impl Client {
             self.reset |= tcp.seq.wrapping_sub(here) < 70_000;
             return;
         }
+        self.device.note_stamp(tcp);
         if tcp.has('S') {
             if !self.established {
                 self.established = true;

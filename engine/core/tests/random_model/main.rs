@@ -38,6 +38,8 @@ struct Case {
     weather: Weather,
     luck: u64,
     rings: usize,
+    /// Engine and clients agree on timestamps.
+    stamped: bool,
 }
 
 fn acts() -> impl Strategy<Value = Act> {
@@ -72,9 +74,10 @@ fn cases() -> impl Strategy<Value = Case> {
         weather,
         any::<u64>(),
         prop_oneof![Just(16_384usize), 200usize..5000, Just(65_535)],
+        any::<bool>(),
     )
         .prop_map(
-            |(peers, steps, (lose, duplicate, reorder, corrupt), luck, rings)| Case {
+            |(peers, steps, (lose, duplicate, reorder, corrupt), luck, rings, stamped)| Case {
                 peers,
                 steps,
                 weather: Weather {
@@ -85,6 +88,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 },
                 luck,
                 rings,
+                stamped,
             },
         )
 }
@@ -95,6 +99,7 @@ fn run(case: &Case) {
     let config = Config {
         rx_buffer: Some(case.rings),
         tx_buffer: Some(case.rings),
+        timestamps: case.stamped,
         ..Config::default()
     };
     let mut world = World::new(config);
@@ -115,7 +120,7 @@ fn run(case: &Case) {
 const ROUNDS: u16 = 8;
 
 fn play(world: &mut World, case: &Case, round: u16) {
-    world.begin(&case.peers, round, case.luck);
+    world.begin(&case.peers, case.stamped, round, case.luck);
     world.weather = case.weather.clone();
     world.knock();
     for step in &case.steps {

@@ -75,13 +75,23 @@ impl World {
     }
 
     /// New clients on ports of their own; `luck` decides what the weather does.
-    pub(crate) fn begin(&mut self, plan: &[(bool, DialResult, u16)], round: u16, luck: u64) {
+    pub(crate) fn begin(
+        &mut self,
+        plan: &[(bool, DialResult, u16)],
+        stamped: bool,
+        round: u16,
+        luck: u64,
+    ) {
         self.luck = luck;
         let now = self.bench.now;
         for (at, (v6, result, delay)) in plan.iter().enumerate() {
             let family = if *v6 { Family::V6 } else { Family::V4 };
             let port = 40_000 + round * 100 + at as u16;
-            let client = Client::new(Device::on_port(family, port, 443), now);
+            let device = Device {
+                stamps: stamped.then_some((0, 0)),
+                ..Device::on_port(family, port, 443)
+            };
+            let client = Client::new(device, now);
             self.peers
                 .push(Peer::new(client, (*result, u64::from(*delay))));
         }
@@ -101,6 +111,7 @@ impl World {
 
     /// Every client sends SYNs until it was dialed for.
     pub(crate) fn knock(&mut self) {
+        self.tick();
         for _ in 0..50 {
             for at in 0..self.peers.len() {
                 if self.peers[at].flow.is_none() {
@@ -119,6 +130,15 @@ impl World {
             peer.client.window = 65_535;
             peer.client.wants_ack = true;
             peer.client.closed = true;
+        }
+    }
+
+    /// Sets the clocks of all clients that have one.
+    fn tick(&mut self) {
+        for peer in &mut self.peers {
+            if let Some((clock, _)) = &mut peer.client.device.stamps {
+                *clock = (self.bench.now.0 / 1000) as u32;
+            }
         }
     }
 
@@ -249,6 +269,7 @@ impl World {
             .iter()
             .map(|peer| peer.client.written + peer.remote_written)
             .sum();
+        self.tick();
         for _ in 0..1000 + 4 * bytes {
             let mut busy = self.answer_dials();
             for at in 0..self.peers.len() {
@@ -307,6 +328,7 @@ impl World {
                 break;
             }
         }
+        self.tick();
         for at in 0..self.peers.len() {
             let client = &mut self.peers[at].client;
             let due = self.bench.now.since(client.last_try) > Duration::from_millis(700);
@@ -321,6 +343,7 @@ impl World {
 
     pub(crate) fn step(&mut self, step: Step) {
         let at = step.peer % self.peers.len();
+        self.tick();
         let now = self.bench.now;
         let peer = &mut self.peers[at];
         match step.act {

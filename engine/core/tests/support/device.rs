@@ -51,6 +51,8 @@ pub(crate) struct Device {
     pub(crate) offered: u32,
     /// By how much the engine's window fields are shifted.
     pub(crate) scale: u8,
+    /// Its timestamp clock, and the timestamp it echoes, if it has any.
+    pub(crate) stamps: Option<(u32, u32)>,
 }
 
 impl Device {
@@ -75,11 +77,32 @@ impl Device {
             heard_rst: false,
             offered: 0,
             scale: 0,
+            stamps: None,
         }
     }
 
-    /// A segment with flags out of `FSRP.`; nothing is remembered.
+    /// One that offers timestamps.
+    pub(crate) fn stamped(family: Family) -> Self {
+        Self {
+            stamps: Some((1000, 0)),
+            ..Self::new(family)
+        }
+    }
+
+    /// A segment with flags out of `FSRP.`, behind its timestamp if it has one; nothing is remembered.
     pub(crate) fn raw(&self, flags: &str, seq: u32, options: &[u8], payload: &[u8]) -> Vec<u8> {
+        let mut all = Vec::new();
+        if let Some((clock, echo)) = self.stamps {
+            all.extend([1, 1, 8, 10]);
+            all.extend(clock.to_be_bytes());
+            all.extend(echo.to_be_bytes());
+        }
+        all.extend(options);
+        self.bare(flags, seq, &all, payload)
+    }
+
+    /// A segment with these options and no other.
+    pub(crate) fn bare(&self, flags: &str, seq: u32, options: &[u8], payload: &[u8]) -> Vec<u8> {
         let ip = match (self.local.ip(), self.remote.ip()) {
             (IpAddr::V4(from), IpAddr::V4(to)) => {
                 PacketBuilder::ipv4(from.octets(), to.octets(), 64)
@@ -147,6 +170,7 @@ impl Device {
             self.heard_rst = true;
             return;
         }
+        self.note_stamp(segment);
         let scale = if segment.has('S') { 0 } else { self.scale };
         self.offered = u32::from(segment.window) << scale;
         if segment.has('S') {
@@ -161,6 +185,26 @@ impl Device {
         self.heard.extend(&segment.payload);
         self.heard_fin |= segment.has('F');
         self.expected = segment.end();
+    }
+}
+
+impl Device {
+    /// Takes the timestamp to echo of a segment that may change it (RFC 7323 section 4.3); without one in the SYN-ACK
+    /// there are none.
+    pub(crate) fn note_stamp(&mut self, segment: &Tcp) {
+        let stamp = segment.stamp();
+        if segment.has('S') && stamp.is_none() {
+            self.stamps = None;
+        }
+        let Some((_, echo)) = &mut self.stamps else {
+            return;
+        };
+        let (value, _) = stamp.expect("a timestamp in every segment");
+        let ahead = segment.seq.wrapping_sub(self.expected);
+        let newer = value.wrapping_sub(*echo) < 1 << 31;
+        if segment.has('S') || (newer && (ahead == 0 || ahead > 1 << 31)) {
+            *echo = value;
+        }
     }
 }
 

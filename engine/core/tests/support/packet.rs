@@ -50,6 +50,24 @@ impl Tcp {
         found.map_or(0, |option| option[2])
     }
 
+    /// The timestamps option, as it says them.
+    pub(crate) fn stamp(&self) -> Option<(u32, u32)> {
+        let word = |at: usize| {
+            let bytes = self.options[at..at + 4].try_into().expect("four bytes");
+            u32::from_be_bytes(bytes)
+        };
+        let mut at = 0;
+        while at < self.options.len() {
+            match self.options[at] {
+                0 => break,
+                1 => at += 1,
+                8 => return Some((word(at + 2), word(at + 6))),
+                _ => at += usize::from(self.options[at + 1]),
+            }
+        }
+        None
+    }
+
     /// One past the last sequence number it takes.
     pub(crate) fn end(&self) -> u32 {
         let length =

@@ -16,18 +16,31 @@ const LONGEST: usize = 65_535;
 /// More datagrams than any packet is cut into.
 const MOST_DATAGRAMS: usize = 128;
 
+const UDP_HEADER: usize = 8;
+
 const TCP: u8 = 6;
 const PUSH: u8 = 0x08;
 const ACK: u8 = 0x10;
 
 /// Makes a packet of what was read into `place`: a run of segments stays one packet, whose checksum is filled in;
-/// datagrams are cut apart into `apart`. Says how long the packet is, if there is one.
-pub(super) fn take(place: &mut [u8], read: usize, apart: &mut Vec<Vec<u8>>) -> Option<usize> {
-    let header = VirtioNetHdr::decode(place.get(..HEADER)?).ok()?;
+/// datagrams are cut apart into `apart`. With `partial` the checksum stays that of the pseudo header. Says how long the
+/// packet is, if there is one.
+pub(super) fn take(
+    place: &mut [u8],
+    read: usize,
+    partial: bool,
+    apart: &mut Vec<Vec<u8>>,
+) -> Option<usize> {
+    let mut header = VirtioNetHdr::decode(place.get(..HEADER)?).ok()?;
     let packet = place.get_mut(HEADER..read)?;
     if header.gso_type == VIRTIO_NET_HDR_GSO_UDP_L4 {
         let v6 = packet.first()? >> 4 == 6;
-        let mut pieces = vec![vec![0; packet.len()]; MOST_DATAGRAMS];
+        // The kernel says how much lies in one piece, which may be more than the headers.
+        let headers = usize::from(header.csum_start) + UDP_HEADER;
+        header.hdr_len = u16::try_from(headers).ok()?;
+        let each = usize::from(header.gso_size).max(1);
+        let count = packet.len().checked_sub(headers)?.div_ceil(each);
+        let mut pieces = vec![vec![0; headers + each]; count.min(MOST_DATAGRAMS)];
         let mut sizes = [0; MOST_DATAGRAMS];
         let count = gso_split(packet, header, &mut pieces, &mut sizes, 0, v6).ok()?;
         for (mut piece, size) in pieces.into_iter().zip(sizes).take(count) {
@@ -39,15 +52,23 @@ pub(super) fn take(place: &mut [u8], read: usize, apart: &mut Vec<Vec<u8>>) -> O
     if header.flags & NEEDS_CHECKSUM != 0 {
         let start = usize::from(header.csum_start);
         let field = start + usize::from(header.csum_offset);
-        packet.get_mut(field..field + 2)?.fill(0);
-        let sum = !transport_sum(packet, start)?;
-        packet
-            .get_mut(field..field + 2)?
-            .copy_from_slice(&sum.to_be_bytes());
+        if !(partial && is_partial(packet, start, field)?) {
+            packet.get_mut(field..field + 2)?.fill(0);
+            let sum = !transport_sum(packet, start)?;
+            packet
+                .get_mut(field..field + 2)?
+                .copy_from_slice(&sum.to_be_bytes());
+        }
     }
     let len = read - HEADER;
     place.copy_within(HEADER..read, 0);
     Some(len)
+}
+
+/// Whether the field holds the sum of the pseudo header for all from `start` on.
+fn is_partial(packet: &[u8], start: usize, field: usize) -> Option<bool> {
+    let sum = checksum(&[], pseudo_sum(packet, packet.len().checked_sub(start)?)?);
+    Some(packet.get(field..field + 2)? == sum.to_be_bytes())
 }
 
 /// The sum of a packet's pseudo header and of all from `start` on.
@@ -284,7 +305,10 @@ mod tests {
             assert_eq!(usize::from(header.hdr_len), ip + 20);
             let read = frame.len();
             let mut place = frame;
-            let len = take(&mut place, read, &mut Vec::new()).expect("a packet");
+            let mut partial = place.clone();
+            let len = take(&mut partial, read, true, &mut Vec::new()).expect("a packet");
+            assert_eq!(is_partial(&partial[..len], ip, ip + 16), Some(true), "left");
+            let len = take(&mut place, read, false, &mut Vec::new()).expect("a packet");
             assert_eq!(len, ip + 20 + 4000);
             place.truncate(len);
             assert_eq!(transport_sum(&place, ip), Some(0xffff), "the sum is sound");

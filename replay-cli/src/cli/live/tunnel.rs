@@ -40,11 +40,16 @@ pub(crate) fn run(args: &LiveArgs, terminal: &mut Terminal<'_>) -> Result<u8, St
 }
 
 async fn session(args: &LiveArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
-    let tun = Tun::open(&args.tun, args.mtu, !args.no_offload)
+    let mut tun = Tun::open(&args.tun, args.mtu, !args.no_offload)
         .map_err(|error| Stop::usage(no_tun(&args.tun, &error)))?;
     // Without more files there are fewer flows; the dials that fail will say so.
     let _ = raise_file_limit();
-    let config = config(args, tun.mtu());
+    let mut config = config(args, tun.mtu());
+    if tun.offloads() && args.record.is_none() {
+        // A recording is to hold whole packets.
+        tun.leave_checksums();
+        config.partial_checksums = true;
+    }
     let clock = BootClock::new();
     let recorder = recorder(args, &config, clock)?;
     let board = Arc::new(Board::new(clock.now()));

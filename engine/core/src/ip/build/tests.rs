@@ -88,27 +88,6 @@ fn a_reset_is_never_answered() {
     assert!(batch.is_empty());
 }
 
-#[test]
-fn a_bare_ack_carries_the_window_and_no_other_flag() {
-    let mut batch = FrameBatch::new();
-    let control = TcpControl::Ack {
-        sequence: 7,
-        acknowledgement: 9,
-        window: 513,
-    };
-    let sent = tcp_control(&mut batch, address(SERVER_V6), address(DEVICE_V6), control);
-    assert_eq!(sent, Ok(()));
-    let frame = batch.iter().next().unwrap();
-    let tcp = tcp_header(frame);
-    assert!(tcp.ack && !tcp.rst && !tcp.syn && !tcp.fin && !tcp.psh);
-    let numbers = (
-        tcp.sequence_number,
-        tcp.acknowledgment_number,
-        tcp.window_size,
-    );
-    assert_eq!(numbers, (7, 9, 513));
-}
-
 proptest! {
     #[test]
     fn every_datagram_verifies_with_the_oracle(

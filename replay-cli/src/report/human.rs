@@ -98,6 +98,8 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
         trace,
         trace_file,
         script,
+        // `replay coverage` tells.
+        exercised: _,
     } = outcome;
     let (word, paint) = word(verdict);
     let passed = outcome.passed();

@@ -82,15 +82,18 @@ impl Watch {
         let Some(last) = watched.states.remove(&flow) else {
             return;
         };
-        let waits = matches!(last, "FIN-WAIT-1" | "FIN-WAIT-2" | "CLOSING");
+        let waits = matches!(last, "FIN-WAIT-1" | "FIN-WAIT-2" | "CLOSING" | TIME_WAIT);
         let state = if waits && close.how == How::Fin {
             watched.waiting.insert(key, until);
             TIME_WAIT
         } else {
             CLOSED
         };
-        watched.exercised.states.insert(state);
-        watched.exercised.transitions.insert((last, state));
+        // An orderly end may have been seen already.
+        if last != state {
+            watched.exercised.states.insert(state);
+            watched.exercised.transitions.insert((last, state));
+        }
     }
 
     /// What was noted so far.

@@ -85,11 +85,9 @@ fn owned<'n>(names: impl IntoIterator<Item = &'n str>) -> Vec<String> {
     names.into_iter().map(str::to_owned).collect()
 }
 
-/// What a connection can do at one frame, one call or one output. The engine holds a SYN until its dial is answered (SYN-HELD),
-/// and accepts connections itself where it intercepts DNS.
-const TRANSITIONS: [(&str, &str); 22] = [
+/// What a connection can do at one frame, one call or one output. The engine holds a SYN until its dial is answered (SYN-HELD).
+const TRANSITIONS: [(&str, &str); 21] = [
     (CLOSED, "SYN-HELD"),
-    (CLOSED, "SYN-RECEIVED"),
     ("SYN-HELD", "SYN-RECEIVED"),
     ("SYN-HELD", CLOSED),
     ("SYN-RECEIVED", "ESTABLISHED"),

@@ -335,6 +335,8 @@ impl Player<'_> {
             }
             _ => count,
         };
+        let lent = flags.contains(&"MSG_ZEROCOPY");
+        self.change(number, |socket| socket.lent |= lent);
         let more = flags.contains(&"MSG_MORE");
         let taken = self.write(world, number, index, sent, more);
         if sent < count {

@@ -58,8 +58,11 @@ impl Player<'_> {
         if once || by("EPOLLET") && watched.told == Some(happened) {
             now.clear();
         }
-        if by("EPOLLET") && by("EPOLLOUT") && self.has_filled(*of) {
-            return Came::Unknown("when a send buffer has room again".to_owned());
+        let of_kernel = |socket: &Socket| {
+            socket.lent || socket.filled && by("EPOLLET") && by("EPOLLOUT")
+        };
+        if self.sockets.get(*of).is_some_and(of_kernel) {
+            return Came::Unknown("when a send buffer has room, or is done with".to_owned());
         }
         if !now.is_empty() {
             self.change(number, |socket| {
@@ -92,11 +95,6 @@ impl Player<'_> {
             ended: self.has_ended(world, index),
             reset: flow.closed.is_some_and(|(_, close)| close.how != How::Fin),
         })
-    }
-
-    /// Whether a write on a descriptor was told that there is no room.
-    fn has_filled(&self, of: i64) -> bool {
-        self.sockets.get(of).is_some_and(|socket| socket.filled)
     }
 
     pub(super) fn poll(&self, world: &mut World<'_>, call: &Call) -> Came {

@@ -21,6 +21,8 @@ pub(super) struct Socket {
     pub(super) more: bool,
     /// A write was told that there is no room.
     pub(super) filled: bool,
+    /// `MSG_ZEROCOPY`: the kernel tells when it has done with the bytes.
+    pub(super) lent: bool,
     /// What waits for more, bytes.
     pub(super) held: u64,
 }

@@ -23,6 +23,7 @@ mod bug;
 mod bundle;
 mod completions;
 mod conformance;
+mod coverage;
 mod cut;
 mod import;
 mod inspect;
@@ -70,6 +71,8 @@ enum Command {
     Run(run::RunArgs),
     /// Hold the engine against the conformance catalogue, requirement by requirement.
     Conformance(conformance::ConformanceArgs),
+    /// Say what scenarios exercise of the engine, and what none of them does.
+    Coverage(coverage::CoverageArgs),
     /// Replay a capture as it stands, with a verdict for each flow.
     Try(try_capture::TryArgs),
     /// Make a scenario from a capture.
@@ -267,6 +270,7 @@ fn execute(command: &Command, terminal: &mut Terminal<'_>) -> io::Result<u8> {
     let done = match command {
         Command::Run(args) => run::run(args, terminal),
         Command::Conformance(args) => conformance::run(args, terminal),
+        Command::Coverage(args) => coverage::run(args, terminal),
         Command::Try(args) => try_capture::run(args, terminal),
         Command::Import(args) => import::run(args, terminal),
         Command::Cut(args) => cut::run(args, terminal),

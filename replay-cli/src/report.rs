@@ -13,6 +13,7 @@ use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 pub mod attempt;
 pub mod check;
 pub mod conformance;
+pub mod coverage;
 pub mod events;
 pub mod facts;
 pub mod flows;

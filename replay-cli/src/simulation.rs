@@ -18,7 +18,7 @@ use crate::scenario::files::Files;
 use crate::scenario::{self, Scenario};
 use crate::stack::DnsSeen;
 use crate::stack::event::{Expectation, Tracer};
-use crate::stack::{self, Traits, Via};
+use crate::stack::{self, Traits, Via, Watch};
 
 pub(crate) mod device;
 pub(crate) mod dialer;
@@ -81,6 +81,8 @@ pub(crate) struct RunMode<'a> {
     pub(crate) share: Share,
     /// Where its events go, if anywhere.
     pub(crate) tracer: Option<&'a Tracer>,
+    /// Where it is noted what it makes the engine do, if anywhere.
+    pub(crate) watch: Option<&'a Watch>,
     /// Whether the dialer does what the capture says, without rules, and flows that have nothing more to say make room
     /// once very many are open.
     pub(crate) recorded: bool,
@@ -96,6 +98,7 @@ impl RunMode<'static> {
         keep_frames: false,
         share: Share::All,
         tracer: None,
+        watch: None,
         recorded: false,
         brief: false,
     };
@@ -251,8 +254,11 @@ pub(crate) fn open<'a>(
     } else {
         Rules::new(scenario, files, capture)?
     };
-    let engine = stack::open(way.via, &scenario.engine, way.tracer)
+    let mut engine = stack::open(way.via, &scenario.engine, way.tracer)
         .map_err(|problem| ("/engine".to_owned(), problem))?;
+    if let Some(watch) = way.watch {
+        engine.watch(watch.clone());
+    }
     let mut world = World::new(engine, rules, Faults::new(scenario), capture);
     world.resolver = Resolver::new(&scenario.dialer);
     world.changed_frame = way.mutation.and_then(Mutation::frame);

@@ -29,12 +29,15 @@ mod owned_output;
 mod program;
 mod served;
 mod traced;
+mod watch;
 
 pub(crate) use group::end_all;
 pub use owned_output::DnsSeen;
 pub(crate) use owned_output::OwnedOutput;
 pub use program::StackProgram;
 pub use served::serve_engine;
+pub(crate) use watch::Watch;
+pub use watch::{CLOSED, Exercised, TIME_WAIT};
 
 /// The engine's clock at virtual time 0: smoltcp needs more than zero.
 pub(crate) const EPOCH_US: u64 = 1_000_000;
@@ -162,6 +165,11 @@ pub(crate) trait Stack {
 
     /// Its flows as a table, to explain a run that does not end.
     fn inspect(&mut self, now: Micros) -> String;
+
+    /// What it does is noted from now on, by a way in that can say so: through the core.
+    fn watch(&mut self, watch: Watch) {
+        drop(watch);
+    }
 }
 
 /// What a stack can be held to: of what it cannot tell, nothing is checked, and the checks left out are counted.

@@ -6,6 +6,7 @@
 pub mod attempt;
 pub(crate) mod check;
 pub mod conformance;
+pub mod coverage;
 pub(crate) mod expect;
 pub(crate) mod needs;
 pub mod outcome;

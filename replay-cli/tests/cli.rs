@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 mod cli {
     mod bad_input;
     mod conformance;
+    mod coverage;
     mod drafts;
     mod facts;
     mod nothing;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use replay::scenario::discover::discover;
 use replay::verdict::outcome::{ScenarioOutcome, Verdict};
 use replay::verdict::run::{RunOptions, run_file};
+use replay::verdict::vacuity::try_file;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../expectations/pkt")
@@ -211,4 +212,97 @@ fn a_window_may_stand_back_by_less_than_a_segment() {
 fn a_requirement_that_is_not_in_the_catalogue_is_invalid() {
     let outcome = altered("data/in_order.pkt", "TCP-DATA-INORDER", "TCP-DATA-INODER");
     assert!(matches!(outcome.verdict, Verdict::Invalid(_)));
+}
+
+#[test]
+fn changes_of_what_is_observed_are_noticed_by_scripts() {
+    let path = folder().join("data/in_order.pkt");
+    let tried = try_file(&path, &RunOptions::default());
+    assert!(tried.claims == 1 && tried.changes > 0, "{tried:?}");
+    assert!(tried.vacuous.is_empty());
+}
+
+#[test]
+fn a_write_behind_the_own_end_is_no_write() {
+    let refused = "+0 write(4, ..., 1000) = -1 EPIPE (Broken pipe)";
+    let outcome = altered(
+        "constructs/shut_both_ways.pkt",
+        refused,
+        "+0 write(4, ..., 1000) = 1000",
+    );
+    assert_eq!(kinds(&outcome)[0], "wrong-stream");
+}
+
+#[test]
+fn a_reset_without_ack_is_compared_without_an_acknowledgement_number() {
+    let name = "constructs/rst_without_acknowledgement.pkt";
+    let outcome = altered(name, "> R 1:1(0) ack 0", "> R 1:1(0) ack 77");
+    assert!(kinds(&outcome).is_empty(), "{:?}", outcome.failures);
+    let with = altered(name, "> R 1:1(0) ack 0", "> R. 1:1(0) ack 0");
+    assert_eq!(kinds(&with), ["wrong-packet"]);
+}
+
+#[test]
+fn datagrams_are_counted_one_by_one() {
+    let name = "constructs/datagrams.pkt";
+    let cut = altered(name, "50, 0, ..., ...) = 50", "50, 0, ..., ...) = 100");
+    assert_eq!(kinds(&cut), ["wrong-stream"]);
+    let longer = altered(name, "> udp (300)", "> udp (301)");
+    assert_eq!(kinds(&longer)[0], "wrong-packet");
+    let bound = altered(name, "+.1 close(3) = 0\n", "");
+    assert_eq!(kinds(&bound), ["missing-packet"]);
+}
+
+#[test]
+fn what_an_application_sends_before_the_device_is_not_compared() {
+    let name = "constructs/datagrams.pkt";
+    let first = "+.1 sendto(3, ..., 10, 0, ..., ...) = 10\n+.1 < udp (100)";
+    let what = not_applicable(&altered(name, "+.1 < udp (100)", first));
+    assert!(what.contains("a device begins every flow"), "{what}");
+}
+
+#[test]
+fn fragments_are_put_together_before_they_are_compared() {
+    let name = "constructs/fragments.pkt";
+    let outcome = altered(name, "> udp (4000)", "> udp (3999)");
+    assert_eq!(kinds(&outcome)[0], "wrong-packet");
+    let short = altered(name, "read(3, ..., 5000) = 3000", "read(3, ..., 5000) = 1232");
+    assert_eq!(kinds(&short), ["wrong-stream"]);
+}
+
+#[test]
+fn ports_say_whose_a_packet_is() {
+    let name = "constructs/ports.pkt";
+    let outcome = altered(name, "> 8080 > 5001 P. 1:51(50)", "> 8080 > 5000 P. 101:151(50)");
+    assert_eq!(kinds(&outcome)[0], "wrong-packet");
+}
+
+#[test]
+fn an_edge_is_told_once() {
+    let name = "constructs/epoll_by_edge.pkt";
+    let outcome = altered(name, "EPOLLIN|EPOLLET", "EPOLLIN");
+    assert_eq!(kinds(&outcome)[0], "wrong-stream");
+    let name = "constructs/epoll_once.pkt";
+    let outcome = altered(name, "EPOLLIN|EPOLLONESHOT", "EPOLLIN");
+    assert_eq!(kinds(&outcome)[0], "wrong-stream");
+}
+
+#[test]
+fn options_of_timers_are_settings_of_the_engine() {
+    let outcome = altered("constructs/keep_alive.pkt", "TCP_KEEPIDLE, [10]", "TCP_KEEPIDLE, [20]");
+    assert_eq!(kinds(&outcome)[0], "missing-packet");
+    let outcome = altered("constructs/keep_alive.pkt", "TCP_KEEPCNT, [2]", "TCP_KEEPCNT, [3]");
+    assert_eq!(kinds(&outcome)[0], "wrong-packet");
+    let outcome = altered("constructs/user_timeout.pkt", "[600]", "[900]");
+    assert_eq!(kinds(&outcome)[0], "missing-packet");
+    // Two connections may not have one setting.
+    let other = "+0 accept(3, ..., ...) = -1 EAGAIN\n+0 setsockopt(4, SOL_TCP, TCP_USER";
+    let two = altered("constructs/user_timeout.pkt", "+0 setsockopt(4, SOL_TCP, TCP_USER", other);
+    assert!(not_applicable(&two).contains("TCP_USER_TIMEOUT"));
+}
+
+#[test]
+fn the_segment_size_of_an_application_is_that_of_the_engine() {
+    let outcome = altered("constructs/segment_size.pkt", "[1100]", "[1000]");
+    assert_eq!(kinds(&outcome)[0], "wrong-packet");
 }

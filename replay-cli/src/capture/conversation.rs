@@ -23,7 +23,7 @@ mod cut;
 mod demux;
 mod echo;
 mod facts;
-mod fragments;
+pub(crate) mod fragments;
 mod links;
 mod placing;
 mod raw;

@@ -339,6 +339,7 @@ fn run_all(
         trace: args.traces.when(),
         via: arguments::via(args.via, &args.other)?,
         allow_outside: args.files.allow_outside,
+        coverage: false,
         max_unpacked: args.unpacked.limit(),
     };
     let traces = args.traces.folder();

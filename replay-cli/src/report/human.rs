@@ -98,6 +98,8 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
         trace,
         trace_file,
         script,
+        // `replay coverage` tells.
+        exercised: _,
     } = outcome;
     let word = verdict.told().to_uppercase();
     let passed = outcome.passed();

@@ -93,6 +93,8 @@ fn scenario(outcome: &ScenarioOutcome, payload: bool) -> Value {
         wall: _,
         trace_file,
         script,
+        // `replay coverage` tells.
+        exercised: _,
     } = outcome;
     let mut value = json!({
         "name": name,

@@ -74,6 +74,12 @@ impl EngineSettings {
             .map(|(_, text)| text)
     }
 
+    /// The names of settings that are set to something else than the engine's default.
+    pub fn changed(&self) -> impl Iterator<Item = &'static str> {
+        let changed = self.set_ones().filter(|(one, text)| one.default != *text);
+        changed.map(|(setting, _)| setting.name)
+    }
+
     /// The engine's configuration, which has a seed always: the same one where none is set.
     #[must_use]
     pub fn config(&self) -> Config {

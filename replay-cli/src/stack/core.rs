@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use engine::{
-    Config, ConfigError, Counters, Deadline, DialResult, Engine, FlowId, Micros, Misuse,
+    Config, ConfigError, Counters, Deadline, DialResult, Engine, FlowId, Micros, Misuse, Output,
     PathChange, QueryId, RemoteEnd, Resolution,
 };
 
-use super::Stack;
+use super::{Stack, Watch};
 use crate::base::heap::{self, AtWork};
 use crate::stack::OwnedOutput;
 
@@ -21,6 +21,8 @@ pub(crate) struct Core {
     /// How much was left of what they were offered last.
     offered: BTreeMap<FlowId, usize>,
     spare: Vec<Vec<u8>>,
+    /// Who wants to know what it does.
+    watch: Option<Watch>,
 }
 
 /// Places for bytes that are kept for the outputs to come: of one drain, and of little memory.
@@ -35,6 +37,7 @@ impl Core {
             takes: BTreeMap::new(),
             offered: BTreeMap::new(),
             spare: Vec::new(),
+            watch: None,
         })
     }
 
@@ -42,6 +45,19 @@ impl Core {
     fn at_work<T>(&mut self, call: impl FnOnce(&mut Engine) -> T) -> T {
         let _counting = AtWork::begin();
         call(&mut self.engine)
+    }
+
+    /// The same for an input, which may change a flow's state.
+    fn input<T>(&mut self, now: Micros, call: impl FnOnce(&mut Engine) -> T) -> T {
+        let result = self.at_work(call);
+        self.look(now);
+        result
+    }
+
+    fn look(&mut self, now: Micros) {
+        if let Some(watch) = &self.watch {
+            watch.look(self.engine.inspect(now), &self.engine.counters());
+        }
     }
 
     /// How many of `len` bytes a flow takes: all, unless it counts them.
@@ -67,31 +83,31 @@ impl Stack for Core {
     }
 
     fn handle_frames(&mut self, now: Micros, frames: &[&[u8]]) {
-        self.at_work(|engine| engine.handle_frames(now, frames.iter().copied()));
+        self.input(now, |engine| engine.handle_frames(now, frames.iter().copied()));
     }
 
     fn handle_timeout(&mut self, now: Micros) {
-        self.at_work(|engine| engine.handle_timeout(now));
+        self.input(now, |engine| engine.handle_timeout(now));
     }
 
     fn path_changed(&mut self, now: Micros, change: PathChange) {
-        self.at_work(|engine| engine.path_changed(now, change));
+        self.input(now, |engine| engine.path_changed(now, change));
     }
 
     fn stop(&mut self, now: Micros) {
-        self.at_work(|engine| engine.stop(now));
+        self.input(now, |engine| engine.stop(now));
     }
 
     fn dial_result(&mut self, now: Micros, flow: FlowId, result: DialResult) -> Result<(), Misuse> {
-        self.at_work(|engine| engine.dial_result(now, flow, result))
+        self.input(now, |engine| engine.dial_result(now, flow, result))
     }
 
     fn remote_data(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<usize, Misuse> {
-        self.at_work(|engine| engine.remote_data(now, flow, data))
+        self.input(now, |engine| engine.remote_data(now, flow, data))
     }
 
     fn remote_datagram(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<bool, Misuse> {
-        self.at_work(|engine| engine.remote_datagram(now, flow, data))
+        self.input(now, |engine| engine.remote_datagram(now, flow, data))
     }
 
     fn remote_datagram_from(
@@ -101,11 +117,11 @@ impl Stack for Core {
         from: SocketAddr,
         data: &[u8],
     ) -> Result<bool, Misuse> {
-        self.at_work(|engine| engine.remote_datagram_from(now, flow, from, data))
+        self.input(now, |engine| engine.remote_datagram_from(now, flow, from, data))
     }
 
     fn remote_blocked(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse> {
-        self.at_work(|engine| engine.remote_blocked(now, flow))
+        self.input(now, |engine| engine.remote_blocked(now, flow))
     }
 
     fn remote_writable(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse> {
@@ -125,7 +141,7 @@ impl Stack for Core {
     }
 
     fn remote_closed(&mut self, now: Micros, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse> {
-        self.at_work(|engine| engine.remote_closed(now, flow, end))
+        self.input(now, |engine| engine.remote_closed(now, flow, end))
     }
 
     fn resolved(
@@ -134,15 +150,20 @@ impl Stack for Core {
         query: QueryId,
         resolution: Resolution,
     ) -> Result<(), Misuse> {
-        self.at_work(|engine| engine.resolved(now, query, resolution))
+        self.input(now, |engine| engine.resolved(now, query, resolution))
     }
 
     fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<OwnedOutput>) -> bool {
         loop {
+            self.look(now);
+            let time_wait = self.engine.config().time_wait;
             let counting = AtWork::begin();
             let output = self.engine.poll_output(now);
             drop(counting);
             let Some(output) = output else { return true };
+            if let (Some(watch), Output::Close { flow, key, close }) = (&self.watch, &output) {
+                watch.ended(*flow, *key, *close, now.plus(time_wait));
+            }
             OwnedOutput::keep(output, to, &mut self.spare, |flow, len| {
                 Self::takes(&mut self.takes, &mut self.offered, flow, len)
             });
@@ -168,5 +189,9 @@ impl Stack for Core {
 
     fn inspect(&mut self, now: Micros) -> String {
         self.at_work(|engine| engine.inspect(now).to_string())
+    }
+
+    fn watch(&mut self, watch: Watch) {
+        self.watch = Some(watch);
     }
 }

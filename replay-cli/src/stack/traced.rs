@@ -8,7 +8,7 @@ use engine::{
 };
 
 use super::event::{Tracer, What};
-use super::{DnsSeen, EPOCH_US, OwnedOutput, Stack, Traits};
+use super::{DnsSeen, EPOCH_US, OwnedOutput, Stack, Traits, Watch};
 
 /// Another stack, and where its events go.
 pub(crate) struct Traced {
@@ -183,5 +183,9 @@ impl Stack for Traced {
 
     fn inspect(&mut self, now: Micros) -> String {
         self.stack.inspect(now)
+    }
+
+    fn watch(&mut self, watch: Watch) {
+        self.stack.watch(watch);
     }
 }

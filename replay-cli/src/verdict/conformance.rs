@@ -2,16 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
-use crate::base::diagnostic::Diagnostic;
 use crate::scenario::catalogue::{self, Level, Requirement};
 use crate::scenario::discover;
 use crate::scenario::failure::FailureKind;
 use crate::verdict::outcome::{ScenarioOutcome, Verdict as Outcome};
-use crate::verdict::run::{RunOptions, run_file};
 
 pub mod baseline;
 
@@ -142,20 +138,6 @@ impl Matrix {
         Self {
             rows: catalogue::requirements().iter().filter_map(row).collect(),
         }
-    }
-
-    /// The verdicts of all requirements, from every scenario of a folder.
-    ///
-    /// # Errors
-    /// What of the folder cannot be read.
-    pub fn of_folder(folder: &Path) -> Result<Self, Vec<Diagnostic>> {
-        let found = discover::discover(&[folder.to_owned()])?.found;
-        let options = RunOptions::default();
-        let outcomes: Vec<ScenarioOutcome> = found
-            .iter()
-            .flat_map(|file| run_file(&file.path, &options))
-            .collect();
-        Ok(Self::new(&outcomes, true))
     }
 
     /// Puts what was found by hand beside the failures it is about; says of which requirements it does not hold any more.

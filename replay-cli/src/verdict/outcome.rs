@@ -6,7 +6,7 @@ use crate::scenario::discover;
 use crate::scenario::failure::Failure;
 use crate::scenario::failure::FailureKind;
 use crate::simulation::Figures;
-use crate::stack::Via;
+use crate::stack::{Exercised, Via};
 use crate::stack::event::Trace;
 use std::path::Path;
 use std::time::Duration;
@@ -54,6 +54,8 @@ pub struct ScenarioOutcome {
     pub trace_file: Option<TracePlace>,
     /// Of a packetdrill script that was played: how much of it was compared.
     pub script: Option<Compared>,
+    /// What its run made the engine do, if that was asked for.
+    pub exercised: Option<Exercised>,
 }
 
 /// How much of a packetdrill script was compared, and what was not.
@@ -139,6 +141,7 @@ impl ScenarioOutcome {
             trace: None,
             trace_file: None,
             script: None,
+            exercised: None,
         }
     }
 

@@ -10,18 +10,19 @@ use crate::base::threads::SIDE_BY_SIDE;
 use crate::capture::Shared;
 use crate::capture::conversation::{Adopt, Conversation, Conversations, ReadOptions};
 use crate::notation::{Action, Line};
+use crate::scenario::discover::{self, FoundKind};
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::scenario::files::{Files, Reach};
 use crate::scenario::load::{self, LoadedScenario};
 use crate::scenario::twins;
-use crate::scenario::{CaptureSettings, Checksums, FlowSpec, Protocol, Scenario};
+use crate::scenario::{CaptureSettings, Checksums, EngineSettings, FlowSpec, Protocol, Scenario};
 use crate::simulation::Figures;
 use crate::simulation::mutation::Mutation;
 use crate::simulation::tape::Retention;
 use crate::simulation::timeline::{self, Isns, Timeline};
 use crate::simulation::{Retain, RunMode, RunOutput, finish, open, play_capture, share};
-use crate::stack::Via;
 use crate::stack::event::{Source, Trace};
+use crate::stack::{Exercised, Via, Watch};
 use crate::verdict::check::{Check, Verdicts};
 use crate::verdict::expect;
 use crate::verdict::outcome::{ScenarioOutcome, Verdict};
@@ -38,6 +39,8 @@ pub struct RunOptions {
     pub via: Via,
     /// Whether scenarios may read files outside of their tree: see [`Reach`].
     pub allow_outside: bool,
+    /// Whether it is noted what runs make the engine do: [`ScenarioOutcome::exercised`].
+    pub coverage: bool,
     /// The most bytes of what a packed file or a pipe holds. `None`: 512 MiB.
     pub max_unpacked: Option<u64>,
 }
@@ -70,9 +73,11 @@ pub(crate) fn run_mutated(
 }
 
 fn run_way(path: &Path, options: &RunOptions, mutation: Option<&Mutation>) -> Vec<ScenarioOutcome> {
+    let watch = options.coverage.then(Watch::default);
     let way = RunMode {
         via: &options.via,
         mutation,
+        watch: watch.as_ref(),
         brief: options
             .via
             .stack()
@@ -103,7 +108,9 @@ fn run_way(path: &Path, options: &RunOptions, mutation: Option<&Mutation>) -> Ve
             prepared: &prepared,
             isns: Isns::new(scenario, &prepared.lines),
         };
-        case.judge(suffix, way, options.trace)
+        let mut outcome = case.judge(suffix, way, options.trace);
+        outcome.exercised = way.watch.map(|watch| exercised(watch, &scenario.engine));
+        outcome
     };
     match loaded.scenario.input.families.as_slice() {
         [] => vec![case(&loaded.scenario, "")],
@@ -117,6 +124,29 @@ fn run_way(path: &Path, options: &RunOptions, mutation: Option<&Mutation>) -> Ve
             })
             .collect(),
     }
+}
+
+/// What runs with these settings made the engine do.
+pub(super) fn exercised(watch: &Watch, settings: &EngineSettings) -> Exercised {
+    Exercised {
+        settings: settings.changed().collect(),
+        ..watch.take()
+    }
+}
+
+/// Runs every scenario of a folder.
+///
+/// # Errors
+/// What of the folder cannot be read.
+pub fn run_folder(
+    folder: &Path,
+    options: &RunOptions,
+) -> Result<Vec<ScenarioOutcome>, Vec<Diagnostic>> {
+    let found = discover::discover(&[folder.to_owned()])?.found;
+    let scenarios = found.iter().filter(|file| file.kind != FoundKind::Stress);
+    Ok(scenarios
+        .flat_map(|file| run_file(&file.path, options))
+        .collect())
 }
 
 /// What a scenario needs from other places than its own values.
@@ -376,7 +406,13 @@ impl Case<'_> {
             let large = capture.is_some_and(|capture| capture.usable > SIDE_BY_SIDE);
             let halves = *way.via == Via::Core;
             let (first, second) = share::twice(large, halves, |nth, share| {
-                let way = RunMode { share, ..way };
+                // One of the two says what there is to say.
+                let watch = way.watch.filter(|_| nth == 0);
+                let way = RunMode {
+                    share,
+                    watch,
+                    ..way
+                };
                 self.play(way, if nth == 0 { streams } else { Retention::Count })
             })
             .map_err(invalid)?;

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use stack_protocol::Time;
 
+use super::run::exercised;
 use super::{needs, versus};
 use crate::base::diagnostic::{Diagnostic, Position};
 use crate::notation::packetdrill::{self, Script};
@@ -20,6 +21,7 @@ use crate::verdict::run::Tracing;
 use crate::verdict::watch::{Watched, watch};
 
 mod calls;
+mod datagrams;
 mod expected;
 mod options;
 mod plan;
@@ -29,7 +31,7 @@ mod settings;
 mod sockets;
 mod streams;
 
-use plan::{FLOW, Step};
+use plan::{Of, Step, Tuple};
 use player::{Player, Tally};
 use settings::Settings;
 
@@ -78,7 +80,7 @@ fn judge(
     let placed = |(at, what): &(Position, String)| Diagnostic::new(what.clone()).at(path, *at);
     let steps = plan::steps(script)
         .map_err(|foreign| Verdict::NotApplicable(foreign.iter().map(placed).collect()))?;
-    let scenario = scenario(script, &settings).map_err(invalid)?;
+    let scenario = scenario(script, &steps, &settings).map_err(invalid)?;
     let case = Case {
         path,
         steps: &steps,
@@ -100,6 +102,8 @@ fn judge(
         return Err(left);
     }
     let (run, tally) = case.play(way).map_err(invalid)?;
+    outcome.exercised = way.watch.map(|watch| exercised(watch, &settings.engine));
+    let way = RunMode { watch: None, ..way };
     outcome.figures = run.figures;
     outcome.checks = run.figures.frames_out + run.line_checks + 1;
     outcome.failures.clone_from(&run.failures);
@@ -164,34 +168,42 @@ fn unknown_requirements(script: &Script, path: &Path) -> Vec<Diagnostic> {
 }
 
 /// The script's connections, engine and dialer as a scenario has them.
-fn scenario(script: &Script, settings: &Settings) -> Result<Scenario, Diagnostic> {
+fn scenario(
+    script: &Script,
+    steps: &[Step<'_>],
+    settings: &Settings,
+) -> Result<Scenario, Diagnostic> {
     let mut flows = Map::new();
     let sockets = script
         .events
         .iter()
         .filter(|event| event.text.contains("socket("))
         .count();
-    for nth in 0..=sockets {
-        let port = 40_000 + nth;
-        let (name, flow) = match (nth, settings.family) {
-            (0, 6) => (
-                FLOW.to_owned(),
-                format!("tcp [fd3d:fa7b:d17d::1]:{port} > [2001:db8::1]:8080"),
-            ),
-            (0, _) => (
-                FLOW.to_owned(),
-                format!("tcp 10.0.0.2:{port} > 192.0.2.1:8080"),
-            ),
-            (nth, 6) => (
-                format!("{FLOW}{}", nth + 1),
-                format!("tcp [fd3d:fa7b:d17d::1]:{port} > [2001:db8::1]:8080"),
-            ),
-            (nth, _) => (
-                format!("{FLOW}{}", nth + 1),
-                format!("tcp 10.0.0.2:{port} > 192.0.2.1:8080"),
-            ),
+    let of = |ports, datagram| Of { ports, datagram };
+    let in_turn = (0..=sockets).flat_map(|nth| {
+        [false, true].map(|datagram| Tuple {
+            nth,
+            of: of(None, datagram),
+        })
+    });
+    let by_ports = steps.iter().filter(|step| step.of.ports.is_some());
+    let by_ports = by_ports.map(|step| Tuple {
+        nth: 0,
+        of: step.of,
+    });
+    for tuple in in_turn.chain(by_ports) {
+        let (device, application) = match tuple.of.ports {
+            Some((device, application)) => (usize::from(device), application),
+            None => (40_000 + tuple.nth, 8080),
         };
-        flows.insert(name, Value::String(flow));
+        let protocol = if tuple.of.datagram { "udp" } else { "tcp" };
+        let flow = match settings.family {
+            6 => format!(
+                "{protocol} [fd3d:fa7b:d17d::1]:{device} > [2001:db8::1]:{application}"
+            ),
+            _ => format!("{protocol} 10.0.0.2:{device} > 192.0.2.1:{application}"),
+        };
+        flows.insert(tuple.name(), Value::String(flow));
     }
     let text = json!({
         "schema": 1,
@@ -199,7 +211,10 @@ fn scenario(script: &Script, settings: &Settings) -> Result<Scenario, Diagnostic
         "engine": settings.engine,
         "flows": flows,
         "input": {},
-        "dialer": { "rules": [ { "dial": { "result": "connected" }, "then": [ { "block": true } ] } ] },
+        "dialer": { "rules": [
+            { "when": { "proto": "udp" }, "dial": { "result": "connected" } },
+            { "dial": { "result": "connected" }, "then": [ { "block": true } ] },
+        ] },
     });
     serde_json::from_value(text).map_err(|error| Diagnostic::new(error.to_string()))
 }

@@ -7,9 +7,13 @@ use std::time::Duration;
 use engine::{Config, Counters, Mark, Setting, Unit};
 use replay::base::output::{self, Existing};
 use replay::load::stress;
+use replay::report;
 use replay::report::conformance::{Column, markdown};
 use replay::scenario::{load, schema};
 use replay::verdict::conformance::Matrix;
+use replay::verdict::coverage::Coverage;
+use replay::verdict::outcome::ScenarioOutcome;
+use replay::verdict::run::{RunOptions, run_folder};
 
 use super::{files_below, header, shown};
 
@@ -28,6 +32,9 @@ const SETTINGS: &str = "docs/generated/SETTINGS.md";
 /// The conformance matrix, and a folder with JSON reports of other stacks, each a column of it.
 const CONFORMANCE: &str = "docs/generated/CONFORMANCE.md";
 const RIVALS: &str = "docs/generated/rivals";
+
+/// What the scenarios exercise.
+const COVERAGE: &str = "docs/generated/COVERAGE.md";
 
 /// What a file has, and what it should have.
 pub(crate) struct Generated {
@@ -74,7 +81,7 @@ pub(crate) fn files(root: &Path) -> Vec<Result<Generated, String>> {
         path: root.join(STRESS_REPORT_SCHEMA),
         wanted: stress::report_schema_text(),
     }));
-    files.push(conformance_page(root));
+    files.extend(pages_of_scenarios(root));
     let scenarios = files_below(&root.join("expectations"));
     let is_scenario = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "json");
     files.extend(scenarios.into_iter().filter(is_scenario).map(|path| {
@@ -209,16 +216,39 @@ The same names everywhere: a field of `engine::Config` in Rust, `engine` of a sc
 A value out of its range is refused with the name and the range.
 ";
 
-/// The page of the conformance matrix, from a run of its scenarios, with the reports of other stacks kept beside it.
-fn conformance_page(root: &Path) -> Result<Generated, String> {
-    let lines = |problems: Vec<replay::base::diagnostic::Diagnostic>| {
-        problems
+/// The pages that a run of all scenarios makes: the conformance matrix, with the reports of other stacks kept beside it, and what is
+/// exercised.
+fn pages_of_scenarios(root: &Path) -> Vec<Result<Generated, String>> {
+    let options = RunOptions {
+        coverage: true,
+        ..RunOptions::default()
+    };
+    match run_folder(&root.join("expectations"), &options) {
+        Ok(outcomes) => vec![
+            conformance_page(root, &outcomes),
+            coverage_page(root, &outcomes),
+        ],
+        Err(problems) => vec![Err(problems
             .iter()
             .map(ToString::to_string)
             .collect::<Vec<_>>()
-            .join("; ")
-    };
-    let matrix = Matrix::of_folder(&root.join("expectations")).map_err(lines)?;
+            .join("; "))],
+    }
+}
+
+fn coverage_page(root: &Path, outcomes: &[ScenarioOutcome]) -> Result<Generated, String> {
+    let coverage = Coverage::new(outcomes, true);
+    if !coverage.problems.is_empty() {
+        return Err(coverage.problems.join("\n  "));
+    }
+    Ok(Generated {
+        path: root.join(COVERAGE),
+        wanted: report::coverage::markdown(&coverage),
+    })
+}
+
+fn conformance_page(root: &Path, outcomes: &[ScenarioOutcome]) -> Result<Generated, String> {
+    let matrix = Matrix::new(outcomes, true);
     let reports = files_below(&root.join(RIVALS));
     let is_report = |path: &&PathBuf| {
         let name = path.to_string_lossy();

@@ -34,7 +34,7 @@ pub(crate) fn line(parser: &mut Parser<'_>) -> Result<PacketLine, Misread> {
         around,
         ip,
         ports,
-        body: PacketBody::Udp,
+        body: PacketBody::Udp(0),
     };
     if parser.takes_word("icmp") {
         line.body = icmp(parser)?;
@@ -48,9 +48,9 @@ pub(crate) fn line(parser: &mut Parser<'_>) -> Result<PacketLine, Misread> {
             line.ports = Some((from, parser.number("a port")?));
         }
         parser.sign('(')?;
-        parser.number::<u16>("how many bytes it carries, up to 65535")?;
+        let len = parser.number("how many bytes it carries, up to 65535")?;
         parser.sign(')')?;
-        line.body = PacketBody::Udp;
+        line.body = PacketBody::Udp(len);
     } else {
         line.body = PacketBody::Tcp(tcp(parser, inbound)?);
     }
@@ -144,9 +144,10 @@ fn icmp(parser: &mut Parser<'_>) -> Result<PacketBody, Misread> {
     if parser.takes_word("id") {
         parser.number::<u16>("an identifier")?;
     }
-    let mut echoed = None;
+    let (mut echoed, mut of_datagram) = (None, false);
     if parser.takes('[') {
-        if matches!(parser.peek(), Some(Token::Word(_))) {
+        if let Some(Token::Word(word)) = parser.peek() {
+            of_datagram = word == "udp";
             parser.pass();
             parser.sign('(')?;
             parser.number::<u16>("how many bytes it carries")?;
@@ -162,6 +163,7 @@ fn icmp(parser: &mut Parser<'_>) -> Result<PacketBody, Misread> {
         code,
         mtu,
         echoed,
+        of_datagram,
     })
 }
 

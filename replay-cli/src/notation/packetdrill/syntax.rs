@@ -80,13 +80,16 @@ pub(crate) enum Ecn {
 #[derive(Clone, Debug)]
 pub(crate) enum PacketBody {
     Tcp(TcpLine),
-    Udp,
+    /// Bytes of payload.
+    Udp(u16),
     Icmp {
         kind: String,
         code: Option<String>,
         mtu: Option<u32>,
         /// Sequence number of the packet it is about.
         echoed: Option<i64>,
+        /// It is about a datagram.
+        of_datagram: bool,
     },
 }
 

@@ -61,7 +61,12 @@ impl Player<'_> {
         match call.name.as_str() {
             "socket" => {
                 let words: Vec<&str> = call.arguments.iter().flat_map(Expression::words).collect();
+                let kind = match words.contains(&"SOCK_DGRAM") {
+                    true => Kind::Datagrams,
+                    false => Kind::Fresh,
+                };
                 let socket = Socket {
+                    kind,
                     nonblocking: words.contains(&"SOCK_NONBLOCK"),
                     ..Socket::default()
                 };
@@ -144,6 +149,7 @@ impl Player<'_> {
                 Came::Number(0)
             }
             ("bind", _) => Came::Error(&["EINVAL"]),
+            ("connect", None) if socket.kind == Kind::Datagrams => Came::Number(0),
             // A blocking one has waited by now.
             ("connect", Some(_)) if !socket.nonblocking && expected_zero(call) => Came::Number(0),
             ("connect", None) if socket.kind == Kind::Connecting => {
@@ -162,7 +168,7 @@ impl Player<'_> {
             ("setsockopt", _) => self.set_option(world, call, number, connection),
             ("getsockopt", _) => self.get_option(world, call, connection),
             ("epoll_ctl", _) => self.watch(call, number),
-            ("epoll_wait", _) => self.epoll_wait(world, call, &socket),
+            ("epoll_wait", _) => self.epoll_wait(world, call, number, &socket),
             ("close", _) => {
                 self.sockets.close(number);
                 match connection {
@@ -187,6 +193,14 @@ impl Player<'_> {
                 self.write_call(world, call, number, index)
             }
             ("shutdown", Some(index)) => self.shutdown(world, call, number, index),
+            ("read" | "recv" | "recvfrom" | "recvmsg" | "readv", None)
+                if socket.kind == Kind::Datagrams =>
+            {
+                Came::Error(&["EAGAIN", "EWOULDBLOCK"])
+            }
+            (name, None) if socket.kind == Kind::Datagrams => {
+                Came::Lost(format!("{name}: a device begins every flow"))
+            }
             (
                 "read" | "recv" | "recvfrom" | "recvmsg" | "readv" | "write" | "send" | "sendto"
                 | "sendmsg" | "writev" | "shutdown",
@@ -224,6 +238,9 @@ impl Player<'_> {
         let Some(most) = most.and_then(|most| u64::try_from(most).ok()) else {
             return Came::Lost(format!("{}: no length", call.name));
         };
+        if self.is_of_datagrams(world, index) {
+            return self.receive(world, index, most, flags.contains(&"MSG_PEEK"));
+        }
         let got = if flags.contains(&"MSG_PEEK") {
             self.unread(world, index).map(|unread| unread.min(most))
         } else {
@@ -299,6 +316,9 @@ impl Player<'_> {
         if shut || closed {
             return Came::Error(&["EPIPE"]);
         }
+        if self.is_of_datagrams(world, index) {
+            return self.send_datagram(world, index, count);
+        }
         // How much a send buffer takes is the kernel's matter: as much as the script says is sent.
         let said = call
             .result
@@ -315,9 +335,12 @@ impl Player<'_> {
             }
             _ => count,
         };
+        let lent = flags.contains(&"MSG_ZEROCOPY");
+        self.change(number, |socket| socket.lent |= lent);
         let more = flags.contains(&"MSG_MORE");
         let taken = self.write(world, number, index, sent, more);
         if sent < count {
+            self.change(number, |socket| socket.filled = true);
             return Came::Unknown("how much a send buffer takes".to_owned());
         }
         if flags.contains(&"MSG_EOR") {

@@ -29,7 +29,7 @@ impl Player<'_> {
                     last.map(|last| format!("last emitted: {}", self.view(world).shown(last)));
                 return Err(Box::new(missing));
             };
-            self.cursor = index + 1;
+            self.cursors.insert(self.tuple, index + 1);
             let view = self.view(world);
             let shown = view.shown(index);
             let (Some(emitted), Some(spec)) = (world.emitted.get(index), view.spec(&wanted.flow))
@@ -37,12 +37,24 @@ impl Player<'_> {
                 continue;
             };
             let at = emitted.at;
-            let Ok(packet) = Packet::whole(&emitted.bytes) else {
+            let numbering = view.numbering(&spec);
+            let Ok(mut packet) = Packet::whole(&emitted.bytes) else {
                 continue;
             };
+            // Fragments are what they are put together to.
+            let datagram;
+            if packet.fragment.is_some() {
+                let Some(whole) = self.fragments.insert(&packet, ()) else {
+                    continue;
+                };
+                datagram = whole.packet;
+                let Ok(whole) = Packet::whole(&datagram) else {
+                    continue;
+                };
+                packet = whole;
+            }
             let (part, whole) = self.part(&wanted, &packet, come);
             let bindings = &mut Bindings::default();
-            let numbering = view.numbering(&spec);
             let differences = part.compare(&packet, Direction::FromEngine, &numbering, bindings);
             let in_time = (from..=to).contains(&at);
             self.held.push((index, differences.is_empty() && in_time));
@@ -112,16 +124,17 @@ impl Player<'_> {
         let spec = self.timeline.scenario.flow(name)?;
         let key = key_of(spec.protocol, spec.client, spec.server);
         loop {
-            while let Some(emitted) = world.emitted.get(self.cursor) {
+            let cursor = self.cursors.entry(self.tuple).or_default();
+            while let Some(emitted) = world.emitted.get(*cursor) {
                 let packet = Packet::whole(&emitted.bytes).ok();
                 let of_tuple = packet.is_some_and(|packet| {
                     let own = flow_key(&packet, false);
                     own == key || own.is_none()
                 });
                 if of_tuple {
-                    return Some(self.cursor);
+                    return Some(*cursor);
                 }
-                self.cursor += 1;
+                *cursor += 1;
             }
             let next = world.next();
             let idle = !world.has_tasks()

@@ -77,6 +77,13 @@ impl Player<'_> {
             | "SO_MARK" | "IP_FREEBIND" | "IP_MTU_DISCOVER" | "IP_TRANSPARENT" | "IPV6_V6ONLY" => {
                 Came::Number(0)
             }
+            "TCP_MAXSEG" if !started && self.settings.mapped.contains(&option) => Came::Number(0),
+            "TCP_USER_TIMEOUT" | "TCP_KEEPIDLE" | "TCP_KEEPINTVL" | "TCP_KEEPCNT"
+                if self.settings.mapped.contains(&option) =>
+            {
+                Came::Number(0)
+            }
+            "SO_KEEPALIVE" if self.settings.mapped.contains(&"TCP_KEEPIDLE") => Came::Number(0),
             "SO_RCVBUF" | "IP_TTL" | "IPV6_UNICAST_HOPS" if !started => Came::Number(0),
             "SO_SNDBUF" | "SO_RCVLOWAT" | "TCP_NOTSENT_LOWAT" | "SO_ZEROCOPY"
             | "SO_TIMESTAMPING" | "TCP_INQ" | "IP_RECVERR" | "IPV6_RECVERR" | "SO_BUSY_POLL"

@@ -19,7 +19,56 @@ pub(super) const FLOW: &str = "c";
 #[derive(Debug)]
 pub(super) struct Step<'a> {
     pub(super) event: &'a Event,
+    /// What a packet is of.
+    pub(super) of: Of,
     pub(super) does: Does,
+}
+
+/// Which flow a packet is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Of {
+    /// The device's port and the application's, where the line has them.
+    pub(super) ports: Option<(u16, u16)>,
+    pub(super) datagram: bool,
+}
+
+/// What packets without ports are of: the connections of a script, one after the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tuple {
+    /// From 0.
+    pub(super) nth: usize,
+    pub(super) of: Of,
+}
+
+impl Tuple {
+    /// The name of its flow.
+    pub(super) fn name(self) -> String {
+        let kind = if self.of.datagram { "d" } else { FLOW };
+        match (self.of.ports, self.nth) {
+            (Some((device, application)), _) => format!("{kind}-{device}-{application}"),
+            (None, 0) => kind.to_owned(),
+            (None, nth) => format!("{kind}{}", nth + 1),
+        }
+    }
+}
+
+impl Of {
+    fn event(event: &Event) -> Self {
+        let What::Packet(line) = &event.what else {
+            return Self::default();
+        };
+        Self {
+            ports: line.ports.map(|(from, to)| match line.inbound {
+                true => (from, to),
+                false => (to, from),
+            }),
+            datagram: match &line.body {
+                PacketBody::Udp(_) => true,
+                PacketBody::Icmp { of_datagram, .. } => *of_datagram,
+                PacketBody::Tcp(_) => false,
+            },
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -60,7 +109,11 @@ pub(super) fn steps(script: &Script) -> Result<Vec<Step<'_>>, Vec<(Position, Str
     for (index, event) in script.events.iter().enumerate() {
         let rest = script.events.get(index + 1..).unwrap_or_default();
         match planner.step(event, rest) {
-            Ok(does) => steps.push(Step { event, does }),
+            Ok(does) => steps.push(Step {
+                event,
+                of: Of::event(event),
+                does,
+            }),
             Err(what) => planner.foreign.push((event.at, what)),
         }
     }
@@ -80,6 +133,8 @@ struct Planner {
     /// The stack's initial sequence number as the script has it, and whether the connection's first segment has said so.
     isn: i64,
     numbered: bool,
+    /// The application has a socket for datagrams.
+    datagrams: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -107,6 +162,8 @@ impl Planner {
             What::Call(call) => {
                 foreign_call(call)?;
                 self.numbered &= call.name != "socket";
+                let words = |argument: &Expression| argument.words().contains(&"SOCK_DGRAM");
+                self.datagrams |= call.arguments.iter().any(words);
                 if call.name == "connect" {
                     self.opening = Opening::Called;
                 }
@@ -120,16 +177,24 @@ impl Planner {
         if let Some(around) = &line.around {
             return Err(format!("a packet within another (`{around}`)"));
         }
-        if line.ports.is_some() {
-            return Err("a packet of another connection, by its ports".to_owned());
-        }
         match &line.body {
-            PacketBody::Udp => Err("a datagram: the script's socket is a stream's".to_owned()),
+            PacketBody::Udp(_) if !self.datagrams => {
+                Err("a datagram: the script's socket is a stream's".to_owned())
+            }
+            PacketBody::Udp(len) => {
+                let words = [vec![format!("udp {len}")], of_header(line)].concat();
+                let segment = Box::new(segment(line.inbound, &words.join(" "))?);
+                Ok(match line.inbound {
+                    true => Does::Inject(segment, Told::default()),
+                    false => Does::Expect(segment),
+                })
+            }
             PacketBody::Icmp {
                 kind,
                 code,
                 mtu,
                 echoed,
+                of_datagram: _,
             } => {
                 if matches!(self.opening, Opening::Called | Opening::Answer(_)) {
                     return Err("SYN-SENT: a device opens every connection".to_owned());
@@ -283,13 +348,7 @@ impl Planner {
         if tcp.absolute {
             words.push(format!("!tcp.seq={}", tcp.start.unwrap_or(0)));
         }
-        let ecn = line.ip.ecn.map(|ecn| match ecn {
-            Ecn::Bits(bits) => bits,
-            Ecn::Capable => 2,
-        });
-        words.extend(ecn.map(|ecn| format!("!ip.ecn={ecn}")));
-        words.extend(line.ip.tos.map(|tos| format!("!ip.tos={tos}")));
-        words.extend(line.ip.ttl.map(|ttl| format!("!ip.ttl={ttl}")));
+        words.extend(of_header(line));
         segment(inbound, &words.join(" "))
     }
 
@@ -317,6 +376,18 @@ impl Planner {
             TcpOption::Foreign(_) => return None,
         })
     }
+}
+
+/// What a line says of the IP header.
+fn of_header(line: &PacketLine) -> Vec<String> {
+    let ecn = line.ip.ecn.map(|ecn| match ecn {
+        Ecn::Bits(bits) => bits,
+        Ecn::Capable => 2,
+    });
+    let ecn = ecn.map(|ecn| format!("!ip.ecn={ecn}"));
+    let tos = line.ip.tos.map(|tos| format!("!ip.tos={tos}"));
+    let ttl = line.ip.ttl.map(|ttl| format!("!ip.ttl={ttl}"));
+    [ecn, tos, ttl].into_iter().flatten().collect()
 }
 
 fn segment(inbound: bool, text: &str) -> Result<Segment, String> {
@@ -400,11 +471,12 @@ fn foreign_call(call: &Call) -> Result<(), String> {
     if name.starts_with("psp_") {
         return Err("PSP".to_owned());
     }
-    if name == "socket" && !says("SOCK_STREAM") {
-        return Err("a socket that is no stream's".to_owned());
-    }
     if says("IPPROTO_MPTCP") {
         return Err("MPTCP".to_owned());
+    }
+    let known = says("SOCK_STREAM") || says("SOCK_DGRAM") && !says("UDPLITE");
+    if name == "socket" && !known {
+        return Err("a socket that is neither a stream's nor UDP's".to_owned());
     }
     Ok(())
 }

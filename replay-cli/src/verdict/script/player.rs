@@ -4,14 +4,16 @@
 //! run ends with the script's last event. The far side takes bytes only when the script reads, so that what it leaves unread closes the
 //! window.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::calls::{Came, is_of_stack};
-use super::plan::{Does, FLOW, Step, Told};
+use super::plan::{Does, Step, Told, Tuple};
 use super::settings::Settings;
 use super::sockets::{Kind, Socket, Sockets};
 use crate::base::diagnostic::{Place, Position};
 use crate::base::wording::seconds_of as seconds;
+use crate::capture::conversation::fragments::Fragments;
 use crate::notation::packetdrill::syntax::{Call, Event, Expression, What};
 use crate::notation::{Segment, TimeSpec};
 use crate::scenario::Scenario;
@@ -74,11 +76,14 @@ pub(super) struct Player<'a> {
     path: &'a Path,
     pub(super) sockets: Sockets,
     pub(super) connections: Vec<Connection>,
-    /// The tuple that packets are of, from 0, and whether any was.
-    tuple: usize,
+    /// The tuple that packets are of, and whether any was.
+    pub(super) tuple: Tuple,
     used: bool,
-    /// The next emitted frame to look at.
-    pub(super) cursor: usize,
+    /// Of each tuple: the next emitted frame to look at.
+    pub(super) cursors: BTreeMap<Tuple, usize>,
+    /// Fragments that have come, and datagrams that went in as fragments.
+    pub(super) fragments: Fragments<()>,
+    pub(super) datagrams: u32,
     /// What later lines depend on and nobody does: they are not compared.
     lost: Option<String>,
     pub(super) tally: Tally,
@@ -124,9 +129,11 @@ impl<'a> Player<'a> {
             path,
             sockets: Sockets::default(),
             connections: Vec::new(),
-            tuple: 0,
+            tuple: Tuple::default(),
             used: false,
-            cursor: 0,
+            cursors: BTreeMap::new(),
+            fragments: Fragments::default(),
+            datagrams: 0,
             lost: None,
             tally,
             failures: Vec::new(),
@@ -145,6 +152,10 @@ impl<'a> Player<'a> {
             let event = step.event;
             let (from, to) = event.time.window(previous);
             self.meanwhile(world, &mut waiting, from);
+            let nth = self.tuple.nth;
+            if let What::Packet(_) = event.what {
+                self.tuple = Tuple { nth, of: step.of };
+            }
             match &step.does {
                 Does::PassedOver(what) => {
                     self.tally.passed_over.push((event.at, what.clone()));
@@ -314,24 +325,46 @@ impl<'a> Player<'a> {
             world.rules.answer_with(result);
         }
         self.follow_lacks(world, event, known.as_ref(), told);
+        if self.tuple.of.datagram {
+            // Who is bound takes it, and nobody is: the port is unreachable.
+            let bound = self.sockets.any(|socket| socket.kind == Kind::Datagrams);
+            let has_flow = |socket: &Socket| match socket.kind {
+                Kind::Connection(index) => self.is_of_datagrams(world, index),
+                _ => false,
+            };
+            if known.is_none() && !bound && self.sockets.any(has_flow) {
+                self.lose(event, "another flow at a socket that has one".to_owned());
+            }
+            world.rules.answer_with(match bound {
+                true => engine::DialResult::Connected,
+                false => engine::DialResult::Refused,
+            });
+        }
+        // What others got before is not of this tuple.
+        self.cursors
+            .entry(self.tuple)
+            .or_insert(world.emitted.len());
         let segment = self.named(world, segment);
-        match self.timeline.build(world, &segment, &self.findings) {
-            Ok(frame) => {
+        match self.frames(world, &segment) {
+            Ok(frames) => {
                 if world.tracer.is_some() {
                     let line = Source::Line(self.place(event).to_string());
-                    world.sources.push(line);
+                    world.sources.extend(frames.iter().map(|_| line.clone()));
                 }
-                world.inject(vec![frame]);
+                world.inject(frames);
             }
             Err(problem) => self.fail(world, event, FailureKind::Stuck, problem),
         }
-        self.used = true;
+        self.used |= self.tuple.of.ports.is_none();
         // The dial is answered at the same instant.
         run_until(world, world.now);
         self.refresh(world);
         let Some(index) = self.current(world) else {
             return;
         };
+        if self.tuple.of.datagram {
+            return self.arrived(index);
+        }
         let turned = told.turned || self.is_connecting();
         if let Some(one) = self.connections.get_mut(index) {
             if told.syn && one.mss.is_none() {
@@ -351,7 +384,14 @@ impl<'a> Player<'a> {
         }
         self.release(world, index);
         if turned {
-            self.sockets.connected(index);
+            self.sockets.connected(&Kind::Connecting, index);
+        }
+    }
+
+    /// A datagram has come: its flow is that of the socket which waits for one.
+    fn arrived(&mut self, index: usize) {
+        if let Some(one) = self.connections.get_mut(index).filter(|one| !one.taken) {
+            one.taken = self.sockets.connected(&Kind::Datagrams, index);
         }
     }
 
@@ -414,16 +454,13 @@ impl<'a> Player<'a> {
     /// Another connection of the application: it has a tuple of its own.
     pub(super) fn next_tuple(&mut self) {
         if std::mem::take(&mut self.used) {
-            self.tuple += 1;
+            self.tuple.nth += 1;
         }
     }
 
     /// The name of the present tuple's newest flow.
     pub(super) fn flow_name(&self, world: &World<'_>) -> String {
-        let tuple = match self.tuple {
-            0 => FLOW.to_owned(),
-            more => format!("{FLOW}{}", more + 1),
-        };
+        let tuple = self.tuple.name();
         let key = self
             .timeline
             .scenario
@@ -436,6 +473,11 @@ impl<'a> Player<'a> {
             0 | 1 => tuple,
             more => format!("{tuple}#{more}"),
         }
+    }
+
+    /// A segment of a flow as the device sends it.
+    pub(super) fn build(&self, world: &World<'_>, segment: &Segment) -> Result<Vec<u8>, String> {
+        self.timeline.build(world, segment, &self.findings)
     }
 
     pub(super) fn named(&self, world: &World<'_>, segment: &Segment) -> Segment {

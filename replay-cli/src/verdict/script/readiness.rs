@@ -4,7 +4,7 @@ use engine::How;
 
 use super::calls::Came;
 use super::player::Player;
-use super::sockets::{Kind, Socket};
+use super::sockets::{Happened, Kind, Socket, Watched};
 use crate::notation::packetdrill::syntax::{Call, Expression};
 use crate::simulation::world::World;
 
@@ -15,41 +15,64 @@ impl Player<'_> {
             return Came::Error(&["EBADF"]);
         };
         let events = call.arguments.get(3).and_then(|one| one.field("events"));
-        let events: Vec<String> = events
-            .map(Expression::words)
-            .unwrap_or_default()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let events = events.map(Expression::words).unwrap_or_default();
+        let watched = Watched {
+            events: events.iter().map(ToString::to_string).collect(),
+            told: None,
+        };
         let deletes = what.as_deref() == Some(&["EPOLL_CTL_DEL"]);
         self.change(number, |socket| {
-            if let Kind::Watch(watched) = &mut socket.kind {
+            if let Kind::Watch(all) = &mut socket.kind {
                 match deletes {
-                    true => drop(watched.remove(&of)),
-                    false => drop(watched.insert(of, events)),
+                    true => drop(all.remove(&of)),
+                    false => drop(all.insert(of, watched)),
                 }
             }
         });
         Came::Number(0)
     }
 
-    /// One descriptor is watched, by its level: readable and writable is what a peer's doings make it.
-    pub(super) fn epoll_wait(&self, world: &mut World<'_>, call: &Call, socket: &Socket) -> Came {
-        let Kind::Watch(watched) = &socket.kind else {
+    /// One descriptor is watched: readable and writable is what a peer's doings make it. By its level it is told as long as it
+    /// is so, by its edge (`EPOLLET`) when something new has happened, with `EPOLLONESHOT` once.
+    pub(super) fn epoll_wait(
+        &mut self,
+        world: &mut World<'_>,
+        call: &Call,
+        number: i64,
+        socket: &Socket,
+    ) -> Came {
+        let Kind::Watch(all) = &socket.kind else {
             return Came::Error(&["EINVAL"]);
         };
-        let [(of, events)] = watched.iter().collect::<Vec<_>>()[..] else {
+        let [(of, watched)] = all.iter().collect::<Vec<_>>()[..] else {
             return Came::Unknown("several descriptors are watched".to_owned());
         };
-        if events
-            .iter()
-            .any(|event| matches!(event.as_str(), "EPOLLET" | "EPOLLONESHOT"))
-        {
-            return Came::Unknown("events by their edge".to_owned());
-        }
-        let Some(now) = self.ready(world, *of, "EPOLL", events) else {
+        let by = |word: &str| watched.events.iter().any(|event| event == word);
+        let happened = self.happened(world, *of);
+        let (Some(mut now), Some(happened)) =
+            (self.ready(world, *of, "EPOLL", &watched.events), happened)
+        else {
             return Came::Unknown("what a descriptor without a connection is ready for".to_owned());
         };
+        let once = by("EPOLLONESHOT") && watched.told.is_some();
+        if once || by("EPOLLET") && watched.told == Some(happened) {
+            now.clear();
+        }
+        let of_kernel = |socket: &Socket| {
+            socket.lent || socket.filled && by("EPOLLET") && by("EPOLLOUT")
+        };
+        if self.sockets.get(*of).is_some_and(of_kernel) {
+            return Came::Unknown("when a send buffer has room, or is done with".to_owned());
+        }
+        if !now.is_empty() {
+            self.change(number, |socket| {
+                if let Kind::Watch(all) = &mut socket.kind
+                    && let Some(watched) = all.get_mut(of)
+                {
+                    watched.told = Some(happened);
+                }
+            });
+        }
         let wanted = call.arguments.get(1).and_then(|one| one.field("events"));
         let mut wanted = wanted.map(Expression::words).unwrap_or_default();
         wanted.sort_unstable();
@@ -57,6 +80,21 @@ impl Player<'_> {
             return Came::Value(wanted.join("|"), now.join("|"));
         }
         Came::Number(i64::from(!now.is_empty()))
+    }
+
+    /// What has happened on a descriptor so far that makes it ready.
+    fn happened(&self, world: &mut World<'_>, of: i64) -> Option<Happened> {
+        let Kind::Connection(index) = self.sockets.get(of)?.kind else {
+            return None;
+        };
+        let unread = self.unread(world, index)?;
+        let one = self.connections.get(index)?;
+        let flow = world.flows.get(one.flow)?;
+        Some(Happened {
+            come: unread + one.consumed,
+            ended: self.has_ended(world, index),
+            reset: flow.closed.is_some_and(|(_, close)| close.how != How::Fin),
+        })
     }
 
     pub(super) fn poll(&self, world: &mut World<'_>, call: &Call) -> Came {

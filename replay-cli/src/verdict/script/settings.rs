@@ -25,6 +25,8 @@ pub(super) struct Settings {
     pub(super) window: i64,
     /// A small segment waits while another small one is unacknowledged, as Linux has it (Minshall): the engine knows Nagle's rule only.
     pub(super) minshall: bool,
+    /// Options of sockets that settings of the engine stand for.
+    pub(super) mapped: Vec<&'static str>,
     /// Settings that are passed over: where, and what.
     pub(super) passed_over: Vec<(Position, String)>,
 }
@@ -63,6 +65,7 @@ pub(super) fn of(script: &Script) -> Result<Settings, (Position, Diagnostic)> {
         lacks: Lacks::default(),
         window: 65_535,
         minshall: true,
+        mapped: Vec::new(),
         passed_over: Vec::new(),
     };
     let mut engine = Map::new();
@@ -124,7 +127,12 @@ pub(super) fn of(script: &Script) -> Result<Settings, (Position, Diagnostic)> {
 }
 
 /// What a kernel does that the script was written for, as far as it shows which: buffers, delays, Nagle.
-fn kernel(script: &Script, settings: &mut Settings, engine: &mut Map<String, Value>, mtu: u32) {
+fn kernel(
+    script: &Script,
+    settings: &mut Settings,
+    engine: &mut Map<String, Value>,
+    mut mtu: u32,
+) {
     let commands: Vec<(&Event, &str)> = script
         .events
         .iter()
@@ -134,9 +142,25 @@ fn kernel(script: &Script, settings: &mut Settings, engine: &mut Map<String, Val
         })
         .collect();
     let says = |word: &str| commands.iter().any(|(_, command)| command.contains(word));
-    let mut set = |name: &str, value: Value| {
-        engine.entry(name.to_owned()).or_insert(value);
-    };
+    let mut set = |name: &str, value: Value| drop(engine.insert(name.to_owned(), value));
+    if let Some(size) = segment_size(script) {
+        let least = size.saturating_add(mtu.saturating_sub(segment(settings.family, mtu)));
+        if (576..=mtu).contains(&least) {
+            mtu = least;
+            set("mtu", json!(mtu));
+            settings.mapped.push("TCP_MAXSEG");
+        }
+    }
+    for (option, value) in timers(script) {
+        let (name, value) = match option {
+            "TCP_USER_TIMEOUT" => ("retransmission_limit", json!(format!("{value}ms"))),
+            "TCP_KEEPIDLE" => ("keep_alive", json!(format!("{value}s"))),
+            "TCP_KEEPINTVL" => ("keep_alive_interval", json!(format!("{value}s"))),
+            _ => ("keep_alive_probes", json!(value)),
+        };
+        set(name, value);
+        settings.mapped.push(option);
+    }
     // A script writes before anything is acknowledged.
     set("tx_buffer", json!("1MiB"));
     let segment = segment(settings.family, mtu);
@@ -234,4 +258,49 @@ fn receive_buffer(script: &Script) -> Option<u64> {
     set.last()
         .and_then(option_value)
         .and_then(|size| u64::try_from(size).ok())
+}
+
+/// The segment size that the script sets before anything comes in or is opened (`TCP_MAXSEG`).
+fn segment_size(script: &Script) -> Option<u32> {
+    let before = script.events.iter().take_while(|event| match &event.what {
+        What::Packet(_) => false,
+        What::Call(call) => call.name != "connect",
+        _ => true,
+    });
+    let set = before.filter_map(|event| match &event.what {
+        What::Call(call) if call.name == "setsockopt" => Some(call),
+        _ => None,
+    });
+    let set = set.filter(|call| socket_option(call) == Some("TCP_MAXSEG"));
+    let value = set.last().and_then(option_value)?;
+    u32::try_from(value).ok()
+}
+
+/// Options of a connection's timers that are set once, on the only connection there is: the engine has them for all flows.
+fn timers(script: &Script) -> Vec<(&'static str, i64)> {
+    let opens = |call: &&Call| matches!(call.name.as_str(), "accept" | "accept4" | "connect");
+    if calls(script).filter(opens).count() > 1 {
+        return Vec::new();
+    }
+    let value = |option: &str| {
+        let mut values = calls(script)
+            .filter(|call| call.name == "setsockopt" && socket_option(call) == Some(option))
+            .map(option_value);
+        let first = values.next()??;
+        values.all(|value| value == Some(first)).then_some(first)
+    };
+    let mut timers = Vec::new();
+    if let Some(limit) = value("TCP_USER_TIMEOUT").filter(|limit| (1..1 << 31).contains(limit)) {
+        timers.push(("TCP_USER_TIMEOUT", limit));
+    }
+    if value("SO_KEEPALIVE") != Some(1) {
+        return timers;
+    }
+    // Two hours where nothing else is said (RFC 9293 section 3.8.4, MUST-28).
+    timers.push(("TCP_KEEPIDLE", value("TCP_KEEPIDLE").unwrap_or(7_200)));
+    for option in ["TCP_KEEPINTVL", "TCP_KEEPCNT"] {
+        timers.extend(value(option).map(|value| (option, value)));
+    }
+    timers.retain(|(_, value)| (1..1 << 31).contains(value));
+    timers
 }

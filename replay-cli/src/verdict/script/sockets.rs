@@ -19,6 +19,10 @@ pub(super) struct Socket {
     pub(super) no_delay: bool,
     /// `MSG_MORE` went with the last write.
     pub(super) more: bool,
+    /// A write was told that there is no room.
+    pub(super) filled: bool,
+    /// `MSG_ZEROCOPY`: the kernel tells when it has done with the bytes.
+    pub(super) lent: bool,
     /// What waits for more, bytes.
     pub(super) held: u64,
 }
@@ -29,12 +33,32 @@ pub(super) enum Kind {
     #[default]
     Fresh,
     Listening,
+    /// UDP's, before the device's first datagram, which begins a flow.
+    Datagrams,
     /// `connect` was called; the handshake is under way.
     Connecting,
     /// The connection with this number, from 0.
     Connection(usize),
-    /// Descriptors that are watched, each with the words of its events and its number or pointer.
-    Watch(BTreeMap<i64, Vec<String>>),
+    /// Descriptors that are watched.
+    Watch(BTreeMap<i64, Watched>),
+}
+
+/// A descriptor that is watched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Watched {
+    /// The words of its events.
+    pub(super) events: Vec<String>,
+    /// What had happened on it when it was told last: `EPOLLET` tells only what is new.
+    pub(super) told: Option<Happened>,
+}
+
+/// What makes a descriptor ready anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Happened {
+    /// Bytes that have come.
+    pub(super) come: u64,
+    pub(super) ended: bool,
+    pub(super) reset: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -79,14 +103,13 @@ impl Sockets {
         found.map(|(number, _)| *number)
     }
 
-    /// Gives the socket that is connecting its connection.
-    pub(super) fn connected(&mut self, connection: usize) {
-        let connecting = self
-            .0
-            .values_mut()
-            .find(|socket| socket.kind == Kind::Connecting);
-        if let Some(socket) = connecting {
+    /// Gives the first socket of a kind its connection; false if there is none.
+    pub(super) fn connected(&mut self, kind: &Kind, connection: usize) -> bool {
+        let waiting = self.0.values_mut().find(|socket| socket.kind == *kind);
+        if let Some(socket) = waiting {
             socket.kind = Kind::Connection(connection);
+            return true;
         }
+        false
     }
 }

@@ -45,6 +45,9 @@ impl Player<'_> {
     pub(super) fn unread(&self, world: &mut World<'_>, index: usize) -> Option<u64> {
         let one = self.connections.get(index)?;
         let (flow, consumed) = (one.flow, one.consumed);
+        if self.is_of_datagrams(world, index) {
+            return Some(self.next_datagram(world, index).unwrap_or(0));
+        }
         let there = come(world, flow).saturating_sub(consumed);
         let Some(id) = world
             .flows
@@ -63,6 +66,9 @@ impl Player<'_> {
         let Some(one) = self.connections.get(index).cloned() else {
             return;
         };
+        if self.is_of_datagrams(world, index) {
+            return steps(world, one.flow, [Action::Shutdown]);
+        }
         if socket.held > 0 {
             let bytes = pattern_bytes(0, one.written, usize::try_from(socket.held).unwrap_or(0));
             let content = Content::Owned(bytes.into());

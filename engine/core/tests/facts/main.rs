@@ -30,4 +30,5 @@ mod streams;
 mod timers;
 mod tombstones;
 mod udp;
+mod uploads;
 mod windows;

@@ -1,7 +1,7 @@
 //! Plays a stress scenario, by one way or the other.
 
 use super::limits::{drops, hold};
-use super::{Outcome, Stress, plan};
+use super::{Outcome, Stress, path, plan};
 use crate::base::heap;
 use crate::load::{Device, Session, Weather};
 
@@ -40,6 +40,9 @@ impl Watch for () {}
 pub fn run(stress: &Stress, way: Way, watch: &mut dyn Watch) -> Result<Outcome, String> {
     match way {
         Way::Core => core(stress, watch),
+        Way::Memory | Way::Sockets if stress.path.is_some() => {
+            Err("a path is passed in virtual time only: leave out --via driver".to_owned())
+        }
         #[cfg(target_os = "linux")]
         Way::Memory | Way::Sockets => super::driven::run(stress, way, watch),
         #[cfg(not(target_os = "linux"))]
@@ -60,6 +63,9 @@ fn core(stress: &Stress, watch: &mut dyn Watch) -> Result<Outcome, String> {
         stress.link.reorder,
         stress.link.seed,
     ));
+    if let Some(plan) = &stress.path {
+        session.set_path(plan.path());
+    }
     let mut groups = groups(stress);
     let load = Load::of(stress);
     let (mut turns, mut interrupted) = (0_u32, false);
@@ -95,6 +101,10 @@ fn core(stress: &Stress, watch: &mut dyn Watch) -> Result<Outcome, String> {
         peak_heap: heap::peak(),
         open: counters.tcp_flows + counters.udp_flows,
         interrupted,
+        path: session.path_totals().map(|totals| {
+            let took = session.arrived().map(|at| at.0.saturating_sub(plan::EPOCH));
+            path::outcome(stress, totals, [far.received, device.received], took)
+        }),
         ..Outcome::default()
     };
     if let Err(stalled) = end {

@@ -254,23 +254,23 @@ impl Client {
         if self.deadline().is_none_or(|at| at > now) {
             return;
         }
+        let silent = self.again().is_some_and(|at| at <= now);
         self.moved = now;
-        let is_shut_out = self.is_shut_out();
-        let flight = self.flight.as_deref_mut();
         match self.state {
             State::SynSent => {
                 self.retransmissions += 1;
                 self.syn(ends, out);
-                if let Some(flight) = flight {
+                if let Some(flight) = &mut self.flight {
                     flight.backs_off();
                 }
             }
             State::Open => {
-                self.probes = is_shut_out;
+                self.probes = self.is_shut_out();
                 self.owes_ack = true;
-                match flight {
-                    Some(flight) if is_shut_out => flight.backs_off(),
-                    Some(flight) => flight.times_out(),
+                match &mut self.flight {
+                    Some(flight) if self.probes => flight.backs_off(),
+                    Some(flight) if silent => flight.times_out(),
+                    Some(_) => {}
                     None => self.go_back(),
                 }
             }

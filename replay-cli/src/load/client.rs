@@ -226,7 +226,10 @@ impl Client {
             }
             State::Idle | State::Closed => false,
         };
-        let patience = self.flight.as_ref().map_or(self.patience, |of| of.timeout());
+        let patience = self
+            .flight
+            .as_ref()
+            .map_or(self.patience, |of| of.timeout());
         waits.then_some(Micros(self.moved.0 + patience))
     }
 

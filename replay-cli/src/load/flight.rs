@@ -90,7 +90,11 @@ impl Flight {
     /// The handshake's round trip, and the segment size that came of it.
     pub(super) fn begins(&mut self, mss: u32, round_trip: Option<u64>) {
         self.mss = u64::from(mss);
-        self.window = if self.timeouts == 0 { 10 * self.mss } else { self.mss };
+        self.window = if self.timeouts == 0 {
+            10 * self.mss
+        } else {
+            self.mss
+        };
         self.timeouts = 0;
         if let Some(round_trip) = round_trip {
             self.measured(round_trip);
@@ -104,9 +108,9 @@ impl Flight {
 
     /// How long nothing may be acknowledged before everything counts as lost, microseconds.
     pub(super) fn timeout(&self) -> u64 {
-        let base = self
-            .smoothed
-            .map_or(FIRST_TIMEOUT, |(mean, variation)| mean + (4 * variation).max(LEAST_BEYOND));
+        let base = self.smoothed.map_or(FIRST_TIMEOUT, |(mean, variation)| {
+            mean + (4 * variation).max(LEAST_BEYOND)
+        });
         (base << self.timeouts.min(16)).min(LONGEST_TIMEOUT)
     }
 
@@ -387,10 +391,14 @@ mod tests {
 
     #[test]
     fn the_window_doubles_a_round_trip_at_first() {
-        let mut flight = ten();
+        let (mut flight, mut next) = (ten(), 10);
         for at in 1..=5 {
             flight.acknowledged(Micros(10_000), at * 2 * MSS, none());
+            while flight.room() >= MSS {
+                flight.sent(next * MSS, (next + 1) * MSS, Micros(10_000));
+                next += 1;
+            }
         }
-        assert_eq!(flight.room(), 20 * MSS);
+        assert_eq!(next, 30, "ten acknowledged, twenty on their way");
     }
 }

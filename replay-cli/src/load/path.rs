@@ -274,7 +274,10 @@ mod tests {
         };
         let seen = arrivals(lane, 10_000);
         assert!((9_000..9_500).contains(&seen.len()), "{}", seen.len());
-        let gaps = seen.windows(2).filter(|two| two[1].0 > two[0].0 + 1).count();
+        let gaps = seen
+            .windows(2)
+            .filter(|two| two[1].0 > two[0].0 + 1)
+            .count();
         let mean = (10_000 - seen.len()) as f64 / gaps as f64;
         assert!((3.0..5.0).contains(&mean), "{mean} frames a burst");
     }

@@ -116,7 +116,10 @@ fn upload(bytes: usize, round_trip: Duration, lost: Option<usize>) -> (Duration,
         let arrival = path.on_way.front().map(|(at, _)| *at);
         let deadline = bench.engine.poll_timeout().map(|deadline| deadline.at);
         let timer = uploader.timer();
-        let now = [arrival, deadline].into_iter().flatten().fold(timer, Micros::min);
+        let now = [arrival, deadline]
+            .into_iter()
+            .flatten()
+            .fold(timer, Micros::min);
         bench.now = now;
         let mut seen = Vec::new();
         if arrival == Some(now) {

@@ -12,10 +12,7 @@ pub(super) fn of_syn(mss: u16, shift: u8, sack: bool) -> Vec<u8> {
 }
 
 /// A SACK option of at most four ranges, by places of a stream whose first byte is `first`; and how long it is.
-pub(super) fn sack(
-    first: u32,
-    ranges: impl Iterator<Item = (u64, u64)>,
-) -> ([u8; LONGEST], usize) {
+pub(super) fn sack(first: u32, ranges: impl Iterator<Item = (u64, u64)>) -> ([u8; LONGEST], usize) {
     let mut options = [1; LONGEST];
     let mut len = 4;
     for (from, to) in ranges.take(4) {

@@ -73,9 +73,7 @@ impl Client {
 
     /// Whether an acknowledgement is due that has more to report than a segment with payload could.
     fn owes_report(&self) -> bool {
-        self.owes_ack
-            && self.flight.is_some()
-            && (self.twice.is_some() || !self.early.is_empty())
+        self.owes_ack && self.flight.is_some() && (self.twice.is_some() || !self.early.is_empty())
     }
 
     /// The segment that is to be sent again now, on a path.

@@ -198,7 +198,9 @@ impl WayPlan {
             return Err("`queue` is what waits for a `bandwidth`: give one".to_owned());
         }
         if self.reorder_by.is_some() && self.reorder == 0.0 {
-            return Err("`reorder_by` is how long `reorder` holds a frame back: give it".to_owned());
+            return Err(
+                "`reorder_by` is how long `reorder` holds a frame back: give it".to_owned(),
+            );
         }
         let by = self.reorder_by.unwrap_or_default();
         for (name, span) in [("jitter", self.jitter), ("reorder_by", by)] {
@@ -248,11 +250,16 @@ impl PathPlan {
 
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.rtt.as_micros() > LONGEST {
-            return Err(format!("`rtt` is {}; 10 s at the most can be had", self.rtt));
+            return Err(format!(
+                "`rtt` is {}; 10 s at the most can be had",
+                self.rtt
+            ));
         }
         let delay = self.ack_delay.unwrap_or_default();
         if delay.as_micros() > LONGEST_ACK_DELAY {
-            return Err(format!("`ack_delay` is {delay}; 500 ms at the most can be had"));
+            return Err(format!(
+                "`ack_delay` is {delay}; 500 ms at the most can be had"
+            ));
         }
         self.up.check().map_err(|what| format!("up: {what}"))?;
         self.down.check().map_err(|what| format!("down: {what}"))
@@ -299,7 +306,11 @@ impl Stress {
         way.loss = case.loss;
         for group in &mut scenario.tcp {
             let none = Size::default();
-            (group.up, group.down) = if up { (case.bytes, none) } else { (none, case.bytes) };
+            (group.up, group.down) = if up {
+                (case.bytes, none)
+            } else {
+                (none, case.bytes)
+            };
         }
         scenario.limits.goodput = Some(GoodputLimit { at_least });
         scenario
@@ -351,7 +362,11 @@ fn carries(stress: &Stress, up: bool) -> (f64, Bound) {
     let mut least = (window, Bound::Window);
     let losses = way.losses() + f64::from(stress.link.loss) / 1000.0;
     if losses > 0.0 {
-        let delayed = if up { config.ack_delay.is_some() } else { path.ack_delay() > 0 };
+        let delayed = if up {
+            config.ack_delay.is_some()
+        } else {
+            path.ack_delay() > 0
+        };
         let constant = if delayed { 0.87 } else { 1.22 };
         let segments: f64 = stress
             .tcp

@@ -99,7 +99,9 @@ fn a_goodput_below_the_limit_is_a_miss_that_says_what_bounds_it() {
 #[test]
 fn the_bound_is_the_least_of_window_bandwidth_and_losses() {
     let of = |path: &str| {
-        let fields = format!(r#""tcp": [{{"flows": 2, "down": "1MiB"}}], "path": {{"rtt": "20ms", {path}}}"#);
+        let fields = format!(
+            r#""tcp": [{{"flows": 2, "down": "1MiB"}}], "path": {{"rtt": "20ms", {path}}}"#
+        );
         carries(&stress(&fields).expect("sound"), false)
     };
     let near = |(found, bound): (f64, Bound), wanted: f64, which| {
@@ -140,7 +142,11 @@ fn a_table_of_cases_is_a_scenario_for_each_direction_with_a_limit() {
     let names: Vec<&str> = each.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         names,
-        ["1ms, 1 % lost, up", "1ms, 1 % lost, down", "20ms, 0 % lost, down"]
+        [
+            "1ms, 1 % lost, up",
+            "1ms, 1 % lost, down",
+            "20ms, 0 % lost, down"
+        ]
     );
     let (_, second) = &each[1];
     let path = second.path.as_ref().expect("a path");
@@ -153,23 +159,53 @@ fn a_table_of_cases_is_a_scenario_for_each_direction_with_a_limit() {
 fn what_cannot_be_names_the_field_and_its_range() {
     for (path, said) in [
         (r#""rtt": "11s""#, "path.`rtt` is 11s; 10 s at the most"),
-        (r#""ack_delay": "1s""#, "path.`ack_delay` is 1s; 500 ms at the most"),
-        (r#""up": {"loss": 0.6}"#, "path.up: `loss` is 0.6; 0 to 0.5 can be had"),
+        (
+            r#""ack_delay": "1s""#,
+            "path.`ack_delay` is 1s; 500 ms at the most",
+        ),
+        (
+            r#""up": {"loss": 0.6}"#,
+            "path.up: `loss` is 0.6; 0 to 0.5 can be had",
+        ),
         (r#""up": {"loss": -1}"#, "path.up: `loss` is -1; 0 to 0.5"),
-        (r#""down": {"reorder": 2}"#, "path.down: `reorder` is 2; 0 to 0.5"),
-        (r#""down": {"bursts": {"begin": 0.1, "end": 0}}"#, "`bursts.end` is 0; above 0 to 1"),
-        (r#""down": {"bursts": {"begin": 0.9, "end": 1}}"#, "`bursts.begin` is 0.9; above 0 to 0.5"),
-        (r#""up": {"bandwidth": "1B"}"#, "`bandwidth` is below 1 KiB a second"),
-        (r#""up": {"queue": "1MB"}"#, "`queue` is what waits for a `bandwidth`"),
-        (r#""up": {"reorder_by": "1ms"}"#, "`reorder_by` is how long `reorder`"),
-        (r#""up": {"jitter": "1h"}"#, "`jitter` is 1h; 10 s at the most"),
+        (
+            r#""down": {"reorder": 2}"#,
+            "path.down: `reorder` is 2; 0 to 0.5",
+        ),
+        (
+            r#""down": {"bursts": {"begin": 0.1, "end": 0}}"#,
+            "`bursts.end` is 0; above 0 to 1",
+        ),
+        (
+            r#""down": {"bursts": {"begin": 0.9, "end": 1}}"#,
+            "`bursts.begin` is 0.9; above 0 to 0.5",
+        ),
+        (
+            r#""up": {"bandwidth": "1B"}"#,
+            "`bandwidth` is below 1 KiB a second",
+        ),
+        (
+            r#""up": {"queue": "1MB"}"#,
+            "`queue` is what waits for a `bandwidth`",
+        ),
+        (
+            r#""up": {"reorder_by": "1ms"}"#,
+            "`reorder_by` is how long `reorder`",
+        ),
+        (
+            r#""up": {"jitter": "1h"}"#,
+            "`jitter` is 1h; 10 s at the most",
+        ),
         (r#""rt": "1s""#, "did you mean `rtt`?"),
     ] {
         let problem = stress(&format!(r#"{BOTH}, "path": {{{path}}}"#)).expect_err(path);
         assert!(problem.contains(said), "{path}: {problem}");
     }
     for (fields, said) in [
-        (r#""limits": {"goodput": {"at_least": 0.7}}"#, "`goodput` is what a `path` carries"),
+        (
+            r#""limits": {"goodput": {"at_least": 0.7}}"#,
+            "`goodput` is what a `path` carries",
+        ),
         (
             r#""path": {"rtt": "1s"}, "limits": {"goodput": {"at_least": 7}}"#,
             "`goodput.at_least` is 7; 0 to 1",

@@ -85,8 +85,8 @@ pub(crate) fn run(args: &StressArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
         let (left, there) = (scenarios.len(), |of: &(String, Stress)| of.1.path.is_none());
         scenarios.retain(there);
         if let count @ 1.. = left - scenarios.len() {
-            let what = "are on a path, which is passed in virtual time only: left out";
-            terminal.say(&format!("{count} scenarios {what}"))?;
+            let why = "a path is passed in virtual time only";
+            terminal.say(&format!("{count} left out: {why}"))?;
         }
     }
     if scenarios.is_empty() {
@@ -245,7 +245,7 @@ fn on_way(out: &mut dyn Write, name: &str, way: &OnWay) -> std::io::Result<()> {
     if let Some(goodput) = &way.goodput {
         write!(
             out,
-            "{:.0} bytes/s, {:.2} of the {:.0} that {} carries; ",
+            "{:.0} bytes/s, {:.2} of the {:.0} that the path carries for its {}; ",
             goodput.bytes_per_second,
             goodput.ratio,
             goodput.path_carries,

@@ -74,7 +74,7 @@ fn hold_counts(stress: &Stress, outcome: &Outcome, missed: &mut Vec<String>) {
         for (way, of) in [("up", &path.up), ("down", &path.down)] {
             if let Some(goodput) = of.goodput.filter(|of| of.ratio < limit.at_least) {
                 missed.push(format!(
-                    "goodput {way}: {:.2} of what {} carries, at least {} is asked for",
+                    "goodput {way}: {:.2} of what the path carries for its {}, at least {} is asked for",
                     goodput.ratio,
                     goodput.bound.label(),
                     limit.at_least

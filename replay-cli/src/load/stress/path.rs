@@ -153,9 +153,9 @@ impl Bound {
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
-            Self::Bandwidth => "its bandwidth",
-            Self::Window => "the window",
-            Self::Loss => "its losses",
+            Self::Bandwidth => "bandwidth",
+            Self::Window => "window",
+            Self::Loss => "losses",
         }
     }
 }

@@ -91,7 +91,7 @@ fn a_goodput_below_the_limit_is_a_miss_that_says_what_bounds_it() {
         panic!("{:?}", outcome.missed);
     };
     assert!(
-        miss.starts_with("goodput down: 0.") && miss.contains("the window carries, at least 0.9"),
+        miss.starts_with("goodput down: 0.") && miss.contains("for its window, at least 0.9"),
         "{miss}"
     );
 }

@@ -11,7 +11,7 @@ use super::arguments::{Format, command_line};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
 use crate::base::term::Terminal;
-use crate::load::stress::{self, Measures, Outcome, Played, Report, Stress, Way};
+use crate::load::stress::{self, Measures, OnWay, Outcome, Played, Report, Stress, Way};
 use crate::report::html::stress::page;
 use crate::scenario::{Preset, load};
 
@@ -85,7 +85,15 @@ Exit codes: 0 all limits were kept; 1 one was missed, or a byte was lost; 2 the 
 missing or invalid; 4 nothing was selected; 6 two runs differed; 130 interrupted";
 
 pub(crate) fn run(args: &StressArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
-    let scenarios = scenarios(args)?;
+    let mut scenarios = scenarios(args)?;
+    if args.via == StressVia::Driver {
+        let (left, there) = (scenarios.len(), |of: &(String, Stress)| of.1.path.is_none());
+        scenarios.retain(there);
+        if let count @ 1.. = left - scenarios.len() {
+            let why = "a path is passed in virtual time only";
+            terminal.say(&format!("{count} left out: {why}"))?;
+        }
+    }
     if scenarios.is_empty() {
         terminal.say("nothing selected: no stress scenario was found, nothing was tested")?;
         return Ok(exit_code::NOTHING_SELECTED);
@@ -198,6 +206,10 @@ fn human(terminal: &mut Terminal<'_>, played: &Played) -> Result<(), Stop> {
     let out = terminal.out();
     writeln!(out, "{word} {scenario}  ({title})")?;
     counts(out, outcome)?;
+    if let Some(path) = &outcome.path {
+        on_way(out, "up", &path.up)?;
+        on_way(out, "down", &path.down)?;
+    }
     match &outcome.measures {
         None => writeln!(
             out,
@@ -231,6 +243,25 @@ fn counts(out: &mut dyn Write, outcome: &Outcome) -> std::io::Result<()> {
         outcome.drops,
         outcome.retransmissions[0],
         outcome.retransmissions[1],
+    )
+}
+
+fn on_way(out: &mut dyn Write, name: &str, way: &OnWay) -> std::io::Result<()> {
+    write!(out, "  {name}: ")?;
+    if let Some(goodput) = &way.goodput {
+        write!(
+            out,
+            "{:.0} bytes/s, {:.2} of the {:.0} that the path carries for its {}; ",
+            goodput.bytes_per_second,
+            goodput.ratio,
+            goodput.path_carries,
+            goodput.bound.label(),
+        )?;
+    }
+    writeln!(
+        out,
+        "of {} frames {} lost, {} beyond the queue, {} held back",
+        way.frames, way.lost, way.overflowed, way.reordered
     )
 }
 
@@ -318,7 +349,10 @@ fn scenarios(args: &StressArgs) -> Result<Vec<(String, Stress)>, Stop> {
     for path in &found {
         let (name, mut scenario) = read(path)?;
         scenario.engine.preset = args.preset.or(scenario.engine.preset);
-        scenarios.push((name, scenario));
+        for (case, scenario) in scenario.each() {
+            let mark = if case.is_empty() { "" } else { ": " };
+            scenarios.push((format!("{name}{mark}{case}"), scenario));
+        }
     }
     Ok(scenarios)
 }

@@ -1,16 +1,23 @@
 //! One TCP client of the load: honours window and segment size, acknowledges every second segment, goes back to the
-//! first unacknowledged byte when nothing moves, keeps no data.
+//! first unacknowledged byte when nothing moves, keeps no data. On a path it is a TCP of its own: see [`Flight`].
 
 use engine::{FrameBatch, Micros};
 
-use super::pattern::{Pattern, downstream, upstream};
-use super::plan::{FlowPlan, Side};
-use super::wire::{self, ACK, Ends, FIN, Header, PSH, RST, SYN};
+use super::flight::Flight;
+use super::plan::FlowPlan;
+use super::ranges::Ranges;
+use super::wire::Ends;
+
+mod hear;
+mod options;
+mod speak;
 
 /// By how much the client's window fields are shifted.
 const SHIFT: u8 = 7;
 /// The window field of a client whose app reads.
 const OPEN: u16 = 0xffff;
+/// The receive window of a client whose app reads, bytes.
+pub const DEVICE_WINDOW: u64 = (OPEN as u64) << SHIFT;
 /// Bytes that wait at most for an app that reads slowly.
 const APP: u64 = 64 << 10;
 
@@ -39,8 +46,10 @@ pub(super) struct Client {
     acked: u64,
     furthest: u64,
     got: u64,
-    /// Received beyond a hole, as ranges.
-    early: Vec<(u64, u64)>,
+    /// Received beyond a hole.
+    early: Ranges,
+    /// Received twice, and not reported yet (RFC 2883).
+    twice: Option<(u64, u64)>,
     unacknowledged: u8,
     owes_ack: bool,
     fin_sent: bool,
@@ -63,6 +72,11 @@ pub(super) struct Client {
     edge: u64,
     /// Whether it asks what the window is.
     probes: bool,
+    /// What it knows of what it sent, on a path.
+    flight: Option<Box<Flight>>,
+    /// How long an acknowledgement of a single segment waits on a path, microseconds, and until when one does.
+    ack_delay: u64,
+    ack_at: Option<Micros>,
     pub(super) retransmissions: u64,
     /// Whether the device lists it as having something to say.
     pub(super) listed: bool,
@@ -102,7 +116,8 @@ impl Client {
             acked: 0,
             furthest: 0,
             got: 0,
-            early: Vec::new(),
+            early: Ranges::default(),
+            twice: None,
             unacknowledged: 0,
             owes_ack: false,
             fin_sent: false,
@@ -118,11 +133,22 @@ impl Client {
             opened: Micros(0),
             edge: 0,
             probes: false,
+            flight: None,
+            ack_delay: 0,
+            ack_at: None,
             retransmissions: 0,
             listed: false,
             reset: false,
             trouble: None,
         }
+    }
+
+    /// It is on a path: it keeps to a congestion window, repairs what is lost by selective acknowledgements, and
+    /// acknowledges every segment, or every second one and a single one after `ack_delay` microseconds.
+    pub(super) fn on_path(mut self, ack_delay: u64) -> Self {
+        self.flight = Some(Box::new(Flight::new(self.mss)));
+        self.ack_delay = ack_delay;
+        self
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -175,161 +201,20 @@ impl Client {
         u16::try_from((self.edge - self.got.min(self.edge)).div_ceil(1 << SHIFT)).unwrap_or(OPEN)
     }
 
-    fn header(&mut self, now: Micros, seq: u32, flags: u8) -> Header {
-        let window = self.window_field(now);
-        let fin = u32::from(self.peer_fin == Some(self.got));
-        Header {
-            port: self.port,
-            server_port: self.server_port,
-            seq,
-            ack: (self.peer_isn.wrapping_add(1).wrapping_add(self.got as u32)).wrapping_add(fin),
-            flags,
-            window,
-        }
-    }
-
-    const fn at(place: u64) -> u32 {
-        ISN.wrapping_add(1).wrapping_add(place as u32)
-    }
-
-    /// Appends the next segment, if there is one to send now; says whether more follow.
-    pub(super) fn speak(
-        &mut self,
-        now: Micros,
-        ends: &Ends,
-        pattern: &Pattern,
-        out: &mut FrameBatch,
-    ) -> bool {
-        match self.state {
-            State::Idle => {
-                self.state = State::SynSent;
-                self.moved = now;
-                self.syn(ends, out);
-                false
-            }
-            State::Open => self.speak_open(now, ends, pattern, out),
-            State::SynSent | State::Closed => false,
-        }
-    }
-
-    fn syn(&self, ends: &Ends, out: &mut FrameBatch) {
-        let mss = (self.mss as u16).to_be_bytes();
-        let options = [2, 4, mss[0], mss[1], 3, 3, SHIFT, 0];
-        let header = Header {
-            port: self.port,
-            server_port: self.server_port,
-            seq: ISN,
-            ack: 0,
-            flags: SYN,
-            window: OPEN,
-        };
-        wire::tcp(out, ends, &header, &options, &[]);
-    }
-
-    fn speak_open(
-        &mut self,
-        now: Micros,
-        ends: &Ends,
-        pattern: &Pattern,
-        out: &mut FrameBatch,
-    ) -> bool {
-        let room = (self.acked + self.window).saturating_sub(self.sent);
-        let left = self.limit.saturating_sub(self.sent);
-        let len = left.min(room).min(u64::from(self.mss));
-        // No tiny segments while more is to come and something is on its way (RFC 9293 section 3.8.6.2.1).
-        let full = len == left || len == u64::from(self.mss) || self.sent == self.acked;
-        if len > 0 && full {
-            let last = len == left;
-            let fin = self.sent + len == self.plan.up && self.plan.ends_with_text && self.may_end();
-            let flags = match (last, fin) {
-                (false, _) => ACK,
-                (true, false) => ACK | PSH,
-                (true, true) => ACK | PSH | FIN,
-            };
-            let header = self.header(now, Self::at(self.sent), flags);
-            let payload = pattern.slice(upstream(self.number), self.sent, len as usize);
-            wire::tcp(out, ends, &header, &[], payload);
-            if self.sent == self.acked {
-                self.moved = now;
-            }
-            self.retransmissions += u64::from(self.sent < self.furthest);
-            self.sent += len;
-            self.fin_sent |= fin;
-            self.fin_left |= fin;
-            self.furthest = self.furthest.max(self.sent);
-            self.acknowledged_now();
-            return self.sent < self.limit || self.fin_due();
-        }
-        if self.fin_due() {
-            let header = self.header(now, Self::at(self.sent), ACK | FIN);
-            wire::tcp(out, ends, &header, &[], &[]);
-            self.fin_sent = true;
-            self.fin_left = true;
-            self.moved = now;
-            self.acknowledged_now();
-            return false;
-        }
-        if core::mem::take(&mut self.probes) {
-            // One byte before the window: a stack must answer with where it stands (RFC 9293 section 3.10.7.4).
-            let before = Self::at(self.sent).wrapping_sub(1);
-            wire::tcp(out, ends, &self.header(now, before, ACK), &[], &[]);
-            self.acknowledged_now();
-            return false;
-        }
-        if core::mem::take(&mut self.owes_ack) {
-            let next = Self::at(self.sent).wrapping_add(u32::from(self.fin_sent));
-            wire::tcp(out, ends, &self.header(now, next, ACK), &[], &[]);
-            self.acknowledged_now();
-            if self.fin_acked && self.peer_fin == Some(self.got) {
-                self.state = State::Closed;
-            }
-        }
-        false
-    }
-
-    fn acknowledged_now(&mut self) {
-        self.unacknowledged = 0;
-        self.owes_ack = false;
-    }
-
-    fn fin_due(&self) -> bool {
-        !self.fin_sent && self.sent == self.plan.up && self.may_end()
-    }
-
-    /// Whether its stream may end when all is sent.
-    fn may_end(&self) -> bool {
-        let all = self.plan.ends_early || self.got == self.plan.down;
-        match self.plan.closes_first {
-            Side::Device => all && !self.plan.stays_open,
-            Side::Remote => self.peer_fin == Some(self.got),
-        }
-    }
-
-    /// Whether [`Client::speak`] would say something now.
-    pub(super) fn has_words(&self) -> bool {
-        match self.state {
-            State::Idle => true,
-            State::SynSent | State::Closed => false,
-            State::Open => {
-                let room = (self.acked + self.window).saturating_sub(self.sent);
-                let left = self.limit.saturating_sub(self.sent);
-                let len = left.min(room).min(u64::from(self.mss));
-                let full = len == left || len == u64::from(self.mss) || self.sent == self.acked;
-                (len > 0 && full) || self.fin_due() || self.owes_ack || self.probes
-            }
-        }
-    }
-
     /// Acknowledges what was received, though it is a single segment.
     pub(super) fn flush(&mut self) {
-        self.owes_ack |= self.unacknowledged > 0;
+        self.owes_ack |= self.unacknowledged > 0 && self.ack_delay == 0;
     }
 
     /// When the client wants [`Client::timeout`].
     pub(super) fn deadline(&self) -> Option<Micros> {
         let stalled = self.plan.device_stalls_until;
         let reads = (stalled > self.moved && self.state == State::Open).then_some(stalled);
-        [reads, self.wake, self.again()].into_iter().flatten().min()
+        let flight = self.flight.as_ref().and_then(|flight| flight.deadline());
+        [reads, self.wake, self.again(), self.ack_at, flight]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// When it sends again, or asks for the window.
@@ -341,7 +226,11 @@ impl Client {
             }
             State::Idle | State::Closed => false,
         };
-        waits.then_some(Micros(self.moved.0 + self.patience))
+        let patience = self
+            .flight
+            .as_ref()
+            .map_or(self.patience, |of| of.timeout());
+        waits.then_some(Micros(self.moved.0 + patience))
     }
 
     /// Whether there is something to send and no window for it.
@@ -361,19 +250,32 @@ impl Client {
                 self.reads_on(now);
             }
         }
+        self.owes_ack |= self.ack_at.take_if(|at| *at <= now).is_some();
+        if let Some(flight) = &mut self.flight {
+            flight.tick(now);
+        }
         if self.deadline().is_none_or(|at| at > now) {
             return;
         }
+        let silent = self.again().is_some_and(|at| at <= now);
         self.moved = now;
         match self.state {
             State::SynSent => {
                 self.retransmissions += 1;
                 self.syn(ends, out);
+                if let Some(flight) = &mut self.flight {
+                    flight.backs_off();
+                }
             }
             State::Open => {
                 self.probes = self.is_shut_out();
                 self.owes_ack = true;
-                self.go_back();
+                match &mut self.flight {
+                    Some(flight) if self.probes => flight.backs_off(),
+                    Some(flight) if silent => flight.times_out(),
+                    Some(_) => {}
+                    None => self.go_back(),
+                }
             }
             State::Idle | State::Closed => {}
         }
@@ -414,151 +316,5 @@ impl Client {
     fn go_back(&mut self) {
         self.sent = self.acked;
         self.fin_sent &= self.fin_acked;
-    }
-
-    /// Takes in a segment.
-    pub(super) fn hear(
-        &mut self,
-        now: Micros,
-        pattern: &Pattern,
-        header: &Header,
-        options: &[u8],
-        payload: &[u8],
-    ) {
-        if header.flags & RST != 0 {
-            self.reset = true;
-            self.state = State::Closed;
-            return;
-        }
-        if header.flags & SYN != 0 {
-            if self.state == State::SynSent {
-                self.state = State::Open;
-                self.peer_isn = header.seq;
-                let (mss, shift) = offers(options);
-                self.mss = self.mss.min(u32::from(mss.unwrap_or(536)));
-                self.shift = shift.unwrap_or(0);
-                self.window = u64::from(header.window);
-                self.moved = now;
-                self.opened = now;
-            }
-            self.owes_ack = true;
-            return;
-        }
-        if self.state != State::Open {
-            return;
-        }
-        self.hear_ack(now, header, payload.is_empty());
-        self.take_turn(now);
-        let place = u64::from(
-            header
-                .seq
-                .wrapping_sub(self.peer_isn.wrapping_add(1))
-                .wrapping_sub(self.got as u32),
-        );
-        // Sequence numbers are told apart within half their range.
-        let behind = place > u64::from(u32::MAX / 2);
-        let at = if behind {
-            (self.got + place).wrapping_sub(1 << 32)
-        } else {
-            self.got + place
-        };
-        let end = at.wrapping_add(payload.len() as u64);
-        if !payload.is_empty() {
-            if end > self.plan.down {
-                self.complain(format!("bytes up to {end}, of {}", self.plan.down));
-            } else if !pattern.holds(downstream(self.number), at, payload) {
-                self.complain(format!("bytes {at} to {end} are not what was sent"));
-            }
-        }
-        if header.flags & FIN != 0 {
-            self.peer_fin = Some(end);
-            self.owes_ack = true;
-        }
-        if payload.is_empty() {
-            return;
-        }
-        if at > self.got {
-            self.early.push((at, end));
-            self.owes_ack = true;
-            return;
-        }
-        if end <= self.got {
-            self.owes_ack = true;
-            return;
-        }
-        self.got = end;
-        self.reads_on(now);
-        while let Some(next) = self.early.iter().position(|(from, _)| *from <= self.got) {
-            let (_, until) = self.early.swap_remove(next);
-            self.got = self.got.max(until);
-        }
-        self.unacknowledged += 1;
-        if self.unacknowledged >= 2 || !self.early.is_empty() {
-            self.owes_ack = true;
-        }
-        self.take_turn(now);
-    }
-
-    fn hear_ack(&mut self, now: Micros, header: &Header, bare: bool) {
-        let ahead = u64::from(header.ack.wrapping_sub(Self::at(self.acked)));
-        let fin = u64::from(self.fin_left);
-        if ahead <= self.furthest - self.acked + fin {
-            let bytes = ahead.min(self.plan.up - self.acked);
-            if bytes > 0 {
-                self.acked += bytes;
-                self.sent = self.sent.max(self.acked);
-                self.moved = now;
-                self.duplicates = 0;
-            }
-            if ahead > bytes && self.fin_left {
-                self.fin_acked = true;
-                self.fin_sent = true;
-                self.sent = self.plan.up;
-                self.moved = now;
-            }
-            let window = u64::from(header.window) << self.shift;
-            if ahead == 0 && bare && window == self.window && self.sent > self.acked {
-                self.duplicates = self.duplicates.saturating_add(1);
-                if self.duplicates == 3 {
-                    self.go_back();
-                }
-            }
-            self.window = window;
-        } else if ahead < u64::from(u32::MAX / 2) {
-            self.complain(format!(
-                "an acknowledgement of byte {}, never sent",
-                self.acked + ahead
-            ));
-        }
-        if self.fin_acked && self.peer_fin == Some(self.got) && !self.owes_ack {
-            self.state = State::Closed;
-        }
-    }
-
-    fn complain(&mut self, what: String) {
-        self.trouble.get_or_insert(what);
-    }
-}
-
-/// The segment size and window shift that a SYN offers.
-fn offers(mut options: &[u8]) -> (Option<u16>, Option<u8>) {
-    let (mut mss, mut shift) = (None, None);
-    loop {
-        match *options {
-            [1, ref rest @ ..] => options = rest,
-            [2, 4, high, low, ref rest @ ..] => {
-                mss = Some(u16::from_be_bytes([high, low]));
-                options = rest;
-            }
-            [3, 3, by, ref rest @ ..] => {
-                shift = Some(by);
-                options = rest;
-            }
-            [kind, len, ..] if kind > 1 && len >= 2 => match options.get(usize::from(len)..) {
-                Some(rest) => options = rest,
-                None => return (mss, shift),
-            },
-            _ => return (mss, shift),
-        }
     }
 }

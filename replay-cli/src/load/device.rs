@@ -51,6 +51,10 @@ pub struct Device {
     waiting: Vec<(Micros, u32)>,
     next_port: u16,
     patience: u64,
+    /// The clients are on a path; how long they delay an acknowledgement, microseconds.
+    ack_delay: Option<u64>,
+    /// When a client received a byte for the first time last.
+    arrived: Micros,
     /// Clients that hold their bytes back and are not connected yet, and whether they wait for a release.
     to_stand: usize,
     held: bool,
@@ -81,6 +85,8 @@ impl Device {
             waiting: Vec::new(),
             next_port: FIRST_PORT,
             patience: PATIENCE,
+            ack_delay: None,
+            arrived: Micros(0),
             to_stand: 0,
             held: false,
             totals: DeviceTotals::default(),
@@ -93,19 +99,34 @@ impl Device {
         self.patience = micros;
     }
 
+    /// The clients are on a path: each is a TCP of its own, with a congestion window, that repairs what is lost. It
+    /// acknowledges each segment, or every second one and a single one after `ack_delay` microseconds. Call it before
+    /// [`Device::add`].
+    pub fn set_path(&mut self, ack_delay: u64) {
+        self.ack_delay = Some(ack_delay);
+    }
+
+    /// When a byte arrived for the first time last.
+    #[must_use]
+    pub fn arrived(&self) -> Micros {
+        self.arrived
+    }
+
+    fn client(&self, number: u32, plan: FlowPlan, port: u16) -> Client {
+        let number = u64::from(number);
+        let client = Client::new(number, plan, port, SERVER_TCP, self.mtu, self.patience);
+        match self.ack_delay {
+            Some(delay) => client.on_path(delay),
+            None => client,
+        }
+    }
+
     /// Adds TCP flows; they keep their numbers in order, from 0 on. At most 60,000 may be open at once.
     pub fn add(&mut self, plans: impl IntoIterator<Item = FlowPlan>) {
         for plan in plans {
             let index = self.clients.len() as u32;
             let port = self.take_port(index);
-            self.clients.push(Client::new(
-                u64::from(index),
-                plan,
-                port,
-                SERVER_TCP,
-                self.mtu,
-                self.patience,
-            ));
+            self.clients.push(self.client(index, plan, port));
             self.to_stand += usize::from(plan.held);
             self.held |= plan.held;
             if plan.start.0 == 0 {
@@ -143,15 +164,9 @@ impl Device {
         }
         let port = self.take_port(number);
         let plan = FlowPlan { start: now, ..plan };
+        let fresh = self.client(number, plan, port);
         if let Some(client) = self.clients.get_mut(number as usize) {
-            *client = Client::new(
-                u64::from(number),
-                plan,
-                port,
-                SERVER_TCP,
-                self.mtu,
-                self.patience,
-            );
+            *client = fresh;
         }
         self.list(number);
         Some(port)
@@ -263,8 +278,11 @@ impl Device {
                 let Some(client) = self.clients.get_mut(index as usize) else {
                     return;
                 };
-                let stood = client.is_open();
+                let (stood, had) = (client.is_open(), client.received());
                 client.hear(now, &self.pattern, &header, options, payload);
+                if client.received() > had {
+                    self.arrived = now;
+                }
                 if !stood && client.is_open() && client.plan.held {
                     self.to_stand -= 1;
                 }

@@ -4,6 +4,7 @@ use engine::{Config, ConfigError, DialResult, Engine, FlowId, FrameBatch, Micros
 
 use super::device::Device;
 use super::far::Far;
+use super::path::{LaneTotals, Path};
 use super::remotes::{Border, Remotes};
 use super::weather::{Way, Weather};
 
@@ -37,6 +38,8 @@ pub struct Session {
     closes: u64,
     frames_in: u64,
     weather: Option<Weather>,
+    path: Option<Path>,
+    arrived: Micros,
 }
 
 impl Session {
@@ -57,12 +60,31 @@ impl Session {
             closes: 0,
             frames_in: 0,
             weather: None,
+            path: None,
+            arrived: Micros(0),
         })
     }
 
     /// Sets what goes wrong between the device and the engine, both ways.
     pub fn set_weather(&mut self, weather: Weather) {
         self.weather = (weather.loss > 0 || weather.reorder > 0).then_some(weather);
+    }
+
+    /// Puts a path between the device and the engine. The device should know of it: [`Device::set_path`].
+    pub fn set_path(&mut self, path: Path) {
+        self.path = Some(path);
+    }
+
+    /// What became of frames on the path, those of the device first.
+    #[must_use]
+    pub fn path_totals(&self) -> Option<[LaneTotals; 2]> {
+        self.path.as_ref().map(Path::totals)
+    }
+
+    /// When a byte reached a far side last, and when the device.
+    #[must_use]
+    pub fn arrived(&self) -> [Micros; 2] {
+        [self.arrived, self.device.arrived()]
     }
 
     /// Virtual time.
@@ -110,25 +132,53 @@ impl Session {
         self.device.speak(self.now, BATCH, &mut self.frames);
         let count = self.frames.len();
         if count > 0 {
-            self.frames_in += count as u64;
-            match &mut self.weather {
-                None => counted::frames(&mut self.engine, self.now, self.frames.take(count)),
+            let frames = self.frames.take(count);
+            let frames = match &mut self.weather {
+                None => frames,
                 Some(weather) => {
-                    weather.pass(Way::In, self.frames.take(count));
-                    counted::frames(&mut self.engine, self.now, weather.arrived(Way::In));
+                    weather.pass(Way::In, frames);
+                    weather.arrived(Way::In)
                 }
+            };
+            match &mut self.path {
+                None => {
+                    self.frames_in += count as u64;
+                    counted::frames(&mut self.engine, self.now, frames);
+                }
+                Some(path) => path.send(Way::In, self.now, frames),
             }
         }
+        let arrived = self.arrive();
         let drained = self.drain();
         let answered = self.answer();
-        count > 0 || drained || answered
+        count > 0 || arrived || drained || answered
+    }
+
+    /// What has come to the end of the path: a batch for the engine, and one frame for the device, which may answer each.
+    fn arrive(&mut self) -> bool {
+        let Some(path) = &mut self.path else {
+            return false;
+        };
+        let up = path.arrived(Way::In, self.now, BATCH);
+        let count = up.len();
+        if count > 0 {
+            self.frames_in += count as u64;
+            counted::frames(&mut self.engine, self.now, up);
+        }
+        let down = path.arrived(Way::Out, self.now, 1);
+        let any = count > 0 || !down.is_empty();
+        for frame in down {
+            self.device.hear(self.now, frame);
+        }
+        any
     }
 
     /// Lets time pass until something is due.
     fn wait(&mut self) -> Result<(), Stalled> {
         let engine = counted::deadline(&mut self.engine).map(|deadline| deadline.at);
         let stalled = self.remotes.deadline();
-        let next = [engine, self.device.deadline(), stalled]
+        let path = self.path.as_ref().and_then(Path::deadline);
+        let next = [engine, self.device.deadline(), stalled, path]
             .into_iter()
             .flatten()
             .min();
@@ -162,6 +212,10 @@ impl Session {
                             weather.arrived(Way::Out)
                         }
                     };
+                    if let Some(path) = &mut self.path {
+                        path.send(Way::Out, self.now, arrived);
+                        continue;
+                    }
                     for frame in arrived {
                         self.device.hear(self.now, frame);
                     }
@@ -172,6 +226,9 @@ impl Session {
                         continue;
                     };
                     let (taken, again) = self.far.reads(self.now, number, bytes.len());
+                    if taken > 0 {
+                        self.arrived = self.now;
+                    }
                     let read = bytes.took(taken);
                     self.far.hear(self.device.pattern(), number, read);
                     self.remotes.may_send(flow, number);

@@ -20,11 +20,13 @@ mod driven;
 mod limits;
 mod measures;
 mod outcome;
+mod path;
 mod plan;
 mod play;
 
 pub use measures::{Border, CostRatio, Measures, Quantiles, Resident};
 pub use outcome::{Outcome, Played, Report};
+pub use path::{Bound, Bursts, Case, Goodput, GoodputLimit, OnPath, OnWay, PathPlan, WayPlan};
 pub use play::{Seen, Watch, Way, run};
 
 /// A stress scenario, schema 1.
@@ -49,6 +51,13 @@ pub struct Stress {
     /// What goes wrong between the device and the engine.
     #[serde(default, skip_serializing_if = "Link::is_fine")]
     pub link: Link,
+    /// The path between the device and the engine. It is in virtual time, so that such a scenario is not played against the
+    /// driver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathPlan>,
+    /// Paths to play the scenario on, one after the other, in place of the one above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cases: Vec<Case>,
     /// What the run is held against, beside every byte at its place.
     #[serde(default)]
     pub limits: Limits,
@@ -198,6 +207,9 @@ pub struct Limits {
     /// The longest the load may take in virtual time. Not judged against the driver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub virtual_time: Option<Micros>,
+    /// The least goodput on a path. Needs `path`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goodput: Option<GoodputLimit>,
     /// The most that 99 of 100 turns of the driver may come late. Depends on the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_lag_p99: Option<Micros>,

@@ -97,6 +97,30 @@ fn a_load_is_drawn_over_time() {
     }
 }
 
+const ON_A_PATH: &str = r#"{"schema": 1, "kind": "stress", "title": "far", "tcp": [{"flows": 1}], "path": {"rtt": "0ms"},
+    "cases": [{"rtt": "20ms", "loss": 0.01, "bytes": "100KiB", "down": 0.1}]}"#;
+
+#[test]
+fn goodput_on_a_path_is_in_the_report_and_in_the_json() {
+    let Ran { code, out, .. } = stress(ON_A_PATH, &["a.json"]);
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("PASS a: 20ms, 1 % lost, down  (far)"), "{out}");
+    assert!(out.contains("that the path carries for its losses; of "), "{out}");
+    let Ran { out, .. } = stress(ON_A_PATH, &["--format", "json", "a.json"]);
+    let report: Value = serde_json::from_str(&out).expect("one document");
+    let path = &report["results"][0]["outcome"]["path"];
+    assert_eq!(path["down"]["goodput"]["bound"], "loss");
+    assert!(path["down"]["goodput"]["ratio"].as_f64() > Some(0.1));
+    assert!(path["up"]["goodput"].is_null() && path["up"]["frames"].as_u64() > Some(0));
+}
+
+#[test]
+fn a_path_is_left_out_against_the_driver_and_that_is_said() {
+    let Ran { code, err, .. } = stress(ON_A_PATH, &["--via", "driver", "a.json"]);
+    assert_eq!(code, 4, "{err}");
+    assert!(err.contains("1 left out: a path is passed in virtual time only"), "{err}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn the_json_of_the_driver_has_what_was_measured() {

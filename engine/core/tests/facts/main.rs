@@ -31,4 +31,5 @@ mod timers;
 mod timestamps;
 mod tombstones;
 mod udp;
+mod uploads;
 mod windows;

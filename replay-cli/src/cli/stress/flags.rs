@@ -6,7 +6,9 @@ use clap::{Args, ValueEnum};
 
 use super::super::Stop;
 use crate::base::duration::{Micros, Size};
-use crate::load::stress::{self, Kind, Limits, Link, Side, Stress, TcpGroup, UdpGroup};
+use crate::load::stress::{
+    self, Kind, Limits, Link, PathPlan, Side, Stress, TcpGroup, UdpGroup, WayPlan,
+};
 use crate::scenario::{EngineSettings, Preset};
 
 /// What flows a load has; each flag is the field of that name in a scenario.
@@ -107,6 +109,12 @@ pub(super) struct LoadFlags {
     /// Frames held back behind the next batch, out of a thousand.
     #[arg(long, value_name = "N", default_value_t = 0)]
     reorder: u32,
+    /// The round trip between the device and the engine, in virtual time.
+    #[arg(long, value_name = "DURATION")]
+    rtt: Option<Micros>,
+    /// Bytes a second between the device and the engine, each way, in virtual time.
+    #[arg(long, value_name = "SIZE", requires = "rtt")]
+    bandwidth: Option<Size>,
     /// What decides which frames are lost or held back.
     #[arg(long, value_name = "N", default_value_t = 1, hide_short_help = true)]
     seed: u64,
@@ -151,10 +159,26 @@ impl LoadFlags {
                 reorder: self.reorder,
                 seed: self.seed,
             },
+            path: self.rtt.map(|rtt| self.path(rtt)),
+            cases: Vec::new(),
             limits: Limits::default(),
         };
         let text = serde_json::to_string(&scenario).unwrap_or_default();
         stress::parse(Path::new("command line"), &text).map_err(Stop::usage)
+    }
+
+    fn path(&self, rtt: Micros) -> PathPlan {
+        let way = WayPlan {
+            bandwidth: self.bandwidth,
+            ..WayPlan::default()
+        };
+        PathPlan {
+            rtt,
+            up: way.clone(),
+            down: way,
+            ack_delay: None,
+            seed: self.seed,
+        }
     }
 
     fn group(&self, flows: u32) -> TcpGroup {

@@ -22,6 +22,12 @@ pub(crate) fn check(stress: &Stress) -> Result<(), String> {
     if stress.tcp.is_empty() && stress.udp.is_none() {
         return Err("no load: give `tcp` or `udp`".to_owned());
     }
+    if !stress.cases.is_empty() {
+        return check_cases(stress);
+    }
+    if let Some(path) = &stress.path {
+        path.check().map_err(|what| format!("path.{what}"))?;
+    }
     let (mut flows, mut bytes) = (0_u64, 0_u128);
     for (number, group) in stress.tcp.iter().enumerate() {
         check_group(group).map_err(|what| format!("tcp[{number}]: {what}"))?;
@@ -55,6 +61,21 @@ pub(crate) fn check(stress: &Stress) -> Result<(), String> {
         ));
     }
     check_limits(stress, &stress.limits)
+}
+
+/// Rows of a table, each as the scenario that it stands for.
+fn check_cases(stress: &Stress) -> Result<(), String> {
+    for (number, case) in stress.cases.iter().enumerate() {
+        if case.up.is_none() && case.down.is_none() {
+            return Err(format!(
+                "cases[{number}]: give the least goodput `up` or `down`, or both"
+            ));
+        }
+    }
+    for (name, case) in stress.each() {
+        check(&case).map_err(|what| format!("the case of {name}: {what}"))?;
+    }
+    Ok(())
 }
 
 fn check_group(group: &TcpGroup) -> Result<(), String> {
@@ -134,6 +155,17 @@ fn check_datagrams(udp: &UdpGroup) -> Result<(), String> {
 }
 
 fn check_limits(stress: &Stress, limits: &Limits) -> Result<(), String> {
+    if let Some(goodput) = &limits.goodput {
+        if stress.path.is_none() {
+            return Err("limits: `goodput` is what a `path` carries: give one".to_owned());
+        }
+        if !(0.0..=1.0).contains(&goodput.at_least) {
+            let least = goodput.at_least;
+            return Err(format!(
+                "limits: `goodput.at_least` is {least}; 0 to 1 can be asked for"
+            ));
+        }
+    }
     let waits = stress.tcp.iter().any(|group| group.waits_for_all);
     if limits.resident_per_idle_flow.is_some() && !waits {
         return Err("limits: `resident_per_idle_flow` needs flows with `waits_for_all`".to_owned());

@@ -436,6 +436,7 @@ impl Bench {
             peak_heap: heap.map(|heap| heap.peak),
             open: counters.tcp_flows + counters.udp_flows,
             interrupted: self.interrupted,
+            path: None,
             measures: Some(measures),
             missed,
         })

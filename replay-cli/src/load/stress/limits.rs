@@ -70,6 +70,18 @@ fn hold_counts(stress: &Stress, outcome: &Outcome, missed: &mut Vec<String>) {
             wanted * replies
         ));
     }
+    if let (Some(limit), Some(path)) = (limits.goodput, &outcome.path) {
+        for (way, of) in [("up", &path.up), ("down", &path.down)] {
+            if let Some(goodput) = of.goodput.filter(|of| of.ratio < limit.at_least) {
+                missed.push(format!(
+                    "goodput {way}: {:.2} of what the path carries for its {}, at least {} is asked for",
+                    goodput.ratio,
+                    goodput.bound.label(),
+                    limit.at_least
+                ));
+            }
+        }
+    }
     match (limits.peak_heap, outcome.peak_heap) {
         (Some(limit), Some(peak)) if peak > limit.as_bytes() => {
             missed.push(over("peak_heap", peak, limit));

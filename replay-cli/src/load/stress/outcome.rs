@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::measures::Measures;
+use super::path::OnPath;
 
 /// The document, schema 1.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -82,6 +83,8 @@ pub struct Outcome {
     pub open: u64,
     /// Whether it was interrupted.
     pub interrupted: bool,
+    /// What the path did, and the goodput on it; absent without one.
+    pub path: Option<OnPath>,
     /// Times and memory, against the driver.
     pub measures: Option<Measures>,
     /// What was missed: empty is a pass.

@@ -45,6 +45,9 @@ pub(crate) fn device(stress: &Stress, patience: Option<u64>) -> Device {
     if let Some(micros) = patience {
         device.set_patience(micros);
     }
+    if let Some(path) = &stress.path {
+        device.set_path(path.ack_delay());
+    }
     for group in &stress.tcp {
         device.add((0..group.flows).map(|at| flow(group, at)));
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use engine_driver::Histogram;
 
 use super::limits::{drops, hold};
-use super::{Outcome, Stress, plan};
+use super::{Outcome, Stress, path, plan};
 use crate::base::heap;
 use crate::load::{Device, Session, Weather};
 
@@ -70,6 +70,9 @@ impl Watch for () {}
 pub fn run(stress: &Stress, way: Way, watch: &mut dyn Watch) -> Result<Outcome, String> {
     match way {
         Way::Core => core(stress, watch),
+        Way::Memory | Way::Sockets if stress.path.is_some() => {
+            Err("a path is passed in virtual time only: leave out --via driver".to_owned())
+        }
         #[cfg(target_os = "linux")]
         Way::Memory | Way::Sockets => super::driven::run(stress, way, watch),
         #[cfg(not(target_os = "linux"))]
@@ -91,6 +94,9 @@ fn core(stress: &Stress, watch: &mut dyn Watch) -> Result<Outcome, String> {
         stress.link.reorder,
         stress.link.seed,
     ));
+    if let Some(plan) = &stress.path {
+        session.set_path(plan.path());
+    }
     let mut groups = groups(stress);
     let load = Load::of(stress);
     let (mut turns, mut interrupted) = (0_u32, false);
@@ -128,6 +134,10 @@ fn core(stress: &Stress, watch: &mut dyn Watch) -> Result<Outcome, String> {
         peak_heap: heap::peak(),
         open: counters.tcp_flows + counters.udp_flows,
         interrupted,
+        path: session.path_totals().map(|totals| {
+            let took = session.arrived().map(|at| at.0.saturating_sub(plan::EPOCH));
+            path::outcome(stress, totals, [far.received, device.received], took)
+        }),
         ..Outcome::default()
     };
     if let Err(stalled) = end {

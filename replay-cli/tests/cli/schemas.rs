@@ -80,7 +80,7 @@ fn members(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Ve
     for (name, member) in value.as_object().into_iter().flatten() {
         let at = format!("{at}/{name}");
         let named = schema["properties"].get(name);
-        match named.or(schema.get("additionalProperties")) {
+        match named.or_else(|| schema.get("additionalProperties")) {
             Some(wanted) => check(root, wanted, member, &at, found),
             None => found.push(format!("{at} is not described")),
         }

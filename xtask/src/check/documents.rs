@@ -59,7 +59,8 @@ pub(super) fn check(root: &Path) -> Vec<String> {
         problems.extend(broken.map(|link| format!("{}: no such file: {link}", shown(&page, root))));
     }
     let read = |name: &str| fs::read_to_string(root.join(name)).unwrap_or_default();
-    let unexplained = unexplained(&read("Cargo.toml"), &read(DEPENDENCIES));
+    let (manifest, page) = (read("Cargo.toml"), read(DEPENDENCIES));
+    let unexplained = unexplained(&manifest, &page);
     problems.extend(unexplained.map(|name| format!("{DEPENDENCIES}: no reason for `{name}`")));
     problems
 }

@@ -102,7 +102,7 @@ impl Opening {
             let scales = chosen.map(|(_, scale)| scale.is_some());
             MadeUp::of(raw, scales)
         });
-        let device_isn = raw.client_isn.or(device_seq.map(before));
+        let device_isn = raw.client_isn.or_else(|| device_seq.map(before));
         let far_isn = chosen
             .map(|(isn, _)| isn)
             .or_else(|| raw.server_isn.filter(|_| raw.adopted))

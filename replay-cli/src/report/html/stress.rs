@@ -27,7 +27,7 @@ impl Curve {
     /// Takes the next look at a run. Memory between two points counts as that of the later one if it was more.
     pub fn add(&mut self, seen: Seen) {
         self.looks += 1;
-        let skipped = self.looks % (1 << self.halvings) != 0;
+        let skipped = !self.looks.is_multiple_of(1 << self.halvings);
         match self.seen.last_mut() {
             // The newest is always there, so that the end of the run is.
             Some(last) if skipped => *last = later(last, seen),

@@ -117,12 +117,17 @@ impl Ends {
                 return;
             };
             *to = *ip;
-            let mut at = 0;
-            for part in [&header, segment.options, one, two] {
-                if let Some(to) = tcp.get_mut(at..at + part.len()) {
-                    to.copy_from_slice(part);
+            if let Some((to, rest)) = tcp.split_first_chunk_mut::<HEADER>() {
+                *to = header;
+                if let Some(to) = rest.get_mut(..one.len())
+                    && segment.options.is_empty()
+                    && two.is_empty()
+                {
+                    // As nearly all of them.
+                    to.copy_from_slice(one);
+                } else {
+                    concatenate(rest, [segment.options, one, two]);
                 }
-                at += part.len();
             }
             let sum = Sum::pseudo(addresses, protocol::TCP, transport)
                 .add(tcp)
@@ -151,6 +156,17 @@ impl Ends {
         [
             s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, w0, w1, 0, 0, 0, 0,
         ]
+    }
+}
+
+/// Copies the parts one behind the other.
+fn concatenate(mut space: &mut [u8], parts: [&[u8]; 3]) {
+    for part in parts {
+        let Some((to, rest)) = space.split_at_mut_checked(part.len()) else {
+            return;
+        };
+        to.copy_from_slice(part);
+        space = rest;
     }
 }
 

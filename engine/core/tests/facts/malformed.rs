@@ -229,7 +229,7 @@ fn padding_behind_a_packet_is_not_payload() {
         let mut frame = Udp::new(family, 1, 2).send(b"x");
         frame.extend([0; 20]);
         let flow = dials(&bench.feed([frame]))[0].0;
-        let seen = bench.dialed(flow, engine::DialResult::Connected);
+        let seen = bench.dialed(flow, DialResult::Connected);
         assert_eq!(crate::support::datagrams(&seen), [b"x"]);
     }
 }

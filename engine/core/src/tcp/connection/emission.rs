@@ -18,12 +18,12 @@ impl Connection {
         }
         self.sender.tick(now);
         let fixed = usize::from(fixed_options(self.timestamps.as_ref()));
+        let mut options = self.options(now);
         loop {
             if context.out.len() >= most {
                 emission.full = true;
                 return emission;
             }
-            let options = self.options(now);
             // The segment size leaves room for those that every segment has.
             let room = u32::try_from(options.as_slice().len() - fixed).unwrap_or(0);
             let size = self.sender.mss().saturating_sub(room);
@@ -35,6 +35,10 @@ impl Connection {
                 self.progress = now;
             }
             self.sender.left(now, &piece);
+            if room > 0 {
+                // What came twice is reported once.
+                options = self.options(now);
+            }
             emission.again += u64::from(piece.is_again());
         }
         if self.acknowledges_now(now) {

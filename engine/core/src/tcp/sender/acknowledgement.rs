@@ -38,7 +38,10 @@ impl Sender {
         let duplicate = !advance && out && (news || (ack.blocks.is_empty() && ack.bare && same));
         // What left once and arrived says it to the microsecond, a timestamp to a tick, and of what was sent again as well
         // (RFC 7323 section 4.1).
-        if let Some(round_trip) = delivered.round_trip.or(ack.echoed.filter(|_| advance)) {
+        if let Some(round_trip) = delivered
+            .round_trip
+            .or_else(|| ack.echoed.filter(|_| advance))
+        {
             self.trip.measured(round_trip);
         }
         if advance {

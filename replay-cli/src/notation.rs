@@ -49,9 +49,10 @@ pub use time::TimeSpec;
 /// ```
 /// use replay::notation::Line;
 ///
-/// let line = Line::parse("+0.1 > S. 0:0(0) ack 1 win *")?;
-/// assert_eq!(Line::parse(&line.to_string())?, line);
-/// assert!(Line::parse("+0.1 > S. 0:0(0) ack").is_err());
+/// let line = Line::parse("0.03 > get R. 0:0(0) ack 1 <>")?;
+/// assert!(line.segment().is_some());
+/// let wrong = Line::parse("0.03 > get Q 0:0(0)").expect_err("no such flag");
+/// assert_eq!(wrong.column, 12);
 /// # Ok::<(), replay::notation::NotationError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,12 @@
 //!
 //! A device pings and connects twice; one dial is refused, the other never answered, and the engine's own timer ends that flow.
 
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "this is a host: the clock and the entropy that the engine has not are its own"
+)]
+
 use std::collections::hash_map::RandomState;
 use std::error::Error;
 use std::hash::{BuildHasher, Hasher};

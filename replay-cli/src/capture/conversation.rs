@@ -54,7 +54,7 @@ pub use udp::{DeviceDatagram, FarDatagram, UdpConversation};
 ///
 /// let capture = Conversations::read("../captures/http/get.pcapng".as_ref(), &ReadOptions::default())?;
 /// let flow = &capture.flows[0];
-/// assert_eq!((flow.packets, flow.tcp().is_some()), (12, true));
+/// assert_eq!((flow.packets, flow.tcp().is_some()), (14, true));
 /// # Ok::<(), replay::capture::CaptureError>(())
 /// ```
 #[derive(Debug)]

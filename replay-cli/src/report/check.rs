@@ -73,7 +73,13 @@ mod tests {
     #[test]
     fn what_fails_is_reported_as_by_the_command() {
         let folder = tempfile::tempdir().unwrap();
-        let scenario = r#"{ "schema": 1, "title": "t", "input": { "frames": ["0 < S seq 0 win 65535"] }, "expect": { "dials": [] } }"#;
+        let scenario = r#"{
+            "schema": 1,
+            "title": "t",
+            "flows": { "get": "tcp 10.0.0.2:40000 > 192.0.2.1:80" },
+            "input": { "frames": ["0 < get S 0:0(0) win 65535"] },
+            "expect": { "dials": [] }
+        }"#;
         std::fs::write(folder.path().join("dial.json"), scenario).unwrap();
         let failed = check(folder.path()).unwrap_err().to_string();
         assert!(failed.starts_with("FAIL "), "{failed}");

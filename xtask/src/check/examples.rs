@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn documentation_is_what_stands_above_a_type() {
-        let text = "/// A.\nfn a() {}\n\n/// ```\n/// b()\n/// ```\n#[derive(Debug)]\npub struct B<T> {\n";
+        let text =
+            "/// A.\nfn a() {}\n\n/// ```\n/// b()\n/// ```\n#[derive(Debug)]\npub struct B<T> {\n";
         assert!(documentation(text, "B").is_some_and(|doc| doc.contains("b()")));
         assert_eq!(documentation(text, "A"), None);
         assert_eq!(documentation("pub struct Bc;", "B"), None);

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use engine::{Config, DialResult, Engine, FlowId, Micros, Output};
+use engine::{DialResult, Engine, FlowId, Micros, Output};
 
 use super::seeded;
 use super::support::{Device, Family, Packet, Udp, heap};

@@ -122,17 +122,17 @@ fn start_by(
 ) -> Scene {
     let seen = Arc::new(Mutex::new(Seen::default()));
     let host_seen = Arc::clone(&seen);
-    let engine = Loop::new(
-        Config::default(),
-        Limits::default(),
-        shown(clock),
-        |mailbox| Echo {
-            mailbox: Arc::clone(mailbox),
-            clock,
-            delay,
-            seen: host_seen,
-        },
-    )
+    // The same numbers in every run.
+    let config = Config {
+        seed: Some(1),
+        ..Config::default()
+    };
+    let engine = Loop::new(config, Limits::default(), shown(clock), |mailbox| Echo {
+        mailbox: Arc::clone(mailbox),
+        clock,
+        delay,
+        seen: host_seen,
+    })
     .expect("sound settings");
     Scene {
         handle: engine.handle(),

@@ -41,6 +41,22 @@ fn limits_that_would_let_nothing_through_are_refused_by_name() {
 }
 
 #[test]
+fn a_seed_that_is_not_given_is_drawn_anew_for_each_engine() {
+    let seed_of = |seed| {
+        let config = Config {
+            seed,
+            ..Config::default()
+        };
+        let scene = Scene::new(config, Limits::default());
+        scene.turn.engine().config().seed
+    };
+    let (first, second) = (seed_of(None), seed_of(None));
+    assert!(first.is_some() && second.is_some());
+    assert_ne!(first, second);
+    assert_eq!(seed_of(Some(0)), Some(0));
+}
+
+#[test]
 fn an_interval_of_zero_for_the_metrics_is_refused() {
     let config = Config {
         metrics_interval: Some(Duration::ZERO),

@@ -219,7 +219,9 @@ impl WayPlan {
             delay: rtt / 2,
             jitter: self.jitter.as_micros(),
             bandwidth,
-            queue: self.queue.map_or(queue.max(LEAST_QUEUE), Size::as_bytes),
+            queue: self
+                .queue
+                .map_or_else(|| queue.max(LEAST_QUEUE), Size::as_bytes),
             loss: self.loss,
             bursts: self.bursts.map_or((0.0, 0.0), |of| (of.begin, of.end)),
             reorder: self.reorder,

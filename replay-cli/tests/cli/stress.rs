@@ -105,7 +105,10 @@ fn goodput_on_a_path_is_in_the_report_and_in_the_json() {
     let Ran { code, out, .. } = stress(ON_A_PATH, &["a.json"]);
     assert_eq!(code, 0, "{out}");
     assert!(out.contains("PASS a: 20ms, 1 % lost, down  (far)"), "{out}");
-    assert!(out.contains("that the path carries for its losses; of "), "{out}");
+    assert!(
+        out.contains("that the path carries for its losses; of "),
+        "{out}"
+    );
     let Ran { out, .. } = stress(ON_A_PATH, &["--format", "json", "a.json"]);
     let report: Value = serde_json::from_str(&out).expect("one document");
     let path = &report["results"][0]["outcome"]["path"];
@@ -118,7 +121,10 @@ fn goodput_on_a_path_is_in_the_report_and_in_the_json() {
 fn a_path_is_left_out_against_the_driver_and_that_is_said() {
     let Ran { code, err, .. } = stress(ON_A_PATH, &["--via", "driver", "a.json"]);
     assert_eq!(code, 4, "{err}");
-    assert!(err.contains("1 left out: a path is passed in virtual time only"), "{err}");
+    assert!(
+        err.contains("1 left out: a path is passed in virtual time only"),
+        "{err}"
+    );
 }
 
 #[cfg(target_os = "linux")]

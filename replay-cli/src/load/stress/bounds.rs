@@ -26,7 +26,7 @@ pub(crate) fn check(stress: &Stress) -> Result<(), String> {
         return check_cases(stress);
     }
     if let Some(path) = &stress.path {
-        path.check().map_err(|what| format!("path.{what}"))?;
+        path.check()?;
     }
     let (mut flows, mut bytes) = (0_u64, 0_u128);
     for (number, group) in stress.tcp.iter().enumerate() {

@@ -219,7 +219,9 @@ impl WayPlan {
             delay: rtt / 2,
             jitter: self.jitter.as_micros(),
             bandwidth,
-            queue: self.queue.map_or(queue.max(LEAST_QUEUE), Size::as_bytes),
+            queue: self
+                .queue
+                .map_or_else(|| queue.max(LEAST_QUEUE), Size::as_bytes),
             loss: self.loss,
             bursts: self.bursts.map_or((0.0, 0.0), |of| (of.begin, of.end)),
             reorder: self.reorder,
@@ -251,18 +253,20 @@ impl PathPlan {
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.rtt.as_micros() > LONGEST {
             return Err(format!(
-                "`rtt` is {}; 10 s at the most can be had",
+                "path: `rtt` is {}; 10 s at the most can be had",
                 self.rtt
             ));
         }
         let delay = self.ack_delay.unwrap_or_default();
         if delay.as_micros() > LONGEST_ACK_DELAY {
             return Err(format!(
-                "`ack_delay` is {delay}; 500 ms at the most can be had"
+                "path: `ack_delay` is {delay}; 500 ms at the most can be had"
             ));
         }
-        self.up.check().map_err(|what| format!("up: {what}"))?;
-        self.down.check().map_err(|what| format!("down: {what}"))
+        self.up.check().map_err(|what| format!("path.up: {what}"))?;
+        self.down
+            .check()
+            .map_err(|what| format!("path.down: {what}"))
     }
 
     pub(crate) fn ack_delay(&self) -> u64 {

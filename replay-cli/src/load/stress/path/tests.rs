@@ -158,10 +158,10 @@ fn a_table_of_cases_is_a_scenario_for_each_direction_with_a_limit() {
 #[test]
 fn what_cannot_be_names_the_field_and_its_range() {
     for (path, said) in [
-        (r#""rtt": "11s""#, "path.`rtt` is 11s; 10 s at the most"),
+        (r#""rtt": "11s""#, "path: `rtt` is 11s; 10 s at the most"),
         (
             r#""ack_delay": "1s""#,
-            "path.`ack_delay` is 1s; 500 ms at the most",
+            "path: `ack_delay` is 1s; 500 ms at the most",
         ),
         (
             r#""up": {"loss": 0.6}"#,

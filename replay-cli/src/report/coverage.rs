@@ -61,7 +61,10 @@ pub fn human(out: &mut dyn Write, coverage: &Coverage, style: Style) -> io::Resu
     ]);
     for area in Area::ALL {
         let all = coverage.of(area).count();
-        let not: Vec<&Item> = coverage.of(area).filter(|one| !one.is_exercised()).collect();
+        let not: Vec<&Item> = coverage
+            .of(area)
+            .filter(|one| !one.is_exercised())
+            .collect();
         totals.row([
             area.label().to_owned(),
             all.to_string(),

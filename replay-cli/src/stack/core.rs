@@ -84,7 +84,7 @@ impl Stack for Core {
 
     fn handle_frames(&mut self, now: Micros, frames: &[&[u8]]) {
         self.input(now, |engine| {
-            engine.handle_frames(now, frames.iter().copied())
+            engine.handle_frames(now, frames.iter().copied());
         });
     }
 

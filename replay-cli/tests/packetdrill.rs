@@ -266,14 +266,22 @@ fn fragments_are_put_together_before_they_are_compared() {
     let name = "constructs/fragments.pkt";
     let outcome = altered(name, "> udp (4000)", "> udp (3999)");
     assert_eq!(kinds(&outcome)[0], "wrong-packet");
-    let short = altered(name, "read(3, ..., 5000) = 3000", "read(3, ..., 5000) = 1232");
+    let short = altered(
+        name,
+        "read(3, ..., 5000) = 3000",
+        "read(3, ..., 5000) = 1232",
+    );
     assert_eq!(kinds(&short), ["wrong-stream"]);
 }
 
 #[test]
 fn ports_say_whose_a_packet_is() {
     let name = "constructs/ports.pkt";
-    let outcome = altered(name, "> 8080 > 5001 P. 1:51(50)", "> 8080 > 5000 P. 101:151(50)");
+    let outcome = altered(
+        name,
+        "> 8080 > 5001 P. 1:51(50)",
+        "> 8080 > 5000 P. 101:151(50)",
+    );
     assert_eq!(kinds(&outcome)[0], "wrong-packet");
 }
 
@@ -289,15 +297,28 @@ fn an_edge_is_told_once() {
 
 #[test]
 fn options_of_timers_are_settings_of_the_engine() {
-    let outcome = altered("constructs/keep_alive.pkt", "TCP_KEEPIDLE, [10]", "TCP_KEEPIDLE, [20]");
+    let outcome = altered(
+        "constructs/keep_alive.pkt",
+        "TCP_KEEPIDLE, [10]",
+        "TCP_KEEPIDLE, [20]",
+    );
     assert_eq!(kinds(&outcome)[0], "missing-packet");
-    let outcome = altered("constructs/keep_alive.pkt", "TCP_KEEPCNT, [2]", "TCP_KEEPCNT, [3]");
+    let outcome = altered(
+        "constructs/keep_alive.pkt",
+        "TCP_KEEPCNT, [2]",
+        "TCP_KEEPCNT, [3]",
+    );
     assert_eq!(kinds(&outcome)[0], "wrong-packet");
     let outcome = altered("constructs/user_timeout.pkt", "[600]", "[900]");
     assert_eq!(kinds(&outcome)[0], "missing-packet");
     // Two connections may not have one setting.
-    let other = "+0 accept(3, ..., ...) = -1 EAGAIN\n+0 setsockopt(4, SOL_TCP, TCP_USER";
-    let two = altered("constructs/user_timeout.pkt", "+0 setsockopt(4, SOL_TCP, TCP_USER", other);
+    let other =
+        "+0 accept(3, ..., ...) = -1 EAGAIN (none waits)\n+0 setsockopt(4, SOL_TCP, TCP_USER";
+    let two = altered(
+        "constructs/user_timeout.pkt",
+        "+0 setsockopt(4, SOL_TCP, TCP_USER",
+        other,
+    );
     assert!(not_applicable(&two).contains("TCP_USER_TIMEOUT"));
 }
 

@@ -70,7 +70,10 @@ fn the_engine_through_the_protocol_does_what_it_does_through_the_core() {
             assert_eq!(core, other);
         }
     }
-    assert!(away <= 3, "scripts that peek need the core");
+    assert!(
+        away <= 5,
+        "scripts that peek or watch descriptors need the core"
+    );
     assert_eq!(none, 0);
     assert!(left_out > 0, "counters are checked through the core only");
 }

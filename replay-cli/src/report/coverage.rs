@@ -61,7 +61,10 @@ pub fn human(out: &mut dyn Write, coverage: &Coverage, style: Style) -> io::Resu
     ]);
     for area in Area::ALL {
         let all = coverage.of(area).count();
-        let not: Vec<&Item> = coverage.of(area).filter(|one| !one.is_exercised()).collect();
+        let not: Vec<&Item> = coverage
+            .of(area)
+            .filter(|one| !one.is_exercised())
+            .collect();
         totals.row([
             area.label().to_owned(),
             all.to_string(),
@@ -86,8 +89,8 @@ generate` writes it, and `cargo xtask check` fails where something is neither ex
 [replay-cli/catalogue/uncovered.json](../../replay-cli/catalogue/uncovered.json), or is exercised and has one. The requirements of the catalogue are in
 [CONFORMANCE.md](CONFORMANCE.md).
 
-The engine is looked at after every frame or batch, every call and every output. A transition is from one look to the next; what it counted, a counter above 0; a
-setting is exercised where a scenario sets it to something else than the default.
+The engine is looked at after every frame or batch, every call and every output, and a transition is from one look to the next. A counter is
+exercised where it is above 0, a setting where a scenario sets it to something else than the default.
 ";
 
 /// The page: each area with a scenario for each item, or the reason why there is none.

@@ -83,7 +83,9 @@ impl Stack for Core {
     }
 
     fn handle_frames(&mut self, now: Micros, frames: &[&[u8]]) {
-        self.input(now, |engine| engine.handle_frames(now, frames.iter().copied()));
+        self.input(now, |engine| {
+            engine.handle_frames(now, frames.iter().copied());
+        });
     }
 
     fn handle_timeout(&mut self, now: Micros) {
@@ -117,7 +119,9 @@ impl Stack for Core {
         from: SocketAddr,
         data: &[u8],
     ) -> Result<bool, Misuse> {
-        self.input(now, |engine| engine.remote_datagram_from(now, flow, from, data))
+        self.input(now, |engine| {
+            engine.remote_datagram_from(now, flow, from, data)
+        })
     }
 
     fn remote_blocked(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse> {

@@ -196,8 +196,10 @@ impl Coverage {
     fn with(outcomes: &[ScenarioOutcome], reasons: &Reasons, whole: bool) -> Self {
         let mut by: BTreeMap<(Area, String), BTreeSet<&str>> = BTreeMap::new();
         for outcome in outcomes {
+            // The twins of a file are one scenario.
+            let name = outcome.name.split(" (").next().unwrap_or_default();
             for item in exercised(outcome) {
-                by.entry(item).or_default().insert(&outcome.name);
+                by.entry(item).or_default().insert(name);
             }
         }
         let mut coverage = Self::default();
@@ -219,10 +221,15 @@ impl Coverage {
             let named = reasons.get(&area).into_iter().flatten();
             let unknown = named.filter(|(name, _)| !all.contains(name));
             coverage.problems.extend(unknown.map(|(name, _)| {
-                format!("{}: there is no `{name}`: take its reason out", area.label())
+                format!(
+                    "{}: there is no `{name}`: take its reason out",
+                    area.label()
+                )
             }));
         }
-        let own = by.into_iter().filter(|((area, _), _)| *area != Area::Clauses);
+        let own = by
+            .into_iter()
+            .filter(|((area, _), _)| *area != Area::Clauses);
         coverage.others = own
             .map(|((area, name), scenarios)| Item {
                 area,
@@ -237,7 +244,9 @@ impl Coverage {
             let ends = coverage.others.iter();
             coverage.problems.extend(
                 ends.filter(|item| item.area != Area::Transitions)
-                    .map(|item| format!("{}: `{}` is not in the list", item.area.label(), item.name)),
+                    .map(|item| {
+                        format!("{}: `{}` is not in the list", item.area.label(), item.name)
+                    }),
             );
         }
         coverage

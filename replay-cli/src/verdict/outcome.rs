@@ -6,8 +6,8 @@ use crate::scenario::discover;
 use crate::scenario::failure::Failure;
 use crate::scenario::failure::FailureKind;
 use crate::simulation::Figures;
-use crate::stack::{Exercised, Via};
 use crate::stack::event::Trace;
+use crate::stack::{Exercised, Via};
 use std::path::Path;
 use std::time::Duration;
 

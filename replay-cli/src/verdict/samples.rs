@@ -31,6 +31,7 @@ fn outcome(name: &str, title: &str, verdict: Verdict) -> ScenarioOutcome {
         trace: None,
         trace_file: None,
         script: None,
+        exercised: None,
     }
 }
 

@@ -198,9 +198,7 @@ fn scenario(
         };
         let protocol = if tuple.of.datagram { "udp" } else { "tcp" };
         let flow = match settings.family {
-            6 => format!(
-                "{protocol} [fd3d:fa7b:d17d::1]:{device} > [2001:db8::1]:{application}"
-            ),
+            6 => format!("{protocol} [fd3d:fa7b:d17d::1]:{device} > [2001:db8::1]:{application}"),
             _ => format!("{protocol} 10.0.0.2:{device} > 192.0.2.1:{application}"),
         };
         flows.insert(tuple.name(), Value::String(flow));

@@ -37,7 +37,7 @@ fn each_item_has_the_scenarios_that_exercise_it() {
     let (code, report, _) = report(&[]);
     assert_eq!(code, 0, "{report}");
     let refused = Some("refused".to_owned());
-    let closed = Some("closed".to_owned());
+    let closed = Some("closed.pkt".to_owned());
     for (area, name, by) in [
         ("states", "SYN-HELD", &closed),
         ("states", "TIME-WAIT", &closed),
@@ -48,7 +48,8 @@ fn each_item_has_the_scenarios_that_exercise_it() {
         ("ends", "remote refused", &refused),
         ("ends", "remote fin", &closed),
         ("counters", "tcp_dial_refused", &refused),
-        ("counters", "ring_bytes", &None),
+        ("counters", "ring_bytes", &closed),
+        ("counters", "udp_waiting", &None),
         ("drops", "martian_source", &None),
         ("settings", "hop_limit", &refused),
         ("settings", "tcp_limit", &None),
@@ -65,5 +66,8 @@ fn what_has_no_reason_fails_the_check() {
     assert_eq!(code, 1);
     let problems = report["problems"].as_array().expect("problems");
     assert!(!problems.is_empty());
-    assert!(err.contains("drops: no scenario exercises `martian_source`"), "{err}");
+    assert!(
+        err.contains("drops: no scenario exercises `martian_source`"),
+        "{err}"
+    );
 }

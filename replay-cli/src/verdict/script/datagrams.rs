@@ -72,9 +72,11 @@ impl Player<'_> {
         let whole = self.build(world, segment)?;
         let mtu = self.settings.engine.config().mtu;
         let header = if self.settings.family == 6 { 40 } else { 20 };
-        let Some(payload) = whole.len().checked_sub(header).filter(|_| {
-            matches!(segment.body, Body::Udp { .. }) && whole.len() > mtu
-        }) else {
+        let Some(payload) = whole
+            .len()
+            .checked_sub(header)
+            .filter(|_| matches!(segment.body, Body::Udp { .. }) && whole.len() > mtu)
+        else {
             return Ok(vec![whole]);
         };
         // An IPv6 fragment has a header of its own.
@@ -86,7 +88,10 @@ impl Player<'_> {
             .map(|from| {
                 let to = (from + room).min(payload);
                 let more = if to < payload { "more " } else { "" };
-                let text = format!("+0 < {} frag id {id} {from}:{to} {more}of udp {len}", segment.flow);
+                let text = format!(
+                    "+0 < {} frag id {id} {from}:{to} {more}of udp {len}",
+                    segment.flow
+                );
                 let line = Line::parse(&text).map_err(|problem| problem.what)?;
                 match line.segment() {
                     Some((_, part)) => self.build(world, part),

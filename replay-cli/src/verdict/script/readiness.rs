@@ -58,9 +58,8 @@ impl Player<'_> {
         if once || by("EPOLLET") && watched.told == Some(happened) {
             now.clear();
         }
-        let of_kernel = |socket: &Socket| {
-            socket.lent || socket.filled && by("EPOLLET") && by("EPOLLOUT")
-        };
+        let of_kernel =
+            |socket: &Socket| socket.lent || socket.filled && by("EPOLLET") && by("EPOLLOUT");
         if self.sockets.get(*of).is_some_and(of_kernel) {
             return Came::Unknown("when a send buffer has room, or is done with".to_owned());
         }

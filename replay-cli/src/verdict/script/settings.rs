@@ -127,12 +127,7 @@ pub(super) fn of(script: &Script) -> Result<Settings, (Position, Diagnostic)> {
 }
 
 /// What a kernel does that the script was written for, as far as it shows which: buffers, delays, Nagle.
-fn kernel(
-    script: &Script,
-    settings: &mut Settings,
-    engine: &mut Map<String, Value>,
-    mut mtu: u32,
-) {
+fn kernel(script: &Script, settings: &mut Settings, engine: &mut Map<String, Value>, mut mtu: u32) {
     let commands: Vec<(&Event, &str)> = script
         .events
         .iter()

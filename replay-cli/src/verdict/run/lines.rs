@@ -35,7 +35,7 @@ const SEND: &str = r#"{ "send": { "pattern": { "bytes": 2500, "seed": 0 } } }"#;
 #[test]
 fn segments_of_any_size_make_up_a_range() {
     passes(
-        r#""~ > get P. 1:2501(+) ack 1 pattern:0", "+.01 < get . 1:1(0) ack 2501""#,
+        r#""~ > get P. 1:2501(+) ack 1", "+.01 < get . 1:1(0) ack 2501""#,
         SEND,
         "",
     );
@@ -51,7 +51,7 @@ fn segments_of_any_size_make_up_a_range() {
 #[test]
 fn the_end_of_a_range_that_is_not_said_is_what_came() {
     passes(
-        r#""0~0.1 > get . 1:$end(+) ack 1", "0.1 < get . 1:1(0) ack $end""#,
+        r#""0~0.015 > get . 1:$end(+) ack 1", "0.015 < get . 1:1(0) ack $end""#,
         SEND,
         r#""streams": { "get": { "downstream": { "bytes": 2500 } } }"#,
     );
@@ -67,9 +67,11 @@ fn a_device_that_acknowledges_draws_more_than_the_first_flight() {
     let alone = format!(r#""0~.1 > get P. 1:14001(+) ack 1", {end}"#);
     fails(&alone, send, FailureKind::MissingPacket);
     // It does not offer more than it did.
-    let closed = r#"".01 < get . 1:1(0) ack 1 win 3000", "0~.1 > get . 1:3001(acked) ack 1", "silence until .2""#;
+    let closed = r#"".01 < get . 1:1(0) ack 1 win 3000", "0~.1 > get . 1:3001(acked) ack 1",
+        "+.001 < get . 1:1(0) ack 3001 win 0", "silence until .2""#;
     let late = r#"{ "wait": "50ms" }, { "send": { "pattern": { "bytes": 14000, "seed": 0 } } }"#;
-    passes(&format!("{closed}, \"~ >* get . *:*(*) ack 1\""), late, "");
+    let probes = r#""~ >* get . 3001:*(*) ack 1", "~ >* get R. *:*(0) ack 1""#;
+    passes(&format!("{closed}, {probes}"), late, "");
 }
 
 #[test]

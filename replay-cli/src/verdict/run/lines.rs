@@ -44,7 +44,7 @@ fn segments_of_any_size_make_up_a_range() {
     fails(r#""~ > get P. 1:2401(+) ack 1""#, SEND, wrong);
     fails(r#""~ > get P. 2:2501(+) ack 1""#, SEND, wrong);
     fails(r#""~ > get P. 1:2501(+) ack 1 pattern:9""#, SEND, wrong);
-    fails(r#""~ > get P. 1:2502(+) ack 1""#, SEND, FailureKind::MissingPacket);
+    fails(r#""0~0.02 > get P. 1:2502(+) ack 1""#, SEND, FailureKind::MissingPacket);
     fails(r#""0.5~1 > get P. 1:2501(+) ack 1""#, SEND, FailureKind::WrongTime);
 }
 

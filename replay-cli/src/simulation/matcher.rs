@@ -82,12 +82,7 @@ impl Matcher {
 
     /// Looks for the frame that `segment` expects next on its flow, or the last of those that it takes. `search` is its own,
     /// fresh at first: a line that waits looks at each frame once, however long it waits.
-    pub(crate) fn find(
-        &mut self,
-        view: View<'_>,
-        segment: &Segment,
-        search: &mut Search,
-    ) -> Found {
+    pub(crate) fn find(&mut self, view: View<'_>, segment: &Segment, search: &mut Search) -> Found {
         let Some(spec) = view.spec(&segment.flow) else {
             return self.find_any(view, segment);
         };
@@ -138,9 +133,7 @@ impl Matcher {
             }
             // An acknowledgement that nobody wrote down is passed over; one that was written is looked for
             // among the acknowledgements only.
-            if !self.strict
-                && (is_bare_ack(&packet) || self.passes_over(view, emitted, &packet))
-            {
+            if !self.strict && (is_bare_ack(&packet) || self.passes_over(view, emitted, &packet)) {
                 at += 1;
                 continue;
             }

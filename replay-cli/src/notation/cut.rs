@@ -152,12 +152,27 @@ mod tests {
     #[test]
     fn each_segment_of_a_range_must_go_on_where_the_one_before_ended() {
         let line = "~ > get P. 1:101(+) ack 5";
-        assert_eq!(part(line, 0, ".", 60), (". 1:61(60) ack 5".to_owned(), false));
-        assert_eq!(part(line, 60, "P.", 30), ("P. 61:91(30) ack 5".to_owned(), false));
-        assert_eq!(part(line, 90, "P.", 10), ("P. 91:101(10) ack 5".to_owned(), true));
+        assert_eq!(
+            part(line, 0, ".", 60),
+            (". 1:61(60) ack 5".to_owned(), false)
+        );
+        assert_eq!(
+            part(line, 60, "P.", 30),
+            ("P. 61:91(30) ack 5".to_owned(), false)
+        );
+        assert_eq!(
+            part(line, 90, "P.", 10),
+            ("P. 91:101(10) ack 5".to_owned(), true)
+        );
         // Neither nothing nor too much is a part of it.
-        assert_eq!(part(line, 90, ".", 0), ("P. 91:101(10) ack 5".to_owned(), true));
-        assert_eq!(part(line, 90, ".", 11), ("P. 91:101(10) ack 5".to_owned(), true));
+        assert_eq!(
+            part(line, 90, ".", 0),
+            ("P. 91:101(10) ack 5".to_owned(), true)
+        );
+        assert_eq!(
+            part(line, 90, ".", 11),
+            ("P. 91:101(10) ack 5".to_owned(), true)
+        );
     }
 
     #[test]
@@ -179,7 +194,11 @@ mod tests {
         let none = Bindings::default();
         assert_eq!(
             cut("+0 < get FP. 1:2501(+) ack 1", &none),
-            [". 1:1001(1000) ack 1", ". 1001:2001(1000) ack 1", "FP. 2001:2501(500) ack 1"]
+            [
+                ". 1:1001(1000) ack 1",
+                ". 1001:2001(1000) ack 1",
+                "FP. 2001:2501(500) ack 1"
+            ]
         );
         assert_eq!(cut("+0 < get P. 7:7(+) ack 1", &none), [""; 0]);
         assert_eq!(cut("+0 < get F. 7:7(+) ack 1", &none), ["F. 7:7(0) ack 1"]);
@@ -195,7 +214,10 @@ mod tests {
         let line = segment("~ > get . 1:$end(+)");
         let mut bindings = Bindings::default();
         assert!(line.is_open(&bindings));
-        assert_eq!(part("~ > get . 1:$end(+)", 5, ".", 9), (". 6:15(9)".to_owned(), false));
+        assert_eq!(
+            part("~ > get . 1:$end(+)", 5, ".", 9),
+            (". 6:15(9)".to_owned(), false)
+        );
         assert_eq!(part("~ > get . 1:*(+)", 5, ".", 0).1, true, "no byte");
         line.close(14, &mut bindings);
         assert_eq!(bindings.value("end"), Some(15));

@@ -7,8 +7,9 @@ use super::number::Numbering;
 use super::payload::Hex;
 use super::time::Seconds;
 use super::{
-    Action, Body, Cut, Direction, Extension, Field, FragmentBody, FragmentSource, IcmpMessage, Line,
-    Num, OptionsPattern, Override, Quote, Range, Segment, TcpBody, TimeSpec, Unreachable, Value,
+    Action, Body, Cut, Direction, Extension, Field, FragmentBody, FragmentSource, IcmpMessage,
+    Line, Num, OptionsPattern, Override, Quote, Range, Segment, TcpBody, TimeSpec, Unreachable,
+    Value,
 };
 use crate::packet::read::{array_at, u16_at, u32_at};
 use crate::packet::{Checksum, Flags, ICMP, ICMPV6, Icmp, Packet, TCP, Tcp, Transport, UDP};

@@ -218,11 +218,18 @@ fn a_number_that_must_differ_is_every_other_one() {
     let mut bindings = Bindings::default();
     bindings.bind("a", 5);
     let differs = |text: &str, bindings: &mut Bindings| {
-        compare(&format!("~ > get . ack !${text}"), "+0 > get . 1:1(0) ack 6", bindings)
+        compare(
+            &format!("~ > get . ack !${text}"),
+            "+0 > get . 1:1(0) ack 6",
+            bindings,
+        )
     };
     assert_eq!(differs("a", &mut bindings), [""; 0]);
     bindings.bind("a", 6);
-    assert_eq!(differs("a", &mut bindings), ["ack: expected !$a (6), got 6"]);
+    assert_eq!(
+        differs("a", &mut bindings),
+        ["ack: expected !$a (6), got 6"]
+    );
     // What nobody has bound differs from nothing.
     assert_eq!(differs("b", &mut bindings), ["ack: expected !$b, got 6"]);
 }

@@ -82,12 +82,7 @@ impl Matcher {
 
     /// Looks for the frame that `segment` expects next on its flow, or the last of those that it takes. `search` is its own,
     /// fresh at first: a line that waits looks at each frame once, however long it waits.
-    pub(crate) fn find(
-        &mut self,
-        view: View<'_>,
-        segment: &Segment,
-        search: &mut Search,
-    ) -> Found {
+    pub(crate) fn find(&mut self, view: View<'_>, segment: &Segment, search: &mut Search) -> Found {
         let Some(spec) = view.spec(&segment.flow) else {
             return self.find_any(view, segment);
         };
@@ -138,9 +133,7 @@ impl Matcher {
             }
             // An acknowledgement that nobody wrote down is passed over; one that was written is looked for
             // among the acknowledgements only.
-            if !self.strict
-                && (is_bare_ack(&packet) || self.passes_over(view, emitted, &packet))
-            {
+            if !self.strict && (is_bare_ack(&packet) || self.passes_over(view, emitted, &packet)) {
                 at += 1;
                 continue;
             }
@@ -158,7 +151,8 @@ impl Matcher {
         self.allowed.push(segment.clone());
     }
 
-    /// Whether a frame may come unasked: a keep-alive that another stack has sent by itself, or what a line allows.
+    /// Whether a frame may come unasked: a keep-alive, or a word to its link, that another stack has sent by itself, or what a
+    /// line allows.
     pub(crate) fn passes_over(
         &self,
         view: View<'_>,
@@ -183,7 +177,9 @@ impl Matcher {
                         .is_empty()
             })
         };
-        (self.keep_alives_free && emitted.keep_alive) || self.allowed.iter().any(is_allowed)
+        (self.keep_alives_free && emitted.keep_alive)
+            || (self.pushes_free && is_for_the_link(packet))
+            || self.allowed.iter().any(is_allowed)
     }
 
     fn find_any(&mut self, view: View<'_>, segment: &Segment) -> Found {
@@ -368,6 +364,13 @@ impl<'a> View<'a> {
         });
         (named.unwrap_or_else(|| "unnamed".to_owned()), spec)
     }
+}
+
+/// Whether a packet is of ICMPv6 to a group: a stack looks for routers and tells what groups it is in (RFC 4861, RFC 3810).
+fn is_for_the_link(packet: &Packet<'_>) -> bool {
+    matches!(packet.transport, Transport::Icmp(_))
+        && !packet.is_v4()
+        && packet.destination.is_multicast()
 }
 
 /// The packet, its push as the line has it.

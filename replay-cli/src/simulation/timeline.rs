@@ -284,7 +284,9 @@ impl Timeline<'_> {
         };
         let acked = down.contiguous();
         let shift = if down.scaled { down.device_shift } else { 0 };
-        let room = down.offered_to.map(|edge| edge.saturating_sub(acked) >> shift);
+        let room = down
+            .offered_to
+            .map(|edge| edge.saturating_sub(acked) >> shift);
         let number = |unit: u64| Num::of(wrap(i64::try_from(unit).unwrap_or_default()));
         let next = number(down.device_within);
         let answer = Segment {
@@ -436,9 +438,7 @@ impl Play<'_, '_, '_> {
             }
             run_until(self.world, from);
             let repeated = segment.repetition(before);
-            let pieces = self
-                .timeline
-                .cut(self.world, &repeated, &mut self.findings);
+            let pieces = self.timeline.cut(self.world, &repeated, &mut self.findings);
             for piece in pieces {
                 if self.waiting.len() >= self.timeline.batch {
                     self.inject_waiting();
@@ -608,7 +608,10 @@ fn finish(world: &mut World<'_>, until: Option<u64>) {
 /// Whether the device acknowledges what comes of a line while more is to come.
 fn acknowledges(segment: &Segment) -> bool {
     match &segment.body {
-        Body::Tcp(tcp) => tcp.range.as_ref().is_some_and(|range| range.cut == Cut::Acked),
+        Body::Tcp(tcp) => tcp
+            .range
+            .as_ref()
+            .is_some_and(|range| range.cut == Cut::Acked),
         _ => false,
     }
 }

@@ -13,11 +13,10 @@ use crate::verdict::outcome::Verdict;
 const REAL_TIME_MAX_US: u64 = 20_000_000;
 
 /// Settings that choose among what a requirement allows: a stack that does not follow them is held to it all the same.
-/// The seed picks numbers, the buffers sizes, congestion control when bytes go; a least timeout of a second and no probe for the end
+/// The seed picks numbers, the buffer how much waits, congestion control when bytes go; a least timeout of a second and no probe for the end
 /// of a flight are what RFC 6298 has, and only our own defaults have not.
-const FREE: [&str; 6] = [
+const FREE: [&str; 5] = [
     "seed",
-    "rx_buffer",
     "tx_buffer",
     "congestion_control",
     "min_rto",

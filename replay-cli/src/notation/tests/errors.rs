@@ -78,7 +78,7 @@ fn bad_lines_say_where_and_what_to_do() {
         ),
         (
             "+0 < get . 1:1(0) ack *",
-            "column 10: '*' says nothing to send; write every value of an injected packet",
+            "column 10: '*' and '!$' say nothing to send; write every value of an injected packet",
         ),
         (
             "~ > get . ack",

@@ -116,6 +116,7 @@ impl Timeline<'_> {
             world,
             findings: Findings::default(),
             previous: 0,
+            event: 0,
             waiting: Vec::new(),
         };
         play.findings.matcher.pushes_free = play.world.engine.traits().foreign;
@@ -269,6 +270,8 @@ struct Play<'p, 'a, 'w> {
     findings: Findings,
     /// When the line before took place.
     previous: u64,
+    /// When the last packet went in or came that a line is about: timers run from there.
+    event: u64,
     /// Frames that go in together.
     waiting: Vec<Vec<u8>>,
 }
@@ -336,7 +339,7 @@ impl Play<'_, '_, '_> {
                     self.fails(pointer, failure(FailureKind::Stuck, problem, now, segment));
                 }
             }
-            self.previous = from;
+            (self.previous, self.event) = (from, from);
             if self.world.livelock {
                 break;
             }
@@ -362,7 +365,7 @@ impl Play<'_, '_, '_> {
         let delayed = traits.foreign && line.time.is_exact() && is_pure_ack(segment);
         let delay = if delayed { ACK_DELAY_US } else { 0 };
         let (from, to) = line.time.window(self.previous);
-        let drift = to.saturating_sub(self.previous).min(DRIFT_WAIT_US) * traits.drift / 1_000;
+        let drift = to.saturating_sub(self.event).min(DRIFT_WAIT_US) * traits.drift / 1_000;
         let window = (
             from.saturating_sub(slack),
             to.saturating_add(slack)
@@ -374,6 +377,7 @@ impl Play<'_, '_, '_> {
             .timeline
             .expect(self.world, segment, window, pointer, line, findings);
         self.previous = came.unwrap_or_else(|| self.previous.max(self.world.now));
+        self.event = self.previous;
     }
 
     fn silence(&mut self, pointer: &str, line: &Line, until: u64) {

@@ -174,8 +174,9 @@ pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result
     {
         let reason = row.reason.as_deref().unwrap_or_default();
         let id = &row.requirement.id;
-        let known = standing.as_ref().is_some_and(|standing| standing.known.contains(id));
-        let how = if known { "fails, as is known" } else { "fails" };
+        let how = standing
+            .as_ref()
+            .map_or_else(|| "fails".to_owned(), |standing| told(standing, id));
         terminal.say(&format!("{id} {how}: {reason}"))?;
     }
     if let (Some(path), Some(standing)) = (&args.baseline, &standing) {
@@ -183,14 +184,21 @@ pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result
     }
     if let (true, Some(path), Some(known)) = (args.write_baseline, &args.baseline, &mut baseline) {
         *known = known.renewed(&matrix);
-        let inputs: Vec<PathBuf> = discovery.found.iter().map(|file| file.path.clone()).collect();
+        let inputs: Vec<PathBuf> = discovery
+            .found
+            .iter()
+            .map(|file| file.path.clone())
+            .collect();
         output::write(path, known.text().as_bytes(), Existing::Replace, &inputs)
             .map_err(Stop::usage)?;
         terminal.say(&format!("wrote {}", path.display()))?;
     }
     if let Some(known) = &baseline {
         let standing = known.against(&matrix);
-        let excused = outcomes.iter().filter(|outcome| standing.knows(outcome)).count() as u64;
+        let excused = outcomes
+            .iter()
+            .filter(|outcome| standing.knows(outcome))
+            .count() as u64;
         totals.failed = totals.failed.saturating_sub(excused);
         totals.deviations = totals.deviations.saturating_add(excused);
     }
@@ -230,13 +238,20 @@ fn known(path: &Path, write: bool) -> Result<Baseline, Diagnostic> {
     }
 }
 
-/// What differs from the baseline, and how many rows do not.
+/// Whether a failure is known, and if not by which kinds it is new.
+fn told(standing: &Standing, id: &str) -> String {
+    match standing.new.get(id) {
+        None => "fails, as is known".to_owned(),
+        Some(kinds) => {
+            let kinds: Vec<&str> = kinds.iter().map(|kind| kind.label()).collect();
+            format!("fails, which is new ({})", kinds.join(", "))
+        }
+    }
+}
+
+/// What was mended since the baseline, and how many rows stand how.
 fn tell(standing: &Standing, path: &Path, terminal: &mut Terminal<'_>) -> Result<(), Stop> {
     let path = path.display();
-    for (id, kinds) in &standing.new {
-        let kinds: Vec<&str> = kinds.iter().map(|kind| kind.label()).collect();
-        terminal.say(&format!("{id} is not in {path} with {}", kinds.join(", ")))?;
-    }
     for id in &standing.mended {
         terminal.say(&format!(
             "{id} passes, and {path} says that it fails: renew it with `--write-baseline`"
@@ -245,7 +260,9 @@ fn tell(standing: &Standing, path: &Path, terminal: &mut Terminal<'_>) -> Result
     let failures = counted(standing.new.len() as u64, "new failure");
     let mended = standing.mended.len();
     let known = standing.known.len();
-    terminal.say(&format!("held against {path}: {failures}, {known} known, {mended} mended"))?;
+    terminal.say(&format!(
+        "held against {path}: {failures}, {known} known, {mended} mended"
+    ))?;
     Ok(())
 }
 

@@ -137,6 +137,7 @@ impl Timeline<'_> {
             world,
             findings: Findings::default(),
             previous: 0,
+            event: 0,
             waiting: Vec::new(),
         };
         play.findings.matcher = Matcher::of(self.scenario, play.world.engine.traits());
@@ -383,6 +384,8 @@ struct Play<'p, 'a, 'w> {
     findings: Findings,
     /// When the line before took place.
     previous: u64,
+    /// When the last packet went in or came that a line is about: timers run from there.
+    event: u64,
     /// Frames that go in together.
     waiting: Vec<Vec<u8>>,
 }
@@ -445,7 +448,7 @@ impl Play<'_, '_, '_> {
                 }
                 self.build(pointer, &piece);
             }
-            self.previous = from;
+            (self.previous, self.event) = (from, from);
             if self.world.livelock {
                 break;
             }
@@ -487,7 +490,7 @@ impl Play<'_, '_, '_> {
         let delayed = traits.foreign && line.time.is_exact() && is_pure_ack(segment);
         let delay = if delayed { ACK_DELAY_US } else { 0 };
         let (from, to) = line.time.window(self.previous);
-        let drift = to.saturating_sub(self.previous).min(DRIFT_WAIT_US) * traits.drift / 1_000;
+        let drift = to.saturating_sub(self.event).min(DRIFT_WAIT_US) * traits.drift / 1_000;
         let window = (
             from.saturating_sub(slack),
             to.saturating_add(slack)
@@ -499,6 +502,7 @@ impl Play<'_, '_, '_> {
             .timeline
             .expect(self.world, segment, window, pointer, line, findings);
         self.previous = came.unwrap_or_else(|| self.previous.max(self.world.now));
+        self.event = self.previous;
     }
 
     fn silence(&mut self, pointer: &str, line: &Line, until: u64) {

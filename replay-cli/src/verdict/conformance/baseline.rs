@@ -80,7 +80,10 @@ impl Baseline {
                 standing.new.insert(id.clone(), new);
             }
         }
-        let mended = matrix.rows.iter().filter(|row| row.verdict == Verdict::Pass);
+        let mended = matrix
+            .rows
+            .iter()
+            .filter(|row| row.verdict == Verdict::Pass);
         let mended = mended.filter(|row| self.0.contains_key(&row.requirement.id));
         standing.mended = mended.map(|row| row.requirement.id.clone()).collect();
         standing
@@ -95,12 +98,18 @@ impl Standing {
         matches!(outcome.verdict, Outcome::Fail)
             && !outcome.covers.is_empty()
             && outcome.covers.iter().all(|id| !self.new.contains_key(id))
-            && outcome.covers.iter().any(|id| catalogue::requirement(id).is_some())
+            && outcome
+                .covers
+                .iter()
+                .any(|id| catalogue::requirement(id).is_some())
     }
 }
 
 fn failing(matrix: &Matrix) -> impl Iterator<Item = &Row> {
-    matrix.rows.iter().filter(|row| row.verdict == Verdict::Fail)
+    matrix
+        .rows
+        .iter()
+        .filter(|row| row.verdict == Verdict::Fail)
 }
 
 #[cfg(test)]
@@ -149,11 +158,15 @@ mod tests {
     #[test]
     fn renewing_by_a_part_of_the_suite_keeps_the_rest() {
         let other = &catalogue::requirements().last().unwrap().id;
-        let known = Baseline::read(&format!("{{\"{other}\": [\"wrong-packet\", \"missing-packet\"]}}"));
+        let known = Baseline::read(&format!(
+            "{{\"{other}\": [\"wrong-packet\", \"missing-packet\"]}}"
+        ));
         let renewed = known.unwrap().renewed(&half_failed());
         let written = renewed.text();
         assert_eq!(Baseline::read(&written), Ok(renewed));
-        assert!(written.contains(&format!("\"{other}\": [\"missing-packet\", \"wrong-packet\"]")));
+        assert!(written.contains(&format!(
+            "\"{other}\": [\"missing-packet\", \"wrong-packet\"]"
+        )));
         assert!(written.contains("\"TCP-HS-SYNACK\": ["));
     }
 

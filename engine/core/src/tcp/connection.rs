@@ -131,7 +131,7 @@ impl Connection {
         let ends = Ends::new(key);
         let local = largest_segment(config.mtu, &ends);
         let timestamps = held.stamp.filter(|_| config.timestamps).map(|stamp| {
-            let offset = isn::timestamp_offset(config.seed, key);
+            let offset = isn::timestamp_offset(config.seed.unwrap_or_default(), key);
             Timestamps::new(now, offset, stamp.value)
         });
         let mss = held.mss.clamp(48, local.max(48)) - fixed_options(timestamps.as_ref());

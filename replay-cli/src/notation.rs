@@ -18,8 +18,8 @@
 mod apply;
 mod build;
 mod compare;
-mod cut;
 mod cursor;
+mod cut;
 mod icmp;
 mod number;
 mod options;

@@ -42,6 +42,24 @@ fn data_on_a_syn_that_was_answered_at_once_goes_in_before_the_answer_is_acknowle
 }
 
 #[test]
+fn data_on_a_syn_reaches_nobody_if_the_device_ends_no_handshake() {
+    let mut trace = Trace::default();
+    trace.device(SYN, 0, 0, b"question");
+    trace.server(SYN_ACK, 0, 1, b"");
+    trace.device(SYN, 0, 0, b"");
+    trace.server(SYN_ACK, 0, 1, b"");
+    assert_eq!(moved(passed(&trace.replayed(), 0)), (0, 0));
+}
+
+#[test]
+fn data_on_a_syn_that_was_acknowledged_ends_the_handshake_at_the_latest() {
+    let mut trace = Trace::default();
+    trace.device(SYN, 0, 0, b"question");
+    trace.server(SYN_ACK, 0, 9, b"");
+    assert_eq!(moved(passed(&trace.replayed(), 0)), (8, 0));
+}
+
+#[test]
 fn a_reset_that_the_device_talks_past_is_not_its_own() {
     let mut trace = Trace::open();
     trace.device(RST_ACK, 1, 1, b"");

@@ -45,7 +45,8 @@ const SIZE_UNITS: [(&str, u64); 7] = [
 ];
 
 const DURATION_FORM: &str = "a duration is a string of a number and a unit, such as \"250us\", \"42ms\", \"1.5s\", \"5min\" or \"2h\"";
-const SIZE_FORM: &str = "a size is an integer of bytes or a string of a number and a unit, such as \"512KiB\" or \"8MiB\"";
+const SIZE_FORM: &str =
+    "a size is a number of bytes, or a number and a unit, such as \"512KiB\" or \"8MiB\"";
 
 impl Micros {
     /// No time at all.
@@ -102,6 +103,9 @@ impl FromStr for Size {
     type Err = QuantityError;
 
     fn from_str(text: &str) -> Result<Self, QuantityError> {
+        if let Ok(bytes) = text.parse() {
+            return Ok(Self(bytes));
+        }
         parse(text, &SIZE_UNITS, "bytes")
             .map(Self)
             .map_err(|why| match why {
@@ -344,6 +348,7 @@ mod tests {
             ("1.5KiB", 1536, "1536B"),
             ("2kB", 2000, "2000B"),
             ("0B", 0, "0B"),
+            ("100", 100, "100B"),
         ] {
             let size: Size = text.parse().unwrap();
             assert_eq!((size.0, size.to_string().as_str()), (bytes, canonical));

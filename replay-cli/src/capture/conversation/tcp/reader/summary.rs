@@ -11,6 +11,7 @@ const ADOPTED: &str = "adopted: its beginning is not in the capture, and a hands
 
 impl Reader<'_, '_> {
     pub(crate) fn finish(mut self, raw: &RawFlow, notes: &mut Vec<String>) -> TcpConversation {
+        let unopened = self.end_syn_payload();
         let retracted = self.retract_ends();
         // Nobody waits for what the far side is not known to have sent.
         self.unacknowledge(1 + self.came.contiguous() + u64::from(self.fin_reported));
@@ -31,6 +32,11 @@ impl Reader<'_, '_> {
         }
         let dial = self.dial_result(raw, connected);
         self.note(raw, retracted, notes);
+        note_count(
+            notes,
+            unopened,
+            "byte(s) on a SYN left out: the device ends no handshake in the capture",
+        );
         let [sent, came] = [&self.sent, &self.came].map(|stream| stream.filled() + stream.cut());
         let (device_stream, behind) = self.sent.finish();
         let what = "byte(s) of the device behind a hole that nobody acknowledged left out";
@@ -153,6 +159,21 @@ impl Reader<'_, '_> {
 fn note_count(notes: &mut Vec<String>, count: u64, what: &str) {
     if count > 0 {
         notes.push(format!("{count} {what}"));
+    }
+}
+
+impl Reader<'_, '_> {
+    /// The payload of a SYN after which the device sends nothing more: if the far side acknowledged it, it ends the handshake, as the
+    /// device would have; otherwise it reached nobody. How many bytes are left out.
+    fn end_syn_payload(&mut self) -> u64 {
+        let Some(payload) = self.syn_payload.take() else {
+            return 0;
+        };
+        if self.acked > 0 {
+            self.device.push(payload);
+            return 0;
+        }
+        std::mem::take(&mut self.sent).finish().0.len()
     }
 }
 

@@ -413,7 +413,7 @@ fn the_example_in_python_passes_what_it_knows() {
 #[test]
 fn a_setting_that_a_stack_does_not_follow_makes_a_scenario_not_applicable() {
     let python = "exec:docs/examples/replay-stack-python";
-    let ttl = "expectations/conformance/ipv4/IP4-TTL.json";
+    let ttl = "expectations/conformance/ipv4/IP4-TTL--setting.json";
     if Command::new("python3").arg("--version").output().is_err() {
         eprintln!("SKIPPED: there is no python3 here");
         return;

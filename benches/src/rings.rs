@@ -1,7 +1,7 @@
 //! `benches rings`: what the bound of a flow's rings is worth: how fast one flow goes through the engine, and how long a lossy
 //! one takes.
 //!
-//! Speed is that of the engine's calls alone, of one flow that carries [`SHARE`] segments, the least of several runs. The
+//! Speed is that of the engine's calls alone, of one flow that carries as many segments as `SHARE` says, the least of several runs. The
 //! time with loss is virtual: nothing but timers and windows makes it, so that it is the same on every machine.
 
 use std::time::Duration;

@@ -26,6 +26,7 @@ pub(crate) mod digest;
 pub(crate) mod fault;
 pub(crate) mod flow;
 pub(crate) mod invariant;
+pub(crate) mod isns;
 pub(crate) mod matcher;
 pub(crate) mod mutation;
 pub(crate) mod observe;

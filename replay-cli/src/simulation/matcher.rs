@@ -13,7 +13,7 @@ use crate::packet::{Flags, Packet, TCP, Transport, UDP};
 use crate::scenario::flow::flow_spec;
 use crate::scenario::{FlowSpec, Protocol, Scenario};
 use crate::simulation::dialer::key_of;
-use crate::simulation::timeline::Isns;
+use crate::simulation::isns::Isns;
 use crate::stack::Traits;
 
 /// What the runner knows when lines are compared.

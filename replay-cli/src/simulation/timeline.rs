@@ -1,19 +1,17 @@
 //! A timeline written by hand: frames go in when their line says, and what a line expects must come when it says.
 
-use std::collections::BTreeMap;
+use engine::PathChange;
 
-use engine::{FlowKey, PathChange};
-
+use super::isns::Isns;
 use super::matcher::{Found, Matcher, Search, View, is_pure_ack, told};
 use super::world::World;
 use crate::base::wording::seconds_of as seconds;
 use crate::notation::{
-    Action, Body, Cut, Direction, Ends, Line, Num, Range, Segment, TcpBody, Value, wrap,
+    Action, Body, Cut, Direction, Ends, Line, Num, Range, Segment, TcpBody, wrap,
 };
-use crate::packet::{self, Flags, Packet, Seq};
+use crate::packet::{self, Flags, Packet};
 use crate::scenario::failure::{Failure, FailureKind};
-use crate::scenario::{FlowSpec, Protocol, Scenario};
-use crate::simulation::dialer::key_of;
+use crate::scenario::{Protocol, Scenario};
 use crate::stack::event::{Expectation, Source};
 
 /// How long another stack may keep an acknowledgement, microseconds (RFC 9293 section 3.8.6.3).
@@ -64,68 +62,6 @@ impl Findings {
             };
             self.expected.push((frame, expectation));
         }
-    }
-}
-
-/// The device's initial sequence number of every flow that lines may use.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Isns {
-    /// What SYNs say, by tuple and the number of the connection on it.
-    written: BTreeMap<(FlowKey, u32), Seq>,
-    /// For tuples of which no SYN says any: any number does, as long as it is always the same.
-    chosen: BTreeMap<FlowKey, Seq>,
-}
-
-impl Isns {
-    /// The numbers for a scenario with these lines. The device of a capture has numbers of its own.
-    pub(crate) fn new(scenario: &Scenario, lines: &[(String, Line)]) -> Self {
-        let mut isns = Self::default();
-        if scenario.input.capture.is_some() {
-            return isns;
-        }
-        for (index, (_, spec)) in scenario.flows.iter().enumerate() {
-            if let Some(key) = key_of(spec.protocol, spec.client, spec.server) {
-                let index = u32::try_from(index).unwrap_or(u32::MAX);
-                let isn = Seq(0x1000_0000_u32.wrapping_add(index.wrapping_mul(0x0100_0001)));
-                isns.chosen.entry(key).or_insert(isn);
-            }
-        }
-        for (_, line) in lines {
-            if let Action::Inject(segment) = &line.action
-                && let Some(spec) = scenario.flow(&segment.flow)
-                && let Some(key) = key_of(spec.protocol, spec.client, spec.server)
-                && let Some(isn) = initial_number(segment)
-            {
-                isns.written.insert((key, spec.occurrence), isn);
-            }
-        }
-        isns
-    }
-
-    /// The number of a flow: what its own SYN says, else what that of an earlier connection on the tuple does.
-    pub(crate) fn of(&self, spec: &FlowSpec) -> Option<Seq> {
-        let key = key_of(spec.protocol, spec.client, spec.server)?;
-        let mut earlier = self.written.range((key, 0)..=(key, spec.occurrence));
-        let written = earlier.next_back().map(|(_, isn)| *isn);
-        written.or_else(|| self.chosen.get(&key).copied())
-    }
-}
-
-/// The number that a SYN is given as it is on the wire.
-fn initial_number(segment: &Segment) -> Option<Seq> {
-    let Body::Tcp(tcp) = &segment.body else {
-        return None;
-    };
-    let start = tcp.range.as_ref().map(|range| &range.start);
-    let number = segment.overrides.iter().find_map(|one| match one.value {
-        Value::Sequence(Num::Value(number)) => Some(wrap(number)),
-        _ => None,
-    })?;
-    match start {
-        Some(Num::Value(start)) if tcp.flags == Flags::SYN => {
-            Some(Seq(number.wrapping_sub(wrap(*start))))
-        }
-        _ => None,
     }
 }
 

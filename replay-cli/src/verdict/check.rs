@@ -12,8 +12,8 @@ use crate::scenario::load::LoadedScenario;
 use crate::scenario::{Expected, FlowSpec, Scenario};
 use crate::simulation::RunOutput;
 use crate::simulation::flow::FlowState;
+use crate::simulation::isns::Isns;
 use crate::simulation::matcher::View;
-use crate::simulation::timeline::Isns;
 use crate::stack::Traits;
 use crate::stack::event::Expectation;
 

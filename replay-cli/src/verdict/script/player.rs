@@ -19,8 +19,9 @@ use crate::notation::{Segment, TimeSpec};
 use crate::scenario::Scenario;
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::simulation::dialer::key_of;
+use crate::simulation::isns::Isns;
 use crate::simulation::matcher::View;
-use crate::simulation::timeline::{Findings, Isns, Timeline, failure_at, run_until};
+use crate::simulation::timeline::{Findings, Timeline, failure_at, run_until};
 use crate::simulation::world::World;
 use crate::stack::event::{Expectation, Source};
 

@@ -114,7 +114,7 @@ impl Engine {
             return ahead;
         }
         let partial = self.config.partial_checksums;
-        let Some((_, tcp)) = key.and_then(|key| self.flows.find_tcp(&key)) else {
+        let Some((flow, tcp)) = key.and_then(|key| self.flows.find_tcp(&key)) else {
             return ahead;
         };
         let Phase::Live(live) = &mut tcp.phase else {
@@ -137,6 +137,11 @@ impl Engine {
             bytes += next.len() as u64;
             last = next;
             ahead = frames.next();
+        }
+        if count > 0 {
+            // The first may have been a copy that was answered at once, and asked for no turn.
+            live.last_activity = now;
+            flow.mark_dirty(&mut self.dirty);
         }
         self.counters.frames_in += count;
         self.counters.bytes_in += bytes;

@@ -29,6 +29,8 @@ pub(crate) struct Client {
     pub(crate) start: u32,
     pub(crate) window: u16,
     pub(crate) wants_ack: bool,
+    /// The next new data comes behind a copy of the last that was sent, as it does after a loss probe that was not needed.
+    pub(crate) probes: bool,
     pub(crate) last_try: engine::Micros,
 }
 
@@ -52,6 +54,7 @@ impl Client {
             start: 0,
             window: 65_535,
             wants_ack: false,
+            probes: false,
             last_try: now,
         }
     }
@@ -137,6 +140,12 @@ impl Client {
         self.device.expected = self.start.wrapping_add(taken);
     }
 
+    fn segment(&mut self, from: usize, until: usize) -> Vec<u8> {
+        let payload: Vec<u8> = (from..until).map(byte).collect();
+        let seq = self.base().wrapping_add(from as u32);
+        self.device.raw("P.", seq, b"", &payload)
+    }
+
     /// What the client sends now; `again`: from the last acknowledged byte on.
     pub(crate) fn speak(&mut self, again: bool) -> Vec<Vec<u8>> {
         let mut out = Vec::new();
@@ -155,11 +164,12 @@ impl Client {
         let room = (self.device.offered as usize).max(usize::from(again));
         let until = self.written.min(self.acked + room);
         let mut at = from;
+        if !again && at < until && core::mem::take(&mut self.probes) {
+            out.push(self.segment(at.saturating_sub(500), at));
+        }
         while at < until {
             let end = until.min(at + 1000);
-            let payload: Vec<u8> = (at..end).map(byte).collect();
-            let seq = self.base().wrapping_add(at as u32);
-            out.push(self.device.raw("P.", seq, b"", &payload));
+            out.push(self.segment(at, end));
             at = end;
         }
         self.sent = self.sent.max(at);

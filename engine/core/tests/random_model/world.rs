@@ -257,6 +257,7 @@ impl World {
         }
         if !arriving.is_empty() {
             let seen = self.bench.feed(arriving);
+            self.bench.check_lent();
             self.act(seen);
         }
     }
@@ -273,6 +274,7 @@ impl World {
         for _ in 0..1000 + 4 * bytes {
             let mut busy = self.answer_dials();
             for at in 0..self.peers.len() {
+                self.peers[at].client.probes = self.chance(self.weather.duplicate);
                 let frames = self.peers[at].client.speak(false);
                 busy |= !frames.is_empty();
                 busy |= self.offer(at);
@@ -344,14 +346,13 @@ impl World {
     pub(crate) fn step(&mut self, step: Step) {
         let at = step.peer % self.peers.len();
         self.tick();
-        let now = self.bench.now;
         let peer = &mut self.peers[at];
         match step.act {
             Act::Wait(millis) => self.wait(u64::from(millis)),
             Act::DialerTakes(most) => self.bench.takes = Some(usize::from(most)),
             Act::DialerBlocks => {
                 if let Some(flow) = peer.open() {
-                    self.bench.engine.remote_blocked(now, flow).expect("open");
+                    self.bench.block(flow);
                 }
             }
             Act::DialerWritable => {

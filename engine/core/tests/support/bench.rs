@@ -1,6 +1,7 @@
 //! An engine on a bench: inputs with their time, every output read and kept, every drain bounded.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use engine::{
     Close, Config, DialResult, DnsRecord, Engine, FlowId, FlowKey, LogRecord, Micros, Output,
@@ -34,6 +35,8 @@ pub(crate) struct Bench {
     pub(crate) now: Micros,
     /// How many bytes of each `Data` the dialer takes; `None`: all.
     pub(crate) takes: Option<usize>,
+    /// Flows whose dialer takes nothing until it says that it is writable.
+    pub(crate) blocked: BTreeSet<FlowId>,
     /// Frames as emitted, for comparisons byte by byte.
     pub(crate) wire: Vec<Vec<u8>>,
     /// The sizes of all batches.
@@ -51,6 +54,7 @@ impl Bench {
             engine: Engine::new(config).expect("a sound configuration"),
             now: Micros::from_secs(1000),
             takes: None,
+            blocked: BTreeSet::new(),
             wire: Vec::new(),
             batches: Vec::new(),
             names: Vec::new(),
@@ -104,10 +108,14 @@ impl Bench {
                 }
                 Output::Data { flow, bytes } => {
                     assert!(!bytes.is_empty(), "empty data");
-                    let take = self.takes.unwrap_or(bytes.len()).min(bytes.len());
+                    let count = bytes.len();
+                    let take = self.takes.unwrap_or(count).min(count);
                     let taken = bytes.took(take);
                     if take > 0 {
                         seen.push(Seen::Data(flow, taken.to_vec()));
+                    }
+                    if take < count {
+                        self.blocked.insert(flow);
                     }
                 }
                 Output::Datagram { flow, payload, .. } => {
@@ -204,7 +212,28 @@ impl Bench {
         self.drain()
     }
 
+    pub(crate) fn block(&mut self, flow: FlowId) {
+        self.blocked.insert(flow);
+        self.engine
+            .remote_blocked(self.now, flow)
+            .expect("an open flow");
+    }
+
+    /// No dialer that takes bytes is kept waiting for them: what is drained has lent all.
+    pub(crate) fn check_lent(&mut self) {
+        for flow in self.engine.inspect(self.now).flows {
+            assert!(
+                flow.upstream_queue == 0
+                    || flow.state == "DIALING"
+                    || self.blocked.contains(&flow.flow),
+                "{} bytes wait for a dialer that takes them: {flow:?}",
+                flow.upstream_queue
+            );
+        }
+    }
+
     pub(crate) fn writable(&mut self, flow: FlowId) -> Vec<Seen> {
+        self.blocked.remove(&flow);
         self.engine
             .remote_writable(self.now, flow)
             .expect("an open flow");

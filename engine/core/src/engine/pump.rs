@@ -43,10 +43,14 @@ impl Engine {
     }
 
     /// Takes what the host took of the lent bytes off their ring; a flow whose bytes were not all taken is blocked.
+    #[inline]
     pub(super) fn settle(&mut self, now: Micros) {
-        let Some(lent) = self.lent.take() else {
-            return;
-        };
+        if let Some(lent) = self.lent.take() {
+            self.take_back(now, lent);
+        }
+    }
+
+    fn take_back(&mut self, now: Micros, lent: Lending) {
         let Ok((flow, tcp)) = self.flows.tcp(lent.flow) else {
             return;
         };

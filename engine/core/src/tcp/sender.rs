@@ -350,12 +350,11 @@ impl Sender {
         self.fin_wanted = true;
     }
 
-    /// The payload of a piece.
+    /// `len` bytes of payload from `seq` on.
     #[inline]
-    pub(crate) fn payload(&self, piece: &Piece) -> [&[u8]; 2] {
-        let offset = usize::try_from(piece.seq.minus(self.base())).unwrap_or(0);
-        self.ring
-            .slices(offset, usize::try_from(piece.len).unwrap_or(0))
+    pub(crate) fn payload(&self, seq: Seq, len: u32) -> [&[u8]; 2] {
+        let offset = usize::try_from(seq.minus(self.base())).unwrap_or(0);
+        self.ring.slices(offset, usize::try_from(len).unwrap_or(0))
     }
 
     /// The sequence number of the ring's first byte.

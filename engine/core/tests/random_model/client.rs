@@ -140,7 +140,7 @@ impl Client {
         self.device.expected = self.start.wrapping_add(taken);
     }
 
-    fn segment(&mut self, from: usize, until: usize) -> Vec<u8> {
+    fn segment(&self, from: usize, until: usize) -> Vec<u8> {
         let payload: Vec<u8> = (from..until).map(byte).collect();
         let seq = self.base().wrapping_add(from as u32);
         self.device.raw("P.", seq, b"", &payload)

@@ -26,17 +26,22 @@ impl Connection {
             }
             // The segment size leaves room for those that every segment has.
             let room = u32::try_from(options.as_slice().len() - fixed).unwrap_or(0);
-            let size = self.sender.mss().saturating_sub(room);
-            let Some(piece) = self.sender.choose(now, size) else {
+            let size = self.sender.mss().saturating_sub(room).max(1);
+            // What came twice is reported once.
+            let segments = if room > 0 {
+                1
+            } else {
+                most - context.out.len()
+            };
+            let Some(piece) = self.sender.choose(now, size, segments) else {
                 break;
             };
-            self.write_piece(context.out, &piece, &options);
+            self.write_piece(context.out, &piece, size, &options);
             if !self.awaits_progress() {
                 self.progress = now;
             }
-            self.sender.left(now, &piece);
+            self.sender.left(now, &piece, size);
             if room > 0 {
-                // What came twice is reported once.
                 options = self.options(now);
             }
             emission.again += u64::from(piece.is_again());
@@ -112,24 +117,32 @@ impl Connection {
         options
     }
 
-    fn write_piece(&mut self, out: &mut FrameBatch, piece: &Piece, options: &Options) {
-        let flags = match (piece.fin, piece.push) {
+    /// Writes a piece in segments of `size` bytes, of which the last may be shorter.
+    fn write_piece(&mut self, out: &mut FrameBatch, piece: &Piece, size: u32, options: &Options) {
+        let last = match (piece.fin, piece.push) {
             (true, _) => Flags::FIN_ACK,
             (false, true) => Flags::PUSH_ACK,
             (false, false) => Flags::ACK,
         };
-        let window = self.receiver.window_field();
-        self.ends.write(
-            out,
-            &Outgoing {
-                seq: piece.seq,
-                ack: self.receiver.expected(),
-                flags,
-                window,
-                options: options.as_slice(),
-                payload: self.sender.payload(piece),
-            },
-        );
+        let (ack, window) = (self.receiver.expected(), self.receiver.window_field());
+        let mut segment = Outgoing {
+            seq: piece.seq,
+            ack,
+            flags: Flags::ACK,
+            window,
+            options: options.as_slice(),
+            payload: [&[], &[]],
+        };
+        let mut left = piece.len;
+        while left > size {
+            segment.payload = self.sender.payload(segment.seq, size);
+            self.ends.write(out, &segment);
+            segment.seq = segment.seq.plus(size);
+            left -= size;
+        }
+        segment.flags = last;
+        segment.payload = self.sender.payload(segment.seq, left);
+        self.ends.write(out, &segment);
         self.receiver.told();
         self.ack_waits = None;
     }

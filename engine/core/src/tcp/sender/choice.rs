@@ -5,9 +5,9 @@ use crate::api::time::Micros;
 use crate::tcp::seq::Seq;
 
 impl Sender {
-    /// The next segment, with at most `size` bytes of payload, if one may leave.
-    pub(crate) fn choose(&mut self, now: Micros, size: u32) -> Option<Piece> {
-        let size = size.min(self.mss).max(1);
+    /// What leaves next, if anything may: a segment with at most `size` bytes of payload, or up to `segments` of new payload
+    /// in a row that are all as long.
+    pub(crate) fn choose(&mut self, now: Micros, size: u32, segments: usize) -> Option<Piece> {
         if self.window == 0 {
             if self.persist_due {
                 self.persist_due = false;
@@ -47,7 +47,9 @@ impl Sender {
         if self.nagle && len < size && !self.board.is_empty() && !self.fin_wanted {
             return None;
         }
-        Some(self.piece(self.next, len, PieceKind::New))
+        let most = u32::try_from(segments).unwrap_or(u32::MAX);
+        let full = (unsent.min(usable).min(room) / size).min(most);
+        Some(self.piece(self.next, len.max(full * size), PieceKind::New))
     }
 
     /// A window that has room for a part of what waits, and for no full segment: an acknowledgement will make room, or
@@ -148,9 +150,9 @@ impl Sender {
         self.una.latest(self.base())
     }
 
-    /// Notes that a piece left.
+    /// Notes that a piece left in segments of `size` bytes.
     #[inline]
-    pub(crate) fn left(&mut self, now: Micros, piece: &Piece) {
+    pub(crate) fn left(&mut self, now: Micros, piece: &Piece, size: u32) {
         let end = piece.seq.plus(piece.len + u32::from(piece.fin));
         match piece.kind {
             PieceKind::New => {
@@ -159,7 +161,7 @@ impl Sender {
                 }
                 self.board.sent(piece.seq, end, now);
                 self.next = end;
-                self.last_len = piece.len + u32::from(piece.fin);
+                self.last_len = piece.len.min(size) + u32::from(piece.fin);
                 self.fin_sent |= piece.fin;
             }
             PieceKind::Again => {

@@ -21,11 +21,11 @@ pub(super) fn conditions(table: &Table) -> String {
         .map(|kind| format!("{} {}", kind.name(), kind.version()))
         .collect();
     format!(
-        "Ours: `Config::default()`, rings of {} KiB + {} KiB, and `Config::many_flows()`, {} KiB + {} KiB, both with room for the \
+        "Ours: `Config::default()`, rings of up to {} KiB + {} KiB, and `Config::many_flows()`, {} KiB + {} KiB, both with room for the \
          flows of the cell. Others: {}, smoltcp 0.14.0. MTU 1500. Medians of {}; a repetition of all cells after the other; {} s in \
          all. Noisy (marked ~): the runs of either differ by more than 25 % of the median.\n",
-        kib(config.rx_ring()),
-        kib(config.tx_ring()),
+        kib(config.rx_limit),
+        kib(config.tx_limit),
         kib(small.rx_ring()),
         kib(small.tx_ring()),
         versions.join(", "),

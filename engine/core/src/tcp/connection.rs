@@ -268,7 +268,7 @@ impl Connection {
         if let (Some(timestamps), Some(stamp)) = (&mut self.timestamps, stamp)
             && self.receiver.reaches_back(segment.seq)
         {
-            timestamps.heard(now, stamp);
+            timestamps.note(now, stamp);
         }
         self.note_ack(now, (ack, echoed), segment, context);
         if len == 0 {

@@ -11,7 +11,7 @@ use super::{CHUNK, FED, Turn};
 
 impl Turn {
     /// Delivers to the engine what concerns it as a whole.
-    pub(super) fn tell_control(&mut self, now: Micros, events: ControlEvents) {
+    pub(super) fn deliver_control(&mut self, now: Micros, events: ControlEvents) {
         for (query, resolution) in events.resolutions {
             // An answer that comes too late is obsolete: the device has got a failure.
             let _ = self.engine.resolved(now, query, resolution);
@@ -30,7 +30,7 @@ impl Turn {
 
     /// Delivers the events of UDP flows to the engine, up to [`Limits::turn_bytes`](crate::Limits::turn_bytes); a drain after
     /// each part. `false`: the budget ended before.
-    pub(super) fn tell_datagrams<H: Host + ?Sized>(
+    pub(super) fn deliver_datagrams<H: Host + ?Sized>(
         &mut self,
         now: Micros,
         host: &mut H,
@@ -47,7 +47,7 @@ impl Turn {
             delivered += cost;
             fed += cost;
             count += 1;
-            if let Err(why) = self.tell_event(now, host, flow, event) {
+            if let Err(why) = self.deliver_event(now, host, flow, event) {
                 refused(host, flow, why);
             }
             if count >= CHUNK || fed >= FED {
@@ -61,7 +61,7 @@ impl Turn {
 
     /// Delivers to the engine what waits in inboxes, each in its turn, up to [`Limits::turn_bytes`](crate::Limits::turn_bytes); a
     /// drain after each part.
-    pub(super) fn tell_inboxes<H: Host + ?Sized>(
+    pub(super) fn deliver_inboxes<H: Host + ?Sized>(
         &mut self,
         now: Micros,
         host: &mut H,
@@ -78,7 +78,7 @@ impl Turn {
                 break;
             };
             self.busy = true;
-            let count = self.tell(now, host, flow, pending);
+            let count = self.deliver(now, host, flow, pending);
             fed += count;
             delivered += count;
             undrained = true;
@@ -106,7 +106,7 @@ impl Turn {
     }
 
     /// Delivers to the engine what waited in a flow's inbox; returns how many bytes it took.
-    fn tell<H: Host + ?Sized>(
+    fn deliver<H: Host + ?Sized>(
         &mut self,
         now: Micros,
         host: &mut H,
@@ -120,7 +120,7 @@ impl Turn {
         let mut fed = 0;
         while let Some(event) = pending.next() {
             let failed = matches!(event, Event::Dialed(result) if result != DialResult::Connected);
-            match self.tell_event(now, host, flow, event) {
+            match self.deliver_event(now, host, flow, event) {
                 Ok(taken) => {
                     fed += taken;
                     pending.took(taken);
@@ -157,7 +157,7 @@ impl Turn {
     }
 
     /// Delivers one event to the engine, and to the tap; returns how many bytes of a stream the engine took.
-    fn tell_event<H: Host + ?Sized>(
+    fn deliver_event<H: Host + ?Sized>(
         &mut self,
         now: Micros,
         host: &mut H,
@@ -165,7 +165,7 @@ impl Turn {
         event: Event<'_>,
     ) -> Result<usize, Misuse> {
         match event {
-            Event::Data(bytes) => return self.tell_data(now, flow, bytes),
+            Event::Data(bytes) => return self.deliver_data(now, flow, bytes),
             Event::Writable => {
                 self.cross(now, event.crossing(flow));
                 if self.offer_refused(now, host, flow) {
@@ -190,7 +190,7 @@ impl Turn {
     }
 
     /// Offers bytes of a stream; the tap gets those that were not offered before.
-    fn tell_data(&mut self, now: Micros, flow: FlowId, bytes: &[u8]) -> Result<usize, Misuse> {
+    fn deliver_data(&mut self, now: Micros, flow: FlowId, bytes: &[u8]) -> Result<usize, Misuse> {
         let taken = self.engine.remote_data(now, flow, bytes)?;
         if let Some(tap) = &mut self.tap {
             let seen = self.offered.remove(&flow).unwrap_or(0);

@@ -114,7 +114,7 @@ pub(crate) struct Losses {
 }
 
 impl Losses {
-    pub(crate) fn tell(&self, stats: &mut Stats) {
+    pub(crate) fn copy_to(&self, stats: &mut Stats) {
         stats.ring_frames = self.ring_frames;
         stats.ring_overflow_frames = self.overflow_frames;
         stats.ring_overflow_bytes = self.overflow_bytes;
@@ -400,7 +400,7 @@ impl Mailbox {
     pub fn snapshot(&self) -> Snapshot {
         let losses = self.state().losses;
         let mut snapshot = lock(&self.published).clone();
-        losses.tell(&mut snapshot.stats);
+        losses.copy_to(&mut snapshot.stats);
         snapshot
     }
 

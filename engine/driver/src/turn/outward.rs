@@ -214,7 +214,7 @@ impl<H: Host + ?Sized> Border<'_, H> {
 
     fn log(&mut self, mut record: LogRecord) {
         if record.kind == Breadcrumb::Metrics {
-            self.mailbox.state().losses.tell(self.stats);
+            self.mailbox.state().losses.copy_to(self.stats);
             let counts = self.stats.counts();
             for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
                 // Writing to a String cannot fail.

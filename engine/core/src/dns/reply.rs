@@ -23,6 +23,9 @@ const OWN_SIZE: u16 = 1232;
 /// Largest datagram for a device without EDNS (RFC 1035 section 2.3.4).
 const PLAIN_SIZE: u16 = 512;
 
+/// The longest message over TCP (RFC 1035 section 4.2.2).
+const STREAM_SIZE: usize = 65_535;
+
 const RESPONSE: u16 = 0x8000;
 const TRUNCATED: u16 = 0x0200;
 const RECURSION_DESIRED: u16 = 0x0100;
@@ -45,7 +48,7 @@ pub(crate) fn reply(
     let offered = query
         .edns
         .map_or(PLAIN_SIZE, |edns| edns.size.clamp(PLAIN_SIZE, OWN_SIZE));
-    let limit = datagram.map_or(usize::from(u16::MAX), |most| most.min(offered.into()));
+    let limit = datagram.map_or(STREAM_SIZE, |most| most.min(offered.into()));
     let mut message =
         Vec::with_capacity(HEADER + question.len() + opt.len() + 28 * addresses.len());
     message.resize(HEADER, 0);

@@ -163,6 +163,10 @@ impl Engine {
 
     /// Gives up datagrams whose fragments did not come (RFC 1122 section 3.3.2, RFC 8200 section 4.5).
     pub(super) fn expire_fragments(&mut self, now: Micros) {
+        if self.reassembly.bytes() == 0 {
+            // As at nearly every tick.
+            return;
+        }
         for datagram in self.reassembly.expire(now) {
             if let Some(first) = datagram.first_packet() {
                 self.report_about(now, Problem::ReassemblyTimeExceeded, first);

@@ -57,7 +57,9 @@ async fn a_reset_of_the_peer_is_a_reset_to_the_device_after_the_bytes_before_it(
     let mut device = scene.open(at).await;
     let (mut peer, _) = listener.accept().await.expect("a connection");
     peer.write_all(b"last words").await.expect("open");
-    scene.until(&mut device, |d| d.received == b"last words").await;
+    scene
+        .until(&mut device, |d| d.received == b"last words")
+        .await;
     SockRef::from(&peer)
         .set_linger(Some(Duration::ZERO))
         .expect("open");

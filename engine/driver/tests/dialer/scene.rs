@@ -137,7 +137,8 @@ impl Scene {
     pub(crate) async fn open(&mut self, server: SocketAddr) -> Device {
         let mut device = self.device(server);
         self.frame(&device.syn());
-        self.until(&mut device, |device| device.received_syn > 0).await;
+        self.until(&mut device, |device| device.received_syn > 0)
+            .await;
         device
     }
 

@@ -192,7 +192,10 @@ fn a_session_runs_from_dial_to_close_in_virtual_time() {
         scene.handle.mailbox().frame(&device.fin());
         scene.settle().await;
         scene.receive(&mut device);
-        assert_eq!((&device.received[..], device.received_fin), (&b"hello"[..], true));
+        assert_eq!(
+            (&device.received[..], device.received_fin),
+            (&b"hello"[..], true)
+        );
         scene.handle.mailbox().frame(&device.ack());
         scene.settle().await;
         let closes = scene.seen().closes;

@@ -30,7 +30,10 @@ fn an_answer_bytes_and_the_end_posted_at_once_arrive_in_that_order() {
         scene.receive(&mut device);
         scene.frame(&device.ack());
         scene.read_all(&mut device);
-        assert_eq!((&device.received[..], device.received_fin), (&b"hello"[..], true));
+        assert_eq!(
+            (&device.received[..], device.received_fin),
+            (&b"hello"[..], true)
+        );
     }
 }
 

@@ -151,7 +151,7 @@ fn download(path: &Path) {
     session.wait(3);
     let fin = session.device.fin();
     session.feed(&fin);
-    assert!(session.device.heard_fin, "the device saw the end");
+    assert!(session.device.received_fin, "the device saw the end");
 }
 
 fn folder(name: &str) -> (tempfile::TempDir, PathBuf) {

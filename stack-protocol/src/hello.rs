@@ -1,4 +1,4 @@
-//! Who a stack is, and what it can tell and be told.
+//! What a stack is, and what it can report and take.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,7 +8,7 @@ use super::{Garbage, VERSION};
 
 macro_rules! abilities {
     ($($(#[$doc:meta])+ $name:ident = $word:literal,)+) => {
-        /// What a stack can tell replay, or be told. What needs one that is missing is not checked, or not run.
+        /// What a stack can report to replay, or take from it. What needs one that is missing is not checked, or not run.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Ability { $($(#[$doc])+ $name,)+ }
 
@@ -26,27 +26,27 @@ macro_rules! abilities {
 }
 
 abilities! {
-    /// It tells when the device's FIN came.
+    /// It reports the device's FIN.
     HalfClose = "half_close",
-    /// It tells when a flow has ended.
+    /// It reports the end of a flow.
     Close = "close",
-    /// It tells who ended a flow.
+    /// It reports who ended a flow.
     By = "by",
-    /// It tells how a flow ended.
+    /// It reports how a flow ended.
     How = "how",
     /// After a flow's close nothing of it leaves the stack but bare acknowledgements and resets.
     Last = "last",
     /// It reads the names of DNS answers: for dials, and as records.
     Dns = "dns",
-    /// It says `rest` when nothing but the end of idle flows is waited for.
+    /// It adds `rest` when nothing but the end of idle flows is waited for.
     Rest = "rest",
-    /// It can be told that the far side takes a number of bytes.
+    /// It takes how many bytes the far side will take.
     Take = "take",
     /// It can be given datagrams of another source than the one dialed.
     From = "from",
-    /// It can be told that the path changed.
+    /// It takes a change of the path.
     Path = "path",
-    /// It can be told that an address is gone.
+    /// It takes the loss of an address.
     Address = "address",
     /// It can be stopped.
     Stop = "stop",
@@ -55,7 +55,7 @@ abilities! {
 /// Whose time a stack runs in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Time {
-    /// The time replay says.
+    /// The time that replay gives.
     #[default]
     Virtual,
     /// The machine's: it waits at each `at` until that time has come.
@@ -95,14 +95,14 @@ pub struct Hello {
     pub tolerance: u64,
     /// Whether two runs of the same inputs give the same outputs.
     pub deterministic: bool,
-    /// What it can tell and be told.
+    /// What it can report and take.
     pub can: BTreeSet<Ability>,
     /// The settings it follows.
     pub settings: Settings,
 }
 
 impl Hello {
-    /// A stack in virtual time that can tell nothing but frames, dials and bytes, and follows `mtu` alone.
+    /// A stack in virtual time that reports nothing but frames, dials and bytes, and follows `mtu` alone.
     #[must_use]
     pub fn new(name: &str, version: &str) -> Self {
         Self {
@@ -116,7 +116,7 @@ impl Hello {
         }
     }
 
-    /// How far times may be off unless it is said, microseconds.
+    /// How far times may be off by default, microseconds.
     pub const TOLERANCE: u64 = 6_000;
 
     /// Whether it has an ability.
@@ -155,7 +155,7 @@ impl Hello {
                 }
                 "settings" if value == "all" => hello.settings = Settings::All,
                 "settings" => hello.settings = Settings::Only(list().map(str::to_owned).collect()),
-                // A later version of the protocol may say more.
+                // A later version of the protocol may have more.
                 _ => {}
             }
         }

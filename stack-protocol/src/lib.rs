@@ -38,12 +38,12 @@ pub enum Proto {
     Udp,
 }
 
-/// What replay says to the stack.
+/// What replay sends to the stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// The run begins: the settings of the scenario as one JSON object, on one line.
     Start(String),
-    /// It is this time now, until another is said; never earlier than the last.
+    /// It is this time now, until the next of these; never earlier than the last.
     At(u64),
     /// A frame of the device.
     Frame(Vec<u8>),
@@ -52,7 +52,7 @@ pub enum Request {
     Dialed(u64, String),
     /// Bytes of the far side; answered with [`Reply::Took`].
     Data(u64, Vec<u8>),
-    /// A datagram of the far side, from the server that was dialed unless it says where from; answered with
+    /// A datagram of the far side, from the server that was dialed unless another source is given; answered with
     /// [`Reply::Took`], 1 or 0.
     Datagram(u64, Option<SocketAddr>, Vec<u8>),
     /// The far side takes no bytes of the device for the time being.
@@ -71,11 +71,11 @@ pub enum Request {
     AddressLost(IpAddr),
     /// The host has no more use for the stack.
     Stop,
-    /// Do what there is to do at this time, and say all that comes out; ends with [`Reply::Next`].
+    /// Do what there is to do at this time, and send all that comes out; ends with [`Reply::Next`].
     Poll,
 }
 
-/// What the stack says to replay.
+/// What the stack sends to replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// Who it is: the first line, once.
@@ -105,14 +105,14 @@ pub enum Reply {
     HalfClose(u64),
     /// Room for bytes of the far side, after they were not all taken.
     Resume(u64, usize),
-    /// A flow has ended: by whom (`device`, `remote`, `engine`, or `*` if it cannot tell) and how (a word of
+    /// A flow has ended: by whom (`device`, `remote`, `engine`, or `*` if it does not know) and how (a word of
     /// docs/STACK_PROTOCOL.md, or `*`).
     Close(u64, String, String),
     /// A DNS answer passed: the flow it came on, seconds, addresses, the name.
     Dns(Option<u64>, u32, Vec<IpAddr>, String),
     /// Find out the addresses of a name: `a` or `aaaa`.
     Resolve(u64, String, String),
-    /// All has been said. When it wants to be polled next, whatever else happens, and whether nothing but the end of an
+    /// Nothing more comes out. When it wants to be polled next, whatever else happens, and whether nothing but the end of an
     /// idle flow is waited for.
     Next {
         /// The time; `None` is never.

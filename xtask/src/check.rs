@@ -25,7 +25,7 @@ const CHECKS: [Check; 6] = [
     ("examples of main types", examples::check),
 ];
 
-/// Runs every check and says what each found.
+/// Runs every check and prints what each found.
 pub(crate) fn all(root: &Path) -> ExitCode {
     let mut failed = 0;
     for (name, check) in CHECKS {
@@ -61,9 +61,16 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
         Ok(())
     }
     let mut files = Vec::new();
-    // A folder that cannot be read has no files as far as a check is concerned, and the checks for its content say so.
+    // A folder that cannot be read has no files as far as a check is concerned, and the checks for its content fail.
     let _ = walk(folder, &mut files);
     files.sort();
+    files
+}
+
+/// Every scenario file, those of `stress` among them.
+fn scenario_files(root: &Path) -> Vec<PathBuf> {
+    let mut files = files_below(&root.join("expectations"));
+    files.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
     files
 }
 

@@ -10,6 +10,7 @@ use std::process::{Command, ExitCode};
 use std::{fs, io};
 
 use replay::base::output::{self, Existing};
+use serde_json::Value;
 
 /// By how much a figure may grow before the table must be written anew.
 const TOLERANCE: f64 = 0.03;
@@ -17,50 +18,31 @@ const TOLERANCE: f64 = 0.03;
 const TUNABLES: &str =
     "glibc.cpu.x86_rep_movsb_threshold=1000000000:glibc.cpu.x86_rep_stosb_threshold=1000000000";
 
-/// A row of the table: a workload, how many flows, the two amounts for each flow, and what is counted.
-struct Row {
-    workload: &'static str,
-    flows: u32,
-    shares: (u32, u32),
-    /// The keys of a run's line of JSON whose sum is what the instructions are divided by.
-    per: &'static [&'static str],
-}
+/// A workload, how many flows, the two amounts for each flow, and the keys of a run's line of JSON whose sum is what the
+/// instructions are divided by.
+struct Row(&'static str, u32, (u32, u32), &'static [&'static str]);
 
 const FRAMES: &[&str] = &["frames_in", "frames_out"];
 const LIVES: &[&str] = &["served"];
 const TICKS: &[&str] = &["ticks"];
 
-const fn row(
-    workload: &'static str,
-    flows: u32,
-    shares: (u32, u32),
-    per: &'static [&'static str],
-) -> Row {
-    Row {
-        workload,
-        flows,
-        shares,
-        per,
-    }
-}
-
 const ROWS: [Row; 16] = [
-    row("bulk-up", 1, (2000, 6000), FRAMES),
-    row("bare-up", 1, (2000, 6000), FRAMES),
-    row("bulk-down", 1, (2000, 6000), FRAMES),
-    row("bare-down", 1, (2000, 6000), FRAMES),
-    row("many-up", 64, (64, 128), FRAMES),
-    row("many-up", 4096, (1, 3), FRAMES),
-    row("many-up", 20_000, (1, 3), FRAMES),
-    row("many-down", 64, (64, 128), FRAMES),
-    row("many-down", 1024, (4, 8), FRAMES),
-    row("udp", 64, (50, 150), FRAMES),
-    row("udp", 1024, (4, 12), FRAMES),
-    row("churn", 64, (5, 15), LIVES),
-    row("churn-remote", 64, (5, 15), LIVES),
-    row("ticks", 0, (1000, 3000), TICKS),
-    row("ticks", 1, (1000, 3000), TICKS),
-    row("ticks", 10_000, (1000, 3000), TICKS),
+    Row("bulk-up", 1, (2000, 6000), FRAMES),
+    Row("bare-up", 1, (2000, 6000), FRAMES),
+    Row("bulk-down", 1, (2000, 6000), FRAMES),
+    Row("bare-down", 1, (2000, 6000), FRAMES),
+    Row("many-up", 64, (64, 128), FRAMES),
+    Row("many-up", 4096, (1, 3), FRAMES),
+    Row("many-up", 20_000, (1, 3), FRAMES),
+    Row("many-down", 64, (64, 128), FRAMES),
+    Row("many-down", 1024, (4, 8), FRAMES),
+    Row("udp", 64, (50, 150), FRAMES),
+    Row("udp", 1024, (4, 12), FRAMES),
+    Row("churn", 64, (5, 15), LIVES),
+    Row("churn-remote", 64, (5, 15), LIVES),
+    Row("ticks", 0, (1000, 3000), TICKS),
+    Row("ticks", 1, (1000, 3000), TICKS),
+    Row("ticks", 10_000, (1000, 3000), TICKS),
 ];
 
 /// What must hold between two rows, whatever the table says: the first is at most so many times the second.
@@ -105,11 +87,12 @@ fn measure(root: &Path) -> io::Result<Table> {
     let program = target.join("release").join("benches");
     let mut table = Table::new();
     for row in &ROWS {
-        let (few, few_units) = counted(&program, row, row.shares.0)?;
-        let (many, many_units) = counted(&program, row, row.shares.1)?;
+        let Row(workload, flows, shares, _) = row;
+        let (few, few_units) = counted(&program, row, shares.0)?;
+        let (many, many_units) = counted(&program, row, shares.1)?;
         let units = many_units.saturating_sub(few_units).max(1);
         let each = (many.saturating_sub(few) + units / 2) / units;
-        let name = format!("{} {}", row.workload, row.flows);
+        let name = format!("{workload} {flows}");
         println!("{name:20} {each:8}");
         table.insert(name, each);
     }
@@ -118,38 +101,28 @@ fn measure(root: &Path) -> io::Result<Table> {
 
 /// Instructions of one run within the engine, and how many units it did.
 fn counted(program: &Path, row: &Row, share: u32) -> io::Result<(u64, u64)> {
+    let Row(workload, flows, _, per) = row;
     let run = Command::new("valgrind")
         .args(["--tool=callgrind", "--toggle-collect=*counted*"])
         .arg("--callgrind-out-file=/dev/null")
         .arg(program)
-        .args([row.workload, &row.flows.to_string(), &share.to_string()])
+        .args([*workload, &flows.to_string(), &share.to_string()])
         .env("GLIBC_TUNABLES", TUNABLES)
         .output()
         .map_err(|problem| io::Error::other(format!("valgrind: {problem}")))?;
-    let (line, log) = (
-        String::from_utf8_lossy(&run.stdout),
-        String::from_utf8_lossy(&run.stderr),
-    );
+    let log = String::from_utf8_lossy(&run.stderr);
     let collected = log
         .lines()
         .find_map(|line| line.split_once("Collected :"))
         .and_then(|(_, count)| count.trim().parse().ok());
-    let units: Option<u64> = row.per.iter().map(|key| field(&line, key)).sum();
+    let line: Value = serde_json::from_slice(&run.stdout).unwrap_or_default();
+    let units: Option<u64> = per.iter().map(|key| line[*key].as_u64()).sum();
     match (collected, units) {
         (Some(collected), Some(units)) if run.status.success() => Ok((collected, units)),
         _ => Err(io::Error::other(format!(
-            "{} {} {share} under callgrind: {log}",
-            row.workload, row.flows
+            "{workload} {flows} {share} under callgrind: {log}"
         ))),
     }
-}
-
-/// A number in a flat line of JSON.
-fn field(line: &str, key: &str) -> Option<u64> {
-    let (_, rest) = line.split_once(&format!("\"{key}\":"))?;
-    let rest = rest.trim_start();
-    let end = rest.find(|c: char| !c.is_ascii_digit())?;
-    rest.get(..end)?.parse().ok()
 }
 
 fn conclude(root: &Path, check: bool, table: &Table) -> io::Result<bool> {
@@ -159,17 +132,12 @@ fn conclude(root: &Path, check: bool, table: &Table) -> io::Result<bool> {
         eprintln!("{problem}");
     }
     if !check {
-        let rows: Vec<String> = table
-            .iter()
-            .map(|(name, each)| format!("  \"{name}\": {each}"))
-            .collect();
-        let text = format!("{{\n{}\n}}\n", rows.join(",\n"));
+        let text = serde_json::to_string_pretty(table)? + "\n";
         output::write(&path, text.as_bytes(), Existing::Replace, &[]).map_err(io::Error::other)?;
         println!("written: {}", super::check::shown(&path, root));
         return Ok(beyond.is_empty());
     }
-    let committed = fs::read_to_string(&path)?;
-    let problems = grown(&committed, table);
+    let problems = grown(&serde_json::from_slice(&fs::read(&path)?)?, table);
     for problem in &problems {
         eprintln!("{problem}");
     }
@@ -199,15 +167,14 @@ fn beyond(table: &Table) -> Vec<String> {
 }
 
 /// What grew by more than the tolerance, or is not in the committed table.
-fn grown(committed: &str, table: &Table) -> Vec<String> {
+fn grown(committed: &Table, table: &Table) -> Vec<String> {
     let mut problems = Vec::new();
     for (name, each) in table {
-        // A row ends with a comma or at the end of the table.
-        match field(committed, name) {
+        match committed.get(name) {
             None => problems.push(format!(
                 "{name}: not in the table; run `cargo xtask instructions`"
             )),
-            Some(before) if *each as f64 > before as f64 * (1.0 + TOLERANCE) + 1.0 => {
+            Some(before) if *each as f64 > *before as f64 * (1.0 + TOLERANCE) + 1.0 => {
                 problems.push(format!(
                     "{name}: {before} instructions became {each}; mend it, or run `cargo xtask instructions` and say why"
                 ));
@@ -224,11 +191,11 @@ mod tests {
 
     #[test]
     fn a_figure_may_grow_by_three_percent_and_no_more() {
-        let committed = "{\n  \"udp 64\": 1000,\n  \"udp 1024\": 2000\n}\n";
         let table =
             |each| Table::from([("udp 64".to_owned(), each), ("udp 1024".to_owned(), 1500)]);
-        assert!(grown(committed, &table(1030)).is_empty());
-        let problems = grown(committed, &table(1040));
+        let committed = table(1000);
+        assert!(grown(&committed, &table(1030)).is_empty());
+        let problems = grown(&committed, &table(1040));
         assert_eq!(problems.len(), 1);
         assert!(problems[0].starts_with("udp 64: 1000 instructions became 1040"));
     }
@@ -247,9 +214,7 @@ mod tests {
 
     #[test]
     fn a_row_without_a_figure_is_a_problem() {
-        assert_eq!(
-            grown("{\n}\n", &Table::from([("udp 64".to_owned(), 1)])).len(),
-            1
-        );
+        let table = Table::from([("udp 64".to_owned(), 1)]);
+        assert_eq!(grown(&Table::new(), &table).len(), 1);
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod drop_reason;
 pub(crate) mod export;
 pub(crate) mod inspection;
 pub(crate) mod json;
+pub(crate) mod label;
 pub(crate) mod log;
 pub(crate) mod output;
 pub(crate) mod time;

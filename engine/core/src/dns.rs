@@ -14,8 +14,9 @@ mod pending;
 mod reply;
 mod stream;
 
-use core::fmt;
 use std::net::IpAddr;
+
+use crate::api::label::labelled;
 
 pub(crate) use asked::Asked;
 pub(crate) use message::{Query, Reading, Unfit, read_answer};
@@ -56,25 +57,18 @@ impl QueryId {
     }
 }
 
-/// Which addresses are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum QueryKind {
-    /// IPv4 (RFC 1035 section 3.4.1).
-    A,
-    /// IPv6 (RFC 3596 section 2.1).
-    Aaaa,
+labelled! {
+    /// Which addresses are asked for.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum QueryKind {
+        /// IPv4 (RFC 1035 section 3.4.1).
+        A = "a",
+        /// IPv6 (RFC 3596 section 2.1).
+        Aaaa = "aaaa",
+    }
 }
 
 impl QueryKind {
-    /// Stable name in scenarios and reports.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::A => "a",
-            Self::Aaaa => "aaaa",
-        }
-    }
-
     /// Whether an address is of this kind.
     #[must_use]
     pub const fn holds(self, address: IpAddr) -> bool {
@@ -82,12 +76,6 @@ impl QueryKind {
             (self, address),
             (Self::A, IpAddr::V4(_)) | (Self::Aaaa, IpAddr::V6(_))
         )
-    }
-}
-
-impl fmt::Display for QueryKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.label())
     }
 }
 

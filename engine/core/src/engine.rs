@@ -18,15 +18,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::api::batch::FrameBatch;
-
 use crate::api::config::{Config, ConfigError};
 use crate::api::counters::Counters;
-use crate::api::drop_reason::DropReason;
 use crate::api::log::{Log, Redactor};
 use crate::api::output::{Close, Lent, Output};
 use crate::api::time::{Clock, Micros};
 use crate::dns::{DnsRecord, Names, Pending, QueryId, QueryKind};
-use crate::flow::key::{FlowKey, Proto};
+use crate::flow::key::{FlowKey, PackedKey, Proto};
 use crate::flow::room::{self, Room};
 use crate::flow::table::{Entry, FlowId, FlowTable, Kind};
 use crate::flow::timer::{Deadline, Timers};
@@ -87,7 +85,7 @@ pub struct Engine {
     /// When the counters were last written to the log.
     metered: Option<Micros>,
     /// When the log last reported that a limit is reached.
-    limit_told: Option<Micros>,
+    limit_logged: Option<Micros>,
     /// Names of addresses, out of DNS answers.
     names: Names,
     /// Intercepted queries.
@@ -141,18 +139,14 @@ enum Event {
         flow: Option<FlowId>,
         record: DnsRecord,
     },
-    /// An event of an intercepted connection. It never leaves the engine, whatever has become of the flow.
-    Own {
+    /// An intercepted connection is to be dialed. It never leaves the engine, whatever has become of the flow.
+    LocalDial {
         flow: FlowId,
-        what: Own,
     },
-}
-
-/// See [`Event::Own`].
-#[derive(Clone, Copy, Debug)]
-enum Own {
-    Dial,
-    HalfClose,
+    /// The same of the half-close of one.
+    LocalHalfClose {
+        flow: FlowId,
+    },
 }
 
 impl Engine {
@@ -193,7 +187,7 @@ impl Engine {
                 Redactor::new(seed, config.log_addresses),
             ),
             metered: None,
-            limit_told: None,
+            limit_logged: None,
             names: Names::new(config.dns_names),
             pending: Pending::default(),
             lent_name: None,
@@ -229,7 +223,7 @@ impl Engine {
             + counters.guard_endless_output;
         counters.dns_names = self.names.len() as u64;
         counters.dns_pending = self.pending.len() as u64;
-        counters.fragment_bytes = self.reassembly.bytes_held() as u64;
+        counters.fragment_bytes = self.reassembly.bytes() as u64;
     }
 
     /// The next thing to act upon, or `None` when there is nothing left. Call it after every input until then.
@@ -312,7 +306,7 @@ impl Engine {
             Event::Resume { flow, space } => Output::Resume { flow, space },
             Event::Close { flow, key, close } => Output::Close { flow, key, close },
             Event::Dns { flow, record } => Output::Dns { flow, record },
-            Event::Own { .. } => return None,
+            Event::LocalDial { .. } | Event::LocalHalfClose { .. } => return None,
         })
     }
 
@@ -368,28 +362,28 @@ impl Engine {
         }
     }
 
-    /// Ends a flow: out of the table, one close to the host, and nothing that it holds goes anywhere any more.
+    /// Ends a flow: out of the table, one close to the host, and nothing that waits in it goes anywhere any more.
     fn finish(&mut self, slot: u32, close: Close) -> Option<Entry> {
         let entry = self.detach(slot)?;
         if let Kind::Udp(udp) = &entry.kind {
-            let held = udp.held() as u64;
-            self.counters.udp_waiting -= held;
-            self.counters.udp_given_up += held;
+            let queued = udp.queued_datagrams() as u64;
+            self.counters.udp_waiting -= queued;
+            self.counters.udp_given_up += queued;
         }
-        self.tell_close(&entry, close);
+        self.report_close(&entry, close);
         Some(entry)
     }
 
     /// As [`Engine::finish`]; gives what a TCP flow leaves behind.
-    fn finish_tcp(&mut self, slot: u32, close: Close) -> Option<(FlowKey, Phase)> {
+    fn finish_tcp(&mut self, slot: u32, close: Close) -> Option<(PackedKey, Phase)> {
         let entry = self.finish(slot, close)?;
         match entry.kind {
-            Kind::Tcp(tcp) => Some((entry.flow.key.unpack(), tcp.phase)),
+            Kind::Tcp(tcp) => Some((entry.flow.key, tcp.phase)),
             Kind::Udp(_) => None,
         }
     }
 
-    /// Takes a flow out of the table, off the timers and the ledger; what it holds goes with it.
+    /// Takes a flow out of the table, off the timers and the ledger; what waits in it goes with it.
     fn detach(&mut self, slot: u32) -> Option<Entry> {
         let entry = self.flows.remove(slot)?;
         self.timers.disarm(slot);
@@ -404,8 +398,8 @@ impl Engine {
         Some(entry)
     }
 
-    /// Tells the host that a flow has ended; of a flow of the engine's own it hears nothing.
-    fn tell_close(&mut self, entry: &Entry, close: Close) {
+    /// Reports to the host that a flow has ended, unless it was the engine's own.
+    fn report_close(&mut self, entry: &Entry, close: Close) {
         match &entry.kind {
             Kind::Tcp(_) => self.counters.tcp_closes += 1,
             Kind::Udp(_) => self.counters.udp_closes += 1,
@@ -417,9 +411,5 @@ impl Engine {
             let key = entry.tuple();
             self.events.push_back(Event::Close { flow, key, close });
         }
-    }
-
-    fn drop_frame(&mut self, reason: DropReason) {
-        self.counters.count_drop(reason);
     }
 }

@@ -7,7 +7,7 @@ use core::cell::Cell;
 pub enum Fault {
     /// A short last piece of a far side's stream is taken and forgotten, so that the device gets its FIN one segment early.
     LastPiece,
-    /// A window that opens again is not told.
+    /// No window update leaves when a window opens again.
     WindowUpdate,
     /// The device's end of stream is not passed on.
     HalfClose,
@@ -21,7 +21,7 @@ pub enum Fault {
     EarlyIdle,
     /// The segment size that is offered is off by one.
     SegmentSize,
-    /// A dialer that was refused room never hears that there is some.
+    /// A dialer that was refused room gets no `Resume` when there is some.
     Resume,
     /// Checksums of segments with payload are wrong.
     Checksum,

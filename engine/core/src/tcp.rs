@@ -51,7 +51,7 @@ pub(crate) struct TcpFlow {
 pub(crate) enum Phase {
     /// The dial is pending; nothing was answered yet.
     Dialing(HeldSyn),
-    /// The dial connected; the engine speaks with the device.
+    /// The dial connected, and the device has a connection with the engine.
     Live(Live),
 }
 
@@ -92,8 +92,8 @@ pub(crate) struct Live {
     pub(crate) last_activity: Micros,
     /// The handshake was seen done, and the flow no longer counts as half-open.
     pub(crate) established: bool,
-    /// When the device was heard last.
-    pub(crate) heard: Micros,
+    /// When the last segment of the device came.
+    pub(crate) last_segment: Micros,
     /// Keep-alive probes sent since.
     pub(crate) probes: u32,
     /// Set while the port is 53.
@@ -113,7 +113,7 @@ impl Live {
             opened: now,
             last_activity: now,
             established: false,
-            heard: now,
+            last_segment: now,
             probes: 0,
             dns: None,
         }
@@ -133,10 +133,10 @@ impl Live {
         }
     }
 
-    /// A segment of the device was taken in; whether it is the one that completed the handshake.
-    pub(crate) fn heard(&mut self, now: Micros) -> bool {
+    /// Notes that a segment of the device was taken in; whether it is the one that completed the handshake.
+    pub(crate) fn note_segment(&mut self, now: Micros) -> bool {
         self.last_activity = now;
-        self.heard = now;
+        self.last_segment = now;
         self.probes = 0;
         if self.connection.device_closed() {
             self.first_end.get_or_insert(By::Device);

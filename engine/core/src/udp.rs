@@ -23,9 +23,9 @@ const QUOTED_LATER: usize = 64;
 /// Destinations that a mapping remembers for its filter; the one that was new longest ago is forgotten first.
 const DESTINATIONS: usize = 64;
 
-/// What a held datagram costs beyond its payload, bytes: an empty one costs something too, or a flood of them
+/// What a queued datagram costs beyond its payload, bytes: an empty one costs something too, or a flood of them
 /// would be free.
-const HELD: usize = 64;
+const OVERHEAD: usize = 64;
 
 /// One mapping of a device's port to a destination, or to all of them.
 #[derive(Debug)]
@@ -85,13 +85,13 @@ impl UdpFlow {
         }
     }
 
-    /// Bytes held for the dialer, bookkeeping included.
+    /// Bytes that wait for the dialer, bookkeeping included.
     pub(crate) fn queued(&self) -> usize {
         self.queued
     }
 
-    /// Datagrams held for the dialer.
-    pub(crate) fn held(&self) -> usize {
+    /// Datagrams that wait for the dialer.
+    pub(crate) fn queued_datagrams(&self) -> usize {
         self.queue.len()
     }
 
@@ -139,7 +139,7 @@ impl UdpFlow {
     }
 
     /// Whether it only asks name servers (RFC 4787 REQ-5 (a)).
-    pub(crate) fn speaks_dns(&self) -> bool {
+    pub(crate) fn is_dns(&self) -> bool {
         self.dns
     }
 
@@ -148,13 +148,13 @@ impl UdpFlow {
         self.connected && !self.blocked && self.queue.is_empty()
     }
 
-    /// What holding a datagram costs, bytes.
+    /// What a queued datagram costs, bytes.
     pub(crate) fn cost(payload: &[u8]) -> usize {
-        payload.len() + HELD
+        payload.len() + OVERHEAD
     }
 
-    /// Keeps a copy until the dialer can take it; `false` if `limit` bytes are held already.
-    pub(crate) fn hold(&mut self, to: SocketAddr, payload: &[u8], limit: usize) -> bool {
+    /// Keeps a copy until the dialer can take it; `false` if `limit` bytes wait already.
+    pub(crate) fn enqueue(&mut self, to: SocketAddr, payload: &[u8], limit: usize) -> bool {
         let cost = Self::cost(payload);
         // One datagram always fits: no limit makes the largest ones undeliverable.
         if self.queued > 0 && self.queued + cost > limit {
@@ -165,13 +165,13 @@ impl UdpFlow {
         true
     }
 
-    /// The next held datagram, if the dialer takes any.
-    pub(crate) fn release(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+    /// The next queued datagram, if the dialer takes any.
+    pub(crate) fn dequeue(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
         if !self.connected || self.blocked {
             return None;
         }
-        let held = self.queue.pop_front()?;
-        self.queued -= Self::cost(&held.1);
-        Some(held)
+        let next = self.queue.pop_front()?;
+        self.queued -= Self::cost(&next.1);
+        Some(next)
     }
 }

@@ -102,7 +102,7 @@ impl TokioDialer {
         self.flows.insert(flow, Flow { socket, task });
     }
 
-    /// Writes as much as the kernel takes, and returns how much; the mailbox hears when it takes more.
+    /// Writes as much as the kernel takes, and returns how much; [`Mailbox::writable`] follows when it takes more.
     pub fn data(&mut self, flow: FlowId, bytes: &[u8]) -> usize {
         match self.flows.get(&flow).map(|flow| &flow.socket) {
             Some(Socket::Tcp(tcp)) => tcp.write(bytes),

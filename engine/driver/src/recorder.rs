@@ -232,7 +232,7 @@ impl Recorder {
         self.event(now, flow, to, Event::Datagram(len as u64));
     }
 
-    /// The dialer was told that the device's stream has ended.
+    /// The dialer got the end of the device's stream.
     pub fn half_close(&mut self, now: Micros, flow: FlowId) {
         self.event(now, flow, None, Event::HalfClose);
     }
@@ -302,9 +302,9 @@ impl Recorder {
         if self.status.error.is_some() {
             return;
         }
-        let before = self.blocks.len();
+        let before = self.blocks.bytes.len();
         write(&mut self.blocks);
-        let added = (self.blocks.len() - before) as u64;
+        let added = (self.blocks.bytes.len() - before) as u64;
         if self.filled.saturating_add(added) > self.half {
             if let Err(error) = self.rotate(before) {
                 return self.fail(&error);
@@ -312,21 +312,21 @@ impl Recorder {
         } else {
             self.filled += added;
         }
-        if self.blocks.len() > BUFFER {
+        if self.blocks.bytes.len() > BUFFER {
             self.commit();
         }
     }
 
     /// Begins a new file with the blocks from `keep` on.
     fn rotate(&mut self, keep: usize) -> io::Result<()> {
-        let first = self.blocks.split_off(keep);
+        let first = self.blocks.bytes.split_off(keep);
         self.flush()?;
         self.store.rotate()?;
         self.status.rotations += 1;
         self.filled = 0;
         self.headers(self.origin.0);
         self.filled += first.len() as u64;
-        self.blocks.extend(&first);
+        self.blocks.bytes.extend_from_slice(&first);
         Ok(())
     }
 
@@ -336,16 +336,16 @@ impl Recorder {
         self.blocks.section(self.snap);
         self.blocks.event(at, None, 0, &Event::Settings(&settings));
         self.settings = settings;
-        self.filled = self.blocks.len() as u64;
+        self.filled = self.blocks.bytes.len() as u64;
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.blocks.is_empty() || self.status.error.is_some() {
+        if self.blocks.bytes.is_empty() || self.status.error.is_some() {
             return Ok(());
         }
-        self.store.write(self.blocks.as_slice())?;
-        self.status.bytes += self.blocks.len() as u64;
-        self.blocks.clear();
+        self.store.write(&self.blocks.bytes)?;
+        self.status.bytes += self.blocks.bytes.len() as u64;
+        self.blocks.bytes.clear();
         Ok(())
     }
 
@@ -404,34 +404,28 @@ impl Drop for Recorder {
 /// The settings that a replay needs, a line each, named as in a scenario; durations in microseconds. The seed stays
 /// out: it would let a reader of the file predict sequence numbers of the session.
 fn settings(config: &Config) -> String {
-    let mut lines = vec![
-        format!("mtu={}", config.mtu),
-        format!("tcp_limit={}", config.tcp_limit),
-        format!("udp_limit={}", config.udp_limit),
+    const RECORDED: [&str; 13] = [
+        "mtu",
+        "tcp_limit",
+        "udp_limit",
+        "rx_buffer",
+        "tx_buffer",
+        "martians",
+        "dial_failure",
+        "tcp_idle",
+        "udp_idle",
+        "dns_idle",
+        "handshake_timeout",
+        "dial_timeout",
+        "tcp_half_closed",
     ];
-    let rings = [
-        ("rx_buffer", config.rx_buffer),
-        ("tx_buffer", config.tx_buffer),
-    ];
-    let set = |(name, value): (&str, Option<usize>)| value.map(|value| format!("{name}={value}"));
-    lines.extend(rings.into_iter().filter_map(set));
-    let martians = match config.martians {
-        engine::Martians::Drop => "drop",
-        engine::Martians::Admit => "admit",
+    let (named, defaults) = (config.named(), Config::default().named());
+    let line = |name: &str| {
+        let setting = named.iter().find(|(known, _)| *known == name)?;
+        // What may be absent, or came with a later version, is recorded only where it was set.
+        let optional = matches!(name, "rx_buffer" | "tx_buffer" | "dial_failure");
+        (!optional || !defaults.contains(setting)).then(|| format!("{name}={}", setting.1))
     };
-    lines.push(format!("martians={martians}"));
-    if config.dial_failure == engine::DialFailure::Icmp {
-        lines.push("dial_failure=icmp".to_owned());
-    }
-    for (name, time) in [
-        ("tcp_idle", config.tcp_idle),
-        ("udp_idle", config.udp_idle),
-        ("dns_idle", config.dns_idle),
-        ("handshake_timeout", config.handshake_timeout),
-        ("dial_timeout", config.dial_timeout),
-        ("tcp_half_closed", config.tcp_half_closed),
-    ] {
-        lines.push(format!("{name}={}", time.as_micros()));
-    }
+    let lines: Vec<String> = RECORDED.into_iter().filter_map(line).collect();
     lines.join("\n")
 }

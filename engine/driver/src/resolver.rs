@@ -33,8 +33,8 @@ pub trait Resolver: Send + Sync {
     /// Nobody wants the answer to `query` any more.
     fn cancel(&self, query: QueryId);
 
-    /// Gives up what has taken too long. Says when to call again, if anything is under way. Calling late only delays
-    /// the failures: the engine has told the device by its own timer.
+    /// Gives up what has taken too long. Returns when to call again, if anything is under way. Calling late only delays
+    /// the failures: the device gets them by the engine's own timer.
     fn tick(&self) -> Option<Micros>;
 }
 
@@ -59,10 +59,10 @@ pub trait Lookup: Send + Sync {
     fn start(&self, name: &str, done: Done) -> bool;
 }
 
-/// Bounds of a [`CachingResolver`]. Zero is never, or none: said for each.
+/// Bounds of a [`CachingResolver`]. Zero is never, or none, as each field has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolverLimits {
-    /// How long a lookup may take; zero: as long as it takes, and the engine's own limit tells the device. Default 4 s, as that
+    /// How long a lookup may take; zero: as long as it takes, and the engine's own limit answers the device. Default 4 s, as that
     /// ([`resolve_timeout`](engine::Config::resolve_timeout)).
     pub timeout: Duration,
     /// How long addresses are kept: `getaddrinfo` does not say how long they hold. Zero: they are not kept. Default 60 s.
@@ -117,7 +117,7 @@ pub fn of_the_system(mailbox: &Arc<Mailbox>, clock: Arc<dyn Clock>) -> SystemRes
         clock,
         move |query, found| {
             if let Some(mailbox) = mailbox.upgrade() {
-                // Too late or too many: the engine has told the device by its own limit.
+                // Too late or too many: the engine's own limit has answered the device.
                 let _ = mailbox.resolved(query, found);
             }
         },

@@ -21,8 +21,8 @@ const GRAIN: Duration = Duration::from_millis(1);
 /// The loop, before and while it runs. Spawn [`Loop::run`] on a runtime of one thread, or on any: only one task ever
 /// has the engine.
 ///
-/// It ends when [`Handle::stop`] was called, having closed every flow (TCP with a reset) and handed the host what the
-/// engine said to that. When the future is dropped before, the engine and everything in the mailbox go with it, without
+/// It ends when [`Handle::stop`] was called, having closed every flow (TCP with a reset) and handed the host the outputs
+/// of that. When the future is dropped before, the engine and everything in the mailbox go with it, without
 /// a call of the host. Either way every handle of a flow is stale afterwards. To start again, make another loop.
 ///
 /// `examples/tunnel.rs` is a whole program. The lines that matter:

@@ -316,7 +316,7 @@ impl Turn {
     ) {
         let due = self.engine.timeout_bound().is_some_and(|due| due <= now);
         let said = due || !control.is_empty();
-        self.tell_control(now, control);
+        self.deliver_control(now, control);
         self.expire_lingering(now);
         if due {
             self.engine.handle_timeout(now);
@@ -337,8 +337,8 @@ impl Turn {
             self.engine.handle_frames(now, chunk);
             open = self.drain(now, host, budget);
         }
-        if open && self.tell_datagrams(now, host, budget) {
-            self.tell_inboxes(now, host, budget);
+        if open && self.deliver_datagrams(now, host, budget) {
+            self.deliver_inboxes(now, host, budget);
         }
     }
 
@@ -387,7 +387,7 @@ impl Turn {
 
     /// Tells the host of new losses, and everybody of the numbers.
     fn publish<H: Host + ?Sized>(&mut self, host: &mut H, losses: Losses) {
-        losses.tell(&mut self.stats);
+        losses.copy_to(&mut self.stats);
         let told = core::mem::replace(&mut self.told, losses);
         let frames = losses.overflow_frames - told.overflow_frames;
         if frames > 0 {

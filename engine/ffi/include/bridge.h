@@ -634,7 +634,7 @@ typedef struct BridgeCallbacks {
     void (*BRIDGE_NULLABLE wake)(void *BRIDGE_NULLABLE context);
     /*
      With `dns_interception` only: find out the addresses of `name` of a `family`, 4 or 6, and answer with
-     `BridgeEngineOnResolved`. Without an answer in time the device hears of a failure. Null: the system's resolver is asked,
+     `BridgeEngineOnResolved`. Without an answer in time the device gets a failure. Null: the system's resolver is asked,
      on threads of the library's own, one of which may call `wake`.
      */
     void (*BRIDGE_NULLABLE resolve)(void *BRIDGE_NULLABLE context, uint64_t query, const char *BRIDGE_NONNULL name, uint32_t family);
@@ -1020,7 +1020,7 @@ BridgeStatus BridgeEngineRecord(struct BridgeEngine *BRIDGE_NONNULL engine,
                                 uint64_t max_bytes);
 
 /*
- As `BridgeEngineRecord`, with all that can be said of a recording. Null `options` are those of a zeroed struct.
+ As `BridgeEngineRecord`, with all options of a recording. Null `options` are those of a zeroed struct.
 
  `BAD_LENGTH`: a `size` that is too short, too.
 
@@ -1038,7 +1038,7 @@ const char *BRIDGE_NONNULL BridgeStatusText(BridgeStatus status);
 
 /*
  Sets who receives the log of all engines, up to `level`; null: no one does. When it returns, the
- former sink is not called any more. `context` must stay sound until then. An engine speaks at the level that holds when it
+ former sink is not called any more. `context` must stay sound until then. An engine logs at the level that is set when it
  is started. Lines have no address and no name in clear.
 
  From within a sink: `BRIDGE_STATUS_REENTRANT`, and nothing changes.

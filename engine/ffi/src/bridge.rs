@@ -188,13 +188,18 @@ impl Bridge {
         if !self.host_driven {
             return Err(BridgeStatus::Reentrant);
         }
-        self.running()?;
-        let mut turn = match self.turn.try_lock() {
-            Ok(turn) => turn,
-            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
-            Err(TryLockError::WouldBlock) => return Err(BridgeStatus::Busy),
-        };
+        let mut turn = self.own_turn()?;
         Ok(turn.as_mut().ok_or(BridgeStatus::Stopped)?.deadline())
+    }
+
+    /// The turn of an engine that runs and that the host drives, if nobody has it.
+    fn own_turn(&self) -> Result<MutexGuard<'_, Option<Turn>>, BridgeStatus> {
+        self.running()?;
+        match self.turn.try_lock() {
+            Ok(turn) => Ok(turn),
+            Err(TryLockError::Poisoned(turn)) => Ok(turn.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(BridgeStatus::Busy),
+        }
     }
 
     pub(crate) fn start(&self) -> Result<(), BridgeStatus> {
@@ -235,7 +240,7 @@ impl Bridge {
         self.running.store(true, Ordering::Release);
         // A sink may make any call.
         drop(life);
-        log::say(log::INFO, "engine started");
+        log::write(log::INFO, "engine started");
         Ok(())
     }
 
@@ -266,7 +271,7 @@ impl Bridge {
         };
         let thread = thread::Builder::new().name("engine".to_owned()).spawn(run);
         thread.map_err(|error| {
-            log::say(log::ERROR, &format!("no thread for the engine: {error}"));
+            log::write(log::ERROR, &format!("no thread for the engine: {error}"));
             BridgeStatus::Io
         })
     }
@@ -303,7 +308,7 @@ impl Bridge {
         }
         *lock(&self.tap) = None;
         drop(life);
-        log::say(log::INFO, "engine stopped");
+        log::write(log::INFO, "engine stopped");
         self.not_broken()
     }
 
@@ -316,12 +321,7 @@ impl Bridge {
         if now == 0 || i64::try_from(now).is_err() {
             return Err(BridgeStatus::BadArgument);
         }
-        self.running()?;
-        let mut turn = match self.turn.try_lock() {
-            Ok(turn) => turn,
-            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
-            Err(TryLockError::WouldBlock) => return Err(BridgeStatus::Busy),
-        };
+        let mut turn = self.own_turn()?;
         let turn = turn.as_mut().ok_or(BridgeStatus::Stopped)?;
         // Time never runs back.
         let now = Micros(clock.fetch_max(now, Ordering::Relaxed).max(now));
@@ -364,20 +364,16 @@ impl Bridge {
 
     /// Begins or, without a path, ends a recording, with the next turn.
     pub(crate) fn record(&self, path: Option<&Path>, bounds: Bounds) -> Result<(), BridgeStatus> {
-        let tap: NextTap = match path {
-            None => None,
-            Some(path) => {
-                let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-                let now = self.clock.now();
-                let config = lock(&self.settings).config.clone();
-                let made = Recorder::create(path, bounds, &config, now, wall.unwrap_or_default());
-                let recorder = made.map_err(|error| {
-                    log::say(log::WARN, &format!("no recording: {error}"));
-                    BridgeStatus::Io
-                })?;
-                Some(recorder)
-            }
+        let recorder = |path: &Path| {
+            let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            let now = self.clock.now();
+            let config = lock(&self.settings).config.clone();
+            Recorder::create(path, bounds, &config, now, wall.unwrap_or_default())
         };
+        let tap = path.map(recorder).transpose().map_err(|error| {
+            log::write(log::WARN, &format!("no recording: {error}"));
+            BridgeStatus::Io
+        })?;
         *lock(&self.tap) = Some(tap);
         // The engine may be asleep for as long as nothing comes.
         self.signal.wake();
@@ -414,7 +410,7 @@ fn take_tap(turn: &mut Turn, tap: &Mutex<Option<NextTap>>) {
 
 fn fail(broken: &AtomicBool) {
     broken.store(true, Ordering::Release);
-    log::say(
+    log::write(
         log::ERROR,
         "the engine panicked and is out of order; this is a bug in it",
     );

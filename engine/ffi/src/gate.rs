@@ -72,20 +72,20 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 gate.pass(|| {
-                    gate.pass(|| entered.send(()).expect("heard"));
-                    leaves.recv().expect("told");
+                    gate.pass(|| entered.send(()).expect("a receiver"));
+                    leaves.recv().expect("a sender");
                 });
             });
             enters.recv().expect("inside");
             scope.spawn(move || {
                 gate.shut();
-                shut.send(()).expect("heard");
+                shut.send(()).expect("a receiver");
             });
             while gate.state().open {
                 std::thread::yield_now();
             }
             assert!(shuts.try_recv().is_err(), "one is inside");
-            leave.send(()).expect("heard");
+            leave.send(()).expect("a receiver");
             shuts.recv().expect("shut");
         });
     }

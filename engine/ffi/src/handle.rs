@@ -72,18 +72,14 @@ pub(crate) fn is_calling(number: usize) -> bool {
 
 /// Runs a call; a panic is an answer, never an unwinding into C.
 pub(crate) fn guard(call: impl FnOnce() -> Result<(), BridgeStatus>) -> BridgeStatus {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(Ok(())) => BridgeStatus::Ok,
-        Ok(Err(status)) => status,
-        Err(_) => BridgeStatus::Panicked,
-    }
+    caught(call).err().unwrap_or(BridgeStatus::Ok)
 }
 
 /// As [`guard`], for calls that answer with a count.
 pub(crate) fn guard_count(call: impl FnOnce() -> Result<i64, BridgeStatus>) -> i64 {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(Ok(count)) => count,
-        Ok(Err(status)) => status.code(),
-        Err(_) => BridgeStatus::Panicked.code(),
-    }
+    caught(call).unwrap_or_else(|status| status as i64)
+}
+
+fn caught<R>(call: impl FnOnce() -> Result<R, BridgeStatus>) -> Result<R, BridgeStatus> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or(Err(BridgeStatus::Panicked))
 }

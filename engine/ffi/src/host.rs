@@ -74,7 +74,7 @@ impl Callbacks {
         self.resolve.is_some()
     }
 
-    /// Tells a host that drives the engine itself that something came.
+    /// Wakes a host that drives the engine itself: something came.
     pub(crate) fn wake(&self) {
         if let Some(wake) = self.wake {
             // SAFETY: the host promised that its callbacks are sound with its context, this one from any thread.
@@ -190,7 +190,7 @@ impl Host for Callbacks {
     }
 
     fn log(&mut self, record: &LogRecord) {
-        log::say(log::number(record.level), &record.to_string());
+        log::write(log::number(record.level), &record.to_string());
     }
 
     fn resolve(&mut self, query: QueryId, name: &str, kind: QueryKind) -> bool {
@@ -208,7 +208,7 @@ impl Host for Callbacks {
     }
 
     fn notice(&mut self, notice: &Notice) {
-        log::say(log::WARN, &notice.to_string());
+        log::write(log::WARN, &notice.to_string());
     }
 }
 

@@ -35,11 +35,7 @@ pub unsafe extern "C" fn BridgeEngineHandlePacket(
         let mailbox = find(engine)?.running()?;
         // SAFETY: as this call's own contract says.
         let frame = unsafe { packet(bytes, length) }?;
-        if mailbox.frame(frame) {
-            Ok(())
-        } else {
-            Err(BridgeStatus::Full)
-        }
+        had_room(mailbox.frame(frame))
     })
 }
 
@@ -80,6 +76,10 @@ pub unsafe extern "C" fn BridgeEngineHandlePackets(
         mailbox.lost(none);
         Ok(taken.try_into().unwrap_or(i64::MAX))
     })
+}
+
+fn had_room(taken: bool) -> Result<(), BridgeStatus> {
+    taken.then_some(()).ok_or(BridgeStatus::Full)
 }
 
 /// # Safety
@@ -171,11 +171,7 @@ pub unsafe extern "C" fn BridgeEngineOnUdpReceive(
             None => None,
             Some(from) => Some(socket_address(&from).ok_or(BridgeStatus::BadArgument)?),
         };
-        if mailbox.datagram(FlowId::from_bits(flow), from, payload)? {
-            Ok(())
-        } else {
-            Err(BridgeStatus::Full)
-        }
+        had_room(mailbox.datagram(FlowId::from_bits(flow), from, payload)?)
     })
 }
 
@@ -264,11 +260,7 @@ pub unsafe extern "C" fn BridgeEngineOnResolved(
             status if status == BridgeStatus::NotFound as i32 => Resolution::NotFound,
             _ => Resolution::Failed,
         };
-        if mailbox.resolved(QueryId::from_bits(query), resolution) {
-            Ok(())
-        } else {
-            Err(BridgeStatus::Full)
-        }
+        had_room(mailbox.resolved(QueryId::from_bits(query), resolution))
     })
 }
 
@@ -296,10 +288,6 @@ pub unsafe extern "C" fn BridgeEngineOnAddressLost(
         // SAFETY: as this call's own contract says; an address is integers only.
         let address = unsafe { read::optional(address) }.ok_or(BridgeStatus::NullPointer)?;
         let address = socket_address(&address).ok_or(BridgeStatus::BadArgument)?;
-        if mailbox.address_lost(address.ip()) {
-            Ok(())
-        } else {
-            Err(BridgeStatus::Full)
-        }
+        had_room(mailbox.address_lost(address.ip()))
     })
 }

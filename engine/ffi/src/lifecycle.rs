@@ -88,10 +88,8 @@ pub unsafe extern "C" fn BridgeEngineSet(
                 settings.limits.inbox_bytes = bytes;
                 return Ok(());
             }
-            if !settings.config.set(&name, &value) {
-                return Err(BridgeStatus::BadArgument);
-            }
-            Ok(())
+            let set = settings.config.set(&name, &value);
+            set.then_some(()).ok_or(BridgeStatus::BadArgument)
         })
     })
 }
@@ -161,15 +159,15 @@ pub unsafe extern "C" fn BridgeEngineRecord(
     path: *const c_char,
     max_bytes: u64,
 ) -> BridgeStatus {
-    let bounds = Bounds {
-        max_bytes: (max_bytes > 0).then_some(max_bytes),
-        snap_length: None,
+    let options = BridgeRecording {
+        max_bytes,
+        ..BridgeRecording::default()
     };
     // SAFETY: as this call's own contract says.
-    guard(|| unsafe { record(engine, path, bounds) })
+    guard(|| unsafe { record(engine, path, options) })
 }
 
-/// As `BridgeEngineRecord`, with all that can be said of a recording. Null `options` are those of a zeroed struct.
+/// As `BridgeEngineRecord`, with all options of a recording. Null `options` are those of a zeroed struct.
 ///
 /// `BAD_LENGTH`: a `size` that is too short, too.
 ///
@@ -188,12 +186,8 @@ pub unsafe extern "C" fn BridgeEngineRecordWith(
             // SAFETY: as this call's own contract says.
             unsafe { read::sized(options) }?
         };
-        let bounds = Bounds {
-            max_bytes: (options.max_bytes > 0).then_some(options.max_bytes),
-            snap_length: NonZero::new(options.snap_length),
-        };
         // SAFETY: as this call's own contract says.
-        unsafe { record(engine, path, bounds) }
+        unsafe { record(engine, path, options) }
     })
 }
 
@@ -202,9 +196,13 @@ pub unsafe extern "C" fn BridgeEngineRecordWith(
 unsafe fn record(
     engine: *mut BridgeEngine,
     path: *const c_char,
-    bounds: Bounds,
+    options: BridgeRecording,
 ) -> Result<(), BridgeStatus> {
     let bridge = find(engine)?;
+    let bounds = Bounds {
+        max_bytes: (options.max_bytes > 0).then_some(options.max_bytes),
+        snap_length: NonZero::new(options.snap_length),
+    };
     let path = if path.is_null() {
         None
     } else {
@@ -273,22 +271,19 @@ fn settings(config: &BridgeConfig) -> Result<Settings, BridgeStatus> {
         _ => return Err(BridgeStatus::BadArgument),
     };
     let number = |value: u64| usize::try_from(value).map_err(|_| BridgeStatus::BadArgument);
-    if mtu > 0 {
-        settings.mtu = number(mtu.into())?;
-    }
-    if packet_pool_bytes > 0 {
-        limits.ring_bytes = number(packet_pool_bytes)?;
+    for (field, value) in [
+        (&mut settings.mtu, mtu.into()),
+        (&mut settings.tcp_limit, tcp_limit.into()),
+        (&mut settings.udp_limit, udp_limit.into()),
+        (&mut limits.ring_bytes, packet_pool_bytes),
+    ] {
+        if value > 0 {
+            *field = number(value)?;
+        }
     }
     if per_flow_bytes > 0 {
-        let half = number(per_flow_bytes / 2)?;
-        settings.rx_buffer = Some(half);
-        settings.tx_buffer = Some(half);
-    }
-    if tcp_limit > 0 {
-        settings.tcp_limit = number(tcp_limit.into())?;
-    }
-    if udp_limit > 0 {
-        settings.udp_limit = number(udp_limit.into())?;
+        let half = Some(number(per_flow_bytes / 2)?);
+        (settings.rx_buffer, settings.tx_buffer) = (half, half);
     }
     if seed > 0 {
         settings.seed = Some(seed);

@@ -45,7 +45,7 @@ thread_local! {
 }
 
 /// Sets who receives the log of all engines, up to `level`; null: no one does. When it returns, the
-/// former sink is not called any more. `context` must stay sound until then. An engine speaks at the level that holds when it
+/// former sink is not called any more. `context` must stay sound until then. An engine logs at the level that is set when it
 /// is started. Lines have no address and no name in clear.
 ///
 /// From within a sink: `BRIDGE_STATUS_REENTRANT`, and nothing changes.
@@ -74,9 +74,9 @@ pub unsafe extern "C" fn BridgeSetLogSink(
     })
 }
 
-/// The level that an engine which starts now should speak at; none if no one listens.
+/// The level that an engine which starts now should log at; none if no one listens.
 pub(crate) fn level() -> Option<LogLevel> {
-    // Not the sink's lock: a sink that starts an engine holds it, and would wait behind one who waits to set another.
+    // Not the sink's lock: a sink that starts an engine has it, and would wait behind one who waits to set another.
     let level = LEVEL.load(Ordering::Acquire);
     LEVELS
         .into_iter()
@@ -101,8 +101,8 @@ pub(crate) const fn number(level: LogLevel) -> u32 {
     }
 }
 
-/// Says a line to the sink, if there is one that wants it; a line that the sink itself causes is dropped.
-pub(crate) fn say(level: u32, message: &str) {
+/// Writes a line to the sink, if there is one that wants it; a line that the sink itself causes is dropped.
+pub(crate) fn write(level: u32, message: &str) {
     if LOGGING.get() {
         return;
     }

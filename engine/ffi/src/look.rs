@@ -75,11 +75,7 @@ pub unsafe extern "C" fn BridgeEngineGetCounters(
 ) -> BridgeStatus {
     guard(|| {
         let snapshot = find(engine)?.last_run()?.snapshot();
-        let Snapshot {
-            counters: all,
-            stats,
-            ..
-        } = &snapshot;
+        let (all, stats) = (&snapshot.counters, &snapshot.stats);
         let filled = BridgeCounters {
             size: 0,
             reserved: 0,
@@ -167,20 +163,15 @@ pub unsafe extern "C" fn BridgeEngineOpenMetrics(
     capacity: usize,
 ) -> i64 {
     guard_count(|| {
-        let text = find(engine)?
-            .last_run()?
-            .snapshot()
-            .counters
-            .to_openmetrics();
+        let snapshot = find(engine)?.last_run()?.snapshot();
+        let text = snapshot.counters.to_openmetrics();
         // SAFETY: as this call's own contract says.
         unsafe { read::give_text(buffer, capacity, &text) }
     })
 }
 
 fn json(snapshot: &Snapshot) -> String {
-    let Snapshot {
-        counters, stats, ..
-    } = snapshot;
+    let (counters, stats) = (&snapshot.counters, &snapshot.stats);
     let mut text = String::from("{");
     let spans = [
         ("turn_us_p50", micros(stats.turn_duration.quantile(0.5))),

@@ -416,18 +416,11 @@ pub struct BridgeCallbacks {
     /// from whatever thread made the call, and cannot itself poll, stop or free (`REENTRANT`). May be null.
     pub wake: Option<unsafe extern "C" fn(context: *mut c_void)>,
     /// With `dns_interception` only: find out the addresses of `name` of a `family`, 4 or 6, and answer with
-    /// `BridgeEngineOnResolved`. Without an answer in time the device hears of a failure. Null: the system's resolver is asked,
+    /// `BridgeEngineOnResolved`. Without an answer in time the device gets a failure. Null: the system's resolver is asked,
     /// on threads of the library's own, one of which may call `wake`.
     pub resolve: Option<
         unsafe extern "C" fn(context: *mut c_void, query: u64, name: *const c_char, family: u32),
     >,
-}
-
-impl BridgeStatus {
-    /// The number, for calls that answer with a count.
-    pub(crate) const fn code(self) -> i64 {
-        self as i64
-    }
 }
 
 impl From<Misuse> for BridgeStatus {

@@ -45,8 +45,8 @@ pub(super) fn examples(page: &str) -> Vec<Example> {
     examples
 }
 
-/// Runs the examples that are `replay` commands, and the edits by `sed` and copies between them; says where what came differs from
-/// what is written.
+/// Runs the examples that are `replay` commands, and the edits by `sed` and copies between them; returns where the output
+/// differs from what is written.
 pub(super) fn run(root: &Path, examples: &[Example]) -> Result<Vec<String>, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     for name in ["captures", "expectations", "docs/examples"] {
@@ -86,8 +86,8 @@ fn edit(folder: &Path, example: &Example) -> Result<Option<String>, String> {
         .map_err(|error| error.to_string())?;
     let clean = output.status.success() && output.stdout.is_empty();
     Ok((!clean).then(|| {
-        let said = String::from_utf8_lossy(&output.stderr);
-        format!("line {}: `{}`: {said}", example.line, example.command)
+        let printed = String::from_utf8_lossy(&output.stderr);
+        format!("line {}: `{}`: {printed}", example.line, example.command)
     }))
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use replay::scenario::catalogue;
 use replay::scenario::load;
 
-use super::{files_below, shown};
+use super::{scenario_files, shown};
 
 /// The page, from the root.
 const PAGE: &str = "docs/DEVIATIONS.md";
@@ -17,10 +17,8 @@ pub(super) fn check(root: &Path) -> Vec<String> {
     let mut problems = Vec::new();
     let mut deviating = BTreeSet::new();
     let mut covered = BTreeSet::new();
-    let is_scenario = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "json");
-    let scenarios = files_below(&root.join("expectations"));
-    for path in scenarios.into_iter().filter(is_scenario) {
-        // What cannot be read is told by another check.
+    for path in scenario_files(root) {
+        // What cannot be read is reported by another check.
         let Ok(loaded) = load::load(&path) else {
             continue;
         };

@@ -1,62 +1,55 @@
 //! Pages: links lead somewhere, programs named exist, examples are files of this repository, output is what comes.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::console::{self, Example};
-use super::{files_below, shown};
+use super::{files_below, scenario_files, shown};
 
-/// Pages whose commands are tried.
-const PAGES: [&str; 17] = [
-    "README.md",
-    "CONTRIBUTING.md",
-    "docs/DEBUGGING.md",
-    "ARCHITECTURE.md",
-    "docs/guides/by_hand.md",
-    "docs/guides/ci.md",
-    "docs/guides/cut.md",
-    "docs/guides/embed.md",
-    "docs/guides/failure.md",
-    "docs/guides/field_bug.md",
-    "docs/guides/load.md",
-    "docs/guides/packetdrill.md",
-    "docs/guides/privacy.md",
-    "docs/guides/record.md",
-    "docs/guides/swift.md",
-    "docs/guides/versions.md",
-    "docs/guides/your_stack.md",
-];
+/// The page whose JSON is no scenario.
+const NO_SCENARIOS: &str = "docs/STACK_PROTOCOL.md";
 
 /// The page that has a reason for each dependency.
 const DEPENDENCIES: &str = "docs/DEPENDENCIES.md";
 
 pub(super) fn check(root: &Path) -> Vec<String> {
     let mut problems = Vec::new();
-    for page in PAGES {
-        let Ok(text) = fs::read_to_string(root.join(page)) else {
-            problems.push(format!("{page} is missing"));
-            continue;
-        };
+    let scenarios = contents(scenario_files(root));
+    let swift = contents(files_below(&root.join("engine/swift/Examples")));
+    for path in pages(root) {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let page = shown(&path, root);
         let about = |what: String| format!("{page}: {what}");
-        problems.extend(scenarios(root, &text).into_iter().map(about));
-        problems.extend(swift(root, &text).into_iter().map(about));
+        let folder = path.parent().unwrap_or(root);
+        let broken = links(&text).filter(|link| !folder.join(link).exists());
+        problems.extend(broken.map(|link| about(format!("no such file: {link}"))));
+        let mut unknown = blocks(&text, "json");
+        unknown.retain(|block| page != NO_SCENARIOS && !scenarios.iter().any(|file| file == block));
+        for block in unknown {
+            let start: String = block.lines().take(3).collect();
+            problems.push(about(format!(
+                "a JSON example is not a file under expectations/: {start}"
+            )));
+        }
+        // Swift of a page stands in an example of the package, which `.ci/swift` compiles: the same lines in the same order.
+        let mut unknown = blocks(&text, "swift");
+        unknown.retain(|block| !swift.iter().any(|file| has_lines(file, block)));
+        for block in unknown {
+            let start = block.lines().next().unwrap_or_default();
+            problems.push(about(format!(
+                "Swift that is in no file of engine/swift/Examples: {start}"
+            )));
+        }
         let examples = console::examples(&text);
-        problems.extend(
-            examples
-                .iter()
-                .filter_map(|example| program(root, example))
-                .map(about),
-        );
+        let unknown = examples.iter().filter_map(|example| program(root, example));
+        problems.extend(unknown.map(about));
+        if examples.is_empty() {
+            continue;
+        }
         match console::run(root, &examples) {
             Ok(differences) => problems.extend(differences.into_iter().map(about)),
             Err(problem) => problems.push(about(problem)),
         }
-    }
-    for page in pages(root) {
-        let text = fs::read_to_string(&page).unwrap_or_default();
-        let folder = page.parent().unwrap_or(root);
-        let broken = links(&text).filter(|link| !folder.join(link).exists());
-        problems.extend(broken.map(|link| format!("{}: no such file: {link}", shown(&page, root))));
     }
     let read = |name: &str| fs::read_to_string(root.join(name)).unwrap_or_default();
     let (manifest, page) = (read("Cargo.toml"), read(DEPENDENCIES));
@@ -79,7 +72,7 @@ fn unexplained<'a>(manifest: &'a str, page: &str) -> impl Iterator<Item = &'a st
 }
 
 /// Every page at the root, in docs/ and beside the captures.
-fn pages(root: &Path) -> Vec<std::path::PathBuf> {
+fn pages(root: &Path) -> Vec<PathBuf> {
     let mut pages: Vec<_> = ["docs", "captures"]
         .iter()
         .flat_map(|folder| files_below(&root.join(folder)))
@@ -129,47 +122,18 @@ fn program(root: &Path, example: &Example) -> Option<String> {
     })
 }
 
-/// A JSON block of a page is a scenario of this repository, word for word.
-fn scenarios(root: &Path, text: &str) -> Vec<String> {
-    let files: Vec<String> = files_below(&root.join("expectations"))
+fn contents(files: Vec<PathBuf>) -> Vec<String> {
+    files
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok())
-        .collect();
-    let unknown = blocks(text, "json").filter(|block| !files.iter().any(|file| file == block));
-    unknown
-        .map(|block| {
-            format!(
-                "a JSON example is not a file under expectations/: {}",
-                block.lines().take(3).collect::<String>()
-            )
-        })
         .collect()
 }
 
 /// Code blocks of a language, the last line's end included.
-fn blocks<'a>(text: &'a str, language: &str) -> impl Iterator<Item = &'a str> {
-    text.split(format!("\n```{language}\n").as_str())
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    text.split(&format!("\n```{language}\n"))
         .skip(1)
         .filter_map(|rest| rest.split("```").next())
-        .collect::<Vec<_>>()
-        .into_iter()
-}
-
-/// Swift of a page stands in an example of the package, which `.ci/swift` compiles: the same lines in the same order.
-fn swift(root: &Path, text: &str) -> Vec<String> {
-    let files: Vec<String> = files_below(&root.join("engine/swift/Examples"))
-        .iter()
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .collect();
-    let unknown =
-        blocks(text, "swift").filter(|block| !files.iter().any(|file| has_lines(file, block)));
-    unknown
-        .map(|block| {
-            format!(
-                "Swift that is in no file of engine/swift/Examples: {}",
-                block.lines().next().unwrap_or_default()
-            )
-        })
         .collect()
 }
 

@@ -6,60 +6,20 @@ use std::path::Path;
 use super::files_below;
 
 /// The types that people meet first, by the folder of their crate.
-const MAIN: [(&str, &[&str]); 3] = [
+const MAIN: [(&str, &str); 3] = [
     (
         "engine/core/src",
-        &[
-            "Config",
-            "Counters",
-            "Deadline",
-            "Engine",
-            "FlowId",
-            "FlowKey",
-            "FrameBatch",
-            "Inspection",
-            "Lent",
-            "LogMask",
-            "Micros",
-            "Output",
-            "PathChange",
-            "Redactor",
-            "Resolution",
-        ],
+        "Config Counters Deadline Engine FlowId FlowKey FrameBatch Inspection Lent LogMask Micros Output \
+         PathChange Redactor Resolution",
     ),
     (
         "engine/driver/src",
-        &[
-            "BootClock",
-            "CachingResolver",
-            "Histogram",
-            "Host",
-            "Limits",
-            "Loop",
-            "Mailbox",
-            "ManualClock",
-            "Recorder",
-            "Snapshot",
-            "Stats",
-            "Tap",
-            "TokioDialer",
-            "Tun",
-            "Turn",
-        ],
+        "BootClock CachingResolver Histogram Host Limits Loop Mailbox ManualClock Recorder Snapshot Stats Tap \
+         TokioDialer Tun Turn",
     ),
     (
         "replay-cli/src",
-        &[
-            "Attempt",
-            "CaptureReader",
-            "Conversations",
-            "Import",
-            "Line",
-            "Packet",
-            "Recorded",
-            "Scenario",
-            "ScenarioOutcome",
-        ],
+        "Attempt CaptureReader Conversations Import Line Packet Recorded Scenario ScenarioOutcome",
     ),
 ];
 
@@ -70,7 +30,7 @@ pub(super) fn check(root: &Path) -> Vec<String> {
             .iter()
             .filter_map(|path| fs::read_to_string(path).ok())
             .collect();
-        for name in names {
+        for name in names.split_whitespace() {
             let documented = files.iter().filter_map(|text| documentation(text, name));
             // Several private types may have a name; one of those that are documented has the example.
             if !documented.into_iter().any(|doc| doc.contains("```")) {

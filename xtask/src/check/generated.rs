@@ -15,7 +15,7 @@ use replay::verdict::coverage::Coverage;
 use replay::verdict::outcome::ScenarioOutcome;
 use replay::verdict::run::{RunOptions, run_folder};
 
-use super::{files_below, header, shown};
+use super::{files_below, header, scenario_files, shown};
 
 /// Where the schema of scenario files is kept.
 const SCHEMA: &str = "replay-cli/schemas/scenario.schema.json";
@@ -47,7 +47,7 @@ impl Generated {
         fs::read_to_string(&self.path).is_ok_and(|text| text == self.wanted)
     }
 
-    /// Writes the file if it differs; says which.
+    /// Writes the file if it differs; returns which.
     pub(crate) fn write(self) -> Result<Option<PathBuf>, String> {
         if self.is_current() {
             return Ok(None);
@@ -60,47 +60,35 @@ impl Generated {
 
 /// Every generated file, or why it cannot be made.
 pub(crate) fn files(root: &Path) -> Vec<Result<Generated, String>> {
-    let mut files = vec![Ok(Generated {
-        path: root.join(SCHEMA),
-        wanted: schema::scenario_schema_text(),
-    })];
-    files.push(header(root));
-    files.push(Ok(Generated {
-        path: root.join(COUNTERS),
-        wanted: counters_page(),
-    }));
-    files.push(Ok(Generated {
-        path: root.join(SETTINGS),
-        wanted: settings_page(),
-    }));
-    files.push(Ok(Generated {
-        path: root.join(STRESS_SCHEMA),
-        wanted: stress::schema_text(),
-    }));
-    files.push(Ok(Generated {
-        path: root.join(STRESS_REPORT_SCHEMA),
-        wanted: stress::report_schema_text(),
-    }));
+    let mut files: Vec<_> = [
+        (SCHEMA, schema::scenario_schema_text()),
+        (COUNTERS, counters_page()),
+        (SETTINGS, settings_page()),
+        (STRESS_SCHEMA, stress::schema_text()),
+        (STRESS_REPORT_SCHEMA, stress::report_schema_text()),
+    ]
+    .into_iter()
+    .map(|(path, wanted)| {
+        let path = root.join(path);
+        Ok(Generated { path, wanted })
+    })
+    .collect();
+    files.push(header::file(root).map(|(path, wanted)| Generated { path, wanted }));
     files.extend(pages_of_scenarios(root));
-    let scenarios = files_below(&root.join("expectations"));
-    let is_scenario = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "json");
-    files.extend(scenarios.into_iter().filter(is_scenario).map(|path| {
+    files.extend(scenario_files(root).into_iter().map(|path| {
         if let Some(stress) = stress_scenario(&path) {
             return stress;
         }
-        match load::load(&path) {
-            Ok(loaded) => Ok(Generated {
-                wanted: loaded.scenario.to_canonical_string(),
-                path,
-            }),
-            Err(problems) => Err(problems
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("; ")),
-        }
+        let loaded = load::load(&path).map_err(|problems| joined(&problems))?;
+        let wanted = loaded.scenario.to_canonical_string();
+        Ok(Generated { path, wanted })
     }));
     files
+}
+
+fn joined(problems: &[impl ToString]) -> String {
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    problems.join("; ")
 }
 
 /// A stress scenario in its canonical form, if that is what the file is.
@@ -118,11 +106,6 @@ fn stress_scenario(path: &Path) -> Option<Result<Generated, String>> {
     })
 }
 
-fn header(root: &Path) -> Result<Generated, String> {
-    let (path, wanted) = header::file(root)?;
-    Ok(Generated { path, wanted })
-}
-
 /// Every counter of the engine, group by group.
 fn counters_page() -> String {
     let mut page = String::from(COUNTERS_HEAD);
@@ -131,23 +114,16 @@ fn counters_page() -> String {
         if info.group != group {
             group = info.group;
             let head = "| counter | counts | compared |\n|---|---|---|\n";
-            page.push_str(&["\n## ", group, "\n\n", head].concat());
+            let section = format!("\n## {group}\n\n{head}");
+            page.push_str(&section);
         }
         let compared = match info.mark {
             Mark::Semantic => "always",
             Mark::Timing => "same way in",
             Mark::Gauge => "gauge",
         };
-        let row = [
-            "| `",
-            info.name,
-            "` | ",
-            info.help(),
-            " | ",
-            compared,
-            " |\n",
-        ];
-        page.push_str(&row.concat());
+        let row = format!("| `{}` | {} | {compared} |\n", info.name, info.help());
+        page.push_str(&row);
     }
     page
 }
@@ -228,11 +204,7 @@ fn pages_of_scenarios(root: &Path) -> Vec<Result<Generated, String>> {
             conformance_page(root, &outcomes),
             coverage_page(root, &outcomes),
         ],
-        Err(problems) => vec![Err(problems
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("; "))],
+        Err(problems) => vec![Err(joined(&problems))],
     }
 }
 
@@ -260,11 +232,8 @@ fn conformance_page(root: &Path, outcomes: &[ScenarioOutcome]) -> Result<Generat
         text.and_then(|text| Column::read(&name, &text))
             .map_err(|problem| format!("{}: {problem}", shown(path, root)))
     };
-    let columns: Vec<Column> = reports
-        .iter()
-        .filter(is_report)
-        .map(column)
-        .collect::<Result<_, _>>()?;
+    let columns = reports.iter().filter(is_report).map(column);
+    let columns: Vec<Column> = columns.collect::<Result<_, _>>()?;
     Ok(Generated {
         path: root.join(CONFORMANCE),
         wanted: markdown(&matrix, &columns),

@@ -1,4 +1,4 @@
-//! include/bridge.h: what cbindgen makes of engine/ffi/src, and what it has no words for.
+//! include/bridge.h: what cbindgen makes of engine/ffi/src, and what it cannot express.
 //!
 //! * enums by one macro, each with a name for Swift per case, and numbers that stand for enums named as these;
 //! * of every pointer whether it may be null;
@@ -170,7 +170,7 @@ fn named(text: &str) -> String {
     out.join("\n")
 }
 
-/// Says of every pointer whether it may be null.
+/// Marks every pointer as one that may be null or not.
 fn nullability(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 4096);
     let mut comment = false;

@@ -1,7 +1,7 @@
 //! Emitted frames wait here until the device takes them.
 //!
-//! All frames of a batch share one arena, back to back; a list of end offsets tells them
-//! apart. Once the arena has grown to the size of the busiest batch, neither emitting nor
+//! All frames of a batch share one arena, back to back; a list of end offsets separates
+//! them. Once the arena has grown to the size of the busiest batch, neither emitting nor
 //! handing out allocates, copies or zeroes anything.
 //!
 //! ```text
@@ -87,20 +87,16 @@ impl FrameBatch {
     }
 
     /// Appends a frame of at most `max` bytes that `fill` writes in place, if it says how many: for a device that is read
-    /// without knowing. The slice holds leftovers. Says whether a frame was appended.
+    /// without knowing. The slice holds leftovers. Returns whether a frame was appended.
     pub fn push_up_to(
         &mut self,
         max: usize,
         fill: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> bool {
         let len = self.push_with(max, fill);
-        match len {
-            Some(len) => {
-                self.resize_last(len.min(max));
-            }
-            None => {
-                self.ends.pop();
-            }
+        let most = self.ends.pop();
+        if let (Some(most), Some(len)) = (most, len) {
+            self.ends.push(most - max.saturating_sub(len));
         }
         len.is_some()
     }
@@ -108,32 +104,6 @@ impl FrameBatch {
     /// Appends a copy of `frame`.
     pub fn push(&mut self, frame: &[u8]) {
         self.push_with(frame.len(), |space| space.copy_from_slice(frame));
-    }
-
-    /// Gives the frame appended last another length; what it gains holds leftovers.
-    fn resize_last(&mut self, len: usize) -> &mut [u8] {
-        let start = self.last_place().start;
-        let end = start.saturating_add(len);
-        if self.arena.len() < end {
-            self.arena.resize(end, 0);
-        }
-        if let Some(last) = self.ends.last_mut() {
-            *last = end;
-        }
-        self.arena.get_mut(start..end).unwrap_or_default()
-    }
-
-    /// Where the frame appended last lies; nowhere if it was handed out.
-    fn last_place(&self) -> core::ops::Range<usize> {
-        let end = self.ends.last().copied().unwrap_or(0);
-        if self.is_empty() {
-            return end..end;
-        }
-        let before = self.ends.len().checked_sub(2);
-        before
-            .and_then(|before| self.ends.get(before))
-            .copied()
-            .unwrap_or(0)..end
     }
 
     /// How many frames wait to be handed out.
@@ -368,15 +338,6 @@ mod tests {
         assert!(batch.push_up_to(1500, two) && !batch.push_up_to(1500, |_| None));
         batch.push(b"three");
         assert_eq!(all(batch.take(9)), [&b"one"[..], b"two", b"three"]);
-    }
-
-    #[test]
-    fn the_last_frame_can_grow_and_shrink() {
-        let mut batch = batch(&[b"one", b"two"]);
-        batch.resize_last(5).copy_from_slice(b"three");
-        batch.resize_last(2);
-        batch.push(b"four");
-        assert_eq!(all(batch.take(9)), [&b"one"[..], b"th", b"four"]);
     }
 
     #[test]

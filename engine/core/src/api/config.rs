@@ -23,7 +23,7 @@ settings! {
     ///
     /// **Memory.** Flows take at most `tcp_limit * (rx_limit + tx_limit + 2 KiB) + udp_limit * (udp_queue + 2 KiB)`
     /// bytes, or [`Config::byte_budget`] if that is less: 33 MiB for TCP and 4 MiB for UDP at the default settings, if every
-    /// flow has all its rings full. What waits for nobody takes nothing: an idle flow holds about 1 KiB. Frames that wait for the device take `output_limit * mtu` beyond
+    /// flow has all its rings full. An empty ring takes nothing: an idle flow has about 1 KiB. Frames that wait for the device take `output_limit * mtu` beyond
     /// that, if the host does not fetch them; fragments up to 1 MiB.
     ///
     /// ```
@@ -93,7 +93,7 @@ settings! {
         /// Whether the end of a flight is probed for after two round trips, before the timeout (RFC 8985 section 7).
         loss_probe: bool, Switch (..) = true;
         /// Whether timestamps (RFC 7323) are agreed on with a device that offers them: a round trip out of every
-        /// acknowledgement, and segments of another time round told by their age. They take 12 bytes of each segment. Default
+        /// acknowledgement, and segments of another time round recognized by their age. They take 12 bytes of each segment. Default
         /// no: no window and no path to a device is so large that numbers come round within a segment's lifetime.
         timestamps: bool, Switch (..) = false;
         /// How long an acknowledgement may wait for something to leave with it, at most 500 ms (RFC 9293 section 3.8.6.3).
@@ -114,7 +114,7 @@ settings! {
         /// How long a dial may take before it counts as timed out. Default 75 s, as long as BSD's connect.
         dial_timeout: Duration, Time (MILLISECOND..) = Duration::from_secs(75);
         /// What a device sees of a TCP dial that failed other than by a refusal, which is a reset always. Default `Reset`:
-        /// an app is told at once, while many stacks take an ICMP error for a passing trouble. The ICMP error needs room
+        /// an app learns it at once, while many stacks take an ICMP error for a passing trouble. The ICMP error needs room
         /// within its rate limit, or a reset stands in.
         dial_failure: DialFailure, Word (..) = DialFailure::Reset;
         /// How long the device may take to complete a handshake. Default 4 min (RFC 5382 REQ-5: transitory).
@@ -155,10 +155,10 @@ settings! {
         /// Whether queries to port 53 are answered by the host's [`Engine::resolved`](crate::Engine::resolved) instead of being
         /// dialed. Default no. Other ports, those of DNS over TLS and HTTPS among them, are never touched.
         dns_interception: bool, Switch (..) = false;
-        /// How long the host may take to resolve a name before the device is told SERVFAIL. Default 4 s, below the 5 s after
+        /// How long the host may take to resolve a name before the device gets SERVFAIL. Default 4 s, below the 5 s after
         /// which stubs ask again.
         resolve_timeout: Duration, Time (MILLISECOND..) = RESOLVE_TIMEOUT;
-        /// Intercepted queries that may wait for the host, at least 1; one more is told SERVFAIL at once.
+        /// Intercepted queries that may wait for the host, at least 1; one more gets SERVFAIL at once.
         resolve_limit: usize, Count (1..) = 64;
         /// Addresses whose names are remembered, so that a dial carries one; what expires first makes room. 0 keeps none.
         /// Default 1,024, some 150 KiB.

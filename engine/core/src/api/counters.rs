@@ -95,9 +95,9 @@ counters! {
     bytes_out: timing,
 
     ["What became of the frames taken in"]
-    /// Segments with text that a flow took.
+    /// Segments with payload that a flow took.
     taken_text: timing,
-    /// Segments without text that a flow took: acknowledgements, FINs, resets, repeated SYNs.
+    /// Segments without payload that a flow took: acknowledgements, FINs, resets, repeated SYNs.
     taken_control: timing,
     /// SYNs held until their dial is answered, repetitions included.
     taken_syn: timing,
@@ -109,7 +109,7 @@ counters! {
     taken_icmp,
     /// Frames answered without a flow: echo requests, segments for a closed tuple.
     taken_answered: timing,
-    /// Of the segments with text, those that were taken together with the one before them.
+    /// Of the segments with payload, those that were taken together with the one before them.
     taken_merged: timing,
 
     ["Dials and admission"]
@@ -211,7 +211,7 @@ counters! {
     guard_segments_repaired: timing,
     /// Of those: SYNs that no connection could be made of. Always 0.
     guard_syns_refused: timing,
-    /// Of those: text that waited without a timer, set going again.
+    /// Of those: bytes that waited without a timer, set going again.
     guard_stalls_nudged: timing,
     /// Of those: flows closed because they emitted without an end. Always 0.
     guard_endless_output: timing,
@@ -295,7 +295,7 @@ counters! {
     dns_names: gauge,
     /// Intercepted queries that wait for the host.
     dns_pending: gauge,
-    /// Bytes held of datagrams whose fragments are not all there, bookkeeping included.
+    /// Bytes of datagrams whose fragments are not all there, bookkeeping included.
     fragment_bytes: gauge,
 }
 
@@ -355,41 +355,37 @@ impl Counters {
             + self.taken_icmp
             + self.taken_answered;
         let datagrams = self.upstream_datagrams + self.udp_waiting + self.udp_given_up;
+        let tcp_dials = self.tcp_dials + self.dns_streams;
+        let frames = taken + self.frames_dropped();
+        let (tcp, udp) = (
+            self.tcp_closes + self.tcp_flows,
+            self.udp_closes + self.udp_flows,
+        );
         let laws = [
+            (self.frames_in, "frames in", frames, "taken and dropped"),
             (
-                "frames in",
-                self.frames_in,
-                "taken and dropped",
-                taken + self.frames_dropped(),
-            ),
-            (
-                "datagrams taken",
                 self.taken_datagram,
-                "handed on, waiting and given up",
+                "datagrams taken",
                 datagrams,
+                "handed on, waiting and given up",
             ),
             (
+                tcp_dials,
                 "TCP dials and intercepted connections",
-                self.tcp_dials + self.dns_streams,
+                tcp,
                 "closed and open",
-                self.tcp_closes + self.tcp_flows,
             ),
+            (self.udp_dials, "UDP dials", udp, "closed and open"),
             (
-                "UDP dials",
-                self.udp_dials,
-                "closed and open",
-                self.udp_closes + self.udp_flows,
-            ),
-            (
-                "stream bytes dropped",
                 self.tcp_backpressure_drops,
-                "allowed",
+                "stream bytes dropped",
                 0,
+                "allowed",
             ),
         ];
         laws.into_iter()
-            .find(|(_, whole, _, parts)| whole != parts)
-            .map(|(what, whole, of, parts)| format!("{whole} {what}, but {parts} {of}"))
+            .find(|(whole, _, parts, _)| whole != parts)
+            .map(|(whole, what, parts, of)| format!("{whole} {what}, but {parts} {of}"))
     }
 
     /// Frames or datagrams dropped for `reason`.
@@ -428,9 +424,9 @@ impl Counters {
 /// What a frame was taken as: every frame that is not dropped has one, and a counter for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// A segment with text for a flow.
+    /// A segment with payload for a flow.
     Payload,
-    /// A segment without text for a flow.
+    /// A segment without payload for a flow.
     Control,
     /// A SYN that waits for its dial.
     Syn,

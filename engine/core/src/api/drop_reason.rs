@@ -61,7 +61,7 @@ drop_reasons! {
     UnknownOption = "unknown_option",
     /// A routing header that asks to be forwarded (RFC 8200 section 4.4).
     SourceRouted = "source_routed",
-    /// A datagram longer than `udp_path_mtu` that must not be split: the device is told.
+    /// A datagram longer than `udp_path_mtu` that must not be split: it is answered by an ICMP error.
     TooBig = "too_big",
     /// An ICMP message that asks for no answer here.
     Icmp = "icmp",

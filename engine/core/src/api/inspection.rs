@@ -1,14 +1,12 @@
 //! The flows as a table: state, age, traffic, queues, next timer.
 
-use core::fmt;
-use core::time::Duration;
-use std::net::SocketAddr;
-
 use crate::api::json::Object;
 use crate::api::time::Micros;
 use crate::flow::key::{FlowKey, Proto};
 use crate::flow::table::FlowId;
 use crate::flow::timer::TimerName;
+use core::fmt;
+use core::time::Duration;
 
 /// All flows at one instant, in the order of their handles' slots.
 ///
@@ -75,7 +73,7 @@ impl FlowInfo {
     fn to_json(&self) -> String {
         let mut object = Object::new();
         object.number("flow", self.flow.to_bits());
-        object.text("proto", proto(self.key.proto));
+        object.text("proto", &self.key.proto.to_string());
         object.text("client", &self.key.client.to_string());
         object.text("server", &self.key.server.to_string());
         if let Some(name) = &self.name {
@@ -96,11 +94,10 @@ impl FlowInfo {
     }
 
     fn cells(&self) -> [String; COLUMNS] {
-        let end = |end: SocketAddr| end.to_string();
         [
-            proto(self.key.proto).to_owned(),
-            end(self.key.client),
-            end(self.key.server),
+            self.key.proto.to_string(),
+            self.key.client.to_string(),
+            self.key.server.to_string(),
             self.name.clone().unwrap_or_else(|| "-".to_owned()),
             self.state.to_owned(),
             seconds(self.age),
@@ -150,37 +147,17 @@ impl fmt::Display for Inspection {
             }
         }
         for row in &rows {
-            let mut line = String::new();
-            for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-                if column > 0 {
-                    line.push_str("  ");
-                }
-                let padding = " ".repeat(width.saturating_sub(cell.chars().count()));
-                if is_number(column) {
-                    line.push_str(&padding);
-                    line.push_str(cell);
-                } else {
-                    line.push_str(cell);
-                    line.push_str(&padding);
-                }
-            }
+            let cells = row.iter().zip(widths).enumerate();
+            let padded = cells.map(|(column, (cell, width))| match is_number(column) {
+                true => format!("{cell:>width$}"),
+                false => format!("{cell:<width$}"),
+            });
+            let line = padded.collect::<Vec<_>>().join("  ");
             writeln!(f, "{}", line.trim_end())?;
         }
-        let (tcp, udp) = self
-            .flows
-            .iter()
-            .fold((0, 0), |(tcp, udp), flow| match flow.key.proto {
-                Proto::Tcp => (tcp + 1, udp),
-                Proto::Udp => (tcp, udp + 1),
-            });
-        writeln!(f, "{tcp} TCP and {udp} UDP flows")
-    }
-}
-
-const fn proto(proto: Proto) -> &'static str {
-    match proto {
-        Proto::Tcp => "tcp",
-        Proto::Udp => "udp",
+        let is_tcp = |flow: &&FlowInfo| flow.key.proto == Proto::Tcp;
+        let tcp = self.flows.iter().filter(is_tcp).count();
+        writeln!(f, "{tcp} TCP and {} UDP flows", self.flows.len() - tcp)
     }
 }
 

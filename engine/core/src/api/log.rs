@@ -7,61 +7,46 @@ use std::collections::VecDeque;
 
 use siphasher::sip::SipHasher13;
 
+use crate::api::label::labelled;
 use crate::api::time::Micros;
 
-/// How much a line matters. A sink at a level gets that level and those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// The engine had to give something up that it should not have had to: a guard closed a flow.
-    Error,
-    /// Something is refused or lost that a device will notice: a limit is reached.
-    Warn,
-    /// Rare and of interest to everybody: start, stop, change of path, counters.
-    Info,
-    /// Every change of state: dials, connections, half-closes, closes, DNS records.
-    Debug,
-    /// What happens to single packets: drops with their reason.
-    Trace,
-}
-
-impl LogLevel {
-    /// Stable name, as hosts and scenarios write it.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
+labelled! {
+    /// How much a line matters. A sink at a level gets that level and those before it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum LogLevel {
+        /// The engine had to give something up that it should not have had to: a guard closed a flow.
+        Error = "error",
+        /// Something is refused or lost that a device will notice: a limit is reached.
+        Warn = "warn",
+        /// Rare and of interest to everybody: start, stop, change of path, counters.
+        Info = "info",
+        /// Every change of state: dials, connections, half-closes, closes, DNS records.
+        Debug = "debug",
+        /// What happens to single packets: drops with their reason.
+        Trace = "trace",
     }
 }
 
-impl fmt::Display for LogLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.label())
+labelled! {
+    /// What a line is about; each is one bit of a [`LogMask`].
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[non_exhaustive]
+    pub enum Breadcrumb {
+        /// Dials, connections, half-closes and closes of TCP and UDP flows.
+        Flow = "flow",
+        /// Names learnt, queries answered.
+        Dns = "dns",
+        /// Frames dropped, with the reason.
+        Drop = "drop",
+        /// Admission refused, queues full.
+        Limit = "limit",
+        /// A guard stepped in.
+        Guard = "guard",
+        /// Start, stop, change of path.
+        Lifecycle = "lifecycle",
+        /// The counters, every [`Config::metrics_interval`](crate::Config::metrics_interval).
+        Metrics = "metrics",
     }
-}
-
-/// What a line is about; each is one bit of a [`LogMask`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Breadcrumb {
-    /// Dials, connections, half-closes and closes of TCP and UDP flows.
-    Flow,
-    /// Names learnt, queries answered.
-    Dns,
-    /// Frames dropped, with the reason.
-    Drop,
-    /// Admission refused, queues full.
-    Limit,
-    /// A guard stepped in.
-    Guard,
-    /// Start, stop, change of path.
-    Lifecycle,
-    /// The counters, every [`Config::metrics_interval`](crate::Config::metrics_interval).
-    Metrics,
 }
 
 impl Breadcrumb {
@@ -75,20 +60,6 @@ impl Breadcrumb {
         Self::Lifecycle,
         Self::Metrics,
     ];
-
-    /// Stable name.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Flow => "flow",
-            Self::Dns => "dns",
-            Self::Drop => "drop",
-            Self::Limit => "limit",
-            Self::Guard => "guard",
-            Self::Lifecycle => "lifecycle",
-            Self::Metrics => "metrics",
-        }
-    }
 }
 
 /// A set of [`Breadcrumb`]s: bit `n` is the `n`-th of [`Breadcrumb::ALL`].

@@ -1,9 +1,9 @@
-//! What the engine tells its host, and how flows end.
+//! What the engine hands to its host, and how flows end.
 
-use core::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::api::batch::Frames;
+use crate::api::label::labelled;
 use crate::api::log::LogRecord;
 use crate::dns::{DnsRecord, QueryId, QueryKind};
 use crate::flow::key::FlowKey;
@@ -39,7 +39,7 @@ pub enum Output<'a> {
         /// The name under which a DNS answer gave the server's address to the device, if one did and still holds.
         name: Option<&'a str>,
     },
-    /// The next bytes of the device's stream: say with [`Lent::took`] how many the dialer took of them.
+    /// The next bytes of the device's stream: report with [`Lent::took`] how many the dialer took of them.
     Data {
         /// Which flow.
         flow: FlowId,
@@ -81,7 +81,7 @@ pub enum Output<'a> {
     Dns {
         /// The flow its answer came on; none if the answer was a datagram of the engine's own.
         flow: Option<FlowId>,
-        /// What it said.
+        /// Its contents.
         record: DnsRecord,
     },
     /// Find out the addresses of a name, for an intercepted query; answer with
@@ -156,24 +156,22 @@ pub struct Close {
     pub how: How,
 }
 
-/// Who ended a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum By {
-    /// The device.
-    Device,
-    /// The far side, as the dialer reported it.
-    Remote,
-    /// The engine itself: a timer, a limit, a guard, its host.
-    Engine,
+impl Close {
+    pub(crate) const fn new(by: By, how: How) -> Self {
+        Self { by, how }
+    }
 }
 
-impl fmt::Display for By {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Device => "device",
-            Self::Remote => "remote",
-            Self::Engine => "engine",
-        })
+labelled! {
+    /// Who ended a flow.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum By {
+        /// The device.
+        Device = "device",
+        /// The far side, as the dialer reported it.
+        Remote = "remote",
+        /// The engine itself: a timer, a limit, a guard, its host.
+        Engine = "engine",
     }
 }
 
@@ -228,35 +226,22 @@ impl How {
     }
 }
 
-/// What became of a dial request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DialResult {
-    /// The connection is established.
-    Connected,
-    /// The far host refused it.
-    Refused,
-    /// The far host cannot be reached.
-    HostUnreachable,
-    /// No route to the far network.
-    NetworkUnreachable,
-    /// A policy forbids it.
-    Denied,
-    /// The far host did not answer in time.
-    TimedOut,
-}
-
-impl DialResult {
-    /// Stable name in scenarios and reports.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Connected => "connected",
-            Self::Refused => "refused",
-            Self::HostUnreachable => "host_unreachable",
-            Self::NetworkUnreachable => "network_unreachable",
-            Self::Denied => "denied",
-            Self::TimedOut => "timed_out",
-        }
+labelled! {
+    /// What became of a dial request.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum DialResult {
+        /// The connection is established.
+        Connected = "connected",
+        /// The far host refused it.
+        Refused = "refused",
+        /// The far host cannot be reached.
+        HostUnreachable = "host_unreachable",
+        /// No route to the far network.
+        NetworkUnreachable = "network_unreachable",
+        /// A policy forbids it.
+        Denied = "denied",
+        /// The far host did not answer in time.
+        TimedOut = "timed_out",
     }
 }
 
@@ -283,7 +268,7 @@ pub enum RemoteEnd {
     Eof,
     /// The far side reset the connection: the device gets what was received before, then a RST.
     Reset,
-    /// The dialer failed otherwise: like a reset to the device, but told apart in the close.
+    /// The dialer failed otherwise: like a reset to the device, but another in the close.
     Error,
 }
 

@@ -46,7 +46,7 @@ impl Micros {
 /// due in a second still is; one that leaps by more than a century passes a century.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
-    /// The host's latest word; `None` before the first.
+    /// The host's latest time; `None` before the first.
     host: Option<Micros>,
     own: Micros,
 }
@@ -72,7 +72,7 @@ impl Clock {
         self.own
     }
 
-    /// The host's latest word.
+    /// The host's latest time.
     pub(crate) fn host(&self) -> Micros {
         self.host.unwrap_or_default()
     }

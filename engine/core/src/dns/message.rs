@@ -138,28 +138,17 @@ impl Question {
         self.wire.get(..self.wire.len() - 4).unwrap_or(&[])
     }
 
-    fn word(&self, from_end: usize) -> u16 {
-        let at = self.wire.len() - from_end;
-        match self.wire.get(at..at + 2) {
-            Some(&[high, low]) => u16::from_be_bytes([high, low]),
-            _ => 0,
-        }
-    }
-
-    fn kind(&self) -> u16 {
-        self.word(4)
-    }
-
-    fn class(&self) -> u16 {
-        self.word(2)
+    /// Type and class, behind the name.
+    fn kind_and_class(&self) -> (u16, u16) {
+        let [k1, k0, c1, c0] = self.wire.last_chunk().copied().unwrap_or_default();
+        (u16::from_be_bytes([k1, k0]), u16::from_be_bytes([c1, c0]))
     }
 
     /// Equal but for the case of letters (RFC 4343).
     pub(super) fn is_same(&self, other: &Self) -> bool {
         // Lengths of labels are below 64, where no letter is.
         self.name().eq_ignore_ascii_case(other.name())
-            && self.kind() == other.kind()
-            && self.class() == other.class()
+            && self.kind_and_class() == other.kind_and_class()
     }
 
     /// The name as hosts write it, in lower case; `None` if it holds a byte that no host name has.
@@ -232,7 +221,8 @@ pub(crate) fn read_answer(message: &[u8], server: SocketAddr, asked: &mut Asked)
     if !header.counts_fit(message.len()) {
         return Reading::Malformed;
     }
-    if header.flags & RCODE != 0 || header.flags & OPCODE != 0 || question.class() != CLASS_IN {
+    let (_, class) = question.kind_and_class();
+    if header.flags & (RCODE | OPCODE) != 0 || class != CLASS_IN {
         return Reading::Empty;
     }
     let Ok(packet) = Packet::parse(message) else {
@@ -242,11 +232,14 @@ pub(crate) fn read_answer(message: &[u8], server: SocketAddr, asked: &mut Asked)
         return Reading::OddName;
     };
     match addresses(&packet) {
-        Some((addresses, ttl)) => Reading::Record(DnsRecord {
-            name,
-            addresses,
-            ttl,
-        }),
+        Some((addresses, ttl)) => {
+            let record = DnsRecord {
+                name,
+                addresses,
+                ttl,
+            };
+            Reading::Record(record)
+        }
         None => Reading::Empty,
     }
 }
@@ -288,11 +281,8 @@ fn addresses(packet: &Packet<'_>) -> Option<(Vec<IpAddr>, u32)> {
         }
         found.push(address);
         // RFC 2181 section 8: with the top bit set it counts as zero.
-        ttl = ttl.min(if record.ttl > i32::MAX as u32 {
-            0
-        } else {
-            record.ttl
-        });
+        let is_valid = record.ttl >> 31 == 0;
+        ttl = ttl.min(if is_valid { record.ttl } else { 0 });
     }
     (!found.is_empty()).then_some((found, ttl))
 }
@@ -315,7 +305,7 @@ pub(crate) struct Query {
     pub(super) flags: u16,
     /// Absent if it could not be read; the reply then has none either.
     pub(super) question: Option<Question>,
-    /// If the device speaks EDNS.
+    /// If the query has EDNS.
     pub(super) edns: Option<Edns>,
 }
 
@@ -371,7 +361,7 @@ impl Query {
         let (Some(edns), Some(question)) = (edns, question) else {
             return Err(Unfit::FormErr(query));
         };
-        let (kind, class, name) = (question.kind(), question.class(), question.text());
+        let ((kind, class), name) = (question.kind_and_class(), question.text());
         query.question = Some(question);
         query.edns = edns;
         if edns.is_some_and(|edns| edns.version > 0) {

@@ -106,6 +106,6 @@ impl Pending {
     }
 }
 
-/// How long the host may take by default: stubs ask again after 5 s (resolv.conf's timeout), and shall have heard of the
-/// failure by then.
+/// How long the host may take by default: stubs ask again after 5 s (resolv.conf's timeout), and shall have got the failure by
+/// then.
 pub(crate) const RESOLVE_TIMEOUT: Duration = Duration::from_secs(4);

@@ -20,8 +20,11 @@ pub(crate) enum Rcode {
 /// What the engine takes in one datagram (DNS flag day 2020).
 const OWN_SIZE: u16 = 1232;
 
-/// Largest datagram for a device that does not speak EDNS (RFC 1035 section 2.3.4).
+/// Largest datagram for a device without EDNS (RFC 1035 section 2.3.4).
 const PLAIN_SIZE: u16 = 512;
+
+/// The longest message over TCP (RFC 1035 section 4.2.2).
+const STREAM_SIZE: usize = 65_535;
 
 const RESPONSE: u16 = 0x8000;
 const TRUNCATED: u16 = 0x0200;
@@ -40,17 +43,12 @@ pub(crate) fn reply(
     datagram: Option<usize>,
 ) -> Vec<u8> {
     let question: &[u8] = query.question.as_ref().map_or(&[], |known| &known.wire);
-    let opt: &[u8] = &match query.edns {
-        None => Vec::new(),
-        Some(edns) => opt(rcode, edns.wants_dnssec),
-    };
+    let opt = query.edns.map(|edns| opt(rcode, edns.wants_dnssec));
+    let opt = opt.unwrap_or_default();
     let offered = query
         .edns
         .map_or(PLAIN_SIZE, |edns| edns.size.clamp(PLAIN_SIZE, OWN_SIZE));
-    let limit = match datagram {
-        Some(most) => most.min(usize::from(offered)),
-        None => usize::from(u16::MAX),
-    };
+    let limit = datagram.map_or(STREAM_SIZE, |most| most.min(offered.into()));
     let mut message =
         Vec::with_capacity(HEADER + question.len() + opt.len() + 28 * addresses.len());
     message.resize(HEADER, 0);
@@ -65,7 +63,7 @@ pub(crate) fn reply(
         count += 1;
         record(&mut message, *address, ttl);
     }
-    message.extend_from_slice(opt);
+    message.extend_from_slice(&opt);
     let kept = query.flags & (OPCODE | RECURSION_DESIRED | CHECKING_DISABLED);
     let flags = RESPONSE | RECURSION_AVAILABLE | kept | cut | (rcode as u16 & 0xf);
     let words = [
@@ -99,17 +97,6 @@ fn record(message: &mut Vec<u8>, address: IpAddr, ttl: u32) {
 /// The OPT record that an EDNS query is owed (RFC 6891 section 6.1.1).
 fn opt(rcode: Rcode, wants_dnssec: bool) -> Vec<u8> {
     let [high, low] = OWN_SIZE.to_be_bytes();
-    vec![
-        0,
-        0,
-        41,
-        high,
-        low,
-        (rcode as u16 >> 4) as u8,
-        0,
-        u8::from(wants_dnssec) << 7,
-        0,
-        0,
-        0,
-    ]
+    let (extended, flags) = ((rcode as u16 >> 4) as u8, u8::from(wants_dnssec) << 7);
+    vec![0, 0, 41, high, low, extended, 0, flags, 0, 0, 0]
 }

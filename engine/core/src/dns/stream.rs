@@ -5,7 +5,8 @@ use super::Asked;
 /// One direction of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct DnsStream {
-    held: Vec<u8>,
+    /// The bytes of a message that is not whole yet.
+    partial: Vec<u8>,
 }
 
 /// Both directions of a connection to port 53, and what was asked on it.
@@ -19,17 +20,17 @@ pub(crate) struct Streams {
 impl DnsStream {
     /// Takes the next bytes and calls `on_message` for every message that is whole.
     pub(crate) fn push(&mut self, bytes: &[u8], mut on_message: impl FnMut(&[u8])) {
-        // A message is at most 65,535 bytes, so no more than that and one read is ever held.
-        self.held.extend_from_slice(bytes);
+        // A message is at most 65,535 bytes, so no more than that and one read is ever kept.
+        self.partial.extend_from_slice(bytes);
         let mut start = 0;
-        while let Some(&[high, low]) = self.held.get(start..start + 2) {
+        while let Some(&[high, low]) = self.partial.get(start..start + 2) {
             let end = start + 2 + usize::from(u16::from_be_bytes([high, low]));
-            let Some(message) = self.held.get(start + 2..end) else {
+            let Some(message) = self.partial.get(start + 2..end) else {
                 break;
             };
             on_message(message);
             start = end;
         }
-        self.held.drain(..start);
+        self.partial.drain(..start);
     }
 }

@@ -4,10 +4,10 @@ use crate::api::config::Refusal;
 use crate::api::log::{Breadcrumb, LogLevel};
 use crate::api::output::{By, Close, How};
 use crate::api::time::Micros;
-use crate::engine::{Engine, Event, Own};
+use crate::engine::{Engine, Event};
 use crate::flow::key::{FlowKey, PackedKey, Proto};
 use crate::flow::room;
-use crate::flow::table::{FlowId, Kind, Opening};
+use crate::flow::table::{FlowId, Kind};
 use crate::ip::icmp::Problem;
 use crate::tcp::Phase;
 use crate::tcp::seq::Seq;
@@ -16,16 +16,14 @@ impl Engine {
     /// Whether another TCP flow can be admitted. If there is no room, the flow that has gone without being established
     /// for longest makes some, once it has had its time: a flood of SYNs cannot keep the others out.
     pub(super) fn room_for_tcp(&mut self, now: Micros) -> bool {
-        let flows =
-            self.flows.count(Proto::Tcp) >= self.config.tcp_limit || !self.room.fits(room::PENDING);
-        let dials = self.room.dialing() >= self.config.dial_limit();
-        if !flows && !dials {
-            return true;
-        }
-        let candidate = if dials {
+        let candidate = if self.room.dialing() >= self.config.dial_limit() {
             self.room.oldest_dial()
-        } else {
+        } else if self.flows.count(Proto::Tcp) >= self.config.tcp_limit
+            || !self.room.fits(room::PENDING)
+        {
             self.room.oldest()
+        } else {
+            return true;
         };
         let Some((opened, slot)) = candidate else {
             return false;
@@ -38,22 +36,18 @@ impl Engine {
     }
 
     fn evict(&mut self, now: Micros, slot: u32) {
-        let close = Close {
-            by: By::Engine,
-            how: How::Admission,
-        };
         self.counters.tcp_evicted += 1;
-        match self.finish_tcp(slot, close) {
-            // Nothing was answered yet: the device is told what any other would be told.
+        match self.finish_tcp(slot, Close::new(By::Engine, How::Admission)) {
+            // Nothing was answered yet: it is answered as one that was never let in.
             Some((key, Phase::Dialing(held))) => {
-                self.answer_refused(now, &key, Some(held.end), &held.quote);
+                self.answer_refused(now, &key.unpack(), Some(held.end), &held.quote);
             }
-            Some((key, Phase::Live(live))) => self.control(&key, live.connection.reset()),
+            Some((key, Phase::Live(live))) => self.send(&key, &live.connection.reset()),
             None => {}
         }
     }
 
-    /// Tells the device that there is no room, in the way that is set; `end` is where its SYN ends, if it is one.
+    /// Answers that there is no room, in the way that is set; `end` is where the device's SYN ends, if it is one.
     pub(super) fn answer_refused(
         &mut self,
         now: Micros,
@@ -62,18 +56,15 @@ impl Engine {
         frame: &[u8],
     ) {
         self.log(LogLevel::Warn, Breadcrumb::Limit, |redact| {
-            format!(
-                "no room for {} to {}",
-                redact.hide(key.client),
-                redact.hide(key.server)
-            )
+            let (from, to) = (redact.hide(key.client), redact.hide(key.server));
+            format!("no room for {from} to {to}")
         });
         if self.out.len() >= self.config.output_limit {
             return;
         }
         match (self.config.admission_refusal, end) {
             (Refusal::Drop, _) => {}
-            (Refusal::Reset, Some(end)) => self.refuse(key, end),
+            (Refusal::Reset, Some(end)) => self.refuse(&PackedKey::from(key), end),
             (Refusal::Reset | Refusal::Icmp, _) => {
                 self.report(now, key.server.ip(), Problem::Prohibited, frame);
             }
@@ -90,14 +81,9 @@ impl Engine {
         let key = kind.tuple(&packed);
         let name = self.names.name_of(now, key.server.ip());
         let local = tcp && self.intercepts(key.server);
-        let opening = Opening {
-            now,
-            key: packed,
-            cost,
-            name: name.clone(),
-            local,
-        };
-        let flow = self.flows.insert(opening, kind);
+        let flow = self
+            .flows
+            .insert(now, packed, cost, name.clone(), local, kind);
         self.room.charge(cost);
         if tcp {
             self.room.dials(now, flow.slot);
@@ -113,10 +99,7 @@ impl Engine {
             self.events.push_back(Event::Dial { flow, key, name });
         }
         self.events.push_back(if local {
-            Event::Own {
-                flow,
-                what: Own::Dial,
-            }
+            Event::LocalDial { flow }
         } else {
             Event::Dial { flow, key, name }
         });

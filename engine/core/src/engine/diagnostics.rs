@@ -69,7 +69,7 @@ impl Engine {
         })
     }
 
-    /// Logs what changed about a flow, at the moment the host is told.
+    /// Logs what changed about a flow, at the moment the host gets it.
     pub(super) fn log_event(&mut self, event: &Event) {
         let (level, kind) = match event {
             Event::Dns { .. } | Event::Resolve { .. } => (LogLevel::Debug, Breadcrumb::Dns),
@@ -78,49 +78,36 @@ impl Engine {
                 (LogLevel::Error, Breadcrumb::Guard)
             }
             Event::Close { .. } => (LogLevel::Debug, Breadcrumb::Flow),
-            Event::Datagram { .. } | Event::Resume { .. } | Event::Own { .. } => return,
+            Event::Datagram { .. }
+            | Event::Resume { .. }
+            | Event::LocalDial { .. }
+            | Event::LocalHalfClose { .. } => return,
         };
         self.log(level, kind, |redactor| match event {
             Event::Dial { flow, key, name } => {
-                let (proto, from, to) = (
-                    key.proto,
-                    redactor.hide(key.client),
-                    redactor.hide(key.server),
-                );
-                match name {
-                    None => format!("{flow:?} dials {proto} {from} > {to}"),
-                    Some(name) => {
-                        format!(
-                            "{flow:?} dials {proto} {from} > {to} ({})",
-                            redactor.hide(name)
-                        )
-                    }
-                }
+                let (from, to) = (redactor.hide(key.client), redactor.hide(key.server));
+                let name = name
+                    .as_ref()
+                    .map(|name| format!(" ({})", redactor.hide(name)));
+                let name = name.unwrap_or_default();
+                format!("{flow:?} dials {} {from} > {to}{name}", key.proto)
             }
             Event::HalfClose { flow } => format!("{flow:?} half-closed by the device"),
             Event::Close { flow, key, close } => {
                 let to = redactor.hide(key.server);
-                format!(
-                    "{flow:?} to {to} closed by {}: {}",
-                    close.by,
-                    close.how.label()
-                )
+                let (by, how) = (close.by, close.how.label());
+                format!("{flow:?} to {to} closed by {by}: {how}")
             }
             Event::Dns { flow, record } => {
                 let name = redactor.hide(&record.name);
-                let count = record.addresses.len();
-                let ttl = record.ttl;
-                match flow {
-                    Some(flow) => {
-                        format!("{flow:?} learnt {count} addresses of {name} for {ttl} s")
-                    }
-                    None => format!("learnt {count} addresses of {name} for {ttl} s"),
-                }
+                let (count, ttl) = (record.addresses.len(), record.ttl);
+                let flow = flow.map_or_else(String::new, |flow| format!("{flow:?} "));
+                format!("{flow}learnt {count} addresses of {name} for {ttl} s")
             }
             Event::Resolve { name, kind, .. } => {
                 format!("resolves {} {kind}", redactor.hide(name))
             }
-            Event::Datagram { .. } | Event::Resume { .. } | Event::Own { .. } => String::new(),
+            _ => String::new(),
         });
     }
 
@@ -135,10 +122,10 @@ impl Engine {
         // A flood is one line a second, not one a packet.
         if limit
             && self
-                .limit_told
-                .is_none_or(|told| now.since(told) >= LIMIT_PAUSE)
+                .limit_logged
+                .is_none_or(|at| now.since(at) >= LIMIT_PAUSE)
         {
-            self.limit_told = Some(now);
+            self.limit_logged = Some(now);
             self.log(LogLevel::Warn, Breadcrumb::Limit, |_| {
                 format!("a limit is reached: {}", reason.label())
             });
@@ -167,10 +154,10 @@ impl Engine {
         &mut self,
         level: LogLevel,
         kind: Breadcrumb,
-        text: impl FnOnce(Redactor) -> String,
+        message: impl FnOnce(Redactor) -> String,
     ) {
         if self.log.wants(level, kind) {
-            let message = text(self.log.redactor);
+            let message = message(self.log.redactor);
             if !self.log.push(self.clock.host(), level, kind, message) {
                 self.counters.log_lines_dropped += 1;
             }

@@ -4,8 +4,7 @@
 //! An intercepted TCP connection is a flow like any other, except that the engine takes the dialer's place: it
 //! connects itself, reads queries from the bytes lent and sends replies as a remote would.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::api::counters::Taken;
 use crate::api::drop_reason::DropReason;
@@ -14,7 +13,7 @@ use crate::api::time::Micros;
 use crate::dns::{
     self, Asker, PORT, PendingQuery, Query, QueryId, Rcode, Reading, Resolution, Unfit, read_answer,
 };
-use crate::engine::{Engine, Event, Own};
+use crate::engine::{Engine, Event};
 use crate::flow::table::{FlowId, Kind};
 use crate::ip::build;
 use crate::tcp::Phase;
@@ -116,13 +115,10 @@ impl Engine {
             return Ok(Taken::Answered);
         }
         let until = now.plus(self.config.resolve_timeout);
-        let text: Arc<str> = name.as_str().into();
-        let query = self.pending.add(until, asker, query, name, kind);
-        self.events.push_back(Event::Resolve {
-            query,
-            name: text,
-            kind,
-        });
+        let asked_for = name.clone();
+        let query = self.pending.add(until, asker, query, asked_for, kind);
+        let name = name.into();
+        self.events.push_back(Event::Resolve { query, name, kind });
         Ok(Taken::Answered)
     }
 
@@ -210,7 +206,7 @@ impl Engine {
         now: Micros,
         pending: &PendingQuery,
         rcode: Rcode,
-        addresses: &[std::net::IpAddr],
+        addresses: &[IpAddr],
         ttl: u32,
     ) {
         self.answer(now, pending.asker, &pending.query, rcode, addresses, ttl);
@@ -225,7 +221,7 @@ impl Engine {
         asker: Asker,
         query: &Query,
         rcode: Rcode,
-        addresses: &[std::net::IpAddr],
+        addresses: &[IpAddr],
         ttl: u32,
     ) {
         let reply = |datagram| dns::reply(query, rcode, addresses, ttl, datagram);
@@ -268,13 +264,7 @@ impl Engine {
             return false;
         };
         if live.connection.space().0 < bytes.len() {
-            self.abort(
-                flow.slot,
-                Close {
-                    by: By::Engine,
-                    how: How::Guard,
-                },
-            );
+            self.abort(flow.slot, Close::new(By::Engine, How::Guard));
             return false;
         }
         live.connection.offer(now, &mut self.pool, bytes);
@@ -288,12 +278,10 @@ impl Engine {
     pub(super) fn answer_event(&mut self, now: Micros, event: Event) -> Option<Event> {
         match event {
             // A flow that has ended since is no longer found.
-            Event::Own { flow, what } => match what {
-                Own::Dial => {
-                    let _ = self.tcp_dialed(now, flow, DialResult::Connected);
-                }
-                Own::HalfClose => self.finish_stream(now, flow),
-            },
+            Event::LocalDial { flow } => {
+                let _ = self.tcp_dialed(now, flow, DialResult::Connected);
+            }
+            Event::LocalHalfClose { flow } => self.finish_stream(now, flow),
             Event::Resolve { query, .. } if !self.pending.waits(query) => {}
             other => return Some(other),
         }

@@ -44,10 +44,7 @@ impl Engine {
             self.arm(now, slot);
             return;
         }
-        let close = |how| Close {
-            by: By::Engine,
-            how,
-        };
+        let close = |how| Close::new(By::Engine, how);
         let Some(id) = self.flows.peek(slot).map(|entry| entry.flow.id) else {
             return;
         };
@@ -72,9 +69,8 @@ impl Engine {
                 if let Ok((_, live)) = self.flows.live(id)
                     && let Some((how, _)) = live.remote_broke()
                 {
-                    let by = By::Remote;
                     self.counters.tcp_linger_timeout += 1;
-                    self.abort(slot, Close { by, how });
+                    self.abort(slot, Close::new(By::Remote, how));
                 }
             }
             TimerName::KeepAlive => self.keep_alive(now, id),
@@ -90,8 +86,8 @@ impl Engine {
         }
     }
 
-    /// A host that slept past the retransmission limit could not have heard the device: what goes out now may still
-    /// be answered.
+    /// A host that slept past the retransmission limit received nothing meanwhile: what goes out now may still be
+    /// answered.
     fn forgive_sleep(&mut self, now: Micros, id: FlowId) {
         let limit = self.config.retransmission_limit;
         if let Ok((_, live)) = self.flows.live(id)
@@ -111,7 +107,7 @@ impl Engine {
         match self.flows.peek(slot).map(|entry| &entry.kind) {
             Some(Kind::Udp(udp)) => {
                 counters.udp_idle_timeout += 1;
-                counters.dns_idle_timeout += u64::from(udp.speaks_dns());
+                counters.dns_idle_timeout += u64::from(udp.is_dns());
             }
             Some(Kind::Tcp(_)) => {
                 counters.tcp_idle_timeout += 1;
@@ -131,11 +127,7 @@ impl Engine {
         if live.probes >= limit {
             self.counters.tcp_abandoned += 1;
             self.counters.tcp_keep_alive_timeout += 1;
-            let close = Close {
-                by: By::Engine,
-                how: How::Abandoned,
-            };
-            return self.abort(id.slot, close);
+            return self.abort(id.slot, Close::new(By::Engine, How::Abandoned));
         }
         live.probes += 1;
         live.connection.keep_alive(now, &mut self.out);
@@ -163,11 +155,8 @@ impl Engine {
             };
             if at <= armed {
                 let flow = self.flows.peek(slot).map(|entry| entry.flow.id);
-                let deadline = Deadline {
-                    at: armed,
-                    timer,
-                    flow,
-                };
+                let at = armed;
+                let deadline = Deadline { at, timer, flow };
                 self.timers.know(deadline);
                 return Some(deadline);
             }
@@ -186,7 +175,7 @@ impl Engine {
                 Some((udp.opened.plus(config.dial_timeout), TimerName::Dial))
             }
             Kind::Udp(udp) => {
-                let limit = if udp.speaks_dns() {
+                let limit = if udp.is_dns() {
                     config.dns_idle
                 } else {
                     config.udp_idle
@@ -226,7 +215,7 @@ impl Engine {
         Some(Deadline {
             at,
             timer: TimerName::Reassembly,
-            flow: None::<FlowId>,
+            flow: None,
         })
     }
 }

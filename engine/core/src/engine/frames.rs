@@ -17,21 +17,12 @@ use crate::ip::build::protocol;
 use crate::ip::fragment::FragmentInfo;
 use crate::ip::icmp::Problem;
 use crate::ip::packet::{self, Datagram, IpPacket, Segment};
-use crate::ip::reassembly::{Outcome, Reassembly};
+use crate::ip::reassembly::Reassembly;
 use crate::udp::UdpFlow;
 
 /// Who reports what is wrong with a packet for a group: no address is the engine's own, so it takes the one that a
 /// router on the device's link would have.
 const ROUTER: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
-
-/// How a datagram came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
-    /// In one packet.
-    OnePacket,
-    /// In fragments: its sender knows how to split.
-    Fragments,
-}
 
 impl Engine {
     /// Takes a batch of raw IP frames. Answers come from [`Engine::poll_output`].
@@ -40,7 +31,8 @@ impl Engine {
         let mut frames = frames.into_iter();
         let mut ahead = frames.next();
         while let Some(frame) = ahead {
-            self.count_frame(frame);
+            self.counters.frames_in += 1;
+            self.counters.bytes_in += frame.len() as u64;
             ahead = match frames.next() {
                 Some(next) if merge::follows(frame, next) => {
                     self.coalesce(now, frame, next, &mut frames)
@@ -54,11 +46,6 @@ impl Engine {
         }
     }
 
-    pub(super) fn count_frame(&mut self, frame: &[u8]) {
-        self.counters.frames_in += 1;
-        self.counters.bytes_in += frame.len() as u64;
-    }
-
     /// Counts what became of so many frames.
     #[inline]
     pub(super) fn account(&mut self, now: Micros, frames: u64, taken: Result<Taken, DropReason>) {
@@ -66,7 +53,7 @@ impl Engine {
             Ok(taken) => self.counters.count_taken(taken, frames),
             Err(reason) => {
                 for _ in 0..frames {
-                    self.drop_frame(reason);
+                    self.counters.count_drop(reason);
                     self.log_drop(now, reason);
                 }
             }
@@ -79,27 +66,28 @@ impl Engine {
         }
         let ip = self.packet(now, frame)?;
         if !ip.fragment {
-            return self.whole(now, &ip, Origin::OnePacket);
+            return self.whole(now, &ip);
         }
         self.counters.fragments_in += 1;
-        let Some(info) = FragmentInfo::of(ip.frame) else {
-            return Err(DropReason::FragmentRefused);
-        };
+        let info = FragmentInfo::of(ip.frame).ok_or(DropReason::FragmentRefused)?;
         self.expire_fragments(now);
-        // The rebuilt datagram lives in the reassembly's own buffer, which the engine must not hold meanwhile.
+        // The rebuilt datagram is borrowed from the reassembly, which is out of the engine meanwhile.
         let mut reassembly = core::mem::replace(&mut self.reassembly, Reassembly::idle());
         let result = match reassembly.insert(now, ip.frame, &info) {
-            Outcome::Held => Ok(Taken::Fragment),
-            Outcome::Dropped(refusal) => {
+            Ok(None) => Ok(Taken::Fragment),
+            Ok(Some(datagram)) => {
+                self.counters.reassembled += 1;
+                self.packet(now, datagram).and_then(|mut ip| {
+                    // Its sender knows how to split.
+                    ip.dont_fragment = false;
+                    self.whole(now, &ip)
+                })
+            }
+            Err(refusal) => {
                 if let Some(problem) = refusal.problem(&info) {
                     self.report(now, ip.destination, problem, ip.frame);
                 }
                 Err(DropReason::FragmentRefused)
-            }
-            Outcome::Complete(datagram) => {
-                self.counters.reassembled += 1;
-                self.packet(now, datagram)
-                    .and_then(|ip| self.whole(now, &ip, Origin::Fragments))
             }
         };
         self.reassembly = reassembly;
@@ -154,15 +142,7 @@ impl Engine {
     }
 
     #[inline]
-    fn whole(
-        &mut self,
-        now: Micros,
-        ip: &IpPacket<'_>,
-        origin: Origin,
-    ) -> Result<Taken, DropReason> {
-        /// RFC 8200 section 4.7.
-        const NO_NEXT_HEADER: u8 = 59;
-
+    fn whole(&mut self, now: Micros, ip: &IpPacket<'_>) -> Result<Taken, DropReason> {
         match (ip.protocol, ip.is_v6()) {
             (protocol::TCP, _) => {
                 let segment = Segment::parse(ip, self.config.partial_checksums)?;
@@ -170,13 +150,11 @@ impl Engine {
             }
             (protocol::UDP, _) => {
                 let datagram = Datagram::parse(ip, self.config.partial_checksums)?;
-                if origin == Origin::OnePacket {
-                    self.check_path_mtu(now, ip)?;
-                }
+                self.check_path_mtu(now, ip)?;
                 self.datagram(now, ip, &datagram)
             }
             (protocol::ICMP, false) | (protocol::ICMPV6, true) => self.icmp(ip),
-            (NO_NEXT_HEADER, true) => Err(DropReason::NoNextHeader),
+            (protocol::NO_NEXT_HEADER, true) => Err(DropReason::NoNextHeader),
             _ => {
                 // RFC 1122 section 3.2.2.1, RFC 8200 section 4.
                 let pointer = ip.named_at;
@@ -237,13 +215,10 @@ impl Engine {
             flow.upstream += datagram.payload.len() as u64;
             let range = self.datagrams.push(datagram.payload);
             self.counters.upstream_bytes += datagram.payload.len() as u64;
-            self.events.push_back(Event::Datagram {
-                flow: id,
-                to,
-                range,
-            });
+            let flow = id;
+            self.events.push_back(Event::Datagram { flow, to, range });
         } else if self.room.fits(UdpFlow::cost(datagram.payload))
-            && udp.hold(to, datagram.payload, limit)
+            && udp.enqueue(to, datagram.payload, limit)
         {
             flow.cost += UdpFlow::cost(datagram.payload);
             self.room.charge(UdpFlow::cost(datagram.payload));
@@ -269,25 +244,21 @@ impl Engine {
             return Err(DropReason::Admission);
         }
         let udp = UdpFlow::new(now, key.server);
-        let id = self.admit(now, packed, Kind::Udp(Box::new(udp)));
-        Ok(id.slot)
+        Ok(self.admit(now, packed, Kind::Udp(Box::new(udp))).slot)
     }
 
-    /// Hands over what a UDP flow held, once it may.
+    /// Hands over what waits in a UDP flow, once it may.
     pub(super) fn release_datagrams(&mut self, id: FlowId) {
         while let Ok((flow, udp)) = self.flows.udp(id)
-            && let Some((to, payload)) = udp.release()
+            && let Some((to, payload)) = udp.dequeue()
         {
             flow.cost = flow.cost.saturating_sub(UdpFlow::cost(&payload));
             self.room.release(UdpFlow::cost(&payload));
             flow.upstream += payload.len() as u64;
             let range = self.datagrams.push(&payload);
             self.counters.upstream_bytes += payload.len() as u64;
-            self.events.push_back(Event::Datagram {
-                flow: id,
-                to,
-                range,
-            });
+            let flow = id;
+            self.events.push_back(Event::Datagram { flow, to, range });
         }
     }
 
@@ -317,10 +288,7 @@ impl Engine {
                     self.release_datagrams(flow);
                     self.arm(now, flow.slot);
                 } else {
-                    let close = Close {
-                        by: By::Remote,
-                        how: How::Dial(result),
-                    };
+                    let close = Close::new(By::Remote, How::Dial(result));
                     self.end_dial(now, flow.slot, result, close);
                 }
                 Ok(())

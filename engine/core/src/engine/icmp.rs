@@ -31,24 +31,20 @@ impl Engine {
         if self.out.len() >= self.config.output_limit {
             return Err(DropReason::OutputFull);
         }
-        let mtu = self.config.mtu;
-        match echo_reply(
+        echo_reply(
             &mut self.out,
             &mut self.identifications,
             ip.source,
             ip.destination,
             ip.payload,
-            mtu,
-        ) {
-            Ok(()) => {
-                self.counters.icmp_echo_replies += 1;
-                Ok(Taken::Answered)
-            }
-            Err(_) => Err(DropReason::Icmp),
-        }
+            self.config.mtu,
+        )
+        .map_err(|_| DropReason::Icmp)?;
+        self.counters.icmp_echo_replies += 1;
+        Ok(Taken::Answered)
     }
 
-    /// Tells the flow what became of a packet the engine sent.
+    /// An ICMP error about a packet that the engine sent.
     fn icmp_error(&mut self, incoming: &Incoming) -> Result<Taken, DropReason> {
         let FlowKey {
             proto,
@@ -101,8 +97,7 @@ impl Engine {
             Error::Hard if !done => {
                 let slot = flow.id.slot;
                 self.counters.tcp_aborted_by_icmp += 1;
-                let (by, how) = (By::Device, How::Reset);
-                self.finish(slot, Close { by, how });
+                self.finish(slot, Close::new(By::Device, How::Reset));
             }
             Error::Hard | Error::Soft => {}
             Error::TooBig { mtu: reported } => {
@@ -117,7 +112,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Tells the device what is wrong with a packet of its own, within the rate limit.
+    /// Reports to the device what is wrong with a packet of its own, within the rate limit.
     /// Returns whether it was sent.
     pub(super) fn report(
         &mut self,
@@ -126,20 +121,15 @@ impl Engine {
         problem: Problem,
         original: &[u8],
     ) -> bool {
-        match self
+        let reported = self
             .errors
-            .report(now, &mut self.out, from, problem, original)
-        {
-            Ok(()) => {
-                self.counters.icmp_errors_out += 1;
-                true
-            }
-            Err(Silence::RateLimit) => {
-                self.counters.icmp_rate_limited += 1;
-                false
-            }
-            Err(_) => false,
+            .report(now, &mut self.out, from, problem, original);
+        match reported {
+            Ok(()) => self.counters.icmp_errors_out += 1,
+            Err(Silence::RateLimit) => self.counters.icmp_rate_limited += 1,
+            Err(_) => {}
         }
+        reported.is_ok()
     }
 
     /// Reports to the device that its datagram reaches no service (RFC 1122 section 4.1.3.1).
@@ -173,24 +163,15 @@ impl Engine {
 
     /// Gives up datagrams whose fragments did not come (RFC 1122 section 3.3.2, RFC 8200 section 4.5).
     pub(super) fn expire_fragments(&mut self, now: Micros) {
-        let Self {
-            reassembly,
-            errors,
-            out,
-            counters,
-            ..
-        } = self;
-        reassembly.expire(now, |expired| {
-            let Some(first) = expired.first else { return };
-            let Some(to) = Addresses::of(first).map(|addresses| addresses.destination()) else {
-                return;
-            };
-            match errors.report(now, out, to, Problem::ReassemblyTimeExceeded, first) {
-                Ok(()) => counters.icmp_errors_out += 1,
-                Err(Silence::RateLimit) => counters.icmp_rate_limited += 1,
-                Err(_) => {}
+        if self.reassembly.bytes() == 0 {
+            // As at nearly every tick.
+            return;
+        }
+        for datagram in self.reassembly.expire(now) {
+            if let Some(first) = datagram.first_packet() {
+                self.report_about(now, Problem::ReassemblyTimeExceeded, first);
             }
-        });
+        }
     }
 }
 

@@ -13,10 +13,7 @@ use crate::ip::reassembly::Reassembly;
 use crate::tcp::Phase;
 
 /// The close of a flow that a change of path ended.
-const PATH: Close = Close {
-    by: By::Engine,
-    how: How::Path,
-};
+const PATH: Close = Close::new(By::Engine, How::Path);
 
 impl Engine {
     /// The network changed: another way out is met as [`Config::path_policy`](crate::Config::path_policy) says, and the
@@ -26,13 +23,11 @@ impl Engine {
     /// had to expire, each flow once. A host that knows its connections to be dead by then says so here as well.
     pub fn path_changed(&mut self, now: Micros, change: PathChange) {
         let now = self.enter(now);
-        self.log(LogLevel::Info, Breadcrumb::Lifecycle, |_| {
-            match change {
-                PathChange::Network => "the path changed",
-                PathChange::AddressLost(_) => "an address of the tunnel is lost",
-            }
-            .to_owned()
-        });
+        let what = match change {
+            PathChange::Network => "the path changed",
+            PathChange::AddressLost(_) => "an address of the tunnel is lost",
+        };
+        self.log(LogLevel::Info, Breadcrumb::Lifecycle, |_| what.to_owned());
         match (change, self.config.path_policy) {
             (PathChange::AddressLost(address), _) => self.close_address(address),
             (PathChange::Network, PathPolicy::Keep) => {}
@@ -53,14 +48,8 @@ impl Engine {
     fn redial_all(&mut self, now: Micros) {
         // A flow that is dialed anew may take the place of one that was looked at before, never of one to come.
         for slot in self.flows.occupied() {
-            let connected = self
-                .flows
-                .peek(slot)
-                .is_some_and(|entry| match &entry.kind {
-                    Kind::Tcp(tcp) => matches!(tcp.phase, Phase::Live(_)),
-                    Kind::Udp(_) => false,
-                });
-            if connected {
+            let connected = |entry: &Entry| matches!(&entry.kind, Kind::Tcp(tcp) if matches!(tcp.phase, Phase::Live(_)));
+            if self.flows.peek(slot).is_some_and(connected) {
                 self.abort(slot, PATH);
             } else {
                 self.redial(now, slot);
@@ -68,12 +57,12 @@ impl Engine {
         }
     }
 
-    /// Closes a flow toward the host, and asks for its dial again under a handle of its own: what it holds goes along.
+    /// Closes a flow toward the host, and asks for its dial again under a handle of its own: what waits in it goes along.
     fn redial(&mut self, now: Micros, slot: u32) {
         let Some(mut entry) = self.detach(slot) else {
             return;
         };
-        self.tell_close(&entry, PATH);
+        self.report_close(&entry, PATH);
         match &mut entry.kind {
             Kind::Tcp(tcp) => {
                 tcp.blocked = false;
@@ -96,10 +85,7 @@ impl Engine {
         self.log(LogLevel::Info, Breadcrumb::Lifecycle, |_| {
             "stopped".to_owned()
         });
-        self.close_all(Close {
-            by: By::Engine,
-            how: How::Stopped,
-        });
+        self.close_all(Close::new(By::Engine, How::Stopped));
         self.reassembly = Reassembly::idle();
         self.pending.clear();
         self.names = Names::new(0);

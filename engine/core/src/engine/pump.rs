@@ -8,7 +8,7 @@ use crate::api::counters::Counters;
 use crate::api::output::{By, Close, How};
 use crate::api::time::Micros;
 use crate::dns::Asker;
-use crate::engine::{BATCH, Engine, Event, Lending, Own};
+use crate::engine::{BATCH, Engine, Event, Lending};
 use crate::flow::room::{self, Room};
 use crate::flow::table::{Entry, Flow, Kind};
 use crate::tcp::connection::Context;
@@ -28,7 +28,7 @@ enum Verdict {
     Bury(Close, Tombstone),
     /// The flow ended by the device itself.
     Finish(Close),
-    /// The flow ended, and the device must be told.
+    /// The flow ended, and the device must get a reset.
     Abort(Close),
 }
 
@@ -141,11 +141,11 @@ impl Engine {
         None
     }
 
-    /// Ends a flow and tells the device with a reset beyond everything that was ever sent.
+    /// Ends a flow, toward the device with a reset beyond everything that was ever sent.
     pub(super) fn abort(&mut self, slot: u32, close: Close) {
         match self.finish_tcp(slot, close) {
             Some((key, Phase::Dialing(held))) => self.refuse(&key, held.end),
-            Some((key, Phase::Live(live))) => self.control(&key, live.connection.reset()),
+            Some((key, Phase::Live(live))) => self.send(&key, &live.connection.reset()),
             None => {}
         }
     }
@@ -170,10 +170,7 @@ impl Turn<'_> {
         }
         if live.reset {
             // Bytes that came before the reset were lent first, unless the dialer takes none.
-            return Verdict::Finish(Close {
-                by: By::Device,
-                how: How::Reset,
-            });
+            return Verdict::Finish(Close::new(By::Device, How::Reset));
         }
         if live.remote_closed() {
             live.connection.finish();
@@ -216,7 +213,7 @@ impl Turn<'_> {
         absent.saturating_mul(each)
     }
 
-    /// Tells the dialer of the device's FIN once it has every byte before it.
+    /// Relays the device's FIN to the dialer once that has every byte before it.
     fn relay_fin(&mut self, flow: &Flow, live: &mut Live) {
         if live.fin_relayed || !live.connection.device_closed() || live.connection.unread() > 0 {
             return;
@@ -229,13 +226,11 @@ impl Turn<'_> {
         }
         // A close that follows at once implies it.
         if !live.connection.is_over() {
-            self.events.push_back(if flow.local {
-                Event::Own {
-                    flow: flow.id,
-                    what: Own::HalfClose,
-                }
+            let (local, flow) = (flow.local, flow.id);
+            self.events.push_back(if local {
+                Event::LocalHalfClose { flow }
             } else {
-                Event::HalfClose { flow: flow.id }
+                Event::HalfClose { flow }
             });
         }
     }
@@ -253,10 +248,8 @@ impl Turn<'_> {
             if crate::seeded_fault::is(crate::seeded_fault::Fault::Resume) {
                 return;
             }
-            self.events.push_back(Event::Resume {
-                flow: flow.id,
-                space,
-            });
+            let flow = flow.id;
+            self.events.push_back(Event::Resume { flow, space });
         }
     }
 
@@ -265,16 +258,12 @@ impl Turn<'_> {
         if let Some((how, _)) = live.remote_broke()
             && live.connection.all_sent()
         {
-            let by = By::Remote;
-            return Some(Verdict::Abort(Close { by, how }));
+            return Some(Verdict::Abort(Close::new(By::Remote, how)));
         }
         if !live.connection.is_over() || !live.fin_relayed {
             return None;
         }
-        let close = Close {
-            by: live.first_end.unwrap_or(By::Engine),
-            how: How::Fin,
-        };
+        let close = Close::new(live.first_end.unwrap_or(By::Engine), How::Fin);
         Some(Verdict::Bury(close, live.tombstone(self.now, self.config)))
     }
 }

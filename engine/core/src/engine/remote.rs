@@ -10,7 +10,7 @@ use crate::ip::build;
 use crate::ip::icmp::Problem;
 
 impl Engine {
-    /// Bytes of the far side's stream. Says how many were taken; the rest is to be offered again after
+    /// Bytes of the far side's stream. Returns how many were taken; the rest is to be offered again after
     /// [`Output::Resume`](crate::Output::Resume).
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl Engine {
         Ok(taken)
     }
 
-    /// One datagram from the server that was dialed. Says whether it was taken; it is dropped and counted if too
+    /// One datagram from the server that was dialed. Returns whether it was taken; it is dropped and counted if too
     /// much waits for the device already.
     ///
     /// # Errors
@@ -68,7 +68,7 @@ impl Engine {
         self.toward_device(now, flow, None, payload)
     }
 
-    /// One datagram that came from `from`, which the device sees as its source. Says whether it was taken; it is
+    /// One datagram that came from `from`, which the device sees as its source. Returns whether it was taken; it is
     /// dropped and counted if [`Config::udp_filtering`](crate::Config::udp_filtering) keeps it out, or if too much
     /// waits for the device already.
     ///
@@ -187,7 +187,7 @@ impl Engine {
         }
     }
 
-    /// Ends a UDP flow; the device is told what became of `latest`.
+    /// Ends a UDP flow; the device gets the ICMP error about its `latest` packet.
     fn end_udp(&mut self, now: Micros, flow: FlowId, end: RemoteEnd, latest: &[u8]) {
         let (how, problem) = match end {
             RemoteEnd::Eof => (How::Fin, None),
@@ -197,13 +197,7 @@ impl Engine {
         if let Some(problem) = problem {
             self.report_about(now, problem, latest);
         }
-        self.finish(
-            flow.slot,
-            Close {
-                by: By::Remote,
-                how,
-            },
-        );
+        self.finish(flow.slot, Close::new(By::Remote, how));
     }
 
     /// Ends the remote's stream of a TCP flow: what was taken of it before still reaches the device.

@@ -1,7 +1,5 @@
 //! TCP segments from the device: those of no flow are answered here, the rest goes to the flow's connection.
 
-use std::net::SocketAddr;
-
 use crate::api::config::{Config, DialFailure, Refusal};
 use crate::api::counters::Taken;
 use crate::api::drop_reason::DropReason;
@@ -9,13 +7,12 @@ use crate::api::output::{By, Close, DialResult, How, Misuse};
 use crate::api::time::Micros;
 use crate::dns;
 use crate::engine::Engine;
-use crate::flow::key::{FlowKey, PackedKey, Proto};
+use crate::flow::key::{PackedKey, Proto};
 use crate::flow::room;
 use crate::flow::table::{FlowId, Kind};
-use crate::ip::build::{self, TcpControl};
 use crate::ip::packet::{IpPacket, Segment};
 use crate::tcp::connection::{Connection, Context, Disposition};
-use crate::tcp::segment::{permits_sack, stamp};
+use crate::tcp::segment::{Ends, Outgoing, mss, permits_sack, stamp, window_scale};
 use crate::tcp::seq::Seq;
 use crate::tcp::{HeldSyn, Live, Phase, TcpFlow, isn};
 
@@ -23,10 +20,7 @@ use crate::tcp::{HeldSyn, Live, Phase, TcpFlow, isn};
 const DEFAULT_MSS_V6: u16 = 1220;
 
 /// The close of a flow that the device has reset.
-const RESET: Close = Close {
-    by: By::Device,
-    how: How::Reset,
-};
+const RESET: Close = Close::new(By::Device, How::Reset);
 
 impl Engine {
     pub(super) fn segment(
@@ -43,26 +37,26 @@ impl Engine {
         }
         let packed = PackedKey::new(Proto::Tcp, client, server);
         let Some((flow, tcp)) = self.flows.find_tcp(&packed) else {
-            return self.segment_without_flow(now, ip, segment, key_of(ip, segment), packed);
+            return self.segment_without_flow(now, ip, segment, packed);
         };
         let slot = flow.id.slot;
         let live = match &mut tcp.phase {
             Phase::Live(live) => live,
             Phase::Dialing(held) => {
-                return match held.hears(segment)? {
-                    Hears::SynAgain => {
+                return match held.meaning(segment)? {
+                    WhileDialing::SynAgain => {
                         held.quote = quote(&self.config, ip.frame);
                         held.end = segment.end();
                         Ok(Taken::Syn)
                     }
-                    Hears::Reset => {
+                    WhileDialing::Reset => {
                         self.counters.tcp_reset_by_device += 1;
                         self.finish(slot, RESET);
                         Ok(Taken::Control)
                     }
-                    Hears::OtherSyn => {
+                    WhileDialing::OtherSyn => {
                         self.finish(slot, RESET);
-                        self.open_tcp(now, ip, segment, key_of(ip, segment), packed)
+                        self.open_tcp(now, ip, segment, packed)
                     }
                 };
             }
@@ -94,7 +88,7 @@ impl Engine {
                 return reason.map_or_else(|| Ok(taken(segment)), Err);
             }
             Disposition::Refuse => {
-                self.reset_for(ip, segment);
+                self.reset_for(&packed, segment);
                 return Ok(Taken::Answered);
             }
             Disposition::Reset => {
@@ -105,7 +99,7 @@ impl Engine {
             }
             Disposition::Drop(reason) => return Err(reason),
         }
-        if live.heard(now) {
+        if live.note_segment(now) {
             self.room.forget(slot);
         }
         flow.mark_dirty(&mut self.dirty);
@@ -117,7 +111,6 @@ impl Engine {
         now: Micros,
         ip: &IpPacket<'_>,
         segment: &Segment<'_>,
-        key: FlowKey,
         packed: PackedKey,
     ) -> Result<Taken, DropReason> {
         let stone = self.tombstones.find(now, &packed);
@@ -138,7 +131,7 @@ impl Engine {
                 }
                 self.tombstones.remove(&packed);
             }
-            return self.open_tcp(now, ip, segment, key, packed);
+            return self.open_tcp(now, ip, segment, packed);
         }
         if self.out.len() >= self.config.output_limit {
             return Err(DropReason::OutputFull);
@@ -147,7 +140,7 @@ impl Engine {
             let (len, acceptable) = (segment.sequence_len(), segment.seq == stone.next_in);
             #[cfg(feature = "seeded-fault")]
             if len == 0 && crate::seeded_fault::is(crate::seeded_fault::Fault::LateAck) {
-                self.reset_for(ip, segment);
+                self.reset_for(&packed, segment);
             }
             if len > 0 || (stone.time_wait && !acceptable) {
                 stone.answer(now, &packed, &mut self.out);
@@ -159,24 +152,23 @@ impl Engine {
             }
             return Ok(Taken::Answered);
         }
-        if self.reset_for(ip, segment) {
+        if self.reset_for(&packed, segment) {
             self.counters.resets_without_flow += 1;
         }
         Ok(Taken::Answered)
     }
 
     /// The reset that a segment for no connection gets (RFC 9293 section 3.10.7.1); returns whether there is one.
-    fn reset_for(&mut self, ip: &IpPacket<'_>, segment: &Segment<'_>) -> bool {
-        let key = key_of(ip, segment);
-        let asked = build::Segment {
-            source: key.client,
-            destination: key.server,
-            sequence: segment.seq.0,
-            acknowledgement: segment.ack.map(|ack| ack.0),
-            len: segment.sequence_len(),
-            reset: segment.rst,
+    fn reset_for(&mut self, key: &PackedKey, segment: &Segment<'_>) -> bool {
+        if segment.rst {
+            return false;
+        }
+        let reset = match segment.ack {
+            Some(ack) => Outgoing::reset(ack, None),
+            None => Outgoing::reset(Seq(0), Some(segment.end())),
         };
-        build::reset_for(&mut self.out, &asked)
+        self.send(key, &reset);
+        true
     }
 
     fn open_tcp(
@@ -184,12 +176,11 @@ impl Engine {
         now: Micros,
         ip: &IpPacket<'_>,
         segment: &Segment<'_>,
-        key: FlowKey,
         packed: PackedKey,
     ) -> Result<Taken, DropReason> {
         if !self.room_for_tcp(now) {
             self.counters.tcp_admission_fail += 1;
-            self.answer_refused(now, &key, Some(segment.end()), ip.frame);
+            self.answer_refused(now, &packed.unpack(), Some(segment.end()), ip.frame);
             return Err(DropReason::Admission);
         }
         let default_mss = if ip.is_v6() { DEFAULT_MSS_V6 } else { 536 };
@@ -198,39 +189,30 @@ impl Engine {
             isn: segment.seq,
             end: segment.end(),
             // RFC 9293 section 3.7.1: without the option the default stands.
-            mss: segment.mss.filter(|mss| *mss > 0).unwrap_or(default_mss),
-            window_scale: segment.window_scale,
+            mss: mss(segment.options)
+                .filter(|mss| *mss > 0)
+                .unwrap_or(default_mss),
+            window_scale: window_scale(segment.options),
             sack: permits_sack(segment.options),
             stamp: stamp(segment.options),
             since: now,
         };
-        self.admit(
-            now,
-            packed,
-            Kind::Tcp(Box::new(TcpFlow {
-                phase: Phase::Dialing(held),
-                blocked: false,
-            })),
-        );
+        let flow = TcpFlow {
+            phase: Phase::Dialing(held),
+            blocked: false,
+        };
+        self.admit(now, packed, Kind::Tcp(Box::new(flow)));
         Ok(Taken::Syn)
     }
 
     /// The reset a closed port answers a SYN with that ends at `end` (RFC 9293 section 3.10.7.1).
-    pub(super) fn refuse(&mut self, key: &FlowKey, end: Seq) {
-        self.control(
-            key,
-            TcpControl::ResetAck {
-                sequence: 0,
-                acknowledgement: end.0,
-            },
-        );
+    pub(super) fn refuse(&mut self, key: &PackedKey, end: Seq) {
+        self.send(key, &Outgoing::reset(Seq(0), Some(end)));
     }
 
     /// Sends a segment of the engine's own from the server's end.
-    pub(super) fn control(&mut self, key: &FlowKey, control: TcpControl) {
-        // The only failure is a tuple of two families, which no packet has.
-        let sent = build::tcp_control(&mut self.out, key.server, key.client, control);
-        debug_assert!(sent.is_ok(), "a flow key of two address families");
+    pub(super) fn send(&mut self, key: &PackedKey, segment: &Outgoing<'_>) {
+        Ends::new(key).write(&mut self.out, segment);
     }
 
     pub(super) fn tcp_dialed(
@@ -244,27 +226,17 @@ impl Engine {
             return Err(Misuse::DialAnswered);
         };
         if result != DialResult::Connected {
-            let close = Close {
-                by: By::Remote,
-                how: How::Dial(result),
-            };
+            let close = Close::new(By::Remote, How::Dial(result));
             self.end_dial(now, id.slot, result, close);
             return Ok(());
         }
-        let key = flow.key.unpack();
         let rings = self.config.rx_ring() + self.config.tx_ring();
         let more = (rings + room::SOCKET).saturating_sub(flow.cost);
         if !self.room.fits(more) {
-            let end = held.end;
+            let (key, end) = (flow.key, held.end);
             self.counters.tcp_admission_fail += 1;
             self.refuse(&key, end);
-            self.finish(
-                id.slot,
-                Close {
-                    by: By::Engine,
-                    how: How::Admission,
-                },
-            );
+            self.finish(id.slot, Close::new(By::Engine, How::Admission));
             return Ok(());
         }
         flow.cost += more;
@@ -274,7 +246,7 @@ impl Engine {
         let isn = isn::isn_for(self.config.seed.unwrap_or_default(), &flow.key, now);
         let connection = Connection::new(now, &flow.key, held, isn, &self.config);
         let mut live = Live::new(now, connection);
-        if key.server.port() == dns::PORT {
+        if flow.key.unpack().server.port() == dns::PORT {
             live.dns = Some(Box::default());
         }
         tcp.phase = Phase::Live(live);
@@ -285,8 +257,8 @@ impl Engine {
 }
 
 /// What a segment means to a flow whose dial is pending.
-enum Hears {
-    /// The SYN that it holds, again.
+enum WhileDialing {
+    /// The held SYN, again.
     SynAgain,
     /// The device began anew: the pending dial is obsolete.
     OtherSyn,
@@ -295,11 +267,11 @@ enum Hears {
 }
 
 impl HeldSyn {
-    fn hears(&self, segment: &Segment<'_>) -> Result<Hears, DropReason> {
+    fn meaning(&self, segment: &Segment<'_>) -> Result<WhileDialing, DropReason> {
         if segment.rst {
             // Its place is right after the SYN (RFC 9293 section 3.10.7.3).
             return if segment.seq == self.isn.plus(1) || segment.seq == self.isn {
-                Ok(Hears::Reset)
+                Ok(WhileDialing::Reset)
             } else {
                 Err(DropReason::ResetOutOfPlace)
             };
@@ -308,8 +280,8 @@ impl HeldSyn {
             return Err(DropReason::ContradictoryFlags);
         }
         match (segment.syn, segment.ack) {
-            (true, None) if segment.seq == self.isn => Ok(Hears::SynAgain),
-            (true, None) => Ok(Hears::OtherSyn),
+            (true, None) if segment.seq == self.isn => Ok(WhileDialing::SynAgain),
+            (true, None) => Ok(WhileDialing::OtherSyn),
             _ => Err(DropReason::Unsynchronised),
         }
     }
@@ -324,19 +296,9 @@ fn taken(segment: &Segment<'_>) -> Taken {
     }
 }
 
-/// The tuple of a segment from the device.
-#[cold]
-fn key_of(ip: &IpPacket<'_>, segment: &Segment<'_>) -> FlowKey {
-    FlowKey {
-        proto: Proto::Tcp,
-        client: SocketAddr::new(ip.source, segment.source_port),
-        server: SocketAddr::new(ip.destination, segment.destination_port),
-    }
-}
-
 /// What an ICMP error about a SYN quotes, if it may come to that.
 fn quote(config: &Config, frame: &[u8]) -> Box<[u8]> {
-    let told =
+    let quoted =
         config.dial_failure == DialFailure::Icmp || config.admission_refusal == Refusal::Icmp;
-    if told { frame.into() } else { Box::default() }
+    if quoted { frame.into() } else { Box::default() }
 }

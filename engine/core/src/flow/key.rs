@@ -3,23 +3,17 @@
 use core::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::api::label::labelled;
 use crate::ip::build::Addresses;
 
-/// The transport protocols the engine terminates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Proto {
-    /// TCP (RFC 9293).
-    Tcp,
-    /// UDP (RFC 768).
-    Udp,
-}
-
-impl fmt::Display for Proto {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        })
+labelled! {
+    /// The transport protocols the engine terminates.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Proto {
+        /// TCP (RFC 9293).
+        Tcp = "tcp",
+        /// UDP (RFC 768).
+        Udp = "udp",
     }
 }
 

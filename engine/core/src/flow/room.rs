@@ -10,7 +10,7 @@ pub(crate) const PENDING: usize = 1024;
 /// What a TCP flow with a socket costs beyond its two rings, bytes.
 pub(crate) const SOCKET: usize = 2048;
 
-/// What a UDP flow costs beyond the datagrams it holds, bytes: its place in the tables and the frame that an ICMP
+/// What a UDP flow costs beyond the datagrams that wait in it, bytes: its place in the tables and the frame that an ICMP
 /// error would quote.
 pub(crate) const MAPPING: usize = 2048;
 
@@ -115,10 +115,8 @@ impl Room {
         if self.marks.len() <= place {
             self.marks.resize(place + 1, None);
         }
-        let mark = Mark {
-            opened,
-            stage: Stage::Dialing,
-        };
+        let stage = Stage::Dialing;
+        let mark = Mark { opened, stage };
         if let Some(place) = self.marks.get_mut(place) {
             *place = Some(mark);
             self.dialing.push(mark, slot);

@@ -99,16 +99,6 @@ impl Flow {
     }
 }
 
-/// What a flow begins with.
-#[derive(Debug)]
-pub(crate) struct Opening {
-    pub(crate) now: Micros,
-    pub(crate) key: PackedKey,
-    pub(crate) cost: usize,
-    pub(crate) name: Option<Arc<str>>,
-    pub(crate) local: bool,
-}
-
 /// A flow and its protocol's own state.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -165,7 +155,7 @@ impl Kind {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Slot {
     generation: u32,
     entry: Option<Entry>,
@@ -261,25 +251,20 @@ impl FlowTable {
     }
 
     /// Puts a flow into a slot of its own, under a handle that no flow had before.
-    pub(crate) fn insert(&mut self, opening: Opening, kind: Kind) -> FlowId {
-        let Opening {
-            now,
-            key,
-            cost,
-            name,
-            local,
-        } = opening;
+    pub(crate) fn insert(
+        &mut self,
+        now: Micros,
+        key: PackedKey,
+        cost: usize,
+        name: Option<Arc<str>>,
+        local: bool,
+        kind: Kind,
+    ) -> FlowId {
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot {
-                generation: 0,
-                entry: None,
-            });
+            self.slots.push(Slot::default());
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
-        match kind.proto() {
-            Proto::Tcp => self.tcp += 1,
-            Proto::Udp => self.udp += 1,
-        }
+        *self.count_mut(&kind) += 1;
         let mut id = FlowId {
             slot,
             generation: 0,
@@ -304,14 +289,18 @@ impl FlowTable {
         id
     }
 
+    fn count_mut(&mut self, kind: &Kind) -> &mut usize {
+        match kind {
+            Kind::Tcp(_) => &mut self.tcp,
+            Kind::Udp(_) => &mut self.udp,
+        }
+    }
+
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Entry> {
         let entry = self.slots.get_mut(slot as usize)?.entry.take()?;
         self.by_key.remove(&entry.flow.key);
         self.free.push(slot);
-        match entry.kind.proto() {
-            Proto::Tcp => self.tcp -= 1,
-            Proto::Udp => self.udp -= 1,
-        }
+        *self.count_mut(&entry.kind) -= 1;
         Some(entry)
     }
 

@@ -3,56 +3,41 @@
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use crate::api::label::labelled;
 use crate::api::time::Micros;
 use crate::flow::table::FlowId;
 
-/// Who asked to be woken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum TimerName {
-    /// The dialer owes a result.
-    Dial,
-    /// The device owes the last step of the handshake.
-    Handshake,
-    /// TCP wants to send: retransmission, probe of a loss or a closed window, delayed acknowledgement.
-    Transmit,
-    /// Bytes are out and nothing acknowledges them: the retransmission limit (R2).
-    RetransmissionLimit,
-    /// A flow that is on its way out is cut after this.
-    Linger,
-    /// A fragment waits for the rest of its datagram.
-    Reassembly,
-    /// The host owes the addresses of a name.
-    Resolve,
-    /// A keep-alive probe is due, or the answer to the last one overdue.
-    KeepAlive,
-    /// A flow on which nothing moves.
-    Idle,
-    /// A flow with one side closed on which nothing moves.
-    HalfClosed,
-    /// A flow whose far side has ended, as the device knows, and on which nothing moves.
-    FinWait,
+labelled! {
+    /// Who asked to be woken.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    #[non_exhaustive]
+    pub enum TimerName {
+        /// The dialer owes a result.
+        Dial = "dial",
+        /// The device owes the last step of the handshake.
+        Handshake = "handshake",
+        /// TCP wants to send: retransmission, probe of a loss or a closed window, delayed acknowledgement.
+        Transmit = "transmit",
+        /// Bytes are out and nothing acknowledges them: the retransmission limit (R2).
+        RetransmissionLimit = "retransmission_limit",
+        /// A flow that is on its way out is cut after this.
+        Linger = "linger",
+        /// A fragment waits for the rest of its datagram.
+        Reassembly = "reassembly",
+        /// The host owes the addresses of a name.
+        Resolve = "resolve",
+        /// A keep-alive probe is due, or the answer to the last one overdue.
+        KeepAlive = "keep_alive",
+        /// A flow on which nothing moves.
+        Idle = "idle",
+        /// A flow with one side closed on which nothing moves.
+        HalfClosed = "half_closed",
+        /// A flow whose far side has ended, as the device knows, and on which nothing moves.
+        FinWait = "fin_wait",
+    }
 }
 
 impl TimerName {
-    /// Stable name in tables and reports.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Dial => "dial",
-            Self::Handshake => "handshake",
-            Self::Transmit => "transmit",
-            Self::RetransmissionLimit => "retransmission_limit",
-            Self::Linger => "linger",
-            Self::Reassembly => "reassembly",
-            Self::Resolve => "resolve",
-            Self::KeepAlive => "keep_alive",
-            Self::Idle => "idle",
-            Self::HalfClosed => "half_closed",
-            Self::FinWait => "fin_wait",
-        }
-    }
-
     /// Whether only the passing of idle time is waited for: nothing else is owed to anybody.
     #[must_use]
     pub const fn is_idle(self) -> bool {

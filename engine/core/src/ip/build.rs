@@ -1,8 +1,8 @@
-//! Writes the packets the engine makes itself: UDP datagrams and TCP control segments.
+//! Writes the packets the engine makes itself: IP headers and UDP datagrams.
 //!
 //! Every packet goes straight into the [`FrameBatch`]; headers are small arrays on the
-//! stack and payloads are copied once. ICMP messages are in [`icmp`](crate::ip::icmp), splitting
-//! at the MTU is in [`fragment`](crate::ip::fragment).
+//! stack and payloads are copied once. ICMP messages are in [`icmp`](crate::ip::icmp), TCP segments in
+//! [`tcp::segment`](crate::tcp::segment), splitting at the MTU is in [`fragment`](crate::ip::fragment).
 
 use crate::api::batch::FrameBatch;
 use crate::ip::checksum::{self, Sum};
@@ -16,6 +16,8 @@ pub(crate) mod protocol {
     pub(crate) const UDP: u8 = 17;
     pub(crate) const AUTHENTICATION: u8 = 51;
     pub(crate) const ICMPV6: u8 = 58;
+    /// RFC 8200 section 4.7.
+    pub(crate) const NO_NEXT_HEADER: u8 = 59;
 }
 
 /// Length of an IPv4 header without options.
@@ -23,7 +25,7 @@ pub(crate) const IPV4_HEADER_LEN: usize = 20;
 /// Length of the IPv6 base header.
 pub(crate) const IPV6_HEADER_LEN: usize = 40;
 
-const UDP_HEADER_LEN: usize = 8;
+pub(crate) const UDP_HEADER_LEN: usize = 8;
 
 /// An IPv4 packet that is never split is atomic: its identification means nothing (RFC 6864 section 4.1).
 const DONT_FRAGMENT: u16 = 0x4000;
@@ -104,16 +106,13 @@ impl Addresses {
 }
 
 /// Why a packet cannot be built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unsendable {
     /// Source and destination are of different address families.
-    #[error("source and destination are of different address families")]
     MixedFamilies,
     /// The payload does not fit the 16-bit length fields.
-    #[error("payload longer than an IP packet can carry")]
     TooLong,
     /// Not even eight bytes of payload fit a fragment.
-    #[error("MTU too small to carry a fragment")]
     MtuTooSmall,
 }
 
@@ -144,25 +143,10 @@ pub(crate) fn udp(
     [header[6], header[7]] = check.to_be_bytes();
 
     if addresses.header_len() + len > mtu {
-        let parts = [&header, payload];
-        return fragment::emit(
-            batch,
-            identifications,
-            &addresses,
-            protocol::UDP,
-            parts,
-            mtu,
-        );
+        let (udp, parts) = (protocol::UDP, [&header, payload]);
+        return fragment::emit(batch, identifications, &addresses, udp, parts, mtu);
     }
-    let ip = ip_header(
-        batch.hop_limit(),
-        &addresses,
-        protocol::UDP,
-        len,
-        0,
-        DONT_FRAGMENT,
-    )?;
-    match ip {
+    match whole_header(batch.hop_limit(), &addresses, protocol::UDP, len)? {
         IpHeader::V4(ip) => push_datagram(batch, &ip, &header, payload),
         IpHeader::V6(ip) => push_datagram(batch, &ip, &header, payload),
     }
@@ -190,108 +174,7 @@ fn push_datagram<const N: usize>(
     });
 }
 
-/// A TCP segment without data that the engine sends outside of any socket.
-///
-/// Sequence numbers are as on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TcpControl {
-    /// `RST`: the answer to a segment that carried an acknowledgement.
-    Reset { sequence: u32 },
-    /// `RST|ACK`: the answer to one that did not, or the abort of a known connection.
-    ResetAck { sequence: u32, acknowledgement: u32 },
-}
-
-/// Emits a TCP control segment.
-pub(crate) fn tcp_control(
-    batch: &mut FrameBatch,
-    source: SocketAddr,
-    destination: SocketAddr,
-    control: TcpControl,
-) -> Result<(), Unsendable> {
-    const RST: u8 = 0x04;
-    const ACK: u8 = 0x10;
-    /// Header of five 32-bit words, no options.
-    const DATA_OFFSET: u8 = 5 << 4;
-
-    let addresses =
-        Addresses::new(source.ip(), destination.ip()).ok_or(Unsendable::MixedFamilies)?;
-    let (flags, sequence, acknowledgement) = match control {
-        TcpControl::Reset { sequence } => (RST, sequence, 0),
-        TcpControl::ResetAck {
-            sequence,
-            acknowledgement,
-        } => (RST | ACK, sequence, acknowledgement),
-    };
-    let [s0, s1] = source.port().to_be_bytes();
-    let [d0, d1] = destination.port().to_be_bytes();
-    let [q0, q1, q2, q3] = sequence.to_be_bytes();
-    let [a0, a1, a2, a3] = acknowledgement.to_be_bytes();
-    let mut header = [
-        s0,
-        s1,
-        d0,
-        d1,
-        q0,
-        q1,
-        q2,
-        q3,
-        a0,
-        a1,
-        a2,
-        a3,
-        DATA_OFFSET,
-        flags,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-    ];
-    let check = checksum::tcp_udp(&addresses, protocol::TCP, &header);
-    [header[16], header[17]] = check.to_be_bytes();
-    whole(batch, &addresses, protocol::TCP, [&header, &[]])
-}
-
-/// What the answer to a segment for no connection depends on (RFC 9293 section 3.10.7.1).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Segment {
-    /// Who sent it: the device's end.
-    pub(crate) source: SocketAddr,
-    /// Whom it was for.
-    pub(crate) destination: SocketAddr,
-    /// SEG.SEQ.
-    pub(crate) sequence: u32,
-    /// SEG.ACK, if the ACK bit is set.
-    pub(crate) acknowledgement: Option<u32>,
-    /// SEG.LEN: bytes of data, SYN and FIN counting one each.
-    pub(crate) len: u32,
-    /// Whether the RST bit is set.
-    pub(crate) reset: bool,
-}
-
-/// Emits the reset that answers a segment for a closed port; returns whether there is one.
-///
-/// RFC 9293 section 3.10.7.1: a reset is never answered; a segment with ACK gets
-/// `<SEQ=SEG.ACK><CTL=RST>`, one without `<SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>`.
-pub(crate) fn reset_for(batch: &mut FrameBatch, segment: &Segment) -> bool {
-    if segment.reset {
-        return false;
-    }
-    let control = match segment.acknowledgement {
-        Some(sequence) => TcpControl::Reset { sequence },
-        None => TcpControl::ResetAck {
-            sequence: 0,
-            acknowledgement: segment.sequence.wrapping_add(segment.len),
-        },
-    };
-    tcp_control(batch, segment.destination, segment.source, control).is_ok()
-}
-
 /// Emits one unfragmented packet whose payload is the two parts one after the other.
-///
-/// On IPv4 such a packet is atomic: DF set, and the identification means nothing
-/// (RFC 6864 section 4.1).
 pub(crate) fn whole(
     batch: &mut FrameBatch,
     addresses: &Addresses,
@@ -299,14 +182,7 @@ pub(crate) fn whole(
     [head, tail]: [&[u8]; 2],
 ) -> Result<(), Unsendable> {
     let payload_len = head.len().saturating_add(tail.len());
-    let header = ip_header(
-        batch.hop_limit(),
-        addresses,
-        protocol,
-        payload_len,
-        0,
-        DONT_FRAGMENT,
-    )?;
+    let header = whole_header(batch.hop_limit(), addresses, protocol, payload_len)?;
     push(batch, &header, [&[], head, tail]);
     Ok(())
 }
@@ -326,6 +202,24 @@ pub(crate) fn push(batch: &mut FrameBatch, header: &IpHeader, [a, b, c]: [&[u8];
 pub(crate) enum IpHeader {
     V4([u8; IPV4_HEADER_LEN]),
     V6([u8; IPV6_HEADER_LEN]),
+}
+
+/// Makes the header of a packet that is not split: atomic on IPv4, with DF set (RFC 6864 section 4.1).
+#[inline]
+pub(crate) fn whole_header(
+    hop_limit: u8,
+    addresses: &Addresses,
+    protocol: u8,
+    payload_len: usize,
+) -> Result<IpHeader, Unsendable> {
+    ip_header(
+        hop_limit,
+        addresses,
+        protocol,
+        payload_len,
+        0,
+        DONT_FRAGMENT,
+    )
 }
 
 /// Makes the header of a packet with `payload_len` bytes behind the base header.
@@ -372,7 +266,7 @@ pub(crate) fn ip_header(
                 .to_be_bytes();
             let mut header = [0; IPV6_HEADER_LEN];
             let start = [0x60, 0, 0, 0, l0, l1, protocol, hop_limit];
-            let parts = [&start[..], &source.octets(), &destination.octets(), &[]];
+            let parts = [&start[..], &source.octets(), &destination.octets()];
             concatenate(&mut header, parts);
             Ok(IpHeader::V6(header))
         }
@@ -380,7 +274,8 @@ pub(crate) fn ip_header(
 }
 
 /// Copies the parts one behind the other; what does not fit is left out.
-fn concatenate(mut space: &mut [u8], parts: [&[u8]; 4]) {
+#[inline]
+pub(crate) fn concatenate<const N: usize>(mut space: &mut [u8], parts: [&[u8]; N]) {
     for part in parts {
         let Some((to, rest)) = space.split_at_mut_checked(part.len()) else {
             return;

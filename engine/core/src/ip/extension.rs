@@ -6,7 +6,8 @@
 //! ```
 
 use crate::api::drop_reason::DropReason;
-use crate::ip::fragment::{HeaderChain, Link};
+use crate::ip::build::IPV6_HEADER_LEN;
+use crate::ip::fragment::{DESTINATION_OPTIONS, HOP_BY_HOP, HeaderChain, Link, ROUTING};
 use crate::ip::icmp::Problem;
 
 /// Extension headers of one packet. Each kind once, destination options twice, is five (RFC 8200 section 4.1).
@@ -15,11 +16,6 @@ const MAX_HEADERS: usize = 8;
 const MAX_OPTIONS: usize = 8;
 /// Offset of the next header field in the base header.
 const BASE_NEXT_HEADER: usize = 6;
-const BASE_LEN: usize = 40;
-
-const HOP_BY_HOP: u8 = 0;
-const ROUTING: u8 = 43;
-const DESTINATION_OPTIONS: u8 = 60;
 
 /// Where a walk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +30,7 @@ pub(crate) struct Reached {
     pub(crate) fragment: bool,
 }
 
-/// Why a packet goes nowhere, and what its sender is told.
+/// Why a packet goes nowhere, and what is reported to its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) reason: DropReason,
@@ -64,17 +60,17 @@ pub(crate) fn walk(packet: &[u8], multicast: bool) -> Result<Reached, Fault> {
 
     let cut = Fault::silent(DropReason::MalformedIp);
     let first = *packet.get(BASE_NEXT_HEADER).ok_or(cut)?;
-    let mut chain = HeaderChain::new(first, BASE_LEN);
+    let mut chain = HeaderChain::new(first, IPV6_HEADER_LEN);
     let mut reached = Reached {
         protocol: first,
-        offset: BASE_LEN,
+        offset: IPV6_HEADER_LEN,
         named_at: BASE_NEXT_HEADER,
         fragment: false,
     };
     let mut atomic = false;
     for _ in 0..=MAX_HEADERS {
         let (number, at) = (chain.next_header, chain.offset);
-        if number == HOP_BY_HOP && at != BASE_LEN {
+        if number == HOP_BY_HOP && at != IPV6_HEADER_LEN {
             // RFC 8200 section 4: it directly follows the base header or is not recognized.
             let (reason, code) = (DropReason::UnknownProtocol, UNRECOGNIZED_NEXT_HEADER);
             return Err(Fault::reported(reason, code, reached.named_at));

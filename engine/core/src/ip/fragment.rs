@@ -5,11 +5,18 @@
 
 use crate::api::batch::FrameBatch;
 use crate::ip::build::{
-    Addresses, IPV4_HEADER_LEN, IPV6_HEADER_LEN, Unsendable, ip_header, push, whole,
+    Addresses, IPV4_HEADER_LEN, IPV6_HEADER_LEN, Unsendable, ip_header, protocol, push, whole,
+    whole_header,
 };
 
 /// Length of the IPv6 Fragment header (RFC 8200 section 4.5).
 pub(crate) const FRAGMENT_HEADER_LEN: usize = 8;
+
+/// Extension headers (RFC 8200 section 4.1).
+pub(crate) const HOP_BY_HOP: u8 = 0;
+pub(crate) const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+pub(crate) const DESTINATION_OPTIONS: u8 = 60;
 
 /// IPv4's More Fragments bit in the flags-and-offset field.
 const MORE_FRAGMENTS_V4: u16 = 0x2000;
@@ -126,11 +133,6 @@ impl HeaderChain {
 
     /// Looks at the header at hand and steps over it if it is an extension header.
     pub(crate) fn step(&mut self, packet: &[u8]) -> Link {
-        const HOP_BY_HOP: u8 = 0;
-        const ROUTING: u8 = 43;
-        const FRAGMENT: u8 = 44;
-        const AUTHENTICATION: u8 = 51;
-        const DESTINATION_OPTIONS: u8 = 60;
         const MOBILITY: u8 = 135;
         const HOST_IDENTITY: u8 = 139;
         const SHIM6: u8 = 140;
@@ -139,7 +141,7 @@ impl HeaderChain {
         let (unit, beyond) = match self.next_header {
             FRAGMENT => return Link::Fragment,
             HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS | MOBILITY | HOST_IDENTITY | SHIM6 => (8, 1),
-            AUTHENTICATION => (4, 2),
+            protocol::AUTHENTICATION => (4, 2),
             _ => return Link::Upper,
         };
         let header = packet.get(self.offset..).and_then(<[u8]>::first_chunk);
@@ -229,83 +231,44 @@ pub(crate) fn emit(
         return Err(Unsendable::MtuTooSmall);
     }
 
-    let identification = identifications.draw();
-    for offset in (0..len).step_by(chunk) {
-        let end = len.min(offset + chunk);
-        let piece = Piece {
-            offset: u16::try_from(offset).map_err(|_| Unsendable::TooLong)?,
-            more: end < len,
-            head: section(head, offset, end),
-            tail: section(
-                tail,
-                offset.saturating_sub(head.len()),
-                end.saturating_sub(head.len()),
-            ),
-        };
-        piece.emit(batch, addresses, protocol, identification)?;
-    }
-    Ok(())
-}
-
-/// One fragment to be emitted.
-struct Piece<'a> {
-    /// In bytes, a multiple of eight.
-    offset: u16,
-    more: bool,
-    head: &'a [u8],
-    tail: &'a [u8],
-}
-
-impl Piece<'_> {
-    fn emit(
-        &self,
-        batch: &mut FrameBatch,
-        addresses: &Addresses,
-        protocol: u8,
-        identification: u32,
-    ) -> Result<(), Unsendable> {
-        const NEXT_HEADER_FRAGMENT: u8 = 44;
-        let Self {
-            offset,
-            more,
-            head,
+    let hop_limit = batch.hop_limit();
+    // The field of IPv4 has 16 bits: the low half.
+    let [i0, i1, i2, i3] = identifications.draw().to_be_bytes();
+    for start in (0..len).step_by(chunk) {
+        let end = len.min(start + chunk);
+        let offset = u16::try_from(start).map_err(|_| Unsendable::TooLong)?;
+        let more = end < len;
+        let head_part = section(head, start, end);
+        let tail_part = section(
             tail,
-        } = *self;
-        let len = head.len() + tail.len();
+            start.saturating_sub(head.len()),
+            end.saturating_sub(head.len()),
+        );
+        let payload_len = fragment_header_len + (end - start);
         match addresses {
             Addresses::V4 { .. } => {
-                let more = if more { MORE_FRAGMENTS_V4 } else { 0 };
-                // The field has 16 bits: the low half of the counter.
-                let [_, _, i2, i3] = identification.to_be_bytes();
                 let identification = u16::from_be_bytes([i2, i3]);
+                let more = if more { MORE_FRAGMENTS_V4 } else { 0 };
+                let field = (offset / 8) | more;
                 let header = ip_header(
-                    batch.hop_limit(),
+                    hop_limit,
                     addresses,
                     protocol,
-                    len,
+                    payload_len,
                     identification,
-                    (offset / 8) | more,
+                    field,
                 )?;
-                push(batch, &header, [&[], head, tail]);
+                push(batch, &header, [&[], head_part, tail_part]);
             }
             Addresses::V6 { .. } => {
                 let [o0, o1] = (offset | u16::from(more)).to_be_bytes();
-                let [i0, i1, i2, i3] = identification.to_be_bytes();
                 let fragment = [protocol, 0, o0, o1, i0, i1, i2, i3];
-                let len = len + FRAGMENT_HEADER_LEN;
-                let header = ip_header(
-                    batch.hop_limit(),
-                    addresses,
-                    NEXT_HEADER_FRAGMENT,
-                    len,
-                    0,
-                    0,
-                )?;
-                push(batch, &header, [&fragment, head, tail]);
+                let header = whole_header(hop_limit, addresses, FRAGMENT, payload_len)?;
+                push(batch, &header, [&fragment, head_part, tail_part]);
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// The bytes from `start` to `end`, as far as there are any.

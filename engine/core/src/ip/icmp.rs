@@ -83,32 +83,24 @@ impl Problem {
 }
 
 /// Why no message was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Silence {
     /// The packet's headers are cut, or the families do not match.
-    #[error("packet with broken headers")]
     Malformed,
     /// Its source does not name a single host.
-    #[error("source is no single host")]
     Source,
     /// Its destination does not name a single host.
-    #[error("destination is no single host")]
     Destination,
     /// It is an ICMP error itself, or of a type that may be one.
-    #[error("answer to an ICMP error")]
     ErrorMessage,
     /// It is a fragment other than the first.
-    #[error("answer to a later fragment")]
     LaterFragment,
     /// Too many errors were sent lately.
-    #[error("rate limit reached")]
     RateLimit,
     /// It is no echo request, or its checksum is wrong.
-    #[error("no valid echo request")]
     NotEcho,
     /// The message cannot be built.
-    #[error(transparent)]
-    Unsendable(#[from] Unsendable),
+    Unsendable,
 }
 
 /// The sender of errors: applies the rules and the rate limit (RFC 4443 section 2.4 (f)).
@@ -143,7 +135,7 @@ impl Errors {
             return Err(Silence::RateLimit);
         }
         let quote = original.get(..about.len).unwrap_or(original);
-        Ok(error(batch, &addresses, problem, quote, self.mtu)?)
+        error(batch, &addresses, problem, quote, self.mtu).map_err(|_| Silence::Unsendable)
     }
 }
 
@@ -232,22 +224,8 @@ pub(crate) fn echo_reply(
     header[0] = reply_type;
     stamp(&reply, &mut header, data);
     let parts = [&header[..], data];
-    Ok(fragment::emit(
-        batch,
-        identifications,
-        &reply,
-        protocol,
-        parts,
-        mtu,
-    )?)
-}
-
-/// What the rules read from a packet that an error would be about.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct About {
-    addresses: Addresses,
-    /// Length of the packet in bytes, without padding.
-    len: usize,
+    fragment::emit(batch, identifications, &reply, protocol, parts, mtu)
+        .map_err(|_| Silence::Unsendable)
 }
 
 /// Whether an error about the raw packet `original` may be sent at all.
@@ -257,7 +235,7 @@ pub(crate) struct About {
 /// IPv6 are exempt: what the RFC allows about multicast, and the Parameter Problems that
 /// RFC 8200 section 4.5 wants about later fragments. Loopback counts as a single host here:
 /// whether it may appear is decided before.
-pub(crate) fn may_report(problem: Problem, original: &[u8]) -> Result<About, Silence> {
+fn may_report(problem: Problem, original: &[u8]) -> Result<Upper, Silence> {
     let upper = Upper::of(original).ok_or(Silence::Malformed)?;
     let is_v6 = matches!(upper.addresses, Addresses::V6 { .. });
     if !is_single_host(upper.addresses.source()) {
@@ -274,14 +252,11 @@ pub(crate) fn may_report(problem: Problem, original: &[u8]) -> Result<About, Sil
     if !upper.later_fragment && upper.may_be_error(original) {
         return Err(Silence::ErrorMessage);
     }
-    Ok(About {
-        addresses: upper.addresses,
-        len: upper.len,
-    })
+    Ok(upper)
 }
 
 /// Where the upper-layer message of a raw packet is.
-struct Upper {
+pub(crate) struct Upper {
     addresses: Addresses,
     /// Length of the packet in bytes, without padding.
     len: usize,
@@ -382,8 +357,7 @@ fn error(
 
 /// Writes the checksum; only ICMPv6 covers a pseudo header (RFC 4443 section 2.3).
 fn stamp(addresses: &Addresses, header: &mut [u8; HEADER_LEN], data: &[u8]) {
-    header[2] = 0;
-    header[3] = 0;
+    [header[2], header[3]] = [0; 2];
     let sum = match addresses {
         Addresses::V4 { .. } => Sum::default(),
         Addresses::V6 { .. } => Sum::pseudo(addresses, protocol::ICMPV6, HEADER_LEN + data.len()),

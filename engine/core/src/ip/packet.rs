@@ -5,15 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use etherparse::{Ipv4Slice, Ipv6HeaderSlice};
 
 use crate::api::drop_reason::DropReason;
-use crate::ip::build::{Addresses, IPV4_HEADER_LEN, protocol};
+use crate::ip::build::{Addresses, IPV4_HEADER_LEN, IPV6_HEADER_LEN, UDP_HEADER_LEN, protocol};
 use crate::ip::checksum;
 use crate::ip::extension::{self, Fault};
 use crate::tcp::seq::Seq;
 
-/// Length of the IPv6 base header.
-const BASE_LEN_V6: usize = 40;
-/// Length of the UDP header.
-const UDP_HEADER_LEN: usize = 8;
 /// Length of the TCP header without options.
 const TCP_HEADER_LEN: usize = 20;
 
@@ -34,8 +30,6 @@ pub(crate) struct IpPacket<'a> {
     pub(crate) fragment: bool,
     /// Whether it must not be fragmented on the way: IPv4's DF, and all of IPv6.
     pub(crate) dont_fragment: bool,
-    /// Whether IPv6 extension headers precede the payload.
-    pub(crate) extended: bool,
 }
 
 impl<'a> IpPacket<'a> {
@@ -82,7 +76,6 @@ impl<'a> IpPacket<'a> {
             // MF, or anything but the beginning.
             fragment: offset & 0x3fff != 0,
             dont_fragment: offset & 0x4000 != 0,
-            extended: false,
         })
     }
 
@@ -106,16 +99,15 @@ impl<'a> IpPacket<'a> {
             payload: payload.payload,
             fragment: payload.fragmented,
             dont_fragment: header.dont_fragment(),
-            extended: ip.extensions().auth.is_some(),
         })
     }
 
     fn parse_v6(frame: &'a [u8]) -> Result<Self, DropReason> {
         let header = Ipv6HeaderSlice::from_slice(frame).map_err(|_| DropReason::MalformedIp)?;
         let len = usize::from(header.payload_length());
-        let total = BASE_LEN_V6 + len;
+        let total = IPV6_HEADER_LEN + len;
         // A length of 0 with something behind it means a jumbogram (RFC 2675), which no tunnel carries.
-        if len == 0 && frame.len() > BASE_LEN_V6 {
+        if len == 0 && frame.len() > IPV6_HEADER_LEN {
             return Err(DropReason::MalformedIp);
         }
         let frame = frame.get(..total).ok_or(DropReason::MalformedIp)?;
@@ -125,10 +117,9 @@ impl<'a> IpPacket<'a> {
             protocol: header.next_header().0,
             named_at: 0,
             frame,
-            payload: frame.get(BASE_LEN_V6..).unwrap_or(&[]),
+            payload: frame.get(IPV6_HEADER_LEN..).unwrap_or(&[]),
             fragment: false,
             dont_fragment: true,
-            extended: false,
         })
     }
 
@@ -142,7 +133,6 @@ impl<'a> IpPacket<'a> {
         self.named_at = u32::try_from(reached.named_at).unwrap_or(u32::MAX);
         self.payload = self.frame.get(reached.offset..).unwrap_or(&[]);
         self.fragment = reached.fragment;
-        self.extended = reached.offset > BASE_LEN_V6;
         Ok(())
     }
 
@@ -180,10 +170,6 @@ pub(crate) struct Segment<'a> {
     pub(crate) rst: bool,
     /// The window field, unscaled.
     pub(crate) window: u16,
-    /// The maximum segment size option (RFC 9293 section 3.7.1).
-    pub(crate) mss: Option<u16>,
-    /// The window scale option of a SYN (RFC 7323 section 2).
-    pub(crate) window_scale: Option<u8>,
     pub(crate) options: &'a [u8],
     pub(crate) payload: &'a [u8],
 }
@@ -218,11 +204,6 @@ impl<'a> Segment<'a> {
         // A reset is looked at before all else (RFC 9293 section 3.10.7): other flags mean nothing then.
         let rst = flags & 4 != 0;
         let (syn, fin) = (flags & 2 != 0 && !rst, flags & 1 != 0 && !rst);
-        let (mss, window_scale) = if syn {
-            (mss_option(options), scale_option(options))
-        } else {
-            (None, None)
-        };
         Ok(Self {
             source_port,
             destination_port,
@@ -238,8 +219,6 @@ impl<'a> Segment<'a> {
             fin,
             rst,
             window: u16::from_be_bytes([header[14], header[15]]),
-            mss,
-            window_scale,
             options,
             payload,
         })
@@ -256,33 +235,6 @@ impl<'a> Segment<'a> {
         payload
             .wrapping_add(u32::from(self.syn))
             .wrapping_add(u32::from(self.fin))
-    }
-}
-
-/// The window scale option (RFC 7323 section 2.2), 14 at the most.
-fn scale_option(options: &[u8]) -> Option<u8> {
-    match *find_option(options, 3)? {
-        [3, 3, shift, ..] => Some(shift.min(14)),
-        _ => None,
-    }
-}
-
-fn mss_option(options: &[u8]) -> Option<u16> {
-    match *find_option(options, 2)? {
-        [2, 4, high, low, ..] => Some(u16::from_be_bytes([high, low])),
-        _ => None,
-    }
-}
-
-/// The options from the first of `wanted` kind on.
-fn find_option(mut options: &[u8], wanted: u8) -> Option<&[u8]> {
-    loop {
-        match *options {
-            [kind, ..] if kind == wanted => return Some(options),
-            [1, ..] => options = options.get(1..)?,
-            [0, ..] | [] | [_] => return None,
-            [_, len, ..] => options = options.get(usize::from(len).max(2)..)?,
-        }
     }
 }
 
@@ -391,14 +343,6 @@ mod tests {
                 let _ = Datagram::parse(&ip, v6);
             }
         }
-    }
-
-    #[test]
-    fn mss_is_found_behind_other_options() {
-        assert_eq!(mss_option(&[1, 3, 3, 7, 2, 4, 5, 180]), Some(1460));
-        assert_eq!(scale_option(&[1, 3, 3, 7, 2, 4, 5, 180]), Some(7));
-        assert_eq!(scale_option(&[3, 3, 200]), Some(14));
-        assert_eq!(mss_option(&[8, 0, 0]), None);
     }
 
     proptest! {

@@ -5,10 +5,10 @@
 //! that another one brought.
 //!
 //! ```text
-//!             no fragment   +-----------------------+
-//! fragment -- held before ->| Held: pieces, no gaps |-- last gap closed --> Complete
-//!                           | known yet             |-- overlap, conflict -> condemned
-//!                           +-----------------------+-- deadline ---------> Expired
+//!             first of its  +-----------------------+
+//! fragment -- datagram ---->| incomplete: pieces,   |-- last gap closed --> the whole datagram
+//!                           | gaps between them     |-- overlap, conflict -> condemned
+//!                           +-----------------------+-- deadline ---------> expired
 //!                                                    '- room needed ------> evicted
 //! condemned: keeps no bytes, refuses the rest of its fragments until its deadline
 //! ```
@@ -19,7 +19,6 @@ use crate::api::time::Micros;
 use crate::ip::build::{Addresses, IPV6_HEADER_LEN};
 use crate::ip::fragment::{FRAGMENT_HEADER_LEN, FragmentInfo, HeaderChain, Link};
 use crate::ip::icmp::Problem;
-use core::net::{Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 use datagram::{Datagram, rebuild};
 
@@ -34,10 +33,8 @@ pub(crate) struct Limits {
     pub bytes: usize,
     /// Fragments of one datagram. 65,535 bytes at IPv4's customary least MTU of 576 are 119.
     pub fragments: usize,
-    /// How long an IPv4 datagram may take from its first fragment to arrive.
-    pub ipv4_timeout: Duration,
-    /// The same for IPv6; RFC 8200 section 4.5 says 60 seconds.
-    pub ipv6_timeout: Duration,
+    /// How long a datagram may take from its first fragment on; RFC 8200 section 4.5 says 60 seconds.
+    pub timeout: Duration,
 }
 
 /// Room for three or four of the longest datagrams, or 64 of a few fragments each.
@@ -47,36 +44,9 @@ impl Default for Limits {
             datagrams: 64,
             bytes: 256 * 1024,
             fragments: 256,
-            ipv4_timeout: Duration::from_secs(60),
-            ipv6_timeout: Duration::from_secs(60),
+            timeout: Duration::from_secs(60),
         }
     }
-}
-
-/// What became of the fragments so far; every fragment adds to one of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counters {
-    /// Fragments put aside until the rest arrives.
-    pub held: u64,
-    /// Datagrams put together, each by its last missing fragment.
-    pub completed: u64,
-    /// IPv6 fragments that were a whole datagram (RFC 6946).
-    pub atomic: u64,
-    /// Fragments dropped as exact duplicates.
-    pub duplicate: u64,
-    /// Fragments dropped for overlapping or contradicting another, and those that came
-    /// for their datagram afterwards.
-    pub overlap: u64,
-    /// Fragments dropped for what they say about themselves.
-    pub invalid: u64,
-    /// Fragments dropped because they came after their datagram's deadline.
-    pub late: u64,
-    /// Fragments dropped because no room could be made.
-    pub no_room: u64,
-    /// Datagrams given up at their deadline (not fragments).
-    pub expired: u64,
-    /// Datagrams given up to make room for a newer one (not fragments).
-    pub evicted: u64,
 }
 
 /// Datagrams under reassembly.
@@ -84,65 +54,38 @@ pub(crate) struct Counters {
 pub(crate) struct Reassembly {
     limits: Limits,
     /// Oldest first. Few enough that searching them costs less than keeping an index.
-    held: Vec<Datagram>,
-    /// What all of `held` is charged with.
+    datagrams: Vec<Datagram>,
+    /// What all of `datagrams` is charged with.
     bytes: usize,
     /// The last completed datagram.
     rebuilt: Vec<u8>,
-    counters: Counters,
-}
-
-/// What became of a fragment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome<'a> {
-    /// It was the last one missing: the whole datagram as a plain packet, no longer a
-    /// fragment. On IPv4 the offset, its flags and the checksum are renewed. On IPv6 the
-    /// Fragment header and the extension headers before it are gone: every fragment
-    /// carried those, to be judged when it arrived. Those behind it are kept, since
-    /// nobody could judge them before.
-    Complete(&'a [u8]),
-    /// Others are missing.
-    Held,
-    /// It was not taken.
-    Dropped(Refusal),
 }
 
 /// Why a fragment was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// Its header claims more than the packet holds.
-    #[error("fragment reaches beyond its packet")]
     Malformed,
     /// It has no payload.
-    #[error("fragment without payload")]
     Empty,
     /// More fragments follow, but its length is no multiple of eight.
-    #[error("fragment length is not a multiple of eight")]
     Misaligned,
     /// The datagram would exceed 65,535 bytes.
-    #[error("fragment ends beyond 65,535 bytes")]
     TooLong,
     /// The first IPv6 fragment ends before its upper-layer header does (RFC 7112).
-    #[error("first fragment without the whole header chain")]
     HeaderChainCut,
     /// It holds another Fragment header, which no sender has a reason for.
-    #[error("fragment within a fragment")]
     Nested,
     /// The same bytes arrived before.
-    #[error("duplicate fragment")]
     Duplicate,
     /// It overlaps another fragment, or contradicts where the datagram ends: the datagram
     /// is given up.
-    #[error("fragment contradicts another one")]
     Overlap,
     /// Its datagram was given up for an overlap.
-    #[error("fragment of a datagram given up for an overlap")]
     Condemned,
     /// Its datagram's deadline has passed.
-    #[error("fragment came after the deadline")]
     Late,
     /// The limits leave no room for it.
-    #[error("no room for the fragment")]
     NoRoom,
 }
 
@@ -178,22 +121,13 @@ impl Refusal {
     }
 }
 
-/// A datagram given up because fragments were missing for too long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Expired<'a> {
-    /// Its first fragment as it came, if that arrived. Only then is the sender told, by
-    /// [`Problem::ReassemblyTimeExceeded`] (RFC 1122 section 3.3.2, RFC 8200 section 4.5).
-    pub(crate) first: Option<&'a [u8]>,
-}
-
 impl Reassembly {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
-            held: Vec::new(),
+            datagrams: Vec::new(),
             bytes: 0,
             rebuilt: Vec::new(),
-            counters: Counters::default(),
         }
     }
 
@@ -206,7 +140,12 @@ impl Reassembly {
         })
     }
 
-    /// Takes a raw packet that is the fragment `info` describes.
+    /// Takes a raw packet that is the fragment `info` describes. If it was the last one missing, gives the whole datagram
+    /// as a plain packet, no longer a fragment; `None`: others are missing.
+    ///
+    /// On IPv4 the offset, its flags and the checksum are renewed. On IPv6 the Fragment header and the extension headers
+    /// before it are gone: every fragment carried those, to be judged when it arrived. Those behind it are kept, since
+    /// nobody could judge them before.
     ///
     /// Call [`expire`](Self::expire) first if the next deadline has passed: a datagram past
     /// its deadline takes no more fragments.
@@ -215,215 +154,130 @@ impl Reassembly {
         now: Micros,
         packet: &[u8],
         info: &FragmentInfo,
-    ) -> Outcome<'_> {
-        let outcome = self.accept(now, packet, info);
-        let counter = match outcome {
-            Ok(Progress::Held) => &mut self.counters.held,
-            Ok(Progress::Complete) => &mut self.counters.completed,
-            Ok(Progress::Atomic) => &mut self.counters.atomic,
-            Err(Refusal::Duplicate) => &mut self.counters.duplicate,
-            Err(Refusal::Overlap | Refusal::Condemned) => &mut self.counters.overlap,
-            Err(Refusal::Late) => &mut self.counters.late,
-            Err(Refusal::NoRoom) => &mut self.counters.no_room,
-            Err(
-                Refusal::Malformed
-                | Refusal::Empty
-                | Refusal::Misaligned
-                | Refusal::TooLong
-                | Refusal::HeaderChainCut
-                | Refusal::Nested,
-            ) => &mut self.counters.invalid,
-        };
-        *counter = counter.saturating_add(1);
-        match outcome {
-            Ok(Progress::Held) => Outcome::Held,
-            Ok(Progress::Complete | Progress::Atomic) => Outcome::Complete(&self.rebuilt),
-            Err(refusal) => Outcome::Dropped(refusal),
-        }
-    }
-
-    /// When the next datagram is given up, if any is held.
-    pub(crate) fn next_deadline(&self) -> Option<Micros> {
-        self.held.iter().map(|datagram| datagram.deadline).min()
-    }
-
-    /// Gives up every datagram whose deadline has come, oldest first.
-    ///
-    /// Datagrams condemned for an overlap go without a word (RFC 5722 section 4).
-    pub(crate) fn expire(&mut self, now: Micros, mut on_expired: impl FnMut(Expired<'_>)) {
-        let due = |datagram: &mut Datagram| datagram.deadline <= now;
-        for datagram in self.held.extract_if(.., due) {
-            self.bytes = self.bytes.saturating_sub(datagram.charge());
-            if datagram.is_condemned() {
-                continue;
-            }
-            self.counters.expired = self.counters.expired.saturating_add(1);
-            on_expired(Expired {
-                first: datagram.first_packet(),
-            });
-        }
-    }
-
-    /// Bytes of memory charged for the datagrams held; never above the limit.
-    pub(crate) const fn bytes_held(&self) -> usize {
-        self.bytes
-    }
-
-    /// How many datagrams are held.
-    #[cfg(test)]
-    pub(crate) const fn datagrams_held(&self) -> usize {
-        self.held.len()
-    }
-
-    #[cfg(test)]
-    pub(crate) const fn counters(&self) -> &Counters {
-        &self.counters
-    }
-
-    fn accept(
-        &mut self,
-        now: Micros,
-        packet: &[u8],
-        info: &FragmentInfo,
-    ) -> Result<Progress, Refusal> {
+    ) -> Result<Option<&[u8]>, Refusal> {
         let fragment = Fragment::check(packet, info)?;
         if info.is_atomic() {
             // RFC 6946 section 4: processed by itself, whatever else has its identification.
             let pieces = [fragment.payload].into_iter();
             rebuild(&mut self.rebuilt, fragment.header, fragment.end, pieces)
                 .ok_or(Refusal::TooLong)?;
-            return Ok(Progress::Atomic);
+            return Ok(Some(&self.rebuilt));
         }
         let index = self.find_or_start(now, info)?;
-        let datagram = self.held.get_mut(index).ok_or(Refusal::NoRoom)?;
+        let datagram = self.datagrams.get_mut(index).ok_or(Refusal::NoRoom)?;
         if datagram.deadline <= now {
             return Err(Refusal::Late);
         }
-        match datagram.admits(&fragment, self.limits.fragments) {
-            Ok(()) => {}
-            Err(Refusal::Overlap) => {
+        if let Err(refusal) = datagram.admits(&fragment, self.limits.fragments) {
+            if refusal == Refusal::Overlap {
                 let freed = datagram.condemn();
                 self.bytes = self.bytes.saturating_sub(freed);
-                return Err(Refusal::Overlap);
             }
-            Err(refusal) => return Err(refusal),
+            return Err(refusal);
         }
         let index = self.make_room(index, &fragment)?;
-        let datagram = self.held.get_mut(index).ok_or(Refusal::NoRoom)?;
+        let datagram = self.datagrams.get_mut(index).ok_or(Refusal::NoRoom)?;
         let grown = datagram.store(&fragment);
         self.bytes = self.bytes.saturating_add(grown);
         if !datagram.is_complete() {
-            return Ok(Progress::Held);
+            return Ok(None);
         }
         let datagram = self.remove(index).ok_or(Refusal::NoRoom)?;
         datagram
             .rebuild_into(&mut self.rebuilt)
             .ok_or(Refusal::TooLong)?;
-        Ok(Progress::Complete)
+        Ok(Some(&self.rebuilt))
+    }
+
+    /// When the next datagram is given up, if there is one.
+    pub(crate) fn next_deadline(&self) -> Option<Micros> {
+        self.datagrams
+            .iter()
+            .map(|datagram| datagram.deadline)
+            .min()
+    }
+
+    /// Takes out every datagram whose deadline has come, oldest first. Of one that was condemned for an overlap no fragment
+    /// is left to report (RFC 5722 section 4).
+    pub(crate) fn expire(&mut self, now: Micros) -> Vec<Datagram> {
+        let due = |datagram: &mut Datagram| datagram.deadline <= now;
+        let expired: Vec<_> = self.datagrams.extract_if(.., due).collect();
+        let freed = expired.iter().map(Datagram::charge).sum();
+        self.bytes = self.bytes.saturating_sub(freed);
+        expired
+    }
+
+    /// Bytes of memory charged for all datagrams; never above the limit.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Finds the fragment's datagram or starts one in place of the oldest.
     fn find_or_start(&mut self, now: Micros, info: &FragmentInfo) -> Result<usize, Refusal> {
         let key = Key::of(info);
-        if let Some(index) = self.held.iter().position(|datagram| datagram.key == key) {
+        if let Some(index) = self
+            .datagrams
+            .iter()
+            .position(|datagram| datagram.key == key)
+        {
             return Ok(index);
         }
         if self.limits.datagrams == 0 || self.limits.fragments == 0 {
             return Err(Refusal::NoRoom);
         }
-        while self.held.len() >= self.limits.datagrams {
-            self.evict(0).ok_or(Refusal::NoRoom)?;
+        while self.datagrams.len() >= self.limits.datagrams {
+            self.remove(0).ok_or(Refusal::NoRoom)?;
         }
-        let timeout = match key {
-            Key::V4 { .. } => self.limits.ipv4_timeout,
-            Key::V6 { .. } => self.limits.ipv6_timeout,
-        };
-        let datagram = Datagram::new(key, now.plus(timeout));
+        let datagram = Datagram::new(key, now.plus(self.limits.timeout));
         self.bytes = self.bytes.saturating_add(datagram.charge());
-        self.held.push(datagram);
-        Ok(self.held.len() - 1)
+        self.datagrams.push(datagram);
+        Ok(self.datagrams.len() - 1)
     }
 
     /// Evicts the oldest other datagrams until the fragment fits; returns where its own is then.
     ///
     /// A datagram too long for the limit even alone is given up without evicting anything.
     fn make_room(&mut self, mut index: usize, fragment: &Fragment<'_>) -> Result<usize, Refusal> {
-        let datagram = self.held.get(index).ok_or(Refusal::NoRoom)?;
+        let datagram = self.datagrams.get(index).ok_or(Refusal::NoRoom)?;
         let growth = datagram.growth(fragment);
         if datagram.charge().saturating_add(growth) > self.limits.bytes {
-            self.evict(index);
+            self.remove(index);
             return Err(Refusal::NoRoom);
         }
         while self.bytes.saturating_add(growth) > self.limits.bytes {
             let victim = usize::from(index == 0);
-            self.evict(victim).ok_or(Refusal::NoRoom)?;
+            self.remove(victim).ok_or(Refusal::NoRoom)?;
             index = index.saturating_sub(usize::from(victim < index));
         }
         Ok(index)
     }
 
-    fn evict(&mut self, index: usize) -> Option<()> {
-        self.remove(index)?;
-        self.counters.evicted = self.counters.evicted.saturating_add(1);
-        Some(())
-    }
-
     fn remove(&mut self, index: usize) -> Option<Datagram> {
-        if index >= self.held.len() {
+        if index >= self.datagrams.len() {
             return None;
         }
-        let datagram = self.held.remove(index);
+        let datagram = self.datagrams.remove(index);
         self.bytes = self.bytes.saturating_sub(datagram.charge());
         Some(datagram)
     }
 }
 
-/// How far a fragment brought its datagram.
-#[derive(Clone, Copy)]
-enum Progress {
-    Held,
-    Complete,
-    Atomic,
-}
-
 /// Which fragments belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Key {
-    /// RFC 791 section 3.2.
-    V4 {
-        source: Ipv4Addr,
-        destination: Ipv4Addr,
-        protocol: u8,
-        identification: u32,
-    },
-    /// RFC 8200 section 4.5: next headers may differ between fragments of one datagram.
-    V6 {
-        source: Ipv6Addr,
-        destination: Ipv6Addr,
-        identification: u32,
-    },
+struct Key {
+    addresses: Addresses,
+    /// On IPv4 alone (RFC 791 section 3.2): next headers may differ between fragments of one datagram (RFC 8200 section 4.5).
+    protocol: Option<u8>,
+    identification: u32,
 }
 
 impl Key {
-    const fn of(info: &FragmentInfo) -> Self {
-        match info.addresses {
-            Addresses::V4 {
-                source,
-                destination,
-            } => Self::V4 {
-                source,
-                destination,
-                protocol: info.protocol,
-                identification: info.identification,
-            },
-            Addresses::V6 {
-                source,
-                destination,
-            } => Self::V6 {
-                source,
-                destination,
-                identification: info.identification,
-            },
+    fn of(info: &FragmentInfo) -> Self {
+        let is_v4 = matches!(info.addresses, Addresses::V4 { .. });
+        Self {
+            addresses: info.addresses,
+            protocol: is_v4.then_some(info.protocol),
+            identification: info.identification,
         }
     }
 }
@@ -490,9 +344,7 @@ impl<'a> Fragment<'a> {
 /// IPv4 has no such rule: eight bytes are a legal first fragment (RFC 791 section 3.2), and
 /// nothing looks at ports before the datagram is whole.
 fn check_header_chain(payload: &[u8], info: &FragmentInfo) -> Result<(), Refusal> {
-    use crate::ip::build::protocol::{ICMPV6, TCP, UDP};
-    /// RFC 8200 section 4.7.
-    const NO_NEXT_HEADER: u8 = 59;
+    use crate::ip::build::protocol::{ICMPV6, NO_NEXT_HEADER, TCP, UDP};
 
     let mut chain = HeaderChain::new(info.protocol, 0);
     let cut = loop {

@@ -11,7 +11,7 @@ const FULL: u32 = 1 << 30;
 const INITIAL_SEGMENTS: u32 = 10;
 const INITIAL_BYTES: u32 = 14_600;
 
-/// What decides how much may be in flight. It is told of acknowledgements and losses, each loss episode once.
+/// What decides how much may be in flight, by acknowledgements and losses, each loss episode once.
 pub(crate) trait Controller: fmt::Debug + Send {
     /// Bytes that may be in flight.
     fn window(&self) -> u32;

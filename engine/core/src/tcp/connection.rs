@@ -22,13 +22,12 @@ use crate::api::config::Config;
 use crate::api::drop_reason::DropReason;
 use crate::api::time::Micros;
 use crate::flow::key::PackedKey;
-use crate::ip::build::TcpControl;
 use crate::ip::packet::Segment;
 use crate::tcp::HeldSyn;
 use crate::tcp::isn;
 use crate::tcp::receiver::{Arrival, Receiver};
 use crate::tcp::ring::Pool;
-use crate::tcp::segment::{self, Ends};
+use crate::tcp::segment::{self, Ends, Outgoing};
 use crate::tcp::sender::{Ack, AckKind, Sender, Start};
 use crate::tcp::seq::Seq;
 use crate::tcp::timestamps::{self, Timestamps};
@@ -269,7 +268,7 @@ impl Connection {
         if let (Some(timestamps), Some(stamp)) = (&mut self.timestamps, stamp)
             && self.receiver.reaches_back(segment.seq)
         {
-            timestamps.heard(now, stamp);
+            timestamps.note(now, stamp);
         }
         self.note_ack(now, (ack, echoed), segment, context);
         if len == 0 {
@@ -510,11 +509,8 @@ impl Connection {
     }
 
     /// The reset that ends it, where the device will look at it.
-    pub(crate) fn reset(&self) -> TcpControl {
-        TcpControl::ResetAck {
-            sequence: self.sender.next_out().0,
-            acknowledgement: self.receiver.expected().0,
-        }
+    pub(crate) fn reset(&self) -> Outgoing<'static> {
+        Outgoing::reset(self.sender.next_out(), Some(self.receiver.expected()))
     }
 }
 

@@ -17,45 +17,40 @@ impl Live {
             return None;
         }
         let waited = config.keep_alive_interval.saturating_mul(self.probes);
-        Some((self.heard.plus(idle).plus(waited), TimerName::KeepAlive))
+        Some((
+            self.last_segment.plus(idle).plus(waited),
+            TimerName::KeepAlive,
+        ))
     }
 
     /// The deadlines that are the engine's own.
     pub(crate) fn own_deadline(&self, config: &Config) -> (Micros, TimerName) {
         let established = self.connection.is_established();
-        let idle = if !established {
-            (
-                self.opened.plus(config.handshake_timeout),
-                TimerName::Handshake,
-            )
+        let (since, limit, timer) = if !established {
+            (self.opened, config.handshake_timeout, TimerName::Handshake)
         } else if self.connection.state() == State::FinWait2 {
-            (
-                self.last_activity.plus(config.tcp_fin_wait),
-                TimerName::FinWait,
-            )
+            (self.last_activity, config.tcp_fin_wait, TimerName::FinWait)
         } else if self.first_end.is_some() {
             (
-                self.last_activity.plus(config.tcp_half_closed),
+                self.last_activity,
+                config.tcp_half_closed,
                 TimerName::HalfClosed,
             )
         } else {
-            (self.last_activity.plus(config.tcp_idle), TimerName::Idle)
+            (self.last_activity, config.tcp_idle, TimerName::Idle)
         };
+        let idle = (since.plus(limit), timer);
         let limit = (established && self.connection.awaits_progress()).then(|| {
-            (
-                self.connection.progress().plus(config.retransmission_limit),
-                TimerName::RetransmissionLimit,
-            )
+            let at = self.connection.progress().plus(config.retransmission_limit);
+            (at, TimerName::RetransmissionLimit)
         });
         let linger = self
             .remote_broke()
             .map(|(_, at)| (at.plus(config.linger), TimerName::Linger));
-        [limit, linger, self.keep_alive(config)]
-            .into_iter()
-            .flatten()
-            .fold(
-                idle,
-                |first, other| if other.0 < first.0 { other } else { first },
-            )
+        let others = [limit, linger, self.keep_alive(config)];
+        let earlier = |first: (Micros, TimerName), other: (Micros, TimerName)| {
+            if other.0 < first.0 { other } else { first }
+        };
+        others.into_iter().flatten().fold(idle, earlier)
     }
 }

@@ -1,5 +1,5 @@
-//! The receiving side: what the device sent, in order and beyond holes, the window it is offered, and what it is to be
-//! told.
+//! The receiving side: what the device sent, in order and beyond holes, the window it is offered, and what is to be
+//! acknowledged.
 
 use smoltcp::storage::Assembler;
 
@@ -46,8 +46,6 @@ pub(crate) struct Receiver {
     closed: bool,
     /// The highest acknowledgement that left.
     acknowledged: Seq,
-    /// The window that was offered with it.
-    offered: u32,
     /// What came twice, to be reported once (RFC 2883).
     duplicate: Option<(Seq, Seq)>,
     /// An acknowledgement is due at once.
@@ -65,11 +63,13 @@ struct Holes {
 impl Receiver {
     pub(crate) fn new(isn: Seq, (bound, most): (usize, usize), scale: u8, step: usize) -> Self {
         let step = u32::try_from(step.min(bound / 2).max(1)).unwrap_or(1);
-        let mut receiver = Self {
+        // The window of a SYN-ACK is never shifted (RFC 7323 section 2.2).
+        let first = u32::try_from(bound.min(65_535)).unwrap_or(65_535);
+        Self {
             // The window is advertised in units of the shift, and rounded up: an edge never moves back.
             ring: Ring::new(bound + (1 << scale) - 1),
             next: isn.plus(1),
-            edge: isn.plus(1),
+            edge: isn.plus(1).plus(first),
             scale,
             bound,
             most,
@@ -79,15 +79,9 @@ impl Receiver {
             fin: None,
             closed: false,
             acknowledged: isn,
-            offered: 0,
             duplicate: None,
             prompt: false,
-        };
-        // The window of a SYN-ACK is never shifted (RFC 7323 section 2.2).
-        let first = u32::try_from(bound.min(65_535)).unwrap_or(65_535);
-        receiver.edge = receiver.next.plus(first);
-        receiver.offered = first;
-        receiver
+        }
     }
 
     /// The next sequence number expected (RCV.NXT), which may be ahead of what was acknowledged.
@@ -160,7 +154,7 @@ impl Receiver {
         seq.is_before(self.edge) && (end.is_after(expected) || (len == 0 && seq.is_after(expected)))
     }
 
-    /// Takes in the payload and FIN of a segment, as far as they lie within the window. Says what it was, and whether a
+    /// Takes in the payload and FIN of a segment, as far as they lie within the window. Returns what it was, and whether a
     /// FIN was not believed because its payload overran the window.
     #[inline]
     pub(crate) fn accept(
@@ -300,8 +294,8 @@ impl Receiver {
         u32::try_from(self.expected().minus(self.acknowledged)).unwrap_or(0)
     }
 
-    /// Whether the window has opened so far that the device is told of it by itself: to twice of what it believes, and
-    /// by a step at the least.
+    /// Whether the window has opened so far that an update of it leaves by itself: to twice of what was offered, and by a
+    /// step at the least.
     #[inline]
     pub(crate) fn has_window_update(&self) -> bool {
         #[cfg(feature = "seeded-fault")]
@@ -403,11 +397,8 @@ impl Holes {
 
     /// The first part of a segment that lies in one of the ranges.
     fn overlap(&self, next: Seq, from: Seq, to: Seq) -> Option<(Seq, Seq)> {
-        let parts = self
-            .all(next)
-            .map(|(left, right)| (left.latest(from), earliest(right, to)));
-        parts
-            .into_iter()
+        self.all(next)
+            .map(|(left, right)| (left.latest(from), earliest(right, to)))
             .find(|(left, right)| left.is_before(*right))
     }
 

@@ -3,7 +3,7 @@
 use crate::api::batch::FrameBatch;
 use crate::flow::key::PackedKey;
 use crate::ip::build::{
-    Addresses, IPV4_HEADER_LEN, IPV6_HEADER_LEN, IpHeader, ip_header, protocol,
+    Addresses, IPV4_HEADER_LEN, IPV6_HEADER_LEN, IpHeader, concatenate, protocol, whole_header,
 };
 use crate::ip::checksum::Sum;
 use crate::tcp::seq::Seq;
@@ -22,6 +22,8 @@ pub(crate) struct Flags(u8);
 
 impl Flags {
     pub(crate) const ACK: Self = Self(0x10);
+    const RST: Self = Self(0x04);
+    const RST_ACK: Self = Self(0x14);
     pub(crate) const SYN_ACK: Self = Self(0x12);
     pub(crate) const FIN_ACK: Self = Self(0x11);
     pub(crate) const PUSH_ACK: Self = Self(0x18);
@@ -50,6 +52,20 @@ impl<'a> Outgoing<'a> {
             flags: Flags::ACK,
             window,
             options: options.as_slice(),
+            payload: [&[], &[]],
+        }
+    }
+}
+
+impl Outgoing<'static> {
+    /// A reset. It acknowledges nothing where it answers a segment that had an acknowledgement (RFC 9293 section 3.10.7.1).
+    pub(crate) fn reset(seq: Seq, ack: Option<Seq>) -> Self {
+        Self {
+            seq,
+            ack: ack.unwrap_or(Seq(0)),
+            flags: ack.map_or(Flags::RST, |_| Flags::RST_ACK),
+            window: 0,
+            options: &[],
             payload: [&[], &[]],
         }
     }
@@ -85,14 +101,8 @@ impl Ends {
         let [one, two] = segment.payload;
         let transport = HEADER + segment.options.len() + one.len() + two.len();
         // Within the MTU, so that no length is too long for its field.
-        let Ok(ip) = ip_header(
-            out.hop_limit(),
-            &self.addresses,
-            protocol::TCP,
-            transport,
-            0,
-            0x4000,
-        ) else {
+        let header = whole_header(out.hop_limit(), &self.addresses, protocol::TCP, transport);
+        let Ok(ip) = header else {
             return;
         };
         match ip {
@@ -156,17 +166,6 @@ impl Ends {
         [
             s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, w0, w1, 0, 0, 0, 0,
         ]
-    }
-}
-
-/// Copies the parts one behind the other.
-fn concatenate(mut space: &mut [u8], parts: [&[u8]; 3]) {
-    for part in parts {
-        let Some((to, rest)) = space.split_at_mut_checked(part.len()) else {
-            return;
-        };
-        to.copy_from_slice(part);
-        space = rest;
     }
 }
 
@@ -282,6 +281,20 @@ pub(crate) fn stamp(options: &[u8]) -> Option<Stamp> {
     })
 }
 
+/// The maximum segment size of a SYN (RFC 9293 section 3.7.1).
+pub(crate) fn mss(options: &[u8]) -> Option<u16> {
+    let value = find(options, 2)?.try_into().ok()?;
+    Some(u16::from_be_bytes(value))
+}
+
+/// The window scale of a SYN (RFC 7323 section 2.2), 14 at the most.
+pub(crate) fn window_scale(options: &[u8]) -> Option<u8> {
+    let [shift] = *find(options, 3)? else {
+        return None;
+    };
+    Some(shift.min(14))
+}
+
 /// Whether a SYN permits selective acknowledgements.
 pub(crate) fn permits_sack(options: &[u8]) -> bool {
     find(options, 4).is_some_and(<[u8]>::is_empty)
@@ -336,6 +349,48 @@ mod tests {
         let odd = [4, 2, 8, 10, 0, 0, 0, 7, 0, 0, 0, 8, 0, 0];
         assert_eq!(stamp(&odd), Some(stamped));
         assert_eq!(stamp(&[8, 9, 0, 0, 0, 7, 0, 0, 0]), None);
+    }
+
+    #[test]
+    fn options_of_a_syn_are_found_behind_others() {
+        let options = [1, 3, 3, 7, 2, 4, 5, 180];
+        assert_eq!(
+            (mss(&options), window_scale(&options)),
+            (Some(1460), Some(7))
+        );
+        assert_eq!(window_scale(&[3, 3, 200]), Some(14));
+        assert_eq!((mss(&[8, 0, 0]), mss(&[2, 3, 5])), (None, None));
+    }
+
+    #[test]
+    fn a_reset_has_the_numbers_and_the_checksum_that_it_should() {
+        let client = "10.0.0.2:40000".parse().unwrap();
+        let server = "93.184.216.34:443".parse().unwrap();
+        let proto = crate::flow::key::Proto::Tcp;
+        let key = crate::flow::key::FlowKey {
+            proto,
+            client,
+            server,
+        };
+        let mut out = FrameBatch::new();
+        Ends::new(&PackedKey::from(&key)).write(&mut out, &Outgoing::reset(Seq(77), None));
+        Ends::new(&PackedKey::from(&key)).write(&mut out, &Outgoing::reset(Seq(0), Some(Seq(5))));
+        let flags: Vec<_> = out
+            .iter()
+            .map(|frame| (frame[33], frame[27], frame[31]))
+            .collect();
+        assert_eq!(flags, [(0x04, 77, 0), (0x14, 0, 5)]);
+        for frame in &out {
+            let packet = etherparse::PacketHeaders::from_ip_slice(frame).unwrap();
+            let Some(etherparse::TransportHeader::Tcp(tcp)) = packet.transport else {
+                panic!("not TCP")
+            };
+            let Some(etherparse::NetHeaders::Ipv4(ip, _)) = packet.net else {
+                panic!("not IPv4")
+            };
+            assert_eq!(tcp.calc_checksum_ipv4(&ip, &[]), Ok(tcp.checksum));
+            assert_eq!((tcp.source_port, tcp.destination_port), (443, 40_000));
+        }
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl Timestamps {
     /// Notes the timestamp of a segment that begins no later than where the last acknowledgement ended (RFC 7323
     /// section 4.3, (2)).
     #[inline]
-    pub(crate) fn heard(&mut self, now: Micros, stamp: Stamp) {
+    pub(crate) fn note(&mut self, now: Micros, stamp: Stamp) {
         if !self.is_old(now, stamp) {
             (self.recent, self.since) = (stamp.value, now);
         }
@@ -127,10 +127,10 @@ mod tests {
     #[test]
     fn an_older_timestamp_is_old_until_the_clock_may_have_gone_round() {
         let mut stamps = Timestamps::new(at(0), 0, u32::MAX);
-        stamps.heard(at(1), stamp(3, 0));
+        stamps.note(at(1), stamp(3, 0));
         assert_eq!(stamps.stamp(at(1)).echo, 3, "beyond the wrap");
         assert!(stamps.is_old(at(2), stamp(2, 0)) && !stamps.is_old(at(2), stamp(3, 0)));
-        stamps.heard(at(2), stamp(2, 0));
+        stamps.note(at(2), stamp(2, 0));
         assert_eq!(stamps.stamp(at(2)).echo, 3);
         assert!(!stamps.is_old(at(1).plus(OUTDATED), stamp(2, 0)));
         assert!(stamps.is_newer(stamp(4, 0)) && !stamps.is_newer(stamp(3, 0)));

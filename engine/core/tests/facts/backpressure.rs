@@ -22,12 +22,12 @@ fn a_blocked_remote_closes_the_devices_window_and_loses_nothing() {
             let frame = device.data(chunk);
             let seen = bench.feed([frame]);
             assert_eq!(stream(&seen), b"");
-            device.hear(&seen);
+            device.receive(&seen);
         }
         assert_eq!(device.offered, 0);
         let seen = bench.writable(flow);
         assert!(stream(&seen) == data);
-        device.hear(&seen);
+        device.receive(&seen);
         assert_eq!(device.offered, 16_384);
         assert_eq!(bench.counter("tcp_backpressure_drops"), 0);
     }
@@ -65,25 +65,25 @@ fn a_full_ring_takes_short_and_resumes() {
         let (taken, seen) = bench.remote(flow, &data);
         assert_eq!(taken, 16_384);
         sent += taken;
-        device.hear(&seen);
+        device.receive(&seen);
         assert_eq!(bench.counter("tcp_backpressure_refused"), 40_000 - 16_384);
         for _ in 0..100 {
             let seen = bench.feed([device.ack()]);
-            device.hear(&seen);
+            device.receive(&seen);
             if seen.iter().any(
                 |seen| matches!(seen, Seen::Resume(id, space) if *id == flow && *space >= 8192),
             ) {
                 let (taken, seen) = bench.remote(flow, &data[sent..]);
                 assert!(taken > 0);
                 sent += taken;
-                device.hear(&seen);
+                device.receive(&seen);
             }
             if sent == data.len() {
                 break;
             }
         }
         bench.feed([device.ack()]);
-        assert!(device.heard == data);
+        assert!(device.received == data);
     }
 }
 
@@ -117,7 +117,7 @@ fn bytes_offered_before_the_handshake_is_done_are_asked_for_after_it() {
     let mut bench = Bench::with(|_| {});
     let mut device = Device::new(Family::V4);
     let flow = bench.knock(&mut device);
-    device.hear(&bench.dialed(flow, engine::DialResult::Connected));
+    device.receive(&bench.dialed(flow, engine::DialResult::Connected));
     let (taken, seen) = bench.remote(flow, b"banner");
     let mut seen = seen;
     seen.extend(bench.feed([device.ack()]));
@@ -128,8 +128,8 @@ fn bytes_offered_before_the_handshake_is_done_are_asked_for_after_it() {
         );
         seen.extend(bench.remote(flow, b"banner").1);
     }
-    device.hear(&seen);
-    assert_eq!(device.heard, b"banner");
+    device.receive(&seen);
+    assert_eq!(device.received, b"banner");
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn no_resume_comes_after_the_end_of_the_remote() {
     let mut device = Device::new(Family::V4);
     let flow = bench.connect(&mut device);
     let (_, seen) = bench.remote(flow, &pattern(40_000));
-    device.hear(&seen);
+    device.receive(&seen);
     bench.end(flow, RemoteEnd::Eof);
     let seen = bench.feed([device.ack()]);
     assert!(
@@ -170,8 +170,8 @@ fn a_closed_window_of_the_device_is_probed_and_outlasts_the_retransmission_limit
         device.window = 1000;
         let mut seen = bench.feed([device.ack()]);
         seen.extend(bench.wait(Duration::from_secs(61)));
-        device.hear(&seen);
-        assert_eq!(device.heard, b"wait for it");
+        device.receive(&seen);
+        assert_eq!(device.received, b"wait for it");
     }
 }
 
@@ -198,8 +198,8 @@ fn a_batch_never_exceeds_64_frames() {
     let flow = bench.connect(&mut device);
     let data = pattern(200_000);
     let (_, seen) = bench.remote(flow, &data);
-    device.hear(&seen);
-    assert!(device.heard == data);
+    device.receive(&seen);
+    assert!(device.received == data);
     assert!(bench.batches.iter().all(|batch| *batch <= 64));
     assert!(bench.batches.iter().filter(|batch| **batch == 64).count() > 3);
 }

@@ -86,10 +86,10 @@ fn an_acknowledgement_of_what_was_never_sent_is_challenged_and_removes_nothing()
         );
         assert_eq!(bench.counter("drop_ack_of_unsent"), 1);
         device.expected = honest;
-        device.hear(&seen);
+        device.receive(&seen);
         let seen = bench.feed([device.ack()]);
-        device.hear(&seen);
-        assert_eq!(device.heard, b"0123456789");
+        device.receive(&seen);
+        assert_eq!(device.received, b"0123456789");
     }
 }
 

@@ -68,11 +68,14 @@ fn whatever_the_clock_does_flows_come_and_go() {
         bench.now = Micros(time);
         let mut device = Device::on_port(Family::V4, port, 443);
         let flow = bench.knock(&mut device);
-        device.hear(&bench.dialed(flow, DialResult::Connected));
+        device.receive(&bench.dialed(flow, DialResult::Connected));
         bench.feed([device.ack()]);
         let (taken, seen) = bench.remote(flow, b"all the same");
-        device.hear(&seen);
-        assert_eq!((taken, device.heard.as_slice()), (12, &b"all the same"[..]));
+        device.receive(&seen);
+        assert_eq!(
+            (taken, device.received.as_slice()),
+            (12, &b"all the same"[..])
+        );
         let seen = bench.feed([device.ack(), device.rst()]);
         assert_eq!(closes(&seen), ["device reset"]);
     }

@@ -91,7 +91,7 @@ fn segments_of_other_flows_in_between_end_what_is_coalesced() {
 }
 
 #[test]
-fn text_beyond_the_window_is_not_taken_along() {
+fn payload_beyond_the_window_is_not_taken_along() {
     let mut bench = Bench::with(|config| config.rx_buffer = Some(4096));
     let mut device = Device::new(Family::V4);
     bench.connect(&mut device);
@@ -212,8 +212,8 @@ fn a_download_leaves_in_full_segments_of_which_the_last_one_pushes() {
         assert_eq!(sizes, [1400, 1400, 1400, 1400, 400]);
         let flags: Vec<_> = sent.iter().map(|segment| segment.flags.as_str()).collect();
         assert_eq!(flags, [".", ".", ".", ".", "P."]);
-        device.hear(&seen);
-        assert_eq!(device.heard, payload);
+        device.receive(&seen);
+        assert_eq!(device.received, payload);
     }
 }
 

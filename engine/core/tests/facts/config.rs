@@ -74,8 +74,8 @@ fn zero_is_refused_by_name_or_has_a_meaning() {
 #[test]
 fn an_engine_without_a_seed_is_refused() {
     let refused = Engine::new(Config::default()).expect_err("no seed");
-    let said = "seed must be drawn anew at every start, not none";
-    assert_eq!(refused.to_string(), said);
+    let message = "seed must be drawn anew at every start, not none";
+    assert_eq!(refused.to_string(), message);
 }
 
 #[test]
@@ -166,10 +166,10 @@ fn a_tuple_that_is_not_remembered_meets_with_a_reset() {
             bench.end(flow, RemoteEnd::Eof)
         } else {
             let seen = bench.end(flow, RemoteEnd::Eof);
-            device.hear(&seen);
+            device.receive(&seen);
             bench.feed([device.fin()])
         };
-        device.hear(&seen);
+        device.receive(&seen);
         let seen = bench.feed([device.ack()]);
         let (closed, late) = (closes(&seen), bench.feed([device.ack()]));
         assert!(closed.len() <= 1 && bench.counter("tcp_flows") == 0);

@@ -84,7 +84,7 @@ const EXPIRIES: &[Expiry] = &[
         |bench, device| {
             let flow = bench.connect(device);
             let seen = bench.end(flow, RemoteEnd::Eof);
-            device.hear(&seen);
+            device.receive(&seen);
             bench.feed([device.ack()]);
         },
     ),
@@ -164,13 +164,13 @@ fn a_session_without_trouble_hits_no_guard_and_repeats_nothing() {
         for _ in 0..20 {
             bench.feed([device.data(b"question")]);
             let seen = bench.remote(flow, &[7; 4000]).1;
-            device.hear(&seen);
+            device.receive(&seen);
             bench.feed([device.ack()]);
             bench.wait(Duration::from_secs(5));
         }
-        device.hear(&bench.end(flow, RemoteEnd::Eof));
+        device.receive(&bench.end(flow, RemoteEnd::Eof));
         bench.feed([device.fin()]);
-        assert_eq!(device.heard.len(), 80_000);
+        assert_eq!(device.received.len(), 80_000);
         for name in ["guard_hits", "tcp_retransmissions", "log_lines_dropped"] {
             assert_eq!(bench.counter(name), 0, "{name}");
         }

@@ -32,7 +32,7 @@ fn session() -> Session {
         }
     }
     for device in &mut devices {
-        device.hear(&seen);
+        device.receive(&seen);
     }
     let frames: Vec<_> = devices
         .iter_mut()

@@ -13,7 +13,7 @@ fn connected(bench: &mut Bench, device: &mut Device) -> (FlowId, Vec<Seen>) {
     let mut seen = bench.feed([device.syn()]);
     let flow = dials(&seen)[0].0;
     let answer = bench.dialed(flow, DialResult::Connected);
-    device.hear(&answer);
+    device.receive(&answer);
     seen.extend(answer);
     seen.extend(bench.feed([device.ack()]));
     (flow, seen)
@@ -24,7 +24,7 @@ const ENDINGS: &[(&str, Ending)] = &[
         let (flow, mut seen) = connected(bench, device);
         seen.extend(bench.feed([device.fin()]));
         let fin = bench.end(flow, RemoteEnd::Eof);
-        device.hear(&fin);
+        device.receive(&fin);
         seen.extend(fin);
         seen.extend(bench.feed([device.ack()]));
         seen
@@ -32,7 +32,7 @@ const ENDINGS: &[(&str, Ending)] = &[
     ("remote fin", |bench, device| {
         let (flow, mut seen) = connected(bench, device);
         let fin = bench.end(flow, RemoteEnd::Eof);
-        device.hear(&fin);
+        device.receive(&fin);
         seen.extend(fin);
         seen.extend(bench.feed([device.fin()]));
         seen
@@ -87,7 +87,7 @@ const ENDINGS: &[(&str, Ending)] = &[
     ("engine half_closed", |bench, device| {
         let (flow, mut seen) = connected(bench, device);
         let fin = bench.end(flow, RemoteEnd::Eof);
-        device.hear(&fin);
+        device.receive(&fin);
         seen.extend(fin);
         seen.extend(bench.feed([device.ack()]));
         seen
@@ -180,11 +180,11 @@ fn a_remote_reset_comes_after_the_bytes_before_it() {
         let (_, mut seen) = bench.remote(flow, b"last words");
         seen.extend(bench.end(flow, RemoteEnd::Reset));
         assert_eq!(closes(&seen), [""; 0]);
-        device.hear(&seen);
+        device.receive(&seen);
         let seen = bench.feed([device.ack()]);
-        device.hear(&seen);
-        assert_eq!(device.heard, b"last words");
-        assert!(device.heard_rst);
+        device.receive(&seen);
+        assert_eq!(device.received, b"last words");
+        assert!(device.received_rst);
         assert_eq!(closes(&seen), ["remote reset"]);
     }
 }
@@ -229,7 +229,7 @@ fn bytes_before_a_reset_of_the_device_are_handed_over() {
 }
 
 #[test]
-fn a_reset_that_carries_text_counts() {
+fn a_reset_that_carries_payload_counts() {
     for family in Family::BOTH {
         let mut bench = Bench::with(|config| config.rx_buffer = Some(8));
         let mut device = Device::new(family);

@@ -12,16 +12,16 @@ fn both_closed(bench: &mut Bench, device: &mut Device, device_first: bool) {
     if device_first {
         bench.feed([device.fin()]);
         let seen = bench.end(flow, RemoteEnd::Eof);
-        device.hear(&seen);
+        device.receive(&seen);
     } else {
         let seen = bench.end(flow, RemoteEnd::Eof);
         // Theirs crosses ours: it does not acknowledge it.
         let fin = device.fin();
-        device.hear(&seen);
+        device.receive(&seen);
         let seen = bench.feed([fin]);
         assert_eq!(closes(&seen), [""; 0]);
     }
-    assert!(device.heard_fin);
+    assert!(device.received_fin);
 }
 
 #[test]
@@ -59,21 +59,21 @@ fn our_fin_is_acknowledged_by_whatever_segment_says_so() {
 }
 
 #[test]
-fn text_is_acknowledged_and_windows_open_beside_a_fin_too_many() {
+fn payload_is_acknowledged_and_windows_open_beside_a_fin_too_many() {
     let mut bench = Bench::with(|_| {});
     let mut device = Device::new(Family::V4);
     let flow = bench.connect(&mut device);
     bench.feed([device.fin()]);
     let (_, seen) = bench.remote(flow, &[1; 500]);
-    device.hear(&seen);
+    device.receive(&seen);
     device.window = 0;
     bench.feed([device.raw("F.", device.next, b"", b"")]);
     let (_, seen) = bench.remote(flow, &[2; 500]);
     assert_eq!(tcp(&seen), [], "the window is closed");
     device.window = 65_535;
     let seen = bench.feed([device.raw("F.", device.next, b"", b"")]);
-    device.hear(&seen);
-    assert_eq!(device.heard.len(), 1000);
+    device.receive(&seen);
+    assert_eq!(device.received.len(), 1000);
     bench.feed([device.ack()]);
     assert_eq!(
         tcp(&bench.wait(Duration::from_secs(100))),

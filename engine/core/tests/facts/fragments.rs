@@ -73,8 +73,8 @@ fn a_fragmented_syn_opens_a_flow() {
         let mut device = Device::new(family);
         let seen = bench.feed(cut(&device.syn(), 24, 3));
         let flow = dials(&seen)[0].0;
-        device.hear(&bench.dialed(flow, DialResult::Connected));
-        assert_eq!(device.heard_syn, 1);
+        device.receive(&bench.dialed(flow, DialResult::Connected));
+        assert_eq!(device.received_syn, 1);
     }
 }
 

@@ -29,11 +29,11 @@ fn a_fin_of_the_device_shuts_one_direction() {
             device.next
         );
         let (_, seen) = bench.remote(flow, b"answer");
-        device.hear(&seen);
-        assert_eq!(device.heard, b"answer");
+        device.receive(&seen);
+        assert_eq!(device.received, b"answer");
         let seen = bench.end(flow, RemoteEnd::Eof);
-        device.hear(&seen);
-        assert!(device.heard_fin);
+        device.receive(&seen);
+        assert!(device.received_fin);
         assert_eq!(closes(&bench.feed([device.ack()])), ["device fin"]);
     }
 }
@@ -46,8 +46,8 @@ fn an_eof_of_the_remote_shuts_one_direction() {
         let flow = bench.connect(&mut device);
         bench.remote(flow, b"");
         let seen = bench.end(flow, RemoteEnd::Eof);
-        device.hear(&seen);
-        assert!(device.heard_fin);
+        device.receive(&seen);
+        assert!(device.received_fin);
         bench.feed([device.ack()]);
         let seen = bench.feed([device.data(b"upload goes on")]);
         assert_eq!(stream(&seen), b"upload goes on");
@@ -69,7 +69,7 @@ fn both_ends_may_close_at_once() {
         let fin = device.fin();
         let seen = bench.end(flow, RemoteEnd::Eof);
         assert_eq!(closes(&bench.feed([fin])), [""; 0]);
-        device.hear(&seen);
+        device.receive(&seen);
         assert_eq!(closes(&bench.feed([device.ack()])), ["remote fin"]);
     }
 }
@@ -90,10 +90,10 @@ fn an_eof_before_the_handshake_is_done_waits_for_it() {
         // The SYN-ACK is lost: it must come again, whole.
         let seen = bench.wait(Duration::from_secs(1));
         assert_eq!(tcp(&seen)[0].flags, "S.");
-        device.hear(&seen);
+        device.receive(&seen);
         let seen = bench.feed([device.ack()]);
-        device.hear(&seen);
-        assert!(device.heard_fin);
+        device.receive(&seen);
+        assert!(device.received_fin);
         assert_eq!(closes(&bench.feed([device.fin()])), ["remote fin"]);
     }
 }
@@ -103,7 +103,7 @@ fn a_fin_on_the_last_step_of_the_handshake_is_a_half_close() {
     let mut bench = Bench::with(|_| {});
     let mut device = Device::new(Family::V4);
     let flow = bench.knock(&mut device);
-    device.hear(&bench.dialed(flow, DialResult::Connected));
+    device.receive(&bench.dialed(flow, DialResult::Connected));
     assert!(bench.feed([device.fin()]).contains(&Seen::HalfClose(flow)));
 }
 
@@ -116,13 +116,13 @@ fn the_fin_waits_until_the_ring_has_drained() {
     let (taken, mut seen) = bench.remote(flow, &[7; 16_000]);
     assert_eq!(taken, 16_000);
     seen.extend(bench.end(flow, RemoteEnd::Eof));
-    device.hear(&seen);
+    device.receive(&seen);
     for _ in 0..10 {
         let seen = bench.feed([device.ack()]);
-        device.hear(&seen);
+        device.receive(&seen);
     }
-    assert_eq!(device.heard.len(), 16_000);
-    assert!(device.heard_fin);
+    assert_eq!(device.received.len(), 16_000);
+    assert!(device.received_fin);
 }
 
 #[test]
@@ -146,8 +146,8 @@ fn a_device_that_closed_first_is_named_though_its_bytes_were_read_later() {
     bench.engine.remote_blocked(bench.now, flow).expect("open");
     bench.feed([device.data(b"late"), device.fin()]);
     let seen = bench.end(flow, RemoteEnd::Eof);
-    device.hear(&seen);
-    assert!(device.heard_fin);
+    device.receive(&seen);
+    assert!(device.received_fin);
     assert_eq!(
         closes(&bench.feed([device.ack()])),
         [""; 0],
@@ -166,18 +166,18 @@ fn a_remote_that_closed_first_is_named_though_its_fin_left_later() {
     let flow = bench.connect(&mut device);
     let (_, mut seen) = bench.remote(flow, b"twenty bytes, or so.");
     seen.extend(bench.end(flow, RemoteEnd::Eof));
-    device.hear(&seen);
-    assert!(!device.heard_fin, "the window holds the FIN back");
+    device.receive(&seen);
+    assert!(!device.received_fin, "the window holds the FIN back");
     let seen = bench.feed([device.fin()]);
     assert!(
         seen.contains(&Seen::HalfClose(flow)),
-        "the remote hears of it before the flow ends"
+        "the remote gets it before the flow ends"
     );
-    device.hear(&seen);
+    device.receive(&seen);
     let mut seen = bench.feed([device.ack()]);
-    device.hear(&seen);
+    device.receive(&seen);
     seen.extend(bench.feed([device.ack()]));
-    assert!(device.heard_fin);
+    assert!(device.received_fin);
     assert_eq!(closes(&seen), ["remote fin"]);
 }
 
@@ -197,11 +197,11 @@ fn after_the_devices_fin_a_lost_answer_is_sent_again_though_the_window_was_close
         device.window = 1000;
         let mut seen = bench.feed([device.ack()]);
         seen.extend(bench.wait(Duration::from_secs(10)));
-        device.hear(&seen);
-        assert_eq!(device.heard, b"answer");
+        device.receive(&seen);
+        assert_eq!(device.received, b"answer");
         let mut seen = bench.feed([device.ack()]);
-        device.hear(&seen);
-        assert!(device.heard_fin);
+        device.receive(&seen);
+        assert!(device.received_fin);
         seen.extend(bench.feed([device.ack()]));
         assert_eq!(closes(&seen), ["device fin"]);
     }

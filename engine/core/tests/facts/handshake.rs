@@ -242,7 +242,7 @@ fn a_bad_acknowledgement_of_the_syn_ack_is_reset_and_the_handshake_goes_on() {
         let mut bench = Bench::with(|_| {});
         let mut device = Device::new(family);
         let flow = bench.knock(&mut device);
-        device.hear(&bench.dialed(flow, DialResult::Connected));
+        device.receive(&bench.dialed(flow, DialResult::Connected));
         let right = device.expected;
         device.expected = right.wrapping_add(500);
         let seen = bench.feed([device.ack()]);
@@ -252,8 +252,8 @@ fn a_bad_acknowledgement_of_the_syn_ack_is_reset_and_the_handshake_goes_on() {
         assert_eq!(bench.feed([device.ack()]), []);
         let (taken, seen) = bench.remote(flow, b"hello");
         assert_eq!(taken, 5);
-        device.hear(&seen);
-        assert_eq!(device.heard, b"hello");
+        device.receive(&seen);
+        assert_eq!(device.received, b"hello");
         // An acknowledgement of what the bogus one pretended to have is still one of unsent data.
         device.expected = right.wrapping_add(100);
         let challenge = tcp(&bench.feed([device.ack()]));
@@ -268,7 +268,7 @@ fn data_on_the_last_step_of_the_handshake_is_delivered() {
     let mut bench = Bench::with(|_| {});
     let mut device = Device::new(Family::V4);
     let flow = bench.knock(&mut device);
-    device.hear(&bench.dialed(flow, DialResult::Connected));
+    device.receive(&bench.dialed(flow, DialResult::Connected));
     let seen = bench.feed([device.data(b"at once")]);
     assert!(seen.contains(&Seen::Data(flow, b"at once".to_vec())));
 }

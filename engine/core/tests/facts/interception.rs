@@ -82,26 +82,29 @@ fn a_connection_is_accepted_and_answered_by_the_engine() {
             let mut device = Device::on_port(family, 40_000, 53);
             let seen = bench.feed([device.syn()]);
             assert_eq!(dials(&seen), []);
-            device.hear(&seen);
-            assert_eq!(device.heard_syn, 1);
+            device.receive(&seen);
+            assert_eq!(device.received_syn, 1);
             bench.feed([device.ack()]);
             let mut asked = Vec::new();
             let two = [framed(&query(1, 1)), framed(&query(2, 28))].concat();
             for part in two.chunks(chunk) {
                 let seen = bench.feed([device.data(part)]);
-                device.hear(&seen);
+                device.receive(&seen);
                 asked.extend(resolves(&seen));
             }
             assert_eq!(asked.len(), 2);
-            // The second first: the device tells them apart by their ids.
+            // The second first: the device matches them by their ids.
             for (query, _) in asked.iter().rev() {
                 let seen = bench.resolved(*query, found(family));
-                device.hear(&seen);
+                device.receive(&seen);
             }
-            assert_eq!(device.heard[3], 2, "the id of the first reply");
+            assert_eq!(device.received[3], 2, "the id of the first reply");
             let seen = bench.feed([device.ack(), device.fin()]);
-            device.hear(&seen);
-            assert!(device.heard_fin, "the engine closes once all is answered");
+            device.receive(&seen);
+            assert!(
+                device.received_fin,
+                "the engine closes once all is answered"
+            );
             let seen = bench.feed([device.ack()]);
             assert_eq!(closes(&seen), [] as [String; 0], "nothing was dialed");
             assert_eq!(bench.counter("tcp_flows"), 0);
@@ -124,7 +127,7 @@ fn what_an_intercepted_connection_had_to_say_when_it_ended_reaches_nobody() {
         assert_eq!(bench.feed(frames), []);
         // Over with a half-close and a query on their way to the host.
         let seen = bench.feed([device.syn()]);
-        device.hear(&seen);
+        device.receive(&seen);
         let question = device.data(&framed(&query(1, 1)));
         let frames = [device.ack(), question, device.fin(), device.rst()];
         let seen = bench.feed(frames);
@@ -141,7 +144,7 @@ fn what_an_intercepted_connection_had_to_say_when_it_ended_reaches_nobody() {
 }
 
 #[test]
-fn a_query_that_is_over_before_the_host_heard_of_it_is_not_put_to_it() {
+fn a_query_that_is_over_before_the_host_got_it_is_not_put_to_it() {
     let mut bench = bench();
     let device = Udp::new(Family::V4, 5000, 53);
     let now = bench.now;
@@ -156,14 +159,14 @@ fn a_device_that_half_closes_still_gets_its_answer() {
     let mut bench = bench();
     let mut device = Device::on_port(Family::V4, 40_000, 53);
     let seen = bench.feed([device.syn()]);
-    device.hear(&seen);
+    device.receive(&seen);
     bench.feed([device.ack()]);
     let seen = bench.feed([device.data(&framed(&query(1, 1))), device.fin()]);
-    device.hear(&seen);
-    assert!(!device.heard_fin);
+    device.receive(&seen);
+    assert!(!device.received_fin);
     let seen = bench.resolved(resolves(&seen)[0].0, found(Family::V4));
-    device.hear(&seen);
-    assert!(device.heard.len() > 2 && device.heard_fin);
+    device.receive(&seen);
+    assert!(device.received.len() > 2 && device.received_fin);
 }
 
 #[test]
@@ -258,11 +261,11 @@ fn a_connection_on_which_nothing_is_asked_ends() {
     let mut bench = bench();
     let mut device = Device::on_port(Family::V4, 40_000, 53);
     let seen = bench.feed([device.syn()]);
-    device.hear(&seen);
+    device.receive(&seen);
     bench.feed([device.ack()]);
     let seen = bench.wait(Duration::from_secs(31));
-    device.hear(&seen);
-    assert!(device.heard_rst);
+    device.receive(&seen);
+    assert!(device.received_rst);
     assert_eq!(bench.counter("tcp_flows"), 0);
 }
 
@@ -272,16 +275,16 @@ fn a_device_that_reads_no_answer_loses_its_connection() {
     let mut device = Device::on_port(Family::V4, 40_000, 53);
     device.window = 0;
     let seen = bench.feed([device.syn()]);
-    device.hear(&seen);
+    device.receive(&seen);
     bench.feed([device.ack()]);
     for _ in 0..3000 {
         let seen = bench.feed([device.data(&framed(&query(1, 65)))]);
-        device.hear(&seen);
-        if device.heard_rst {
+        device.receive(&seen);
+        if device.received_rst {
             break;
         }
     }
-    assert!(device.heard_rst);
+    assert!(device.received_rst);
     let address: IpAddr = Family::V4.server();
     assert_eq!(device.remote.ip(), address);
     assert_eq!(bench.counter("dns_replies_dropped"), 1);

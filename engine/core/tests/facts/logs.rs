@@ -36,7 +36,7 @@ fn session(bench: &mut Bench) {
         let flow = bench.connect(&mut device);
         bench.feed([device.data(b"hello"), device.fin()]);
         let seen = bench.end(flow, RemoteEnd::Eof);
-        device.hear(&seen);
+        device.receive(&seen);
         bench.feed([device.ack()]);
         let mut refused = Device::on_port(family, 40_001, 80);
         let flow = bench.knock(&mut refused);
@@ -112,12 +112,12 @@ fn no_line_shows_an_address_or_a_name() {
         .chain(&other.lines)
         .map(ToString::to_string)
         .collect();
-    assert!(lines.len() > 30, "the session says something: {lines:#?}");
+    assert!(lines.len() > 30, "the session logs something: {lines:#?}");
     for kind in Breadcrumb::ALL {
         // No guard is hit in these sessions.
         let quiet = *kind == Breadcrumb::Guard;
-        let told = bench.lines.iter().any(|line| line.kind == *kind);
-        assert!(quiet || told, "nothing about {kind:?}");
+        let logged = bench.lines.iter().any(|line| line.kind == *kind);
+        assert!(quiet || logged, "nothing about {kind:?}");
     }
     for line in &lines {
         for secret in secrets() {

@@ -240,8 +240,8 @@ fn an_option_of_illegal_length_does_not_cost_the_flow() {
     let mut device = Device::new(Family::V4);
     device.syn_options = vec![2, 4, 5, 120, 4, 9, 0, 0];
     bench.connect(&mut device);
-    let data = device.raw("P.", device.next, &[8, 3, 0, 0], b"still heard");
-    assert_eq!(crate::support::stream(&bench.feed([data])), b"still heard");
+    let data = device.raw("P.", device.next, &[8, 3, 0, 0], b"still taken");
+    assert_eq!(crate::support::stream(&bench.feed([data])), b"still taken");
 }
 
 /// A datagram with `address` on one side.

@@ -43,7 +43,7 @@ fn everything(mtu: usize, family: Family) -> Bench {
             bench.feed([device.raw("P.", seq, b"", b"behind")]);
         }
         let (_, seen) = bench.remote(flow, &[3; 10_000]);
-        device.hear(&seen);
+        device.receive(&seen);
         bench.feed([device.ack()]);
     }
     bench

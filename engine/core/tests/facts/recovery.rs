@@ -38,7 +38,7 @@ impl Receiver {
     }
 
     /// What it answers.
-    fn hear(&mut self, segment: &Tcp) -> Option<Vec<u8>> {
+    fn receive(&mut self, segment: &Tcp) -> Option<Vec<u8>> {
         if segment.has('S') {
             self.device.take(segment);
             self.first = self.device.expected;
@@ -60,9 +60,9 @@ impl Receiver {
                 break;
             };
             let known = (next - at) as usize;
-            if known <= payload.len() && !self.device.heard_fin {
-                self.device.heard.extend(&payload[known..]);
-                self.device.heard_fin = fin;
+            if known <= payload.len() && !self.device.received_fin {
+                self.device.received.extend(&payload[known..]);
+                self.device.received_fin = fin;
                 let new = (payload.len() - known) as u32 + u32::from(fin);
                 self.device.expected = self.device.expected.wrapping_add(new);
             }
@@ -140,8 +140,8 @@ impl Transfer {
                 }
                 left += 1;
             }
-            if receiver.device.heard_fin {
-                assert_eq!(receiver.device.heard, data, "{:?} lost", self.lost);
+            if receiver.device.received_fin {
+                assert_eq!(receiver.device.received, data, "{:?} lost", self.lost);
                 return (bench.now.since(start), left);
             }
             seen = self.step(&mut bench, &mut receiver, &mut path);
@@ -176,7 +176,7 @@ impl Transfer {
                 bench.now = at;
                 match path.pop_front() {
                     Some((_, Way::Down(segment))) => {
-                        if let Some(answer) = receiver.hear(&segment) {
+                        if let Some(answer) = receiver.receive(&segment) {
                             if self.lost_answer != Some(receiver.answers) {
                                 path.push_back((at.plus(self.round_trip / 2), Way::Up(answer)));
                             }

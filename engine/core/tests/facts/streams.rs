@@ -40,8 +40,8 @@ fn bytes_of_the_remote_reach_the_device_in_segments_it_can_take() {
         assert_eq!(taken, 5000);
         let segments = tcp(&seen);
         assert!(segments.iter().all(|segment| segment.payload.len() <= mss));
-        device.hear(&seen);
-        assert_eq!(device.heard, data);
+        device.receive(&seen);
+        assert_eq!(device.received, data);
         assert_eq!(bench.counter("downstream_bytes"), 5000);
         assert_eq!(bench.feed([device.ack()]), []);
         assert_eq!(
@@ -76,12 +76,12 @@ fn the_stream_survives_the_wrap_of_sequence_numbers() {
     for chunk in data.chunks(1000) {
         got.extend(stream(&bench.feed([device.data(chunk)])));
         let (_, seen) = bench.remote(flow, chunk);
-        device.hear(&seen);
+        device.receive(&seen);
         bench.feed([device.ack()]);
     }
     assert!(device.next < device.isn, "the numbers wrapped");
     assert!(got == data);
-    assert!(device.heard == data);
+    assert!(device.received == data);
 }
 
 #[test]
@@ -95,8 +95,8 @@ fn a_lost_segment_is_sent_again() {
         let again = bench.wait(Duration::from_millis(300));
         assert_eq!(tcp(&again), tcp(&lost));
         assert_eq!(bench.counter("tcp_retransmissions"), 1);
-        device.hear(&again);
-        assert_eq!(device.heard, b"lost once");
+        device.receive(&again);
+        assert_eq!(device.received, b"lost once");
     }
 }
 
@@ -115,8 +115,8 @@ fn an_extension_header_before_tcp_is_looked_through() {
     };
     let seen = bench.feed([with_options(device.syn(), 60)]);
     let flow = crate::support::dials(&seen)[0].0;
-    device.hear(&bench.dialed(flow, engine::DialResult::Connected));
-    assert_eq!(device.heard_syn, 1);
+    device.receive(&bench.dialed(flow, engine::DialResult::Connected));
+    assert_eq!(device.received_syn, 1);
     let data = device.data(b"behind options");
     let seen = bench.feed([with_options(data, 0)]);
     assert_eq!(stream(&seen), b"behind options");
@@ -125,7 +125,7 @@ fn an_extension_header_before_tcp_is_looked_through() {
 }
 
 #[test]
-fn text_after_the_fin_is_not_handed_over() {
+fn payload_after_the_fin_is_not_handed_over() {
     for family in Family::BOTH {
         let mut bench = Bench::with(|_| {});
         let mut device = Device::new(family);
@@ -151,7 +151,7 @@ fn a_late_acknowledgement_does_not_take_its_data_along() {
     let flow = bench.connect(&mut device);
     let early = device.data(b"sent before, came after");
     let (_, seen) = bench.remote(flow, b"reply");
-    device.hear(&seen);
+    device.receive(&seen);
     bench.feed([device.ack()]);
     assert_eq!(stream(&bench.feed([early])), b"sent before, came after");
 }
@@ -200,7 +200,7 @@ fn options_of_the_ipv4_header_are_looked_through() {
     };
     let seen = bench.feed([with_options(device.syn())]);
     let flow = crate::support::dials(&seen)[0].0;
-    device.hear(&bench.dialed(flow, engine::DialResult::Connected));
+    device.receive(&bench.dialed(flow, engine::DialResult::Connected));
     let data = device.data(b"behind options");
     assert_eq!(stream(&bench.feed([with_options(data)])), b"behind options");
 }
@@ -221,14 +221,14 @@ fn a_flow_on_rings_used_before_shows_nothing_of_the_last_one() {
         assert_eq!(stream(&bench.feed([&pieces[0], &pieces[2]])), [mark; 900]);
         assert_eq!(stream(&bench.feed([&pieces[1]])), [mark; 1800]);
         let (_, seen) = bench.remote(flow, &vec![mark; 6000]);
-        device.hear(&seen);
-        assert_eq!(device.heard, vec![mark; 6000]);
+        device.receive(&seen);
+        assert_eq!(device.received, vec![mark; 6000]);
         bench.feed([device.ack()]);
         let seen = bench.feed([device.fin()]);
-        device.hear(&seen);
+        device.receive(&seen);
         let seen = bench.end(flow, RemoteEnd::Eof);
-        device.hear(&seen);
-        assert!(device.heard_fin);
+        device.receive(&seen);
+        assert!(device.received_fin);
         assert_eq!(closes(&bench.feed([device.ack()])), ["device fin"]);
     }
 }
@@ -247,9 +247,9 @@ fn a_scaled_window_of_the_device_is_kept_to() {
         let flow = bench.connect(&mut device);
         let (_, mut seen) = bench.remote(flow, &pattern(200_000));
         for field in [100, 300, 77] {
-            let before = device.heard.len();
-            device.hear(&seen);
-            let payload = device.heard.len() - before;
+            let before = device.received.len();
+            device.receive(&seen);
+            let payload = device.received.len() - before;
             let window = usize::from(device.window) << 7;
             assert!(
                 (window - 1400..=window).contains(&payload),

@@ -18,7 +18,7 @@ fn the_deadline_says_who_asked() {
         (TimerName::Dial, Some(flow))
     );
     assert_eq!(deadline.at, bench.now.plus(Duration::from_secs(75)));
-    device.hear(&bench.dialed(flow, DialResult::Connected));
+    device.receive(&bench.dialed(flow, DialResult::Connected));
     assert_eq!(
         bench.engine.poll_timeout().expect("SYN-ACK").timer,
         TimerName::Transmit
@@ -45,7 +45,7 @@ fn activity_puts_the_idle_limit_off() {
         bench.feed([device.data(b"x")]);
         assert_eq!(closes(&bench.wait(Duration::from_secs(60))), [""; 0]);
         let (_, seen) = bench.remote(flow, b"y");
-        device.hear(&seen);
+        device.receive(&seen);
         bench.feed([device.ack()]);
     }
     assert_eq!(

@@ -54,12 +54,12 @@ fn every_segment_has_its_timestamp_within_the_segment_size() {
     // The device takes 1,400 bytes behind a header without options.
     assert_eq!(segments[0].payload.len(), 1388);
     assert!(segments.iter().all(|segment| echo(segment) == Some(1000)));
-    device.hear(&seen);
+    device.receive(&seen);
     at(&mut device, 1007);
     let ack = tcp(&bench.feed([device.data(b"up")])).remove(0);
     assert_eq!(echo(&ack), Some(1007));
     let seen = bench.end(flow, RemoteEnd::Eof);
-    device.hear(&seen);
+    device.receive(&seen);
     assert_eq!(closes(&bench.feed([device.fin()])), ["remote fin"]);
     let late = device.raw("F.", device.next.wrapping_sub(1), b"", b"");
     let answer = tcp(&bench.feed([late])).remove(0);
@@ -149,7 +149,7 @@ fn a_round_trip_is_measured_by_what_was_sent_again() {
         assert_eq!(due(&mut bench), 200 * MS);
         let again = bench.wait(200 * MS);
         assert_eq!(tcp(&again).len(), 1);
-        device.hear(&again);
+        device.receive(&again);
         bench.now = bench.now.plus(MS);
         bench.feed([device.ack()]);
         bench.remote(flow, b"next");

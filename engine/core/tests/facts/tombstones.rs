@@ -11,7 +11,7 @@ fn closed(bench: &mut Bench, family: Family) -> Device {
     let mut device = Device::new(family);
     let flow = bench.connect(&mut device);
     let seen = bench.end(flow, RemoteEnd::Eof);
-    device.hear(&seen);
+    device.receive(&seen);
     assert_eq!(closes(&bench.feed([device.fin()])), ["remote fin"]);
     device
 }

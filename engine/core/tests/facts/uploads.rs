@@ -69,8 +69,8 @@ impl Uploader {
         }
     }
 
-    /// What it says to a segment.
-    fn hear(&mut self, now: Micros, segment: &Tcp) -> Vec<Vec<u8>> {
+    /// What it answers to a segment.
+    fn receive(&mut self, now: Micros, segment: &Tcp) -> Vec<Vec<u8>> {
         if !segment.has('S') {
             let acked = segment.ack.wrapping_sub(self.device.isn.wrapping_add(1)) as usize;
             if Some(acked) > self.acked {
@@ -126,7 +126,7 @@ fn upload(bytes: usize, round_trip: Duration, lost: Option<usize>) -> (Duration,
             match path.on_way.pop_front() {
                 Some((_, Way::Up(frame))) => seen = bench.feed([frame]),
                 Some((_, Way::Down(segment))) => {
-                    for frame in uploader.hear(now, &segment) {
+                    for frame in uploader.receive(now, &segment) {
                         path.send(now, Way::Up(frame));
                     }
                 }

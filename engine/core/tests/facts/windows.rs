@@ -12,7 +12,7 @@ fn a_receive_window_beyond_64_kib_is_told_unshifted_in_the_syn_ack_and_right_fro
         let mut bench = Bench::with(|config| config.rx_buffer = Some(ring));
         let mut device = Device::new(Family::V4);
         let flow = bench.knock(&mut device);
-        device.hear(&bench.dialed(flow, engine::DialResult::Connected));
+        device.receive(&bench.dialed(flow, engine::DialResult::Connected));
         assert_eq!(device.offered, first, "RFC 7323 section 2.2");
         bench.feed([device.ack()]);
         bench.engine.remote_blocked(bench.now, flow).expect("open");
@@ -22,7 +22,7 @@ fn a_receive_window_beyond_64_kib_is_told_unshifted_in_the_syn_ack_and_right_fro
             sent += chunk.len();
             let frame = device.data(&chunk);
             let seen = bench.feed([frame]);
-            device.hear(&seen);
+            device.receive(&seen);
         }
         assert_eq!((sent, device.offered), (ring, 0));
         assert_eq!(stream(&bench.writable(flow)).len(), ring);
@@ -37,7 +37,7 @@ fn a_device_without_window_scaling_is_offered_what_a_field_holds() {
     bench.connect(&mut device);
     assert_eq!((device.offered, device.scale), (65_535, 0));
     let frame = device.data(&[1; 1000]);
-    device.hear(&bench.feed([frame]));
+    device.receive(&bench.feed([frame]));
     assert_eq!(device.offered, 64_535, "no update for less than a segment");
 }
 
@@ -50,7 +50,7 @@ fn windows_open_with_use_as_far_as_there_is_room() {
         assert_eq!(device.offered, 16 << 10);
         for _ in 0..600 {
             let frame = device.data(&[7; 1000]);
-            device.hear(&bench.feed([frame]));
+            device.receive(&bench.feed([frame]));
         }
         // The edge moves on by a segment at the least.
         assert!(
@@ -71,20 +71,20 @@ fn an_unread_window_does_not_open() {
     bench.engine.remote_blocked(bench.now, flow).expect("open");
     for _ in 0..100 {
         let frame = device.data(&[7; 1000]);
-        device.hear(&bench.feed([frame]));
+        device.receive(&bench.feed([frame]));
     }
     assert_eq!(device.offered, 0);
     assert_eq!(stream(&bench.writable(flow)).len(), 16 << 10);
 }
 
 #[test]
-fn text_beyond_the_first_window_does_no_harm() {
+fn payload_beyond_the_first_window_does_no_harm() {
     for window_scale in [0, 7, 14] {
         let mut bench = Bench::with(|config| config.rx_buffer = Some(65_535));
         let mut device = Device::new(Family::V4);
         device.syn_options = vec![2, 4, 5, 120, 1, 3, 3, window_scale];
         let flow = bench.knock(&mut device);
-        device.hear(&bench.dialed(flow, engine::DialResult::Connected));
+        device.receive(&bench.dialed(flow, engine::DialResult::Connected));
         bench.engine.remote_blocked(bench.now, flow).expect("open");
         let chunk = [7; 1400];
         let mut frames: Vec<_> = (0..60).map(|_| device.data(&chunk)).collect();
@@ -100,16 +100,16 @@ fn fin_under_closed_window(bench: &mut Bench, family: Family) -> Device {
     device.window = 1;
     let flow = bench.connect(&mut device);
     let (_, seen) = bench.remote(flow, b"ab");
-    device.hear(&seen);
+    device.receive(&seen);
     device.window = 0;
     bench.feed([device.ack()]);
     let seen = bench.wait(Duration::from_secs(2));
-    device.hear(&seen);
-    assert_eq!(device.heard, b"ab", "the probe carried the second byte");
+    device.receive(&seen);
+    assert_eq!(device.received, b"ab", "the probe carried the second byte");
     bench.feed([device.ack()]);
     let seen = bench.end(flow, RemoteEnd::Eof);
-    device.hear(&seen);
-    assert!(device.heard_fin);
+    device.receive(&seen);
+    assert!(device.received_fin);
     device
 }
 
@@ -133,7 +133,7 @@ fn a_device_that_closes_its_window_again_and_again_cannot_make_a_drain_endless()
     let mut device = Device::new(Family::V4);
     let flow = bench.connect(&mut device);
     let (_, seen) = bench.remote(flow, &[1; 100]);
-    device.hear(&seen);
+    device.receive(&seen);
     let last = device.expected;
     bench.end(flow, RemoteEnd::Eof);
     for window in [0, 1, 0, 7, 0] {
@@ -147,7 +147,7 @@ fn a_device_that_closes_its_window_again_and_again_cannot_make_a_drain_endless()
 }
 
 #[test]
-fn text_under_a_window_that_shrank_to_zero_is_probed() {
+fn payload_under_a_window_that_shrank_to_zero_is_probed() {
     for family in Family::BOTH {
         let mut bench = Bench::with(|_| {});
         let mut device = Device::new(family);
@@ -160,15 +160,18 @@ fn text_under_a_window_that_shrank_to_zero_is_probed() {
         for _ in 0..300 {
             let seen = bench.wait(Duration::from_secs(1));
             assert_eq!(closes(&seen), [""; 0]);
-            let before = device.heard.len();
-            device.hear(&seen);
-            assert!(device.heard.len() - before <= 1, "never more than a probe");
+            let before = device.received.len();
+            device.receive(&seen);
+            assert!(
+                device.received.len() - before <= 1,
+                "never more than a probe"
+            );
             if !tcp(&seen).is_empty() {
                 probes += 1;
                 device.expected = device
                     .expected
-                    .wrapping_sub((device.heard.len() - before) as u32);
-                device.heard.truncate(before);
+                    .wrapping_sub((device.received.len() - before) as u32);
+                device.received.truncate(before);
                 bench.feed([device.ack()]);
             }
         }
@@ -176,13 +179,13 @@ fn text_under_a_window_that_shrank_to_zero_is_probed() {
         device.window = 1000;
         let mut seen = bench.feed([device.ack()]);
         seen.extend(bench.wait(Duration::from_secs(61)));
-        device.hear(&seen);
-        assert_eq!(device.heard, b"abc");
+        device.receive(&seen);
+        assert_eq!(device.received, b"abc");
     }
 }
 
 #[test]
-fn text_in_flight_when_the_window_closed_is_sent_again() {
+fn payload_in_flight_when_the_window_closed_is_sent_again() {
     for family in Family::BOTH {
         let mut bench = Bench::with(|_| {});
         let mut device = Device::new(family);
@@ -197,16 +200,16 @@ fn text_in_flight_when_the_window_closed_is_sent_again() {
         let mut seen = bench.feed([device.ack()]);
         seen.extend(bench.wait(Duration::from_secs(10)));
         for _ in 0..5 {
-            let before = device.heard.len();
-            device.hear(&seen);
-            seen = if device.heard.len() > before {
+            let before = device.received.len();
+            device.receive(&seen);
+            seen = if device.received.len() > before {
                 bench.feed([device.ack()])
             } else {
                 Vec::new()
             };
             seen.extend(bench.wait(Duration::from_secs(2)));
         }
-        assert_eq!(device.heard.len(), 4200);
+        assert_eq!(device.received.len(), 4200);
     }
 }
 
@@ -225,7 +228,7 @@ fn duplicate_acknowledgements_do_not_stop_the_fin_from_being_sent_again() {
         );
         let seen = bench.wait(Duration::from_secs(10));
         assert!(tcp(&seen).iter().filter(|segment| segment.has('F')).count() >= 2);
-        device.hear(&seen);
-        assert!(device.heard_fin);
+        device.receive(&seen);
+        assert!(device.received_fin);
     }
 }

@@ -62,7 +62,7 @@ fn exchange(engine: &mut Engine, device: &mut Device, flow: FlowId, bytes: usize
         let ack = device.ack();
         feed(engine, device, &ack);
     }
-    assert_eq!(device.heard.len(), bytes);
+    assert_eq!(device.received.len(), bytes);
 }
 
 /// Bytes of heap that each of `flows` holds; each moves `bytes` both ways first.

@@ -14,11 +14,11 @@ use crate::support::{Bench, Device, Family, Seen, Udp};
 
 /// What a frame of a batch is.
 #[derive(Clone, Copy, Debug)]
-enum Said {
+enum Sent {
     Syn,
     SynElsewhere,
     Ack,
-    Text,
+    Payload,
     Query,
     Fin,
     Reset,
@@ -29,7 +29,7 @@ enum Said {
 #[derive(Clone, Debug)]
 enum Act {
     /// Frames of clients, by number, in one batch.
-    Batch(Vec<(usize, Said)>),
+    Batch(Vec<(usize, Sent)>),
     Dialed(usize, DialResult),
     Remote(usize, u16),
     Takes(Option<usize>),
@@ -43,14 +43,14 @@ enum Act {
 }
 
 fn acts() -> impl Strategy<Value = Act> {
-    use Said::{Ack, Datagram, Fin, Fragment, Query, Reset, Syn, SynElsewhere, Text};
-    let said = proptest::sample::select(vec![
+    use Sent::{Ack, Datagram, Fin, Fragment, Payload, Query, Reset, Syn, SynElsewhere};
+    let sent = proptest::sample::select(vec![
         Syn,
         Syn,
         SynElsewhere,
         Ack,
         Ack,
-        Text,
+        Payload,
         Query,
         Fin,
         Reset,
@@ -67,7 +67,7 @@ fn acts() -> impl Strategy<Value = Act> {
     let end = proptest::sample::select(vec![RemoteEnd::Eof, RemoteEnd::Reset, RemoteEnd::Error]);
     let flow = 0usize..8;
     prop_oneof![
-        8 => proptest::collection::vec((0usize..CLIENTS, said), 1..8).prop_map(Act::Batch),
+        8 => proptest::collection::vec((0usize..CLIENTS, sent), 1..8).prop_map(Act::Batch),
         4 => (flow.clone(), result).prop_map(|(flow, result)| Act::Dialed(flow, result)),
         2 => (flow.clone(), 0u16..20_000).prop_map(|(flow, len)| Act::Remote(flow, len)),
         1 => proptest::option::of(0usize..100).prop_map(Act::Takes),
@@ -113,25 +113,25 @@ impl World {
         }
     }
 
-    fn frame(&mut self, client: usize, said: Said) -> Vec<u8> {
+    fn frame(&mut self, client: usize, sent: Sent) -> Vec<u8> {
         let (device, udp) = &mut self.clients[client];
-        match said {
-            Said::Syn => device.syn(),
-            Said::SynElsewhere => {
+        match sent {
+            Sent::Syn => device.syn(),
+            Sent::SynElsewhere => {
                 device.isn = device.isn.wrapping_add(100_000);
                 device.syn()
             }
-            Said::Ack => device.ack(),
-            Said::Text => device.data(&[9; 700]),
-            Said::Query => {
+            Sent::Ack => device.ack(),
+            Sent::Payload => device.data(&[9; 700]),
+            Sent::Query => {
                 device.data(b"\0\x1d\0\x07\x01\0\0\x01\0\0\0\0\0\0\x03www\x07example\0\0\x01\0\x01")
             }
-            Said::Fin => device.fin(),
-            Said::Reset => device.raw("R", device.next, b"", b""),
-            Said::Datagram => {
+            Sent::Fin => device.fin(),
+            Sent::Reset => device.raw("R", device.next, b"", b""),
+            Sent::Datagram => {
                 udp.send(b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x03www\x07example\0\0\x01\0\x01")
             }
-            Said::Fragment => {
+            Sent::Fragment => {
                 let mut frame = udp.send(&[5; 64]);
                 if frame[0] >> 4 == 4 {
                     frame[6] = 0x20;
@@ -150,7 +150,7 @@ impl World {
 
     fn see(&mut self, seen: Vec<Seen>) {
         for (device, _) in &mut self.clients {
-            device.hear(&seen);
+            device.receive(&seen);
         }
         for seen in seen {
             match seen {
@@ -183,10 +183,10 @@ impl World {
     fn act(&mut self, act: &Act) {
         let now = self.bench.now;
         match act {
-            Act::Batch(said) => {
-                let frames: Vec<_> = said
+            Act::Batch(sent) => {
+                let frames: Vec<_> = sent
                     .iter()
-                    .map(|(client, said)| self.frame(*client, *said))
+                    .map(|(client, sent)| self.frame(*client, *sent))
                     .collect();
                 let seen = self.bench.feed(frames);
                 return self.see(seen);

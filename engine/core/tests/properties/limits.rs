@@ -17,7 +17,7 @@ struct Whim {
     ahead: i32,
     /// How far its acknowledgement lies behind.
     behind: u32,
-    text: usize,
+    payload: usize,
     window: u16,
 }
 
@@ -39,12 +39,12 @@ fn whims() -> impl Strategy<Value = Vec<Whim>> {
         prop_oneof![Just(0usize), 1usize..10, Just(1400)],
         prop_oneof![Just(1u16), 1u16..3000, Just(65_535)],
     )
-        .prop_map(|(after, flags, ahead, behind, text, window)| Whim {
+        .prop_map(|(after, flags, ahead, behind, payload, window)| Whim {
             after,
             flags,
             ahead,
             behind,
-            text,
+            payload,
             window,
         });
     proptest::collection::vec(whim, 1..60)
@@ -65,10 +65,10 @@ fn ends(
     for whim in whims.iter().cycle() {
         let mut seen = bench.wait(Duration::from_millis(whim.after));
         device.window = whim.window;
-        let mut said = device.clone();
-        said.expected = said.expected.wrapping_sub(whim.behind);
+        let mut sender = device.clone();
+        sender.expected = sender.expected.wrapping_sub(whim.behind);
         let seq = device.next.wrapping_add_signed(whim.ahead);
-        seen.extend(bench.feed([said.raw(whim.flags, seq, b"", &vec![0; whim.text])]));
+        seen.extend(bench.feed([sender.raw(whim.flags, seq, b"", &vec![0; whim.payload])]));
         if seen
             .iter()
             .any(|seen| matches!(seen, Seen::Close(closed, _) if *closed == flow))
@@ -98,7 +98,7 @@ proptest! {
         if device_first {
             bench.feed([device.fin()]);
         }
-        // The device hears nothing of it.
+        // The device gets nothing of it.
         bench.remote(flow, &vec![1; sent]);
         bench.end(flow, RemoteEnd::Eof);
         prop_assert!(ends(&mut bench, &mut device, flow, &whims, LIMIT));
@@ -111,12 +111,12 @@ proptest! {
         let flow = bench.connect(&mut device);
         if device_first {
             bench.feed([device.fin()]);
-            device.hear(&bench.end(flow, RemoteEnd::Eof));
+            device.receive(&bench.end(flow, RemoteEnd::Eof));
         } else {
             let seen = bench.end(flow, RemoteEnd::Eof);
             let fin = device.fin();
             bench.feed([fin]);
-            device.hear(&seen);
+            device.receive(&seen);
         }
         prop_assert!(ends(&mut bench, &mut device, flow, &whims, LIMIT));
     }

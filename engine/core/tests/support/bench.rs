@@ -253,8 +253,8 @@ impl Bench {
     pub(crate) fn connect(&mut self, device: &mut Device) -> FlowId {
         let flow = self.knock(device);
         let seen = self.dialed(flow, DialResult::Connected);
-        device.hear(&seen);
-        assert_eq!(device.heard_syn, 1, "a SYN-ACK: {seen:?}");
+        device.receive(&seen);
+        assert_eq!(device.received_syn, 1, "a SYN-ACK: {seen:?}");
         assert_eq!(self.feed([device.ack()]), []);
         flow
     }

@@ -31,7 +31,7 @@ impl Family {
     }
 }
 
-/// A TCP client that sends what the test tells it to and remembers what it heard.
+/// A TCP client that sends what the test asks for and keeps what it received.
 #[derive(Clone, Debug)]
 pub(crate) struct Device {
     pub(crate) local: SocketAddr,
@@ -43,11 +43,11 @@ pub(crate) struct Device {
     pub(crate) expected: u32,
     pub(crate) window: u16,
     pub(crate) syn_options: Vec<u8>,
-    pub(crate) heard: Vec<u8>,
-    pub(crate) heard_syn: usize,
-    pub(crate) heard_fin: bool,
-    pub(crate) heard_rst: bool,
-    /// The window of the last segment heard, bytes.
+    pub(crate) received: Vec<u8>,
+    pub(crate) received_syn: usize,
+    pub(crate) received_fin: bool,
+    pub(crate) received_rst: bool,
+    /// The window of the last segment received, bytes.
     pub(crate) offered: u32,
     /// By how much the engine's window fields are shifted.
     pub(crate) scale: u8,
@@ -71,10 +71,10 @@ impl Device {
             window: 65_535,
             // MSS 1400, SACK permitted, window scale 0.
             syn_options: vec![2, 4, 5, 120, 4, 2, 3, 3, 0, 0, 0, 0],
-            heard: Vec::new(),
-            heard_syn: 0,
-            heard_fin: false,
-            heard_rst: false,
+            received: Vec::new(),
+            received_syn: 0,
+            received_fin: false,
+            received_rst: false,
             offered: 0,
             scale: 0,
             stamps: None,
@@ -157,7 +157,7 @@ impl Device {
     }
 
     /// Takes in every segment for it, in order; what is out of order is passed over.
-    pub(crate) fn hear(&mut self, seen: &[Seen]) {
+    pub(crate) fn receive(&mut self, seen: &[Seen]) {
         for segment in tcp(seen) {
             if segment.to == self.local && segment.from == self.remote {
                 self.take(&segment);
@@ -167,7 +167,7 @@ impl Device {
 
     pub(crate) fn take(&mut self, segment: &Tcp) {
         if segment.has('R') {
-            self.heard_rst = true;
+            self.received_rst = true;
             return;
         }
         self.note_stamp(segment);
@@ -175,15 +175,15 @@ impl Device {
         self.offered = u32::from(segment.window) << scale;
         if segment.has('S') {
             self.scale = segment.window_scale();
-            self.heard_syn += 1;
+            self.received_syn += 1;
             self.expected = segment.end();
             return;
         }
         if segment.seq != self.expected || segment.end() == segment.seq {
             return;
         }
-        self.heard.extend(&segment.payload);
-        self.heard_fin |= segment.has('F');
+        self.received.extend(&segment.payload);
+        self.received_fin |= segment.has('F');
         self.expected = segment.end();
     }
 }

@@ -54,7 +54,7 @@ impl UdpFlow {
         lost: Arc<AtomicU64>,
     ) -> io::Result<Self> {
         let socket = options.socket(server, false)?;
-        // A connected socket gets ICMP errors, and datagrams of its server only. Where others are to be heard, no
+        // A connected socket gets ICMP errors, and datagrams of its server only. Where others may answer, no
         // single destination's error may end the flow (RFC 4787 REQ-12).
         let connected = options.udp_mapping == UdpMapping::AddressAndPortDependent;
         if connected {

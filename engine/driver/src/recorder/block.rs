@@ -1,8 +1,9 @@
 //! Blocks of a recording, byte by byte (draft-ietf-opsawg-pcapng; section numbers are its own), little endian.
 
+use std::io::Write as _;
 use std::net::IpAddr;
 
-use engine::{By, Close, DialResult, FlowKey, Proto, RemoteEnd};
+use engine::{Close, DialResult, FlowKey, Proto, RemoteEnd};
 
 /// The private enterprise number in the custom blocks: the one that RFC 5612 sets aside for examples and
 /// documentation, until the project has its own. [`MAGIC`] tells its blocks from those of others who do the same.
@@ -51,33 +52,11 @@ pub(super) enum Payload<'a> {
 
 /// Blocks back to back, in memory that is kept.
 #[derive(Debug, Default)]
-pub(super) struct Blocks(Vec<u8>);
+pub(super) struct Blocks {
+    pub(super) bytes: Vec<u8>,
+}
 
 impl Blocks {
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn as_slice(&self) -> &[u8] {
-        &self.0
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    pub(super) fn split_off(&mut self, at: usize) -> Vec<u8> {
-        self.0.split_off(at)
-    }
-
-    pub(super) fn extend(&mut self, blocks: &[u8]) {
-        self.0.extend_from_slice(blocks);
-    }
-
     /// Section header (4.1) and the one interface (4.2), with its snap length; 0 is none.
     pub(super) fn section(&mut self, snap: u32) {
         self.block(SECTION_HEADER, |out| {
@@ -154,14 +133,14 @@ impl Blocks {
 
     /// The frame around every block (3.1): its length before and after.
     fn block(&mut self, kind: u32, body: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.0.len();
-        self.0.extend_from_slice(&kind.to_le_bytes());
-        self.0.extend_from_slice(&[0; 4]);
-        body(&mut self.0);
-        let length = u32::try_from(self.0.len() + 4 - start).unwrap_or(u32::MAX);
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&kind.to_le_bytes());
+        self.bytes.extend_from_slice(&[0; 4]);
+        body(&mut self.bytes);
+        let length = u32::try_from(self.bytes.len() + 4 - start).unwrap_or(u32::MAX);
         let length = length.to_le_bytes();
-        self.0.extend_from_slice(&length);
-        if let Some(field) = self.0.get_mut(start + 4..start + 8) {
+        self.bytes.extend_from_slice(&length);
+        if let Some(field) = self.bytes.get_mut(start + 4..start + 8) {
             field.copy_from_slice(&length);
         }
     }
@@ -205,13 +184,8 @@ impl Event<'_> {
             }
             Self::HalfClose | Self::Blocked | Self::Writable => {}
             Self::Close(close) => {
-                let by: &[u8] = match close.by {
-                    By::Device => b"device ",
-                    By::Remote => b"remote ",
-                    By::Engine => b"engine ",
-                };
-                out.extend_from_slice(by);
-                out.extend_from_slice(close.how.label().as_bytes());
+                // Writing to a vector cannot fail.
+                let _ = write!(out, "{} {}", close.by, close.how.label());
             }
         }
     }

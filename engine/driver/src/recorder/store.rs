@@ -20,7 +20,7 @@ pub trait Store: fmt::Debug + Send {
     fn rotate(&mut self) -> io::Result<()>;
 }
 
-/// Two files: `flight.pcapng` and, older, `flight.1.pcapng`. They hold what people said to each other: only their owner
+/// Two files: `flight.pcapng` and, older, `flight.1.pcapng`. They hold private traffic: only their owner
 /// may read them, and they are made where the path says, not where a link there leads.
 #[derive(Debug)]
 pub struct FileStore {

@@ -1,4 +1,4 @@
-//! A lookup for tests: it answers when it is told to.
+//! A lookup for tests: it answers on demand.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -127,7 +127,7 @@ fn look_up(name: &str) -> Found {
     }
 }
 
-/// Whether the system says that there is no such name. The standard library keeps only the text of `EAI_NONAME` and
+/// What a failure of the system means. The standard library keeps only the text of `EAI_NONAME` and
 /// `EAI_NODATA`: those of glibc, musl and Apple. Any other text is a failure, which makes the device ask elsewhere.
 fn judge(error: &io::Error) -> Found {
     let text = error.to_string();
@@ -152,26 +152,26 @@ mod tests {
 
     #[test]
     fn the_systems_words_are_understood() {
-        let said = |text: &str| judge(&io::Error::other(text.to_owned()));
+        let found = |text: &str| judge(&io::Error::other(text.to_owned()));
         let name = "failed to lookup address information: Name or service not known";
-        assert_eq!(said(name), Found::NotFound);
+        assert_eq!(found(name), Found::NotFound);
         let apple =
             "failed to lookup address information: nodename nor servname provided, or not known";
-        assert_eq!(said(apple), Found::NotFound);
+        assert_eq!(found(apple), Found::NotFound);
         let nodata = "failed to lookup address information: No address associated with hostname";
-        assert_eq!(said(nodata), Found::Addresses(Vec::new()));
-        assert_eq!(said("Temporary failure in name resolution"), Found::Failed);
+        assert_eq!(found(nodata), Found::Addresses(Vec::new()));
+        assert_eq!(found("Temporary failure in name resolution"), Found::Failed);
     }
 
     #[test]
     fn the_local_host_is_found_without_a_network() {
         let lookup = SystemLookup::default();
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         assert!(lookup.start(
             "localhost",
-            Box::new(move |found| tell.send(found).expect("heard"))
+            Box::new(move |found| sender.send(found).expect("a receiver"))
         ));
-        let Found::Addresses(addresses) = told.recv().expect("an answer") else {
+        let Found::Addresses(addresses) = receiver.recv().expect("an answer") else {
             panic!("localhost was not found");
         };
         assert!(addresses.iter().all(|address| address.is_loopback()));
@@ -181,9 +181,9 @@ mod tests {
     #[test]
     fn more_lookups_than_can_wait_are_refused() {
         let lookup = SystemLookup::default();
-        // Every thread is held by a lookup whose end is not taken.
+        // Every thread is busy with a lookup whose end is not taken.
         let gate = Arc::new(Mutex::new(()));
-        let held = gate.lock().expect("free");
+        let busy = gate.lock().expect("free");
         let mut refused = 0;
         for _ in 0..THREADS + WAITING + 10 {
             let gate = Arc::clone(&gate);
@@ -191,6 +191,6 @@ mod tests {
             refused += usize::from(!started);
         }
         assert!((10..=10 + THREADS).contains(&refused), "{refused} refused");
-        drop(held);
+        drop(busy);
     }
 }

@@ -23,7 +23,7 @@ const PUSH: u8 = 0x08;
 const ACK: u8 = 0x10;
 
 /// Makes a packet of what was read into `place`: a run of segments stays one packet, whose checksum is filled in;
-/// datagrams are cut apart into `apart`. With `partial` the checksum stays that of the pseudo header. Says how long the
+/// datagrams are cut apart into `apart`. With `partial` the checksum stays that of the pseudo header. Returns how long the
 /// packet is, if there is one.
 pub(super) fn take(
     place: &mut [u8],

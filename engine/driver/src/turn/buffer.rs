@@ -88,8 +88,8 @@ mod tests {
         let mut buffer = Buffer::default();
         for _ in 0..50 {
             buffer.append(&[7; 1000]);
-            let held = buffer.unread().len();
-            assert!(buffer.memory() <= held + held / 4 + 1000);
+            let unread = buffer.unread().len();
+            assert!(buffer.memory() <= unread + unread / 4 + 1000);
         }
     }
 

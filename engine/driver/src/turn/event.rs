@@ -36,7 +36,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// What a tap hears of it.
+    /// What a tap gets of it.
     pub(crate) fn crossing(self, flow: FlowId) -> Crossing<'a> {
         match self {
             Self::Dialed(result) => Crossing::Dialed(flow, result),

@@ -42,7 +42,7 @@ use engine::{Close, DnsRecord, FlowId, FlowKey, Frames, LogRecord, QueryId, Quer
 /// }
 /// ```
 pub trait Host {
-    /// Frames for the device, in order, 64 at most. Says how many were taken, from the front; the others are offered
+    /// Frames for the device, in order, 64 at most. Returns how many were taken, from the front; the others are offered
     /// again within [`Limits::poll_interval`](crate::Limits::poll_interval), and until all of them are taken the
     /// engine is asked for nothing else.
     fn frames(&mut self, frames: Frames<'_>) -> usize;
@@ -51,11 +51,11 @@ pub trait Host {
     /// that the device had looked up for the address, if that was seen.
     fn dial(&mut self, flow: FlowId, key: FlowKey, name: Option<&str>);
 
-    /// Stream bytes of the device. Says how many were taken; if not all, the flow gives no more until
+    /// Stream bytes of the device. Returns how many were taken; if not all, the flow gives no more until
     /// [`Mailbox::writable`](crate::Mailbox::writable).
     fn data(&mut self, flow: FlowId, bytes: &[u8]) -> usize;
 
-    /// One datagram of the device for `to`. Says whether it was taken; if not, it is lost and counted
+    /// One datagram of the device for `to`. Returns whether it was taken; if not, it is lost and counted
     /// ([`Stats::host_dropped_datagrams`](crate::Stats::host_dropped_datagrams)), and the flow gives no more until [`Mailbox::writable`](crate::Mailbox::writable).
     fn datagram(&mut self, flow: FlowId, to: SocketAddr, payload: &[u8]) -> bool;
 
@@ -76,7 +76,7 @@ pub trait Host {
 
     /// Find out the addresses of a name for an intercepted query, and answer with
     /// [`Mailbox::resolved`](crate::Mailbox::resolved). Comes only with
-    /// [`Config::dns_interception`](engine::Config::dns_interception). Says whether the host does so: if not, as here, the
+    /// [`Config::dns_interception`](engine::Config::dns_interception). Returns whether the host does so: if not, as here, the
     /// resolver of the turn is asked ([`Turn::set_resolver`](crate::Turn::set_resolver)), which the
     /// loop on tokio has of the system.
     fn resolve(&mut self, query: QueryId, name: &str, kind: QueryKind) -> bool {

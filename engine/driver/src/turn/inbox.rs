@@ -10,11 +10,11 @@ use super::event::{Event, cost_of};
 /// comes.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    /// What the engine has not been told.
+    /// What was not delivered to the engine.
     pending: Pending,
     /// Bytes that the turn has taken out and not given back.
     lent: usize,
-    /// Bytes that the host was told there is room for, and may bring next.
+    /// Bytes that the host has been promised room for, and may bring next.
     promised: usize,
     /// Bytes of the flow in the back of the queue of datagrams, as of `epoch`.
     queued_bytes: u32,
@@ -23,7 +23,7 @@ pub(crate) struct Inbox {
     proto: Proto,
     /// The dial was answered; kept for the answers to misuse.
     answer: Option<DialResult>,
-    /// The end that was told last.
+    /// The end that was reported last.
     end: Option<RemoteEnd>,
     /// A `data` was taken short, and the host waits for `resume`.
     starved: bool,
@@ -35,8 +35,8 @@ pub(crate) struct Inbox {
     lingering: bool,
 }
 
-/// Events of an [`Inbox`] that the engine has not been told, as the turn takes them out. They coalesce: of each kind the
-/// last counts, and bytes are one row.
+/// Events of an [`Inbox`] that were not delivered to the engine, as the turn takes them out. They coalesce: of each kind
+/// the last counts, and bytes are one buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     dial: Option<DialResult>,
@@ -103,7 +103,7 @@ impl Inbox {
         if self.check(Proto::Tcp).is_err() {
             return 0;
         }
-        limit.saturating_sub(self.held())
+        limit.saturating_sub(self.waiting())
     }
 
     /// The room within `limit`, which the next `data` finds whatever others bring meanwhile.
@@ -119,7 +119,7 @@ impl Inbox {
     }
 
     /// Bytes of the stream that wait here, or that the turn has taken out.
-    fn held(&self) -> usize {
+    fn waiting(&self) -> usize {
         self.lent + self.pending.data.unread().len()
     }
 
@@ -198,7 +198,7 @@ impl Inbox {
         self.waits && self.pending.broken.is_some() && !self.lingering
     }
 
-    /// Takes everything out, to be told without the lock. Bytes that wait for room stay, and the end behind them.
+    /// Takes everything out, to be delivered without the lock. Bytes that wait for room stay, and the end behind them.
     pub(crate) fn take(&mut self) -> Pending {
         self.queued = false;
         if self.waits {
@@ -230,7 +230,7 @@ impl Inbox {
         rest.data
     }
 
-    /// Room to tell the host of, if it waits for that and half of the inbox is free.
+    /// Room to offer the host, if it waits for that and half of the inbox is free.
     pub(crate) fn resumes(&mut self, limit: usize) -> Option<usize> {
         if !self.starved {
             return None;
@@ -248,7 +248,7 @@ impl Inbox {
         self.waits = false;
     }
 
-    /// Gives up the bytes that wait for room, so that the end behind them can be told; returns how many, if any wait.
+    /// Gives up the bytes that wait for room, so that the end behind them can be delivered; returns how many, if any wait.
     pub(crate) fn give_up(&mut self) -> Option<usize> {
         if !core::mem::take(&mut self.waits) {
             return None;

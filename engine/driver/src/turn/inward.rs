@@ -10,10 +10,10 @@ use super::tap::{Crossing, cross};
 use super::{CHUNK, FED, Turn};
 
 impl Turn {
-    /// Tells the engine what concerns it as a whole.
-    pub(super) fn tell_control(&mut self, now: Micros, events: ControlEvents) {
+    /// Delivers to the engine what concerns it as a whole.
+    pub(super) fn deliver_control(&mut self, now: Micros, events: ControlEvents) {
         for (query, resolution) in events.resolutions {
-            // An answer that comes too late is obsolete: the device has heard of a failure.
+            // An answer that comes too late is obsolete: the device has got a failure.
             let _ = self.engine.resolved(now, query, resolution);
         }
         // Several at once are one: the last path counts.
@@ -30,24 +30,24 @@ impl Turn {
 
     /// Delivers the events of UDP flows to the engine, up to [`Limits::turn_bytes`](crate::Limits::turn_bytes); a drain after
     /// each part. `false`: the budget ended before.
-    pub(super) fn tell_datagrams<H: Host + ?Sized>(
+    pub(super) fn deliver_datagrams<H: Host + ?Sized>(
         &mut self,
         now: Micros,
         host: &mut H,
         budget: &mut usize,
     ) -> bool {
         let mut events = core::mem::take(&mut self.events);
-        let (mut told, mut fed, mut count) = (0, 0, 0);
+        let (mut delivered, mut fed, mut count) = (0, 0, 0);
         let mut open = true;
-        while open && told < self.limits.turn_bytes {
+        while open && delivered < self.limits.turn_bytes {
             let Some((flow, event)) = events.next() else {
                 break;
             };
             let cost = event.cost();
-            told += cost;
+            delivered += cost;
             fed += cost;
             count += 1;
-            if let Err(why) = self.tell_event(now, host, flow, event) {
+            if let Err(why) = self.deliver_event(now, host, flow, event) {
                 refused(host, flow, why);
             }
             if count >= CHUNK || fed >= FED {
@@ -59,28 +59,28 @@ impl Turn {
         open && (count == 0 || self.drain(now, host, budget))
     }
 
-    /// Tells the engine what inboxes hold, each in its turn, up to [`Limits::turn_bytes`](crate::Limits::turn_bytes); a
+    /// Delivers to the engine what waits in inboxes, each in its turn, up to [`Limits::turn_bytes`](crate::Limits::turn_bytes); a
     /// drain after each part.
-    pub(super) fn tell_inboxes<H: Host + ?Sized>(
+    pub(super) fn deliver_inboxes<H: Host + ?Sized>(
         &mut self,
         now: Micros,
         host: &mut H,
         budget: &mut usize,
     ) {
-        let (mut fed, mut told) = (0, 0);
+        let (mut fed, mut delivered) = (0, 0);
         let mut undrained = false;
         // A flow that comes back into the queue has its next turn behind those that are there now.
         for _ in 0..self.limits.turn_flows {
-            if told >= self.limits.turn_bytes {
+            if delivered >= self.limits.turn_bytes {
                 break;
             }
             let Some((flow, pending)) = self.next_inbox(now) else {
                 break;
             };
             self.busy = true;
-            let count = self.tell(now, host, flow, pending);
+            let count = self.deliver(now, host, flow, pending);
             fed += count;
-            told += count;
+            delivered += count;
             undrained = true;
             if fed >= FED {
                 (fed, undrained) = (0, false);
@@ -105,8 +105,8 @@ impl Turn {
         }
     }
 
-    /// Tells the engine what waited in a flow's inbox; returns how many bytes it took.
-    fn tell<H: Host + ?Sized>(
+    /// Delivers to the engine what waited in a flow's inbox; returns how many bytes it took.
+    fn deliver<H: Host + ?Sized>(
         &mut self,
         now: Micros,
         host: &mut H,
@@ -120,7 +120,7 @@ impl Turn {
         let mut fed = 0;
         while let Some(event) = pending.next() {
             let failed = matches!(event, Event::Dialed(result) if result != DialResult::Connected);
-            match self.tell_event(now, host, flow, event) {
+            match self.deliver_event(now, host, flow, event) {
                 Ok(taken) => {
                     fed += taken;
                     pending.took(taken);
@@ -142,7 +142,8 @@ impl Turn {
         let before = pending.memory() + inbox.memory();
         let spare = inbox.put_back(pending);
         let after = inbox.memory();
-        state.held = state.held.saturating_sub(before.saturating_sub(after));
+        let freed = before.saturating_sub(after);
+        state.stream_memory = state.stream_memory.saturating_sub(freed);
         let limit = self.mailbox.inbox_limit(&state);
         let inbox = state.flows.get_mut(flow);
         let resume = inbox.and_then(|inbox| inbox.resumes(limit));
@@ -155,8 +156,8 @@ impl Turn {
         fed
     }
 
-    /// Tells the engine one event, and the tap that it was told; how many bytes of a stream the engine took.
-    fn tell_event<H: Host + ?Sized>(
+    /// Delivers one event to the engine, and to the tap; returns how many bytes of a stream the engine took.
+    fn deliver_event<H: Host + ?Sized>(
         &mut self,
         now: Micros,
         host: &mut H,
@@ -164,7 +165,7 @@ impl Turn {
         event: Event<'_>,
     ) -> Result<usize, Misuse> {
         match event {
-            Event::Data(bytes) => return self.tell_data(now, flow, bytes),
+            Event::Data(bytes) => return self.deliver_data(now, flow, bytes),
             Event::Writable => {
                 self.cross(now, event.crossing(flow));
                 if self.offer_refused(now, host, flow) {
@@ -188,8 +189,8 @@ impl Turn {
         Ok(0)
     }
 
-    /// Offers bytes of a stream; the tap hears those that were not offered before.
-    fn tell_data(&mut self, now: Micros, flow: FlowId, bytes: &[u8]) -> Result<usize, Misuse> {
+    /// Offers bytes of a stream; the tap gets those that were not offered before.
+    fn deliver_data(&mut self, now: Micros, flow: FlowId, bytes: &[u8]) -> Result<usize, Misuse> {
         let taken = self.engine.remote_data(now, flow, bytes)?;
         if let Some(tap) = &mut self.tap {
             let seen = self.offered.remove(&flow).unwrap_or(0);

@@ -38,7 +38,7 @@ const FLOOR: usize = 4 << 10;
 /// any other handle, old or invented, is [`Misuse::StaleFlow`]. After the engine was stopped every handle is.
 ///
 /// Order: frames keep theirs, and so do datagrams of all flows, and what belongs to one flow and one direction. Between
-/// streams it is the order in which they got something to say.
+/// streams it is the order in which they got events.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -48,7 +48,7 @@ const FLOOR: usize = 4 << 10;
 /// fn connected(mailbox: &Arc<Mailbox>, flow: FlowId, greeting: &[u8]) -> Result<(), engine::Misuse> {
 ///     mailbox.dialed(flow, DialResult::Connected)?;
 ///     let taken = mailbox.data(flow, greeting)?;
-///     assert!(taken <= greeting.len(), "the rest when the host hears `resume`");
+///     assert!(taken <= greeting.len(), "the rest after `resume`");
 ///     Ok(())
 /// }
 /// ```
@@ -68,11 +68,11 @@ pub(crate) struct State {
     /// Live flows.
     pub(crate) flows: Flows,
     /// Bytes of memory that streams take in all of their inboxes.
-    pub(crate) held: usize,
+    pub(crate) stream_memory: usize,
     /// Events of dialers.
     pub(crate) events: EventQueue,
     pub(crate) control: ControlEvents,
-    /// When the first news came since the owner looked, other than frames.
+    /// When the first event came since the owner looked, other than frames.
     pub(crate) since: Option<Micros>,
     spare: Vec<Buffer>,
     /// Bytes that they hold on to.
@@ -114,7 +114,7 @@ pub(crate) struct Losses {
 }
 
 impl Losses {
-    pub(crate) fn tell(&self, stats: &mut Stats) {
+    pub(crate) fn copy_to(&self, stats: &mut Stats) {
         stats.ring_frames = self.ring_frames;
         stats.ring_overflow_frames = self.overflow_frames;
         stats.ring_overflow_bytes = self.overflow_bytes;
@@ -141,7 +141,7 @@ impl Mailbox {
             state: Mutex::new(State {
                 ring: FrameRing::new(limits.ring_frames, limits.ring_bytes),
                 flows: Flows::default(),
-                held: 0,
+                stream_memory: 0,
                 events: EventQueue::default(),
                 control: ControlEvents::default(),
                 since: None,
@@ -166,7 +166,7 @@ impl Mailbox {
         self.frames([frame]) == 1
     }
 
-    /// Several frames of the device under one lock. Says how many were taken; after the first refusal the smaller
+    /// Several frames of the device under one lock. Returns how many were taken; after the first refusal the smaller
     /// ones may still have found room, and every refused one is lost and counted.
     pub fn frames<'a>(&self, frames: impl IntoIterator<Item = &'a [u8]>) -> usize {
         let mut state = self.state();
@@ -181,9 +181,8 @@ impl Mailbox {
                 state.losses.overflow_bytes += frame.len() as u64;
             }
         }
-        state.losses.ring_frames += taken as u64;
-        state.losses.high_water = state.losses.high_water.max(state.ring.bytes() as u64);
-        // A refusal is news as well: its notice must not wait for the next frame.
+        state.count_frames(taken);
+        // A refusal is an event as well: its notice must not wait for the next frame.
         self.signal(state);
         taken
     }
@@ -214,8 +213,7 @@ impl Mailbox {
         {
             let mut state = self.state();
             if !state.stopped && state.ring.swap(|| self.clock.now(), batch) {
-                state.losses.ring_frames += count as u64;
-                state.losses.high_water = state.losses.high_water.max(state.ring.bytes() as u64);
+                state.count_frames(count);
                 self.signal(state);
                 return count;
             }
@@ -251,7 +249,7 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Bytes of the far side's stream. Says how many were taken; the rest is to be offered again after
+    /// Bytes of the far side's stream. Returns how many were taken; the rest is to be offered again after
     /// [`Host::resume`](crate::Host::resume).
     ///
     /// # Errors
@@ -261,7 +259,7 @@ impl Mailbox {
         let limit = self.inbox_limit(&state);
         let State {
             flows,
-            held,
+            stream_memory,
             spare,
             spare_bytes,
             losses,
@@ -274,14 +272,14 @@ impl Mailbox {
             *spare_bytes -= buffer.memory();
             Some(buffer)
         })?;
-        *held += inbox.memory().saturating_sub(before);
+        *stream_memory += inbox.memory().saturating_sub(before);
         losses.refused_bytes += (bytes.len() - taken) as u64;
         self.enqueue(state, flow);
         Ok(taken)
     }
 
     /// Bytes that the next [`Mailbox::data`] will take of this flow: for a reader that can leave the rest where it is. If
-    /// that is none, [`Host::resume`](crate::Host::resume) tells when to ask again. It is none, and stays so, for a flow
+    /// that is none, [`Host::resume`](crate::Host::resume) says when to ask again. It is none, and stays so, for a flow
     /// that is UDP, not connected, or whose far side has ended.
     ///
     /// # Errors
@@ -295,7 +293,7 @@ impl Mailbox {
 
     /// Bytes that each inbox may hold now.
     pub(crate) fn inbox_limit(&self, state: &State) -> usize {
-        self.limit_beside(state.held + state.events.cost())
+        self.limit_beside(state.stream_memory + state.events.cost())
     }
 
     /// Bytes that each flow may have waiting beside `others`.
@@ -374,8 +372,7 @@ impl Mailbox {
             return false;
         }
         state.control.resolutions.push((query, resolution));
-        self.stamp(&mut state);
-        self.signal(state);
+        self.signal_control(state);
         true
     }
 
@@ -383,8 +380,7 @@ impl Mailbox {
     pub fn path_changed(&self) {
         let mut state = self.state();
         state.control.path_changed = true;
-        self.stamp(&mut state);
-        self.signal(state);
+        self.signal_control(state);
     }
 
     /// The device's end of the tunnel lost this address: its flows are closed without a frame, because none could reach
@@ -395,8 +391,7 @@ impl Mailbox {
             return false;
         }
         state.control.addresses_lost.insert(address);
-        self.stamp(&mut state);
-        self.signal(state);
+        self.signal_control(state);
         true
     }
 
@@ -405,7 +400,7 @@ impl Mailbox {
     pub fn snapshot(&self) -> Snapshot {
         let losses = self.state().losses;
         let mut snapshot = lock(&self.published).clone();
-        losses.tell(&mut snapshot.stats);
+        losses.copy_to(&mut snapshot.stats);
         snapshot
     }
 
@@ -451,10 +446,9 @@ impl Mailbox {
         }
     }
 
-    fn stamp(&self, state: &mut State) {
-        if state.since.is_none() {
-            state.since = Some(self.clock.now());
-        }
+    fn signal_control(&self, mut state: MutexGuard<'_, State>) {
+        state.since.get_or_insert_with(|| self.clock.now());
+        self.signal(state);
     }
 
     /// Wakes the owner, once for everything that comes until it looks. The lock is released first: the owner may look
@@ -468,15 +462,21 @@ impl Mailbox {
             state.signalled = true;
             return;
         }
-        let news = !core::mem::replace(&mut state.signalled, true);
+        let first = !core::mem::replace(&mut state.signalled, true);
         drop(state);
-        if news {
+        if first {
             (self.wake)();
         }
     }
 }
 
 impl State {
+    /// Counts frames that the ring took.
+    fn count_frames(&mut self, taken: usize) {
+        self.losses.ring_frames += taken as u64;
+        self.losses.high_water = self.losses.high_water.max(self.ring.bytes() as u64);
+    }
+
     /// Puts a flow into the queue if it has events and does not wait there; returns when, if it now does.
     pub(crate) fn enqueue(&mut self, flow: FlowId, now: impl FnOnce() -> Micros) -> Option<Micros> {
         let inbox = self.flows.get_mut(flow)?;
@@ -500,7 +500,7 @@ impl State {
         self.stopped = true;
         self.signalled = false;
         self.flows = Flows::default();
-        self.held = 0;
+        self.stream_memory = 0;
         self.events = EventQueue::default();
         self.spare = Vec::new();
         self.spare_bytes = 0;
@@ -512,7 +512,7 @@ impl State {
     /// Forgets a flow and its inbox; its events in the queue are obsolete.
     pub(crate) fn shut(&mut self, flow: FlowId) {
         if let Some(mut inbox) = self.flows.remove(flow) {
-            self.held = self.held.saturating_sub(inbox.memory());
+            self.stream_memory = self.stream_memory.saturating_sub(inbox.memory());
             self.recycle(inbox.take_buffer());
         }
     }
@@ -527,7 +527,7 @@ impl State {
         }
     }
 
-    /// The owner has looked: the next news wakes it again.
+    /// The owner has looked: the next event wakes it again.
     pub(crate) fn looked(&mut self) {
         self.signalled = false;
         self.since = None;

@@ -50,7 +50,7 @@ impl Turn {
             *budget -= 1;
             match border.hand_over(output) {
                 Handed::Over => {}
-                Handed::FramesHeld => return false,
+                Handed::FramesLeft => return false,
                 Handed::Refused(flow) => {
                     // The flow can have ended only by what this very loop would have seen.
                     let _ = self.engine.remote_blocked(now, flow);
@@ -90,10 +90,7 @@ impl Turn {
         let frames = batch.take(usize::MAX);
         let taken = host.frames(frames).min(frames.len());
         tap_frames(&mut self.tap, now, frames, taken);
-        frames
-            .iter()
-            .skip(taken)
-            .for_each(|frame| self.held.push(frame));
+        keep(&mut self.held, frames, taken);
         self.held.is_empty()
     }
 }
@@ -102,7 +99,7 @@ impl Turn {
 enum Handed {
     Over,
     /// The host did not take all frames: nothing else until it does.
-    FramesHeld,
+    FramesLeft,
     /// The host refused a datagram: its flow is blocked.
     Refused(FlowId),
 }
@@ -169,9 +166,8 @@ impl<H: Host + ?Sized> Border<'_, H> {
             return Handed::Over;
         }
         self.stats.host_refused_batches += 1;
-        let left = frames.iter().skip(taken);
-        left.for_each(|frame| self.held.push(frame));
-        Handed::FramesHeld
+        keep(self.held, frames, taken);
+        Handed::FramesLeft
     }
 
     fn data(&mut self, flow: FlowId, bytes: Lent<'_>) {
@@ -211,14 +207,14 @@ impl<H: Host + ?Sized> Border<'_, H> {
         }
         match self.resolver {
             Some(resolver) => resolver.resolve(query, name, kind),
-            // Nobody will ever know: the device need not wait to hear so.
+            // Nobody will ever know: the device need not wait for that.
             None => _ = self.mailbox.resolved(query, Resolution::Failed),
         }
     }
 
     fn log(&mut self, mut record: LogRecord) {
         if record.kind == Breadcrumb::Metrics {
-            self.mailbox.state().losses.tell(self.stats);
+            self.mailbox.state().losses.copy_to(self.stats);
             let counts = self.stats.counts();
             for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
                 // Writing to a String cannot fail.
@@ -226,6 +222,13 @@ impl<H: Host + ?Sized> Border<'_, H> {
             }
         }
         self.host.log(&record);
+    }
+}
+
+/// Keeps the frames that the host did not take, to be offered again.
+fn keep(left: &mut FrameBatch, frames: Frames<'_>, taken: usize) {
+    for frame in frames.iter().skip(taken) {
+        left.push(frame);
     }
 }
 

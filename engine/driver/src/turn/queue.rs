@@ -108,17 +108,12 @@ impl EventQueue {
 
     /// Appends a dial's answer that came at `at`.
     pub(crate) fn dialed(&mut self, at: Micros, flow: FlowId, result: DialResult) {
-        self.push(
-            at,
-            flow,
-            Entry::Dialed(result),
-            Event::Dialed(result).cost(),
-        );
+        self.push(at, flow, Entry::Dialed(result), &[]);
     }
 
     /// Appends the end of a flow that came at `at`.
     pub(crate) fn ended(&mut self, at: Micros, flow: FlowId, end: RemoteEnd) {
-        self.push(at, flow, Entry::Ended(end), Event::Ended(end).cost());
+        self.push(at, flow, Entry::Ended(end), &[]);
     }
 
     /// Appends a copy of a datagram that came at `at`.
@@ -129,15 +124,15 @@ impl EventQueue {
         from: Option<SocketAddr>,
         payload: &[u8],
     ) {
-        let entry = Entry::Datagram(from, payload.len());
-        self.push(at, flow, entry, cost_of(payload.len()));
-        self.back.payloads.append(payload);
+        self.push(at, flow, Entry::Datagram(from, payload.len()), payload);
     }
 
-    fn push(&mut self, at: Micros, flow: FlowId, entry: Entry, cost: usize) {
+    #[inline]
+    fn push(&mut self, at: Micros, flow: FlowId, entry: Entry, payload: &[u8]) {
         self.back.since.get_or_insert(at);
-        self.back_cost += cost;
+        self.back_cost += cost_of(payload.len());
         self.back.entries.push((flow, entry));
+        self.back.payloads.append(payload);
     }
 
     /// Puts a flow whose inbox got events at `at` behind the others.

@@ -34,7 +34,7 @@ pub(crate) struct Front {
 
 impl Front {
     pub(crate) fn is_empty(&self) -> bool {
-        // No batch of the row is empty before it is read.
+        // No batch of these is empty before it is read.
         self.batches.get(self.read).is_none_or(FrameBatch::is_empty)
     }
 
@@ -61,7 +61,7 @@ pub(crate) struct FrameRing {
     since: Option<Micros>,
     limit_frames: usize,
     limit_bytes: usize,
-    /// What the front held when it was taken: it counts until the next is taken.
+    /// What was in the front when it was taken: it counts until the next is taken.
     front_frames: usize,
     front_bytes: usize,
     spare: Vec<FrameBatch>,
@@ -271,9 +271,9 @@ mod tests {
             for _ in 0..5 {
                 while push(&mut ring, &vec![1; size]) {}
                 ring.refill(&mut front);
-                let rows = front.batches.iter().chain(&ring.back).chain(&ring.spare);
-                let held: usize = rows.map(FrameBatch::capacity).sum();
-                assert!(held <= 2 << 20, "{held} bytes for frames of {size}");
+                let batches = front.batches.iter().chain(&ring.back).chain(&ring.spare);
+                let memory: usize = batches.map(FrameBatch::capacity).sum();
+                assert!(memory <= 2 << 20, "{memory} bytes for frames of {size}");
                 while !read(&mut front, 256).is_empty() {}
             }
         }

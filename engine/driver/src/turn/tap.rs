@@ -1,4 +1,4 @@
-//! Who listens to everything that crosses the engine's border.
+//! Listening to everything that crosses the engine's border.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -46,7 +46,7 @@ pub enum Crossing<'a> {
 /// use engine::Micros;
 /// use engine_driver::turn::{Crossing, Tap};
 ///
-/// /// Says each dial.
+/// /// Prints each dial.
 /// struct Dials;
 ///
 /// impl Tap for Dials {
@@ -65,7 +65,7 @@ pub trait Tap: Send {
     fn turned(&mut self) {}
 }
 
-/// Tells the tap, if there is one.
+/// Calls the tap, if there is one.
 pub(super) fn cross(tap: &mut Option<Box<dyn Tap>>, now: Micros, crossing: Crossing<'_>) {
     if let Some(tap) = tap {
         tap.crossed(now, crossing);

@@ -24,10 +24,10 @@ async fn a_stream_passes_both_ways_and_both_half_closes_with_it() {
         assert_eq!(question, b"question");
         // The other half is still open.
         peer.write_all(b"answer").await.expect("still open");
-        scene.until(&mut device, |d| d.heard == b"answer").await;
-        assert!(!device.heard_fin);
+        scene.until(&mut device, |d| d.received == b"answer").await;
+        assert!(!device.received_fin);
         drop(peer);
-        scene.until(&mut device, |d| d.heard_fin).await;
+        scene.until(&mut device, |d| d.received_fin).await;
         assert_eq!(scene.closes.recv().await, Some(How::Fin));
         scene.stop().await;
     }
@@ -40,7 +40,7 @@ async fn a_peer_that_half_closes_still_hears_the_device() {
     let mut device = scene.open(at).await;
     let (mut peer, _) = listener.accept().await.expect("a connection");
     peer.shutdown().await.expect("open");
-    scene.until(&mut device, |d| d.heard_fin).await;
+    scene.until(&mut device, |d| d.received_fin).await;
     scene.frame(&device.data(b"still here"));
     scene.frame(&device.fin());
     let mut heard = Vec::new();
@@ -57,13 +57,15 @@ async fn a_reset_of_the_peer_is_a_reset_to_the_device_after_the_bytes_before_it(
     let mut device = scene.open(at).await;
     let (mut peer, _) = listener.accept().await.expect("a connection");
     peer.write_all(b"last words").await.expect("open");
-    scene.until(&mut device, |d| d.heard == b"last words").await;
+    scene
+        .until(&mut device, |d| d.received == b"last words")
+        .await;
     SockRef::from(&peer)
         .set_linger(Some(Duration::ZERO))
         .expect("open");
     drop(peer);
-    scene.until(&mut device, |d| d.heard_rst).await;
-    assert!(!device.heard_fin);
+    scene.until(&mut device, |d| d.received_rst).await;
+    assert!(!device.received_fin);
     assert_eq!(scene.closes.recv().await, Some(How::Reset));
     scene.stop().await;
 }
@@ -75,12 +77,12 @@ async fn a_reset_after_the_peers_fin_is_seen_without_a_write() {
     let mut device = scene.open(at).await;
     let (mut peer, _) = listener.accept().await.expect("a connection");
     peer.shutdown().await.expect("open");
-    scene.until(&mut device, |d| d.heard_fin).await;
+    scene.until(&mut device, |d| d.received_fin).await;
     SockRef::from(&peer)
         .set_linger(Some(Duration::ZERO))
         .expect("open");
     drop(peer);
-    scene.until(&mut device, |d| d.heard_rst).await;
+    scene.until(&mut device, |d| d.received_rst).await;
     scene.stop().await;
 }
 
@@ -103,7 +105,7 @@ async fn a_refused_connect_is_a_refused_dial() {
     let mut scene = Scene::new();
     let mut device = scene.device(at);
     scene.frame(&device.syn());
-    scene.until(&mut device, |d| d.heard_rst).await;
+    scene.until(&mut device, |d| d.received_rst).await;
     assert_eq!(
         scene.closes.recv().await,
         Some(How::Dial(DialResult::Refused))

@@ -19,8 +19,8 @@ async fn a_large_download_arrives_whole() {
         peer.shutdown().await.expect("open");
         peer
     });
-    scene.until(&mut device, |d| d.heard_fin).await;
-    assert!(device.heard == whole, "{} bytes", device.heard.len());
+    scene.until(&mut device, |d| d.received_fin).await;
+    assert!(device.received == whole, "{} bytes", device.received.len());
     drop(sending.await);
     scene.stop().await;
 }
@@ -90,8 +90,8 @@ async fn a_download_that_the_device_does_not_take_is_left_with_the_peer() {
     assert!(snapshot.counters.downstream_bytes <= 16_384 + 20_000);
     assert!(written > 100_000);
     peer.shutdown().await.expect("open");
-    scene.until(&mut device, |d| d.heard_fin).await;
-    assert_eq!(device.heard.len(), written);
+    scene.until(&mut device, |d| d.received_fin).await;
+    assert_eq!(device.received.len(), written);
     scene.stop().await;
 }
 
@@ -131,7 +131,7 @@ async fn a_thousand_flows_at_a_time_each_get_their_own_bytes() {
             let port = device.local.port().to_be_bytes();
             scene.frame(&device.data(&port));
         } else if !segment.payload.is_empty() {
-            assert_eq!(device.heard, device.local.port().to_be_bytes());
+            assert_eq!(device.received, device.local.port().to_be_bytes());
             // A segment that the device does not acknowledge comes again.
             answered.insert(device.local);
         }

@@ -121,7 +121,7 @@ impl Scene {
             panic!("a segment was due");
         };
         device.take(&segment);
-        if segment.end() != segment.seq && !device.heard_rst {
+        if segment.end() != segment.seq && !device.received_rst {
             self.frame(&device.ack());
         }
     }
@@ -137,7 +137,8 @@ impl Scene {
     pub(crate) async fn open(&mut self, server: SocketAddr) -> Device {
         let mut device = self.device(server);
         self.frame(&device.syn());
-        self.until(&mut device, |device| device.heard_syn > 0).await;
+        self.until(&mut device, |device| device.received_syn > 0)
+            .await;
         device
     }
 

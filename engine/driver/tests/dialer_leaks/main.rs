@@ -49,7 +49,7 @@ fn stopping_resets_peers_and_leaves_no_socket_and_no_task() {
             };
             scene.frame(&device.syn());
             peers.push(listener.accept().await.expect("a connection").0);
-            scene.until(&mut device, |d| d.heard_syn > 0).await;
+            scene.until(&mut device, |d| d.received_syn > 0).await;
             // Bytes on the way in both directions.
             scene.frame(&device.data(&[7; 1000]));
             peers[n].write_all(&[8; 1000]).await.expect("open");

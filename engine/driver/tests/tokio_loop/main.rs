@@ -151,7 +151,7 @@ impl Scene {
         time::sleep(Duration::from_millis(1)).await;
     }
 
-    fn hear(&self, device: &mut Device) {
+    fn receive(&self, device: &mut Device) {
         let frames = core::mem::take(&mut self.seen.lock().expect("no panic").frames);
         for (_, frame) in frames {
             if let Packet::Tcp(segment) = Packet::read(&frame)
@@ -166,7 +166,7 @@ impl Scene {
         self.handle.mailbox().frame(&device.syn());
         time::sleep(delay).await;
         self.settle().await;
-        self.hear(device);
+        self.receive(device);
         self.handle.mailbox().frame(&device.ack());
         self.settle().await;
     }
@@ -191,8 +191,11 @@ fn a_session_runs_from_dial_to_close_in_virtual_time() {
         scene.handle.mailbox().frame(&device.data(b"hello"));
         scene.handle.mailbox().frame(&device.fin());
         scene.settle().await;
-        scene.hear(&mut device);
-        assert_eq!((&device.heard[..], device.heard_fin), (&b"hello"[..], true));
+        scene.receive(&mut device);
+        assert_eq!(
+            (&device.received[..], device.received_fin),
+            (&b"hello"[..], true)
+        );
         scene.handle.mailbox().frame(&device.ack());
         scene.settle().await;
         let closes = scene.seen().closes;
@@ -220,7 +223,7 @@ fn two_runs_are_equal_frame_by_frame_and_time_by_time() {
             scene.settle().await;
             let first = scene.seen();
             for device in &mut devices {
-                scene.hear(device);
+                scene.receive(device);
             }
             for device in &mut devices {
                 scene.handle.mailbox().frame(&device.data(b"to and fro"));
@@ -266,8 +269,8 @@ fn what_the_host_posts_within_a_turn_takes_no_turn_more_than_it_needs() {
         let turns = scene.handle.snapshot().stats.turns;
         scene.handle.mailbox().frame(&device.data(b"echo"));
         scene.settle().await;
-        scene.hear(&mut device);
-        assert_eq!(device.heard, b"echo");
+        scene.receive(&mut device);
+        assert_eq!(device.received, b"echo");
         // Streams come after frames: it was told in the same turn.
         assert_eq!(scene.handle.snapshot().stats.turns - turns, 1);
     });

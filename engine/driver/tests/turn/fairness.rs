@@ -16,8 +16,8 @@ fn a_flood_of_frames_does_not_hold_a_download_up() {
     while scene.mailbox().frame(&noise) {}
     scene.send(flow, b"download");
     scene.run();
-    scene.hear(&mut device);
-    assert_eq!(device.heard, b"download");
+    scene.receive(&mut device);
+    assert_eq!(device.received, b"download");
     assert_eq!(scene.turn.counters().frames_in, 2 + 256);
 }
 
@@ -38,7 +38,7 @@ fn a_fat_download_does_not_hold_frames_or_other_flows_up() {
     scene.send(second, b"slim");
     scene.frame(&slim.data(b"up"));
     let mut turns = 0;
-    while scene.host.sent.is_empty() || slim.heard.is_empty() {
+    while scene.host.sent.is_empty() || slim.received.is_empty() {
         turns += 1;
         assert!(turns <= 4, "the slim flow waits for the fat one");
         scene.run();
@@ -56,7 +56,7 @@ fn a_fat_download_does_not_hold_frames_or_other_flows_up() {
         scene.send(first, &[1; 60_000]);
     }
     assert_eq!(
-        (&scene.host.sent[..], &slim.heard[..]),
+        (&scene.host.sent[..], &slim.received[..]),
         (&b"up"[..], &b"slim"[..])
     );
 }
@@ -82,7 +82,7 @@ fn two_downloads_advance_side_by_side() {
             scene.frame(&device.ack());
         }
     }
-    let [a, b] = devices.map(|device| device.heard.len());
+    let [a, b] = devices.map(|device| device.received.len());
     assert!(a > 100_000 && b > 100_000, "{a} and {b}");
     assert!(a.abs_diff(b) <= 32_768, "{a} and {b}");
 }
@@ -156,8 +156,8 @@ fn a_flood_of_datagrams_holds_neither_streams_nor_frames_up() {
     assert_eq!(scene.run(), Some(scene.now), "the others come next");
     assert_eq!(datagrams(&scene.host.frames).count(), 20);
     assert_eq!(scene.host.sent, b"up");
-    scene.hear(&mut device);
-    assert_eq!(device.heard, b"down");
+    scene.receive(&mut device);
+    assert_eq!(device.received, b"down");
     scene.settle();
     assert_eq!(datagrams(&scene.host.frames).count(), 45);
 }

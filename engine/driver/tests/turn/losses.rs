@@ -116,8 +116,8 @@ fn frames_the_host_did_not_take_are_offered_again_in_order_within_the_poll_inter
     scene.host.frame_credit = None;
     scene.pass(5000);
     scene.settle();
-    scene.hear(&mut device);
-    assert_eq!(device.heard, [9; 7000]);
+    scene.receive(&mut device);
+    assert_eq!(device.received, [9; 7000]);
     assert_eq!(scene.turn.stats().host_refused_batches, 1);
 }
 
@@ -149,8 +149,8 @@ fn a_refused_dial_closes_the_flow_with_that_result() {
         .dialed(flow, DialResult::Refused)
         .expect("fresh");
     scene.settle();
-    scene.hear(&mut device);
-    assert!(device.heard_rst);
+    scene.receive(&mut device);
+    assert!(device.received_rst);
     assert!(
         scene
             .host

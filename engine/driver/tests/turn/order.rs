@@ -27,10 +27,13 @@ fn an_answer_bytes_and_the_end_posted_at_once_arrive_in_that_order() {
         assert_eq!(mailbox.data(flow, b"hello"), Ok(5));
         mailbox.ended(flow, RemoteEnd::Eof).expect("connected");
         scene.settle();
-        scene.hear(&mut device);
+        scene.receive(&mut device);
         scene.frame(&device.ack());
         scene.read_all(&mut device);
-        assert_eq!((&device.heard[..], device.heard_fin), (&b"hello"[..], true));
+        assert_eq!(
+            (&device.received[..], device.received_fin),
+            (&b"hello"[..], true)
+        );
     }
 }
 
@@ -94,8 +97,8 @@ fn a_host_may_answer_a_dial_from_within_the_call() {
     scene.host.answers = Some(scene.mailbox());
     scene.frame(&device.syn());
     scene.settle();
-    scene.hear(&mut device);
-    assert_eq!(device.heard_syn, 1);
+    scene.receive(&mut device);
+    assert_eq!(device.received_syn, 1);
 }
 
 #[test]
@@ -158,8 +161,8 @@ fn a_download_larger_than_every_buffer_arrives_whole() {
         }
         scene.read_all(&mut device);
     }
-    assert_eq!(device.heard.len(), whole.len());
-    assert!(device.heard == whole);
+    assert_eq!(device.received.len(), whole.len());
+    assert!(device.received == whole);
 }
 
 #[test]
@@ -229,8 +232,8 @@ fn stopping_resets_the_device_closes_every_flow_once_and_leaves_nothing() {
     scene.send(flow, &[1; 5000]);
     scene.frame(&device.data(b"late"));
     scene.turn.stop(scene.now, &mut scene.host);
-    scene.hear(&mut device);
-    assert!(device.heard_rst);
+    scene.receive(&mut device);
+    assert!(device.received_rst);
     let closes = scene.host.told.iter();
     let closes: Vec<_> = closes.filter(|t| matches!(t, Told::Close(..))).collect();
     assert_eq!(closes, [&Told::Close(flow, How::Stopped)]);
@@ -319,7 +322,7 @@ fn the_mailbox_can_be_used_from_any_thread_while_turns_go_on() {
         .map(|thread| thread.join().expect("no panic"))
         .sum();
     scene.read_all(&mut device);
-    assert_eq!(device.heard.len(), sent);
+    assert_eq!(device.received.len(), sent);
     assert!(scene.wakes.load(Ordering::Relaxed) > 0);
 }
 

@@ -161,7 +161,7 @@ impl Scene {
     }
 
     /// Lets the device hear every frame that came out, and forgets them.
-    pub(crate) fn hear(&mut self, device: &mut Device) {
+    pub(crate) fn receive(&mut self, device: &mut Device) {
         for frame in self.host.frames.drain(..) {
             if let Packet::Tcp(segment) = Packet::read(&frame)
                 && segment.to == device.local
@@ -180,7 +180,7 @@ impl Scene {
             .dialed(flow, DialResult::Connected)
             .expect("a fresh flow");
         self.settle();
-        self.hear(device);
+        self.receive(device);
         self.frame(&device.ack());
         self.settle();
         flow
@@ -201,7 +201,7 @@ impl Scene {
             if self.host.frames.is_empty() {
                 return;
             }
-            self.hear(device);
+            self.receive(device);
             self.frame(&device.ack());
         }
         panic!("the download never ends");

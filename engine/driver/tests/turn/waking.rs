@@ -114,8 +114,8 @@ fn timers_fire_when_their_time_has_come() {
     let due = scene.settle().expect("the dial's limit");
     scene.now = due;
     scene.settle();
-    scene.hear(&mut device);
-    assert!(device.heard_rst, "the dial timed out");
+    scene.receive(&mut device);
+    assert!(device.received_rst, "the dial timed out");
 }
 
 #[test]

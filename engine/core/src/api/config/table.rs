@@ -21,7 +21,7 @@ pub enum Unit {
     Word,
 }
 
-/// A row of the table of settings.
+/// A setting, as the table has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Setting {
@@ -39,7 +39,7 @@ pub struct Setting {
     pub most: u64,
     /// The words it has, if it is a [`Unit::Word`].
     pub words: &'static [&'static str],
-    /// The default, as [`Config::named`](crate::Config::named) says it.
+    /// The default, as [`Config::named`](crate::Config::named) gives it.
     pub default: String,
 }
 
@@ -122,7 +122,7 @@ fn amount(value: u64, unit: Unit) -> String {
     text
 }
 
-/// The value of a setting, which can be said in a text.
+/// The value of a setting, which can be written as text.
 pub(super) trait Value: Sized {
     const OPTIONAL: bool = false;
     const WORDS: &'static [&'static str] = &[];
@@ -238,7 +238,7 @@ words! {
     PathPolicy { Keep "keep" Close "close" Redial "redial" }
 }
 
-/// Makes [`Config`](crate::Config) from its table. A row is documentation, `name: type, unit (range) = default;`, the range in the unit,
+/// Makes [`Config`](crate::Config) from its table. An entry is documentation, `name: type, unit (range) = default;`, the range in the unit,
 /// times in microseconds. What follows `rust only:` has no name outside of Rust.
 macro_rules! settings {
     (
@@ -356,12 +356,12 @@ mod tests {
         let range = |name| {
             settings
                 .iter()
-                .find(|row| row.name == name)
+                .find(|setting| setting.name == name)
                 .map(Setting::range)
         };
-        let said = ["mtu", "tcp_idle", "keep_alive", "pending_dials", "seed"].map(range);
+        let ranges = ["mtu", "tcp_idle", "keep_alive", "pending_dials", "seed"].map(range);
         assert_eq!(
-            said.map(Option::unwrap_or_default),
+            ranges.map(Option::unwrap_or_default),
             [
                 "576 to 65,535",
                 "at least 1ms",

@@ -3,13 +3,12 @@
 use core::net::{IpAddr, SocketAddr};
 
 use crate::flow::key::{FlowKey, Proto};
-use crate::ip::build::{Addresses, IPV4_HEADER_LEN, IPV6_HEADER_LEN, protocol};
+use crate::ip::build::protocol;
 use crate::ip::checksum;
-use crate::ip::fragment::{HeaderChain, Link};
 use crate::ip::packet::IpPacket;
 use crate::tcp::seq::Seq;
 
-use super::HEADER_LEN;
+use super::{HEADER_LEN, Upper};
 
 /// An ICMP error, and the packet it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,36 +86,9 @@ impl Kind {
 /// The flow of a packet that the engine sent, and the sequence number of its segment. Eight bytes behind the IP
 /// header are enough (RFC 792).
 fn quoted(packet: &[u8]) -> Option<(FlowKey, Option<Seq>)> {
-    let addresses = Addresses::of(packet)?;
-    let (protocol, offset) = match addresses {
-        Addresses::V4 { .. } => {
-            let header: &[u8; IPV4_HEADER_LEN] = packet.first_chunk()?;
-            let later = u16::from_be_bytes([header[6], header[7]]) & 0x1fff != 0;
-            if later {
-                return None;
-            }
-            (header[9], usize::from(header[0] & 0x0f) * 4)
-        }
-        Addresses::V6 { .. } => {
-            let header: &[u8; IPV6_HEADER_LEN] = packet.first_chunk()?;
-            let mut chain = HeaderChain::new(header[6], IPV6_HEADER_LEN);
-            loop {
-                match chain.step(packet) {
-                    Link::Extension => {}
-                    Link::Fragment => {
-                        if chain.enter_fragment(packet)?.offset != 0 {
-                            return None;
-                        }
-                    }
-                    Link::Upper => break,
-                    Link::Cut => return None,
-                }
-            }
-            (chain.next_header, chain.offset)
-        }
-    };
-    let [s0, s1, d0, d1, q0, q1, q2, q3] = *packet.get(offset..)?.first_chunk::<8>()?;
-    let (proto, sequence) = match protocol {
+    let upper = Upper::of(packet).filter(|upper| !upper.later_fragment)?;
+    let [s0, s1, d0, d1, q0, q1, q2, q3] = *packet.get(upper.offset..)?.first_chunk::<8>()?;
+    let (proto, sequence) = match upper.protocol {
         protocol::TCP => {
             let sequence = u32::from_be_bytes([q0, q1, q2, q3]);
             (Proto::Tcp, Some(Seq(sequence)))
@@ -128,8 +100,8 @@ fn quoted(packet: &[u8]) -> Option<(FlowKey, Option<Seq>)> {
         |address: IpAddr, high, low| SocketAddr::new(address, u16::from_be_bytes([high, low]));
     let key = FlowKey {
         proto,
-        server: end(addresses.source(), s0, s1),
-        client: end(addresses.destination(), d0, d1),
+        server: end(upper.addresses.source(), s0, s1),
+        client: end(upper.addresses.destination(), d0, d1),
     };
     Some((key, sequence))
 }

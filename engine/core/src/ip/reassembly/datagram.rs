@@ -12,8 +12,8 @@ use crate::ip::fragment::FRAGMENT_HEADER_LEN;
 /// than a near one; the index over them is ordered by offset.
 #[derive(Debug)]
 pub(crate) struct Datagram {
-    pub(crate) key: Key,
-    pub(crate) deadline: Micros,
+    pub(super) key: Key,
+    pub(super) deadline: Micros,
     /// Ordered by offset; no two overlap.
     pieces: Vec<Piece>,
     /// The pieces' payloads and the first fragment's headers, as they arrived.
@@ -43,12 +43,12 @@ struct Piece {
 impl Datagram {
     /// What a datagram is charged for itself: its size twice, since the list of datagrams
     /// grows by doubling, and the smallest index.
-    pub(crate) const OVERHEAD: usize = 512;
+    pub(super) const OVERHEAD: usize = 512;
     /// What each piece is charged besides its bytes: its index entry, and as much again
     /// since the index grows by doubling.
     const PIECE: usize = 2 * size_of::<Piece>();
 
-    pub(crate) const fn new(key: Key, deadline: Micros) -> Self {
+    pub(super) const fn new(key: Key, deadline: Micros) -> Self {
         Self {
             key,
             deadline,
@@ -63,16 +63,12 @@ impl Datagram {
     }
 
     /// Bytes of memory to answer for.
-    pub(crate) const fn charge(&self) -> usize {
+    pub(super) const fn charge(&self) -> usize {
         Self::OVERHEAD + self.room + self.pieces.len() * Self::PIECE
     }
 
-    pub(crate) const fn is_condemned(&self) -> bool {
-        self.condemned
-    }
-
     /// Frees everything and refuses all further fragments; returns how much that freed.
-    pub(crate) fn condemn(&mut self) -> usize {
+    pub(super) fn condemn(&mut self) -> usize {
         let before = self.charge();
         let condemned = Self::new(self.key, self.deadline);
         *self = Self {
@@ -83,7 +79,7 @@ impl Datagram {
     }
 
     /// Whether the fragment fits what arrived before.
-    pub(crate) fn admits(&self, fragment: &Fragment<'_>, limit: usize) -> Result<(), Refusal> {
+    pub(super) fn admits(&self, fragment: &Fragment<'_>, limit: usize) -> Result<(), Refusal> {
         if self.condemned {
             return Err(Refusal::Condemned);
         }
@@ -109,7 +105,7 @@ impl Datagram {
         }
     }
 
-    /// Tells duplicates and overlaps from bytes that are new.
+    /// Distinguishes duplicates and overlaps from bytes that are new.
     fn overlap(&self, fragment: &Fragment<'_>) -> Result<(), Refusal> {
         let from = self
             .pieces
@@ -120,11 +116,12 @@ impl Datagram {
         for piece in touched {
             let (start, end) = (piece.start.max(fragment.start), piece.end.min(fragment.end));
             covered += end - start;
-            let held = self.bytes.get(piece.at + (start - piece.start)..);
-            let held = held.and_then(|held| held.get(..end - start));
-            let sent = fragment.payload.get(start - fragment.start..);
-            let sent = sent.and_then(|sent| sent.get(..end - start));
-            same &= held == sent;
+            let at = piece.at + (start - piece.start);
+            let before = self.bytes.get(at..at + (end - start));
+            let again = fragment
+                .payload
+                .get(start - fragment.start..end - fragment.start);
+            same &= before == again;
             exact |= (piece.start, piece.end) == (fragment.start, fragment.end);
         }
         let whole = exact || (fragment.may_repeat_parts && covered == fragment.payload.len());
@@ -136,12 +133,12 @@ impl Datagram {
     }
 
     /// By how much storing the fragment raises the charge.
-    pub(crate) fn growth(&self, fragment: &Fragment<'_>) -> usize {
+    pub(super) fn growth(&self, fragment: &Fragment<'_>) -> usize {
         Self::PIECE + self.room_with(fragment) - self.room
     }
 
     /// Stores a fragment that was admitted; returns by how much the charge rose.
-    pub(crate) fn store(&mut self, fragment: &Fragment<'_>) -> usize {
+    pub(super) fn store(&mut self, fragment: &Fragment<'_>) -> usize {
         let before = self.charge();
         self.room = self.room_with(fragment);
         let more = self.room.saturating_sub(self.bytes.len());
@@ -156,7 +153,9 @@ impl Datagram {
             at: self.bytes.len(),
         };
         self.bytes.extend_from_slice(fragment.payload);
-        let index = self.pieces.partition_point(|held| held.end <= piece.start);
+        let index = self
+            .pieces
+            .partition_point(|other| other.end <= piece.start);
         self.pieces.insert(index, piece);
         self.received += fragment.payload.len();
         if !fragment.more {
@@ -182,7 +181,7 @@ impl Datagram {
     }
 
     /// Whether no byte is missing; pieces do not overlap, so counting them is enough.
-    pub(crate) fn is_complete(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.total == Some(self.received)
     }
 
@@ -195,13 +194,12 @@ impl Datagram {
     }
 
     /// Writes the plain packet of a complete datagram.
-    pub(crate) fn rebuild_into(&self, out: &mut Vec<u8>) -> Option<()> {
+    pub(super) fn rebuild_into(&self, out: &mut Vec<u8>) -> Option<()> {
         let (at, header_len) = self.first?;
         let header = self.bytes.get(at..)?.get(..header_len)?;
         let payloads = self.pieces.iter().map(|piece| {
-            let payload = self.bytes.get(piece.at..);
-            let payload = payload.and_then(|bytes| bytes.get(..piece.end - piece.start));
-            payload.unwrap_or_default()
+            let place = piece.at..piece.at + (piece.end - piece.start);
+            self.bytes.get(place).unwrap_or_default()
         });
         rebuild(out, header, self.received, payloads)
     }
@@ -209,7 +207,7 @@ impl Datagram {
 
 /// Writes a plain packet: the first fragment's header made whole, then the payload in
 /// order, `len` bytes of it. Nothing if the length fields cannot hold it.
-pub(crate) fn rebuild<'a>(
+pub(super) fn rebuild<'a>(
     out: &mut Vec<u8>,
     header: &[u8],
     len: usize,

@@ -4,7 +4,7 @@
 //! file -> unpacked? -> window of 1 MiB -> pcap | pcapng | snoop | ERF -> link header -> CapturedPacket
 //! ```
 //!
-//! The format is told by content, never by the file's name. Memory does not grow with the file, nor with what a record
+//! The format is recognised by content, never by the file's name. Memory does not grow with the file, nor with what a record
 //! claims. A damaged file gives every packet before the damage, then one error that says where it is.
 //!
 //! All formats are parsed here rather than by the pcap-file crate, because a replay tool meets files that are broken
@@ -27,18 +27,17 @@ pub(crate) mod byte_order;
 pub mod conversation;
 pub mod cut;
 mod decap;
+pub(crate) mod editable;
 mod erf;
 mod error;
 pub mod facts;
 mod gzip;
-pub(crate) mod held;
 pub mod import;
 pub mod inspect;
 mod kept;
 mod link;
 mod pcap;
 mod pcapng;
-pub(crate) mod problem;
 pub mod recording;
 pub mod scrub;
 mod snoop;
@@ -221,14 +220,7 @@ impl CaptureReader {
             match item {
                 Item::Packet(frame) => return Ok(Some(Record::Packet(self.packet(frame)))),
                 Item::Custom { enterprise, data } => {
-                    let offset = self.source.place(&data);
-                    let data = self.source.taken(data);
-                    return Ok(Some(Record::Custom(CustomBlock {
-                        number: self.frames,
-                        enterprise,
-                        data,
-                        offset,
-                    })));
+                    return Ok(Some(Record::Custom(self.custom(enterprise, data))));
                 }
                 Item::OtherFrame => {}
             }
@@ -236,68 +228,62 @@ impl CaptureReader {
         Ok(None)
     }
 
-    /// Says what is known of the capture so far; complete once `next_packet` has returned `None` or an error.
+    /// What is known of the capture so far; complete once `next_packet` has returned `None` or an error.
     pub fn info(&self) -> CaptureInfo {
-        let plain = |format, link| {
-            let only = |link_type| Interface {
-                link_type,
-                name: None,
-            };
-            let interfaces = Option::map(link, only).into_iter().collect();
-            (format, interfaces, Vec::new(), 0, BTreeMap::new())
-        };
-        let (format, interfaces, file_comments, comments, skipped_blocks) = match &self.format {
-            Format::Pcap(pcap) => plain(pcap.format(), Some(pcap.link())),
-            Format::Snoop(snoop) => plain(snoop.format(), Some(snoop.link())),
-            Format::Erf => plain(erf::FORMAT.to_owned(), None),
-            Format::Pcapng(ng) => (
-                ng.format(),
-                ng.interfaces(),
-                ng.file_comments(),
-                ng.comment_count(),
-                ng.skipped_blocks(),
-            ),
-        };
-        CaptureInfo {
-            format,
+        let mut info = CaptureInfo {
             packing: self.packing,
             packets: self.packets,
             link_types: self.link_types.iter().copied().collect(),
             tunnelled: self.tunnelled.clone(),
-            interfaces,
-            file_comments,
-            comments: comments.saturating_add(self.packet_comments),
-            skipped_blocks,
+            ..CaptureInfo::default()
+        };
+        let only = |link_type| {
+            let name = None;
+            vec![Interface { link_type, name }]
+        };
+        match &self.format {
+            Format::Pcap(pcap) => {
+                (info.format, info.interfaces) = (pcap.format(), only(pcap.link()))
+            }
+            Format::Snoop(snoop) => {
+                (info.format, info.interfaces) = (snoop.format(), only(snoop.link()));
+            }
+            Format::Erf => erf::FORMAT.clone_into(&mut info.format),
+            Format::Pcapng(ng) => ng.describe(&mut info),
         }
+        info.comments = info.comments.saturating_add(self.packet_comments);
+        info
     }
 
     fn advance(&mut self) -> Result<Option<Item>, CaptureError> {
         if self.finished {
             return Ok(None);
         }
+        let source = &mut self.source;
+        let packet = |frame: Option<Frame>| frame.map(Item::Packet);
         let next = match &mut self.format {
-            Format::Pcap(pcap) => pcap
-                .advance(&mut self.source)
-                .map(|frame| frame.map(Item::Packet)),
-            Format::Pcapng(ng) => ng.advance(&mut self.source),
-            Format::Snoop(snoop) => snoop
-                .advance(&mut self.source)
-                .map(|frame| frame.map(Item::Packet)),
-            Format::Erf => erf::advance(&mut self.source),
+            Format::Pcap(pcap) => pcap.advance(source).map(packet),
+            Format::Pcapng(ng) => ng.advance(source),
+            Format::Snoop(snoop) => snoop.advance(source).map(packet),
+            Format::Erf => erf::advance(source),
         };
-        match next {
-            Ok(Some(item)) => {
-                self.frames = self.frames.saturating_add(1);
-                Ok(Some(item))
-            }
-            Ok(None) => {
-                self.finished = true;
-                Ok(None)
-            }
-            Err(stop) => {
-                self.finished = true;
-                Err(located(&self.name, self.frames, stop))
-            }
+        let item = self.or_finish(next)?;
+        self.frames = self.frames.saturating_add(u64::from(item.is_some()));
+        Ok(item)
+    }
+
+    /// Hands on what a format's reader gives; after an end or an error nothing follows.
+    fn or_finish<T>(&mut self, next: Result<Option<T>, Stop>) -> Result<Option<T>, CaptureError> {
+        self.finished = !matches!(next, Ok(Some(_)));
+        next.map_err(|stop| located(&self.name, self.frames, stop))
+    }
+
+    fn custom(&self, enterprise: u32, data: Range<usize>) -> CustomBlock<'_> {
+        CustomBlock {
+            number: self.frames,
+            enterprise,
+            offset: self.source.place(&data),
+            data: self.source.taken(data),
         }
     }
 
@@ -415,7 +401,7 @@ pub struct CustomBlock<'a> {
 }
 
 /// What is known of a capture beside its packets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CaptureInfo {
     /// Format, version, byte order and time resolution: "pcap 2.4, little endian, usec".
@@ -439,7 +425,7 @@ pub struct CaptureInfo {
 }
 
 impl CaptureInfo {
-    /// What to say of packets that carry others and were left as they are.
+    /// A note on packets that carry others and were left as they are.
     #[must_use]
     pub fn tunnel_note(&self) -> Option<String> {
         let each = self.tunnelled.iter();
@@ -569,7 +555,7 @@ fn located(path: &str, after_packet: u64, stop: Stop) -> CaptureError {
 /// largest IP packet.
 const MAX_CAPTURED: u32 = 262_144;
 
-/// First bytes of a file that tell how it is packed.
+/// First bytes of a file that show how it is packed.
 const MAGIC: usize = 6;
 
 #[cfg(test)]

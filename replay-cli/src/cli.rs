@@ -38,8 +38,6 @@ mod show;
 mod stress;
 mod try_capture;
 
-pub(crate) use crate::capture::problem::diagnostic_of;
-
 /// Turns captures into tests: a device's packets go through the engine, what comes out is checked.
 #[derive(Debug, Parser)]
 #[command(

@@ -18,7 +18,7 @@ pub(crate) mod read;
 mod transport;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub use checksum::{Checksum, Checksums};
 pub use number::{Flags, Seq};
@@ -231,6 +231,13 @@ impl<'a> Packet<'a> {
             u16_at(self.bytes, self.transport_offset)?,
             u16_at(self.bytes, self.transport_offset + 2)?,
         ))
+    }
+
+    /// Source and destination with their ports, where [`ports`](Self::ports) has them.
+    #[must_use]
+    pub fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let (from, to) = self.ports()?;
+        Some(((self.source, from).into(), (self.destination, to).into()))
     }
 
     /// The TCP segment, if the packet is one.

@@ -45,54 +45,25 @@ pub(crate) const EPOCH_US: u64 = 1_000_000;
 /// How far times may be off by another way in than the core, microseconds: one interval of polling, and a millisecond.
 pub(crate) const TOLERANCE_US: u64 = 6_000;
 
+/// How a dial can end.
+const DIAL_RESULTS: [DialResult; 6] = [
+    DialResult::Connected,
+    DialResult::Refused,
+    DialResult::HostUnreachable,
+    DialResult::NetworkUnreachable,
+    DialResult::Denied,
+    DialResult::TimedOut,
+];
+
 /// A packet-tunnel engine as the runner drives it: one input with its time, then a full drain, then wait for the deadline.
 ///
-/// The calls mean what the methods of the same name of [`engine::Engine`] mean. Times never run backwards.
+/// Times never run backwards.
 pub(crate) trait Stack {
     /// The largest packet the device takes, bytes.
     fn mtu(&self) -> usize;
 
-    /// Frames of the device, in order.
-    fn handle_frames(&mut self, now: Micros, frames: &[&[u8]]);
-
-    /// The deadline of [`poll_timeout`](Self::poll_timeout) has come, or the host has slept.
-    fn handle_timeout(&mut self, now: Micros);
-
-    /// The path to the far side is another one, or an address of the device is gone.
-    fn path_changed(&mut self, now: Micros, change: PathChange);
-
-    /// The host has no more use for it.
-    fn stop(&mut self, now: Micros);
-
-    /// A dial request is answered.
-    fn dial_result(&mut self, now: Micros, flow: FlowId, result: DialResult) -> Result<(), Misuse>;
-
-    /// Bytes of the far side: how many of them are taken.
-    fn remote_data(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<usize, Misuse>;
-
-    /// A datagram of the far side: whether it is taken.
-    fn remote_datagram(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<bool, Misuse>;
-
-    /// A datagram of another source: whether it is taken.
-    fn remote_datagram_from(
-        &mut self,
-        now: Micros,
-        flow: FlowId,
-        from: SocketAddr,
-        data: &[u8],
-    ) -> Result<bool, Misuse>;
-
-    /// The far side takes no more bytes for the time being.
-    fn remote_blocked(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse>;
-
-    /// The far side takes bytes again.
-    fn remote_writable(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse>;
-
-    /// The far side takes the next `count` bytes, and no more until it is asked again. Not every way in can say so.
-    fn remote_take(&mut self, now: Micros, flow: FlowId, count: usize) -> Result<(), Misuse> {
-        let _ = (now, flow, count);
-        Err(Misuse::WrongProtocol)
-    }
+    /// Takes an input: how many bytes or datagrams of the far side it took, 0 of an input that brings none.
+    fn input(&mut self, now: Micros, input: Input<'_>) -> Result<usize, Misuse>;
 
     /// How many bytes were waiting when the far side of a flow was last asked to take some, those that it took not counted;
     /// `None` if the way in does not tell.
@@ -100,17 +71,6 @@ pub(crate) trait Stack {
         let _ = flow;
         None
     }
-
-    /// The far side's stream has ended.
-    fn remote_closed(&mut self, now: Micros, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse>;
-
-    /// An intercepted query is answered.
-    fn resolved(
-        &mut self,
-        now: Micros,
-        query: QueryId,
-        resolution: Resolution,
-    ) -> Result<(), Misuse>;
 
     /// Appends all that comes out now, in order; false if `most` were taken and there is more.
     fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<OwnedOutput>) -> bool;
@@ -120,7 +80,7 @@ pub(crate) trait Stack {
         drop(bytes);
     }
 
-    /// When it wants [`handle_timeout`](Self::handle_timeout), and what for.
+    /// When it wants [`Input::Timeout`], and what for.
     fn poll_timeout(&mut self) -> Option<Deadline>;
 
     /// Whether bytes of the far side wait outside of the engine, which has no room for them: to a dialer that can do
@@ -170,6 +130,35 @@ pub(crate) trait Stack {
     fn watch(&mut self, watch: Watch) {
         drop(watch);
     }
+}
+
+/// What the device, the dialer and the host give to a stack; each is a method of [`engine::Engine`].
+#[derive(Clone, Debug)]
+pub(crate) enum Input<'a> {
+    /// Frames of the device, in order.
+    Frames(&'a [&'a [u8]]),
+    /// The deadline of [`Stack::poll_timeout`] has come, or the host has slept.
+    Timeout,
+    /// The path to the far side is another one, or an address of the device is gone.
+    PathChange(PathChange),
+    /// The host has no more use for the stack.
+    Stop,
+    /// A dial request is answered.
+    DialResult(FlowId, DialResult),
+    /// Bytes of the far side.
+    Data(FlowId, &'a [u8]),
+    /// A datagram of the server that was dialed, or of another source.
+    Datagram(FlowId, Option<SocketAddr>, &'a [u8]),
+    /// The far side takes no more bytes for the time being.
+    Blocked(FlowId),
+    /// The far side takes bytes again.
+    Writable(FlowId),
+    /// The far side takes the next bytes, so many, and no more until it is asked again.
+    Take(FlowId, usize),
+    /// The far side's stream has ended.
+    RemoteEnd(FlowId, RemoteEnd),
+    /// An intercepted query is answered.
+    Resolved(QueryId, Resolution),
 }
 
 /// What a stack can be held to: of what it cannot tell, nothing is checked, and the checks left out are counted.

@@ -1,5 +1,7 @@
 //! Integers out of untrusted bytes, in the order a capture was written in.
 
+use crate::packet::read::array_at;
+
 /// The order of a file's or section's integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ByteOrder {
@@ -12,37 +14,35 @@ pub(crate) enum ByteOrder {
 impl ByteOrder {
     /// Reads the 16-bit integer at `at`, if all of it is there.
     pub(crate) fn u16(self, bytes: &[u8], at: usize) -> Option<u16> {
-        let field = array(bytes, at)?;
-        Some(match self {
-            Self::Big => u16::from_be_bytes(field),
-            Self::Little => u16::from_le_bytes(field),
-        })
+        array_at(bytes, at).map(|field| u16::from_be_bytes(self.ordered(field)))
     }
 
     /// Reads the 32-bit integer at `at`, if all of it is there.
     pub(crate) fn u32(self, bytes: &[u8], at: usize) -> Option<u32> {
-        let field = array(bytes, at)?;
-        Some(match self {
-            Self::Big => u32::from_be_bytes(field),
-            Self::Little => u32::from_le_bytes(field),
-        })
+        array_at(bytes, at).map(|field| u32::from_be_bytes(self.ordered(field)))
     }
 
     /// Reads the signed 64-bit integer at `at`, if all of it is there.
     pub(crate) fn i64(self, bytes: &[u8], at: usize) -> Option<i64> {
-        let field = array(bytes, at)?;
-        Some(match self {
-            Self::Big => i64::from_be_bytes(field),
-            Self::Little => i64::from_le_bytes(field),
-        })
+        array_at(bytes, at).map(|field| i64::from_be_bytes(self.ordered(field)))
+    }
+
+    /// The bytes of a 16-bit integer.
+    pub(crate) fn of_u16(self, value: u16) -> [u8; 2] {
+        self.ordered(value.to_be_bytes())
     }
 
     /// The bytes of a 32-bit integer.
     pub(crate) fn of_u32(self, value: u32) -> [u8; 4] {
-        match self {
-            Self::Big => value.to_be_bytes(),
-            Self::Little => value.to_le_bytes(),
+        self.ordered(value.to_be_bytes())
+    }
+
+    /// Bytes in big endian order in this one, and the reverse.
+    fn ordered<const N: usize>(self, mut field: [u8; N]) -> [u8; N] {
+        if self == Self::Little {
+            field.reverse();
         }
+        field
     }
 
     /// Names the order in a format line: "little" or "big".
@@ -52,10 +52,6 @@ impl ByteOrder {
             Self::Little => "little",
         }
     }
-}
-
-fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 
 use crate::base::output::Written;
@@ -21,7 +21,7 @@ mod names;
 
 use names::{Named, Names};
 
-/// What is to stay of a capture. What is not said does not matter.
+/// What is to stay of a capture. A condition that is left out holds for all.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// Flows by their number, from 1, as `replay try` lists them.
@@ -187,7 +187,7 @@ fn cut_of(
     Ok(report)
 }
 
-/// Whether what a block says holds of the part too: names of hosts that may not be in it, and keys, do not stay.
+/// Whether the content of a block holds for the part too: names of hosts that may not be in it, and keys, do not stay.
 fn keeps_its_content(block: &RawBlock<'_>) -> bool {
     let is_of_the_whole = matches!(
         block.kind,
@@ -290,20 +290,17 @@ impl Plan {
                 Err("outside of the span")
             };
         };
-        if !self.has_chosen(flow) {
-            return Err("of another flow");
-        }
-        let Some(told) = self.flows.get(flow) else {
+        let Some(known) = self.flows.get(flow).filter(|_| self.has_chosen(flow)) else {
             return Err("of another flow");
         };
         let parsed = packet.content.ok().and_then(|ip| ip.packet().ok());
         let Some(parsed) = parsed else {
             return Ok(false);
         };
-        let up = match (of_fragment, parsed.ports()) {
-            (None, Some((port, _))) => SocketAddr::new(parsed.source, port) == told.client,
-            // What quotes a flow, and a fragment, tell by their addresses.
-            _ => parsed.source == told.client.ip(),
+        let up = match (of_fragment, parsed.ends()) {
+            (None, Some((from, _))) => from == known.client,
+            // An error that quotes a flow, and a fragment, show it by their addresses.
+            _ => parsed.source == known.client.ip(),
         };
         let Transport::Tcp(tcp) = parsed.transport else {
             return self.in_span(selection, packet.time_ns, up);
@@ -312,17 +309,17 @@ impl Plan {
         let shakes = tcp.flags.contains(Flags::SYN)
             || (up
                 && tcp.payload_len == 0
-                && told.server_isn.map(|isn| isn.plus(1)) == Some(tcp.acknowledgement));
+                && known.server_isn.map(|isn| isn.plus(1)) == Some(tcp.acknowledgement));
         if !shakes {
             self.in_span(selection, packet.time_ns, up)?;
         }
-        let Some(limit) = selection.bytes.filter(|_| told.protocol == Protocol::Tcp) else {
+        let Some(limit) = selection.bytes.filter(|_| known.protocol == Protocol::Tcp) else {
             return Ok(false);
         };
         let (own, other) = if up {
-            (told.client_isn, told.server_isn)
+            (known.client_isn, known.server_isn)
         } else {
-            (told.server_isn, told.client_isn)
+            (known.server_isn, known.client_isn)
         };
         // Bytes of a stream before a number; the SYN is one of its own.
         let before = |isn: Option<Seq>, seq: Seq| isn.map(|isn| i64::from(seq.minus(isn.plus(1))));
@@ -337,8 +334,8 @@ impl Plan {
             return Err("beyond the bytes of its stream");
         }
         let end = before(own, tcp.sequence_end()).unwrap_or(0);
-        let known = ends.entry((flow, up)).or_default();
-        *known = end.max(*known);
+        let reach = ends.entry((flow, up)).or_default();
+        *reach = end.max(*reach);
         Ok(false)
     }
 

@@ -5,37 +5,31 @@ use std::{fmt, io};
 use thiserror::Error;
 
 use super::unpack::{Packing, PackingDamage};
+use crate::base::diagnostic::Diagnostic;
 use crate::base::duration::Size;
 
 /// Why a capture cannot be opened, or cannot be read further.
 ///
 /// Each message names the file, what was found in it and what to do next.
-#[derive(Debug, Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum CaptureError {
     /// There is no such file.
-    #[error("{path}: no such file; check the path, a relative one starts at the current directory")]
     NotFound {
         /// The path as it was given.
         path: String,
     },
     /// The path names a directory.
-    #[error("{path}: is a directory; name one capture file in it")]
     IsDirectory {
         /// The path as it was given.
         path: String,
     },
     /// The file, or what is packed in it, has no bytes at all.
-    #[error("{path}: is empty, 0 bytes, not even a capture header; record it again")]
     Empty {
         /// The path as it was given.
         path: String,
     },
     /// The first bytes are those of no format read here.
-    #[error(
-        "{path}: not a pcap, pcapng, snoop or ERF file, packed or not, it begins with {}; check that this is the file meant, or convert it to pcapng",
-        Hex(.first)
-    )]
     NotACapture {
         /// The path as it was given.
         path: String,
@@ -43,7 +37,6 @@ pub enum CaptureError {
         first: Vec<u8>,
     },
     /// The operating system refused to open or read the file.
-    #[error("{path}: cannot be read: {source}; check its permissions and the disk")]
     Io {
         /// The path as it was given.
         path: String,
@@ -51,10 +44,6 @@ pub enum CaptureError {
         source: io::Error,
     },
     /// The file is not the one any more that was read first: its payload is read again where it is wanted.
-    #[error(
-        "{path}: changed while it was read{}; wait until nothing writes to it, or take a copy",
-        At(.offset)
-    )]
     Changed {
         /// The path as it was given.
         path: String,
@@ -62,9 +51,6 @@ pub enum CaptureError {
         offset: Option<u64>,
     },
     /// The capture has more flows than are kept apart.
-    #[error(
-        "{path}: has more than {limit} flows, the limit: each takes some 4 KiB of memory; cut it into parts, by time or by address"
-    )]
     TooManyFlows {
         /// The path as it was given.
         path: String,
@@ -72,10 +58,6 @@ pub enum CaptureError {
         limit: usize,
     },
     /// What a packed file or a pipe holds is more than may be copied to be read again.
-    #[error(
-        "{path}: holds more than {} unpacked, the limit; allow more with --max-unpacked, or unpack it to a file first, which needs no copy",
-        Size(*.limit)
-    )]
     TooLarge {
         /// The path as it was given.
         path: String,
@@ -83,9 +65,6 @@ pub enum CaptureError {
         limit: u64,
     },
     /// The file is damaged or cut short; every packet before the damage was given.
-    #[error(
-        "{path}: damaged at byte {offset}, after frame {after_packet}: {reason}; the frames before are good, record the rest again or cut the file there"
-    )]
     Damaged {
         /// The path as it was given.
         path: String,
@@ -196,28 +175,98 @@ pub(crate) enum Stop {
     Io(io::Error),
 }
 
-/// Where a change showed.
-pub(crate) struct At<'a>(pub(crate) &'a Option<u64>);
-
-impl fmt::Display for At<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(offset) => write!(f, ": what stood at byte {offset} is gone"),
-            None => Ok(()),
+impl CaptureError {
+    /// The file, what is wrong with it, and what to do next.
+    fn parts(&self) -> (&str, String, &'static str) {
+        match self {
+            Self::NotFound { path } => (
+                path,
+                "no such file".to_owned(),
+                "check the path; a relative one starts at the current directory",
+            ),
+            Self::IsDirectory { path } => (
+                path,
+                "this is a folder, not a capture".to_owned(),
+                "name one capture file in it",
+            ),
+            Self::Empty { path } => (
+                path,
+                "empty: 0 bytes, not even a capture header".to_owned(),
+                "record it again",
+            ),
+            Self::NotACapture { path, first } => {
+                let first: Vec<_> = first.iter().map(|byte| format!("{byte:02x}")).collect();
+                let what = "not a pcap, pcapng, snoop or ERF file, packed or not";
+                (
+                    path,
+                    format!("{what}: it begins with {}", first.join(" ")),
+                    "check that this is the file meant, or convert it to pcapng",
+                )
+            }
+            Self::Io { path, source } => (
+                path,
+                format!("cannot be read: {source}"),
+                "check its permissions and the disk",
+            ),
+            Self::Changed { path, offset } => {
+                let gone = |at| format!(": what stood at byte {at} is gone");
+                let gone = offset.map_or_else(String::new, gone);
+                (
+                    path,
+                    format!("changed while it was read{gone}"),
+                    "wait until nothing writes to it, or take a copy",
+                )
+            }
+            Self::TooManyFlows { path, limit } => (
+                path,
+                format!("has more than {limit} flows, the limit: each takes some 4 KiB of memory"),
+                "cut it into parts, by time or by address",
+            ),
+            Self::TooLarge { path, limit } => (
+                path,
+                format!("holds more than {} unpacked, the limit", Size(*limit)),
+                "allow more with --max-unpacked, or unpack it to a file first, which needs no copy",
+            ),
+            Self::Damaged {
+                path,
+                offset,
+                after_packet,
+                reason,
+            } => (
+                path,
+                format!("damaged at byte {offset}, after frame {after_packet}: {reason}"),
+                "the frames before are good; record the rest again, or cut the file there",
+            ),
         }
     }
 }
 
-struct Hex<'a>(&'a [u8]);
-
-impl fmt::Display for Hex<'_> {
+impl fmt::Display for CaptureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        for byte in self.0 {
-            write!(f, "{separator}{byte:02x}")?;
-            separator = " ";
+        let (path, what, help) = self.parts();
+        write!(f, "{path}: {what}; {help}")
+    }
+}
+
+impl std::error::Error for CaptureError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            _ => None,
         }
-        Ok(())
+    }
+}
+
+impl From<&CaptureError> for Diagnostic {
+    fn from(error: &CaptureError) -> Self {
+        let (path, what, help) = error.parts();
+        Self::new(what).in_file(path).help(help)
+    }
+}
+
+impl From<CaptureError> for Diagnostic {
+    fn from(error: CaptureError) -> Self {
+        Self::from(&error)
     }
 }
 
@@ -239,7 +288,12 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "a.pcap: damaged at byte 40, after frame 2: the file ends 7 bytes short of the end of this packet; \
-             the frames before are good, record the rest again or cut the file there"
+             the frames before are good; record the rest again, or cut the file there"
+        );
+        assert_eq!(
+            Diagnostic::from(&error).to_string(),
+            "error: a.pcap: damaged at byte 40, after frame 2: the file ends 7 bytes short of the end of this packet\n  \
+             help: the frames before are good; record the rest again, or cut the file there"
         );
     }
 

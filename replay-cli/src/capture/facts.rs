@@ -8,7 +8,7 @@
 //!                   +- opening the name that a TLS ClientHello or an HTTP request has for the far side
 //! end of the flow ----> Facts
 //! ```
-//! Which frame is a retransmission, a duplicate acknowledgement and so on is told by the rules that Wireshark documents for
+//! Which frame is a retransmission, a duplicate acknowledgement and so on is decided by the rules that Wireshark documents for
 //! its TCP analysis; `tests/facts_tshark.rs` holds the two against each other, frame by frame.
 
 use std::net::{IpAddr, SocketAddr};
@@ -29,6 +29,7 @@ pub use kind::{FactKind, HALF_CLOSED_NS, STALL_NS, UNACKNOWLEDGED_NS};
 pub use marks::Marks;
 pub(crate) use names::Names;
 pub use samples::Range;
+pub(crate) use tally::Since;
 
 use opening::Opening;
 use tcp::TcpFacts;
@@ -145,11 +146,11 @@ pub struct Fact {
     pub frame: u64,
     /// How many there are: frames, or spells where they last.
     pub count: u64,
-    /// What else there is to say.
+    /// What else is known of it.
     pub detail: Detail,
 }
 
-/// What else there is to say about a fact.
+/// What else is known of a fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Detail {
     /// Nothing.
@@ -174,7 +175,7 @@ pub const NAMES_SHOWN: usize = 3;
 pub struct Facts {
     /// The facts, what hurts most first.
     pub list: Vec<Fact>,
-    /// The name of the far side, if one was said.
+    /// The name of the far side, if its flow or a DNS answer has one.
     pub name: Option<String>,
 }
 
@@ -204,11 +205,11 @@ pub(crate) struct Answer {
     pub(crate) name: String,
 }
 
-/// What a packet's headers say.
+/// A packet by its headers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
-    pub(crate) frame: u64,
-    pub(crate) time_ns: i64,
+    /// Its time and frame.
+    pub(crate) since: Since,
     /// Which of the two ends sent it: 0 or 1, the same throughout the flow.
     pub(crate) end: usize,
     /// Bytes of payload on the wire.
@@ -216,7 +217,7 @@ pub(crate) struct Seen {
     pub(crate) tcp: Header,
 }
 
-/// What a TCP header says.
+/// The fields of a TCP header.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Header {
     pub(crate) sequence: Seq,
@@ -295,13 +296,13 @@ impl FlowFacts {
         }
     }
 
-    /// Takes an ICMP error that quotes the flow; `big` says that a packet was too big.
-    pub(crate) fn icmp(&mut self, frame: u64, time_ns: i64, kind: u8, code: u8, big: bool) {
+    /// Takes an ICMP error that quotes the flow; `big` if a packet was too big.
+    pub(crate) fn icmp(&mut self, since: Since, kind: u8, code: u8, big: bool) {
         let errors = match &mut self.talk {
             Talk::Tcp(tcp) => &mut tcp.errors,
             Talk::Udp(udp) => &mut udp.errors,
         };
-        errors.note(frame, time_ns, kind, code, big);
+        errors.note(since, kind, code, big);
     }
 
     /// The facts; `device` is the end that opened the flow.

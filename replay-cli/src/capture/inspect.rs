@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::Path;
 
-use crate::capture::facts::{self, Marks};
+use crate::capture::facts::{self, Marks, Since};
 use crate::capture::recording;
 use crate::capture::{
     CaptureError, CaptureInfo, CaptureReader, CapturedPacket, CustomBlock, Record,
@@ -164,7 +164,10 @@ impl Pass {
         };
         self.problems.size(ip.original_len, ip.cut);
         match ip.packet() {
-            Ok(packet) => self.ip_packet(&packet, captured.number, now),
+            Ok(packet) => {
+                let frame = captured.number;
+                self.ip_packet(&packet, Since { at_ns: now, frame })
+            }
             Err(malformed) => {
                 count_reason(&mut self.skipped, &malformed);
                 None
@@ -172,7 +175,7 @@ impl Pass {
         }
     }
 
-    fn ip_packet(&mut self, packet: &Packet<'_>, number: u64, now: i64) -> Option<Marks> {
+    fn ip_packet(&mut self, packet: &Packet<'_>, since: Since) -> Option<Marks> {
         self.problems.checksums(packet);
         let kind = match packet.transport {
             Transport::Tcp(_) => "tcp",
@@ -187,32 +190,32 @@ impl Pass {
         *count = count.saturating_add(1);
         match &packet.transport {
             Transport::Icmp(icmp) => {
-                self.error(icmp, packet.is_v4(), number, now);
+                self.error(icmp, packet.is_v4(), since);
                 return None;
             }
             Transport::Fragment => self.problems.fragment(),
             Transport::Malformed(malformed) => self.problems.malformed(malformed),
             _ => {}
         }
-        let segment = segment(packet, number, now)?;
+        let segment = segment(packet, since)?;
         Some(self.flows.packet(&segment))
     }
 
-    /// An ICMP error tells of the flow that it quotes.
-    fn error(&mut self, icmp: &Icmp<'_>, v4: bool, number: u64, now: i64) {
+    /// An ICMP error is about the flow that it quotes.
+    fn error(&mut self, icmp: &Icmp<'_>, v4: bool, since: Since) {
         let quoted = icmp.quoted(v4);
         let Some(Ok(quoted)) = quoted.map(|bytes| Packet::parse(bytes, bytes.len())) else {
             return;
         };
-        let (Some((from, to)), Some(protocol)) = (quoted.ports(), protocol_of(&quoted)) else {
+        let (Some((source, destination)), Some(protocol)) = (quoted.ends(), protocol_of(&quoted))
+        else {
             return;
         };
         let quoted = Segment {
             protocol,
-            source: (quoted.source, from).into(),
-            destination: (quoted.destination, to).into(),
-            number,
-            time_ns: now,
+            source,
+            destination,
+            since,
             payload_len: 0,
             payload: &[],
             tcp: None,
@@ -231,30 +234,18 @@ fn protocol_of(packet: &Packet<'_>) -> Option<Protocol> {
 }
 
 /// A packet as one of a flow, if it is one.
-fn segment<'a>(packet: &'a Packet<'_>, number: u64, time_ns: i64) -> Option<Segment<'a>> {
-    let (from, to, payload, payload_len, tcp) = match &packet.transport {
-        Transport::Tcp(tcp) => (
-            tcp.source_port,
-            tcp.destination_port,
-            tcp.payload,
-            tcp.payload_len,
-            Some(tcp),
-        ),
-        Transport::Udp(udp) => (
-            udp.source_port,
-            udp.destination_port,
-            udp.payload,
-            udp.payload_len,
-            None,
-        ),
+fn segment<'a>(packet: &'a Packet<'_>, since: Since) -> Option<Segment<'a>> {
+    let (payload, payload_len, tcp) = match &packet.transport {
+        Transport::Tcp(tcp) => (tcp.payload, tcp.payload_len, Some(tcp)),
+        Transport::Udp(udp) => (udp.payload, udp.payload_len, None),
         _ => return None,
     };
+    let (source, destination) = packet.ends()?;
     Some(Segment {
         protocol: protocol_of(packet)?,
-        source: (packet.source, from).into(),
-        destination: (packet.destination, to).into(),
-        number,
-        time_ns,
+        source,
+        destination,
+        since,
         payload_len,
         payload,
         tcp,

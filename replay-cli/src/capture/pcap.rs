@@ -98,7 +98,7 @@ impl Pcap {
         }))
     }
 
-    /// Says in one line what kind of file it is.
+    /// What kind of file it is, in one line.
     pub(crate) fn format(&self) -> String {
         let (kind, unit) = match self.variant {
             Variant::Microseconds => ("pcap", "usec"),
@@ -112,7 +112,7 @@ impl Pcap {
         )
     }
 
-    /// Returns the link type of all its frames.
+    /// The link type of all its frames.
     pub(crate) fn link(&self) -> u16 {
         self.link
     }

@@ -12,7 +12,7 @@ use std::{
 use super::byte_order::ByteOrder;
 use super::error::{DamageReason, Stop};
 use super::source::Source;
-use super::{Direction, Frame, Interface, Item, MAX_CAPTURED};
+use super::{CaptureInfo, Direction, Frame, Interface, Item, MAX_CAPTURED};
 
 mod block;
 pub(crate) mod options;
@@ -24,6 +24,7 @@ pub(crate) use block::{
 };
 pub(crate) use options::Options;
 use time::Clock;
+pub(crate) use time::{MICROSECONDS, units_in_second};
 
 /// State of a pcapng file while it is read.
 #[derive(Debug)]
@@ -59,6 +60,15 @@ struct Described {
     clock: Clock,
 }
 
+impl Described {
+    fn interface(&self) -> Interface {
+        Interface {
+            link_type: self.link,
+            name: self.name.clone(),
+        }
+    }
+}
+
 /// Whether a file begins as a pcapng does.
 pub(crate) fn recognise(first: &[u8]) -> bool {
     ByteOrder::Big.u32(first, 0) == Some(SECTION_HEADER)
@@ -89,12 +99,10 @@ impl Pcapng {
     /// Reads blocks up to the next one that is a frame; `None` at the end of the file.
     pub(crate) fn advance(&mut self, source: &mut Source) -> Result<Option<Item>, Stop> {
         loop {
-            let offset = source.offset();
-            if source.peek(1).is_empty() {
-                return source.failure(offset).map_or(Ok(None), Err);
-            }
-            if let Some(item) = self.block(source)? {
-                return Ok(Some(item));
+            match self.step(source)? {
+                None => return Ok(None),
+                Some(None) => {}
+                Some(item) => return Ok(item),
             }
         }
     }
@@ -112,16 +120,20 @@ impl Pcapng {
         self.last.clone()
     }
 
-    /// Says in one line what kind of file it is.
-    pub(crate) fn format(&self) -> String {
+    /// Adds what is known of the file and its interfaces so far.
+    pub(crate) fn describe(&self, info: &mut CaptureInfo) {
+        info.format = self.format();
+        info.interfaces = self.interfaces.iter().map(Described::interface).collect();
+        info.file_comments.clone_from(&self.file_comments);
+        info.comments = self.comments;
+        info.skipped_blocks.clone_from(&self.skipped);
+    }
+
+    /// What kind of file it is, in one line.
+    fn format(&self) -> String {
         let orders: Vec<_> = self.orders.iter().map(|order| order.name()).collect();
-        let mut resolutions: Vec<_> = self
-            .interfaces
-            .iter()
-            .filter_map(|each| each.clock.resolution())
-            .collect();
-        resolutions.sort_unstable();
-        resolutions.dedup();
+        let clocks = self.interfaces.iter().map(|each| each.clock);
+        let resolutions: BTreeSet<u8> = clocks.filter_map(Clock::resolution).collect();
         let resolutions: Vec<_> = resolutions.into_iter().map(time::resolution_name).collect();
         let resolution = if resolutions.is_empty() {
             "default 10^-6".into()
@@ -129,32 +141,6 @@ impl Pcapng {
             resolutions.join(",")
         };
         format!("pcapng, {} endian, tsresol {resolution}", orders.join("+"))
-    }
-
-    /// Returns the interfaces described so far.
-    pub(crate) fn interfaces(&self) -> Vec<Interface> {
-        self.interfaces
-            .iter()
-            .map(|each| Interface {
-                link_type: each.link,
-                name: each.name.clone(),
-            })
-            .collect()
-    }
-
-    /// Returns the comments on sections.
-    pub(crate) fn file_comments(&self) -> Vec<String> {
-        self.file_comments.clone()
-    }
-
-    /// Returns how many sections and interfaces have been commented on.
-    pub(crate) fn comment_count(&self) -> u64 {
-        self.comments
-    }
-
-    /// Returns how many blocks were passed over, by type.
-    pub(crate) fn skipped_blocks(&self) -> BTreeMap<u32, u64> {
-        self.skipped.clone()
     }
 
     /// Reads one block; `None` if it is no frame.
@@ -343,6 +329,13 @@ impl Pcapng {
     }
 }
 
+/// The if_tsresol of an interface description, if it has one.
+pub(crate) fn resolution_of(order: ByteOrder, body: &[u8]) -> Option<u8> {
+    let mut options = Options::of(order, body, 8);
+    let (_, value) = options.find(|(code, _)| *code == IF_TSRESOL)?;
+    value.first().copied()
+}
+
 /// Places a packet's data within the source.
 fn data_range(
     body: &[u8],
@@ -369,7 +362,7 @@ fn data_range(
 
 /// Options of an interface description (section 4.2).
 const IF_NAME: u16 = 2;
-const IF_TSRESOL: u16 = 9;
+pub(crate) const IF_TSRESOL: u16 = 9;
 const IF_TSOFFSET: u16 = 14;
 
 /// Option of a packet block: direction and more (section 4.3.1); an obsolete one has the same.

@@ -90,12 +90,12 @@ impl Snoop {
         }))
     }
 
-    /// Says in one line what kind of file it is.
+    /// What kind of file it is, in one line.
     pub(crate) fn format(&self) -> String {
         format!("snoop {}, big endian, usec", self.version)
     }
 
-    /// Returns the link type of all its frames.
+    /// The link type of all its frames.
     pub(crate) fn link(&self) -> u16 {
         self.link
     }

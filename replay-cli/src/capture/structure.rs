@@ -8,7 +8,7 @@ mod dns;
 mod http;
 mod tls;
 
-pub(crate) use dns::{message, messages};
+pub(crate) use dns::{address_of, message, messages};
 
 /// A place in a structure that does not stay as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
 
+use super::Stop;
 use super::arguments::{Settings, Tunnels, Unpacked, parse_device};
 use super::scrub::How;
-use super::{Stop, diagnostic_of};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
 use crate::base::output::{self, Existing};
@@ -154,7 +154,7 @@ pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
         terminal.say(&nothing_to_replay(&conversations))?;
     }
     if let Some(damage) = &conversations.damage {
-        terminal.diagnose(&diagnostic_of(damage))?;
+        terminal.diagnose(&damage.into())?;
         return Ok(exit_code::BAD_INPUT);
     }
     Ok(if nothing {

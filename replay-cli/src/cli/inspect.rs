@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::Stop;
 use super::arguments::{Flows, Format, Tunnels};
-use super::{Stop, diagnostic_of};
+use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
 use crate::base::term::Terminal;
 use crate::capture::inspect::inspect;
@@ -41,9 +42,9 @@ Exit codes:
   4  no flow is what --flow asks for";
 
 pub(crate) fn run(args: &InspectArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
-    let seen = inspect(&args.capture, args.tunnels.decap)
-        .map_err(|error| Stop::input(diagnostic_of(&error)))?;
-    let damage = seen.damage.as_ref().map(diagnostic_of);
+    let seen =
+        inspect(&args.capture, args.tunnels.decap).map_err(|error| Stop::input(error.into()))?;
+    let damage = seen.damage.as_ref().map(Diagnostic::from);
     let style = terminal.style;
     let view = args.flows.view(terminal.width);
     match args.format {

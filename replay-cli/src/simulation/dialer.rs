@@ -16,6 +16,7 @@ use crate::base::hash::Quick;
 use crate::capture::conversation::Conversations;
 use crate::scenario::files::Files;
 use crate::scenario::{self, Destination, FlowSpec, Protocol, Scenario};
+use crate::stack::Input;
 use actions::Actions;
 use content::{Action, Content};
 
@@ -284,7 +285,6 @@ impl World<'_> {
     }
 
     fn carry_out(&mut self, index: usize, action: &Action) -> Step {
-        let now = self.clock();
         let Some(flow) = self.flows.get_mut(index) else {
             return Step::Over;
         };
@@ -317,23 +317,15 @@ impl World<'_> {
             Action::Echo(count) => self.echo(index, *count),
             Action::Take(count) => {
                 let count = usize::try_from(*count).unwrap_or(usize::MAX);
-                let result = self.engine.remote_take(now, id, count);
-                self.dialer_step(result, "remote takes")
+                self.dialer_step(Input::Take(id, count), "remote takes")
             }
-            Action::Block => {
-                let result = self.engine.remote_blocked(now, id);
-                self.dialer_step(result, "remote blocked")
-            }
-            Action::Unblock => {
-                let result = self.engine.remote_writable(now, id);
-                self.dialer_step(result, "remote writable")
-            }
+            Action::Block => self.dialer_step(Input::Blocked(id), "remote blocked"),
+            Action::Unblock => self.dialer_step(Input::Writable(id), "remote writable"),
             Action::Shutdown => {
                 if flow.half_closed_by_device.is_none() && !closed {
                     flow.half_closed_by_remote = Some(self.now);
                 }
-                let result = self.engine.remote_closed(now, id, RemoteEnd::Eof);
-                self.dialer_step(result, "remote end")
+                self.dialer_step(Input::RemoteEnd(id, RemoteEnd::Eof), "remote end")
             }
             // A recorded reset came when all that the far side sends here was on its way to the device already.
             Action::Reset
@@ -345,12 +337,10 @@ impl World<'_> {
                 Step::Wait
             }
             Action::Reset => {
-                let result = self.engine.remote_closed(now, id, RemoteEnd::Reset);
-                self.dialer_step(result, "remote reset")
+                self.dialer_step(Input::RemoteEnd(id, RemoteEnd::Reset), "remote reset")
             }
             Action::Fail => {
-                let result = self.engine.remote_closed(now, id, RemoteEnd::Error);
-                self.dialer_step(result, "remote error")
+                self.dialer_step(Input::RemoteEnd(id, RemoteEnd::Error), "remote error")
             }
         }
     }
@@ -410,15 +400,12 @@ impl World<'_> {
         let reader = self.reader.get_mut().as_mut();
         let made = &mut self.made;
         let payload = content.read(0, DATAGRAM_MAX, self.capture, reader, made);
-        let taken = match from {
-            Some(from) => self.engine.remote_datagram_from(now, id, from, payload),
-            None => self.engine.remote_datagram(now, id, payload),
-        };
-        if taken.is_ok_and(|taken| taken) {
+        let taken = self.engine.input(now, Input::Datagram(id, from, payload));
+        if taken == Ok(1) {
             flow.sent.count(payload.len());
             flow.sent_datagrams += 1;
         }
-        self.dialer_step(taken.map(|_| ()), "datagram")
+        self.after_input(taken, "datagram")
     }
 
     /// Sends the next part of `content` on a stream.
@@ -439,7 +426,7 @@ impl World<'_> {
             // The capture cannot be read any more: the run ends with that.
             return Step::Over;
         }
-        let Ok(taken) = self.engine.remote_data(now, flow.id, rest) else {
+        let Ok(taken) = self.engine.input(now, Input::Data(flow.id, rest)) else {
             return Step::Over;
         };
         match content {
@@ -483,7 +470,7 @@ impl World<'_> {
         if fresh.is_empty() {
             return wait_unless(flow.closed.is_some());
         }
-        let Ok(taken) = self.engine.remote_data(now, flow.id, &fresh) else {
+        let Ok(taken) = self.engine.input(now, Input::Data(flow.id, &fresh)) else {
             return Step::Over;
         };
         flow.sent.push(fresh.get(..taken).unwrap_or(&[]));
@@ -514,15 +501,16 @@ impl World<'_> {
         let id = flow.id;
         let to = flow.datagram_tos.get(nth).copied();
         let from = to.unwrap_or(flow.key.server);
-        let taken = self.engine.remote_datagram_from(now, id, from, &payload);
-        if taken == Ok(true) {
+        let input = Input::Datagram(id, Some(from), &payload);
+        let taken = self.engine.input(now, input);
+        if taken == Ok(1) {
             flow.sent.count(payload.len());
             flow.sent_datagrams += 1;
         }
         flow.script.read += 1;
         flow.script.progress += 1;
         let done = flow.script.progress >= count;
-        match self.dialer_step(taken.map(|_| ()), "datagram") {
+        match self.after_input(taken, "datagram") {
             Step::Done if !done => {
                 self.ready.insert(index);
                 Step::Wait
@@ -531,9 +519,15 @@ impl World<'_> {
         }
     }
 
-    fn dialer_step(&mut self, result: Result<(), Misuse>, what: &str) -> Step {
-        match result {
-            Ok(()) => {
+    fn dialer_step(&mut self, input: Input<'_>, what: &str) -> Step {
+        let now = self.clock();
+        let taken = self.engine.input(now, input);
+        self.after_input(taken, what)
+    }
+
+    fn after_input(&mut self, taken: Result<usize, Misuse>, what: &str) -> Step {
+        match taken {
+            Ok(_) => {
                 self.step(what);
                 Step::Done
             }

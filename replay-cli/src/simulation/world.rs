@@ -33,7 +33,7 @@ use crate::simulation::dialer::content::Made;
 use crate::simulation::dialer::resolver::Resolver;
 use crate::stack::DnsSeen;
 use crate::stack::OwnedOutput;
-use crate::stack::Stack;
+use crate::stack::{Input, Stack};
 
 /// Places that are kept: for one batch.
 const SPARE: usize = 64;
@@ -204,6 +204,13 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Gives the stack an input that brings no bytes of the far side. A flow may have ended meanwhile: then the input is
+    /// obsolete.
+    pub(crate) fn give(&mut self, input: Input<'_>) {
+        let now = self.clock();
+        let _ = self.engine.input(now, input);
+    }
+
     /// Hands frames to the engine and lets everything that follows at this instant happen.
     pub(crate) fn inject(&mut self, frames: Vec<Vec<u8>>) {
         let mut passed = frames;
@@ -232,13 +239,12 @@ impl<'a> World<'a> {
             }
         }
         self.sources.clear();
-        let now = self.clock();
         match passed.as_slice() {
             [] => {}
-            [only] => self.engine.handle_frames(now, &[only.as_slice()]),
+            [only] => self.give(Input::Frames(&[only.as_slice()])),
             many => {
                 let frames: Vec<&[u8]> = many.iter().map(Vec::as_slice).collect();
-                self.engine.handle_frames(now, &frames);
+                self.give(Input::Frames(&frames));
             }
         }
         if !passed.is_empty() {
@@ -329,8 +335,7 @@ impl<'a> World<'a> {
 
     /// The path changed.
     pub(crate) fn path_changed(&mut self, change: engine::PathChange) {
-        let now = self.clock();
-        self.engine.path_changed(now, change);
+        self.give(Input::PathChange(change));
         self.step("path change");
         self.settle();
     }
@@ -344,8 +349,7 @@ impl<'a> World<'a> {
 
     /// The host stops the engine.
     pub(crate) fn stop(&mut self) {
-        let now = self.clock();
-        self.engine.stop(now);
+        self.give(Input::Stop);
         self.step("stop");
         self.settle();
     }
@@ -390,8 +394,7 @@ impl<'a> World<'a> {
             Task::Frame(index) => match self.held_frames.get_mut(index).and_then(Option::take) {
                 Some((true, frame)) => {
                     self.frames_in += 1;
-                    let now = self.clock();
-                    self.engine.handle_frames(now, &[frame.as_slice()]);
+                    self.give(Input::Frames(&[frame.as_slice()]));
                     self.step("delayed frame");
                 }
                 Some((false, frame)) => self.deliver(&frame),
@@ -411,17 +414,14 @@ impl<'a> World<'a> {
 
     /// The far side of a UDP flow ends it.
     pub(crate) fn give_up(&mut self, id: FlowId) {
-        let now = self.clock();
-        // It was open a moment ago.
-        let _ = self.engine.remote_closed(now, id, RemoteEnd::Eof);
+        self.give(Input::RemoteEnd(id, RemoteEnd::Eof));
         self.step("remote end");
         self.settle();
     }
 
     /// Calls the engine at the present time, as after a sleep.
     pub(crate) fn wake(&mut self) {
-        let now = self.clock();
-        self.engine.handle_timeout(now);
+        self.give(Input::Timeout);
         self.step("timeout");
         self.settle();
     }
@@ -434,9 +434,8 @@ impl<'a> World<'a> {
         flow.answered = true;
         let Some(result) = result else { return };
         flow.connected = result == DialResult::Connected;
-        let (id, now) = (flow.id, Micros(EPOCH_US.saturating_add(self.now)));
-        // The device may have given up meanwhile: then the answer is obsolete.
-        let _ = self.engine.dial_result(now, id, result);
+        let id = flow.id;
+        self.give(Input::DialResult(id, result));
         self.ready.insert(index);
         self.step("dial result");
     }

@@ -1,14 +1,10 @@
 //! The engine as a library, its heap counted while it works.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
-use engine::{
-    Config, ConfigError, Counters, Deadline, DialResult, Engine, FlowId, Micros, Misuse, Output,
-    PathChange, QueryId, RemoteEnd, Resolution,
-};
+use engine::{Config, ConfigError, Counters, Deadline, Engine, FlowId, Micros, Misuse, Output};
 
-use super::{Stack, Watch};
+use super::{Input, Stack, Watch};
 use crate::base::heap::{self, AtWork};
 use crate::stack::OwnedOutput;
 
@@ -47,13 +43,6 @@ impl Core {
         call(&mut self.engine)
     }
 
-    /// The same for an input, which may change a flow's state.
-    fn input<T>(&mut self, now: Micros, call: impl FnOnce(&mut Engine) -> T) -> T {
-        let result = self.at_work(call);
-        self.look(now);
-        result
-    }
-
     fn look(&mut self, now: Micros) {
         if let Some(watch) = &self.watch {
             watch.look(self.engine.inspect(now), &self.engine.counters());
@@ -82,79 +71,27 @@ impl Stack for Core {
         self.engine.config().mtu
     }
 
-    fn handle_frames(&mut self, now: Micros, frames: &[&[u8]]) {
-        self.input(now, |engine| {
-            engine.handle_frames(now, frames.iter().copied());
-        });
-    }
-
-    fn handle_timeout(&mut self, now: Micros) {
-        self.input(now, |engine| engine.handle_timeout(now));
-    }
-
-    fn path_changed(&mut self, now: Micros, change: PathChange) {
-        self.input(now, |engine| engine.path_changed(now, change));
-    }
-
-    fn stop(&mut self, now: Micros) {
-        self.input(now, |engine| engine.stop(now));
-    }
-
-    fn dial_result(&mut self, now: Micros, flow: FlowId, result: DialResult) -> Result<(), Misuse> {
-        self.input(now, |engine| engine.dial_result(now, flow, result))
-    }
-
-    fn remote_data(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<usize, Misuse> {
-        self.input(now, |engine| engine.remote_data(now, flow, data))
-    }
-
-    fn remote_datagram(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<bool, Misuse> {
-        self.input(now, |engine| engine.remote_datagram(now, flow, data))
-    }
-
-    fn remote_datagram_from(
-        &mut self,
-        now: Micros,
-        flow: FlowId,
-        from: SocketAddr,
-        data: &[u8],
-    ) -> Result<bool, Misuse> {
-        self.input(now, |engine| {
-            engine.remote_datagram_from(now, flow, from, data)
-        })
-    }
-
-    fn remote_blocked(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse> {
-        self.input(now, |engine| engine.remote_blocked(now, flow))
-    }
-
-    fn remote_writable(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse> {
-        self.takes.remove(&flow);
-        self.at_work(|engine| engine.remote_writable(now, flow))
-    }
-
-    fn remote_take(&mut self, now: Micros, flow: FlowId, count: usize) -> Result<(), Misuse> {
-        self.at_work(|engine| engine.remote_writable(now, flow))?;
-        self.takes.insert(flow, count);
-        self.offered.insert(flow, 0);
-        Ok(())
+    fn input(&mut self, now: Micros, input: Input<'_>) -> Result<usize, Misuse> {
+        let counted = match input {
+            Input::Take(flow, count) => Some((flow, Some(count))),
+            Input::Writable(flow) => Some((flow, None)),
+            _ => None,
+        };
+        let taken = self.at_work(|engine| give(engine, now, input))?;
+        match counted {
+            Some((flow, Some(count))) => {
+                self.takes.insert(flow, count);
+                self.offered.insert(flow, 0);
+            }
+            Some((flow, None)) => drop(self.takes.remove(&flow)),
+            None => {}
+        }
+        self.look(now);
+        Ok(taken)
     }
 
     fn offered(&self, flow: FlowId) -> Option<usize> {
         self.offered.get(&flow).copied()
-    }
-
-    fn remote_closed(&mut self, now: Micros, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse> {
-        self.input(now, |engine| engine.remote_closed(now, flow, end))
-    }
-
-    fn resolved(
-        &mut self,
-        now: Micros,
-        query: QueryId,
-        resolution: Resolution,
-    ) -> Result<(), Misuse> {
-        self.input(now, |engine| engine.resolved(now, query, resolution))
     }
 
     fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<OwnedOutput>) -> bool {
@@ -198,4 +135,28 @@ impl Stack for Core {
     fn watch(&mut self, watch: Watch) {
         self.watch = Some(watch);
     }
+}
+
+/// Gives the engine an input.
+fn give(engine: &mut Engine, now: Micros, input: Input<'_>) -> Result<usize, Misuse> {
+    match input {
+        Input::Frames(frames) => engine.handle_frames(now, frames.iter().copied()),
+        Input::Timeout => engine.handle_timeout(now),
+        Input::PathChange(change) => engine.path_changed(now, change),
+        Input::Stop => engine.stop(now),
+        Input::DialResult(flow, result) => engine.dial_result(now, flow, result)?,
+        Input::Data(flow, data) => return engine.remote_data(now, flow, data),
+        Input::Datagram(flow, from, data) => {
+            let taken = match from {
+                Some(from) => engine.remote_datagram_from(now, flow, from, data),
+                None => engine.remote_datagram(now, flow, data),
+            };
+            return taken.map(usize::from);
+        }
+        Input::Blocked(flow) => engine.remote_blocked(now, flow)?,
+        Input::Writable(flow) | Input::Take(flow, _) => engine.remote_writable(now, flow)?,
+        Input::RemoteEnd(flow, end) => engine.remote_closed(now, flow, end)?,
+        Input::Resolved(query, resolution) => engine.resolved(now, query, resolution)?,
+    }
+    Ok(0)
 }

@@ -11,7 +11,7 @@ use engine::{
     RemoteEnd, Resolution,
 };
 
-use super::{Stack, TOLERANCE_US, Traits};
+use super::{Input, Stack, TOLERANCE_US, Traits};
 use crate::stack::OwnedOutput;
 
 /// Turns at one instant beyond which the engine must be looping.
@@ -158,86 +158,47 @@ impl<B: Border> Stack for Driven<B> {
         self.border.mtu()
     }
 
-    fn handle_frames(&mut self, _now: Micros, frames: &[&[u8]]) {
-        let lost = frames.len() - self.border.frames(frames).min(frames.len());
-        self.frames_lost += lost as u64;
-    }
-
-    fn handle_timeout(&mut self, _now: Micros) {
-        // The turn of the drain that follows does it.
-    }
-
-    fn path_changed(&mut self, _now: Micros, change: PathChange) {
-        self.border.path_changed(change);
-    }
-
-    fn stop(&mut self, now: Micros) {
-        self.border.stop(now);
-    }
-
-    fn dial_result(
-        &mut self,
-        _now: Micros,
-        flow: FlowId,
-        result: DialResult,
-    ) -> Result<(), Misuse> {
-        self.border.dialed(flow, result)
-    }
-
-    fn remote_data(&mut self, _now: Micros, flow: FlowId, data: &[u8]) -> Result<usize, Misuse> {
-        if !self.held.contains_key(&flow) {
-            let room = self.border.room(flow)?;
-            self.held.insert(flow, (room, false));
+    fn input(&mut self, now: Micros, input: Input<'_>) -> Result<usize, Misuse> {
+        match input {
+            Input::Frames(frames) => {
+                let lost = frames.len() - self.border.frames(frames).min(frames.len());
+                self.frames_lost += lost as u64;
+            }
+            // The turn of the drain that follows does it.
+            Input::Timeout => {}
+            Input::PathChange(change) => self.border.path_changed(change),
+            Input::Stop => self.border.stop(now),
+            Input::DialResult(flow, result) => self.border.dialed(flow, result)?,
+            Input::Data(flow, data) => {
+                if !self.held.contains_key(&flow) {
+                    let room = self.border.room(flow)?;
+                    self.held.insert(flow, (room, false));
+                }
+                let taken = self.border.data(flow, data);
+                if taken.is_err() {
+                    self.held.remove(&flow);
+                }
+                return taken;
+            }
+            Input::Datagram(flow, from, data) => {
+                return self.border.datagram(flow, from, data).map(usize::from);
+            }
+            Input::Blocked(flow) => self.border.set_blocked(flow, true)?,
+            Input::Writable(flow) => {
+                self.border.with_host(|host| host.takes.remove(&flow));
+                self.border.set_blocked(flow, false)?;
+            }
+            Input::Take(flow, count) => {
+                self.border.set_blocked(flow, false)?;
+                self.border.with_host(|host| host.takes.insert(flow, count));
+            }
+            Input::RemoteEnd(flow, end) => {
+                self.held.remove(&flow);
+                self.border.ended(flow, end)?;
+            }
+            Input::Resolved(query, resolution) => self.border.resolved(query, resolution),
         }
-        let taken = self.border.data(flow, data);
-        if taken.is_err() {
-            self.held.remove(&flow);
-        }
-        taken
-    }
-
-    fn remote_datagram(&mut self, _now: Micros, flow: FlowId, data: &[u8]) -> Result<bool, Misuse> {
-        self.border.datagram(flow, None, data)
-    }
-
-    fn remote_datagram_from(
-        &mut self,
-        _now: Micros,
-        flow: FlowId,
-        from: SocketAddr,
-        data: &[u8],
-    ) -> Result<bool, Misuse> {
-        self.border.datagram(flow, Some(from), data)
-    }
-
-    fn remote_blocked(&mut self, _now: Micros, flow: FlowId) -> Result<(), Misuse> {
-        self.border.set_blocked(flow, true)
-    }
-
-    fn remote_writable(&mut self, _now: Micros, flow: FlowId) -> Result<(), Misuse> {
-        self.border.with_host(|host| host.takes.remove(&flow));
-        self.border.set_blocked(flow, false)
-    }
-
-    fn remote_take(&mut self, _now: Micros, flow: FlowId, count: usize) -> Result<(), Misuse> {
-        self.border.set_blocked(flow, false)?;
-        self.border.with_host(|host| host.takes.insert(flow, count));
-        Ok(())
-    }
-
-    fn remote_closed(&mut self, _now: Micros, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse> {
-        self.held.remove(&flow);
-        self.border.ended(flow, end)
-    }
-
-    fn resolved(
-        &mut self,
-        _now: Micros,
-        query: QueryId,
-        resolution: Resolution,
-    ) -> Result<(), Misuse> {
-        self.border.resolved(query, resolution);
-        Ok(())
+        Ok(0)
     }
 
     fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<OwnedOutput>) -> bool {

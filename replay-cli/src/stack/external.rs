@@ -4,7 +4,6 @@
 //! which checks it cannot be held to.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use engine::{
@@ -14,12 +13,10 @@ use engine::{
 use stack_protocol::{self as protocol, Ability, Hello, Reply, Request, Time};
 
 use super::child::Child;
-use super::{Stack, StackProgram, Traits};
+use super::{DIAL_RESULTS, EPOCH_US, Input, OwnedOutput, Stack, StackProgram, Traits};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::wording::seconds_of as seconds;
 use crate::scenario::EngineSettings;
-use crate::stack::EPOCH_US;
-use crate::stack::OwnedOutput;
 
 /// For how long nothing may go in or out until a run without an end of its own is over, microseconds: longer than any
 /// retransmission waits (RFC 6298 section 2.5). A stack that polls itself never says that nothing is to come.
@@ -197,11 +194,33 @@ impl External {
         }
     }
 
-    fn stream(&self, flow: FlowId) -> Result<(), Misuse> {
+    /// The number of a flow whose bytes the far side may take.
+    fn stream(&self, flow: FlowId) -> Result<u64, Misuse> {
         match self.open_flow(flow, Proto::Tcp) {
-            Err(Misuse::AfterEnd) => Ok(()),
-            other => other,
+            Ok(()) | Err(Misuse::AfterEnd) => Ok(flow.to_bits()),
+            Err(misuse) => Err(misuse),
         }
+    }
+
+    fn note_dialed(&mut self, flow: FlowId, result: DialResult) -> Result<(), Misuse> {
+        let known = self.flows.get_mut(&flow).ok_or(Misuse::StaleFlow)?;
+        if known.connected.is_some() {
+            return Err(Misuse::DialAnswered);
+        }
+        known.connected = Some(result == DialResult::Connected);
+        Ok(())
+    }
+
+    fn note_end(&mut self, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse> {
+        let known = self.flows.get_mut(&flow).ok_or(Misuse::StaleFlow)?;
+        if known.connected != Some(true) {
+            return Err(Misuse::NotConnected);
+        }
+        if known.ended && end == RemoteEnd::Eof {
+            return Err(Misuse::AfterEnd);
+        }
+        known.ended = true;
+        Ok(())
     }
 
     fn see(&mut self, reply: Reply) -> Result<OwnedOutput, String> {
@@ -280,117 +299,61 @@ impl Stack for External {
         self.mtu
     }
 
-    fn handle_frames(&mut self, now: Micros, frames: &[&[u8]]) {
-        for frame in frames {
-            self.say(now, &Request::Frame(frame.to_vec()));
-        }
-    }
-
-    fn handle_timeout(&mut self, now: Micros) {
-        // The poll of the drain that follows does it. While output is held there is none: it has waked, and wakes no more until it is asked.
-        let now = now.0.saturating_sub(EPOCH_US);
-        self.next = self.next.filter(|at| *at > now);
-    }
-
-    fn path_changed(&mut self, now: Micros, change: PathChange) {
-        let request = match change {
-            PathChange::AddressLost(address) => Request::AddressLost(address),
-            _ => Request::Path,
+    fn input(&mut self, now: Micros, input: Input<'_>) -> Result<usize, Misuse> {
+        let request = match input {
+            Input::Frames(frames) => {
+                for frame in frames {
+                    self.say(now, &Request::Frame(frame.to_vec()));
+                }
+                return Ok(0);
+            }
+            Input::Timeout => {
+                // The poll of the drain that follows does it. While output is held there is none: it has waked, and wakes no
+                // more until it is asked.
+                let now = now.0.saturating_sub(EPOCH_US);
+                self.next = self.next.filter(|at| *at > now);
+                return Ok(0);
+            }
+            Input::PathChange(PathChange::AddressLost(address)) => Request::AddressLost(address),
+            Input::PathChange(_) => Request::Path,
+            Input::Stop => Request::Stop,
+            Input::DialResult(flow, result) => {
+                self.note_dialed(flow, result)?;
+                Request::Dialed(flow.to_bits(), result.label().to_owned())
+            }
+            Input::Data(flow, data) => {
+                self.open_flow(flow, Proto::Tcp)?;
+                self.say(now, &Request::Data(flow.to_bits(), data.to_vec()));
+                return Ok(self.took(data.len()));
+            }
+            Input::Datagram(flow, from, data) => {
+                self.open_flow(flow, Proto::Udp)?;
+                self.say(now, &Request::Datagram(flow.to_bits(), from, data.to_vec()));
+                return Ok(self.took(1));
+            }
+            Input::Blocked(flow) => Request::Block(self.stream(flow)?),
+            Input::Writable(flow) => Request::Unblock(self.stream(flow)?),
+            Input::Take(flow, count) => Request::Take(self.stream(flow)?, count),
+            Input::RemoteEnd(flow, end) => {
+                self.note_end(flow, end)?;
+                let word = match end {
+                    RemoteEnd::Eof => "eof",
+                    RemoteEnd::Reset => "reset",
+                    RemoteEnd::Error => "error",
+                };
+                Request::End(flow.to_bits(), word.to_owned())
+            }
+            Input::Resolved(query, resolution) => {
+                let answer = match resolution {
+                    Resolution::Addresses { addresses, ttl } => Ok((addresses, ttl)),
+                    Resolution::NotFound => Err("not_found".to_owned()),
+                    Resolution::Failed => Err("failed".to_owned()),
+                };
+                Request::Resolved(query.to_bits(), answer)
+            }
         };
         self.say(now, &request);
-    }
-
-    fn stop(&mut self, now: Micros) {
-        self.say(now, &Request::Stop);
-    }
-
-    fn dial_result(&mut self, now: Micros, flow: FlowId, result: DialResult) -> Result<(), Misuse> {
-        let known = self.flows.get_mut(&flow).ok_or(Misuse::StaleFlow)?;
-        if known.connected.is_some() {
-            return Err(Misuse::DialAnswered);
-        }
-        known.connected = Some(result == DialResult::Connected);
-        let result = result.label().to_owned();
-        self.say(now, &Request::Dialed(flow.to_bits(), result));
-        Ok(())
-    }
-
-    fn remote_data(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<usize, Misuse> {
-        self.open_flow(flow, Proto::Tcp)?;
-        self.say(now, &Request::Data(flow.to_bits(), data.to_vec()));
-        Ok(self.took(data.len()))
-    }
-
-    fn remote_datagram(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<bool, Misuse> {
-        self.open_flow(flow, Proto::Udp)?;
-        self.say(now, &Request::Datagram(flow.to_bits(), None, data.to_vec()));
-        Ok(self.took(1) == 1)
-    }
-
-    fn remote_datagram_from(
-        &mut self,
-        now: Micros,
-        flow: FlowId,
-        from: SocketAddr,
-        data: &[u8],
-    ) -> Result<bool, Misuse> {
-        self.open_flow(flow, Proto::Udp)?;
-        self.say(
-            now,
-            &Request::Datagram(flow.to_bits(), Some(from), data.to_vec()),
-        );
-        Ok(self.took(1) == 1)
-    }
-
-    fn remote_blocked(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse> {
-        self.stream(flow)?;
-        self.say(now, &Request::Block(flow.to_bits()));
-        Ok(())
-    }
-
-    fn remote_writable(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse> {
-        self.stream(flow)?;
-        self.say(now, &Request::Unblock(flow.to_bits()));
-        Ok(())
-    }
-
-    fn remote_take(&mut self, now: Micros, flow: FlowId, count: usize) -> Result<(), Misuse> {
-        self.stream(flow)?;
-        self.say(now, &Request::Take(flow.to_bits(), count));
-        Ok(())
-    }
-
-    fn remote_closed(&mut self, now: Micros, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse> {
-        let known = self.flows.get_mut(&flow).ok_or(Misuse::StaleFlow)?;
-        if known.connected != Some(true) {
-            return Err(Misuse::NotConnected);
-        }
-        if known.ended && end == RemoteEnd::Eof {
-            return Err(Misuse::AfterEnd);
-        }
-        known.ended = true;
-        let word = match end {
-            RemoteEnd::Eof => "eof",
-            RemoteEnd::Reset => "reset",
-            RemoteEnd::Error => "error",
-        };
-        self.say(now, &Request::End(flow.to_bits(), word.to_owned()));
-        Ok(())
-    }
-
-    fn resolved(
-        &mut self,
-        now: Micros,
-        query: QueryId,
-        resolution: Resolution,
-    ) -> Result<(), Misuse> {
-        let answer = match resolution {
-            Resolution::Addresses { addresses, ttl } => Ok((addresses, ttl)),
-            Resolution::NotFound => Err("not_found".to_owned()),
-            Resolution::Failed => Err("failed".to_owned()),
-        };
-        self.say(now, &Request::Resolved(query.to_bits(), answer));
-        Ok(())
+        Ok(0)
     }
 
     fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<OwnedOutput>) -> bool {
@@ -509,13 +472,6 @@ fn side(word: &str) -> Option<By> {
 }
 
 fn ending(word: &str) -> Option<How> {
-    let dials = [
-        DialResult::Refused,
-        DialResult::HostUnreachable,
-        DialResult::NetworkUnreachable,
-        DialResult::Denied,
-        DialResult::TimedOut,
-    ];
     let endings = [
         How::Fin,
         How::Reset,
@@ -529,7 +485,10 @@ fn ending(word: &str) -> Option<How> {
         How::Admission,
         How::Stopped,
     ];
-    let dials = dials.into_iter().map(How::Dial);
+    let failed = DIAL_RESULTS
+        .into_iter()
+        .filter(|result| *result != DialResult::Connected);
+    let dials = failed.map(How::Dial);
     if word == "*" {
         return Some(How::Guard);
     }

@@ -4,10 +4,10 @@
 
 use std::io::{self, BufRead, Write};
 
-use engine::{DialResult, FlowId, Micros, PathChange, Proto, QueryId, RemoteEnd, Resolution};
+use engine::{FlowId, Micros, PathChange, Proto, QueryId, RemoteEnd, Resolution};
 use stack_protocol::{self as protocol, Ability, Garbage, Hello, Reply, Request, Settings};
 
-use super::{EPOCH_US, OwnedOutput, Stack, Via, open};
+use super::{DIAL_RESULTS, EPOCH_US, Input, OwnedOutput, Stack, Via, open};
 
 /// Runs the engine, by one of its own ways in, behind the protocol until its input ends.
 ///
@@ -50,7 +50,7 @@ fn refused(garbage: Garbage) -> io::Error {
 struct Served {
     stack: Box<dyn Stack>,
     now: Micros,
-    /// Nothing was said since the last poll: the next is a wake.
+    /// No input came since the last poll: the next is a timeout.
     idle: bool,
 }
 
@@ -59,46 +59,38 @@ impl Served {
         if !matches!(request, Request::At(_) | Request::Poll) {
             self.idle = false;
         }
-        let Self { stack, now, .. } = self;
-        let now = *now;
         let id = FlowId::from_bits;
-        // A call that comes after the close is ignored, as in any host.
-        match request {
-            Request::Start(_) => {}
-            Request::At(time) => self.now = Micros(EPOCH_US.saturating_add(*time)),
-            Request::Frame(frame) => stack.handle_frames(now, &[frame]),
-            Request::Dialed(flow, result) => {
-                if let Some(result) = dial_result(result) {
-                    let _ = stack.dial_result(now, id(*flow), result);
-                }
+        let frames;
+        let input = match request {
+            Request::Start(_) => return Ok(()),
+            Request::At(time) => {
+                self.now = Micros(EPOCH_US.saturating_add(*time));
+                return Ok(());
             }
-            Request::Data(flow, bytes) => {
-                let taken = stack.remote_data(now, id(*flow), bytes).unwrap_or(0);
-                return say(output, &Reply::Took(taken));
+            Request::Poll => return self.poll(output),
+            Request::Frame(frame) => {
+                frames = [frame.as_slice()];
+                Input::Frames(&frames)
             }
-            Request::Datagram(flow, from, bytes) => {
-                let taken = match from {
-                    Some(from) => stack.remote_datagram_from(now, id(*flow), *from, bytes),
-                    None => stack.remote_datagram(now, id(*flow), bytes),
+            Request::Dialed(flow, word) => {
+                let mut results = DIAL_RESULTS.into_iter();
+                let Some(result) = results.find(|result| result.label() == word) else {
+                    return Ok(());
                 };
-                return say(output, &Reply::Took(usize::from(taken.unwrap_or(false))));
+                Input::DialResult(id(*flow), result)
             }
-            Request::Block(flow) => {
-                let _ = stack.remote_blocked(now, id(*flow));
-            }
-            Request::Unblock(flow) => {
-                let _ = stack.remote_writable(now, id(*flow));
-            }
-            Request::Take(flow, count) => {
-                let _ = stack.remote_take(now, id(*flow), *count);
-            }
+            Request::Data(flow, bytes) => Input::Data(id(*flow), bytes),
+            Request::Datagram(flow, from, bytes) => Input::Datagram(id(*flow), *from, bytes),
+            Request::Block(flow) => Input::Blocked(id(*flow)),
+            Request::Unblock(flow) => Input::Writable(id(*flow)),
+            Request::Take(flow, count) => Input::Take(id(*flow), *count),
             Request::End(flow, how) => {
                 let end = match how.as_str() {
                     "eof" => RemoteEnd::Eof,
                     "reset" => RemoteEnd::Reset,
                     _ => RemoteEnd::Error,
                 };
-                let _ = stack.remote_closed(now, id(*flow), end);
+                Input::RemoteEnd(id(*flow), end)
             }
             Request::Resolved(query, answer) => {
                 let resolution = match answer.clone() {
@@ -106,25 +98,28 @@ impl Served {
                     Err(word) if word == "not_found" => Resolution::NotFound,
                     Err(_) => Resolution::Failed,
                 };
-                let _ = stack.resolved(now, QueryId::from_bits(*query), resolution);
+                Input::Resolved(QueryId::from_bits(*query), resolution)
             }
-            Request::Path => stack.path_changed(now, PathChange::Network),
-            Request::AddressLost(address) => {
-                stack.path_changed(now, PathChange::AddressLost(*address));
-            }
-            Request::Stop => stack.stop(now),
-            Request::Poll => return self.poll(output),
+            Request::Path => Input::PathChange(PathChange::Network),
+            Request::AddressLost(address) => Input::PathChange(PathChange::AddressLost(*address)),
+            Request::Stop => Input::Stop,
+        };
+        // A call that comes after the close is ignored, as in any host.
+        let taken = self.stack.input(self.now, input).unwrap_or(0);
+        match request {
+            Request::Data(..) | Request::Datagram(..) => send(output, &Reply::Took(taken)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn poll(&mut self, output: &mut dyn Write) -> io::Result<()> {
         if std::mem::replace(&mut self.idle, true) {
-            self.stack.handle_timeout(self.now);
+            // Nothing can be wrong with a timeout.
+            let _ = self.stack.input(self.now, Input::Timeout);
         }
         let mut seen = Vec::new();
         self.stack.drain(self.now, usize::MAX, &mut seen);
-        for reply in seen.into_iter().filter_map(told) {
+        for reply in seen.into_iter().filter_map(reply_of) {
             writeln!(output, "{reply}")?;
         }
         let next = self.stack.poll_timeout();
@@ -132,16 +127,17 @@ impl Served {
             at: next.map(|next| next.at.0.saturating_sub(EPOCH_US)),
             rest: next.is_some_and(|next| next.timer.is_idle()),
         };
-        say(output, &next)
+        send(output, &next)
     }
 }
 
-fn say(output: &mut dyn Write, reply: &Reply) -> io::Result<()> {
+fn send(output: &mut dyn Write, reply: &Reply) -> io::Result<()> {
     writeln!(output, "{reply}")?;
     output.flush()
 }
 
-fn told(seen: OwnedOutput) -> Option<Reply> {
+/// The line for an output; none for the end of a batch.
+fn reply_of(seen: OwnedOutput) -> Option<Reply> {
     Some(match seen {
         OwnedOutput::Batch(_) => return None,
         OwnedOutput::Frame(frame) => Reply::Frame(frame),
@@ -174,17 +170,4 @@ fn told(seen: OwnedOutput) -> Option<Reply> {
             Reply::Resolve(query.to_bits(), kind.label().to_owned(), name)
         }
     })
-}
-
-fn dial_result(word: &str) -> Option<DialResult> {
-    [
-        DialResult::Connected,
-        DialResult::Refused,
-        DialResult::HostUnreachable,
-        DialResult::NetworkUnreachable,
-        DialResult::Denied,
-        DialResult::TimedOut,
-    ]
-    .into_iter()
-    .find(|result| result.label() == word)
 }

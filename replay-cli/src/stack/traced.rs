@@ -1,14 +1,9 @@
 //! A stack whose border is watched: every call and every output becomes an event.
 
-use std::net::SocketAddr;
-
-use engine::{
-    Counters, Deadline, DialResult, FlowId, Micros, Misuse, PathChange, QueryId, RemoteEnd,
-    Resolution,
-};
+use engine::{Counters, Deadline, FlowId, Micros, Misuse};
 
 use super::event::{Tracer, What};
-use super::{DnsSeen, EPOCH_US, OwnedOutput, Stack, Traits, Watch};
+use super::{DnsSeen, EPOCH_US, Input, OwnedOutput, Stack, Traits, Watch};
 
 /// Another stack, and where its events go.
 pub(crate) struct Traced {
@@ -23,75 +18,39 @@ impl Traced {
 }
 
 impl Stack for Traced {
-    fn handle_frames(&mut self, now: Micros, frames: &[&[u8]]) {
-        for frame in frames {
-            self.note(now, What::FrameIn(frame.to_vec()));
+    fn input(&mut self, now: Micros, input: Input<'_>) -> Result<usize, Misuse> {
+        match &input {
+            Input::Frames(frames) => {
+                for frame in *frames {
+                    self.note(now, What::FrameIn(frame.to_vec()));
+                }
+            }
+            Input::PathChange(_) => self.note(now, What::Host("path changed")),
+            Input::Stop => self.note(now, What::Host("stop")),
+            Input::DialResult(flow, result) => self.note(now, What::DialResult(*flow, *result)),
+            Input::Blocked(flow) => self.note(now, What::Blocked(*flow)),
+            Input::Writable(flow) => self.note(now, What::Writable(*flow)),
+            Input::Take(flow, count) => self.note(now, What::Take(*flow, *count)),
+            Input::RemoteEnd(flow, end) => self.note(now, What::RemoteEnd(*flow, *end)),
+            Input::Data(..) | Input::Datagram(..) | Input::Timeout | Input::Resolved(..) => {}
         }
-        self.stack.handle_frames(now, frames);
-    }
-
-    fn path_changed(&mut self, now: Micros, change: PathChange) {
-        self.note(now, What::Host("path changed"));
-        self.stack.path_changed(now, change);
-    }
-
-    fn stop(&mut self, now: Micros) {
-        self.note(now, What::Host("stop"));
-        self.stack.stop(now);
-    }
-
-    fn dial_result(&mut self, now: Micros, flow: FlowId, result: DialResult) -> Result<(), Misuse> {
-        self.note(now, What::DialResult(flow, result));
-        self.stack.dial_result(now, flow, result)
-    }
-
-    fn remote_data(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<usize, Misuse> {
-        let taken = self.stack.remote_data(now, flow, data)?;
-        let kept = data.get(..taken).unwrap_or(data).to_vec();
-        self.note(now, What::Downstream(flow, kept, data.len()));
+        let taken = self.stack.input(now, input.clone())?;
+        match input {
+            Input::Data(flow, data) => {
+                let kept = data.get(..taken).unwrap_or(data).to_vec();
+                self.note(now, What::Downstream(flow, kept, data.len()));
+            }
+            Input::Datagram(flow, _, data) => {
+                let event = What::DownstreamDatagram(flow, data.to_vec(), taken == 1);
+                self.note(now, event);
+            }
+            _ => {}
+        }
         Ok(taken)
-    }
-
-    fn remote_datagram(&mut self, now: Micros, flow: FlowId, data: &[u8]) -> Result<bool, Misuse> {
-        let taken = self.stack.remote_datagram(now, flow, data)?;
-        self.note(now, What::DownstreamDatagram(flow, data.to_vec(), taken));
-        Ok(taken)
-    }
-
-    fn remote_datagram_from(
-        &mut self,
-        now: Micros,
-        flow: FlowId,
-        from: SocketAddr,
-        data: &[u8],
-    ) -> Result<bool, Misuse> {
-        let taken = self.stack.remote_datagram_from(now, flow, from, data)?;
-        self.note(now, What::DownstreamDatagram(flow, data.to_vec(), taken));
-        Ok(taken)
-    }
-
-    fn remote_blocked(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse> {
-        self.note(now, What::Blocked(flow));
-        self.stack.remote_blocked(now, flow)
-    }
-
-    fn remote_writable(&mut self, now: Micros, flow: FlowId) -> Result<(), Misuse> {
-        self.note(now, What::Writable(flow));
-        self.stack.remote_writable(now, flow)
-    }
-
-    fn remote_take(&mut self, now: Micros, flow: FlowId, count: usize) -> Result<(), Misuse> {
-        self.note(now, What::Take(flow, count));
-        self.stack.remote_take(now, flow, count)
     }
 
     fn offered(&self, flow: FlowId) -> Option<usize> {
         self.stack.offered(flow)
-    }
-
-    fn remote_closed(&mut self, now: Micros, flow: FlowId, end: RemoteEnd) -> Result<(), Misuse> {
-        self.note(now, What::RemoteEnd(flow, end));
-        self.stack.remote_closed(now, flow, end)
     }
 
     fn drain(&mut self, now: Micros, most: usize, to: &mut Vec<OwnedOutput>) -> bool {
@@ -128,21 +87,8 @@ impl Stack for Traced {
         self.stack.mtu()
     }
 
-    fn handle_timeout(&mut self, now: Micros) {
-        self.stack.handle_timeout(now);
-    }
-
-    fn resolved(
-        &mut self,
-        now: Micros,
-        query: QueryId,
-        resolution: Resolution,
-    ) -> Result<(), Misuse> {
-        self.stack.resolved(now, query, resolution)
-    }
-
-    fn give_back(&mut self, count: Vec<u8>) {
-        self.stack.give_back(count);
+    fn give_back(&mut self, bytes: Vec<u8>) {
+        self.stack.give_back(bytes);
     }
 
     fn poll_timeout(&mut self) -> Option<Deadline> {

@@ -20,7 +20,7 @@ mod finish;
 mod other;
 
 /// Collects a capture's packets by flow.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Demux {
     options: ReadOptions,
     fragments: Fragments<Part>,
@@ -41,15 +41,15 @@ pub(crate) struct Demux {
     packets_read: u64,
     first_ns: Option<i64>,
     /// The earliest time of any frame, whatever it holds.
-    first_frame_ns: i64,
-    earliest_ns: i64,
-    latest_ns: i64,
+    first_frame_ns: Option<i64>,
+    /// The earliest and the latest time of an IP packet.
+    span_ns: Option<(i64, i64)>,
     recording: Option<Recording>,
     /// The number of the present packet.
     number: u64,
     /// Which way the present packet went, in a recording: inbound is the device's.
     direction: Option<Direction>,
-    /// Where the present packet belongs, for [`Placing`](super::Placing); with it no more of a flow is kept than tells its packets apart.
+    /// Where the present packet belongs, for [`Placing`](super::Placing); with it no more of a flow is kept than is needed to tell its packets apart.
     pub(crate) placed: Option<Placed>,
     pub(crate) places_only: bool,
 }
@@ -66,27 +66,7 @@ impl Demux {
     pub(crate) fn new(options: ReadOptions) -> Self {
         Self {
             options,
-            fragments: Fragments::default(),
-            rebuilt: Spool::default(),
-            failure: None,
-            usable: 0,
-            largest: 0,
-            oversize: 0,
-            flows: Vec::new(),
-            current: Index::default(),
-            echoes: Echoes::default(),
-            path_mtu: None,
-            skipped: BTreeMap::new(),
-            packets_read: 0,
-            first_ns: None,
-            first_frame_ns: i64::MAX,
-            earliest_ns: i64::MAX,
-            latest_ns: i64::MIN,
-            recording: None,
-            number: 0,
-            direction: None,
-            placed: None,
-            places_only: false,
+            ..Self::default()
         }
     }
 
@@ -103,15 +83,16 @@ impl Demux {
     pub(crate) fn packet(&mut self, captured: &CapturedPacket<'_>) {
         self.packets_read += 1;
         self.number = captured.number;
-        self.first_frame_ns = self.first_frame_ns.min(captured.time_ns);
+        let now = captured.time_ns;
+        self.first_frame_ns = self.first_frame_ns.into_iter().chain([now]).min();
         self.direction = captured.direction.filter(|_| self.recording.is_some());
         let ip = match &captured.content {
             Ok(ip) => ip,
             Err(reason) => return self.skip(reason.to_string()),
         };
-        self.first_ns.get_or_insert(captured.time_ns);
-        self.earliest_ns = self.earliest_ns.min(captured.time_ns);
-        self.latest_ns = self.latest_ns.max(captured.time_ns);
+        self.first_ns.get_or_insert(now);
+        let (earliest, latest) = self.span_ns.unwrap_or((now, now));
+        self.span_ns = Some((earliest.min(now), latest.max(now)));
         let packet = match ip.packet() {
             Ok(packet) => packet,
             Err(problem) => return self.skip(format!("malformed: {problem}")),
@@ -137,13 +118,13 @@ impl Demux {
             None => packet,
         };
         if packet.fragment.is_some() {
-            return self.fragment(&packet, captured.time_ns, part);
+            return self.fragment(&packet, now, part);
         }
         if !matches!(packet.transport, Transport::Tcp(_) | Transport::Udp(_)) {
-            return self.other(&packet, captured.time_ns, part);
+            return self.other(&packet, now, part);
         }
         self.note_size(&packet);
-        self.whole(&packet, captured.time_ns, part, Vec::new());
+        self.whole(&packet, now, part, Vec::new());
     }
 
     fn fragment(&mut self, packet: &Packet<'_>, time_ns: i64, part: Part) {
@@ -257,19 +238,20 @@ impl Demux {
     /// A packet that is whole; `parts` are its fragments, if it came in some.
     fn whole(&mut self, packet: &Packet<'_>, time_ns: i64, part: Part, parts: Vec<Part>) {
         let many = parts.len().max(1) as u64;
-        let (protocol, from, to) = match packet.transport {
-            Transport::Tcp(tcp) => (Protocol::Tcp, tcp.source_port, tcp.destination_port),
-            Transport::Udp(udp) => (Protocol::Udp, udp.source_port, udp.destination_port),
+        let protocol = match packet.transport {
+            Transport::Tcp(_) => Protocol::Tcp,
+            Transport::Udp(_) => Protocol::Udp,
             _ => return self.other(packet, time_ns, part),
+        };
+        let Some((source, destination)) = packet.ends() else {
+            return;
         };
         if let Some(reason) = no_flow(packet.source, packet.destination) {
             return self.skip_many(reason, many);
         }
-        if from == 0 || to == 0 {
+        if source.port() == 0 || destination.port() == 0 {
             return self.skip_many("port zero", many);
         }
-        let source = SocketAddr::new(packet.source, from);
-        let destination = SocketAddr::new(packet.destination, to);
         let pair = Pair::of(protocol, source, destination);
         let flow = match packet.transport {
             Transport::Tcp(tcp) => self.tcp_flow(pair, source, destination, &tcp),

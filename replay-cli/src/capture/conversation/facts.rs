@@ -2,7 +2,7 @@
 
 use super::raw::{RawFlow, RawPacket};
 use super::store::ByteReader;
-use crate::capture::facts::{Answer, Facts, FlowFacts, Header, Seen, is_too_big};
+use crate::capture::facts::{Answer, Facts, FlowFacts, Header, Seen, Since, is_too_big};
 use crate::packet::{Flags, Packet};
 
 /// The end that the client of a flow is.
@@ -22,7 +22,11 @@ pub(super) fn read(raw: &RawFlow, bytes: &mut ByteReader<'_>) -> (Facts, Vec<Ans
     }
     for error in &raw.icmp {
         let big = is_too_big(error.v4, error.kind, error.code);
-        facts.icmp(error.number, error.time_ns, error.kind, error.code, big);
+        let since = Since {
+            at_ns: error.time_ns,
+            frame: error.number,
+        };
+        facts.icmp(since, error.kind, error.code, big);
     }
     facts.finish(CLIENT)
 }
@@ -36,8 +40,10 @@ fn seen(packet: &RawPacket, bytes: &mut ByteReader<'_>) -> Seen {
         None
     };
     Seen {
-        frame: packet.number.into(),
-        time_ns: packet.time_ns,
+        since: Since {
+            at_ns: packet.time_ns,
+            frame: packet.number.into(),
+        },
         end: usize::from(!packet.is_from_client()),
         payload_len: packet.payload_len,
         tcp: Header {

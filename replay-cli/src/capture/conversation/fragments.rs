@@ -42,17 +42,6 @@ impl<P> Default for Fragments<P> {
     }
 }
 
-impl<P> Default for Pieces<P> {
-    fn default() -> Self {
-        Self {
-            parts: BTreeMap::new(),
-            total: None,
-            frames: Vec::new(),
-            cut: false,
-        }
-    }
-}
-
 impl<P> Fragments<P> {
     pub(crate) fn insert(&mut self, packet: &Packet<'_>, frame: P) -> Option<Whole<P>> {
         let fragment = packet.fragment?;
@@ -62,7 +51,12 @@ impl<P> Fragments<P> {
             packet.protocol,
             fragment.identification,
         );
-        let pieces = self.open.entry(key).or_default();
+        let pieces = self.open.entry(key).or_insert_with(|| Pieces {
+            parts: BTreeMap::new(),
+            total: None,
+            frames: Vec::new(),
+            cut: false,
+        });
         let len = u32::try_from(packet.total_len.saturating_sub(packet.transport_offset))
             .unwrap_or(u32::MAX);
         pieces.frames.push(frame);

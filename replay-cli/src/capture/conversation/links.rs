@@ -1,11 +1,12 @@
 //! What ties flows to each other: the uses of one tuple, and the DNS answers that named their servers.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use super::store::ByteReader;
 use super::{Conversation, Talk};
 use crate::base::index::Index;
+use crate::capture::structure::address_of;
 use crate::scenario::FlowSpec;
 
 /// Numbers the flows of each tuple that can be replayed.
@@ -43,12 +44,8 @@ pub(crate) fn to_dns(flows: &mut [Conversation], reader: &mut ByteReader<'_>) {
                 continue;
             };
             for answer in &message.answers {
-                let address = match &answer.rdata {
-                    simple_dns::rdata::RData::A(a) => IpAddr::V4(Ipv4Addr::from_bits(a.address)),
-                    simple_dns::rdata::RData::AAAA(a) => {
-                        IpAddr::V6(std::net::Ipv6Addr::from_bits(a.address))
-                    }
-                    _ => continue,
+                let Some(address) = address_of(&answer.rdata) else {
+                    continue;
                 };
                 answers.entry(address).or_default().push((
                     flow.start_us.saturating_add(datagram.at_us),

@@ -1,21 +1,22 @@
 //! Which flow each packet of a capture belongs to, by the rules of [`Conversations`](super::Conversations) and in memory that does not
 //! grow with the packets of a flow.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::ReadOptions;
 use super::demux::{Demux, Placed};
-use crate::capture::{CapturedPacket, CustomBlock};
+use crate::capture::{CaptureError, CaptureReader, CapturedPacket, CustomBlock, Record};
 use crate::packet::Seq;
 use crate::scenario::Protocol;
 
-/// Tells the flow of each packet, as it is read.
+/// Finds the flow of each packet, as it is read.
 #[derive(Debug)]
 pub(crate) struct Placing {
     demux: Demux,
 }
 
-/// A flow as far as its packets' headers tell.
+/// A flow as far as its packets' headers show it.
 #[derive(Clone, Debug)]
 pub(crate) struct PlacedFlow {
     /// Its number, from 1, as `try` and `inspect` list them; 0 for one that they do not list.
@@ -46,6 +47,25 @@ impl Placing {
         self.demux.placed = None;
         self.demux.custom(block);
         self.demux.placed.take()
+    }
+
+    /// The flow of each record of a capture, by the record's number; fragments belong to the flow of the whole that they make.
+    pub(crate) fn by_number(
+        reader: &mut CaptureReader,
+    ) -> Result<BTreeMap<u64, usize>, CaptureError> {
+        let mut placing = Self::new();
+        let mut flows = BTreeMap::new();
+        while let Some(record) = reader.next_record()? {
+            let (number, placed) = match &record {
+                Record::Packet(packet) => (packet.number, placing.packet(packet)),
+                Record::Custom(block) => (block.number, placing.custom(block)),
+            };
+            if let Some(Placed { flow, parts }) = placed {
+                flows.insert(number, flow);
+                flows.extend(parts.into_iter().map(|part| (u64::from(part), flow)));
+            }
+        }
+        Ok(flows)
     }
 
     /// The ends of a flow as far as is known by now.

@@ -22,7 +22,7 @@ pub(crate) struct RawFlow {
     pub(crate) refused: bool,
     pub(crate) established: bool,
     /// The far side has sent something other than a SYN or a reset.
-    pub(crate) far_spoke: bool,
+    pub(crate) far_sent: bool,
     /// Its beginning is not in the capture, and made up.
     pub(crate) adopted: bool,
     /// The SYN that begins the flow came after other packets of it, before which it belongs.
@@ -52,7 +52,7 @@ impl RawFlow {
             server_isn: None,
             refused: false,
             established: false,
-            far_spoke: false,
+            far_sent: false,
             adopted: false,
             syn_is_late: false,
             parts: BTreeMap::new(),

@@ -1,9 +1,7 @@
-//! Names of servers, as DNS answers and first flights tell them while a capture is read.
+//! Names of servers, from DNS answers and first flights, while a capture is read.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
-use simple_dns::rdata::RData;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::capture::CapturedPacket;
 use crate::capture::structure;
@@ -61,7 +59,7 @@ impl Names {
                 }
             }
             Transport::Tcp(tcp)
-                if SocketAddr::new(packet.source, tcp.source_port) == client
+                if packet.ends().is_some_and(|(from, _)| from == client)
                     && !self.of_flow.contains_key(&flow) =>
             {
                 if let Some(found) = structure::first_flight(tcp.payload) {
@@ -87,10 +85,8 @@ impl Names {
             .map(|name| name.to_string().to_ascii_lowercase())
             .collect();
         for record in &message.answers {
-            let address = match &record.rdata {
-                RData::A(a) => IpAddr::V4(Ipv4Addr::from_bits(a.address)),
-                RData::AAAA(a) => IpAddr::V6(Ipv6Addr::from_bits(a.address)),
-                _ => continue,
+            let Some(address) = structure::address_of(&record.rdata) else {
+                continue;
             };
             let answers = self.answers.entry(address).or_default();
             answers.push((captured.time_ns, named));
@@ -105,9 +101,9 @@ impl Names {
 
     /// The names of a flow's server.
     pub(super) fn of(&self, flow: usize, server: IpAddr) -> impl Iterator<Item = &str> {
-        let told = self.of_flow.get(&flow).into_iter().flatten();
+        let own = self.of_flow.get(&flow).into_iter().flatten();
         let answered = self.of_address.get(&server).into_iter().flatten();
-        told.chain(answered).map(String::as_str)
+        own.chain(answered).map(String::as_str)
     }
 
     /// The last answer that named a server before a flow to it began.

@@ -99,15 +99,9 @@ const OVERTAKEN_NS: u64 = 3_000_000;
 impl Analysis {
     /// What a frame is.
     pub(super) fn mark(&mut self, seen: &Seen) -> Marks {
-        let Seen {
-            time_ns,
-            end,
-            payload_len: len,
-            tcp: header,
-            ..
-        } = *seen;
+        let (time_ns, len, header) = (seen.since.at_ns, seen.payload_len, seen.tcp);
         let [first, second] = &mut self.halves;
-        let (this, other) = if end == 0 {
+        let (this, other) = if seen.end == 0 {
             (first, second)
         } else {
             (second, first)
@@ -194,13 +188,13 @@ fn again(seen: &Seen, this: &Half, other: &Half, most_ns: u64) -> Option<Marks> 
     }
     if other.duplicates >= 2
         && other.acknowledged == header.sequence
-        && since(other.acknowledged_ns, seen.time_ns) < FAST_NS
+        && since(other.acknowledged_ns, seen.since.at_ns) < FAST_NS
     {
         return Some(Marks::FAST_RETRANSMISSION);
     }
     let closes = header.flags.contains(Flags::SYN) || header.flags.contains(Flags::FIN);
     let is_highest = end.plus(u32::from(closes)) == this.next;
-    if since(this.next_ns, seen.time_ns) < most_ns && !is_highest {
+    if since(this.next_ns, seen.since.at_ns) < most_ns && !is_highest {
         return Some(Marks::OUT_OF_ORDER);
     }
     Some(Marks::RETRANSMISSION)

@@ -4,11 +4,11 @@
 use super::Seen;
 use crate::packet::{Flags, Seq};
 
-/// The first bytes of whoever speaks first, until a name shows or none will.
+/// The first bytes of whoever sends first, until a name shows or none will.
 #[derive(Debug, Default)]
 pub(super) struct Opening {
-    /// Who speaks, and which byte comes next.
-    speaker: Option<(usize, Seq)>,
+    /// Who sends, and which byte comes next.
+    sender: Option<(usize, Seq)>,
     bytes: Vec<u8>,
     done: bool,
 }
@@ -16,7 +16,7 @@ pub(super) struct Opening {
 /// The most bytes that are kept: a ClientHello with keys for after quantum computers has some 2,000.
 const MOST: usize = 4096;
 
-/// What bytes so far say.
+/// What the bytes so far have.
 enum Found {
     Name(String),
     /// A name may come.
@@ -31,14 +31,14 @@ impl Opening {
             return false;
         }
         let sequence = first_byte(seen);
-        self.speaker
+        self.sender
             .is_none_or(|(end, next)| end == seen.end && next == sequence)
     }
 
     /// Takes a payload; gives the name once.
     pub(super) fn take(&mut self, seen: &Seen, payload: &[u8]) -> Option<String> {
         let next = first_byte(seen).plus(seen.payload_len);
-        self.speaker = Some((seen.end, next));
+        self.sender = Some((seen.end, next));
         let room = MOST.saturating_sub(self.bytes.len());
         self.bytes.extend(payload.iter().take(room));
         let cut = payload.len() < seen.payload_len as usize || self.bytes.len() >= MOST;
@@ -171,7 +171,7 @@ pub(super) fn plain(name: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Header;
+    use super::super::{Header, Since};
     use super::*;
 
     /// A ClientHello with a server name and an extension of so many bytes before it.
@@ -201,8 +201,7 @@ mod tests {
         for piece in pieces {
             let payload_len = u32::try_from(piece.len()).unwrap();
             let seen = Seen {
-                frame: 1,
-                time_ns: 0,
+                since: Since { at_ns: 0, frame: 1 },
                 end: 0,
                 payload_len,
                 tcp: Header {

@@ -10,21 +10,19 @@ pub(super) struct Tallies(Vec<Tally>);
 struct Tally {
     kind: FactKind,
     end: usize,
-    at_ns: i64,
-    frame: u64,
+    first: Since,
     count: u64,
 }
 
 impl Tallies {
-    pub(super) fn add(&mut self, kind: FactKind, end: usize, frame: u64, at_ns: i64) {
+    pub(super) fn add(&mut self, kind: FactKind, end: usize, first: Since) {
         let known = |tally: &&mut Tally| tally.kind == kind && tally.end == end;
         match self.0.iter_mut().find(known) {
             Some(tally) => tally.count += 1,
             None => self.0.push(Tally {
                 kind,
                 end,
-                at_ns,
-                frame,
+                first,
                 count: 1,
             }),
         }
@@ -33,20 +31,20 @@ impl Tallies {
     pub(super) fn facts(self, device: usize) -> impl Iterator<Item = Fact> {
         self.0.into_iter().map(move |tally| Fact {
             by: Some(side(tally.end, device)),
-            ..fact(tally.kind, tally.at_ns, tally.frame, tally.count)
+            ..fact(tally.kind, tally.first, tally.count)
         })
     }
 }
 
-/// A fact of nothing but a count.
-pub(super) fn fact(kind: FactKind, at_ns: i64, frame: u64, count: u64) -> Fact {
+/// A fact of nothing but a count, and where it shows first.
+pub(super) fn fact(kind: FactKind, first: Since, count: u64) -> Fact {
     Fact {
         kind,
         by: None,
-        at_ns,
+        at_ns: first.at_ns,
         lasted_ns: None,
         ending: None,
-        frame,
+        frame: first.frame,
         count,
         detail: Detail::None,
     }
@@ -61,8 +59,7 @@ pub(super) struct Spells {
 
 #[derive(Clone, Copy, Debug)]
 struct Spell {
-    at_ns: i64,
-    frame: u64,
+    since: Since,
     lasted_ns: u64,
     ending: Ending,
 }
@@ -80,8 +77,7 @@ impl Spells {
             .is_none_or(|longest| longest.lasted_ns < lasted_ns)
         {
             self.longest = Some(Spell {
-                at_ns: since.at_ns,
-                frame: since.frame,
+                since,
                 lasted_ns,
                 ending,
             });
@@ -94,16 +90,16 @@ impl Spells {
             by: Some(side(end, device)),
             lasted_ns: Some(longest.lasted_ns),
             ending: Some(longest.ending),
-            ..fact(kind, longest.at_ns, longest.frame, self.count)
+            ..fact(kind, longest.since, self.count)
         })
     }
 }
 
 /// A moment from which on something lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Since {
-    pub(super) at_ns: i64,
-    pub(super) frame: u64,
+pub(crate) struct Since {
+    pub(crate) at_ns: i64,
+    pub(crate) frame: u64,
 }
 
 impl Since {
@@ -129,10 +125,10 @@ struct Error {
 }
 
 impl Errors {
-    pub(super) fn note(&mut self, frame: u64, at_ns: i64, kind: u8, code: u8, big: bool) {
+    pub(super) fn note(&mut self, since: Since, kind: u8, code: u8, big: bool) {
         let of = if big { &mut self.big } else { &mut self.other };
         of.get_or_insert(Error {
-            since: Since { at_ns, frame },
+            since,
             count: 0,
             kind,
             code,
@@ -148,7 +144,7 @@ impl Errors {
             .flatten()
             .map(|(kind, error)| Fact {
                 detail: Detail::Icmp(error.kind, error.code),
-                ..fact(kind, error.since.at_ns, error.since.frame, error.count)
+                ..fact(kind, error.since, error.count)
             })
     }
 }

@@ -29,7 +29,7 @@ struct End {
     syns: u64,
     fin: Option<Since>,
     /// It sent anything but a reset.
-    spoke: bool,
+    has_sent: bool,
     /// The number after the highest that it sent.
     sent: Option<Seq>,
     /// The highest that the other one acknowledged.
@@ -37,7 +37,7 @@ struct End {
     /// Since when bytes that it sent wait for acknowledgement, or for more of it.
     waits: Option<Since>,
     /// The segment whose round trip is measured: its end, and when it left.
-    timed: Option<(Seq, i64)>,
+    timed: Option<(Seq, Since)>,
     round_trips: Samples,
     /// Since when its window is closed.
     closed: Option<Since>,
@@ -100,23 +100,20 @@ const LEAST_MSS: u16 = 536;
 impl TcpFacts {
     pub(super) fn packet(&mut self, seen: &Seen) -> Marks {
         let marks = self.analysis.mark(seen);
-        let since = Since {
-            at_ns: seen.time_ns,
-            frame: seen.frame,
-        };
-        self.last_ns = self.last_ns.max(seen.time_ns);
+        let since = seen.since;
+        self.last_ns = self.last_ns.max(since.at_ns);
         if marks.contains(Marks::RETRANSMISSION) {
             let kind = if marks.is_syn_again() {
                 FactKind::SynRetransmission
             } else {
                 FactKind::Retransmission
             };
-            self.tallies.add(kind, seen.end, seen.frame, seen.time_ns);
+            self.tallies.add(kind, seen.end, since);
         }
         if marks != Marks::default() {
             for (mark, kind) in COUNTED {
                 if marks.contains(mark) {
-                    self.tallies.add(kind, seen.end, seen.frame, seen.time_ns);
+                    self.tallies.add(kind, seen.end, since);
                 }
             }
         }
@@ -124,7 +121,7 @@ impl TcpFacts {
             self.resets += 1;
             if self.reset.is_none() {
                 self.reset = Some((seen.end, since, self.middle(seen)));
-                self.end_spells(seen.time_ns, Ending::Reset);
+                self.end_spells(since.at_ns, Ending::Reset);
             }
             return marks;
         }
@@ -156,8 +153,8 @@ impl TcpFacts {
         if both(|end| end.fin.is_some()) {
             return Middle::Closed;
         }
-        if !both(|end| end.spoke) {
-            let silent = sender.is_some_and(|end| !end.spoke);
+        if !both(|end| end.has_sent) {
+            let silent = sender.is_some_and(|end| !end.has_sent);
             return if silent {
                 Middle::Refused
             } else {
@@ -184,7 +181,7 @@ impl TcpFacts {
 
     /// Ends what still lasts.
     fn end_spells(&mut self, now_ns: i64, ending: Ending) {
-        let answered = self.ends.iter().all(|end| end.spoke);
+        let answered = self.ends.iter().all(|end| end.has_sent);
         for (this, other) in [(0, 1), (1, 0)] {
             let Ok([this, other]) = self.ends.get_disjoint_mut([this, other]) else {
                 continue;
@@ -245,12 +242,7 @@ impl TcpFacts {
             facts.push(Fact {
                 by: Some(by),
                 detail: Detail::Times(handshake, range),
-                ..fact(
-                    FactKind::Rtt,
-                    since.at_ns,
-                    since.frame,
-                    range.map_or(1, |range| range.count),
-                )
+                ..fact(FactKind::Rtt, since, range.map_or(1, |range| range.count))
             });
         }
         facts.extend(tallies.facts(device));
@@ -262,13 +254,13 @@ impl TcpFacts {
         let (index, end) = self.ends.iter().enumerate().find(|(_, end)| end.syns > 0)?;
         let other = self.ends.get(index ^ 1)?;
         let since = end.syn?;
-        if other.spoke || self.reset.is_some() {
+        if other.has_sent || self.reset.is_some() {
             return None;
         }
         Some(Fact {
             by: Some(side(index ^ 1, device)),
             lasted_ns: Some(since.until(self.last_ns)),
-            ..fact(FactKind::SynUnanswered, since.at_ns, since.frame, end.syns)
+            ..fact(FactKind::SynUnanswered, since, end.syns)
         })
     }
 
@@ -292,7 +284,7 @@ impl TcpFacts {
             by: Some(side(first ^ 1, device)),
             lasted_ns: Some(lasted_ns),
             ending: Some(ending),
-            ..fact(FactKind::HalfClosed, since.at_ns, since.frame, 1)
+            ..fact(FactKind::HalfClosed, since, 1)
         })
     }
 
@@ -313,7 +305,7 @@ impl TcpFacts {
             return Some(Fact {
                 by: Some(side(index, device)),
                 detail: during.map_or(Detail::None, Detail::During),
-                ..fact(kind, since.at_ns, since.frame, self.resets)
+                ..fact(kind, since, self.resets)
             });
         }
         let [first, second] = &self.ends;
@@ -321,8 +313,8 @@ impl TcpFacts {
         let (Some(since), false) = (first.last.max(second.last), closed) else {
             return None;
         };
-        let answered = first.spoke && second.spoke || first.syns + second.syns == 0;
-        answered.then(|| fact(FactKind::OpenAtEnd, since.at_ns, since.frame, 1))
+        let answered = first.has_sent && second.has_sent || first.syns + second.syns == 0;
+        answered.then(|| fact(FactKind::OpenAtEnd, since, 1))
     }
 }
 
@@ -333,7 +325,7 @@ impl End {
             tcp: header,
             ..
         } = seen;
-        (self.spoke, self.last) = (true, Some(since));
+        (self.has_sent, self.last) = (true, Some(since));
         if header.flags.contains(Flags::SYN) {
             self.syns += 1;
             self.syn.get_or_insert(since);
@@ -356,7 +348,7 @@ impl End {
             if *payload_len > 0 {
                 self.waits.get_or_insert(since);
             }
-            self.timed.get_or_insert((end, since.at_ns));
+            self.timed.get_or_insert((end, since));
         } else if let Some((timed, _)) = self.timed
             && header.sequence.before(timed)
         {
@@ -394,36 +386,27 @@ impl End {
         // A FIN alone is waited for as well, but that is a matter of closing.
         let fin = u32::from(self.fin.is_some());
         self.waits = ack.plus(fin).before(sent).then_some(since);
-        if let Some((end, left_ns)) = self.timed
+        if let Some((end, left)) = self.timed
             && !ack.before(end)
         {
-            let left = Since {
-                at_ns: left_ns,
-                frame: 0,
-            };
             self.round_trips.add(left.until(since.at_ns));
             self.timed = None;
         }
     }
 
-    /// What is wrong with the sizes of its segments. `peer_last` is when the other end spoke last.
+    /// What is wrong with the sizes of its segments. `peer_last` is when the other end sent last.
     fn sizes(&self, by: Side, peer_last: Option<Since>) -> impl Iterator<Item = Fact> {
         let low = self.mss.filter(|(mss, _)| *mss < LEAST_MSS);
         let low = low.map(|(mss, since)| Fact {
             by: Some(by),
             detail: Detail::Bytes(mss.into()),
-            ..fact(FactKind::MssLow, since.at_ns, since.frame, 1)
+            ..fact(FactKind::MssLow, since, 1)
         });
         let suspect = self.stuck.suspect(peer_last);
         let suspect = suspect.map(|(len, since, times)| Fact {
             by: Some(by),
             detail: Detail::Bytes(len),
-            ..fact(
-                FactKind::PmtuSuspect,
-                since.at_ns,
-                since.frame,
-                times.into(),
-            )
+            ..fact(FactKind::PmtuSuspect, since, times.into())
         });
         [low, suspect].into_iter().flatten()
     }
@@ -458,12 +441,12 @@ impl Stuck {
         }
     }
 
-    /// What is suspected: also what never came through, while the other end still spoke.
+    /// What is suspected: also what never came through, while the other end still sent.
     fn suspect(&self, peer_last: Option<Since>) -> Option<(u32, Since, u32)> {
         self.suspect.or_else(|| {
             let (_, len, since) = self.segment?;
-            let spoke = peer_last.is_some_and(|last| last.at_ns > since.at_ns);
-            (self.times > SUSPECT && spoke).then_some((len, since, self.times))
+            let peer_sent = peer_last.is_some_and(|last| last.at_ns > since.at_ns);
+            (self.times > SUSPECT && peer_sent).then_some((len, since, self.times))
         })
     }
 }

@@ -50,8 +50,10 @@ impl Script {
         self.frame += 1;
         let flags = flags.chars().filter_map(Flags::from_letter);
         let seen = Seen {
-            frame: self.frame,
-            time_ns: self.now_ns,
+            since: Since {
+                at_ns: self.now_ns,
+                frame: self.frame,
+            },
             end,
             payload_len: len,
             tcp: Header {
@@ -79,8 +81,10 @@ impl Script {
     fn datagram(&mut self, end: usize, payload: &[u8]) -> &mut Self {
         self.frame += 1;
         let seen = Seen {
-            frame: self.frame,
-            time_ns: self.now_ns,
+            since: Since {
+                at_ns: self.now_ns,
+                frame: self.frame,
+            },
             end,
             payload_len: u32::try_from(payload.len()).unwrap(),
             tcp: Header::default(),
@@ -359,8 +363,13 @@ fn full_segments_that_only_come_through_in_pieces_make_the_path_suspect() {
 #[test]
 fn what_routers_say_about_sizes_is_told_from_their_other_errors() {
     let mut script = Script::open();
-    script.facts.icmp(4, script.now_ns, 3, 4, true);
-    script.facts.icmp(5, script.now_ns, 3, 1, false);
+    let since = |frame| Since {
+        at_ns: script.now_ns,
+        frame,
+    };
+    let (first, second) = (since(4), since(5));
+    script.facts.icmp(first, 3, 4, true);
+    script.facts.icmp(second, 3, 1, false);
     let facts = script.done();
     let kinds: Vec<_> = facts
         .list

@@ -1,14 +1,13 @@
-//! The facts of a UDP flow: questions without an answer, and what DNS said how soon.
+//! The facts of a UDP flow: questions without an answer, and how soon DNS answered what.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
-use simple_dns::rdata::RData;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::opening::plain;
 use super::samples::Samples;
 use super::tally::{Errors, Since, fact};
 use super::{Answer, Detail, Fact, FactKind, NAMES_SHOWN, Seen, Side, side};
+use crate::capture::structure;
 
 /// Collects the facts of one flow.
 #[derive(Debug)]
@@ -80,10 +79,7 @@ impl UdpFacts {
     }
 
     pub(super) fn packet(&mut self, seen: &Seen, payload: &[u8]) {
-        let since = Since {
-            at_ns: seen.time_ns,
-            frame: seen.frame,
-        };
+        let since = seen.since;
         if self.wants(seen.end) {
             if self.ends.iter().any(|end| end.port() == DNS) {
                 self.dns.packet(since, payload);
@@ -91,7 +87,7 @@ impl UdpFacts {
                 self.quic = is_quic(payload);
             }
         }
-        self.last_ns = self.last_ns.max(seen.time_ns);
+        self.last_ns = self.last_ns.max(since.at_ns);
         if let (Some(sent), Some(first)) =
             (self.sent.get_mut(seen.end), self.first.get_mut(seen.end))
         {
@@ -123,13 +119,13 @@ impl UdpFacts {
                 by: Some(Side::Remote),
                 lasted_ns: Some(range.max),
                 detail: Detail::Times(None, Some(range)),
-                ..fact(FactKind::DnsAnswer, since.at_ns, since.frame, range.count)
+                ..fact(FactKind::DnsAnswer, since, range.count)
             });
         }
         (facts, answers)
     }
 
-    /// A flow of which only one end spoke, to an address that could have answered.
+    /// A flow of which only one end sent, to an address that could have answered.
     fn unanswered(&self, device: usize) -> Option<Fact> {
         let peer = device ^ 1;
         let address = self.ends.get(peer)?.ip();
@@ -147,12 +143,7 @@ impl UdpFacts {
         Some(Fact {
             by: Some(side(peer, device)),
             lasted_ns: Some(since.until(self.last_ns)),
-            ..fact(
-                kind,
-                since.at_ns,
-                since.frame,
-                self.sent.get(device).copied().unwrap_or(0),
-            )
+            ..fact(kind, since, self.sent.get(device).copied().unwrap_or(0))
         })
     }
 }
@@ -216,10 +207,8 @@ impl Dns {
             return;
         };
         for record in &message.answers {
-            let address = match &record.rdata {
-                RData::A(a) => IpAddr::V4(Ipv4Addr::from_bits(a.address)),
-                RData::AAAA(a) => IpAddr::V6(Ipv6Addr::from_bits(a.address)),
-                _ => continue,
+            let Some(address) = structure::address_of(&record.rdata) else {
+                continue;
             };
             if self.answers.len() < OPEN {
                 self.answers.push(Answer {
@@ -254,7 +243,7 @@ impl Named {
         Some(Fact {
             by: Some(Side::Remote),
             detail: Detail::Names(self.names),
-            ..fact(kind, since.at_ns, since.frame, self.count)
+            ..fact(kind, since, self.count)
         })
     }
 }

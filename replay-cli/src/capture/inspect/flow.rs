@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 
-use crate::capture::facts::{Answer, Facts, FlowFacts, Header, Marks, Names, Seen};
+use crate::capture::facts::{Facts, FlowFacts, Header, Marks, Names, Seen, Since};
 use crate::packet::{Flags, Seq, Tcp};
 use crate::scenario::Protocol;
 
@@ -82,9 +82,8 @@ pub(crate) struct Segment<'a> {
     pub(crate) protocol: Protocol,
     pub(crate) source: SocketAddr,
     pub(crate) destination: SocketAddr,
-    /// Its frame number.
-    pub(crate) number: u64,
-    pub(crate) time_ns: i64,
+    /// Its time and frame.
+    pub(crate) since: Since,
     /// Bytes of payload on the wire.
     pub(crate) payload_len: usize,
     /// What of it was captured.
@@ -167,8 +166,7 @@ impl FlowTable {
             return Marks::default();
         };
         let seen = Seen {
-            frame: segment.number,
-            time_ns: segment.time_ns,
+            since: segment.since,
             end: usize::from(*first != source),
             payload_len: u32::try_from(segment.payload_len).unwrap_or(u32::MAX),
             tcp: segment.tcp.map(Header::of).unwrap_or_default(),
@@ -180,7 +178,7 @@ impl FlowTable {
     pub(crate) fn error(&mut self, quoted: &Segment<'_>, kind: u8, code: u8, big: bool) {
         let known = self.latest.get(&key(quoted)).copied().flatten();
         if let Some((_, facts)) = known.and_then(|index| self.facts.get_mut(index)) {
-            facts.icmp(quoted.number, quoted.time_ns, kind, code, big);
+            facts.icmp(quoted.since, kind, code, big);
         }
     }
 
@@ -189,8 +187,8 @@ impl FlowTable {
         let mut names = Names::default();
         for (flow, (first, facts)) in self.flows.iter_mut().zip(self.facts) {
             let device = usize::from(first != flow.client);
-            let answers: Vec<Answer>;
-            (flow.facts, answers) = facts.finish(device);
+            let (found, answers) = facts.finish(device);
+            flow.facts = found;
             names.learn(answers);
         }
         names.settle();
@@ -218,7 +216,7 @@ impl Flow {
             protocol,
             source,
             destination,
-            time_ns,
+            since,
             tcp,
             ..
         } = *segment;
@@ -238,8 +236,8 @@ impl Flow {
             server,
             up: Traffic::default(),
             down: Traffic::default(),
-            start_ns: time_ns,
-            end_ns: time_ns,
+            start_ns: since.at_ns,
+            end_ns: since.at_ns,
             tcp: tcp.map(|_| TcpSigns::default()),
             facts: Facts::default(),
         }
@@ -261,8 +259,8 @@ impl Flow {
     }
 
     fn note(&mut self, segment: &Segment<'_>) {
-        self.start_ns = self.start_ns.min(segment.time_ns);
-        self.end_ns = self.end_ns.max(segment.time_ns);
+        self.start_ns = self.start_ns.min(segment.since.at_ns);
+        self.end_ns = self.end_ns.max(segment.since.at_ns);
         if let Some(tcp) = segment.tcp {
             self.note_direction(tcp, segment.source);
         }

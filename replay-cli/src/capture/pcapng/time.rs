@@ -30,16 +30,19 @@ impl Clock {
         // 2^64 * 10^9 is below 2^94: no step of this overflows.
         let scaled = i128::from(stamp) * NANOSECONDS;
         let exponent = self.resolution.unwrap_or(MICROSECONDS);
-        let since_offset = if exponent & BINARY != 0 {
-            scaled >> (exponent & !BINARY)
-        } else {
-            // A divisor beyond 10^38 leaves nothing of any stamp.
-            10_i128
-                .checked_pow(exponent.into())
-                .map_or(0, |units| scaled / units)
-        };
+        // A divisor beyond 10^38 leaves nothing of any stamp.
+        let since_offset = units_in_second(exponent).map_or(0, |units| scaled.div_euclid(units));
         let since_epoch = since_offset.saturating_add(i128::from(self.offset) * NANOSECONDS);
         i64::try_from(since_epoch).unwrap_or(if since_epoch < 0 { i64::MIN } else { i64::MAX })
+    }
+}
+
+/// How many units of an if_tsresol a second has; none of one that is finer than any stamp.
+pub(crate) fn units_in_second(resolution: u8) -> Option<i128> {
+    let exponent = u32::from(resolution & !BINARY);
+    match resolution & BINARY {
+        0 => 10_i128.checked_pow(exponent),
+        _ => 2_i128.checked_pow(exponent),
     }
 }
 
@@ -52,7 +55,7 @@ pub(super) fn resolution_name(resolution: u8) -> String {
 /// The bit of if_tsresol that makes it a negative power of two, not ten.
 const BINARY: u8 = 0x80;
 /// if_tsresol where an interface has none.
-const MICROSECONDS: u8 = 6;
+pub(crate) const MICROSECONDS: u8 = 6;
 const NANOSECONDS: i128 = 1_000_000_000;
 
 #[cfg(test)]

@@ -56,6 +56,13 @@ pub(super) fn bytes_of(address: IpAddr) -> Vec<u8> {
     }
 }
 
+/// An address of 4 or 16 bytes.
+pub(super) fn of_bytes(bytes: &[u8]) -> Option<IpAddr> {
+    let four = || <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
+    let sixteen = || <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from);
+    four().or_else(sixteen)
+}
+
 fn v4(old: Ipv4Addr, key: &[u8; 16], attempt: u64) -> Ipv4Addr {
     let [a, b, c, host] = old.octets();
     let network = [a, b, c];

@@ -102,12 +102,13 @@ impl<'a> Content<'a> {
         let old = payload.to_vec();
         let seed = self.seed_of(key);
         let mut marks = self.fill(seed, at, payload);
-        if let Some((head, told)) = self.heads.get(&key) {
+        if let Some((head, head_marks)) = self.heads.get(&key) {
             for (nth, (byte, mark)) in payload.iter_mut().zip(&mut marks).enumerate() {
                 let place = usize::try_from(at.saturating_add(nth as i64)).ok();
-                let known = place.and_then(|place| Some((head.get(place)?, told.get(place)?)));
-                if let Some((new, told)) = known {
-                    (*byte, *mark) = (*new, *told);
+                let known =
+                    place.and_then(|place| Some((head.get(place)?, head_marks.get(place)?)));
+                if let Some((new, new_mark)) = known {
+                    (*byte, *mark) = (*new, *new_mark);
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! What stands for what: made once from all that a capture names, then asked.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::addresses::{self, keyed};
 use super::names;
@@ -49,14 +49,9 @@ impl Mapping {
 
     /// Puts what stands for an address of 4 or 16 bytes in its place.
     pub(super) fn put_address(&self, bytes: &mut [u8]) {
-        let old: IpAddr = if let Ok(count) = <[u8; 4]>::try_from(&*bytes) {
-            Ipv4Addr::from(count).into()
-        } else if let Ok(count) = <[u8; 16]>::try_from(&*bytes) {
-            Ipv6Addr::from(count).into()
-        } else {
-            return;
-        };
-        bytes.copy_from_slice(&addresses::bytes_of(self.address(old)));
+        if let Some(old) = addresses::of_bytes(bytes) {
+            bytes.copy_from_slice(&addresses::bytes_of(self.address(old)));
+        }
     }
 
     /// What stands for a name.

@@ -7,6 +7,7 @@ use super::addresses::bytes_of;
 use super::content::Content;
 use super::read::is_of_dns;
 use crate::packet::checksum::{fold, sum};
+use crate::packet::read::{u16_at, write_at};
 use crate::packet::{
     Flags, Fragment, ICMPV6, Packet, TCP, TcpOption, Transport, UDP, walk_tcp_options,
 };
@@ -43,10 +44,9 @@ impl Change {
 
     /// Makes a checksum follow (RFC 1624): one that was right is right, one that was wrong is wrong by as much.
     pub(super) fn apply(self, bytes: &mut [u8], at: usize, is_udp: bool) {
-        let Some([high, low]) = bytes.get(at..at + 2).and_then(|field| field.first_chunk()) else {
+        let Some(before) = u16_at(bytes, at) else {
             return;
         };
-        let before = u16::from_be_bytes([*high, *low]);
         // A datagram of IPv4 may state none.
         if is_udp && before == 0 {
             return;
@@ -56,9 +56,7 @@ impl Change {
         if is_udp && after == 0 {
             after = 0xffff;
         }
-        if let Some(field) = bytes.get_mut(at..at + 2) {
-            field.copy_from_slice(&after.to_be_bytes());
-        }
+        write_at(bytes, at, &after.to_be_bytes());
     }
 }
 
@@ -77,11 +75,11 @@ impl Content<'_> {
         };
         self.addresses(packet, &mut new);
         let from = packet.transport_offset;
+        let ends = packet.ends();
+        let (sender, receiver) = ends.unwrap_or_else(|| bare_ends(packet));
         match packet.transport {
             Transport::Tcp(tcp) => {
                 self.tcp_options(tcp.option_bytes, from + 20, &mut new);
-                let sender = SocketAddr::new(packet.source, tcp.source_port);
-                let receiver = SocketAddr::new(packet.destination, tcp.destination_port);
                 let payload = new.bytes.get_mut(tcp.payload_offset..).unwrap_or_default();
                 let marks = if let Some(flow) = flow {
                     let key = (flow, self.known.is_client(flow, sender));
@@ -97,8 +95,6 @@ impl Content<'_> {
                 mark(&mut new.marks, tcp.payload_offset, &marks);
             }
             Transport::Udp(udp) => {
-                let sender = SocketAddr::new(packet.source, udp.source_port);
-                let receiver = SocketAddr::new(packet.destination, udp.destination_port);
                 let seed = self.seed(sender, receiver, true, 0);
                 let is_dns = is_of_dns(udp.source_port, udp.destination_port);
                 let rest = new.bytes.get_mut(from + 8..).unwrap_or_default();
@@ -117,9 +113,7 @@ impl Content<'_> {
                     Some(Ok(inner)) if !quoted => {
                         let inside = self.rewrite(&inner, flow, true)?;
                         let end = from + 8 + inside.bytes.len();
-                        if let Some(place) = new.bytes.get_mut(from + 8..end) {
-                            place.copy_from_slice(&inside.bytes);
-                        }
+                        write_at(&mut new.bytes, from + 8, &inside.bytes);
                         new.bytes.get_mut(end..).unwrap_or_default().fill(0);
                         mark(&mut new.marks, from + 8, &inside.marks);
                     }
@@ -218,16 +212,18 @@ impl Content<'_> {
             _ => 0,
         };
         let start = (from + header).min(new.bytes.len());
-        let (one, other) = (
-            SocketAddr::new(packet.source, 0),
-            SocketAddr::new(packet.destination, 0),
-        );
-        let seed = self.seed(one, other, true, 0);
+        let (sender, receiver) = bare_ends(packet);
+        let seed = self.seed(sender, receiver, true, 0);
         let at = i64::from(offset) + header as i64;
         let payload = new.bytes.get_mut(start..).unwrap_or_default();
         let marks = self.opaque(seed, at, payload, false);
         mark(&mut new.marks, start, &marks);
     }
+}
+
+/// Source and destination without ports.
+fn bare_ends(packet: &Packet<'_>) -> (SocketAddr, SocketAddr) {
+    ((packet.source, 0).into(), (packet.destination, 0).into())
 }
 
 /// Zeros for what options of IPv4 recorded, routes and times among it.

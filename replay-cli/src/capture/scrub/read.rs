@@ -1,8 +1,9 @@
 //! The first pass: every address and name that a capture has, and how each stream begins.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
+use super::addresses::of_bytes;
 use crate::base::diagnostic::Diagnostic;
 use crate::capture::conversation::{Placed, PlacedFlow, Placing};
 use crate::capture::recording::{self, EventKind};
@@ -28,7 +29,7 @@ pub(crate) struct Known {
     pub(super) bases: BTreeMap<StreamKey, Seq>,
     pub(super) first_ns: Option<i64>,
     pieces: BTreeMap<StreamKey, Vec<(Seq, Vec<u8>)>>,
-    /// Bytes that events tell of each far side's stream.
+    /// Bytes of each far side's stream that events have.
     reported: BTreeMap<usize, Vec<u8>>,
 }
 
@@ -79,9 +80,10 @@ impl Known {
                 self.message(udp.payload);
             }
             Transport::Tcp(tcp) => {
-                let sender = SocketAddr::new(packet.source, tcp.source_port);
-                let ends = placed.and_then(|placed| placing.ends(placed.flow));
-                if let (Some(placed), Some((_, client, _))) = (placed, ends) {
+                let known = placed.and_then(|placed| placing.ends(placed.flow));
+                if let (Some(placed), Some((_, client, _))) = (placed, known)
+                    && let Some((sender, _)) = packet.ends()
+                {
                     self.segment((placed.flow, sender == client), &tcp);
                 }
             }
@@ -108,8 +110,8 @@ impl Known {
             *known = first;
         }
         let pieces = self.pieces.entry(key).or_default();
-        let held: usize = pieces.iter().map(|(_, bytes)| bytes.len()).sum();
-        if !tcp.payload.is_empty() && held < HEAD {
+        let kept: usize = pieces.iter().map(|(_, bytes)| bytes.len()).sum();
+        if !tcp.payload.is_empty() && kept < HEAD {
             pieces.push((first, tcp.payload.to_vec()));
         }
     }
@@ -173,7 +175,7 @@ impl Known {
             match part.kind {
                 PartKind::Name => self.name(&String::from_utf8_lossy(bytes)),
                 PartKind::Label => drop(self.labels.insert(bytes.to_ascii_lowercase())),
-                PartKind::Address => self.addresses.extend(address(bytes)),
+                PartKind::Address => self.addresses.extend(of_bytes(bytes)),
                 PartKind::Opaque | PartKind::Text => {}
             }
         }
@@ -223,21 +225,6 @@ pub(super) fn is_of_dns(one: u16, other: u16) -> bool {
     [53, 5353, 5355]
         .iter()
         .any(|port| *port == one || *port == other)
-}
-
-/// An address of 4 or 16 bytes.
-fn address(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = || {
-        <[u8; 4]>::try_from(bytes)
-            .ok()
-            .map(|a| Ipv4Addr::from(a).into())
-    };
-    let v6 = || {
-        <[u8; 16]>::try_from(bytes)
-            .ok()
-            .map(|a| Ipv6Addr::from(a).into())
-    };
-    v4().or_else(v6)
 }
 
 /// The bytes from a number on, as far as they are there without a hole; of bytes that came twice the first count.

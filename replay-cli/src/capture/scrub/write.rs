@@ -9,20 +9,21 @@ use super::packets::{Change, Rewritten};
 use super::read::Known;
 use super::{Mark, Output, ScrubOptions, ScrubReport, frame};
 use crate::base::diagnostic::Diagnostic;
-use crate::capture::blocks::{RawBlock, section_header, write_block};
+use crate::capture::blocks::{RawBlock, section_header, set_stamp, stamp, write_block};
 use crate::capture::byte_order::ByteOrder;
 use crate::capture::conversation::Placing;
 use crate::capture::pcapng::{
-    CUSTOM, INTERFACE_DESCRIPTION, OBSOLETE_PACKET, Options, SECTION_HEADER, SIMPLE_PACKET,
+    CUSTOM, IF_TSRESOL, INTERFACE_DESCRIPTION, MICROSECONDS, OBSOLETE_PACKET, Options,
+    SECTION_HEADER, SIMPLE_PACKET, resolution_of, units_in_second,
 };
 use crate::capture::{CaptureReader, CapturedPacket, Record};
-use crate::packet::{Packet, UDP};
+use crate::packet::read::write_at;
+use crate::packet::{Packet, Tcp, UDP};
 
 /// When every scrubbed capture begins: 2000-01-01, seconds since the Unix epoch.
 const BEGINS: i64 = 946_684_800;
 
 /// Options that stay: of interfaces their clock, of packets their direction.
-const IF_TSRESOL: u16 = 9;
 const IF_TSOFFSET: u16 = 14;
 const EPB_FLAGS: u16 = 2;
 /// The option of a section header that names who wrote it.
@@ -48,34 +49,12 @@ pub(super) fn write(
         datagrams: Datagrams::default(),
         hardware: BTreeSet::new(),
     };
-    // Fragments are told by the whole that they make.
-    let mut flows = BTreeMap::new();
-    let mut placing = Placing::new();
-    let mut reader = CaptureReader::from_read(name, std::io::Cursor::new(bytes.to_vec()))?;
-    while let Some(record) = reader.next_record()? {
-        let (number, placed) = match &record {
-            Record::Packet(packet) => (packet.number, placing.packet(packet)),
-            Record::Custom(block) => (block.number, placing.custom(block)),
-        };
-        if let Some(placed) = placed {
-            flows.insert(number, placed.flow);
-            flows.extend(
-                placed
-                    .parts
-                    .iter()
-                    .map(|part| (u64::from(*part), placed.flow)),
-            );
-        }
-    }
-    let mut reader = CaptureReader::from_read(name, std::io::Cursor::new(bytes.to_vec()))?;
+    let open = || CaptureReader::from_read(name, std::io::Cursor::new(bytes.to_vec()));
+    let flows = Placing::by_number(&mut open()?)?;
+    let mut reader = open()?;
     while let Some(block) = reader.next_block()? {
-        let number = match &block.record {
-            Some(Record::Packet(packet)) => packet.number,
-            Some(Record::Custom(custom)) => custom.number,
-            None => 0,
-        };
         writer
-            .block(&block, flows.get(&number).copied())
+            .block(&block, flows.get(&block.number()).copied())
             .map_err(|what| Diagnostic::new(what).in_file(name))?;
     }
     writer.datagrams.finish(&mut writer.out.bytes);
@@ -114,36 +93,25 @@ impl Writer<'_> {
         match (block.kind, &block.record) {
             (SECTION_HEADER, _) => {
                 self.resolutions.clear();
-                let mut header = section_header();
-                header
-                    .get_mut(..4)
-                    .unwrap_or_default()
-                    .copy_from_slice(&block.order.of_u32(0x1a2b_3c4d));
-                if block.order == ByteOrder::Big {
-                    header
-                        .get_mut(4..8)
-                        .unwrap_or_default()
-                        .copy_from_slice(&[0, 1, 0, 0]);
-                }
+                let mut header = section_header(block.order);
                 if self.keep_options {
                     header.extend_from_slice(body.get(16..).unwrap_or_default());
                 } else {
-                    self.word(
+                    push_option(
                         block.order,
                         SHB_USERAPPL,
                         super::MARK.as_bytes(),
                         &mut header,
                     );
+                    header.extend(END_OF_OPTIONS);
                 }
                 let marks = self.plain(&header, 16);
                 self.push(SECTION_HEADER, block.order, &header, &marks);
             }
             (INTERFACE_DESCRIPTION, _) => {
                 let mut header = body.get(..8).unwrap_or_default().to_vec();
-                let resolution = Options::of(block.order, body, 8)
-                    .find(|(code, _)| *code == IF_TSRESOL)
-                    .and_then(|(_, value)| value.first().copied());
-                self.resolutions.push(resolution.unwrap_or(6));
+                let resolution = resolution_of(block.order, body);
+                self.resolutions.push(resolution.unwrap_or(MICROSECONDS));
                 self.options(block, 8, &[IF_TSRESOL, IF_TSOFFSET], &mut header);
                 let marks = self.plain(&header, 8);
                 self.push(INTERFACE_DESCRIPTION, block.order, &header, &marks);
@@ -204,9 +172,7 @@ impl Writer<'_> {
         let mut marks = vec![Mark::Structure; frame.len()];
         // Behind the packet there is padding, in which anything may have been left.
         frame.get_mut(start..).unwrap_or_default().fill(0);
-        if let Some(place) = frame.get_mut(start..start + new.bytes.len()) {
-            place.copy_from_slice(&new.bytes);
-        }
+        write_at(&mut frame, start, &new.bytes);
         if let Some(place) = marks.get_mut(start..start + new.marks.len()) {
             place.copy_from_slice(&new.marks);
         }
@@ -264,34 +230,15 @@ impl Writer<'_> {
             to.extend_from_slice(block.body.get(from..).unwrap_or_default());
             return;
         }
-        let half = |value: u16| match block.order {
-            ByteOrder::Big => value.to_be_bytes(),
-            ByteOrder::Little => value.to_le_bytes(),
-        };
         let start = to.len();
         for (code, value) in Options::of(block.order, &block.body, from) {
             if kept.contains(&code) {
-                to.extend(half(code));
-                to.extend(half(u16::try_from(value.len()).unwrap_or(0)));
-                to.extend_from_slice(value);
-                to.resize(to.len().next_multiple_of(4), 0);
+                push_option(block.order, code, value, to);
             }
         }
         if to.len() > start {
-            to.extend([0; 4]);
+            to.extend(END_OF_OPTIONS);
         }
-    }
-
-    /// Appends one option, and the end of the list.
-    fn word(&self, order: ByteOrder, code: u16, value: &[u8], to: &mut Vec<u8>) {
-        for half in [code, u16::try_from(value.len()).unwrap_or(0)] {
-            to.extend(match order {
-                ByteOrder::Big => half.to_be_bytes(),
-                ByteOrder::Little => half.to_le_bytes(),
-            });
-        }
-        to.extend_from_slice(value);
-        to.resize(to.len().next_multiple_of(4) + 4, 0);
     }
 
     /// Moves a packet's time, in the units of its interface.
@@ -303,26 +250,13 @@ impl Writer<'_> {
             order.u32(body, 0).map(|interface| interface as usize)
         };
         let resolution = interface.and_then(|interface| self.resolutions.get(interface));
-        let exponent = u32::from(resolution.copied().unwrap_or(6));
-        let units = if exponent & 0x80 != 0 {
-            1_i128.checked_shl(exponent & 0x7f)
-        } else {
-            10_i128.checked_pow(exponent)
-        };
-        let (Some(high), Some(low), Some(units)) = (order.u32(body, 4), order.u32(body, 8), units)
-        else {
+        let units = units_in_second(resolution.copied().unwrap_or(MICROSECONDS));
+        let (Some(old), Some(units)) = (stamp(order, body), units) else {
             return;
         };
-        let stamp = i128::from(high) << 32 | i128::from(low);
-        let moved = i128::from(self.seconds)
-            .checked_mul(units)
-            .and_then(|by| u64::try_from(stamp - by).ok());
-        let moved = moved.unwrap_or(0);
-        for (at, half) in [(4, (moved >> 32) as u32), (8, moved as u32)] {
-            body.get_mut(at..at + 4)
-                .unwrap_or_default()
-                .copy_from_slice(&order.of_u32(half));
-        }
+        let by = i128::from(self.seconds).checked_mul(units);
+        let moved = by.and_then(|by| u64::try_from(i128::from(old) - by).ok());
+        set_stamp(order, body, moved.unwrap_or(0));
     }
 
     fn push(&mut self, kind: u32, order: ByteOrder, body: &[u8], marks: &[Mark]) {
@@ -338,6 +272,16 @@ impl Writer<'_> {
         *self.report.left_out.entry(reason).or_default() += 1;
     }
 }
+
+/// Appends one option.
+fn push_option(order: ByteOrder, code: u16, value: &[u8], to: &mut Vec<u8>) {
+    to.extend(order.of_u16(code));
+    to.extend(order.of_u16(u16::try_from(value.len()).unwrap_or(0)));
+    to.extend_from_slice(value);
+    to.resize(to.len().next_multiple_of(4), 0);
+}
+
+const END_OF_OPTIONS: [u8; 4] = [0; 4];
 
 /// Why a packet is not written.
 enum Left {
@@ -359,19 +303,11 @@ fn same_shape(old: &Packet<'_>, new: &Rewritten) -> Result<(), Left> {
     }
     let same = match (old.tcp(), new.tcp()) {
         (Some(old), Some(new)) => {
-            (
-                old.flags,
-                old.sequence,
-                old.acknowledgement,
-                old.window,
-                old.payload_len,
-            ) == (
-                new.flags,
-                new.sequence,
-                new.acknowledgement,
-                new.window,
-                new.payload_len,
-            ) && old.options == new.options
+            let shape = |tcp: &Tcp<'_>| {
+                let numbers = (tcp.sequence, tcp.acknowledgement, tcp.window);
+                (numbers, tcp.flags, tcp.options, tcp.payload_len)
+            };
+            shape(old) == shape(new)
         }
         (None, None) => {
             old.udp().map(|udp| udp.payload_len) == new.udp().map(|udp| udp.payload_len)

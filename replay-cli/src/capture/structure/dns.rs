@@ -1,6 +1,19 @@
 //! DNS messages (RFC 1035 section 4): labels and addresses in their places, the data of other records opaque.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use simple_dns::rdata::RData;
+
 use super::{PartKind, Structure, number};
+
+/// The address that a record gives, if it is an address record.
+pub(crate) fn address_of(record: &RData<'_>) -> Option<IpAddr> {
+    match record {
+        RData::A(a) => Some(Ipv4Addr::from_bits(a.address).into()),
+        RData::AAAA(a) => Some(Ipv6Addr::from_bits(a.address).into()),
+        _ => None,
+    }
+}
 
 /// The structure of a message, if it is one.
 pub(crate) fn message(bytes: &[u8]) -> Option<Structure> {

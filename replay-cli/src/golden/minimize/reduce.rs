@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::ddmin::Trials;
 use super::subject::Subject;
-use crate::capture::held;
+use crate::capture::editable::{self, EditableBlock};
 use crate::scenario::Protocol;
 
 /// Rounds at the most; each takes something out.
@@ -50,7 +50,7 @@ fn one_flow(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
         flow.and_then(|flow| subject.flows.get(flow))
             .is_some_and(|flow| (flow.client, flow.server) == (spec.client, spec.server))
     };
-    let others = |block: &&held::Held| block.is_loose && !meant(block.flow);
+    let others = |block: &&EditableBlock| block.is_loose && !meant(block.flow);
     blocks.iter().find(others)?;
     let kept = blocks.iter().filter(|block| !others(block)).cloned();
     trials.first(vec![subject.with_blocks(kept.collect())])
@@ -261,7 +261,7 @@ fn lengths(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
             loop {
                 let now = best.as_ref().unwrap_or(subject);
                 let blocks = now.blocks.as_deref()?;
-                let length = held::lengths(blocks, index, flow)[usize::from(!of_client)];
+                let length = editable::lengths(blocks, index, flow)[usize::from(!of_client)];
                 // Half of it, an eighth, one byte; from the beginning and from the end.
                 let sizes: BTreeSet<u64> = [length, length / 2, length / 8, length.min(1)]
                     .into_iter()
@@ -272,7 +272,7 @@ fn lengths(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
                     .rev()
                     .flat_map(|size| [0..size, length - size..length]);
                 let made = ranges.filter_map(|range| {
-                    let less = held::without(blocks, index, flow, of_client, range)?;
+                    let less = editable::without(blocks, index, flow, of_client, range)?;
                     Some(now.with_blocks(less))
                 });
                 let made: Vec<Subject> = made.collect();
@@ -289,10 +289,10 @@ fn lengths(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
 /// Pauses of the capture.
 fn times(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
     let blocks = subject.blocks.as_deref()?;
-    let file = held::file(blocks);
-    let made =
-        [1_000, 10_000, 100_000, 1_000_000].map(|longest| held::without_pauses(blocks, longest));
-    let made = made.into_iter().filter(|less| held::file(less) != file);
+    let file = editable::file(blocks);
+    let made = [1_000, 10_000, 100_000, 1_000_000]
+        .map(|longest| editable::without_pauses(blocks, longest));
+    let made = made.into_iter().filter(|less| editable::file(less) != file);
     trials.first(made.map(|less| subject.with_blocks(less)).collect())
 }
 

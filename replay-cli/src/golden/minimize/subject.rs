@@ -9,7 +9,7 @@ use super::Size;
 use crate::base::diagnostic::Diagnostic;
 use crate::capture::Shared;
 use crate::capture::conversation::{Conversations, PlacedFlow};
-use crate::capture::held::{self, Held};
+use crate::capture::editable::{self, EditableBlock};
 use crate::capture::import::{self, ImportOptions};
 use crate::golden::witness::{Witness, of_prepared};
 use crate::scenario::failure::Failure;
@@ -26,7 +26,7 @@ pub(super) struct Subject {
     /// The scenario as JSON: what is written in it is taken out of it.
     pub(super) json: Value,
     /// The blocks of its capture.
-    pub(super) blocks: Option<Vec<Held>>,
+    pub(super) blocks: Option<Vec<EditableBlock>>,
     /// The flows of the capture as it was.
     pub(super) flows: Arc<Vec<PlacedFlow>>,
     /// Whether flows, rules and expectations are those that import gives, made anew for what is left of the capture.
@@ -85,7 +85,7 @@ impl Subject {
         let bytes = std::fs::read(&capture).map_err(|error| {
             one(Diagnostic::new(format!("cannot be read: {error}")).in_file(&capture))
         })?;
-        let (blocks, flows) = held::read(&name, &bytes).map_err(|error| one(error.into()))?;
+        let (blocks, flows) = editable::read(&name, &bytes).map_err(|error| one(error.into()))?;
         (subject.blocks, subject.flows) = (Some(blocks), Arc::new(flows));
         // A scenario that expects what import would expect of its capture is made anew for what is left of it.
         subject.derived = true;
@@ -106,7 +106,7 @@ impl Subject {
     }
 
     pub(super) fn of_capture(name: &str, bytes: &[u8]) -> Result<Self, Diagnostic> {
-        let (blocks, flows) = held::read(name, bytes).map_err(Diagnostic::from)?;
+        let (blocks, flows) = editable::read(name, bytes).map_err(Diagnostic::from)?;
         let mut subject = Self {
             path: PathBuf::from(name).with_extension("json"),
             json: Value::Null,
@@ -125,7 +125,7 @@ impl Subject {
     }
 
     /// The same with other blocks.
-    pub(super) fn with_blocks(&self, blocks: Vec<Held>) -> Self {
+    pub(super) fn with_blocks(&self, blocks: Vec<EditableBlock>) -> Self {
         Self {
             blocks: Some(blocks),
             ..self.clone()
@@ -150,7 +150,7 @@ impl Subject {
 
     /// The capture as a file.
     pub(super) fn capture(&self) -> Option<Vec<u8>> {
-        self.blocks.as_deref().map(held::file)
+        self.blocks.as_deref().map(editable::file)
     }
 
     /// The scenario as it stands.

@@ -4,6 +4,7 @@ use engine::{QueryId, QueryKind, Resolution};
 
 use crate::scenario::{self, DialerScript, ResolverResult};
 use crate::simulation::world::{Task, World};
+use crate::stack::Input;
 
 /// The resolver's rules, and the answers on their way.
 #[derive(Clone, Debug, Default)]
@@ -64,9 +65,7 @@ impl World<'_> {
         else {
             return;
         };
-        let now = self.clock();
-        // The engine may have given up meanwhile: then the answer is obsolete.
-        let _ = self.engine.resolved(now, query, resolution);
+        self.give(Input::Resolved(query, resolution));
         self.step("resolution");
     }
 }

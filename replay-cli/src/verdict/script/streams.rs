@@ -5,6 +5,7 @@ use super::sockets::Socket;
 use crate::notation::pattern_bytes;
 use crate::simulation::dialer::content::{Action, Content};
 use crate::simulation::world::World;
+use crate::stack::Input;
 
 impl Player<'_> {
     /// The segment size toward the device.
@@ -135,7 +136,7 @@ fn take(world: &mut World<'_>, flow: usize, count: u64) -> bool {
     }
     let now = world.clock();
     let count = usize::try_from(count).unwrap_or(usize::MAX);
-    let taken = world.engine.remote_take(now, id, count).is_ok();
+    let taken = world.engine.input(now, Input::Take(id, count)).is_ok();
     world.step("remote takes");
     world.go_on(flow);
     taken

@@ -57,7 +57,7 @@ impl Demux {
             // spoken before its SYN opens a connection of its own, which the client's SYN-ACK answers.
             let answer = !from_client
                 && !flow.established
-                && !flow.far_spoke
+                && !flow.far_sent
                 && flow.server_isn.is_none()
                 && flow.client_isn.is_some();
             if answer {
@@ -76,7 +76,7 @@ impl Demux {
         } else if from_client && ack && flow.server_isn.is_some() {
             flow.established = true;
         } else if !from_client && !syn && !rst && !is_half_of_a_syn_ack(flow, tcp) {
-            flow.far_spoke = true;
+            flow.far_sent = true;
         }
         index
     }

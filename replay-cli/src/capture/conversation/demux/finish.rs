@@ -23,36 +23,18 @@ const UNDIALED: &str = "no dial request of it is in the recording: refused, or b
 impl Demux {
     /// What the capture holds; `kept` is where its bytes can be read again.
     pub(crate) fn finish(mut self, kept: Kept) -> Result<Conversations, CaptureError> {
-        if let Some(failure) = self.failure {
+        if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
         let orphans = self.fragments.orphans();
         if orphans > 0 {
             self.skip_many("fragments without the rest of their datagram", orphans);
         }
-        let Self {
-            options,
-            rebuilt,
-            usable,
-            largest,
-            oversize,
-            flows,
-            echoes,
-            path_mtu,
-            skipped,
-            packets_read,
-            first_ns,
-            first_frame_ns,
-            earliest_ns,
-            latest_ns,
-            recording,
-            current,
-            ..
-        } = self;
-        drop(current);
-        let start_ns = first_ns.unwrap_or(0);
-        let bytes = CaptureBytes::new(kept, rebuilt);
-        let read = read_all(flows, &bytes, &options, start_ns, usable)?;
+        drop(self.current);
+        let (options, recording) = (self.options, self.recording);
+        let start_ns = self.first_ns.unwrap_or(0);
+        let bytes = CaptureBytes::new(kept, self.rebuilt);
+        let read = read_all(self.flows, &bytes, &options, start_ns, self.usable)?;
         let mut reader = ByteReader::new(&bytes);
         let mut names = Names::default();
         let settled = read.into_iter().map(|(mut flow, was_dialed, answers)| {
@@ -74,7 +56,7 @@ impl Demux {
         let backpressure = if options.ignore_stalls {
             tcp::Backpressure::default()
         } else {
-            tcp::replay_stalls(&mut flows, largest.max(MTU) as u64)
+            tcp::replay_stalls(&mut flows, self.largest.max(MTU) as u64)
         };
         reader.finish()?;
         let mut by_spec = Index::default();
@@ -85,24 +67,28 @@ impl Demux {
                 });
             }
         }
+        let lasted_ns = self
+            .span_ns
+            .map_or(0, |(first, last)| last.saturating_sub(first));
         Ok(Conversations {
             by_spec,
             bytes,
-            usable,
-            largest,
-            oversize,
+            usable: self.usable,
+            largest: self.largest,
+            oversize: self.oversize,
             flows,
-            echoes: echoes.finish(&options.device),
-            path_mtu,
+            echoes: self.echoes.finish(&options.device),
+            path_mtu: self.path_mtu,
             backpressure,
-            packets_read,
-            skipped,
+            packets_read: self.packets_read,
+            skipped: self.skipped,
             notes: Vec::new(),
             damage: None,
             start_ns,
-            first_frame_ns: first_frame_ns.min(start_ns),
-            duration_us: u64::try_from(latest_ns.saturating_sub(earliest_ns).max(0) / 1000)
-                .unwrap_or(0),
+            first_frame_ns: self
+                .first_frame_ns
+                .map_or(start_ns, |first| first.min(start_ns)),
+            duration_us: u64::try_from(lasted_ns / 1000).unwrap_or(0),
             format: String::new(),
             at_tunnel: false,
             recording,

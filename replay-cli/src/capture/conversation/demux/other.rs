@@ -1,6 +1,4 @@
-//! Packets that are neither TCP nor UDP: echo is collected, ICMP errors are told to the flow they quote, the rest is counted.
-
-use std::net::SocketAddr;
+//! Packets that are neither TCP nor UDP: echo is collected, ICMP errors are noted with the flow they quote, the rest is counted.
 
 use super::{Demux, Placed, no_flow};
 use crate::capture::conversation::Pair;
@@ -24,32 +22,24 @@ impl Demux {
                 let quoted = icmp
                     .quoted(v4)
                     .and_then(|bytes| Packet::parse(bytes, bytes.len()).ok());
-                let known = quoted.and_then(|quoted| {
-                    let (from, to) = quoted.ports()?;
+                let ends = quoted.and_then(|quoted| quoted.ends());
+                let known = quoted.zip(ends).and_then(|(quoted, (from, to))| {
                     let protocol = match quoted.protocol {
                         packet::TCP => Protocol::Tcp,
-                        packet::UDP => Protocol::Udp,
-                        _ => return None,
+                        _ => Protocol::Udp,
                     };
-                    let pair = Pair::of(
-                        protocol,
-                        SocketAddr::new(quoted.source, from),
-                        SocketAddr::new(quoted.destination, to),
-                    );
-                    self.newest(&pair)
+                    self.newest(&Pair::of(protocol, from, to))
                 });
-                let quoted = quoted
-                    .and_then(|quoted| Some(SocketAddr::new(quoted.source, quoted.ports()?.0)));
                 self.placed = known.map(|flow| Placed {
                     flow,
                     parts: Vec::new(),
                 });
                 match known.and_then(|flow| self.flows.get_mut(flow)) {
                     Some(flow) => {
-                        let about_client = quoted == Some(flow.client);
+                        let about_client = ends.is_some_and(|(from, _)| from == flow.client);
                         let mtu = icmp.too_big(v4);
-                        let told = mtu.filter(|_| about_client);
-                        self.path_mtu = self.path_mtu.into_iter().chain(told).min();
+                        let toward_client = mtu.filter(|_| about_client);
+                        self.path_mtu = self.path_mtu.into_iter().chain(toward_client).min();
                         flow.icmp.push(QuotedError {
                             kind: icmp.kind,
                             code: icmp.code,

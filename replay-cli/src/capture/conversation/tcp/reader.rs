@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::{DeviceSegment, FarEvent, MadeUp, Marks, NO_ACK, TcpConversation};
+use super::{DeviceSegment, FarEvent, Marks, NO_ACK, TcpConversation};
 use crate::capture::conversation::assembly::{Added, Assembly};
 use crate::capture::conversation::raw::{RawFlow, RawPacket};
 use crate::capture::conversation::recorded::{Dialer, RawEvent};
@@ -35,9 +35,12 @@ pub(crate) fn read(
 ) -> TcpConversation {
     let mut reader = Reader::new(raw, bytes, Patience::new(options));
     reader.open_adopted(raw);
-    (reader.device_edge, reader.far_edge) =
-        edges::of(&raw.packets, reader.device_isn, reader.far_isn);
-    if reader.missing_syn_ack || raw.adopted {
+    (reader.device.edge, reader.far.edge) = edges::of(
+        &raw.packets,
+        reader.opening.device_isn,
+        reader.opening.far_isn,
+    );
+    if reader.opening.missing_syn_ack || raw.adopted {
         // Of a side that the capture does not show, neither its beginning nor a byte, nothing is made up.
         let shown = |of_client: bool| {
             let mut packets = raw.packets.iter();
@@ -52,8 +55,8 @@ pub(crate) fn read(
                 *edge = Edge::default();
             }
         };
-        forget(&mut reader.device_edge, true, "device");
-        forget(&mut reader.far_edge, false, "far side");
+        forget(&mut reader.device.edge, true, "device");
+        forget(&mut reader.far.edge, false, "far side");
     }
     let mut events = raw.events.iter().peekable();
     for (index, packet) in raw.packets.iter().enumerate() {
@@ -110,118 +113,85 @@ struct Reader<'r, 'b> {
     bytes: &'r mut ByteReader<'b>,
     time: Timeline,
     patience: Patience,
-    device_isn: Seq,
-    far_isn: Seq,
-    far_answered: bool,
-    device_shift: u8,
-    device: Vec<DeviceSegment>,
-    sent: Assembly,
-    /// When the device's stream reached which byte.
-    sent_at: Vec<(u64, u64)>,
-    /// Where the device's FINs stood, and when each first came.
-    device_fins: BTreeMap<u64, u64>,
-    device_fin_at: u64,
-    device_rst_at: Option<u64>,
-    syn_payload: Option<DeviceSegment>,
-    came: Assembly,
-    far: Vec<FarEvent>,
-    far_reported: u64,
-    /// Where the far side's FINs stood, and what each had received.
-    far_fins: BTreeMap<u64, Received>,
-    /// What the far side had received when it sent from a byte on, for what is not reported yet.
-    received: BTreeMap<u64, Received>,
-    fin_reported: bool,
-    /// Segments of the device whose acknowledgements were limited when a FIN was taken back.
-    limited: usize,
-    far_high: u64,
-    acked: u64,
-    far_event_at: u64,
-    far_rst_at: Option<u64>,
+    opening: Opening,
+    device: DeviceSide,
+    far: FarSide,
     dial: Option<(DialResult, u64)>,
-    last_device_at: u64,
-    last_data_at: u64,
-    device_acked: u64,
-    /// The device has acknowledged the SYN-ACK.
-    device_answered: bool,
-    needs: u64,
+    /// Segments far outside both streams.
     outside: u64,
-    second_isn: bool,
-    missing_syn_ack: bool,
-    adopted: Option<MadeUp>,
-    /// The device went on as in an open connection, whatever reset stands before the SYN-ACK.
-    connects: bool,
-    /// Resets of the far side before its SYN-ACK, at which the device did not give up.
-    early_resets: u64,
-    device_edge: Edge,
-    far_edge: Edge,
-    /// A packet of the device whose header serves for segments that no packet shows.
-    template: Option<RawPacket>,
     dialer: Dialer,
     watch: Watch,
 }
 
+/// What the device sent, and had received.
+#[derive(Default)]
+struct DeviceSide {
+    segments: Vec<DeviceSegment>,
+    stream: Assembly,
+    /// When its stream reached which byte.
+    reached: Vec<(u64, u64)>,
+    /// Where its FINs stood, and when each first came.
+    fins: BTreeMap<u64, u64>,
+    fin_at: u64,
+    rst_at: Option<u64>,
+    syn_payload: Option<DeviceSegment>,
+    edge: Edge,
+    last_at: u64,
+    last_data_at: u64,
+    /// Bytes of the far side that it has acknowledged.
+    acked: u64,
+    /// It has acknowledged the SYN-ACK.
+    answered: bool,
+    needs: u64,
+    /// Segments whose acknowledgements were limited when a FIN was taken back.
+    limited: usize,
+}
+
+/// What the far side sent, and had received.
+#[derive(Default)]
+struct FarSide {
+    events: Vec<FarEvent>,
+    stream: Assembly,
+    reported: u64,
+    /// Where its FINs stood, and what each had received.
+    fins: BTreeMap<u64, Received>,
+    /// What it had received when it sent from a byte on, for what is not reported yet.
+    received: BTreeMap<u64, Received>,
+    fin_reported: bool,
+    high: u64,
+    /// Bytes of the device that it has acknowledged.
+    acked: u64,
+    event_at: u64,
+    rst_at: Option<u64>,
+    answered: bool,
+    /// Resets before its SYN-ACK, at which the device did not give up.
+    early_resets: u64,
+    edge: Edge,
+}
+
 impl<'r, 'b> Reader<'r, 'b> {
     fn new(raw: &RawFlow, bytes: &'r mut ByteReader<'b>, patience: Patience) -> Self {
-        let Opening {
-            device_isn,
-            far_isn,
-            device_shift,
-            far_shift,
-            template,
-            second_isn,
-            missing_syn_ack,
-            connects,
-            adopted,
-        } = Opening::of(raw);
+        let opening = Opening::of(raw);
         Self {
             bytes,
             time: Timeline::default(),
             patience,
-            device_isn,
-            far_isn,
-            far_answered: false,
-            device_shift,
-            device: Vec::new(),
-            sent: Assembly::default(),
-            sent_at: vec![(0, 0)],
-            device_fins: BTreeMap::new(),
-            device_fin_at: 0,
-            device_rst_at: None,
-            syn_payload: None,
-            came: Assembly::default(),
-            far: Vec::new(),
-            far_reported: 0,
-            far_fins: BTreeMap::new(),
-            received: BTreeMap::new(),
-            fin_reported: false,
-            limited: 0,
-            far_high: 0,
-            acked: 0,
-            far_event_at: 0,
-            far_rst_at: None,
+            watch: Watch::new(opening.far_shift),
+            opening,
+            device: DeviceSide {
+                reached: vec![(0, 0)],
+                ..DeviceSide::default()
+            },
+            far: FarSide::default(),
             dial: None,
-            last_device_at: 0,
-            last_data_at: 0,
-            device_acked: 0,
-            device_answered: false,
-            needs: 0,
             outside: 0,
-            second_isn,
-            missing_syn_ack,
-            adopted,
-            connects,
-            early_resets: 0,
-            device_edge: Edge::default(),
-            far_edge: Edge::default(),
-            template,
             dialer: Dialer::default(),
-            watch: Watch::new(far_shift),
         }
     }
 
     /// Opens a flow that is adopted: its SYN and the acknowledgement of the answer stand before what is in the capture.
     fn open_adopted(&mut self, raw: &RawFlow) {
-        if self.adopted.is_none() {
+        if self.opening.adopted.is_none() {
             return;
         }
         let Some(first) = raw.packets.first() else {
@@ -247,14 +217,14 @@ impl<'r, 'b> Reader<'r, 'b> {
             at: 1,
             acked: 1,
             needs: 1,
-            window: u32::from(window) << self.device_shift,
+            window: u32::from(window) << self.opening.device_shift,
             flags: Flags::ACK,
             ..syn
         };
-        self.device.extend([syn, answer]);
-        self.needs = 1;
+        self.device.segments.extend([syn, answer]);
+        self.device.needs = 1;
         self.dial = Some((DialResult::Connected, 0));
-        self.device_answered = true;
+        self.device.answered = true;
     }
 
     /// An event of the dialer that a flight recorder kept.
@@ -273,9 +243,9 @@ impl<'r, 'b> Reader<'r, 'b> {
         } = self.patience;
         if self.dial.is_none() {
             dial
-        } else if !self.device_answered {
+        } else if !self.device.answered {
             handshake
-        } else if self.device_fins.is_empty() && self.far_fins.is_empty() {
+        } else if self.device.fins.is_empty() && self.far.fins.is_empty() {
             open
         } else {
             half_closed
@@ -285,13 +255,14 @@ impl<'r, 'b> Reader<'r, 'b> {
     fn device_segment(&mut self, tcp: &RawPacket, now: u64) {
         let flags = tcp.flags;
         let (syn, rst) = (flags.contains(Flags::SYN), flags.contains(Flags::RST));
-        let gap_us = now - self.last_device_at;
-        if syn && tcp.sequence != self.device_isn {
+        let gap_us = now - self.device.last_at;
+        if syn && tcp.sequence != self.opening.device_isn {
             self.outside += 1;
             return;
         }
         let start = tcp.sequence.plus(u32::from(syn));
-        let Some(offset) = place(start, self.device_isn, self.sent.highest()) else {
+        let Some(offset) = place(start, self.opening.device_isn, self.device.stream.highest())
+        else {
             self.outside += 1;
             return;
         };
@@ -306,24 +277,25 @@ impl<'r, 'b> Reader<'r, 'b> {
         let mut repeated = len > 0 || flags.contains(Flags::FIN);
         if fresh > 0 {
             let captured = tcp.payload().behind(skip);
-            repeated &= self.sent.insert(from, captured, fresh, self.bytes) == Added::Repeated;
-            self.last_data_at = now;
+            repeated &=
+                self.device.stream.insert(from, captured, fresh, self.bytes) == Added::Repeated;
+            self.device.last_data_at = now;
             self.note_sent(now);
         }
         if flags.contains(Flags::FIN) && !rst {
             repeated &= !self.note_device_fin(from + fresh, now);
         }
         if syn && !flags.contains(Flags::ACK) {
-            repeated = !self.device.is_empty();
+            repeated = !self.device.segments.is_empty();
         }
         let ack = self.note_ack(tcp, now);
-        self.needs = if syn && !flags.contains(Flags::ACK) {
+        self.device.needs = if syn && !flags.contains(Flags::ACK) {
             0
         } else {
             self.needs_of(ack.filter(|_| !rst))
         };
-        if rst && self.device_rst_at.is_none() {
-            self.device_rst_at = Some(now);
+        if rst && self.device.rst_at.is_none() {
+            self.device.rst_at = Some(now);
         }
         // A SYN-ACK of the device (simultaneous open, split handshake) goes in as the acknowledgement it implies.
         let implied = syn && flags.contains(Flags::ACK);
@@ -344,18 +316,22 @@ impl<'r, 'b> Reader<'r, 'b> {
                 tcp.payload_len
             },
             acked: ack.unwrap_or(NO_ACK),
-            needs: self.needs,
+            needs: self.device.needs,
             window: if syn {
                 u32::from(tcp.window)
             } else {
-                u32::from(tcp.window) << self.device_shift
+                u32::from(tcp.window) << self.opening.device_shift
             },
             gap_us,
             at_us: now,
             marks: Marks::new(repeated, tcp.is(RawPacket::SPOILED)),
         };
-        if opening && len > 0 && self.syn_payload.is_none() && self.device.is_empty() {
-            self.syn_payload = Some(DeviceSegment {
+        if opening
+            && len > 0
+            && self.device.syn_payload.is_none()
+            && self.device.segments.is_empty()
+        {
+            self.device.syn_payload = Some(DeviceSegment {
                 flags: Flags::ACK.with(Flags::PSH),
                 at: 1,
                 len: tcp.payload_len,
@@ -366,8 +342,8 @@ impl<'r, 'b> Reader<'r, 'b> {
                 ..segment
             });
         }
-        self.device.push(segment);
-        self.last_device_at = now;
+        self.device.segments.push(segment);
+        self.device.last_at = now;
         if !opening && !rst {
             self.repeat_syn_payload(tcp, gap_us, now);
         }
@@ -375,35 +351,35 @@ impl<'r, 'b> Reader<'r, 'b> {
 
     /// What a SYN carried goes in once more, with what follows the handshake.
     fn repeat_syn_payload(&mut self, tcp: &RawPacket, gap_us: u64, now: u64) {
-        let Some(mut again) = self.syn_payload.take() else {
+        let Some(mut again) = self.device.syn_payload.take() else {
             return;
         };
-        again.window = u32::from(tcp.window) << self.device_shift;
+        again.window = u32::from(tcp.window) << self.opening.device_shift;
         again.at_us = now;
         // What the far side had answered already goes in before what acknowledges that.
-        if self.needs > 1
-            && let Some(follows) = self.device.pop()
+        if self.device.needs > 1
+            && let Some(follows) = self.device.segments.pop()
         {
             again.gap_us = gap_us;
             let follows = DeviceSegment {
                 gap_us: 0,
                 ..follows
             };
-            self.device.extend([again, follows]);
+            self.device.segments.extend([again, follows]);
         } else {
-            self.device.push(again);
+            self.device.segments.push(again);
         }
     }
 
     /// How much of the far side a segment of the device answers, which acknowledges so much.
     fn needs_of(&self, ack: Option<u64>) -> u64 {
         match ack {
-            Some(ack) => self.needs.max(ack.min(self.far_high.max(1))),
+            Some(ack) => self.device.needs.max(ack.min(self.far.high.max(1))),
             // No acknowledgement that counts: it had seen whatever came before it.
-            None if self.far_answered || self.missing_syn_ack => {
-                let come = self.came.contiguous();
-                let fin = u64::from(self.far_fins.contains_key(&come));
-                self.needs.max(1 + come + fin)
+            None if self.far.answered || self.opening.missing_syn_ack => {
+                let come = self.far.stream.contiguous();
+                let fin = u64::from(self.far.fins.contains_key(&come));
+                self.device.needs.max(1 + come + fin)
             }
             None => 0,
         }
@@ -411,12 +387,12 @@ impl<'r, 'b> Reader<'r, 'b> {
 
     /// Takes a FIN of the device, at this place of its stream; whether it is the first one there.
     fn note_device_fin(&mut self, place: u64, now: u64) -> bool {
-        let Entry::Vacant(entry) = self.device_fins.entry(place) else {
+        let Entry::Vacant(entry) = self.device.fins.entry(place) else {
             return false;
         };
         entry.insert(now);
-        self.device_fin_at = now;
-        self.last_data_at = now;
+        self.device.fin_at = now;
+        self.device.last_data_at = now;
         true
     }
 
@@ -425,7 +401,11 @@ impl<'r, 'b> Reader<'r, 'b> {
         if !tcp.flags.contains(Flags::ACK) {
             return None;
         }
-        let offset = place(tcp.acknowledgement, self.far_isn, self.came.highest())?;
+        let offset = place(
+            tcp.acknowledgement,
+            self.opening.far_isn,
+            self.far.stream.highest(),
+        )?;
         let Ok(offset) = u64::try_from(offset) else {
             return Some(0);
         };
@@ -433,15 +413,19 @@ impl<'r, 'b> Reader<'r, 'b> {
             self.bridge_far(offset, now);
         }
         let fin = self
-            .far_fins
+            .far
+            .fins
             .range(..offset)
             .next_back()
             .map(|(fin, _)| *fin)
-            .filter(|_| offset > self.came.highest());
+            .filter(|_| offset > self.far.stream.highest());
         let count = fin.unwrap_or(offset);
-        if !tcp.flags.contains(Flags::RST) || self.device_rst_at.is_none() {
-            self.device_answered = true;
-            self.device_acked = self.device_acked.max(count.min(self.came.contiguous()));
+        if !tcp.flags.contains(Flags::RST) || self.device.rst_at.is_none() {
+            self.device.answered = true;
+            self.device.acked = self
+                .device
+                .acked
+                .max(count.min(self.far.stream.contiguous()));
         }
         Some(count + 1 + u64::from(fin.is_some()))
     }

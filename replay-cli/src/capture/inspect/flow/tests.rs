@@ -63,8 +63,10 @@ impl Script {
             protocol,
             source,
             destination,
-            number: 1,
-            time_ns,
+            since: Since {
+                at_ns: time_ns,
+                frame: 1,
+            },
             payload_len,
             payload: &[],
             tcp,

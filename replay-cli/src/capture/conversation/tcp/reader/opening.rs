@@ -4,7 +4,7 @@ use crate::capture::conversation::raw::{RawFlow, RawPacket};
 use crate::capture::conversation::tcp::MadeUp;
 use crate::packet::{Flags, Seq};
 
-/// What the packets of a connection say of its beginning.
+/// The beginning of a connection, as its packets show it.
 pub(super) struct Opening {
     pub(super) device_isn: Seq,
     /// The one that the device acknowledged.
@@ -31,7 +31,7 @@ struct First {
     /// What the device's first segments acknowledge.
     acknowledged: Vec<Seq>,
     /// Where the far side's first segments stand that are no SYN.
-    far_spoke: Vec<Seq>,
+    far_sent: Vec<Seq>,
     template: Option<RawPacket>,
 }
 
@@ -66,8 +66,8 @@ impl First {
     fn far(&mut self, tcp: &RawPacket, client_isn: Option<Seq>) {
         let known = |(isn, _): &(Seq, _)| *isn == tcp.sequence;
         if !tcp.flags.contains(Flags::SYN) {
-            if self.far_spoke.len() < 4 && answers(tcp, client_isn) {
-                self.far_spoke.push(tcp.sequence);
+            if self.far_sent.len() < 4 && answers(tcp, client_isn) {
+                self.far_sent.push(tcp.sequence);
             }
         } else if !self.syn_acks.iter().any(known) {
             self.syn_acks.push((tcp.sequence, tcp.window_scale()));
@@ -82,12 +82,12 @@ impl Opening {
             device_seq,
             syn_acks,
             acknowledged,
-            far_spoke,
+            far_sent,
             template,
         } = First::of(raw);
         let before = |seq: Seq| Seq(seq.0.wrapping_sub(1));
         // Without its SYN-ACK the far side's stream begins where it is known to have been first.
-        let beginnings = acknowledged.iter().chain(&far_spoke).copied();
+        let beginnings = acknowledged.iter().chain(&far_sent).copied();
         let first_ack = beginnings.reduce(|first, seq| {
             let earlier = (-NEAR..0).contains(&seq.minus(first));
             if earlier { seq } else { first }

@@ -133,11 +133,15 @@ impl Reader<'_, '_> {
             self.watch.device_at = now;
             let segment = u64::from(tcp.payload_len).min(LARGEST);
             self.watch.largest = self.watch.largest.max(segment);
-            if self.watch.sent < self.sent.highest() {
-                (self.watch.sent, self.watch.sent_at) = (self.sent.highest(), now);
+            if self.watch.sent < self.device.stream.highest() {
+                (self.watch.sent, self.watch.sent_at) = (self.device.stream.highest(), now);
             }
         } else if tcp.flags.contains(Flags::ACK)
-            && let Some(acked) = place(tcp.acknowledgement, self.device_isn, self.sent.highest())
+            && let Some(acked) = place(
+                tcp.acknowledgement,
+                self.opening.device_isn,
+                self.device.stream.highest(),
+            )
             && let Ok(acked) = u64::try_from(acked)
             && acked >= self.watch.acked
         {
@@ -145,7 +149,7 @@ impl Reader<'_, '_> {
         }
         if self.watch.settle(now) {
             let received = Received {
-                count: self.acked,
+                count: self.far.acked,
                 fin: false,
             };
             self.event(FarEventKind::Unblock, now, received);

@@ -14,21 +14,22 @@ impl Reader<'_, '_> {
         let unopened = self.end_syn_payload();
         let retracted = self.retract_ends();
         // Nobody waits for what the far side is not known to have sent.
-        self.unacknowledge(1 + self.came.contiguous() + u64::from(self.fin_reported));
+        self.unacknowledge(1 + self.far.stream.contiguous() + u64::from(self.far.fin_reported));
         let connected =
-            matches!(self.dial, Some((DialResult::Connected, _))) || self.missing_syn_ack;
+            matches!(self.dial, Some((DialResult::Connected, _))) || self.opening.missing_syn_ack;
         // Whatever the device sent, it sent before the reset reached it.
         if let Some(at) = self
-            .far_rst_at
-            .filter(|at| connected && self.device_rst_at.is_none_or(|device| device > *at))
+            .far
+            .rst_at
+            .filter(|at| connected && self.device.rst_at.is_none_or(|device| device > *at))
         {
-            self.acked = self.sent.contiguous();
+            self.far.acked = self.device.stream.contiguous();
             let received = Received {
-                count: self.acked,
-                fin: self.device_fins.contains_key(&self.acked),
+                count: self.far.acked,
+                fin: self.device.fins.contains_key(&self.far.acked),
             };
-            let at = at.max(self.last_data_at).max(self.far_event_at);
-            self.push_event(FarEventKind::Reset, at, self.last_data_at, received);
+            let at = at.max(self.device.last_data_at).max(self.far.event_at);
+            self.push_event(FarEventKind::Reset, at, self.device.last_data_at, received);
         }
         let dial = self.dial_result(raw, connected);
         self.note(raw, retracted, notes);
@@ -37,18 +38,19 @@ impl Reader<'_, '_> {
             unopened,
             "byte(s) on a SYN left out: the device ends no handshake in the capture",
         );
-        let [sent, came] = [&self.sent, &self.came].map(|stream| stream.filled() + stream.cut());
-        let (device_stream, behind) = self.sent.finish();
+        let [sent, came] =
+            [&self.device.stream, &self.far.stream].map(|stream| stream.filled() + stream.cut());
+        let (device_stream, behind) = self.device.stream.finish();
         let what = "byte(s) of the device behind a hole that nobody acknowledged left out";
         note_count(notes, behind, what);
-        let (far_stream, behind) = self.came.finish();
+        let (far_stream, behind) = self.far.stream.finish();
         let what = "byte(s) of the far side behind a hole that nobody acknowledged left out";
         note_count(notes, behind, what);
-        let device_fin = self.device_fins.contains_key(&device_stream.len());
+        let device_fin = self.device.fins.contains_key(&device_stream.len());
         let far_window_known = self.watch.is_known();
         let recorded = self.dialer.finish();
         if let Some(recorded) = &recorded {
-            let over = device_fin || self.device_rst_at.is_some();
+            let over = device_fin || self.device.rst_at.is_some();
             recorded.notes(&far_stream, over, self.bytes, notes);
         }
         let stalls = if recorded.is_some() {
@@ -58,27 +60,27 @@ impl Reader<'_, '_> {
         };
         let (far_stream, far, dial, invented) = match recorded {
             Some(recorded) => (recorded.stream, recorded.far, recorded.dial, sent),
-            None => (far_stream, self.far, dial, sent + came),
+            None => (far_stream, self.far.events, dial, sent + came),
         };
-        let device_took = (self.device_rst_at.is_some() && self.device_acked < far_stream.len())
-            .then_some(self.device_acked);
+        let device_took = (self.device.rst_at.is_some() && self.device.acked < far_stream.len())
+            .then_some(self.device.acked);
         let end = 1 + device_stream.len();
-        self.device.retain_mut(|segment| {
+        self.device.segments.retain_mut(|segment| {
             if segment.flags.contains(Flags::RST) {
                 // It stands behind what the device is known to have sent.
                 segment.at = segment.at.min(end + u64::from(device_fin));
             }
             segment.at <= end + 1
         });
-        self.device.shrink_to_fit();
+        self.device.segments.shrink_to_fit();
         let mut far = far;
         far.shrink_to_fit();
         TcpConversation {
-            device_isn: self.device_isn,
-            far_isn: self.far_isn,
-            device: self.device,
+            device_isn: self.opening.device_isn,
+            far_isn: self.opening.far_isn,
+            device: self.device.segments,
             device_fin,
-            device_rst: self.device_rst_at.is_some(),
+            device_rst: self.device.rst_at.is_some(),
             device_stream,
             far_stream,
             far,
@@ -86,11 +88,11 @@ impl Reader<'_, '_> {
             stalls,
             far_took: None,
             far_window_known,
-            adopted: raw.client_isn.is_some() && (self.missing_syn_ack || raw.adopted),
-            made_up: self.adopted,
+            adopted: raw.client_isn.is_some() && (self.opening.missing_syn_ack || raw.adopted),
+            made_up: self.opening.adopted,
             dial: dial.0,
             dial_us: dial.1,
-            window_shift: self.device_shift,
+            window_shift: self.opening.device_shift,
             invented,
         }
     }
@@ -109,15 +111,19 @@ impl Reader<'_, '_> {
 
     /// Says what was left out, made up and put right.
     fn note(&self, raw: &RawFlow, retracted: u64, notes: &mut Vec<String>) {
-        if self.adopted.is_some() {
+        if self.opening.adopted.is_some() {
             notes.push(ADOPTED.to_owned());
         }
         self.time.note(notes);
         notes.extend(raw.icmp.iter().map(QuotedError::describe));
         let of_device = |is: fn(&DeviceSegment) -> bool| {
-            self.device.iter().filter(|segment| is(segment)).count() as u64
+            self.device
+                .segments
+                .iter()
+                .filter(|segment| is(segment))
+                .count() as u64
         };
-        let (sent, came) = (&self.sent, &self.came);
+        let (sent, came) = (&self.device.stream, &self.far.stream);
         let mut say = |count: u64, what: &str| note_count(notes, count, what);
         let repeated = of_device(DeviceSegment::is_repeated);
         say(repeated, "segment(s) of the device sent again");
@@ -135,7 +141,7 @@ impl Reader<'_, '_> {
             "byte(s) acknowledged but not in the capture stand as zeros",
         );
         say(
-            self.early_resets,
+            self.far.early_resets,
             "RST of the far side before its SYN-ACK left out: the device went on",
         );
         say(
@@ -144,11 +150,11 @@ impl Reader<'_, '_> {
         );
         say(self.outside, "segment(s) far outside both streams left out");
         say(
-            u64::from(self.second_isn),
+            u64::from(self.opening.second_isn),
             "SYN-ACK with another sequence number besides the one acknowledged",
         );
         say(
-            u64::from(self.missing_syn_ack && self.adopted.is_none()),
+            u64::from(self.opening.missing_syn_ack && self.opening.adopted.is_none()),
             "SYN-ACK is not in the capture; its number is taken from the device's acknowledgement",
         );
         let urgent = of_device(|segment| segment.flags.contains(Flags::URG));
@@ -166,14 +172,14 @@ impl Reader<'_, '_> {
     /// The payload of a SYN after which the device sends nothing more: if the far side acknowledged it, it ends the handshake, as the
     /// device would have; otherwise it reached nobody. How many bytes are left out.
     fn end_syn_payload(&mut self) -> u64 {
-        let Some(payload) = self.syn_payload.take() else {
+        let Some(payload) = self.device.syn_payload.take() else {
             return 0;
         };
-        if self.acked > 0 {
-            self.device.push(payload);
+        if self.far.acked > 0 {
+            self.device.segments.push(payload);
             return 0;
         }
-        std::mem::take(&mut self.sent).finish().0.len()
+        std::mem::take(&mut self.device.stream).finish().0.len()
     }
 }
 

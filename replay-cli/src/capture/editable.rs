@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::blocks::write_block;
+use super::blocks::{set_stamp, stamp, write_changed};
 use super::byte_order::ByteOrder;
 use super::conversation::{PlacedFlow, Placing};
-use super::pcapng::{ENHANCED_PACKET, INTERFACE_DESCRIPTION, Options, SECTION_HEADER};
+use super::pcapng::{
+    ENHANCED_PACKET, INTERFACE_DESCRIPTION, MICROSECONDS, SECTION_HEADER, resolution_of,
+    units_in_second,
+};
 use super::{CaptureError, CaptureReader, Record};
 use crate::packet::patch::{TcpHeader, repair_checksums, set_payload};
-use crate::packet::{Packet, Seq};
+use crate::packet::read::write_at;
+use crate::packet::{Flags, Packet, Seq};
 
-/// One block.
+/// One block, in memory.
 #[derive(Clone, Debug)]
-pub(crate) struct Held {
+pub(crate) struct EditableBlock {
     kind: u32,
     order: ByteOrder,
     body: Arc<Vec<u8>>,
@@ -28,32 +32,28 @@ pub(crate) struct Held {
     /// Whether it is an event of a flow, or a packet: what can be taken out.
     pub(crate) is_loose: bool,
     /// Units of its time in a second.
-    units: u64,
+    units: i128,
 }
 
 /// The blocks of a capture, and its flows.
 ///
 /// # Errors
 /// It is no capture, or damaged.
-pub(crate) fn read(name: &str, bytes: &[u8]) -> Result<(Vec<Held>, Vec<PlacedFlow>), CaptureError> {
+pub(crate) fn read(
+    name: &str,
+    bytes: &[u8],
+) -> Result<(Vec<EditableBlock>, Vec<PlacedFlow>), CaptureError> {
     let mut placing = Placing::new();
     let mut flows = BTreeMap::new();
-    let mut blocks: Vec<(u64, Held)> = Vec::new();
-    let mut resolutions: Vec<u64> = Vec::new();
+    let mut blocks: Vec<(u64, EditableBlock)> = Vec::new();
+    let mut resolutions: Vec<i128> = Vec::new();
     let mut reader = CaptureReader::from_read(name, std::io::Cursor::new(bytes.to_vec()))?;
     while let Some(block) = reader.next_block()? {
         match block.kind {
             SECTION_HEADER => resolutions.clear(),
             INTERFACE_DESCRIPTION => {
-                let told = Options::of(block.order, &block.body, 8).find(|(code, _)| *code == 9);
-                let exponent = told
-                    .and_then(|(_, value)| value.first().copied())
-                    .unwrap_or(6);
-                let units = if exponent & 0x80 != 0 {
-                    1_u64.checked_shl(u32::from(exponent & 0x7f))
-                } else {
-                    10_u64.checked_pow(exponent.into())
-                };
+                let resolution = resolution_of(block.order, &block.body);
+                let units = units_in_second(resolution.unwrap_or(MICROSECONDS));
                 resolutions.push(units.unwrap_or(0));
             }
             _ => {}
@@ -77,7 +77,7 @@ pub(crate) fn read(name: &str, bytes: &[u8]) -> Result<(Vec<Held>, Vec<PlacedFlo
         let is_timed = block.kind == ENHANCED_PACKET;
         blocks.push((
             number,
-            Held {
+            EditableBlock {
                 kind: block.kind,
                 order: block.order,
                 frame: block.frame.clone(),
@@ -94,32 +94,24 @@ pub(crate) fn read(name: &str, bytes: &[u8]) -> Result<(Vec<Held>, Vec<PlacedFlo
             },
         ));
     }
-    let blocks = blocks.into_iter().map(|(number, held)| Held {
+    let blocks = blocks.into_iter().map(|(number, block)| EditableBlock {
         flow: flows.get(&number).copied(),
-        ..held
+        ..block
     });
     Ok((blocks.collect(), placing.flows()))
 }
 
 /// The file of these blocks.
-pub(crate) fn file(blocks: &[Held]) -> Vec<u8> {
+pub(crate) fn file(blocks: &[EditableBlock]) -> Vec<u8> {
     let mut out = Vec::new();
     for block in blocks {
-        let mut body = block.body.as_slice();
-        let mut header;
-        if block.kind == SECTION_HEADER {
-            // Its length does not hold any more.
-            header = body.to_vec();
-            header.get_mut(8..16).unwrap_or_default().fill(0xff);
-            body = &header;
-        }
         // A vector takes everything.
-        let _ = write_block(&mut out, block.kind, block.order, body);
+        let _ = write_changed(&mut out, block.kind, block.order, &block.body);
     }
     out
 }
 
-impl Held {
+impl EditableBlock {
     /// The IP packet in it.
     fn ip(&self) -> &[u8] {
         let frame = self.body.get(self.frame.clone()).unwrap_or_default();
@@ -128,30 +120,22 @@ impl Held {
 
     /// The time of its packet, microseconds since some beginning.
     fn micros(&self) -> Option<u64> {
-        let (high, low) = (
-            self.order.u32(&self.body, 4)?,
-            self.order.u32(&self.body, 8)?,
-        );
-        let stamp = u128::from(high) << 32 | u128::from(low);
-        let micros = stamp * 1_000_000 / u128::from(Some(self.units).filter(|units| *units > 0)?);
+        let stamp = i128::from(stamp(self.order, &self.body)?);
+        let micros = (stamp * 1_000_000).checked_div(self.units)?;
         u64::try_from(micros).ok()
     }
 
     fn earlier(&self, micros: u64) -> Self {
         let mut new = self.clone();
-        let (Some(high), Some(low)) =
-            (self.order.u32(&self.body, 4), self.order.u32(&self.body, 8))
-        else {
-            return new;
-        };
-        let by = (u128::from(micros) * u128::from(self.units) / 1_000_000) as u64;
-        let stamp = (u64::from(high) << 32 | u64::from(low)).saturating_sub(by);
-        let body = Arc::make_mut(&mut new.body);
-        for (at, half) in [(4, (stamp >> 32) as u32), (8, stamp as u32)] {
-            let half = self.order.of_u32(half);
-            body.get_mut(at..at + 4)
-                .unwrap_or_default()
-                .copy_from_slice(&half);
+        let by = i128::from(micros).checked_mul(self.units);
+        let by = by.and_then(|by| u64::try_from(by / 1_000_000).ok());
+        if let Some(stamp) = stamp(self.order, &self.body) {
+            let body = Arc::make_mut(&mut new.body);
+            set_stamp(
+                self.order,
+                body,
+                stamp.saturating_sub(by.unwrap_or(u64::MAX)),
+            );
         }
         new
     }
@@ -165,9 +149,7 @@ impl Held {
             .to_vec();
         let length = u32::try_from(self.header + ip.len()).unwrap_or(u32::MAX);
         for at in [12, 16] {
-            body.get_mut(at..at + 4)
-                .unwrap_or_default()
-                .copy_from_slice(&self.order.of_u32(length));
+            write_at(&mut body, at, &self.order.of_u32(length));
         }
         body.extend_from_slice(ip);
         let end = body.len();
@@ -183,13 +165,13 @@ impl Held {
 }
 
 /// How many bytes each stream of a flow of TCP has, by the numbers of its segments: the client's, the server's.
-pub(crate) fn lengths(blocks: &[Held], index: usize, flow: &PlacedFlow) -> [u64; 2] {
+pub(crate) fn lengths(blocks: &[EditableBlock], index: usize, flow: &PlacedFlow) -> [u64; 2] {
     let mut lengths = [0, 0];
     for block in blocks.iter().filter(|block| block.flow == Some(index)) {
         if let Ok(packet) = Packet::whole(block.ip())
             && let Some(tcp) = packet.tcp()
         {
-            let up = packet.source == flow.client.ip() && tcp.source_port == flow.client.port();
+            let up = packet.ends().is_some_and(|(from, _)| from == flow.client);
             let isn = if up { flow.client_isn } else { flow.server_isn };
             let end = isn.map_or(0, |isn| {
                 tcp.sequence.plus(tcp.payload_len as u32).minus(isn.plus(1))
@@ -204,18 +186,17 @@ pub(crate) fn lengths(blocks: &[Held], index: usize, flow: &PlacedFlow) -> [u64;
 /// The capture with bytes of one stream of a flow taken out, and every number that follows them moved; `None` if a packet of it is not
 /// whole.
 pub(crate) fn without(
-    blocks: &[Held],
+    blocks: &[EditableBlock],
     index: usize,
     flow: &PlacedFlow,
     of_client: bool,
     bytes: Range<u64>,
-) -> Option<Vec<Held>> {
-    let (own, other) = if of_client {
-        (flow.client_isn?, flow.server_isn)
+) -> Option<Vec<EditableBlock>> {
+    let own = if of_client {
+        flow.client_isn?
     } else {
-        (flow.server_isn?, flow.client_isn)
+        flow.server_isn?
     };
-    let _ = other;
     let cut = i64::try_from(bytes.start).ok()?..i64::try_from(bytes.end).ok()?;
     let at = |seq: Seq| i64::from(seq.minus(own.plus(1)));
     let moved = |seq: Seq| {
@@ -238,12 +219,10 @@ pub(crate) fn without(
         }
         let mut ip = packet.bytes.to_vec();
         let header = TcpHeader::of(&ip)?;
-        let from_owner = (packet.source == flow.client.ip()
-            && tcp.source_port == flow.client.port())
-            == of_client;
+        let from_owner = packet.ends().is_some_and(|(from, _)| from == flow.client) == of_client;
         let was_sound = packet.checksums().are_sound();
         if from_owner {
-            let syn = u32::from(tcp.flags.contains(crate::packet::Flags::SYN));
+            let syn = u32::from(tcp.flags.contains(Flags::SYN));
             let start = at(tcp.sequence.plus(syn));
             let kept: Vec<u8> = (start..)
                 .zip(tcp.payload)
@@ -269,7 +248,7 @@ pub(crate) fn without(
 }
 
 /// The capture with no pause between packets longer than so many microseconds.
-pub(crate) fn without_pauses(blocks: &[Held], longest: u64) -> Vec<Held> {
+pub(crate) fn without_pauses(blocks: &[EditableBlock], longest: u64) -> Vec<EditableBlock> {
     let (mut last, mut by) = (None, 0);
     let moved = blocks.iter().map(|block| {
         let Some(now) = block.micros().filter(|_| block.is_packet) else {

@@ -1,6 +1,6 @@
 //! What a stress scenario may ask for.
 
-use super::{Limits, Stress, TcpGroup, UdpGroup};
+use super::{Limits, Stress, TcpGroup, UdpGroup, process};
 
 /// The most flows at a time: what the device has ports for, and room to spare.
 const FLOWS: u64 = 40_000;
@@ -53,7 +53,7 @@ pub(crate) fn check(stress: &Stress) -> Result<(), String> {
         return Err("link: more than 500 frames of a thousand lost or held back".to_owned());
     }
     let needed = memory(stress);
-    if let Some(there) = memory_of_the_machine()
+    if let Some(there) = process::memory_of_the_machine()
         && needed > there
     {
         return Err(format!(
@@ -193,16 +193,5 @@ fn check_limits(stress: &Stress, limits: &Limits) -> Result<(), String> {
 fn memory(stress: &Stress) -> u64 {
     let config = super::plan::config(stress);
     let rings = (config.rx_ring() + config.tx_ring() + 2048) as u64;
-    let tcp: u64 = stress.tcp.iter().map(|group| u64::from(group.flows)).sum();
-    tcp.saturating_mul(rings)
-}
-
-/// Bytes of memory that the machine has; `None` where it does not say.
-fn memory_of_the_machine() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
+    (stress.tcp_flows() as u64).saturating_mul(rings)
 }

@@ -48,18 +48,13 @@ impl FarSide {
         stress: &Stress,
         flows: usize,
     ) -> Result<Self, String> {
-        let sockets = stress
-            .tcp
-            .iter()
-            .map(|group| group.flows as usize)
-            .sum::<usize>()
-            + stress.udp.as_ref().map_or(0, |udp| udp.flows as usize);
+        let sockets = stress.tcp_flows() + stress.udp_flows();
         let server = match way {
             Way::Sockets => Some(Server::start(device, sockets)?),
             Way::Core | Way::Memory => None,
         };
         let mut far = Far::default();
-        far.reserve(stress.tcp.iter().map(|group| group.flows as usize).sum());
+        far.reserve(stress.tcp_flows());
         let mut remotes = Remotes::default();
         remotes.reserve(flows);
         Ok(Self {
@@ -118,7 +113,7 @@ impl FarSide {
                 Event::Data(flow, count) => {
                     let bytes = parcel.bytes.get(place..place + count).unwrap_or_default();
                     place += count;
-                    self.hear(now, device, flow, bytes);
+                    self.receive(now, device, flow, bytes);
                 }
                 Event::Datagram(flow, count) => {
                     let payload = parcel.bytes.get(place..place + count).unwrap_or_default();
@@ -128,7 +123,7 @@ impl FarSide {
                 }
                 Event::HalfClose(flow) => {
                     if let Some(number) = self.remotes.number_of(flow) {
-                        self.far.hear_end(number);
+                        self.far.receive_end(number);
                         self.remotes.may_send(flow, number);
                     }
                 }
@@ -157,11 +152,11 @@ impl FarSide {
             .answer(now, device, &mut self.far, &mut border, FED)
     }
 
-    fn hear(&mut self, now: Micros, device: &Device, flow: FlowId, bytes: &[u8]) {
+    fn receive(&mut self, now: Micros, device: &Device, flow: FlowId, bytes: &[u8]) {
         let Some(number) = self.remotes.number_of(flow) else {
             return;
         };
-        self.far.hear(device.pattern(), number, bytes);
+        self.far.receive(device.pattern(), number, bytes);
         self.remotes.may_send(flow, number);
         let slot = flow.slot();
         if self.unread.len() <= slot {

@@ -12,6 +12,7 @@ use crate::base::exit_code;
 use crate::base::term::Terminal;
 use crate::scenario::discover::{Discovery, Found, FoundKind, discover};
 use crate::scenario::failure::{Failure, FailureKind};
+use crate::simulation::timeline::failure_at;
 use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 use crate::verdict::run::{RunOptions, run_file};
 
@@ -118,6 +119,10 @@ pub(super) fn said_what_is_missing(
     })
 }
 
+fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
 /// Runs the files, as many at a time as asked for, and delivers what each came to in their order until told to stop.
 pub(super) fn run_files(
     found: &[Found],
@@ -125,8 +130,6 @@ pub(super) fn run_files(
     options: &RunOptions,
     deliver: impl FnMut(FileResult) -> Result<bool, Stop>,
 ) -> Result<(), Stop> {
-    let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let jobs = jobs.unwrap_or_else(cores);
     let work = |file: &Found| {
         let started = Instant::now();
         let mut result = run_one(file, |path| run_file(path, options));
@@ -136,7 +139,7 @@ pub(super) fn run_files(
         }
         result
     };
-    side_by_side::in_order(found, jobs, work, deliver)
+    side_by_side::in_order(found, jobs.unwrap_or_else(cores), work, deliver)
 }
 
 /// Does some other work on each file, side by side, and delivers the results in order.
@@ -146,7 +149,6 @@ pub(super) fn each<R: Send>(
     work: impl Fn(&Found) -> R + Sync,
     mut deliver: impl FnMut(R) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
-    let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     side_by_side::in_order(found, jobs.unwrap_or_else(cores), work, |result| {
         deliver(result).map(|()| true)
     })
@@ -161,31 +163,20 @@ fn run_one(file: &Found, run: impl FnOnce(&Path) -> Vec<ScenarioOutcome>) -> Fil
             panicked: false,
         };
     }
-    match bug::guard(|| run(&file.path)) {
-        Ok(outcomes) => FileResult {
-            outcomes,
-            panicked: false,
-        },
+    let outcomes = bug::guard(|| run(&file.path));
+    let panicked = outcomes.is_err();
+    let outcomes = match outcomes {
+        Ok(outcomes) => outcomes,
         Err(bug) => {
             let mut outcome = without_run(file, Verdict::Fail);
             outcome.failures.push(Failure {
-                kind: FailureKind::Invariant,
-                what: bug.what,
-                expected: None,
-                actual: None,
-                payload: None,
-                flow: None,
-                frame: None,
-                at_us: None,
-                place: None,
                 help: bug.help,
+                ..failure_at(FailureKind::Invariant, bug.what, None)
             });
-            FileResult {
-                outcomes: vec![outcome],
-                panicked: true,
-            }
+            vec![outcome]
         }
-    }
+    };
+    FileResult { outcomes, panicked }
 }
 
 /// The outcome of a file that was not run, by the name it was found under.
@@ -219,11 +210,8 @@ impl Progress {
     }
 
     pub(super) fn step(&mut self) {
-        if self
-            .hidden_since
-            .take_if(|since| since.elapsed() > PATIENCE)
-            .is_some()
-        {
+        let late = |since: &mut Instant| since.elapsed() > PATIENCE;
+        if self.hidden_since.take_if(late).is_some() {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
         self.bar.inc(1);

@@ -176,11 +176,11 @@ pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result
         let id = &row.requirement.id;
         let how = standing
             .as_ref()
-            .map_or_else(|| "fails".to_owned(), |standing| told(standing, id));
+            .map_or_else(|| "fails".to_owned(), |standing| describe(standing, id));
         terminal.say(&format!("{id} {how}: {reason}"))?;
     }
     if let (Some(path), Some(standing)) = (&args.baseline, &standing) {
-        tell(standing, path, terminal)?;
+        report_standing(standing, path, terminal)?;
     }
     if let (true, Some(path), Some(known)) = (args.write_baseline, &args.baseline, &mut baseline) {
         *known = known.renewed(&matrix);
@@ -239,7 +239,7 @@ fn known(path: &Path, write: bool) -> Result<Baseline, Diagnostic> {
 }
 
 /// Whether a failure is known, and if not by which kinds it is new.
-fn told(standing: &Standing, id: &str) -> String {
+fn describe(standing: &Standing, id: &str) -> String {
     match standing.new.get(id) {
         None => "fails, as is known".to_owned(),
         Some(kinds) => {
@@ -250,7 +250,11 @@ fn told(standing: &Standing, id: &str) -> String {
 }
 
 /// What was mended since the baseline, and how many rows stand how.
-fn tell(standing: &Standing, path: &Path, terminal: &mut Terminal<'_>) -> Result<(), Stop> {
+fn report_standing(
+    standing: &Standing,
+    path: &Path,
+    terminal: &mut Terminal<'_>,
+) -> Result<(), Stop> {
     let path = path.display();
     for id in &standing.mended {
         terminal.say(&format!(

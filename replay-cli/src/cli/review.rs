@@ -70,7 +70,7 @@ fn list(drafts: &[PathBuf], terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
                 writeln!(terminal.out(), "  reject: {reject}\n")?;
             }
             Err(problems) => {
-                told(&problems, terminal)?;
+                report_problems(&problems, terminal)?;
                 code = exit_code::worst(code, exit_code::BAD_INPUT);
             }
         }
@@ -96,7 +96,7 @@ fn ask(
         writeln!(terminal.out(), "draft {} of {}", index + 1, drafts.len())?;
         match &pending {
             Ok(pending) => show(pending, terminal)?,
-            Err(problems) => told(problems, terminal)?,
+            Err(problems) => report_problems(problems, terminal)?,
         }
         match (answer(pending.is_ok(), terminal, &mut key)?, pending) {
             (Answer::Accept, Ok(pending)) => bless::take(&pending, terminal)?,
@@ -151,7 +151,7 @@ fn reject(path: &Path, terminal: &mut Terminal<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-fn told(problems: &[Diagnostic], terminal: &mut Terminal<'_>) -> Result<(), Stop> {
+fn report_problems(problems: &[Diagnostic], terminal: &mut Terminal<'_>) -> Result<(), Stop> {
     for problem in problems {
         terminal.diagnose(problem)?;
     }

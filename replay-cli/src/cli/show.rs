@@ -236,7 +236,7 @@ fn print(shown: &Shown, args: &ShowArgs, terminal: &mut Terminal<'_>) -> Result<
             };
             Some(found.rung)
         }
-        Some(Around::Time(at)) => Some(ladder.rungs.partition_point(|rung| rung.told.at_us < at)),
+        Some(Around::Time(at)) => Some(ladder.rungs.partition_point(|rung| rung.event.at_us < at)),
     };
     let all = ladder.rungs.len();
     let range = middle.map_or(0..all, |middle| {

@@ -112,7 +112,7 @@ fn entry(outcome: &ScenarioOutcome) -> Value {
     };
     json!({
         "name": outcome.name,
-        "verdict": outcome.verdict.told(),
+        "verdict": outcome.verdict.words(),
         "title": outcome.title,
         "why": why,
         "checks": outcome.checks,
@@ -193,20 +193,20 @@ fn put_ladder(page: &mut Value, ladder: &Ladder, range: std::ops::Range<usize>) 
     let rungs: Vec<Value> = rungs
         .iter()
         .map(|rung| {
-            let told = &rung.told;
-            let flow = told.flow.as_deref().and_then(|name| index.get(name));
+            let event = &rung.event;
+            let flow = event.flow.as_deref().and_then(|name| index.get(name));
             let flow = flow.map_or(-1, |flow| i64::try_from(*flow).unwrap_or(-1));
-            let tcp = told.tcp.as_ref().map(|tcp| {
+            let tcp = event.tcp.as_ref().map(|tcp| {
                 let ack = tcp.acknowledgement.map_or(-1, i64::from);
                 json!([tcp.sequence, tcp.len, ack, tcp.window, tcp.flags.0])
             });
             json!([
-                told.at_us,
+                event.at_us,
                 rung.way as u8,
                 flow,
                 u8::from(rung.again),
                 rung.number,
-                told.what,
+                event.what,
                 tcp,
                 rung.behind
             ])

@@ -114,7 +114,7 @@ pub fn pcapng(trace: &Trace, first: Option<&Failure>) -> io::Result<TraceFile> {
         }
         if let (true, Some(first)) = (divergence == Some(index), first) {
             diverges = Some(number);
-            comment = format!("FIRST DIVERGENCE {}\n{comment}", told(first));
+            comment = format!("FIRST DIVERGENCE {}\n{comment}", headline(first));
         }
         let (interface, data, flags) = match &event.what {
             What::FrameIn(frame) => (0, Cow::Borrowed(frame.as_slice()), Some(INBOUND)),
@@ -197,7 +197,7 @@ pub(super) fn frame_of(trace: &Trace, failure: &Failure) -> Option<usize> {
 }
 
 /// A failure in a line or three.
-fn told(failure: &Failure) -> String {
+fn headline(failure: &Failure) -> String {
     let line =
         |word: &str, line: &Option<String>| line.as_ref().map(|line| format!("{word} {line}"));
     let first = format!("error[{}]: {}", failure.kind.label(), failure.what);

@@ -3,24 +3,17 @@
 use engine::{By, Counters, FlowKey, How, Proto};
 
 use super::flow::FlowState;
+use super::timeline::failure_at;
 use crate::packet::{Flags, Malformed, Packet, Tcp, Transport};
 use crate::scenario::failure::{Failure, FailureKind};
 
 /// A failure of an invariant.
 pub(crate) fn failure(now: u64, key: Option<FlowKey>, what: String) -> Failure {
+    let help = "an invariant cannot be blessed: the engine is wrong, or the checker is";
     Failure {
-        kind: FailureKind::Invariant,
-        what,
-        expected: None,
-        actual: None,
-        payload: None,
         flow: key.map(|key| key.to_string()),
-        frame: None,
-        at_us: Some(now),
-        place: None,
-        help: Some(
-            "an invariant cannot be blessed: the engine is wrong, or the checker is".to_owned(),
-        ),
+        help: Some(help.to_owned()),
+        ..failure_at(FailureKind::Invariant, what, Some(now))
     }
 }
 

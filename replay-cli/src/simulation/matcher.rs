@@ -63,7 +63,7 @@ pub(crate) enum Found {
 }
 
 /// What differs, in one sentence, and the payload bytes that show it.
-pub(crate) fn told(differences: &[Difference]) -> (String, Option<String>) {
+pub(crate) fn describe(differences: &[Difference]) -> (String, Option<String>) {
     let what: Vec<String> = differences.iter().map(ToString::to_string).collect();
     let payload = differences.iter().find_map(|one| one.payload.clone());
     (what.join("; "), payload)

@@ -3,7 +3,7 @@
 use engine::PathChange;
 
 use super::isns::Isns;
-use super::matcher::{Found, Matcher, Search, View, is_pure_ack, told};
+use super::matcher::{Found, Matcher, Search, View, describe, is_pure_ack};
 use super::world::World;
 use crate::base::wording::seconds_of as seconds;
 use crate::notation::{
@@ -140,7 +140,7 @@ impl Timeline<'_> {
                 Found::Other(index, differences) => {
                     findings.held(world, index, (pointer, line), false);
                     let at = world.emitted.get(index).map(|emitted| emitted.at)?;
-                    let (what, payload) = told(&differences);
+                    let (what, payload) = describe(&differences);
                     let mut wrong = failure(FailureKind::WrongPacket, what, at, segment);
                     wrong.payload = payload;
                     wrong.expected = Some(line.to_string());

@@ -14,6 +14,7 @@ use crate::simulation::RunOutput;
 use crate::simulation::flow::FlowState;
 use crate::simulation::isns::Isns;
 use crate::simulation::matcher::View;
+use crate::simulation::timeline::failure_at;
 use crate::stack::Traits;
 use crate::stack::event::Expectation;
 
@@ -79,16 +80,8 @@ impl<'a> Check<'a> {
         let place = Some(self.loaded.place(pointer));
         let failures = &mut self.verdicts.failures;
         failures.push(Failure {
-            kind,
-            what,
-            expected: None,
-            actual: None,
-            payload: None,
-            flow: None,
-            frame: None,
-            at_us: None,
             place,
-            help: None,
+            ..failure_at(kind, what, None)
         });
         let last = failures.len() - 1;
         &mut failures[last]

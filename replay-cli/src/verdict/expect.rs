@@ -132,7 +132,7 @@ trait Listed: Sized {
     fn at(item: &Self::Item) -> Option<&Expected<Micros>>;
 
     /// Whether a stack tells enough to be held to it.
-    fn is_told(_traits: &Traits) -> bool {
+    fn is_reported(_traits: &Traits) -> bool {
         true
     }
 
@@ -200,7 +200,7 @@ impl<K: Listed> Behaviour for K {
         };
         // That nothing else came is a check too.
         let claims = list.items.len() as u64 + u64::from(!list.others_allowed);
-        if !K::is_told(&check.traits) {
+        if !K::is_reported(&check.traits) {
             check.verdicts.core_only += claims;
             return;
         }

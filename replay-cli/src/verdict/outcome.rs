@@ -114,9 +114,9 @@ impl Verdict {
         }
     }
 
-    /// The word for people.
+    /// The words for people.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn words(&self) -> String {
         self.word().replace('_', " ")
     }
 }

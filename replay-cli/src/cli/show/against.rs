@@ -58,11 +58,11 @@ fn flow(
     style: Style,
 ) -> io::Result<bool> {
     let of = |ladder: &Ladder, name: &str| -> Vec<(Way, String, u64)> {
-        let own = |rung: &&Rung| rung.told.flow.as_deref() == Some(name);
+        let own = |rung: &&Rung| rung.event.flow.as_deref() == Some(name);
         let event = |rung: &Rung| {
             // A clock of the device is another in every run.
-            let what = without_timestamps(&rung.told.what.replace(name, "it"));
-            (rung.way, what, rung.told.at_us)
+            let what = without_timestamps(&rung.event.what.replace(name, "it"));
+            (rung.way, what, rung.event.at_us)
         };
         ladder.rungs.iter().filter(own).map(event).collect()
     };

@@ -80,7 +80,7 @@ fn chosen(ladder: Ladder, flows: &[FlowAttempt]) -> Ladder {
     for name in ladder
         .rungs
         .iter()
-        .filter_map(|rung| rung.told.flow.as_deref())
+        .filter_map(|rung| rung.event.flow.as_deref())
     {
         *sizes.entry(name).or_default() += 1;
     }
@@ -100,7 +100,7 @@ fn chosen(ladder: Ladder, flows: &[FlowAttempt]) -> Ladder {
         rungs: ladder
             .rungs
             .iter()
-            .filter(|rung| rung.told.flow.as_deref().is_some_and(fits))
+            .filter(|rung| rung.event.flow.as_deref().is_some_and(fits))
             .cloned()
             .collect(),
         divergence: None,

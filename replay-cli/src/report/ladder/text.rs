@@ -77,7 +77,7 @@ pub fn lines(
         let Some(rung) = ladder.rungs.get(index) else {
             break;
         };
-        let line = rung.told.line();
+        let line = rung.event.line();
         let line = printable(&line);
         let found = ladder.divergence.as_ref();
         match found.filter(|found| found.rung == index) {
@@ -140,7 +140,7 @@ fn rung(
     let last = lines.len().saturating_sub(1);
     for (index, text) in lines.iter().enumerate() {
         let time = if index == 0 {
-            seconds_of(rung.told.at_us)
+            seconds_of(rung.event.at_us)
         } else {
             String::new()
         };
@@ -175,16 +175,16 @@ fn arrow(text: &str, columns: usize, to_right: bool) -> String {
 
 /// What stands on the arrow; the flow's name only where there are several.
 fn label(rung: &Rung, many: bool) -> String {
-    let told = &rung.told;
-    match (&told.flow, told.direction) {
-        (Some(flow), Some(_)) if many => format!("{flow} {}", told.what),
+    let event = &rung.event;
+    match (&event.flow, event.direction) {
+        (Some(flow), Some(_)) if many => format!("{flow} {}", event.what),
         // Of one flow alone nothing needs its name.
         (Some(flow), None) if !many => {
-            let whole = told.what.replacen(&format!(" of {flow}: "), ": ", 1);
+            let whole = event.what.replacen(&format!(" of {flow}: "), ": ", 1);
             let whole = whole.replacen(&format!("{flow}: "), "", 1);
             whole.replacen(&format!(" {flow}"), "", 1)
         }
-        _ => told.what.clone(),
+        _ => event.what.clone(),
     }
 }
 

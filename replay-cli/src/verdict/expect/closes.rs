@@ -18,7 +18,7 @@ pub(super) struct Closes;
 impl Listed for Closes {
     field!(closes: CloseExpectation);
 
-    fn is_told(traits: &Traits) -> bool {
+    fn is_reported(traits: &Traits) -> bool {
         traits.close
     }
 
@@ -104,9 +104,9 @@ fn one(expected: &CloseExpectation, pointer: &str, check: &mut Check<'_>) {
         return;
     };
     let traits = check.traits;
-    let untold = |told: bool, asked: bool| u64::from(!told && asked);
-    check.verdicts.core_only +=
-        untold(traits.by, expected.by.is_some()) + untold(traits.how, expected.how.is_some());
+    let unreported = |told: bool, asked: bool| u64::from(!told && asked);
+    check.verdicts.core_only += unreported(traits.by, expected.by.is_some())
+        + unreported(traits.how, expected.how.is_some());
     let name = &expected.flow;
     let (kind, what, actual, at) = match (flow.closed, expected.is_open()) {
         (None, true) => return,

@@ -17,7 +17,7 @@ pub(super) struct Dns;
 impl Listed for Dns {
     field!(dns: DnsExpectation);
 
-    fn is_told(traits: &Traits) -> bool {
+    fn is_reported(traits: &Traits) -> bool {
         traits.dns
     }
 

@@ -15,7 +15,7 @@ use crate::packet::{Flags, Packet};
 use crate::scenario::failure::FailureKind;
 use crate::scenario::{Expectations, FlowSpec, Scenario};
 use crate::simulation::Figures;
-use crate::simulation::matcher::{Found, Matcher, Search, View, is_bare_ack, told};
+use crate::simulation::matcher::{Found, Matcher, Search, View, describe, is_bare_ack};
 use crate::simulation::mutation::{FrameChange, Mutation};
 use crate::stack::event::Expectation;
 use crate::verdict::check::Check;
@@ -108,7 +108,7 @@ fn check_lines(check: &mut Check<'_>) {
             Found::Other(at, differences) => {
                 previous = time_of(at).unwrap_or(previous);
                 held(check, at, (&pointer, text), false);
-                let (what, bytes) = told(&differences);
+                let (what, bytes) = describe(&differences);
                 payload = bytes;
                 (FailureKind::WrongPacket, what, Some(at))
             }

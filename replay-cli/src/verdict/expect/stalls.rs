@@ -18,7 +18,7 @@ impl Listed for Stalls {
     field!(stalls: StallExpectation);
 
     /// How much another stack takes ahead of its dialer is its own affair.
-    fn is_told(traits: &Traits) -> bool {
+    fn is_reported(traits: &Traits) -> bool {
         !traits.foreign
     }
 

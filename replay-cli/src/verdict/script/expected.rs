@@ -6,7 +6,7 @@ use crate::notation::{Bindings, Body, Direction, Num, Segment};
 use crate::packet::{Flags, Packet};
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::simulation::dialer::key_of;
-use crate::simulation::matcher::told;
+use crate::simulation::matcher::describe;
 use crate::simulation::timeline::failure_at;
 use crate::simulation::world::{World, flow_key};
 
@@ -64,7 +64,7 @@ impl Player<'_> {
                 Err(Box::new(failure))
             };
             if !differences.is_empty() {
-                return wrong(FailureKind::WrongPacket, told(&differences).0);
+                return wrong(FailureKind::WrongPacket, describe(&differences).0);
             }
             if !in_time {
                 let what = format!(

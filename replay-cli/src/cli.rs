@@ -144,10 +144,20 @@ impl Stop {
         Self::Refused(vec![diagnostic], exit_code::BAD_INPUT)
     }
 
+    /// Nothing is there that was asked for.
+    fn nothing(diagnostic: Diagnostic) -> Self {
+        Self::Refused(vec![diagnostic], exit_code::NOTHING_SELECTED)
+    }
+
     /// What the command line asks for cannot be done.
     pub(crate) fn usage(diagnostic: Diagnostic) -> Self {
         Self::Refused(vec![diagnostic], exit_code::USAGE)
     }
+}
+
+/// The exit code of what is so or not.
+const fn code_if(is_so: bool, code: u8) -> u8 {
+    if is_so { code } else { exit_code::SUCCESS }
 }
 
 /// Runs the command with its arguments, the program's name first, on the process's own streams.
@@ -156,7 +166,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let error = with_near(error);
-            // `--help` and `--version` come this way too, and end with success if somebody could be told.
+            // `--help` and `--version` come this way too, and end with success if they could be printed.
             let code = u8::try_from(error.exit_code()).unwrap_or(exit_code::USAGE);
             return match error.print().and_then(|()| io::stdout().flush()) {
                 Err(failed) if failed.kind() != io::ErrorKind::BrokenPipe => {
@@ -257,7 +267,7 @@ impl<W: Write> Write for Results<W> {
 /// Runs one command and says what stopped it, if something did.
 fn execute(command: &Command, terminal: &mut Terminal<'_>) -> io::Result<u8> {
     if matches!(command, Command::Run(_)) {
-        // What has ended by then is still told.
+        // What has ended by then is still reported.
         output::stop_when_interrupted(end_all);
     // These end in an orderly way by themselves.
     } else if !matches!(

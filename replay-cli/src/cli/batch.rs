@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Stop, bug};
+use super::{Stop, bug, code_if};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
 use crate::base::term::Terminal;
@@ -35,10 +35,9 @@ pub(super) fn check_captures(captures: Option<&Path>) -> Result<(), Stop> {
     } else {
         "no such folder"
     };
+    let help = "--captures names the folder captures are in";
     Err(Stop::input(
-        Diagnostic::new(what)
-            .in_file(folder)
-            .help("--captures names the folder captures are in"),
+        Diagnostic::new(what).in_file(folder).help(help),
     ))
 }
 
@@ -72,25 +71,19 @@ fn by_name(path: &Path) -> PathBuf {
 /// The folder `below` in the nearest expectations/.
 pub(super) fn expectations(below: &str) -> Result<PathBuf, Stop> {
     expectations_upward(below).ok_or_else(|| {
-        let what = format!(
-            "nothing selected: there is no folder {} here or above",
-            Path::new("expectations").join(below).display()
-        );
+        let folder = Path::new("expectations").join(below);
+        let folder = folder.display();
+        let what = format!("nothing selected: there is no folder {folder} here or above");
         let help = "name scenario files or folders: `replay run PATH...`";
-        Stop::Refused(
-            vec![Diagnostic::new(what).help(help)],
-            exit_code::NOTHING_SELECTED,
-        )
+        Stop::nothing(Diagnostic::new(what).help(help))
     })
 }
 
 /// A folder of the nearest expectations, as short as it can be written from here.
 fn expectations_upward(below: &str) -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
-    let found = here
-        .ancestors()
-        .map(|folder| folder.join("expectations"))
-        .find(|path| path.is_dir())?;
+    let mut folders = here.ancestors().map(|folder| folder.join("expectations"));
+    let found = folders.find(|path| path.is_dir())?;
     let short = found.strip_prefix(&here).unwrap_or(&found);
     let folder = if below.is_empty() {
         short.to_owned()
@@ -100,30 +93,24 @@ fn expectations_upward(below: &str) -> Option<PathBuf> {
     folder.is_dir().then_some(folder)
 }
 
-/// Says which of the folders named had nothing in them; that alone is an exit code.
-pub(super) fn said_what_is_missing(
+/// Reports which of the folders named had nothing in them; that alone is an exit code.
+pub(super) fn report_missing(
     discovery: &Discovery,
     terminal: &mut Terminal<'_>,
 ) -> Result<u8, Stop> {
     for folder in &discovery.empty_folders {
-        terminal.say(&format!(
-            "nothing selected: {} holds no scenario",
-            folder.display()
-        ))?;
+        let folder = folder.display();
+        terminal.say(&format!("nothing selected: {folder} holds no scenario"))?;
     }
     let nothing = discovery.found.is_empty() || !discovery.empty_folders.is_empty();
-    Ok(if nothing {
-        exit_code::NOTHING_SELECTED
-    } else {
-        exit_code::SUCCESS
-    })
+    Ok(code_if(nothing, exit_code::NOTHING_SELECTED))
 }
 
 fn cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-/// Runs the files, as many at a time as asked for, and delivers what each came to in their order until told to stop.
+/// Runs the files, as many at a time as asked for, and delivers what each came to in their order until it is to stop.
 pub(super) fn run_files(
     found: &[Found],
     jobs: Option<NonZeroUsize>,

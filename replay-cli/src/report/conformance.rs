@@ -260,7 +260,7 @@ own examples do: in virtual time, but for Linux, whose own TCP runs in real time
 A row **passes** if every scenario that could be run passes. It **fails** only if the failure was looked at by hand and found to be the
 stack's: behind it stands the kind of the first failure. Everything else does not apply, and has a word for why: **no setting**, the stack has
 none that the scenario sets; **not comparable**, by the RFC it may do otherwise than the scenario has it, or nobody has looked at it yet;
-**too long**, for real time; **cannot**, it has no way to report or to take something. The reports give the reason of each. The totals have
+**too long**, for real time; **cannot**, it has no way to say or to be told something. The reports give the reason of each. The totals have
 passes / failures / the rest: they are no ranking.
 
 ";

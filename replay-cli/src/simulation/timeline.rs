@@ -556,7 +556,7 @@ fn acknowledges(segment: &Segment) -> bool {
     }
 }
 
-fn window(from: u64, to: u64) -> String {
+pub(crate) fn window(from: u64, to: u64) -> String {
     match (from, to) {
         (_, u64::MAX) => "at any time".to_owned(),
         (from, to) if from == to => format!("at {} s", seconds(from)),

@@ -1,4 +1,4 @@
-//! Whoever sits at the terminal: sees how far the load is, and may interrupt it.
+//! A person at the terminal: sees how far the load is, and may interrupt it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -112,11 +112,8 @@ impl Watch for Bar {
     }
 
     fn goes_on(&mut self, share: f64) {
-        if self
-            .hidden_since
-            .take_if(|since| since.elapsed() > PATIENCE)
-            .is_some()
-        {
+        let late = |since: &mut Instant| since.elapsed() > PATIENCE;
+        if self.hidden_since.take_if(late).is_some() {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
         let step = (share.clamp(0.0, 1.0) * STEPS as f64) as u64;

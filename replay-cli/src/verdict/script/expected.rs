@@ -7,7 +7,7 @@ use crate::packet::{Flags, Packet};
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::simulation::dialer::key_of;
 use crate::simulation::matcher::describe;
-use crate::simulation::timeline::failure_at;
+use crate::simulation::timeline::{failure_at, window};
 use crate::simulation::world::{World, flow_key};
 
 impl Player<'_> {
@@ -67,11 +67,8 @@ impl Player<'_> {
                 return wrong(FailureKind::WrongPacket, describe(&differences).0);
             }
             if !in_time {
-                let what = format!(
-                    "it came at {} s, expected {}",
-                    seconds(at),
-                    window(from, to)
-                );
+                let (at, due) = (seconds(at), window(from, to));
+                let what = format!("it came at {at} s, expected {due}");
                 return wrong(FailureKind::WrongTime, what);
             }
             if whole {
@@ -149,12 +146,5 @@ impl Player<'_> {
             world.run(next);
             world.livelock |= world.steps > world.step_limit;
         }
-    }
-}
-
-fn window(from: u64, to: u64) -> String {
-    match (from, to) {
-        (_, u64::MAX) => "at any time".to_owned(),
-        (from, to) => format!("between {} s and {} s", seconds(from), seconds(to)),
     }
 }

@@ -311,6 +311,3 @@ pub fn report_schema_text() -> String {
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(all(test, target_os = "linux"))]
-mod driven_tests;

@@ -47,7 +47,7 @@ pub(crate) struct Findings {
     /// Lines whose exact time was not checked.
     pub(crate) untimed: u64,
     pub(crate) matcher: Matcher,
-    /// Emitted frames and the lines they were held against, if anybody watches.
+    /// Emitted frames and the lines they were held against, if the run is watched.
     pub(crate) expected: Vec<(usize, Expectation)>,
 }
 
@@ -125,14 +125,12 @@ impl Timeline<'_> {
                     findings.held(world, index, (pointer, line), met);
                     if !met {
                         let came = if first < from { first } else { at };
-                        let what = format!(
-                            "it came at {} s, expected {}",
-                            seconds(came),
-                            window(from, to)
-                        );
-                        let mut late = failure(FailureKind::WrongTime, what, came, segment);
-                        late.expected = Some(line.to_string());
-                        late.actual = Some(self.view(world).shown(index));
+                        let due = window(from, to);
+                        let what = format!("it came at {} s, expected {due}", seconds(came));
+                        let late = Failure {
+                            actual: Some(self.view(world).shown(index)),
+                            ..failure(FailureKind::WrongTime, what, came, segment, line)
+                        };
                         findings.failures.push((pointer.to_owned(), late));
                     }
                     return Some(at);
@@ -141,10 +139,11 @@ impl Timeline<'_> {
                     findings.held(world, index, (pointer, line), false);
                     let at = world.emitted.get(index).map(|emitted| emitted.at)?;
                     let (what, payload) = describe(&differences);
-                    let mut wrong = failure(FailureKind::WrongPacket, what, at, segment);
-                    wrong.payload = payload;
-                    wrong.expected = Some(line.to_string());
-                    wrong.actual = Some(self.view(world).shown(index));
+                    let wrong = Failure {
+                        payload,
+                        actual: Some(self.view(world).shown(index)),
+                        ..failure(FailureKind::WrongPacket, what, at, segment, line)
+                    };
                     findings.failures.push((pointer.to_owned(), wrong));
                     return Some(at);
                 }
@@ -165,7 +164,6 @@ impl Timeline<'_> {
                 break;
             };
             world.run(next);
-            world.livelock |= world.steps > world.step_limit;
             if world.livelock {
                 break;
             }
@@ -183,18 +181,12 @@ impl Timeline<'_> {
                 return Some(to.min(world.now));
             }
         }
-        let mut missing = failure(
-            FailureKind::MissingPacket,
-            format!("nothing came that matches, {}", window(from, to)),
-            world.now,
-            segment,
-        );
-        missing.expected = Some(line.to_string());
-        missing.actual = world
-            .emitted
-            .len()
-            .checked_sub(1)
-            .map(|last| format!("last emitted: {}", self.view(world).shown(last)));
+        let what = format!("nothing came that matches, {}", window(from, to));
+        let last = world.emitted.len().checked_sub(1);
+        let missing = Failure {
+            actual: last.map(|last| format!("last emitted: {}", self.view(world).shown(last))),
+            ..failure(FailureKind::MissingPacket, what, world.now, segment, line)
+        };
         findings.failures.push((pointer.to_owned(), missing));
         None
     }
@@ -275,41 +267,26 @@ impl Timeline<'_> {
         findings: &Findings,
     ) -> Result<Vec<u8>, String> {
         let view = self.view(world);
-        let Some(spec) = view.spec(&segment.flow) else {
-            let nobody = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
-            let ends = Ends {
-                protocol: 0,
-                device: nobody,
-                far: nobody,
-            };
-            return segment
-                .build(
-                    Direction::FromDevice,
-                    &ends,
-                    &crate::notation::Numbering::default(),
-                    &findings.matcher.bindings,
-                )
-                .map_err(|problem| problem.to_string());
-        };
-        let protocol = match (spec.protocol, spec.client.is_ipv4()) {
-            (Protocol::Tcp, _) => packet::TCP,
-            (Protocol::Udp, _) => packet::UDP,
-            (Protocol::Icmp, true) => packet::ICMP,
-            (Protocol::Icmp, false) => packet::ICMPV6,
+        let spec = view.spec(&segment.flow);
+        // A line of raw bytes is of no flow.
+        let nobody = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+        let (device, far) = spec.map_or((nobody, nobody), |spec| (spec.client, spec.server));
+        let protocol = match spec.map(|spec| spec.protocol) {
+            None => 0,
+            Some(Protocol::Tcp) => packet::TCP,
+            Some(Protocol::Udp) => packet::UDP,
+            Some(Protocol::Icmp) if device.is_ipv4() => packet::ICMP,
+            Some(Protocol::Icmp) => packet::ICMPV6,
         };
         let ends = Ends {
             protocol,
-            device: spec.client,
-            far: spec.server,
+            device,
+            far,
         };
-        segment
-            .build(
-                Direction::FromDevice,
-                &ends,
-                &view.numbering(&spec),
-                &findings.matcher.bindings,
-            )
-            .map_err(|problem| problem.to_string())
+        let numbering = spec.map(|spec| view.numbering(&spec)).unwrap_or_default();
+        let bindings = &findings.matcher.bindings;
+        let built = segment.build(Direction::FromDevice, &ends, &numbering, bindings);
+        built.map_err(|problem| problem.to_string())
     }
 }
 
@@ -408,8 +385,8 @@ impl Play<'_, '_, '_> {
                 }
             }
             Err(problem) => {
-                let now = self.world.now;
-                self.fails(pointer, failure(FailureKind::Stuck, problem, now, segment));
+                let stuck = failure_at(FailureKind::Stuck, problem, Some(self.world.now));
+                self.fails(pointer, of_flow(stuck, segment));
             }
         }
     }
@@ -459,13 +436,12 @@ impl Play<'_, '_, '_> {
             if free || (slack > 0 && emitted.at >= quiet_to) {
                 continue;
             }
-            let mut broken = failure_at(
-                FailureKind::BrokenSilence,
-                "a packet came during a silence".to_owned(),
-                at,
-            );
-            broken.expected = Some(line.to_string());
-            broken.actual = Some(self.timeline.view(self.world).shown(index));
+            let what = "a packet came during a silence".to_owned();
+            let broken = Failure {
+                expected: Some(line.to_string()),
+                actual: Some(self.timeline.view(self.world).shown(index)),
+                ..failure_at(FailureKind::BrokenSilence, what, at)
+            };
             self.findings
                 .held(self.world, index, (pointer, line), false);
             self.fails(pointer, broken);
@@ -492,14 +468,13 @@ impl Play<'_, '_, '_> {
         let view = self.timeline.view(self.world);
         for (name, index) in self.findings.matcher.leftovers(view) {
             let at = self.world.emitted.get(index).map(|emitted| emitted.at);
-            let mut extra = failure_at(
-                FailureKind::UnexpectedPacket,
-                format!("flow {name} got a packet beyond all that was expected"),
-                at,
-            );
-            extra.flow = Some(name);
-            extra.actual = Some(self.timeline.view(self.world).shown(index));
-            extra.help = Some("add a line for it, or find out why it was sent".to_owned());
+            let what = format!("flow {name} got a packet beyond all that was expected");
+            let extra = Failure {
+                flow: Some(name),
+                actual: Some(self.timeline.view(self.world).shown(index)),
+                help: Some("add a line for it, or find out why it was sent".to_owned()),
+                ..failure_at(FailureKind::UnexpectedPacket, what, at)
+            };
             self.fails("/input/frames", extra);
         }
     }
@@ -516,9 +491,6 @@ pub(crate) fn run_until(world: &mut World<'_>, at: u64) {
             break;
         }
         world.run(next);
-        if world.steps > world.step_limit {
-            world.livelock = true;
-        }
     }
     world.now = world.now.max(at);
 }
@@ -536,9 +508,6 @@ fn finish(world: &mut World<'_>, until: Option<u64>) {
             break;
         }
         world.run(next);
-        if world.steps > world.step_limit {
-            world.livelock = true;
-        }
     }
     if let Some(until) = until {
         world.now = world.now.max(until);
@@ -548,10 +517,10 @@ fn finish(world: &mut World<'_>, until: Option<u64>) {
 /// Whether the device acknowledges what comes of a line while more is to come.
 fn acknowledges(segment: &Segment) -> bool {
     match &segment.body {
-        Body::Tcp(tcp) => tcp
-            .range
-            .as_ref()
-            .is_some_and(|range| range.cut == Cut::Acked),
+        Body::Tcp(tcp) => {
+            let range = tcp.range.as_ref();
+            range.is_some_and(|range| range.cut == Cut::Acked)
+        }
         _ => false,
     }
 }
@@ -564,10 +533,19 @@ pub(crate) fn window(from: u64, to: u64) -> String {
     }
 }
 
-fn failure(kind: FailureKind, what: String, at: u64, segment: &Segment) -> Failure {
-    let mut failure = failure_at(kind, what, Some(at));
-    failure.flow = (!segment.flow.is_empty()).then(|| segment.flow.clone());
-    failure
+fn failure(kind: FailureKind, what: String, at: u64, segment: &Segment, line: &Line) -> Failure {
+    let failure = Failure {
+        expected: Some(line.to_string()),
+        ..failure_at(kind, what, Some(at))
+    };
+    of_flow(failure, segment)
+}
+
+fn of_flow(failure: Failure, segment: &Segment) -> Failure {
+    Failure {
+        flow: (!segment.flow.is_empty()).then(|| segment.flow.clone()),
+        ..failure
+    }
 }
 
 pub(crate) fn failure_at(kind: FailureKind, what: String, at_us: Option<u64>) -> Failure {

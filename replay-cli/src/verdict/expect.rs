@@ -131,7 +131,7 @@ trait Listed: Sized {
     /// When an element is expected.
     fn at(item: &Self::Item) -> Option<&Expected<Micros>>;
 
-    /// Whether a stack tells enough to be held to it.
+    /// Whether a stack reports enough to be held to it.
     fn is_reported(_traits: &Traits) -> bool {
         true
     }

@@ -104,13 +104,13 @@ fn one(expected: &CloseExpectation, pointer: &str, check: &mut Check<'_>) {
         return;
     };
     let traits = check.traits;
-    let unreported = |told: bool, asked: bool| u64::from(!told && asked);
+    let unreported = |reported: bool, asked: bool| u64::from(!reported && asked);
     check.verdicts.core_only += unreported(traits.by, expected.by.is_some())
         + unreported(traits.how, expected.how.is_some());
     let name = &expected.flow;
     let (kind, what, actual, at) = match (flow.closed, expected.is_open()) {
         (None, true) => return,
-        // Whoever accepts first asked for no dial, and tells of no end.
+        // A stack that accepts first asked for no dial, and reports no end.
         (None, false) if flow.undialed => {
             check.verdicts.core_only += 1;
             return;

@@ -144,7 +144,6 @@ impl Player<'_> {
                 return None;
             };
             world.run(next);
-            world.livelock |= world.steps > world.step_limit;
         }
     }
 }

@@ -126,7 +126,7 @@ fn after_help() -> String {
 /// Why a command stopped early.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// Something is wrong with what the user named, with the exit code that says so.
+    /// Something is wrong with what the user named; with the exit code for it.
     Refused(Vec<Diagnostic>, u8),
     /// Results could not be written.
     Output(io::Error),
@@ -217,7 +217,7 @@ fn with_near(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Runs one command; results that nobody reads are no failure.
+/// Runs one command; a reader that goes away is no failure.
 fn finish(command: &Command, terminal: &mut Terminal<'_>) -> u8 {
     match execute(command, terminal) {
         Ok(code) => code,
@@ -235,7 +235,7 @@ fn not_written(error: &io::Error) -> Diagnostic {
 }
 
 /// Standard output. A reader who goes away, as `head` does, has seen enough: what comes after is dropped, and the exit code
-/// says the verdict all the same.
+/// is that of the verdict all the same.
 struct Results<W> {
     stream: W,
     ends_with_reader: bool,
@@ -264,7 +264,7 @@ impl<W: Write> Write for Results<W> {
     }
 }
 
-/// Runs one command and says what stopped it, if something did.
+/// Runs one command and reports what stopped it, if something did.
 fn execute(command: &Command, terminal: &mut Terminal<'_>) -> io::Result<u8> {
     if matches!(command, Command::Run(_)) {
         // What has ended by then is still reported.

@@ -94,7 +94,7 @@ impl Totals {
         .fold(self.passed, |sum, count| sum.saturating_add(*count))
     }
 
-    /// The exit code that says the worst of it.
+    /// The exit code of the worst of it.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let tested = self.scenarios() > self.left + self.not_applicable;

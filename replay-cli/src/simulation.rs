@@ -85,7 +85,7 @@ pub(crate) struct RunMode<'a> {
     pub(crate) tracer: Option<&'a Tracer>,
     /// Where it is noted what it makes the engine do, if anywhere.
     pub(crate) watch: Option<&'a Watch>,
-    /// Whether the dialer does what the capture says, without rules, and flows that have nothing more to say make room
+    /// Whether the dialer does what the capture says, without rules, and flows that are through make room
     /// once very many are open.
     pub(crate) recorded: bool,
     /// Whether a silence that nothing follows is cut short, as real time takes as long as it says.
@@ -155,9 +155,9 @@ pub(crate) struct RunOutput {
     pub(crate) line_checks: u64,
     /// Lines whose exact time was not.
     pub(crate) untimed_lines: u64,
-    /// Emitted frames and the lines they were held against, if anybody watched.
+    /// Emitted frames and the lines they were held against, if it was watched.
     pub(crate) expected: Vec<(usize, Expectation)>,
-    /// The most heap the engine held, bytes; `None` if nobody counts.
+    /// The most heap the engine held, bytes; `None` if it is not counted.
     pub(crate) peak_heap: Option<u64>,
 }
 

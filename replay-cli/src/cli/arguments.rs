@@ -67,7 +67,7 @@ impl Traces {
     }
 }
 
-/// Where commands keep what they make and nobody edits: where Cargo's own output goes, if this is one of its workspaces.
+/// Where commands keep what they make and is not edited: where Cargo's own output goes, if this is one of its workspaces.
 pub(crate) fn kept_dir() -> PathBuf {
     let here = std::env::current_dir().unwrap_or_default();
     let workspace = here
@@ -251,7 +251,7 @@ pub(crate) fn parse_device(text: &str) -> Result<Device, String> {
         .map(Device::Addresses)
 }
 
-/// Refuses to write drafts or goldens in continuous integration, whoever asks: what a person has not looked at is no golden.
+/// Refuses to write drafts or goldens in continuous integration: what a person has not looked at is no golden.
 pub(crate) fn refuse_in_ci(command: &str) -> Result<(), Stop> {
     if !crate::base::term::in_ci() {
         return Ok(());

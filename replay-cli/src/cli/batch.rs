@@ -174,7 +174,7 @@ fn without_run(file: &Found, verdict: Verdict) -> ScenarioOutcome {
     }
 }
 
-/// A bar on standard error, hidden unless somebody watches and has waited for a while.
+/// A bar on standard error, hidden unless there is a terminal and it took a while.
 pub(super) struct Progress {
     pub(super) bar: ProgressBar,
     hidden_since: Option<Instant>,

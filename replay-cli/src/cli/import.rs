@@ -158,7 +158,7 @@ pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
     Ok(code_if(nothing, exit_code::NOTHING_SELECTED))
 }
 
-/// The line that says why there is no scenario.
+/// The line with the reason why there is no scenario.
 fn nothing_to_replay(capture: &Conversations) -> String {
     let why = why_nothing(capture.packets_read, capture.flows.len() as u64);
     format!("nothing to replay: {why}; no scenario is written")

@@ -165,7 +165,7 @@ pub(super) fn not_minimized(why: NotMinimized, input: &Path) -> Stop {
     Stop::Refused(placed.collect(), code)
 }
 
-/// A line that says that it goes on.
+/// A line that shows that it goes on.
 pub(super) fn spinner(watched: bool) -> ProgressBar {
     let bar = ProgressBar::new_spinner().with_message("making it smaller");
     if watched {

@@ -8,9 +8,9 @@ use std::time::Instant;
 use clap::{ArgAction, Args};
 use serde_json::json;
 
-use super::Stop;
 use super::arguments::{self, OtherStack, ReportFormat, Unpacked, WayIn};
 use super::batch::{self, Progress};
+use super::{Stop, code_if};
 use crate::base::exit_code;
 use crate::base::output;
 use crate::base::term::Terminal;
@@ -198,7 +198,7 @@ pub(crate) fn run(args: &RunArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
         terminal.say(&format!("interrupted: {left} not run"))?;
         return Ok(exit_code::INTERRUPTED);
     }
-    let unreviewed = said_what_waits(&waiting, terminal)?;
+    let unreviewed = report_waiting(&waiting, terminal)?;
     let missing = batch::report_missing(&discovery, terminal)?;
     if missing == exit_code::SUCCESS && results.totals.exit_code() == exit_code::NOTHING_SELECTED {
         let why = if results.totals.not_applicable > 0 {
@@ -214,20 +214,19 @@ pub(crate) fn run(args: &RunArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
 
 /// Says that nothing of what there is was chosen.
 fn nothing_chosen(args: &RunArgs, all: usize, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
-    let why = if args.choice.failed {
-        "failed in the last run and fits"
-    } else {
-        "fits"
+    let why = match args.choice.failed {
+        true => "failed in the last run and fits",
+        false => "fits",
     };
+    let all = counted(all as u64, "scenario");
     terminal.say(&format!(
-        "nothing selected: none of {} {why}; `replay run --list` has their names",
-        counted(all as u64, "scenario")
+        "nothing selected: none of {all} {why}; `replay run --list` has their names"
     ))?;
     Ok(exit_code::NOTHING_SELECTED)
 }
 
-/// Says which drafts wait for review, and which files are orphaned; that is an exit code.
-fn said_what_waits(waiting: &Waiting, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
+/// Reports which drafts wait for review, and which files are orphaned; that is an exit code.
+fn report_waiting(waiting: &Waiting, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     for draft in &waiting.drafts {
         terminal.say(&format!("draft: {} waits for review", draft.display()))?;
     }
@@ -243,11 +242,7 @@ fn said_what_waits(waiting: &Waiting, terminal: &mut Terminal<'_>) -> Result<u8,
             find::WITHOUT_SCENARIO
         ))?;
     }
-    Ok(if waiting.is_empty() {
-        exit_code::SUCCESS
-    } else {
-        exit_code::DRAFTS_PENDING
-    })
+    Ok(code_if(!waiting.is_empty(), exit_code::DRAFTS_PENDING))
 }
 
 /// Every reporter that the command line asks for.

@@ -98,7 +98,7 @@ pub(crate) fn run(args: &ScrubArgs, terminal: &mut Terminal<'_>) -> Result<u8, S
     Ok(exit_code::SUCCESS)
 }
 
-/// Scrubs a scenario that says of its capture what import says: what it names is made anew from the capture that was scrubbed.
+/// Scrubs a scenario that is as import makes it: what it names is made anew from the capture that was scrubbed.
 fn scenario(args: &ScrubArgs, existing: Existing, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     let path = &args.capture;
     let loaded = load::load(path).map_err(|all| Stop::Refused(all, exit_code::BAD_INPUT))?;

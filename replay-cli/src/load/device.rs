@@ -145,7 +145,7 @@ impl Device {
         }
     }
 
-    /// Gives the flow with this number a new life, on a new port; says which.
+    /// Gives the flow with this number a new life, on a new port, which is returned.
     pub fn reopen(&mut self, number: u32, now: Micros) -> Option<u16> {
         let old = self.clients.get(number as usize)?;
         let (plan, port) = (old.plan, old.port());

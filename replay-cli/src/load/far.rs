@@ -172,7 +172,7 @@ impl Far {
         }
     }
 
-    /// Whether the far side ends its stream now; it says so once.
+    /// Whether the far side ends its stream now; once `true`, not again.
     pub fn ends_now(&mut self, number: u64) -> bool {
         let Some(flow) = self.flows.get_mut(number as usize) else {
             return false;

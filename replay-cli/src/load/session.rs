@@ -113,7 +113,7 @@ impl Session {
         self.run_while(|session| !session.device.is_done())
     }
 
-    /// Runs as long as `more` says so.
+    /// Runs as long as `more` returns `true`.
     ///
     /// # Errors
     /// Nothing moves any more.
@@ -127,7 +127,7 @@ impl Session {
         Ok(())
     }
 
-    /// One turn at this instant; says whether anything happened.
+    /// One turn at this instant; whether anything happened.
     pub fn turn(&mut self) -> bool {
         self.device.emit(self.now, BATCH, &mut self.frames);
         let count = self.frames.len();

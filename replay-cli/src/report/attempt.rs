@@ -17,7 +17,7 @@ use crate::scenario::Protocol;
 use crate::stack::DnsSeen;
 use crate::verdict::attempt::{Attempt, FlowAttempt, FlowVerdict, StreamSeen};
 
-/// The exit code that says the worst of an attempt; of a `strict` one a flow that is partial has failed.
+/// The exit code of the worst of an attempt; of a `strict` one a flow that is partial has failed.
 #[must_use]
 pub fn exit_code(attempt: &Attempt, strict: bool) -> u8 {
     let failed = attempt.flows.iter().any(|flow| match flow.verdict {
@@ -34,7 +34,7 @@ pub fn exit_code(attempt: &Attempt, strict: bool) -> u8 {
     ])
 }
 
-/// The line that says why nothing was replayed, if nothing was.
+/// The line with the reason why nothing was replayed, if nothing was.
 #[must_use]
 pub fn nothing_to_replay(attempt: &Attempt) -> Option<String> {
     let unreplayable = |flow: &FlowAttempt| matches!(flow.verdict, FlowVerdict::Unreplayable(_));
@@ -55,7 +55,7 @@ pub(crate) fn why_nothing(packets: u64, flows: u64) -> String {
     }
 }
 
-/// The line that says that no flow is what was asked for, if none is.
+/// The line for a choice of flows that none meets.
 #[must_use]
 pub fn unmet(attempt: &Attempt, view: &View) -> Option<String> {
     let chosen = flows::choose(rows(attempt), view).len();

@@ -13,7 +13,7 @@ use crate::base::term::{Paint, Style};
 use crate::stack::StackProgram;
 use crate::verdict::conformance::{Counts, Matrix, Row, Verdict, share_passed};
 
-/// What an earlier run said of another stack, to stand beside this one's verdicts.
+/// An earlier report of another stack, to stand beside this one's verdicts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
     /// The stack's name.

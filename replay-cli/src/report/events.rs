@@ -20,7 +20,7 @@ pub struct Described {
     pub direction: Option<Direction>,
     /// What its flow is called, if it has one.
     pub flow: Option<String>,
-    /// The event: of a packet what the notation says after the flow's name.
+    /// The event: of a packet what the notation has after the flow's name.
     pub what: String,
     /// The numbers of a TCP segment.
     pub tcp: Option<Numbers>,

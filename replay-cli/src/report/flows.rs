@@ -61,7 +61,7 @@ pub enum Wanted {
 }
 
 impl View {
-    /// The line that says that no flow is what was asked for, if none of so many is.
+    /// The line for a choice of flows that none of so many meets.
     #[must_use]
     pub fn unmet(&self, chosen: usize, flows: usize) -> Option<String> {
         let wanted = self.flow.as_ref().filter(|_| chosen == 0)?;

@@ -22,7 +22,7 @@ use crate::report::flows::{self, Row, View};
 use crate::report::json;
 use crate::report::table::Align;
 
-/// The line that says that no flow is what was asked for, if none is.
+/// The line for a choice of flows that none meets.
 #[must_use]
 pub fn unmet(seen: &Inspection, view: &View) -> Option<String> {
     let chosen = flows::choose(rows(seen), view).len();

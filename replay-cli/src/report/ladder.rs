@@ -89,6 +89,14 @@ impl Way {
     }
 }
 
+impl Rung {
+    /// What its flow is called, if it has one.
+    #[must_use]
+    pub fn flow(&self) -> Option<&str> {
+        self.event.flow.as_deref()
+    }
+}
+
 impl Ladder {
     /// The ladder of a trace; `first` is the first failure of its run.
     #[must_use]
@@ -102,12 +110,8 @@ impl Ladder {
             })
         });
         let mut sent = Sent::default();
-        let described = events::describe(trace).into_iter();
-        let rungs = trace
-            .events
-            .iter()
-            .zip(described)
-            .zip(trace::numbers(trace));
+        let rungs = trace.events.iter().zip(events::describe(trace));
+        let rungs = rungs.zip(trace::numbers(trace));
         let rungs = rungs.map(|((event, described), number)| Rung {
             again: sent.again(&described),
             way: Way::of(&event.what),
@@ -126,34 +130,20 @@ impl Ladder {
     #[must_use]
     pub fn flows(&self) -> Vec<&str> {
         let mut seen = std::collections::HashSet::new();
-        let names = self
-            .rungs
-            .iter()
-            .filter_map(|rung| rung.event.flow.as_deref());
+        let names = self.rungs.iter().filter_map(Rung::flow);
         names.filter(|name| seen.insert(*name)).collect()
     }
 
     /// The rungs of one flow, and those of none.
     #[must_use]
     pub fn of_flow(&self, name: &str) -> Self {
-        let is_of = |rung: &Rung| rung.event.flow.as_deref().is_none_or(|flow| flow == name);
-        let before = |index: usize| {
-            self.rungs
-                .iter()
-                .take(index)
-                .filter(|rung| is_of(rung))
-                .count()
-        };
+        let is_of = |rung: &&Rung| rung.flow().is_none_or(|flow| flow == name);
+        let before = |index: usize| self.rungs.iter().take(index).filter(is_of).count();
         Self {
-            rungs: self
-                .rungs
-                .iter()
-                .filter(|rung| is_of(rung))
-                .cloned()
-                .collect(),
+            rungs: self.rungs.iter().filter(is_of).cloned().collect(),
             divergence: self.divergence.as_ref().and_then(|divergence| {
                 let at = self.rungs.get(divergence.rung)?;
-                is_of(at).then(|| Divergence {
+                is_of(&at).then(|| Divergence {
                     rung: before(divergence.rung),
                     ..divergence.clone()
                 })

@@ -1,6 +1,6 @@
 //! What most likely happened, in words: a handful of rules over the events of a run, each with the events that prove it.
 //!
-//! A rule speaks only where the events leave no other reading; where none fits, nothing is said.
+//! A rule fits only where the events leave no other reading; where none does, there is no result.
 
 use engine::{DialResult, RemoteEnd};
 
@@ -30,10 +30,8 @@ impl Likely {
     /// The lines of the events that prove it, with their numbers in the trace.
     #[must_use]
     pub fn proof(&self, ladder: &Ladder) -> Vec<String> {
-        let rungs = self
-            .rungs
-            .iter()
-            .filter_map(|index| ladder.rungs.get(*index));
+        let rungs = self.rungs.iter();
+        let rungs = rungs.filter_map(|index| ladder.rungs.get(*index));
         let line = |rung: &Rung| format!("frame {}: {}", rung.number, rung.event.line());
         rungs.map(line).collect()
     }
@@ -42,7 +40,7 @@ impl Likely {
 /// What most likely led to a failure.
 #[must_use]
 pub fn likely(trace: &Trace, ladder: &Ladder, failure: &Failure) -> Option<Likely> {
-    if trace.forgotten > 0 || !speaks_of(failure.kind) {
+    if trace.forgotten > 0 || !is_of_a_flow(failure.kind) {
         return None;
     }
     let flow = failure.flow.clone().or_else(|| {
@@ -50,17 +48,12 @@ pub fn likely(trace: &Trace, ladder: &Ladder, failure: &Failure) -> Option<Likel
         ladder.rungs.get(at)?.event.flow.clone()
     })?;
     let until = failure.at_us.unwrap_or(u64::MAX);
-    let own = |rung: &&(usize, &Rung, &What)| rung.1.event.flow.as_deref() == Some(flow.as_str());
-    let events: Vec<(usize, &Rung, &What)> = ladder
-        .rungs
-        .iter()
-        .zip(&trace.events)
-        .enumerate()
-        .map(|(index, (rung, event))| (index, rung, &event.what))
-        .take_while(|(_, rung, _)| rung.event.at_us <= until)
-        .collect();
+    let events = ladder.rungs.iter().zip(&trace.events).enumerate();
+    let events = events.map(|(index, (rung, event))| (index, rung, &event.what));
+    let events = events.take_while(|(_, rung, _)| rung.event.at_us <= until);
+    let own = events.filter(|(_, rung, _)| rung.flow() == Some(flow.as_str()));
     let story = Story {
-        events: events.iter().filter(own).copied().collect(),
+        events: own.collect(),
         flow,
         failure,
     };
@@ -75,7 +68,7 @@ pub fn likely(trace: &Trace, ladder: &Ladder, failure: &Failure) -> Option<Likel
 }
 
 /// Whether a failure is about what came or did not come on a flow.
-fn speaks_of(kind: FailureKind) -> bool {
+fn is_of_a_flow(kind: FailureKind) -> bool {
     !matches!(
         kind,
         FailureKind::Invariant
@@ -107,7 +100,7 @@ impl Story<'_> {
         found.map(|(index, rung, _)| (*index, *rung))
     }
 
-    /// The dial that nobody answered, or that failed.
+    /// The dial that was not answered, or that failed.
     fn dial(&self) -> Option<Likely> {
         let (asked, rung) = self.find(|_, what| matches!(what, What::Dial { .. }))?;
         let at = seconds(rung.event.at_us);
@@ -224,7 +217,7 @@ impl Story<'_> {
         )
     }
 
-    /// The far side that had all of the request and said nothing.
+    /// The far side that had all of the request and sent no answer.
     fn silent_far_side(&self) -> Option<Likely> {
         if !self.wants_payload() {
             return None;

@@ -26,7 +26,7 @@ pub fn compared(script: &Compared) -> String {
     }
 }
 
-/// What a diagnostic says, its line and column before it.
+/// The problem of a diagnostic, its line and column before it.
 #[must_use]
 pub fn placed(problem: &Diagnostic) -> String {
     match problem.where_.as_ref().and_then(|at| at.position) {

@@ -54,7 +54,7 @@ pub(crate) struct Device<'a> {
     waits_for: BTreeMap<usize, VecDeque<(usize, usize)>>,
     batch: Vec<Vec<u8>>,
     sources: Vec<Source>,
-    /// A dial to which the engine owes more than the end of an idle flow, when somebody looked last.
+    /// A dial to which the engine owes more than the end of an idle flow, when it was looked at last.
     pub(crate) owed: Option<usize>,
     pub(crate) synthetic: u64,
     pub(crate) left_out: u64,

@@ -26,7 +26,7 @@ pub(crate) struct Rules {
     /// Rules that name their flow, which imported ones do: found at once.
     by_flow: HashMap<FlowSpec, usize, Quick>,
     otherwise: Option<DialResult>,
-    /// Whether what the capture says of each flow stands in place of rules.
+    /// Whether each flow does what the capture shows, without rules.
     recorded: bool,
     /// The result each dial got, by the index of its flow.
     results: Vec<Option<DialResult>>,

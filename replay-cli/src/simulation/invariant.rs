@@ -74,7 +74,7 @@ pub(crate) fn frame(
 }
 
 /// Checks a segment within its flow: only bytes of the dialer, within the device's window, no acknowledgement of
-/// what was not sent; if a close is the `last` of its flow, silence after it. `sent` says whether bytes stand at a place
+/// what was not sent; if a close is the `last` of its flow, silence after it. `sent`: whether bytes stand at a place
 /// of what the dialer has given.
 pub(crate) fn segment(
     flow: &FlowState,
@@ -109,7 +109,7 @@ pub(crate) fn segment(
             flow.down.device_edge
         ));
     }
-    // What the engine says by itself, the remote did not say.
+    // What the engine ends by itself, the remote did not end.
     let Some(at) = at.filter(|_| !tcp.payload.is_empty() && !flow.undialed) else {
         return problems;
     };

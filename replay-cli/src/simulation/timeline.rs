@@ -20,7 +20,7 @@ const ACK_DELAY_US: u64 = 500_000;
 /// How long the device waits before it acknowledges what has come of a range in several segments, microseconds.
 const DEVICE_US: u64 = 10_000;
 
-/// For how long a stack that never says that all is done is looked at after the last line, microseconds: delayed
+/// For how long a stack that never reports that it is at rest is looked at after the last line, microseconds: delayed
 /// acknowledgements and the first retransmission come in that time, the end of idle flows does not.
 const AFTERWARDS_US: u64 = 3_000_000;
 
@@ -98,7 +98,7 @@ impl Timeline<'_> {
         }
     }
 
-    /// Waits for what a line expects; says when it came.
+    /// Waits for what a line expects; when it came.
     pub(crate) fn expect(
         &self,
         world: &mut World<'_>,
@@ -212,10 +212,8 @@ impl Timeline<'_> {
             return false;
         };
         let acked = down.contiguous();
-        let shift = if down.scaled { down.device_shift } else { 0 };
-        let room = down
-            .offered_to
-            .map(|edge| edge.saturating_sub(acked) >> shift);
+        let edge = down.offered_to;
+        let room = edge.map(|edge| edge.saturating_sub(acked) >> down.shift());
         let number = |unit: u64| Num::of(wrap(i64::try_from(unit).unwrap_or_default()));
         let next = number(down.device_within);
         let answer = Segment {
@@ -269,8 +267,8 @@ impl Timeline<'_> {
         let view = self.view(world);
         let spec = view.spec(&segment.flow);
         // A line of raw bytes is of no flow.
-        let nobody = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
-        let (device, far) = spec.map_or((nobody, nobody), |spec| (spec.client, spec.server));
+        let none = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+        let (device, far) = spec.map_or((none, none), |spec| (spec.client, spec.server));
         let protocol = match spec.map(|spec| spec.protocol) {
             None => 0,
             Some(Protocol::Tcp) => packet::TCP,
@@ -318,7 +316,7 @@ impl Play<'_, '_, '_> {
             Action::Allow(segment) => return self.findings.matcher.allow(segment),
             Action::Sleep => {
                 run_until(self.world, self.world.now);
-                // A host that sleeps calls nobody; when it wakes, the engine hears how late it is.
+                // A host that sleeps makes no calls; when it wakes, the engine gets the present time.
                 self.world.now = self.world.now.max(from);
                 self.world.wake();
             }

@@ -300,8 +300,8 @@ impl<'a> World<'a> {
         if tcp.flags.contains(Flags::ACK)
             && let Some(acked) = down.unit(tcp.acknowledgement)
         {
-            let scaled = down.scaled && !tcp.flags.contains(Flags::SYN);
-            let shift = if scaled { down.device_shift } else { 0 };
+            let is_syn = tcp.flags.contains(Flags::SYN);
+            let shift = if is_syn { 0 } else { down.shift() };
             let edge = acked + (u64::from(tcp.window) << shift);
             down.offered_to = Some(down.offered_to.map_or(edge, |known| known.max(edge)));
             down.device_window_closed = tcp.window == 0;

@@ -343,7 +343,7 @@ fn play_once(
 /// Flows of a capture beyond which its two runs are made one after the other: both at once would be much memory.
 const FLOWS_SIDE_BY_SIDE: usize = 50_000;
 
-/// Holds what a flow did against what the capture says it did. `dials` are those that replayed it.
+/// Holds what a flow did against the capture. `dials` are those that replayed it.
 fn judge(
     index: usize,
     flow: &Conversation,

@@ -75,7 +75,7 @@ impl<'a> Check<'a> {
         self.run.flows.iter().find(|flow| flow.spec() == spec)
     }
 
-    /// Notes that what is written at a JSON pointer is not met; more can be said of it.
+    /// Notes that what is written at a JSON pointer is not met; its fields can be filled in.
     pub(crate) fn fail(&mut self, kind: FailureKind, pointer: &str, what: String) -> &mut Failure {
         let place = Some(self.loaded.place(pointer));
         let failures = &mut self.verdicts.failures;

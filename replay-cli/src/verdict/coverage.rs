@@ -1,6 +1,6 @@
 //! What scenarios exercise of the engine, and what none of them does.
 //!
-//! The engine says itself what there is of drop reasons, counters and settings, and in which states its connections were; the
+//! The engine itself lists its drop reasons, counters and settings, and the states of its connections; the
 //! transitions and ends that there can be are listed here. What no scenario of this project exercises has its reason in
 //! `catalogue/uncovered.json`, or, if it is a requirement, in `catalogue/not_applicable.json`.
 

@@ -246,7 +246,7 @@ impl<K: Listed> Behaviour for K {
 
     fn changes(&self, scenario: &Scenario, figures: &Figures) -> Vec<Mutation> {
         match K::list(&scenario.expect) {
-            // A list that says more than that anything may be.
+            // A list that requires something.
             Some(list) if !list.others_allowed || !list.items.is_empty() => {
                 K::changes(flows(figures))
             }

@@ -379,7 +379,7 @@ impl Case<'_> {
             let large = capture.is_some_and(|capture| capture.usable > SIDE_BY_SIDE);
             let halves = *way.via == Via::Core;
             let (first, second) = share::twice(large, halves, |nth, share| {
-                // One of the two says what there is to say.
+                // One of the two is enough to watch.
                 let watch = way.watch.filter(|_| nth == 0);
                 let way = RunMode {
                     share,
@@ -391,7 +391,7 @@ impl Case<'_> {
             .map_err(invalid)?;
             (first, Some(second))
         };
-        // In real time a run through the core says how long it takes, and nothing else.
+        // In real time a run through the core shows how long it takes, and nothing else.
         let core = core.transpose().map_err(invalid)?.filter(|_| !real);
         Ok(Runs { run, again, core })
     }
@@ -446,7 +446,7 @@ impl Case<'_> {
     /// The events of one more run.
     fn trace(&self, way: RunMode<'_>) -> Trace {
         let mut trace = watch(self.scenario, way, |way| {
-            // It was run before: what it may say has been said.
+            // It was run before: its problems have been reported.
             let Ok(run) = self.play(way, Retention::Count) else {
                 return Watched::default();
             };

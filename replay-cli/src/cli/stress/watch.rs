@@ -44,7 +44,7 @@ pub(super) fn listen() {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn listen() {}
 
-/// A bar over all scenarios, hidden unless somebody watches and has waited for a while.
+/// A bar over all scenarios, hidden unless there is a terminal and it took a while.
 pub(super) struct Bar {
     bar: ProgressBar,
     hidden_since: Option<Instant>,
@@ -71,7 +71,7 @@ impl Bar {
         }
     }
 
-    /// The next scenario begins; `drawn` says whether it will be asked how it went over time.
+    /// The next scenario begins; `drawn`: whether its curve will be asked for.
     pub(super) fn begin(&mut self, name: &str, drawn: bool) {
         self.bar.set_message(name.to_owned());
         self.draws = drawn;

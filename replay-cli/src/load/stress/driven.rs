@@ -206,7 +206,7 @@ impl Bench {
         Micros(plan::EPOCH).plus(self.began.elapsed())
     }
 
-    /// Carries the load; says what is wrong if it comes to a stop with some of it left.
+    /// Carries the load; what is wrong if it comes to a stop with some of it left.
     fn carry(&mut self, watch: &mut dyn Watch) -> Option<String> {
         let (mut spins, mut stood) = (0, false);
         let mut moved = (Instant::now(), (0, 0, 0));
@@ -260,7 +260,7 @@ impl Bench {
         }
     }
 
-    /// One round: what came, what the far sides and the device say. Whether anything was said.
+    /// One round: what came, what the far sides and the device send. Whether there was anything.
     fn turn(&mut self, now: Micros) -> bool {
         let came = self.far.change(&self.pipe, &mut self.parcel);
         let mailbox = self.driver.handle.mailbox();

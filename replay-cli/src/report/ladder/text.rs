@@ -42,17 +42,10 @@ pub fn rungs(
         let Some(rung) = ladder.rungs.get(index) else {
             break;
         };
-        let diverges = ladder
-            .divergence
-            .as_ref()
-            .filter(|found| found.rung == index);
-        let paint = if diverges.is_some() {
-            Some(Paint::Bad)
-        } else if rung.again {
-            Some(Paint::Attention)
-        } else {
-            None
-        };
+        let found = ladder.divergence.as_ref();
+        let diverges = found.filter(|found| found.rung == index);
+        let again = rung.again.then_some(Paint::Attention);
+        let paint = diverges.map(|_| Paint::Bad).or(again);
         self::rung(out, rung, (near, far), many, (paint, style))?;
         if let Some(found) = diverges {
             divergence(out, found, &" ".repeat(TIME), style)?;
@@ -132,18 +125,14 @@ fn rung(
     let (own, to_right) = match rung.way {
         Way::FromDevice => (near, true),
         Way::ToDevice => (near, false),
-        Way::ToFar => (far, true),
+        Way::ToFar | Way::Host => (far, true),
         Way::FromFar => (far, false),
-        Way::Host => (far, true),
     };
     let lines = wrapped(&label, own.saturating_sub(6));
     let last = lines.len().saturating_sub(1);
     for (index, text) in lines.iter().enumerate() {
-        let time = if index == 0 {
-            seconds_of(rung.event.at_us)
-        } else {
-            String::new()
-        };
+        let time = (index == 0).then(|| seconds_of(rung.event.at_us));
+        let time = time.unwrap_or_default();
         let filled = if index < last || rung.way == Way::Host {
             format!(" {text:<fill$}", fill = own - 1)
         } else {

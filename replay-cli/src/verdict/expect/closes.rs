@@ -62,7 +62,7 @@ impl Listed for Closes {
         let others = shown.unnamed(old.iter().map(|item| item.flow.as_str()));
         let others = others.into_iter().filter_map(|flow| match flow.closed {
             Some(closed) => Some(ended(shown.name(flow), closed, style)),
-            // That a flow is open need not be said, and is said where nothing was before.
+            // That a flow is open need not be written, and is where nothing was before.
             None => (style.fresh && !flow.undialed).then(|| still_open(shown.name(flow))),
         });
         (listed.collect(), others.collect())

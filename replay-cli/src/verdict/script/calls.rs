@@ -15,7 +15,7 @@ pub(super) enum Came {
     Number(i64),
     /// -1, with one of these errors: kernels differ in which.
     Error(&'static [&'static str]),
-    /// What nobody but a kernel can say, and why: the call's effect is carried out, its result is not compared.
+    /// What only a kernel knows, and why: the call's effect is carried out, its result is not compared.
     Unknown(String),
     /// Nothing is carried out that a later line could depend on.
     PassedOver(String),
@@ -25,7 +25,7 @@ pub(super) enum Came {
     Lost(String),
 }
 
-/// Whether what a call came to says something of the stack, not of descriptors alone.
+/// Whether the result of a call depends on the stack, not on descriptors alone.
 pub(super) fn is_of_stack(call: &Call) -> bool {
     matches!(
         call.name.as_str(),
@@ -308,7 +308,7 @@ impl Player<'_> {
         if self.is_of_datagrams(world, index) {
             return self.send_datagram(world, index, count);
         }
-        // How much a send buffer takes is the kernel's matter: as much as the script says is sent.
+        // How much a send buffer takes is the kernel's matter: as much as the script has is sent.
         let result = call.result.number();
         let has_room = !matches!(
             call.error.as_deref(),

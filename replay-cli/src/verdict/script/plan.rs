@@ -138,7 +138,7 @@ struct Planner {
     foreign: Vec<(Position, String)>,
     /// Where the handshake of a connection that is turned round stands.
     opening: Opening,
-    /// The stack's initial sequence number as the script has it, and whether the connection's first segment has said so.
+    /// The stack's initial sequence number as the script has it, and whether the connection's first segment had it.
     isn: i64,
     numbered: bool,
     /// The application has a socket for datagrams.
@@ -260,7 +260,7 @@ impl Planner {
                         self.opening = Opening::Answer(Box::new(acknowledgement));
                         Ok(Does::Opened(Box::new((sent, packet, expected))))
                     }
-                    // Both open: what goes out next answers a SYN, and is the same whoever was first.
+                    // Both open: what goes out next answers a SYN, and is the same either way.
                     (Some(answer), _) if answer.flags == "S" && answer.len == 0 => {
                         Ok(Does::Turned(Err("the device opens: no SYN goes out")))
                     }
@@ -282,7 +282,7 @@ impl Planner {
         if !line.inbound && tcp.is_syn() {
             return Err("a SYN goes out: a device opens every connection".to_owned());
         }
-        // The first one of a connection says what numbers are relative to; those that repeat it are compared.
+        // The first one of a connection has what numbers are relative to; those that repeat it are compared.
         if !line.inbound && tcp.is_syn_ack() && !std::mem::replace(&mut self.numbered, true) {
             self.isn = tcp.start.unwrap_or(self.isn);
         }
@@ -372,7 +372,7 @@ impl Planner {
     }
 }
 
-/// What a line says of the IP header.
+/// What a line has of the IP header.
 fn of_header(line: &PacketLine) -> Vec<String> {
     let ecn = line.ip.ecn.map(|ecn| match ecn {
         Ecn::Bits(bits) => bits,
@@ -394,7 +394,7 @@ fn segment(inbound: bool, text: &str) -> Result<Segment, String> {
     }
 }
 
-/// Whether a segment answers the SYN of a `connect`, and says no more.
+/// Whether a segment answers the SYN of a `connect`, and is nothing else.
 fn is_answer(tcp: &TcpLine, isn: i64) -> bool {
     let flags = matches!(tcp.flags.as_str(), "S." | "SE.");
     flags && tcp.len == 0 && tcp.ack == Some((isn + 1) & i64::from(u32::MAX))

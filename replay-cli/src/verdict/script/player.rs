@@ -66,11 +66,11 @@ pub(super) struct Tally {
     /// `>` lines and results of calls.
     pub(super) all: u64,
     pub(super) compared: u64,
-    /// Of these, those that say something of the stack.
+    /// Of these, those that depend on the stack.
     pub(super) of_stack: u64,
-    /// Steps that nobody but a kernel could notice.
+    /// Steps that only a kernel could notice.
     pub(super) passed_over: Vec<(Position, String)>,
-    /// Lines and results that depend on such a step, or that nobody here can say.
+    /// Lines and results that depend on such a step, or that are not known here.
     pub(super) not_compared: Vec<(Position, String)>,
 }
 
@@ -89,13 +89,13 @@ pub(super) struct Player<'a> {
     /// Fragments that have come, and datagrams that went in as fragments.
     pub(super) fragments: Fragments<()>,
     pub(super) datagrams: u32,
-    /// What later lines depend on and nobody does: they are not compared.
+    /// What later lines depend on and is not done: they are not compared.
     lost: Option<String>,
     pub(super) tally: Tally,
     pub(super) failures: Vec<Failure>,
-    /// Frames that the present line was held against, and whether they are as it says.
+    /// Frames that the present line was held against, and whether they are as it has them.
     pub(super) held: Vec<(usize, bool)>,
-    /// All frames with their lines, if anybody watches.
+    /// All frames with their lines, if the run is watched.
     pub(super) expected: Vec<(usize, Expectation)>,
 }
 
@@ -226,7 +226,7 @@ impl<'a> Player<'a> {
         self.settings.tolerance_us.max(share)
     }
 
-    /// What follows depends on what nobody here does.
+    /// What follows depends on what is not done here.
     fn lose(&mut self, event: &Event, what: String) {
         self.tally.passed_over.push((event.at, what.clone()));
         self.lost.get_or_insert(what);
@@ -298,7 +298,7 @@ impl<'a> Player<'a> {
         self.connections.iter().position(|one| one.flow == newest)
     }
 
-    /// Holds what comes out against a `>` line; says when it came.
+    /// Holds what comes out against a `>` line; when it came.
     fn expected(
         &mut self,
         world: &mut World<'_>,

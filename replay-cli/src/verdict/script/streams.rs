@@ -90,7 +90,7 @@ impl Player<'_> {
         }
     }
 
-    /// Connections that nobody has accepted go with the listener.
+    /// Connections that were not accepted go with the listener.
     pub(super) fn stop_listening(&self, world: &mut World<'_>) {
         let waiting = self.connections.iter().enumerate();
         for (index, one) in waiting.filter(|(_, one)| !one.taken && !one.turned) {

@@ -92,7 +92,7 @@ impl FarSide {
         came
     }
 
-    /// What far sides do about what came, and what they say by themselves; whether they said anything.
+    /// What far sides do about what came, and what they send by themselves; whether there was anything.
     pub(crate) fn answer(
         &mut self,
         now: Micros,
@@ -104,7 +104,7 @@ impl FarSide {
         for event in parcel.events.drain(..) {
             match event {
                 Event::Dial(flow, key) => {
-                    // What the last flow in this slot had not read is for nobody.
+                    // What the last flow in this slot had not read is gone with it.
                     if let Some(unread) = self.unread.get_mut(flow.slot()) {
                         *unread = Unread::default();
                     }
@@ -270,7 +270,7 @@ impl Border for AtMailbox<'_> {
         self.0.ended(flow, RemoteEnd::Eof)
     }
 
-    /// The pipe's room says how much a far side takes.
+    /// The pipe's room is how much a far side takes.
     fn blocked(&mut self, _flow: FlowId) -> Result<(), Misuse> {
         Ok(())
     }

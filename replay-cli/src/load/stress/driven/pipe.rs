@@ -169,7 +169,7 @@ impl Pipe {
         }
     }
 
-    /// Frames for the device; says how many it took.
+    /// Frames for the device; how many it took.
     pub(crate) fn frames(&self, frames: Frames<'_>) -> usize {
         let mut inner = self.inner();
         let parcel = &mut inner.parcel;

@@ -205,7 +205,7 @@ fn serve(
     })
 }
 
-/// All addresses of the loopback interface, and no other interface where the system lets that be said.
+/// All addresses of the loopback interface, and no other interface where the system has a way to set that.
 fn listen() -> io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
     // Where it is refused, peers from elsewhere are turned away as they come.

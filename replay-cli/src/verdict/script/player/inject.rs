@@ -24,13 +24,13 @@ impl Player<'_> {
             .and_then(|index| self.connections.get(index))
             .cloned();
         if packet.syn && packet.ack.is_none() && known.as_ref().is_none_or(|one| !one.established) {
-            // Who listens is connected; nobody does: refused.
+            // With a listener it is connected, without one refused.
             let taken = self.sockets.listens() || packet.turned || self.is_connecting();
             answer(world, taken);
         }
         self.follow_lacks(world, event, known.as_ref(), packet);
         if self.tuple.of.datagram {
-            // Who is bound takes it, and nobody is: the port is unreachable.
+            // A bound socket takes it; without one the port is unreachable.
             let bound = self.sockets.any(|socket| socket.kind == Kind::Datagrams);
             let has_flow = |socket: &Socket| match socket.kind {
                 Kind::Connection(index) => self.is_of_datagrams(world, index),

@@ -48,7 +48,7 @@ pub(crate) fn run(plan: FlowPlan) -> Result<Done, String> {
     let (mut now, mut frames_in) = (Micros::from_secs(1), 0);
     let (mut ended, mut turns_at_rest) = (false, 0);
     while !device.is_done() {
-        device.speak(now, BATCH, &mut input);
+        device.emit(now, BATCH, &mut input);
         let count = input.len();
         frames_in += count as u64;
         let mut card = Card::new(&mut input, &mut output, config.mtu, count);
@@ -56,7 +56,7 @@ pub(crate) fn run(plan: FlowPlan) -> Result<Done, String> {
         let polled = counted::poll(&mut iface, at, &mut card, &mut sockets);
         let mut moved = count > 0 || polled == PollResult::SocketStateChanged;
         for frame in output.take(usize::MAX) {
-            device.hear(now, frame);
+            device.receive(now, frame);
             moved = true;
         }
         loop {
@@ -65,14 +65,14 @@ pub(crate) fn run(plan: FlowPlan) -> Result<Done, String> {
             if count == 0 {
                 break;
             }
-            far.hear(device.pattern(), 0, bytes);
+            far.receive(device.pattern(), 0, bytes);
             counted::consume(&mut sockets, handle, count);
             moved = true;
         }
         let socket = sockets.get_mut::<tcp::Socket<'_>>(handle);
         if !ended && socket.state() == tcp::State::CloseWait {
             ended = true;
-            far.hear_end(0);
+            far.receive_end(0);
         }
         if socket.may_send() {
             let bytes = far.next(device.pattern(), 0, CHUNK);

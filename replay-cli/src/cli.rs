@@ -124,7 +124,7 @@ fn after_help() -> String {
 /// Why a command stopped early.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// Something is wrong with what the user named, with the exit code that says so.
+    /// Something is wrong with what the user named; with the exit code for it.
     Refused(Vec<Diagnostic>, u8),
     /// Results could not be written.
     Output(io::Error),
@@ -142,10 +142,20 @@ impl Stop {
         Self::Refused(vec![diagnostic], exit_code::BAD_INPUT)
     }
 
+    /// Nothing is there that was asked for.
+    fn nothing(diagnostic: Diagnostic) -> Self {
+        Self::Refused(vec![diagnostic], exit_code::NOTHING_SELECTED)
+    }
+
     /// What the command line asks for cannot be done.
     pub(crate) fn usage(diagnostic: Diagnostic) -> Self {
         Self::Refused(vec![diagnostic], exit_code::USAGE)
     }
+}
+
+/// The exit code of what is so or not.
+const fn code_if(is_so: bool, code: u8) -> u8 {
+    if is_so { code } else { exit_code::SUCCESS }
 }
 
 /// Runs the command with its arguments, the program's name first, on the process's own streams.
@@ -154,7 +164,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let error = with_near(error);
-            // `--help` and `--version` come this way too, and end with success if somebody could be told.
+            // `--help` and `--version` come this way too, and end with success if they could be printed.
             let code = u8::try_from(error.exit_code()).unwrap_or(exit_code::USAGE);
             return match error.print().and_then(|()| io::stdout().flush()) {
                 Err(failed) if failed.kind() != io::ErrorKind::BrokenPipe => {
@@ -205,7 +215,7 @@ fn with_near(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Runs one command; results that nobody reads are no failure.
+/// Runs one command; a reader that goes away is no failure.
 fn finish(command: &Command, terminal: &mut Terminal<'_>) -> u8 {
     match execute(command, terminal) {
         Ok(code) => code,
@@ -223,7 +233,7 @@ fn not_written(error: &io::Error) -> Diagnostic {
 }
 
 /// Standard output. A reader who goes away, as `head` does, has seen enough: what comes after is dropped, and the exit code
-/// says the verdict all the same.
+/// is that of the verdict all the same.
 struct Results<W> {
     stream: W,
     ends_with_reader: bool,
@@ -252,10 +262,10 @@ impl<W: Write> Write for Results<W> {
     }
 }
 
-/// Runs one command and says what stopped it, if something did.
+/// Runs one command and reports what stopped it, if something did.
 fn execute(command: &Command, terminal: &mut Terminal<'_>) -> io::Result<u8> {
     if matches!(command, Command::Run(_)) {
-        // What has ended by then is still told.
+        // What has ended by then is still reported.
         output::stop_when_interrupted(end_all);
     // These end in an orderly way by themselves.
     } else if !matches!(

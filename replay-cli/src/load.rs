@@ -3,8 +3,8 @@
 //! failure.
 //!
 //! ```text
-//!   Device::speak ──frames──> stack ──dials, bytes──> Far
-//!   Device::hear  <──frames── stack <──bytes, ends─── Far
+//!   Device::emit    ──frames──> stack ──dials, bytes──> Far
+//!   Device::receive <──frames── stack <──bytes, ends─── Far
 //! ```
 //! [`Session`] puts the engine between the two; another stack needs only a loop of its own.
 
@@ -21,6 +21,7 @@ mod ranges;
 mod remotes;
 mod session;
 pub mod stress;
+mod troubles;
 mod weather;
 mod wire;
 
@@ -32,4 +33,4 @@ pub use pattern::{Pattern, downstream, upstream};
 pub use plan::{DatagramPlan, FlowPlan, Side};
 pub use remotes::{Border, Remotes};
 pub use session::{Session, Stalled};
-pub use weather::Weather;
+pub use weather::{Way, Weather};

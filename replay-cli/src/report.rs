@@ -4,6 +4,8 @@
 
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::base::exit_code;
 use crate::base::wording::{counted, seconds, shell_word};
 use crate::simulation::Figures;
@@ -31,7 +33,7 @@ pub mod table;
 pub mod trace;
 
 /// How many scenarios ended how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
     /// Those whose expectations were all met.
     pub passed: u64,
@@ -92,23 +94,25 @@ impl Totals {
         .fold(self.passed, |sum, count| sum.saturating_add(*count))
     }
 
-    /// The exit code that says the worst of it.
+    /// The exit code of the worst of it.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let tested = self.scenarios() > self.left + self.not_applicable;
-        [
+        worst_of([
             (self.bugs > 0, exit_code::INTERNAL_BUG),
             (self.invalid > 0, exit_code::BAD_INPUT),
             (self.nondeterministic > 0, exit_code::NONDETERMINISM),
             (self.failed > 0, exit_code::EXPECTATION_FAILED),
             (!tested, exit_code::NOTHING_SELECTED),
-        ]
-        .into_iter()
-        .filter(|(met, _)| *met)
-        .fold(exit_code::SUCCESS, |worst, (_, code)| {
-            exit_code::worst(worst, code)
-        })
+        ])
     }
+}
+
+/// The worst of the exit codes whose condition is met.
+fn worst_of<const N: usize>(codes: [(bool, u8); N]) -> u8 {
+    let met = codes.into_iter().filter(|(met, _)| *met);
+    met.map(|(_, code)| code)
+        .fold(exit_code::SUCCESS, exit_code::worst)
 }
 
 impl<'a> Extend<&'a ScenarioOutcome> for Totals {
@@ -158,10 +162,7 @@ pub(crate) fn figures_line(figures: &Figures) -> String {
         (*left_out, "recorded retransmission", "left out"),
     ];
     for (count, noun, what) in extra.into_iter().filter(|(count, ..)| *count > 0) {
-        line.push_str(", ");
-        line.push_str(&counted(count, noun));
-        line.push(' ');
-        line.push_str(what);
+        line.push_str(&format!(", {} {what}", counted(count, noun)));
     }
     line
 }

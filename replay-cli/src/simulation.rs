@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use engine::Counters;
+use serde::Serialize;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::capture::conversation::Conversations;
@@ -51,7 +52,7 @@ use tape::{Against, Retention, StreamComparison};
 use world::{Emitted, World};
 
 /// Numbers of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Figures {
     /// Virtual time from the first input to the end, microseconds.
     pub virtual_us: u64,
@@ -84,7 +85,7 @@ pub(crate) struct RunMode<'a> {
     pub(crate) tracer: Option<&'a Tracer>,
     /// Where it is noted what it makes the engine do, if anywhere.
     pub(crate) watch: Option<&'a Watch>,
-    /// Whether the dialer does what the capture says, without rules, and flows that have nothing more to say make room
+    /// Whether the dialer does what the capture says, without rules, and flows that are through make room
     /// once very many are open.
     pub(crate) recorded: bool,
     /// Whether a silence that nothing follows is cut short, as real time takes as long as it says.
@@ -148,15 +149,15 @@ pub(crate) struct RunOutput {
     pub(crate) echoes: Vec<EchoSeen>,
     /// Flows that were ended to make room.
     pub(crate) retired: u64,
-    /// A counter that is told as other than it is, and by how much: what a [`Mutation`] does.
+    /// A counter that is reported as other than it is, and by how much: what a [`Mutation`] does.
     pub(crate) raised: Option<(String, i64)>,
     /// Lines of a timeline that were held against the run.
     pub(crate) line_checks: u64,
     /// Lines whose exact time was not.
     pub(crate) untimed_lines: u64,
-    /// Emitted frames and the lines they were held against, if anybody watched.
+    /// Emitted frames and the lines they were held against, if it was watched.
     pub(crate) expected: Vec<(usize, Expectation)>,
-    /// The most heap the engine held, bytes; `None` if nobody counts.
+    /// The most heap the engine held, bytes; `None` if it is not counted.
     pub(crate) peak_heap: Option<u64>,
 }
 
@@ -199,14 +200,11 @@ pub(crate) fn play_capture(
         world.comparisons = vec![comparison; capture.flows.len()];
     }
     // Actions that are not listed come from packets, up to four from each.
-    let actions = scenario
-        .dialer
-        .rules
-        .iter()
-        .map(|rule| match rule.then[..] {
-            [scenario::Step::Recorded(_)] => 0,
-            ref steps => steps.len() as u64,
-        });
+    let rules = scenario.dialer.rules.iter();
+    let actions = rules.map(|rule| match rule.then[..] {
+        [scenario::Step::Recorded(_)] => 0,
+        ref steps => steps.len() as u64,
+    });
     let listed: u64 = actions.sum();
     let recorded = if listed == 0 { 4 * capture.usable } else { 0 };
     let flows = capture.flows.len() as u64;
@@ -222,9 +220,8 @@ pub(crate) fn play_capture(
     device.run(&mut world, input.until.map(|until| until.as_micros()));
     let (synthetic, left_out) = (device.synthetic, device.left_out);
     let retired = device.retired;
-    let per_flow = device
-        .flows
-        .iter()
+    let per_flow = device.flows.iter();
+    let per_flow = per_flow
         .map(|flow| (flow.synthetic, flow.left_out))
         .collect();
     let echoes = device.hold_echoes(&mut world);
@@ -274,21 +271,11 @@ pub(crate) fn finish(mut world: World<'_>) -> RunOutput {
         let last = world.last_events().join(", ");
         let now = world.clock();
         let table = world.engine.inspect(now);
-        world.failures.push(Failure {
-            kind: FailureKind::Livelock,
-            what: format!(
-                "no end after {} steps; the last events: {last}; the flows:\n{table}",
-                world.steps
-            ),
-            expected: None,
-            actual: None,
-            payload: None,
-            flow: None,
-            frame: None,
-            at_us: Some(world.now),
-            place: None,
-            help: None,
-        });
+        let steps = world.steps;
+        let what =
+            format!("no end after {steps} steps; the last events: {last}; the flows:\n{table}");
+        let failure = timeline::failure_at(FailureKind::Livelock, what, Some(world.now));
+        world.failures.push(failure);
     }
     let counters = world.engine.counters();
     if !world.livelock

@@ -95,7 +95,7 @@ impl World {
     }
 
     fn turn(&mut self) -> bool {
-        self.device.speak(self.now, 64, &mut self.said);
+        self.device.emit(self.now, 64, &mut self.said);
         let mut moved = !self.said.is_empty() || !self.frames.is_empty();
         self.tamper();
         self.engine
@@ -143,7 +143,7 @@ impl World {
             match output {
                 Output::Frames(frames) => {
                     for frame in frames {
-                        self.device.hear(self.now, frame);
+                        self.device.receive(self.now, frame);
                     }
                 }
                 Output::Dial { flow, key, .. } => dialed.push((flow, key.client.port())),
@@ -304,7 +304,7 @@ fn a_dialer_that_never_reads_holds_the_device_back() {
 #[test]
 fn a_fin_on_the_last_segment_with_text_is_taken_at_once() {
     let plan = FlowPlan {
-        ends_with_text: true,
+        fin_with_data: true,
         ..FlowPlan::new(1000, 0)
     };
     let mut world = world(1500, &[plan; 100], Manner::default());

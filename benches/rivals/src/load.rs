@@ -241,10 +241,10 @@ impl Load {
 
     fn speak_tampered(&mut self, now: Micros, most: usize, out: &mut FrameBatch) {
         if !self.manner.double_syn && self.manner.swaps == 0 {
-            self.device.speak(now, most, out);
+            self.device.emit(now, most, out);
             return;
         }
-        self.device.speak(now, most, &mut self.raw);
+        self.device.emit(now, most, &mut self.raw);
         let mut frames = self.raw.take(usize::MAX).into_iter();
         while let Some(frame) = frames.next() {
             self.in_order += 1;
@@ -288,7 +288,7 @@ impl Load {
                 if !is_ipv4(frame) {
                     continue;
                 }
-                device.hear(now, frame);
+                device.receive(now, frame);
                 if manner.never_reads {
                     note_taken(taken, frame);
                 }

@@ -166,7 +166,7 @@ impl Probe {
             ),
             Self::FinWithText => {
                 let plan = FlowPlan {
-                    ends_with_text: true,
+                    fin_with_data: true,
                     ..FlowPlan::new(1000, 0)
                 };
                 (vec![plan; 100], 100, manner)

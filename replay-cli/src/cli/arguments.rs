@@ -16,7 +16,7 @@ use crate::report::flows::{Sort, View, Wanted};
 #[cfg(target_os = "linux")]
 use crate::scenario::{Decap, Device};
 use crate::stack::{StackProgram, Via};
-use crate::verdict::run::Tracing;
+use crate::verdict::run::{RunOptions, Tracing};
 
 /// What form results have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -67,25 +67,20 @@ impl Traces {
     }
 }
 
-/// Where commands keep what they make and nobody edits: where Cargo's own output goes, if this is one of its workspaces.
+/// Where commands keep what they make and is not edited: where Cargo's own output goes, if this is one of its workspaces.
 pub(crate) fn kept_dir() -> PathBuf {
     let here = std::env::current_dir().unwrap_or_default();
     let workspace = here
         .ancestors()
         .find(|folder| folder.join("Cargo.toml").is_file());
-    workspace.map_or_else(
-        || PathBuf::from(".replay"),
-        |root| root.join("target/replay"),
-    )
+    workspace.map_or(".replay".into(), |root| root.join("target/replay"))
 }
 
 /// The command line, as it can be run again.
 pub(crate) fn command_line() -> String {
     let words = std::env::args().skip(1).map(|word| shell_word(&word));
-    std::iter::once("replay".to_owned())
-        .chain(words)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words: Vec<String> = std::iter::once("replay".to_owned()).chain(words).collect();
+    words.join(" ")
 }
 
 /// When the events of a run are written as a pcapng.
@@ -172,6 +167,17 @@ pub(crate) struct Reading {
     pub(crate) allow_outside: bool,
 }
 
+impl Reading {
+    /// How scenarios are run that may read these.
+    pub(crate) fn options(&self) -> RunOptions {
+        RunOptions {
+            captures: self.captures.clone(),
+            allow_outside: self.allow_outside,
+            ..RunOptions::default()
+        }
+    }
+}
+
 /// Another stack to run instead of the engine.
 #[derive(Debug, Args)]
 pub(crate) struct OtherStack {
@@ -245,15 +251,14 @@ pub(crate) fn parse_device(text: &str) -> Result<Device, String> {
         .map(Device::Addresses)
 }
 
-/// Refuses to write drafts or goldens in continuous integration, whoever asks: what a person has not looked at is no golden.
+/// Refuses to write drafts or goldens in continuous integration: what a person has not looked at is no golden.
 pub(crate) fn refuse_in_ci(command: &str) -> Result<(), Stop> {
     if !crate::base::term::in_ci() {
         return Ok(());
     }
     let what = format!("`replay {command}` writes nothing in continuous integration: CI is set");
-    Err(Stop::usage(Diagnostic::new(what).help(
-        "run it where a person looks at what it writes, and commit that",
-    )))
+    let help = "run it where a person looks at what it writes, and commit that";
+    Err(Stop::usage(Diagnostic::new(what).help(help)))
 }
 
 #[cfg(test)]

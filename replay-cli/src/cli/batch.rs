@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Stop, bug};
+use super::{Stop, bug, code_if};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
 use crate::base::term::Terminal;
 use crate::scenario::discover::{Discovery, Found, FoundKind, discover};
 use crate::scenario::failure::{Failure, FailureKind};
+use crate::simulation::timeline::failure_at;
 use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 use crate::verdict::run::{RunOptions, run_file};
 
@@ -34,10 +35,9 @@ pub(super) fn check_captures(captures: Option<&Path>) -> Result<(), Stop> {
     } else {
         "no such folder"
     };
+    let help = "--captures names the folder captures are in";
     Err(Stop::input(
-        Diagnostic::new(what)
-            .in_file(folder)
-            .help("--captures names the folder captures are in"),
+        Diagnostic::new(what).in_file(folder).help(help),
     ))
 }
 
@@ -71,25 +71,19 @@ fn by_name(path: &Path) -> PathBuf {
 /// The folder `below` in the nearest expectations/.
 pub(super) fn expectations(below: &str) -> Result<PathBuf, Stop> {
     expectations_upward(below).ok_or_else(|| {
-        let what = format!(
-            "nothing selected: there is no folder {} here or above",
-            Path::new("expectations").join(below).display()
-        );
+        let folder = Path::new("expectations").join(below);
+        let folder = folder.display();
+        let what = format!("nothing selected: there is no folder {folder} here or above");
         let help = "name scenario files or folders: `replay run PATH...`";
-        Stop::Refused(
-            vec![Diagnostic::new(what).help(help)],
-            exit_code::NOTHING_SELECTED,
-        )
+        Stop::nothing(Diagnostic::new(what).help(help))
     })
 }
 
 /// A folder of the nearest expectations, as short as it can be written from here.
 fn expectations_upward(below: &str) -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
-    let found = here
-        .ancestors()
-        .map(|folder| folder.join("expectations"))
-        .find(|path| path.is_dir())?;
+    let mut folders = here.ancestors().map(|folder| folder.join("expectations"));
+    let found = folders.find(|path| path.is_dir())?;
     let short = found.strip_prefix(&here).unwrap_or(&found);
     let folder = if below.is_empty() {
         short.to_owned()
@@ -99,34 +93,30 @@ fn expectations_upward(below: &str) -> Option<PathBuf> {
     folder.is_dir().then_some(folder)
 }
 
-/// Says which of the folders named had nothing in them; that alone is an exit code.
-pub(super) fn said_what_is_missing(
+/// Reports which of the folders named had nothing in them; that alone is an exit code.
+pub(super) fn report_missing(
     discovery: &Discovery,
     terminal: &mut Terminal<'_>,
 ) -> Result<u8, Stop> {
     for folder in &discovery.empty_folders {
-        terminal.say(&format!(
-            "nothing selected: {} holds no scenario",
-            folder.display()
-        ))?;
+        let folder = folder.display();
+        terminal.say(&format!("nothing selected: {folder} holds no scenario"))?;
     }
     let nothing = discovery.found.is_empty() || !discovery.empty_folders.is_empty();
-    Ok(if nothing {
-        exit_code::NOTHING_SELECTED
-    } else {
-        exit_code::SUCCESS
-    })
+    Ok(code_if(nothing, exit_code::NOTHING_SELECTED))
 }
 
-/// Runs the files, as many at a time as asked for, and delivers what each came to in their order until told to stop.
+fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Runs the files, as many at a time as asked for, and delivers what each came to in their order until it is to stop.
 pub(super) fn run_files(
     found: &[Found],
     jobs: Option<NonZeroUsize>,
     options: &RunOptions,
     deliver: impl FnMut(FileResult) -> Result<bool, Stop>,
 ) -> Result<(), Stop> {
-    let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let jobs = jobs.unwrap_or_else(cores);
     let work = |file: &Found| {
         let started = Instant::now();
         let mut result = run_one(file, |path| run_file(path, options));
@@ -136,7 +126,7 @@ pub(super) fn run_files(
         }
         result
     };
-    side_by_side::in_order(found, jobs, work, deliver)
+    side_by_side::in_order(found, jobs.unwrap_or_else(cores), work, deliver)
 }
 
 /// Does some other work on each file, side by side, and delivers the results in order.
@@ -146,7 +136,6 @@ pub(super) fn each<R: Send>(
     work: impl Fn(&Found) -> R + Sync,
     mut deliver: impl FnMut(R) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
-    let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     side_by_side::in_order(found, jobs.unwrap_or_else(cores), work, |result| {
         deliver(result).map(|()| true)
     })
@@ -161,31 +150,20 @@ fn run_one(file: &Found, run: impl FnOnce(&Path) -> Vec<ScenarioOutcome>) -> Fil
             panicked: false,
         };
     }
-    match bug::guard(|| run(&file.path)) {
-        Ok(outcomes) => FileResult {
-            outcomes,
-            panicked: false,
-        },
+    let outcomes = bug::guard(|| run(&file.path));
+    let panicked = outcomes.is_err();
+    let outcomes = match outcomes {
+        Ok(outcomes) => outcomes,
         Err(bug) => {
             let mut outcome = without_run(file, Verdict::Fail);
             outcome.failures.push(Failure {
-                kind: FailureKind::Invariant,
-                what: bug.what,
-                expected: None,
-                actual: None,
-                payload: None,
-                flow: None,
-                frame: None,
-                at_us: None,
-                place: None,
                 help: bug.help,
+                ..failure_at(FailureKind::Invariant, bug.what, None)
             });
-            FileResult {
-                outcomes: vec![outcome],
-                panicked: true,
-            }
+            vec![outcome]
         }
-    }
+    };
+    FileResult { outcomes, panicked }
 }
 
 /// The outcome of a file that was not run, by the name it was found under.
@@ -196,7 +174,7 @@ fn without_run(file: &Found, verdict: Verdict) -> ScenarioOutcome {
     }
 }
 
-/// A bar on standard error, hidden unless somebody watches and has waited for a while.
+/// A bar on standard error, hidden unless there is a terminal and it took a while.
 pub(super) struct Progress {
     pub(super) bar: ProgressBar,
     hidden_since: Option<Instant>,
@@ -219,11 +197,8 @@ impl Progress {
     }
 
     pub(super) fn step(&mut self) {
-        if self
-            .hidden_since
-            .take_if(|since| since.elapsed() > PATIENCE)
-            .is_some()
-        {
+        let late = |since: &mut Instant| since.elapsed() > PATIENCE;
+        if self.hidden_since.take_if(late).is_some() {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
         self.bar.inc(1);

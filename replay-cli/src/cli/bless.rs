@@ -57,11 +57,8 @@ pub(crate) fn run(args: &BlessArgs, terminal: &mut Terminal<'_>) -> Result<u8, S
     }
     let read = drafts.iter().map(|path| Pending::read(path));
     let (sound, unfit): (Vec<_>, Vec<_>) = read.partition(Result::is_ok);
-    let unfit: Vec<Diagnostic> = unfit
-        .into_iter()
-        .filter_map(Result::err)
-        .flatten()
-        .collect();
+    let unfit = unfit.into_iter().filter_map(Result::err).flatten();
+    let unfit: Vec<Diagnostic> = unfit.collect();
     if !unfit.is_empty() {
         if drafts.len() > 1 {
             terminal.say("no draft is taken, because not all can be:")?;
@@ -74,7 +71,7 @@ pub(crate) fn run(args: &BlessArgs, terminal: &mut Terminal<'_>) -> Result<u8, S
     Ok(exit_code::SUCCESS)
 }
 
-/// Takes one draft and says so.
+/// Takes one draft and reports it.
 pub(super) fn take(pending: &Pending, terminal: &mut Terminal<'_>) -> Result<(), Stop> {
     pending.draft.take().map_err(Stop::usage)?;
     let golden = pending.draft.golden.display();

@@ -5,7 +5,7 @@ use std::sync::{Mutex, Once, PoisonError};
 
 use crate::base::diagnostic::Diagnostic;
 
-/// What the latest panic of each thread said, by thread.
+/// The message of the latest panic of each thread.
 static REPORTS: Mutex<Vec<(std::thread::ThreadId, String)>> = Mutex::new(Vec::new());
 
 /// Does the work; a panic in it becomes a diagnostic.
@@ -32,7 +32,7 @@ fn remember_reports() {
     }));
 }
 
-/// What this thread's latest panic said.
+/// The message of this thread's latest panic.
 fn take_report() -> String {
     let thread = std::thread::current().id();
     let mut reports = REPORTS.lock().unwrap_or_else(PoisonError::into_inner);

@@ -14,10 +14,10 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
 use crate::base::output::{self, Existing};
 use crate::base::sha256::sha256;
-use crate::base::term::{Style, Terminal};
+use crate::base::term::Terminal;
 use crate::capture::scrub::is_scrubbed;
 use crate::report::human::{self, Detail, Look};
-use crate::report::trace;
+use crate::report::trace::pcapng;
 use crate::scenario::files::Reach;
 use crate::scenario::load;
 use crate::verdict::run::{RunOptions, Tracing, run_file};
@@ -99,11 +99,8 @@ fn entries(args: &BundleArgs) -> Result<Vec<(String, Vec<u8>)>, Stop> {
             let help = "scrub it (`replay scrub`), or say --with-payload if all of it may be seen";
             return Err(Stop::usage(Diagnostic::new(what).in_file(&path).help(help)));
         }
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().unwrap_or_default();
+        let name = name.to_string_lossy().into_owned();
         scenario.input.capture = Some(name.clone());
         scenario.input.capture_sha256 = Some(sha256(&content));
         entries.push((format!("captures/{name}"), content));
@@ -127,34 +124,26 @@ fn entries(args: &BundleArgs) -> Result<Vec<(String, Vec<u8>)>, Stop> {
         .file_stem()
         .unwrap_or_default()
         .to_string_lossy();
-    entries.insert(
-        0,
-        (
-            format!("expectations/{stem}.json"),
-            scenario.to_canonical_string().into_bytes(),
-        ),
-    );
+    let text = scenario.to_canonical_string().into_bytes();
+    entries.insert(0, (format!("expectations/{stem}.json"), text));
     let options = RunOptions {
-        captures: args.files.captures.clone(),
-        allow_outside: args.files.allow_outside,
         trace: Tracing::Always,
-        ..RunOptions::default()
+        ..args.files.options()
     };
     let mut report = Vec::new();
     let mut verdicts = Vec::new();
     for outcome in run_file(&args.scenario, &options) {
         let look = Look {
-            style: Style::default(),
             detail: Detail::Notes,
-            payload: false,
             captures,
+            ..Look::default()
         };
         human::outcome(&mut report, &outcome, look)?;
         verdicts.push(json!({ "name": outcome.name, "passed": outcome.passed() }));
-        if let Some(told) = &outcome.trace {
+        if let Some(trace) = &outcome.trace {
             let name = outcome.name.rsplit('/').next().unwrap_or_default();
             let name = name.replace(" (", "-").replace(')', "");
-            let file = trace::pcapng(told, outcome.failures.first())?;
+            let file = pcapng(trace, outcome.failures.first())?;
             entries.push((format!("trace/{name}.pcapng"), file.bytes));
         }
     }
@@ -166,10 +155,8 @@ fn entries(args: &BundleArgs) -> Result<Vec<(String, Vec<u8>)>, Stop> {
         "engine": scenario.engine,
         "runs": verdicts,
     });
-    entries.push((
-        "versions.json".to_owned(),
-        format!("{versions:#}\n").into_bytes(),
-    ));
+    let versions = format!("{versions:#}\n").into_bytes();
+    entries.push(("versions.json".to_owned(), versions));
     Ok(entries)
 }
 
@@ -193,11 +180,8 @@ pub(super) fn unpacked(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<tempfile:
         }
         let folder = tempfile::tempdir()?;
         unpack(path, folder.path()).map_err(|what| {
-            Stop::input(
-                Diagnostic::new(what)
-                    .in_file(path)
-                    .help("`replay bundle` makes them"),
-            )
+            let help = "`replay bundle` makes them";
+            Stop::input(Diagnostic::new(what).in_file(path).help(help))
         })?;
         all.push(folder.path().join("expectations"));
         folders.push(folder);

@@ -1,4 +1,4 @@
-//! `replay conformance`: the scenarios of expectations/, told requirement by requirement.
+//! `replay conformance`: the scenarios of expectations/, reported requirement by requirement.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 
-use super::Stop;
 use super::arguments::{self, OtherStack, WayIn};
 use super::batch::{self, Progress};
+use super::{Stop, code_if};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
 use crate::base::output::{self, Existing};
@@ -19,8 +19,10 @@ use crate::report::conformance::{self as report, Column};
 use crate::report::html::Html;
 use crate::report::reporter::{Ended, Reporter as _};
 use crate::report::{Totals, trace};
+use crate::scenario::discover::Discovery;
 use crate::verdict::conformance::baseline::{Baseline, Standing};
-use crate::verdict::conformance::{Matrix, Notes, Verdict};
+use crate::verdict::conformance::{Matrix, Notes, Row, Verdict};
+use crate::verdict::outcome::ScenarioOutcome;
 use crate::verdict::run::RunOptions;
 
 #[derive(Debug, Args)]
@@ -100,34 +102,97 @@ Exit codes; of several, the worst (in the order 70, 2, 3, 6, 1, 4):
   70  a bug in replay or in the engine";
 
 pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
-    let started = Instant::now();
     batch::check_captures(args.files.captures.as_deref())?;
-    let columns = args
-        .column
-        .iter()
-        .map(|path| column(path))
+    let columns = args.column.iter().map(|path| column(path));
+    let columns = columns
         .collect::<Result<Vec<_>, _>>()
         .map_err(Stop::input)?;
     let notes = args.notes.as_deref().map(notes).transpose();
     let notes = notes.map_err(Stop::input)?;
     let baseline = args.baseline.as_deref();
-    let baseline = baseline.map(|path| known(path, args.write_baseline));
-    let mut baseline = baseline.transpose().map_err(Stop::input)?;
+    let baseline = baseline.map(|path| known(path, args.write_baseline).map(|known| (path, known)));
+    let baseline = baseline.transpose().map_err(Stop::input)?;
     let discovery = batch::select(&args.paths, "")?;
     let options = RunOptions {
-        captures: args.files.captures.clone(),
         via: arguments::via(WayIn::Core, &args.other)?,
-        allow_outside: args.files.allow_outside,
         trace: args.traces.when(),
-        ..RunOptions::default()
+        ..args.files.options()
     };
+    let (mut totals, outcomes) = run_all(args, &discovery, &options, terminal)?;
+    let mut matrix = Matrix::new(&outcomes, args.paths.is_empty());
+    let stale = notes.map_or_else(Vec::new, |notes| matrix.note(&notes));
+    let style = terminal.style;
+    match args.format {
+        MatrixFormat::Human => report::human(terminal.out(), &matrix, style)?,
+        MatrixFormat::Json => {
+            let report = report::json(&matrix, options.via.stack());
+            writeln!(terminal.out(), "{report:#}")?;
+        }
+        MatrixFormat::Markdown => {
+            write!(terminal.out(), "{}", report::markdown(&matrix, &columns))?;
+        }
+    }
+    terminal.flush()?;
+    let standing = baseline.as_ref().map(|(_, known)| known.against(&matrix));
+    let rows = matrix.rows.iter();
+    for row in rows.filter(|row| row.verdict == Verdict::Fail) {
+        let reason = row.reason.as_deref().unwrap_or_default();
+        let id = &row.requirement.id;
+        let how = standing.as_ref().map(|standing| describe(standing, id));
+        let how = how.unwrap_or_else(|| "fails".to_owned());
+        terminal.say(&format!("{id} {how}: {reason}"))?;
+    }
+    if let (Some((path, known)), Some(standing)) = (baseline, standing) {
+        report_standing(&standing, path, terminal)?;
+        let renewed = args.write_baseline.then(|| known.renewed(&matrix));
+        if let Some(renewed) = &renewed {
+            let inputs: Vec<PathBuf> = discovery
+                .found
+                .iter()
+                .map(|file| file.path.clone())
+                .collect();
+            output::write(path, renewed.text().as_bytes(), Existing::Replace, &inputs)
+                .map_err(Stop::usage)?;
+            terminal.say(&format!("wrote {}", path.display()))?;
+        }
+        let standing = renewed.as_ref().unwrap_or(&known).against(&matrix);
+        let excused = outcomes.iter().filter(|outcome| standing.knows(outcome));
+        let excused = excused.count() as u64;
+        totals.failed = totals.failed.saturating_sub(excused);
+        totals.deviations = totals.deviations.saturating_add(excused);
+    }
+    for id in stale {
+        terminal.say(&format!(
+            "the note on {id} does not hold any more: the requirement does not fail; take it out"
+        ))?;
+    }
+    let missing = batch::report_missing(&discovery, terminal)?;
+    let is_missing = |row: &Row| row.verdict == Verdict::Missing;
+    let unmet = code_if(
+        matrix.rows.iter().any(is_missing),
+        exit_code::NOTHING_SELECTED,
+    );
+    Ok(exit_code::worst(
+        totals.exit_code(),
+        exit_code::worst(missing, unmet),
+    ))
+}
+
+/// Runs the scenarios, and writes their traces and the page as it is asked for.
+fn run_all(
+    args: &ConformanceArgs,
+    discovery: &Discovery,
+    options: &RunOptions,
+    terminal: &mut Terminal<'_>,
+) -> Result<(Totals, Vec<ScenarioOutcome>), Stop> {
+    let started = Instant::now();
     let mut totals = Totals::default();
     let mut outcomes = Vec::new();
     let html = args.html.clone();
     let mut html = html.map(|folder| Html::new(folder, arguments::command_line()));
     let traces = args.traces.folder();
     let mut progress = Progress::of(discovery.found.len(), terminal.progress);
-    batch::run_files(&discovery.found, args.jobs, &options, |result| {
+    batch::run_files(&discovery.found, args.jobs, options, |result| {
         totals.bugs += u64::from(result.panicked);
         totals.extend(&result.outcomes);
         for mut outcome in result.outcomes {
@@ -151,75 +216,7 @@ pub(crate) fn run(args: &ConformanceArgs, terminal: &mut Terminal<'_>) -> Result
         };
         html.end(terminal.out(), &ended)?;
     }
-    let whole = args.paths.is_empty();
-    let mut matrix = Matrix::new(&outcomes, whole);
-    let stale = notes.map_or_else(Vec::new, |notes| matrix.note(&notes));
-    let style = terminal.style;
-    match args.format {
-        MatrixFormat::Human => report::human(terminal.out(), &matrix, style)?,
-        MatrixFormat::Json => {
-            let report = report::json(&matrix, options.via.stack());
-            writeln!(terminal.out(), "{report:#}")?;
-        }
-        MatrixFormat::Markdown => {
-            write!(terminal.out(), "{}", report::markdown(&matrix, &columns))?;
-        }
-    }
-    terminal.flush()?;
-    let standing = baseline.as_ref().map(|known| known.against(&matrix));
-    for row in matrix
-        .rows
-        .iter()
-        .filter(|row| row.verdict == Verdict::Fail)
-    {
-        let reason = row.reason.as_deref().unwrap_or_default();
-        let id = &row.requirement.id;
-        let how = standing
-            .as_ref()
-            .map_or_else(|| "fails".to_owned(), |standing| told(standing, id));
-        terminal.say(&format!("{id} {how}: {reason}"))?;
-    }
-    if let (Some(path), Some(standing)) = (&args.baseline, &standing) {
-        tell(standing, path, terminal)?;
-    }
-    if let (true, Some(path), Some(known)) = (args.write_baseline, &args.baseline, &mut baseline) {
-        *known = known.renewed(&matrix);
-        let inputs: Vec<PathBuf> = discovery
-            .found
-            .iter()
-            .map(|file| file.path.clone())
-            .collect();
-        output::write(path, known.text().as_bytes(), Existing::Replace, &inputs)
-            .map_err(Stop::usage)?;
-        terminal.say(&format!("wrote {}", path.display()))?;
-    }
-    if let Some(known) = &baseline {
-        let standing = known.against(&matrix);
-        let excused = outcomes
-            .iter()
-            .filter(|outcome| standing.knows(outcome))
-            .count() as u64;
-        totals.failed = totals.failed.saturating_sub(excused);
-        totals.deviations = totals.deviations.saturating_add(excused);
-    }
-    for id in stale {
-        terminal.say(&format!(
-            "the note on {id} does not hold any more: the requirement does not fail; take it out"
-        ))?;
-    }
-    let missing = batch::said_what_is_missing(&discovery, terminal)?;
-    let unmet = matrix
-        .rows
-        .iter()
-        .any(|row| row.verdict == Verdict::Missing);
-    let unmet = if unmet {
-        exit_code::NOTHING_SELECTED
-    } else {
-        exit_code::SUCCESS
-    };
-    Ok([missing, unmet]
-        .into_iter()
-        .fold(totals.exit_code(), exit_code::worst))
+    Ok((totals, outcomes))
 }
 
 /// The baseline; one that is to be written need not be there.
@@ -239,7 +236,7 @@ fn known(path: &Path, write: bool) -> Result<Baseline, Diagnostic> {
 }
 
 /// Whether a failure is known, and if not by which kinds it is new.
-fn told(standing: &Standing, id: &str) -> String {
+fn describe(standing: &Standing, id: &str) -> String {
     match standing.new.get(id) {
         None => "fails, as is known".to_owned(),
         Some(kinds) => {
@@ -250,7 +247,11 @@ fn told(standing: &Standing, id: &str) -> String {
 }
 
 /// What was mended since the baseline, and how many rows stand how.
-fn tell(standing: &Standing, path: &Path, terminal: &mut Terminal<'_>) -> Result<(), Stop> {
+fn report_standing(
+    standing: &Standing,
+    path: &Path,
+    terminal: &mut Terminal<'_>,
+) -> Result<(), Stop> {
     let path = path.display();
     for id in &standing.mended {
         terminal.say(&format!(

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::Stop;
-use super::arguments;
 use super::batch::{self, Progress};
+use super::{Stop, arguments, code_if};
 use crate::base::exit_code;
 use crate::base::term::Terminal;
 use crate::report::{Totals, coverage as report};
@@ -67,10 +66,8 @@ pub(crate) fn run(args: &CoverageArgs, terminal: &mut Terminal<'_>) -> Result<u8
     batch::check_captures(args.files.captures.as_deref())?;
     let discovery = batch::select(&args.paths, "")?;
     let options = RunOptions {
-        captures: args.files.captures.clone(),
-        allow_outside: args.files.allow_outside,
         coverage: true,
-        ..RunOptions::default()
+        ..args.files.options()
     };
     let mut totals = Totals::default();
     let mut outcomes = Vec::new();
@@ -95,17 +92,13 @@ pub(crate) fn run(args: &CoverageArgs, terminal: &mut Terminal<'_>) -> Result<u8
         terminal.say(problem)?;
     }
     for outcome in outcomes.iter().filter(|outcome| !outcome.passed()) {
-        terminal.say(&format!(
-            "{} does not pass: `replay run` says why",
-            outcome.name
-        ))?;
+        let name = &outcome.name;
+        terminal.say(&format!("{name} does not pass: `replay run` says why"))?;
     }
-    let missing = batch::said_what_is_missing(&discovery, terminal)?;
-    let unmet = match coverage.problems.is_empty() {
-        true => exit_code::SUCCESS,
-        false => exit_code::EXPECTATION_FAILED,
-    };
-    Ok([missing, unmet]
-        .into_iter()
-        .fold(totals.exit_code(), exit_code::worst))
+    let missing = batch::report_missing(&discovery, terminal)?;
+    let unmet = code_if(!coverage.problems.is_empty(), exit_code::EXPECTATION_FAILED);
+    Ok(exit_code::worst(
+        totals.exit_code(),
+        exit_code::worst(missing, unmet),
+    ))
 }

@@ -111,10 +111,8 @@ pub(crate) fn run(args: &CutArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
     let written = output::write_through(file, existing, &inputs, |out| {
         report = cut(&args.capture, &selection, out)?;
         if report.kept.0 == 0 {
-            let what = "nothing selected: no packet is left";
-            return Err(Written::Source(
-                Diagnostic::new(what).in_file(&args.capture),
-            ));
+            let none = Diagnostic::new("nothing selected: no packet is left");
+            return Err(Written::Source(none.in_file(&args.capture)));
         }
         Ok(())
     });
@@ -158,10 +156,8 @@ fn say_flows(report: &CutReport, terminal: &mut Terminal<'_>) -> Result<(), Stop
         terminal.say(&format!("{messages} kept that name their servers"))?;
     }
     for (reason, count) in &report.left_out {
-        terminal.say(&format!(
-            "left out: {}: {reason}",
-            counted(*count, "packet")
-        ))?;
+        let packets = counted(*count, "packet");
+        terminal.say(&format!("left out: {packets}: {reason}"))?;
     }
     Ok(())
 }
@@ -180,7 +176,7 @@ fn selection(args: &CutArgs) -> Result<Selection, Stop> {
             let what = "nothing selected: no flow has that result";
             let none = Diagnostic::new(what).in_file(&args.capture);
             let none = none.help("`replay try` shows the verdict of each");
-            return Err(Stop::Refused(vec![none], exit_code::NOTHING_SELECTED));
+            return Err(Stop::nothing(none));
         }
     }
     Ok(Selection {
@@ -198,12 +194,9 @@ fn selection(args: &CutArgs) -> Result<Selection, Stop> {
 /// The numbers of flows that come to one of these when the capture is replayed.
 fn of_verdicts(capture: &Path, wanted: &[Came]) -> Result<BTreeSet<usize>, Stop> {
     let tried = try_capture(capture, &TryOptions::default()).map_err(Stop::input)?;
-    let meant = |flow: &FlowAttempt| wanted.iter().any(|came| came.is(flow));
     let flows = (1..).zip(&tried.flows);
-    Ok(flows
-        .filter(|(_, flow)| meant(flow))
-        .map(|(number, _)| number)
-        .collect())
+    let meant = flows.filter(|(_, flow)| wanted.iter().any(|came| came.is(flow)));
+    Ok(meant.map(|(number, _)| number).collect())
 }
 
 impl Came {

@@ -5,9 +5,9 @@ use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
 
-use super::Stop;
 use super::arguments::{Settings, Tunnels, Unpacked, parse_device};
 use super::scrub::How;
+use super::{Stop, code_if};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
 use crate::base::output::{self, Existing};
@@ -126,10 +126,8 @@ pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
     let nothing = imported.scenario.flows.is_empty();
     let text = imported.scenario.to_canonical_string();
     if text.len() as u64 > MAX_FILE_BYTES {
-        let what = format!(
-            "a scenario of {} bytes, of which at most {MAX_FILE_BYTES} are read",
-            text.len()
-        );
+        let len = text.len();
+        let what = format!("a scenario of {len} bytes, of which at most {MAX_FILE_BYTES} are read");
         let help = "replay it as it stands with `replay try`, or cut the capture";
         let refused = Diagnostic::new(what).in_file(&args.capture);
         return Err(Stop::input(refused.help(help)));
@@ -157,14 +155,10 @@ pub(crate) fn run(args: &ImportArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
         terminal.diagnose(&damage.into())?;
         return Ok(exit_code::BAD_INPUT);
     }
-    Ok(if nothing {
-        exit_code::NOTHING_SELECTED
-    } else {
-        exit_code::SUCCESS
-    })
+    Ok(code_if(nothing, exit_code::NOTHING_SELECTED))
 }
 
-/// The line that says why there is no scenario.
+/// The line with the reason why there is no scenario.
 fn nothing_to_replay(capture: &Conversations) -> String {
     let why = why_nothing(capture.packets_read, capture.flows.len() as u64);
     format!("nothing to replay: {why}; no scenario is written")
@@ -174,7 +168,7 @@ fn nothing_to_replay(capture: &Conversations) -> String {
 fn lasting_reference(capture: &Path, scenario: Option<&Path>) -> Result<String, Stop> {
     let refused =
         |what: &str, help: &str| Stop::usage(Diagnostic::new(what).in_file(capture).help(help));
-    // What is missing or a folder is said by whoever reads it.
+    // What is missing or a folder is reported where it is read.
     let found = capture.metadata().ok();
     if found.is_some_and(|found| !found.is_file() && !found.is_dir()) {
         return Err(refused(
@@ -215,19 +209,15 @@ fn reference(capture: &Path, scenario: Option<&Path>) -> String {
     }) {
         return below;
     }
-    let folder = match scenario {
-        Some(scenario) => absolute(scenario).parent().map(Path::to_owned),
-        None => capture.parent().map(Path::to_owned),
-    };
-    relative(&capture, &folder.unwrap_or_default())
+    let beside = scenario.map_or_else(|| capture.clone(), absolute);
+    relative(&capture, beside.parent().unwrap_or(Path::new("")))
 }
 
 /// The nearest folder named captures above a capture.
 fn nearest_captures(capture: &Path) -> Option<PathBuf> {
     let mut folders = capture.ancestors().skip(1);
-    folders
-        .find(|folder| folder.ends_with("captures"))
-        .map(Path::to_owned)
+    let found = folders.find(|folder| folder.ends_with("captures"));
+    found.map(Path::to_owned)
 }
 
 /// The path from a folder to a file, `./` or `../` first.
@@ -237,13 +227,10 @@ fn relative(file: &Path, folder: &Path) -> String {
         .find(|ancestor| file.starts_with(ancestor))
         .unwrap_or_else(|| Path::new(""));
     let below = file.strip_prefix(common).map(slashed).unwrap_or_default();
-    let up = folder
-        .strip_prefix(common)
-        .map_or(0, |rest| rest.components().count());
-    if up == 0 {
-        format!("./{below}")
-    } else {
-        format!("{}{below}", "../".repeat(up))
+    let rest = folder.strip_prefix(common);
+    match rest.map_or(0, |rest| rest.components().count()) {
+        0 => format!("./{below}"),
+        up => format!("{}{below}", "../".repeat(up)),
     }
 }
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Stop;
 use super::arguments::{Flows, Format, Tunnels};
+use super::{Stop, code_if};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
 use crate::base::term::Terminal;
@@ -58,12 +58,9 @@ pub(crate) fn run(args: &InspectArgs, terminal: &mut Terminal<'_>) -> Result<u8,
     if let Some(line) = &unmet {
         terminal.say(line)?;
     }
-    match damage {
-        Some(damage) => {
-            terminal.diagnose(&damage)?;
-            Ok(exit_code::BAD_INPUT)
-        }
-        None if unmet.is_some() => Ok(exit_code::NOTHING_SELECTED),
-        None => Ok(exit_code::SUCCESS),
+    if let Some(damage) = damage {
+        terminal.diagnose(&damage)?;
+        return Ok(exit_code::BAD_INPUT);
     }
+    Ok(code_if(unmet.is_some(), exit_code::NOTHING_SELECTED))
 }

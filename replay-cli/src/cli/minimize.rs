@@ -8,16 +8,14 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
-use super::Stop;
 use super::arguments::Reading;
-use crate::base::diagnostic::Diagnostic;
+use super::{Stop, code_if};
 use crate::base::exit_code;
 use crate::base::output::{self, Existing, Planned};
 use crate::base::term::Terminal;
 use crate::golden::minimize::{
     Keep, MinimizeOptions, Minimized, NotMinimized, minimize, minimize_capture,
 };
-use crate::verdict::run::RunOptions;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -85,11 +83,7 @@ pub(crate) fn run(args: &MinimizeArgs, terminal: &mut Terminal<'_>) -> Result<u8
     let options = MinimizeOptions {
         keep: args.keep.clone(),
         jobs: args.jobs,
-        run: RunOptions {
-            captures: args.files.captures.clone(),
-            allow_outside: args.files.allow_outside,
-            ..RunOptions::default()
-        },
+        run: args.files.options(),
         stop: stopped_by_interrupt(),
     };
     let bar = spinner(terminal.progress);
@@ -97,43 +91,30 @@ pub(crate) fn run(args: &MinimizeArgs, terminal: &mut Terminal<'_>) -> Result<u8
         minimize(&args.input, &options)
     } else {
         let bytes = super::scrub::read(&args.input)?;
-        minimize_capture(
-            &args.input.display().to_string(),
-            &bytes,
-            args.flow,
-            &options,
-        )
+        let name = args.input.display().to_string();
+        minimize_capture(&name, &bytes, args.flow, &options)
     };
     bar.finish_and_clear();
     let mut least = least.map_err(|why| not_minimized(why, &args.input))?;
-    let mut files = Vec::new();
-    if let Some(capture) = least.capture.take() {
+    let planned = |path, content| Planned {
+        path,
+        content,
+        existing,
+    };
+    let capture = least.capture.take().map(|capture| {
         let name = beside.file_name().unwrap_or_default().to_string_lossy();
         least.scenario.input.capture = Some(format!("./{name}"));
-        files.push(Planned {
-            path: beside,
-            content: capture,
-            existing,
-        });
-    }
-    files.insert(
-        0,
-        Planned {
-            path: args.output.clone(),
-            content: least.scenario.to_canonical_string().into_bytes(),
-            existing,
-        },
-    );
+        planned(beside.clone(), capture)
+    });
+    let scenario = least.scenario.to_canonical_string().into_bytes();
+    let mut files = vec![planned(args.output.clone(), scenario)];
+    files.extend(capture);
     output::write_together(&files, std::slice::from_ref(&args.input)).map_err(Stop::usage)?;
     say(&least, started.elapsed(), terminal)?;
     for file in &files {
         terminal.say(&format!("wrote {}", file.path.display()))?;
     }
-    Ok(if least.interrupted {
-        exit_code::INTERRUPTED
-    } else {
-        exit_code::SUCCESS
-    })
+    Ok(code_if(least.interrupted, exit_code::INTERRUPTED))
 }
 
 /// What went and what it came to.
@@ -154,14 +135,9 @@ pub(super) fn say(
         ("bytes of scenario", before.bytes, after.bytes),
     ];
     let went = pairs.iter().filter(|(_, before, after)| before > after);
-    let went: Vec<String> = went
-        .map(|(what, before, after)| format!("{} of {before} {what}", before - after))
-        .collect();
-    let went = if went.is_empty() {
-        "nothing".to_owned()
-    } else {
-        went.join(", ")
-    };
+    let went = went.map(|(what, before, after)| format!("{} of {before} {what}", before - after));
+    let went = went.collect::<Vec<_>>().join(", ");
+    let went = if went.is_empty() { "nothing" } else { &went };
     writeln!(out, "took out: {went}")?;
     writeln!(
         out,
@@ -177,28 +153,19 @@ pub(super) fn say(
 
 /// Why nothing was made smaller, with its exit code.
 pub(super) fn not_minimized(why: NotMinimized, input: &Path) -> Stop {
-    let placed = |problem: Diagnostic| {
-        if problem.where_.is_some() {
-            problem
-        } else {
-            problem.in_file(input)
-        }
+    let (problems, code) = match why {
+        NotMinimized::Invalid(problems) => (problems, exit_code::BAD_INPUT),
+        NotMinimized::NeverHeld(problem) => (vec![problem], exit_code::NOTHING_SELECTED),
+        NotMinimized::Unsteady(problem) => (vec![problem], exit_code::NONDETERMINISM),
     };
-    match why {
-        NotMinimized::Invalid(problems) => Stop::Refused(
-            problems.into_iter().map(placed).collect(),
-            exit_code::BAD_INPUT,
-        ),
-        NotMinimized::NeverHeld(problem) => {
-            Stop::Refused(vec![placed(problem)], exit_code::NOTHING_SELECTED)
-        }
-        NotMinimized::Unsteady(problem) => {
-            Stop::Refused(vec![placed(problem)], exit_code::NONDETERMINISM)
-        }
-    }
+    let placed = problems.into_iter().map(|problem| match problem.where_ {
+        Some(_) => problem,
+        None => problem.in_file(input),
+    });
+    Stop::Refused(placed.collect(), code)
 }
 
-/// A line that says that it goes on.
+/// A line that shows that it goes on.
 pub(super) fn spinner(watched: bool) -> ProgressBar {
     let bar = ProgressBar::new_spinner().with_message("making it smaller");
     if watched {

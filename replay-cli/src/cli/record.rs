@@ -99,20 +99,15 @@ pub(crate) fn run(args: &RecordArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
     let discovery = batch::select(&args.paths, "")?;
     let only: Option<BTreeSet<ExpectationKind>> =
         (!args.only.is_empty()).then(|| args.only.iter().copied().collect());
-    let options = RunOptions {
-        captures: args.files.captures.clone(),
-        allow_outside: args.files.allow_outside,
-        ..RunOptions::default()
-    };
+    let options = args.files.options();
     let mut totals = Totals::default();
     let mut progress = Progress::of(discovery.found.len(), terminal.progress);
     let work = |file: &Found| (file.path.clone(), record_one(file, only.as_ref(), &options));
     batch::each(&discovery.found, args.jobs, work, |(path, recorded)| {
-        let told = progress
-            .bar
-            .suspend(|| tell(args, &path, recorded, &mut totals, terminal));
+        let write = || write(args, &path, recorded, &mut totals, terminal);
+        let written = progress.bar.suspend(write);
         progress.step();
-        told
+        written
     })?;
     progress.bar.finish_and_clear();
     let Totals {
@@ -143,10 +138,8 @@ pub(crate) fn run(args: &RecordArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
         terminal.say("nothing selected: nothing of this is recorded")?;
         code = exit_code::NOTHING_SELECTED;
     }
-    Ok(exit_code::worst(
-        code,
-        batch::said_what_is_missing(&discovery, terminal)?,
-    ))
+    let missing = batch::report_missing(&discovery, terminal)?;
+    Ok(exit_code::worst(code, missing))
 }
 
 fn record_one(
@@ -165,8 +158,8 @@ fn record_one(
     }
 }
 
-/// Writes what is to be written of one file, and says what became of it.
-fn tell(
+/// Writes what is to be written of one file, and reports what became of it.
+fn write(
     args: &RecordArgs,
     path: &Path,
     recorded: Result<Recorded, Diagnostic>,
@@ -222,9 +215,9 @@ fn tell(
         Ok(Recorded::Invalid(problems)) => {
             totals.refused += 1;
             code = exit_code::BAD_INPUT;
-            for problem in &problems {
-                terminal.diagnose(problem)?;
-            }
+            problems
+                .iter()
+                .try_for_each(|problem| terminal.diagnose(problem))?;
         }
     }
     totals.code = exit_code::worst(totals.code, code);
@@ -235,14 +228,13 @@ fn tell(
 fn failures(failures: &[Failure], label: &str, terminal: &mut Terminal<'_>) -> Result<(), Stop> {
     const MOST: usize = 10;
     for failure in failures.iter().take(MOST) {
-        let at = failure
-            .at_us
-            .map_or_else(String::new, |at| format!(", t={}s", seconds(at)));
+        let at = failure.at_us.map(|at| format!(", t={}s", seconds(at)));
+        let at = at.unwrap_or_default();
         let what = printable(&failure.what).into_owned();
         let kind = failure.kind.label();
         writeln!(terminal.out(), "  {label}: {what} ({kind}{at})")?;
     }
-    if let Some(more) = failures.len().checked_sub(MOST).filter(|more| *more > 0) {
+    if let more @ 1.. = failures.len().saturating_sub(MOST) {
         writeln!(terminal.out(), "  and {more} more")?;
     }
     Ok(())

@@ -70,7 +70,7 @@ fn list(drafts: &[PathBuf], terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
                 writeln!(terminal.out(), "  reject: {reject}\n")?;
             }
             Err(problems) => {
-                told(&problems, terminal)?;
+                report_problems(&problems, terminal)?;
                 code = exit_code::worst(code, exit_code::BAD_INPUT);
             }
         }
@@ -96,7 +96,7 @@ fn ask(
         writeln!(terminal.out(), "draft {} of {}", index + 1, drafts.len())?;
         match &pending {
             Ok(pending) => show(pending, terminal)?,
-            Err(problems) => told(problems, terminal)?,
+            Err(problems) => report_problems(problems, terminal)?,
         }
         match (answer(pending.is_ok(), terminal, &mut key)?, pending) {
             (Answer::Accept, Ok(pending)) => bless::take(&pending, terminal)?,
@@ -151,11 +151,9 @@ fn reject(path: &Path, terminal: &mut Terminal<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-fn told(problems: &[Diagnostic], terminal: &mut Terminal<'_>) -> Result<(), Stop> {
-    for problem in problems {
-        terminal.diagnose(problem)?;
-    }
-    Ok(())
+fn report_problems(problems: &[Diagnostic], terminal: &mut Terminal<'_>) -> Result<(), Stop> {
+    let mut problems = problems.iter();
+    Ok(problems.try_for_each(|problem| terminal.diagnose(problem))?)
 }
 
 /// Prints what a draft changes.
@@ -164,26 +162,18 @@ fn show(pending: &Pending, terminal: &mut Terminal<'_>) -> Result<(), Stop> {
     let path = pending.draft.path.display().to_string();
     let path = printable(&path);
     let title = printable(&pending.golden.title);
-    writeln!(
-        terminal.out(),
-        "{}  ({title})",
-        style.paint(Paint::Strong, &path)
-    )?;
+    let path = style.paint(Paint::Strong, &path);
+    writeln!(terminal.out(), "{path}  ({title})")?;
+    let painted = |paint, line: String| style.paint(paint, &line).to_string();
     for Section { word, lines } in changes(&pending.golden.expect, &pending.drafted.expect) {
         writeln!(terminal.out(), "  {}", style.paint(Paint::Faint, word))?;
         for (change, line) in lines {
             let line = printable(&line);
             let shown = match change {
                 Change::Stays => format!("      {line}"),
-                Change::Goes => style
-                    .paint(Paint::Bad, &format!("    - {line}"))
-                    .to_string(),
-                Change::Comes => style
-                    .paint(Paint::Good, &format!("    + {line}"))
-                    .to_string(),
-                Change::LeftOut(count) => {
-                    format!("      ... {}", counted(count as u64, "line"))
-                }
+                Change::Goes => painted(Paint::Bad, format!("    - {line}")),
+                Change::Comes => painted(Paint::Good, format!("    + {line}")),
+                Change::LeftOut(count) => format!("      ... {}", counted(count as u64, "line")),
             };
             writeln!(terminal.out(), "{shown}")?;
         }

@@ -8,9 +8,9 @@ use std::time::Instant;
 use clap::{ArgAction, Args};
 use serde_json::json;
 
-use super::Stop;
 use super::arguments::{self, OtherStack, ReportFormat, Unpacked, WayIn};
 use super::batch::{self, Progress};
+use super::{Stop, code_if};
 use crate::base::exit_code;
 use crate::base::output;
 use crate::base::term::Terminal;
@@ -170,11 +170,11 @@ pub(crate) fn run(args: &RunArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
     junit.map_or(Ok(()), |file| refuse_inputs(file, &discovery, captures))?;
     if args.list {
         list(args, &discovery.found, terminal)?;
-        return batch::said_what_is_missing(&discovery, terminal);
+        return batch::report_missing(&discovery, terminal);
     }
     if args.vacuity {
         let code = vacuity::run(args, &discovery.found, terminal)?;
-        let missing = batch::said_what_is_missing(&discovery, terminal)?;
+        let missing = batch::report_missing(&discovery, terminal)?;
         return Ok(exit_code::worst(missing, code));
     }
     let mut reporters = reporters(args, &discovery.found, terminal.style);
@@ -198,8 +198,8 @@ pub(crate) fn run(args: &RunArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
         terminal.say(&format!("interrupted: {left} not run"))?;
         return Ok(exit_code::INTERRUPTED);
     }
-    let unreviewed = said_what_waits(&waiting, terminal)?;
-    let missing = batch::said_what_is_missing(&discovery, terminal)?;
+    let unreviewed = report_waiting(&waiting, terminal)?;
+    let missing = batch::report_missing(&discovery, terminal)?;
     if missing == exit_code::SUCCESS && results.totals.exit_code() == exit_code::NOTHING_SELECTED {
         let why = if results.totals.not_applicable > 0 {
             "no script says anything about an engine"
@@ -214,20 +214,19 @@ pub(crate) fn run(args: &RunArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
 
 /// Says that nothing of what there is was chosen.
 fn nothing_chosen(args: &RunArgs, all: usize, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
-    let why = if args.choice.failed {
-        "failed in the last run and fits"
-    } else {
-        "fits"
+    let why = match args.choice.failed {
+        true => "failed in the last run and fits",
+        false => "fits",
     };
+    let all = counted(all as u64, "scenario");
     terminal.say(&format!(
-        "nothing selected: none of {} {why}; `replay run --list` has their names",
-        counted(all as u64, "scenario")
+        "nothing selected: none of {all} {why}; `replay run --list` has their names"
     ))?;
     Ok(exit_code::NOTHING_SELECTED)
 }
 
-/// Says which drafts wait for review, and which files are orphaned; that is an exit code.
-fn said_what_waits(waiting: &Waiting, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
+/// Reports which drafts wait for review, and which files are orphaned; that is an exit code.
+fn report_waiting(waiting: &Waiting, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     for draft in &waiting.drafts {
         terminal.say(&format!("draft: {} waits for review", draft.display()))?;
     }
@@ -243,11 +242,7 @@ fn said_what_waits(waiting: &Waiting, terminal: &mut Terminal<'_>) -> Result<u8,
             find::WITHOUT_SCENARIO
         ))?;
     }
-    Ok(if waiting.is_empty() {
-        exit_code::SUCCESS
-    } else {
-        exit_code::DRAFTS_PENDING
-    })
+    Ok(code_if(!waiting.is_empty(), exit_code::DRAFTS_PENDING))
 }
 
 /// Every reporter that the command line asks for.
@@ -327,7 +322,7 @@ fn list(args: &RunArgs, found: &[Found], terminal: &mut Terminal<'_>) -> Result<
     Ok(())
 }
 
-/// Runs the files; every reporter is told of each outcome as soon as those before it are there.
+/// Runs the files; every reporter gets each outcome as soon as those before it are there.
 fn run_all(
     args: &RunArgs,
     found: &[Found],
@@ -335,12 +330,10 @@ fn run_all(
     terminal: &mut Terminal<'_>,
 ) -> Result<Results, Stop> {
     let options = RunOptions {
-        captures: args.files.captures.clone(),
         trace: args.traces.when(),
         via: arguments::via(args.via, &args.other)?,
-        allow_outside: args.files.allow_outside,
-        coverage: false,
         max_unpacked: args.unpacked.limit(),
+        ..args.files.options()
     };
     let traces = args.traces.folder();
     let mut results = Results::default();
@@ -361,7 +354,7 @@ fn run_all(
                 let mut all = reporters.iter_mut();
                 all.try_for_each(|reporter| reporter.scenario(terminal.out(), &outcome))
             })?;
-            // Its events have been told, and take memory.
+            // Its events have been reported, and take memory.
             outcome.trace = None;
             results.outcomes.push(outcome);
         }
@@ -383,13 +376,10 @@ fn refuse_inputs(file: &Path, found: &Discovery, captures: Option<&Path>) -> Res
     if !file.is_file() {
         return Ok(());
     }
-    let inputs: Vec<PathBuf> = found
-        .found
-        .iter()
-        .flat_map(|found| {
-            let named = files_named(&found.path, captures);
-            named.into_iter().chain([found.path.clone()])
-        })
-        .collect();
+    let inputs = found.found.iter().flat_map(|found| {
+        let named = files_named(&found.path, captures);
+        named.into_iter().chain([found.path.clone()])
+    });
+    let inputs: Vec<PathBuf> = inputs.collect();
     output::refuse_input(file, &inputs).map_err(|problem| Stop::usage(junit::unwritten(problem)))
 }

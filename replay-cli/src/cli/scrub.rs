@@ -1,4 +1,4 @@
-//! `replay scrub`: a capture without what tells whose it is.
+//! `replay scrub`: a capture without what identifies its owner.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &ScrubArgs, terminal: &mut Terminal<'_>) -> Result<u8, S
     Ok(exit_code::SUCCESS)
 }
 
-/// Scrubs a scenario that says of its capture what import says: what it names is made anew from the capture that was scrubbed.
+/// Scrubs a scenario that is as import makes it: what it names is made anew from the capture that was scrubbed.
 fn scenario(args: &ScrubArgs, existing: Existing, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     let path = &args.capture;
     let loaded = load::load(path).map_err(|all| Stop::Refused(all, exit_code::BAD_INPUT))?;
@@ -116,10 +116,8 @@ fn scenario(args: &ScrubArgs, existing: Existing, terminal: &mut Terminal<'_>) -
         ..ImportOptions::default()
     };
     let beside = args.output.with_extension("pcapng");
-    let reference = format!(
-        "./{}",
-        beside.file_name().unwrap_or_default().to_string_lossy()
-    );
+    let name = beside.file_name().unwrap_or_default().to_string_lossy();
+    let reference = format!("./{name}");
     let imported = |bytes: &[u8]| {
         let held = Shared(Arc::new(bytes.to_vec()));
         let name = capture.display().to_string();
@@ -132,9 +130,8 @@ fn scenario(args: &ScrubArgs, existing: Existing, terminal: &mut Terminal<'_>) -
     if own.input.device.is_some()
         || (&own.flows, &own.dialer, &own.expect) != (&before.flows, &before.dialer, &before.expect)
     {
-        return Err(refused(
-            "this scenario says more than `replay import` would say of its capture",
-        ));
+        let what = "this scenario says more than `replay import` would say of its capture";
+        return Err(refused(what));
     }
     let (clean, report) = proved(&capture, &bytes, &args.how)?;
     let after = imported(&clean)?.scenario;
@@ -160,11 +157,8 @@ fn scenario(args: &ScrubArgs, existing: Existing, terminal: &mut Terminal<'_>) -
     output::write_together(&files, &[path.clone(), capture.clone()]).map_err(Stop::usage)?;
     say(&report, terminal)?;
     for file in &files {
-        terminal.say(&format!(
-            "wrote {}: {} bytes",
-            file.path.display(),
-            file.content.len()
-        ))?;
+        let (path, len) = (file.path.display(), file.content.len());
+        terminal.say(&format!("wrote {path}: {len} bytes"))?;
     }
     Ok(exit_code::SUCCESS)
 }
@@ -176,11 +170,8 @@ pub(super) fn read(capture: &Path) -> Result<Vec<u8>, Stop> {
     cut(capture, &Selection::default(), &mut out).map_err(|problem| match problem {
         output::Written::Failed(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
             let what = "more than 32 MiB, and it is held in memory as a whole";
-            Stop::input(
-                Diagnostic::new(what)
-                    .in_file(capture)
-                    .help("cut it first: `replay cut`"),
-            )
+            let help = "cut it first: `replay cut`";
+            Stop::input(Diagnostic::new(what).in_file(capture).help(help))
         }
         other => refused(other),
     })?;
@@ -220,11 +211,8 @@ pub(super) fn proved(name: &Path, bytes: &[u8], how: &How) -> Result<(Vec<u8>, S
     let (before, after) = (tried(bytes)?, tried(&scrubbed.bytes)?);
     same(&before, &after).map_err(|what| {
         let what = format!("scrubbed, it would get another verdict: {what}");
-        failed(
-            Diagnostic::new(what)
-                .in_file(name)
-                .help("nothing is written"),
-        )
+        let problem = Diagnostic::new(what).in_file(name);
+        failed(problem.help("nothing is written"))
     })?;
     Ok((scrubbed.bytes, scrubbed.report))
 }

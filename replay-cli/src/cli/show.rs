@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::arguments::{self, WayIn};
-use super::{Stop, batch};
+use super::{Stop, batch, code_if};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::exit_code;
 use crate::base::term::{Paint, Terminal, printable};
@@ -81,9 +81,8 @@ impl std::str::FromStr for Around {
         })?;
         let time = std::time::Duration::try_from_secs_f64(seconds)
             .map_err(|_| format!("`{text}` is no time of a run"))?;
-        Ok(Self::Time(
-            u64::try_from(time.as_micros()).unwrap_or(u64::MAX),
-        ))
+        let micros = u64::try_from(time.as_micros());
+        Ok(Self::Time(micros.unwrap_or(u64::MAX)))
     }
 }
 
@@ -111,18 +110,12 @@ pub(crate) fn run(args: &ShowArgs, terminal: &mut Terminal<'_>) -> Result<u8, St
             return Ok(exit_code::NOTHING_SELECTED);
         };
         let flow = args.flow.as_deref();
-        let (one, other) = (
-            of_flow(one, flow, &args.what)?,
-            of_flow(other, flow, &args.what)?,
-        );
+        let one = of_flow(one, flow, &args.what)?;
+        let other = of_flow(other, flow, &args.what)?;
         let style = terminal.style;
         let names = (one.name.as_str(), other.name.as_str());
         let differ = against::compare(terminal.out(), names, &one.ladder, &other.ladder, style)?;
-        return Ok(if differ {
-            exit_code::EXPECTATION_FAILED
-        } else {
-            exit_code::SUCCESS
-        });
+        return Ok(code_if(differ, exit_code::EXPECTATION_FAILED));
     }
     let mut any = false;
     for one in shown {
@@ -139,11 +132,8 @@ pub(crate) fn run(args: &ShowArgs, terminal: &mut Terminal<'_>) -> Result<u8, St
 
 /// The runs of a scenario, one for each family, or of a capture.
 fn read(what: &Path, args: &ShowArgs) -> Result<Vec<Shown>, Stop> {
-    let is_capture = what.is_file()
-        && what
-            .extension()
-            .is_none_or(|extension| extension != "json" && extension != "pkt");
-    if is_capture {
+    let is_scenario = |extension: &std::ffi::OsStr| extension == "json" || extension == "pkt";
+    if what.is_file() && !what.extension().is_some_and(is_scenario) {
         let options = TryOptions {
             via: args.via.into(),
             ..TryOptions::default()
@@ -152,22 +142,19 @@ fn read(what: &Path, args: &ShowArgs) -> Result<Vec<Shown>, Stop> {
         let flows = watched.attempt.flows.iter();
         let numbered =
             flows.map(|flow| format!("{} {} > {}", flow.protocol, flow.client, flow.server));
+        let ladder = watched.trace.map(|trace| Ladder::of(&trace, None));
         return Ok(vec![Shown {
             name: what.display().to_string(),
             numbered: numbered.collect(),
-            ladder: watched
-                .trace
-                .map(|trace| Ladder::of(&trace, None))
-                .unwrap_or_default(),
+            ladder: ladder.unwrap_or_default(),
             likely: None,
         }]);
     }
     let found = batch::select(&[what.to_owned()], "")?.found;
     let [only] = found.as_slice() else {
         let problem = Diagnostic::new("this is not one scenario").in_file(what);
-        return Err(Stop::input(
-            problem.help("name one: `replay run --list` has their names"),
-        ));
+        let help = "name one: `replay run --list` has their names";
+        return Err(Stop::input(problem.help(help)));
     };
     if only.kind == FoundKind::Stress {
         let problem = Diagnostic::new("events of a load are not kept").in_file(what);
@@ -175,11 +162,9 @@ fn read(what: &Path, args: &ShowArgs) -> Result<Vec<Shown>, Stop> {
         return Err(Stop::input(problem.help(help)));
     }
     let options = RunOptions {
-        captures: args.files.captures.clone(),
         trace: Tracing::Always,
         via: args.via.into(),
-        allow_outside: args.files.allow_outside,
-        ..RunOptions::default()
+        ..args.files.options()
     };
     let mut shown = Vec::new();
     for outcome in run_file(&only.path, &options) {
@@ -236,7 +221,7 @@ fn print(shown: &Shown, args: &ShowArgs, terminal: &mut Terminal<'_>) -> Result<
             };
             Some(found.rung)
         }
-        Some(Around::Time(at)) => Some(ladder.rungs.partition_point(|rung| rung.told.at_us < at)),
+        Some(Around::Time(at)) => Some(ladder.rungs.partition_point(|rung| rung.event.at_us < at)),
     };
     let all = ladder.rungs.len();
     let range = middle.map_or(0..all, |middle| {
@@ -245,11 +230,8 @@ fn print(shown: &Shown, args: &ShowArgs, terminal: &mut Terminal<'_>) -> Result<
     let style = terminal.style;
     let width = width();
     let out = terminal.out();
-    writeln!(
-        out,
-        "{}",
-        style.paint(Paint::Strong, &printable(&shown.name))
-    )?;
+    let name = printable(&shown.name);
+    writeln!(out, "{}", style.paint(Paint::Strong, &name))?;
     if args.ladder {
         text::rungs(out, ladder, range, width, style)?;
     } else {
@@ -266,14 +248,9 @@ fn print(shown: &Shown, args: &ShowArgs, terminal: &mut Terminal<'_>) -> Result<
 
 /// Columns of the terminal; 80 where there is none.
 fn width() -> usize {
-    let columns = std::env::var("COLUMNS")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let own = || {
-        console::Term::stdout()
-            .size_checked()
-            .map(|(_, columns)| usize::from(columns))
-    };
+    let columns = std::env::var("COLUMNS").ok();
+    let columns = columns.and_then(|text| text.parse().ok());
+    let own = || Some(console::Term::stdout().size_checked()?.1.into());
     columns.or_else(own).unwrap_or(80)
 }
 

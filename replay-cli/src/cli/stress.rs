@@ -117,11 +117,7 @@ pub(crate) fn run(args: &StressArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
             Way::Memory => Some("memory".to_owned()),
             Way::Sockets => Some("sockets".to_owned()),
         },
-        interrupted: false,
-        passed: 0,
-        missed: 0,
-        unsteady: 0,
-        results: Vec::new(),
+        ..Report::default()
     };
     let mut curves = Vec::new();
     for (name, scenario) in &scenarios {
@@ -151,18 +147,19 @@ pub(crate) fn run(args: &StressArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
             let text = serde_json::to_string_pretty(&report).unwrap_or_default();
             writeln!(terminal.out(), "{text}")?;
         }
-        Format::Human => writeln!(
-            terminal.out(),
-            "{} stress scenarios: {} passed, {} missed a limit{}",
-            report.results.len(),
-            report.passed,
-            report.missed,
-            if report.interrupted {
+        Format::Human => {
+            let Report { passed, missed, .. } = report;
+            let all = report.results.len();
+            let end = if report.interrupted {
                 ", interrupted"
             } else {
                 ""
-            },
-        )?,
+            };
+            writeln!(
+                terminal.out(),
+                "{all} stress scenarios: {passed} passed, {missed} missed a limit{end}"
+            )?;
+        }
     }
     Ok(match (report.interrupted, report.unsteady, report.missed) {
         (true, ..) => exit_code::INTERRUPTED,
@@ -235,14 +232,11 @@ fn counts(out: &mut dyn Write, outcome: &Outcome) -> std::io::Result<()> {
         "  {} of {} flows, {} bytes up, {} down, {sent} datagrams sent, {back} came back",
         outcome.flows_served, outcome.flows_wanted, outcome.octets_up, outcome.octets_down,
     )?;
+    let [of_device, of_engine] = outcome.retransmissions;
     writeln!(
         out,
-        "  {} frames in, {} out, {} dropped, {} + {} sent again",
-        outcome.frames_in,
-        outcome.frames_out,
-        outcome.drops,
-        outcome.retransmissions[0],
-        outcome.retransmissions[1],
+        "  {} frames in, {} out, {} dropped, {of_device} + {of_engine} sent again",
+        outcome.frames_in, outcome.frames_out, outcome.drops,
     )
 }
 
@@ -335,14 +329,11 @@ fn scenarios(args: &StressArgs) -> Result<Vec<(String, Stress)>, Stop> {
         let scenario = args.load.scenario(args.preset)?;
         return Ok(vec![("command line".to_owned(), scenario)]);
     }
-    let standard = [PathBuf::from(STANDARD)];
-    let paths = if args.paths.is_empty() {
-        &standard[..]
-    } else {
-        &args.paths
-    };
     let mut found = Vec::new();
-    for path in paths {
+    if args.paths.is_empty() {
+        collect(Path::new(STANDARD), &mut found)?;
+    }
+    for path in &args.paths {
         collect(path, &mut found)?;
     }
     let mut scenarios = Vec::new();

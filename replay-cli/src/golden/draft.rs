@@ -89,18 +89,13 @@ impl Draft {
         output::write(&self.path, text.as_bytes(), Existing::Replace, &inputs)
     }
 
-    /// Makes the golden what the draft says, in one piece or not at all, and takes the draft away.
+    /// Makes the golden what the draft is, in one piece or not at all, and takes the draft away.
     ///
     /// # Errors
     /// The folder cannot be written to.
     pub fn take(&self) -> Result<(), Diagnostic> {
-        let inputs = [self.path.clone()];
-        output::write(
-            &self.golden,
-            self.text.as_bytes(),
-            Existing::Replace,
-            &inputs,
-        )?;
+        let (text, inputs) = (self.text.as_bytes(), [self.path.clone()]);
+        output::write(&self.golden, text, Existing::Replace, &inputs)?;
         remove(&self.path)
     }
 }
@@ -117,37 +112,25 @@ impl Pending {
         };
         let text = load::read(path).map_err(|problem| vec![problem])?;
         if !golden.exists() {
-            return Err(alone(&format!(
-                "a stray draft: there is no {}",
-                golden.display()
-            )));
+            let golden = golden.display();
+            return Err(alone(&format!("a stray draft: there is no {golden}")));
         }
+        let unfit = |what: &str| vec![Diagnostic::new(what).in_file(path).help(again(&golden))];
         let (of, text) = split(&text).ok_or_else(|| {
-            vec![
-                Diagnostic::new("a damaged draft: it does not say what it is a draft of")
-                    .at(path, Position { line: 2, column: 1 })
-                    .help(again(&golden)),
-            ]
+            let what = "a damaged draft: it does not say what it is a draft of";
+            let problem = Diagnostic::new(what).at(path, Position { line: 2, column: 1 });
+            vec![problem.help(again(&golden))]
         })?;
         let before = load::load(&golden)?;
-        let LoadedScenario { scenario, .. } = load::parse(text, path).map_err(|_| {
-            vec![
-                Diagnostic::new("a damaged draft: it is no scenario")
-                    .in_file(path)
-                    .help(again(&golden)),
-            ]
-        })?;
-        let unfit = |what: String| vec![Diagnostic::new(what).in_file(path).help(again(&golden))];
+        let LoadedScenario { scenario, .. } =
+            load::parse(text, path).map_err(|_| unfit("a damaged draft: it is no scenario"))?;
         if sha256(before.text.as_bytes()) != of {
             let golden = golden.display();
-            return Err(unfit(format!(
-                "a stale draft: {golden} has changed since it was recorded"
-            )));
+            let what = format!("a stale draft: {golden} has changed since it was recorded");
+            return Err(unfit(&what));
         }
         if without_expectations(&scenario) != without_expectations(&before.scenario) {
-            return Err(unfit(
-                "a damaged draft: more than `expect` is changed".to_owned(),
-            ));
+            return Err(unfit("a damaged draft: more than `expect` is changed"));
         }
         Ok(Self {
             draft: Draft {

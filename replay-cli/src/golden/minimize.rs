@@ -34,7 +34,7 @@ pub struct MinimizeOptions {
     pub jobs: usize,
     /// How runs find their files.
     pub run: RunOptions,
-    /// Set by whoever wants the best so far.
+    /// Set to end with the best so far.
     pub stop: Arc<AtomicBool>,
 }
 
@@ -114,9 +114,12 @@ fn of_subject(
     flow: Option<usize>,
     options: &MinimizeOptions,
 ) -> Result<Minimized, NotMinimized> {
-    let seen = subject
-        .run(&options.run, true)
-        .map_err(NotMinimized::Invalid)?;
+    let run = |subject: &Subject| {
+        subject
+            .run(&options.run, true)
+            .map_err(NotMinimized::Invalid)
+    };
+    let seen = run(&subject)?;
     let oracle = Oracle::of(&subject, &seen, flow, options.keep.as_ref())
         .map_err(NotMinimized::NeverHeld)?;
     let before = subject.size();
@@ -127,10 +130,7 @@ fn of_subject(
     let mut trials = Trials::new(&oracle, options, jobs);
     let least = reduce::all(subject, &mut trials);
     for _ in 0..2 {
-        let again = least
-            .run(&options.run, true)
-            .map_err(NotMinimized::Invalid)?;
-        if !oracle.holds(&least, &again) {
+        if !oracle.holds(&least, &run(&least)?) {
             let what = format!("what was left does not always show it: {}", oracle.shows());
             let help = "this is a bug of replay: a run is a function of its input";
             return Err(NotMinimized::Unsteady(Diagnostic::new(what).help(help)));

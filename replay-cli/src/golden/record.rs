@@ -63,9 +63,8 @@ pub fn record_file(
         Err(problems) => return Recorded::Invalid(problems),
     };
     if loaded.scenario.deviation.is_some() {
-        return Recorded::Skipped(
-            "it is known to fail: it states what is required, not what is done".to_owned(),
-        );
+        let why = "it is known to fail: it states what is required, not what is done";
+        return Recorded::Skipped(why.to_owned());
     }
     let witnesses = match witnesses(&loaded, options) {
         Ok(witnesses) => witnesses,
@@ -85,10 +84,8 @@ fn recorded(
     }
     let astray: Vec<Failure> = of_runs(witnesses, |_| true);
     if !astray.is_empty() {
-        return Recorded::Refused(
-            "the lines of `input` are not met, and they are not recorded",
-            astray,
-        );
+        let why = "the lines of `input` are not met, and they are not recorded";
+        return Recorded::Refused(why, astray);
     }
     let Some(witness) = witnesses.first() else {
         return Recorded::Unchanged;
@@ -110,9 +107,9 @@ fn recorded(
         };
         let unmet = of_checks(witnesses, &drafted);
         let known = |failure: &Failure| {
-            unmet_before
-                .iter()
-                .any(|before| (before.kind, &before.what) == (failure.kind, &failure.what))
+            let same =
+                |before: &Failure| (before.kind, &before.what) == (failure.kind, &failure.what);
+            unmet_before.iter().any(same)
         };
         if unmet.is_empty() || (only.is_some() && unmet.iter().all(known)) {
             return if scenario == loaded.scenario {
@@ -126,14 +123,11 @@ fn recorded(
         }
         refusal = unmet;
     }
-    Recorded::Refused(
-        if witnesses.len() > 1 {
-            "no draft can mend it: `never` or `memory` is not met, or its families differ"
-        } else {
-            "`never` or `memory` is not met, which no draft can mend"
-        },
-        refusal,
-    )
+    let why = match witnesses.len() {
+        2.. => "no draft can mend it: `never` or `memory` is not met, or its families differ",
+        _ => "`never` or `memory` is not met, which no draft can mend",
+    };
+    Recorded::Refused(why, refusal)
 }
 
 /// Whether a scenario makes no claim at all, neither under `expect` nor by lines of its input.
@@ -156,8 +150,8 @@ fn of_runs(witnesses: &[Witness], wanted: impl Fn(&Failure) -> bool) -> Vec<Fail
 
 /// Failures of the runs against a scenario's expectations.
 fn of_checks(witnesses: &[Witness], loaded: &LoadedScenario) -> Vec<Failure> {
+    let witnesses = witnesses.iter();
     witnesses
-        .iter()
         .flat_map(|witness| witness.failures(loaded))
         .collect()
 }

@@ -6,11 +6,12 @@ use engine::{FrameBatch, Micros};
 use super::flight::Flight;
 use super::plan::FlowPlan;
 use super::ranges::Ranges;
-use super::wire::Ends;
 
-mod hear;
 mod options;
-mod speak;
+mod receive;
+mod send;
+
+pub(super) use send::Outlet;
 
 /// By how much the client's window fields are shifted.
 const SHIFT: u8 = 7;
@@ -21,8 +22,9 @@ pub const DEVICE_WINDOW: u64 = (OPEN as u64) << SHIFT;
 /// Bytes that wait at most for an app that reads slowly.
 const APP: u64 = 64 << 10;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
+    #[default]
     Idle,
     SynSent,
     Open,
@@ -30,13 +32,12 @@ enum State {
 }
 
 /// Places in both streams count bytes; the handshake and the FIN are kept apart.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Client {
     /// The flow's number: which pattern it carries.
     pub(super) number: u64,
     pub(super) plan: FlowPlan,
     port: u16,
-    server_port: u16,
     state: State,
     mss: u32,
     window: u64,
@@ -78,7 +79,7 @@ pub(super) struct Client {
     ack_delay: u64,
     ack_at: Option<Micros>,
     pub(super) retransmissions: u64,
-    /// Whether the device lists it as having something to say.
+    /// Whether the device lists it as having something to send.
     pub(super) listed: bool,
     pub(super) reset: bool,
     pub(super) trouble: Option<String>,
@@ -87,59 +88,17 @@ pub(super) struct Client {
 const ISN: u32 = 1000;
 
 impl Client {
-    pub(super) fn new(
-        number: u64,
-        plan: FlowPlan,
-        port: u16,
-        server_port: u16,
-        mtu: usize,
-        patience: u64,
-    ) -> Self {
+    pub(super) fn new(number: u64, plan: FlowPlan, port: u16, mtu: usize, patience: u64) -> Self {
         let most = mtu as u32 - 40;
-        let mss = if plan.segment == 0 {
-            most
-        } else {
-            most.min(plan.segment)
-        };
-        let limit = if plan.held { 0 } else { plan.share(plan.up, 1) };
+        let segment = (plan.segment > 0).then_some(plan.segment);
         Self {
             number,
             plan,
             port,
-            server_port,
-            state: State::Idle,
-            mss,
-            window: 0,
-            shift: 0,
-            peer_isn: 0,
-            sent: 0,
-            acked: 0,
-            furthest: 0,
-            got: 0,
-            early: Ranges::default(),
-            twice: None,
-            unacknowledged: 0,
-            owes_ack: false,
-            fin_sent: false,
-            fin_left: false,
-            fin_acked: false,
-            peer_fin: None,
-            moved: Micros(0),
+            mss: segment.map_or(most, |bytes| bytes.min(most)),
             patience,
-            duplicates: 0,
-            turn: 0,
-            limit,
-            wake: None,
-            opened: Micros(0),
-            edge: 0,
-            probes: false,
-            flight: None,
-            ack_delay: 0,
-            ack_at: None,
-            retransmissions: 0,
-            listed: false,
-            reset: false,
-            trouble: None,
+            limit: if plan.held { 0 } else { plan.share(plan.up, 1) },
+            ..Self::default()
         }
     }
 
@@ -239,7 +198,7 @@ impl Client {
     }
 
     /// Sends again from the first unacknowledged byte, goes on after a thought, or opens the window at last.
-    pub(super) fn timeout(&mut self, now: Micros, ends: &Ends, out: &mut FrameBatch) {
+    pub(super) fn timeout(&mut self, now: Micros, frames: &mut FrameBatch) {
         if self.deadline().is_none_or(|at| at > now) {
             return;
         }
@@ -262,7 +221,7 @@ impl Client {
         match self.state {
             State::SynSent => {
                 self.retransmissions += 1;
-                self.syn(ends, out);
+                self.send_syn(frames);
                 if let Some(flight) = &mut self.flight {
                     flight.backs_off();
                 }

@@ -12,7 +12,7 @@ use super::wire::{self, Tag};
 const PATIENCE: u64 = 500_000;
 
 /// All sockets, and what they may send.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Datagrams {
     plan: DatagramPlan,
     sockets: Vec<Socket>,
@@ -33,22 +33,13 @@ struct Socket {
     back: Vec<u8>,
 }
 
-impl Default for Datagrams {
-    fn default() -> Self {
-        Self::new(DatagramPlan::new(0, 0, 0))
-    }
-}
-
 impl Datagrams {
     pub(super) fn new(plan: DatagramPlan) -> Self {
         Self {
             plan,
             sockets: Vec::with_capacity(plan.sockets),
             gated: VecDeque::with_capacity(plan.sockets),
-            began: None,
-            sent: 0,
-            on_their_way: 0,
-            heard: Micros(0),
+            ..Self::default()
         }
     }
 
@@ -92,9 +83,8 @@ impl Datagrams {
         }
         self.sent += 1;
         self.on_their_way += u64::from(self.plan.replies > 0);
-        let socket_number = at as u32;
         let tag = Tag {
-            socket: socket_number,
+            socket: at as u32,
             number,
         };
         Some((socket.port, tag))
@@ -110,34 +100,25 @@ impl Datagrams {
     /// When the datagram with this number may go, at the rate that is set.
     fn due(&self, number: u64) -> Micros {
         let after = u128::from(number) * 1_000_000 / u128::from(self.plan.per_second.max(1));
-        let began = self.began.unwrap_or(Micros(0));
-        Micros(
-            began
-                .0
-                .saturating_add(u64::try_from(after).unwrap_or(u64::MAX)),
-        )
+        let after = u64::try_from(after).unwrap_or(u64::MAX);
+        Micros(self.began.unwrap_or_default().0.saturating_add(after))
     }
 
     /// Sockets that may send again.
     pub(super) fn woken(&mut self, now: Micros) -> impl Iterator<Item = usize> {
-        let open = if self.plan.per_second > 0 {
-            if self.may_send(now) {
-                self.gated.len()
-            } else {
-                0
-            }
-        } else {
-            let room = self.plan.in_flight.saturating_sub(self.on_their_way);
-            self.gated.len().min(room as usize)
+        let room = match self.may_send(now) {
+            false => 0,
+            true if self.plan.per_second > 0 => usize::MAX,
+            true => (self.plan.in_flight - self.on_their_way) as usize,
         };
-        self.gated.drain(..open)
+        self.gated.drain(..self.gated.len().min(room))
     }
 
     /// An answer for a socket.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn hear(
+    pub(super) fn receive(
         &mut self,
         now: Micros,
         at: usize,

@@ -4,16 +4,13 @@ use std::collections::VecDeque;
 
 use engine::{FrameBatch, Micros};
 
-use super::client::Client;
+use super::client::{Client, Outlet};
 use super::datagrams::Datagrams;
 use super::pattern::Pattern;
 use super::plan::{DatagramPlan, FlowPlan};
-use super::wire::{self, Ends, Heard};
+use super::troubles::Troubles;
+use super::wire::{self, Received};
 
-/// The port that TCP flows ask for.
-const SERVER_TCP: u16 = 80;
-/// The port that UDP flows ask for.
-const SERVER_UDP: u16 = 7;
 /// The first port of the device's sockets.
 const FIRST_PORT: u16 = 1024;
 
@@ -35,10 +32,9 @@ pub struct DeviceTotals {
 }
 
 /// Many clients that take turns, one segment at a time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Device {
     pattern: Pattern,
-    ends: Ends,
     mtu: usize,
     clients: Vec<Client>,
     datagrams: Datagrams,
@@ -56,41 +52,36 @@ pub struct Device {
     /// When a client received a byte for the first time last.
     arrived: Micros,
     /// Clients that hold their bytes back and are not connected yet, and whether they wait for a release.
-    to_stand: usize,
+    to_connect: usize,
     held: bool,
     totals: DeviceTotals,
-    troubles: Vec<String>,
+    troubles: Troubles,
 }
 
 const NOBODY: u32 = u32::MAX;
 /// Without progress for so long a client sends again, microseconds.
 const PATIENCE: u64 = 250_000;
 
+impl DeviceTotals {
+    /// Counts what a flow carried.
+    fn add(&mut self, client: &Client) {
+        self.received += client.received();
+        self.served += u64::from(client.is_served());
+        self.resets += u64::from(client.reset);
+        self.retransmissions += client.retransmissions;
+    }
+}
+
 impl Device {
     /// A device without flows, on a link of this MTU.
     #[must_use]
     pub fn new(mtu: usize) -> Self {
         Self {
-            pattern: Pattern::default(),
-            ends: Ends {
-                device: [10, 0, 0, 2].into(),
-                server: [198, 18, 0, 1].into(),
-            },
             mtu,
-            clients: Vec::new(),
-            datagrams: Datagrams::default(),
             by_port: vec![NOBODY; 1 << 16],
-            ready: VecDeque::new(),
-            pending: Vec::new(),
-            waiting: Vec::new(),
             next_port: FIRST_PORT,
             patience: PATIENCE,
-            ack_delay: None,
-            arrived: Micros(0),
-            to_stand: 0,
-            held: false,
-            totals: DeviceTotals::default(),
-            troubles: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -114,7 +105,7 @@ impl Device {
 
     fn client(&self, number: u32, plan: FlowPlan, port: u16) -> Client {
         let number = u64::from(number);
-        let client = Client::new(number, plan, port, SERVER_TCP, self.mtu, self.patience);
+        let client = Client::new(number, plan, port, self.mtu, self.patience);
         match self.ack_delay {
             Some(delay) => client.on_path(delay),
             None => client,
@@ -127,7 +118,7 @@ impl Device {
             let index = self.clients.len() as u32;
             let port = self.take_port(index);
             self.clients.push(self.client(index, plan, port));
-            self.to_stand += usize::from(plan.held);
+            self.to_connect += usize::from(plan.held);
             self.held |= plan.held;
             if plan.start.0 == 0 {
                 self.list(index);
@@ -154,7 +145,7 @@ impl Device {
         }
     }
 
-    /// Gives the flow with this number a new life, on a new port; says which.
+    /// Gives the flow with this number a new life, on a new port, which is returned.
     pub fn reopen(&mut self, number: u32, now: Micros) -> Option<u16> {
         let old = self.clients.get(number as usize)?;
         let (plan, port) = (old.plan, old.port());
@@ -175,17 +166,11 @@ impl Device {
     fn take_port(&mut self, index: u32) -> u16 {
         loop {
             let port = self.next_port;
-            self.next_port = if port == u16::MAX {
-                FIRST_PORT
-            } else {
-                port + 1
-            };
-            match self.by_port.get_mut(usize::from(port)) {
-                Some(place) if *place == NOBODY => {
-                    *place = index;
-                    return port;
-                }
-                _ => {}
+            self.next_port = port.checked_add(1).unwrap_or(FIRST_PORT);
+            let free = |place: &&mut u32| **place == NOBODY;
+            if let Some(place) = self.by_port.get_mut(usize::from(port)).filter(free) {
+                *place = index;
+                return port;
             }
         }
     }
@@ -199,11 +184,17 @@ impl Device {
         }
     }
 
+    /// The index of the client or socket that has a port.
+    fn index_on(&self, port: u16) -> u32 {
+        let index = self.by_port.get(usize::from(port));
+        index.copied().unwrap_or(NOBODY)
+    }
+
     /// The number of the TCP flow on a port of the device.
     #[must_use]
     pub fn flow_on(&self, port: u16) -> Option<u64> {
-        let index = *self.by_port.get(usize::from(port))?;
-        self.clients.get(index as usize).map(|client| client.number)
+        let client = self.clients.get(self.index_on(port) as usize)?;
+        Some(client.number)
     }
 
     /// The plan of a flow.
@@ -224,112 +215,102 @@ impl Device {
         self.datagrams.plan().replies
     }
 
-    /// Appends at most `most` frames to `out`, one of each flow in its turn.
-    pub fn speak(&mut self, now: Micros, most: usize, out: &mut FrameBatch) {
+    /// Appends at most `most` frames to `frames`, one of each flow in its turn.
+    pub fn emit(&mut self, now: Micros, most: usize, frames: &mut FrameBatch) {
         while self.waiting.last().is_some_and(|(at, _)| *at <= now) {
             if let Some((_, index)) = self.waiting.pop() {
                 self.list(index);
             }
         }
-        let before = out.len();
+        let before = frames.len();
         self.datagrams.start(now);
-        while out.len() - before < most {
+        while frames.len() - before < most {
             let Some(index) = self.ready.pop_front() else {
                 return;
             };
             let clients = self.clients.len();
             match self.clients.get_mut(index as usize) {
                 Some(client) => {
-                    if client.speak(now, &self.ends, &self.pattern, out) {
+                    let pattern = &self.pattern;
+                    if client.send(&mut Outlet {
+                        now,
+                        pattern,
+                        frames,
+                    }) {
                         self.ready.push_back(index);
                     } else {
                         client.listed = false;
                     }
                 }
-                None => self.speak_udp(now, index as usize - clients, out),
+                None => self.emit_datagram(now, index as usize - clients, frames),
             }
         }
     }
 
-    fn speak_udp(&mut self, now: Micros, socket: usize, out: &mut FrameBatch) {
+    fn emit_datagram(&mut self, now: Micros, socket: usize, frames: &mut FrameBatch) {
         let Some((port, tag)) = self.datagrams.next(now, socket) else {
             return;
         };
-        let (ports, len) = ((port, SERVER_UDP), self.datagrams.plan().len);
-        wire::udp(out, &self.ends, ports, &self.pattern, tag, len);
+        let len = self.datagrams.plan().len;
+        wire::udp(frames, port, &self.pattern, tag, len);
         self.totals.datagrams.0 += 1;
         self.ready.push_back((self.clients.len() + socket) as u32);
     }
 
     /// Takes in a frame from the stack.
-    pub fn hear(&mut self, now: Micros, frame: &[u8]) {
+    pub fn receive(&mut self, now: Micros, frame: &[u8]) {
         self.totals.frames += 1;
-        match wire::read(&self.ends, frame) {
-            Heard::Tcp {
+        match wire::read(frame) {
+            Received::Tcp {
                 header,
                 options,
                 payload,
             } => {
-                let index = self
-                    .by_port
-                    .get(usize::from(header.port))
-                    .copied()
-                    .unwrap_or(NOBODY);
+                let index = self.index_on(header.port);
                 let Some(client) = self.clients.get_mut(index as usize) else {
                     return;
                 };
-                let (stood, had) = (client.is_open(), client.received());
-                client.hear(now, &self.pattern, &header, options, payload);
+                let (was_open, had) = (client.is_open(), client.received());
+                client.receive(now, &self.pattern, &header, options, payload);
                 if client.received() > had {
                     self.arrived = now;
                 }
-                if !stood && client.is_open() && client.plan.held {
-                    self.to_stand -= 1;
+                if !was_open && client.is_open() && client.plan.held {
+                    self.to_connect -= 1;
                 }
-                if client.has_words() {
+                if client.has_something_to_send() {
                     self.list(index);
                 } else if !payload.is_empty() {
                     self.pending.push(index);
                 }
             }
-            Heard::Udp { port, payload } => {
-                let index = self
-                    .by_port
-                    .get(usize::from(port))
-                    .copied()
-                    .unwrap_or(NOBODY);
-                let at = (index as usize).wrapping_sub(self.clients.len());
-                match self.datagrams.hear(now, at, &self.pattern, payload) {
+            Received::Udp { port, payload } => {
+                let at = (self.index_on(port) as usize).wrapping_sub(self.clients.len());
+                match self.datagrams.receive(now, at, &self.pattern, payload) {
                     Ok(()) => {
                         self.totals.datagrams.1 += 1;
                         self.wake_sockets(now);
                     }
-                    Err(trouble) if self.troubles.len() < 20 => self.troubles.push(trouble),
-                    Err(_) => {}
+                    Err(trouble) => self.troubles.add(|| trouble),
                 }
             }
-            Heard::Other => {}
-            Heard::Broken(what) => {
-                if self.troubles.len() < 20 {
-                    self.troubles.push(what.to_owned());
-                }
-            }
+            Received::Other => {}
+            Received::Broken(what) => self.troubles.add(|| what.to_owned()),
         }
     }
 
     /// Nothing else is going on: single segments are acknowledged. Says whether any was.
     pub fn quiet(&mut self) -> bool {
-        let pending = core::mem::take(&mut self.pending);
-        for index in &pending {
-            if let Some(client) = self.clients.get_mut(*index as usize) {
+        let mut pending = core::mem::take(&mut self.pending);
+        for index in pending.drain(..) {
+            if let Some(client) = self.clients.get_mut(index as usize) {
                 client.flush();
-                if client.has_words() {
-                    self.list(*index);
+                if client.has_something_to_send() {
+                    self.list(index);
                 }
             }
         }
         self.pending = pending;
-        self.pending.clear();
         !self.ready.is_empty()
     }
 
@@ -350,13 +331,13 @@ impl Device {
     }
 
     /// Acts upon what is due.
-    pub fn timeout(&mut self, now: Micros, out: &mut FrameBatch) {
+    pub fn timeout(&mut self, now: Micros, frames: &mut FrameBatch) {
         self.datagrams.timeout(now);
         self.wake_sockets(now);
         for index in 0..self.clients.len() as u32 {
             if let Some(client) = self.clients.get_mut(index as usize) {
-                client.timeout(now, &self.ends, out);
-                if client.is_open() && client.has_words() {
+                client.timeout(now, frames);
+                if client.is_open() && client.has_something_to_send() {
                     self.list(index);
                 }
             }
@@ -382,8 +363,8 @@ impl Device {
 
     /// Whether every flow that holds its bytes back is connected, and none has been released.
     #[must_use]
-    pub fn stands(&self) -> bool {
-        self.held && self.to_stand == 0
+    pub fn all_connected(&self) -> bool {
+        self.held && self.to_connect == 0
     }
 
     /// Lets the flows that hold their bytes back send them.
@@ -394,7 +375,7 @@ impl Device {
                 && client.plan.held
             {
                 client.release();
-                if client.has_words() && client.is_open() {
+                if client.has_something_to_send() && client.is_open() {
                     self.list(index);
                 }
             }
@@ -404,15 +385,9 @@ impl Device {
     /// Counts a flow that ended, before it is forgotten.
     fn settle(&mut self, number: u32) {
         if let Some(client) = self.clients.get_mut(number as usize) {
-            let totals = &mut self.totals;
-            totals.received += client.received();
-            totals.served += u64::from(client.is_served());
-            totals.resets += u64::from(client.reset);
-            totals.retransmissions += client.retransmissions;
-            if let Some(trouble) = client.trouble.take()
-                && self.troubles.len() < 20
-            {
-                self.troubles.push(format!("flow {number}: {trouble}"));
+            self.totals.add(client);
+            if let Some(trouble) = client.trouble.take() {
+                self.troubles.add(|| format!("flow {number}: {trouble}"));
             }
         }
     }
@@ -422,10 +397,7 @@ impl Device {
     pub fn totals(&self) -> DeviceTotals {
         let mut totals = self.totals;
         for client in &self.clients {
-            totals.received += client.received();
-            totals.served += u64::from(client.is_served());
-            totals.resets += u64::from(client.reset);
-            totals.retransmissions += client.retransmissions;
+            totals.add(client);
         }
         totals
     }
@@ -437,10 +409,7 @@ impl Device {
             let trouble = client.trouble.as_ref()?;
             Some(format!("flow {}: {trouble}", client.number))
         });
-        self.troubles
-            .iter()
-            .cloned()
-            .chain(clients.take(20))
-            .collect()
+        let ended = self.troubles.all().iter().cloned();
+        ended.chain(clients.take(20)).collect()
     }
 }

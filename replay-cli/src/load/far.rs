@@ -4,6 +4,7 @@ use engine::Micros;
 
 use super::pattern::{Pattern, downstream, upstream};
 use super::plan::{FlowPlan, Side};
+use super::troubles::Troubles;
 use super::wire;
 
 /// What the far side saw.
@@ -22,10 +23,10 @@ pub struct FarTotals {
 pub struct Far {
     flows: Vec<FarFlow>,
     totals: FarTotals,
-    troubles: Vec<String>,
+    troubles: Troubles,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct FarFlow {
     plan: FlowPlan,
     got: u64,
@@ -63,12 +64,8 @@ impl Far {
     pub fn open_at(&mut self, now: Micros, number: u64, plan: FlowPlan) {
         let fresh = FarFlow {
             plan,
-            got: 0,
-            sent: 0,
-            device_ended: false,
-            ended: false,
             reads_since: now.max(plan.remote_stalls_until),
-            read: 0,
+            ..FarFlow::default()
         };
         let at = number as usize;
         if self.flows.len() <= at {
@@ -80,17 +77,17 @@ impl Far {
     }
 
     /// Bytes from the device.
-    pub fn hear(&mut self, pattern: &Pattern, number: u64, bytes: &[u8]) {
+    pub fn receive(&mut self, pattern: &Pattern, number: u64, bytes: &[u8]) {
         let Some(flow) = self.flows.get_mut(number as usize) else {
             return;
         };
         self.totals.received += bytes.len() as u64;
         let mut at = flow.got;
         for part in bytes.chunks(32_768) {
-            if !pattern.holds(upstream(number), at, part) && self.troubles.len() < 20 {
-                self.troubles.push(format!(
-                    "flow {number}: bytes from {at} on are not what the device sent"
-                ));
+            if !pattern.holds(upstream(number), at, part) {
+                self.troubles.add(|| {
+                    format!("flow {number}: bytes from {at} on are not what the device sent")
+                });
             }
             at += part.len() as u64;
         }
@@ -117,29 +114,18 @@ impl Far {
         let left = waiting as u64 - count;
         let step = (rate / 100).clamp(1, 64 << 10).min(left);
         let due = u128::from(flow.read + step) * 1_000_000 / u128::from(rate) + 1;
-        let due = flow
-            .reads_since
-            .0
-            .saturating_add(u64::try_from(due).unwrap_or(u64::MAX));
-        (
-            count as usize,
-            (left > 0).then_some(Micros(due.max(now.0 + 1))),
-        )
+        let due = u64::try_from(due).unwrap_or(u64::MAX);
+        let due = flow.reads_since.0.saturating_add(due).max(now.0 + 1);
+        (count as usize, (left > 0).then_some(Micros(due)))
     }
 
-    /// A datagram from the device.
-    pub fn hear_datagram(&mut self) {
-        self.totals.datagrams += 1;
-    }
-
-    /// A datagram from the device, looked at.
+    /// A datagram from the device, which is verified.
     pub fn check_datagram(&mut self, pattern: &Pattern, payload: &[u8]) {
         self.totals.datagrams += 1;
-        if !wire::is_datagram(pattern, payload) && self.troubles.len() < 20 {
-            self.troubles.push(format!(
-                "a datagram of {} bytes is not what the device sent",
-                payload.len()
-            ));
+        if !wire::is_datagram(pattern, payload) {
+            let len = payload.len();
+            self.troubles
+                .add(|| format!("a datagram of {len} bytes is not what the device sent"));
         }
     }
 
@@ -156,14 +142,13 @@ impl Far {
     }
 
     /// The device's stream has ended.
-    pub fn hear_end(&mut self, number: u64) {
+    pub fn receive_end(&mut self, number: u64) {
         if let Some(flow) = self.flows.get_mut(number as usize) {
             flow.device_ended = true;
-            if flow.got != flow.plan.up && self.troubles.len() < 20 {
-                self.troubles.push(format!(
-                    "flow {number} ended after {} of {} bytes",
-                    flow.got, flow.plan.up
-                ));
+            let (got, all) = (flow.got, flow.plan.up);
+            if got != all {
+                self.troubles
+                    .add(|| format!("flow {number} ended after {got} of {all} bytes"));
             }
         }
     }
@@ -187,7 +172,7 @@ impl Far {
         }
     }
 
-    /// Whether the far side ends its stream now; it says so once.
+    /// Whether the far side ends its stream now; once `true`, not again.
     pub fn ends_now(&mut self, number: u64) -> bool {
         let Some(flow) = self.flows.get_mut(number as usize) else {
             return false;
@@ -202,14 +187,6 @@ impl Far {
         now
     }
 
-    /// Until when the far side of this flow reads nothing.
-    #[must_use]
-    pub fn stalls_until(&self, number: u64) -> Micros {
-        self.flows
-            .get(number as usize)
-            .map_or(Micros(0), |flow| flow.plan.remote_stalls_until)
-    }
-
     /// What it saw in all.
     #[must_use]
     pub fn totals(&self) -> FarTotals {
@@ -219,6 +196,6 @@ impl Far {
     /// What was wrong, at most twenty of it.
     #[must_use]
     pub fn troubles(&self) -> &[String] {
-        &self.troubles
+        self.troubles.all()
     }
 }

@@ -1,5 +1,5 @@
 //! What a client on a path knows of the bytes it has sent: NewReno's window (RFC 5681, counting bytes as RFC 3465),
-//! losses told from selective acknowledgements and time (RFC 8985, with a fixed reordering window of a quarter of the
+//! losses found by selective acknowledgements and time (RFC 8985, with a fixed reordering window of a quarter of the
 //! least round trip), a probe for the end of a flight, and the timeout of RFC 6298, at least 200 ms beyond the round trip as
 //! Linux has it. It shares no code with the engine's sender.
 
@@ -37,7 +37,7 @@ impl Segment {
 
 /// The segments between the first byte not acknowledged and the last that left, by places of the stream; a FIN is the
 /// byte behind the last.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Flight {
     mss: u64,
     segments: VecDeque<Segment>,
@@ -69,32 +69,18 @@ impl Flight {
         let mss = u64::from(mss);
         Self {
             mss,
-            segments: VecDeque::new(),
-            on_its_way: 0,
-            lost: 0,
             window: 10 * mss,
             threshold: u64::MAX,
-            counted: 0,
-            recover: None,
-            forced: false,
-            smoothed: None,
             least_round_trip: u64::MAX,
-            newest: None,
-            judge_at: None,
-            timeouts: 0,
-            active: Micros(0),
-            probed: false,
+            ..Self::default()
         }
     }
 
     /// The handshake's round trip, and the segment size that came of it.
     pub(super) fn begins(&mut self, mss: u32, round_trip: Option<u64>) {
         self.mss = u64::from(mss);
-        self.window = if self.timeouts == 0 {
-            10 * self.mss
-        } else {
-            self.mss
-        };
+        // One segment after a SYN that was lost (RFC 5681 section 3.1).
+        self.window = if self.timeouts == 0 { 10 } else { 1 } * self.mss;
         self.timeouts = 0;
         if let Some(round_trip) = round_trip {
             self.measured(round_trip);

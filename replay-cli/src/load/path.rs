@@ -44,7 +44,7 @@ pub struct LaneTotals {
 }
 
 /// Both ways of a path, and what is on its way.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Path {
     ways: [Passage; 2],
     arrived: FrameBatch,
@@ -57,7 +57,7 @@ impl Path {
         let down_seed = seed ^ 0xa5a5_a5a5_a5a5_a5a5;
         Self {
             ways: [Passage::new(up, seed), Passage::new(down, down_seed)],
-            arrived: FrameBatch::new(),
+            ..Self::default()
         }
     }
 
@@ -68,22 +68,16 @@ impl Path {
         now: Micros,
         frames: impl IntoIterator<Item = &'a [u8]>,
     ) {
-        let [up, down] = &mut self.ways;
-        let passage = if way == Way::In { up } else { down };
         for frame in frames {
-            passage.send(now, frame);
+            self.ways[way as usize].send(now, frame);
         }
     }
 
     /// The next frames that have arrived by now, at most `most`.
     pub(super) fn arrived(&mut self, way: Way, now: Micros, most: usize) -> Frames<'_> {
-        let [up, down] = &mut self.ways;
-        let passage = if way == Way::In { up } else { down };
-        for _ in 0..most {
-            match passage.due(now) {
-                Some(frame) => self.arrived.push(&frame),
-                None => break,
-            }
+        let passage = &mut self.ways[way as usize];
+        for frame in core::iter::from_fn(|| passage.due(now)).take(most) {
+            self.arrived.push(&frame);
         }
         self.arrived.take(usize::MAX)
     }
@@ -96,13 +90,12 @@ impl Path {
     /// What became of the frames from the device and of those toward it.
     #[must_use]
     pub fn totals(&self) -> [LaneTotals; 2] {
-        let [up, down] = &self.ways;
-        [up.totals, down.totals]
+        self.ways.each_ref().map(|way| way.totals)
     }
 }
 
 /// One way.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Passage {
     lane: Lane,
     dice: Dice,
@@ -121,11 +114,7 @@ impl Passage {
         Self {
             lane,
             dice: Dice(seed),
-            in_burst: false,
-            taken_until: 0,
-            last: Micros(0),
-            on_way: BinaryHeap::new(),
-            totals: LaneTotals::default(),
+            ..Self::default()
         }
     }
 
@@ -193,7 +182,7 @@ impl Passage {
 }
 
 /// Numbers that follow from a seed (SplitMix64).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Dice(u64);
 
 impl Dice {

@@ -1,19 +1,22 @@
 //! What the flows of a load are to carry, and when.
 
 use engine::Micros;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-/// Which side closes first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A side of a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Side {
-    /// The device, when it has sent and received all.
+    /// The device.
     #[default]
     Device,
-    /// The far side, when it has sent and received all.
+    /// The far side.
     Remote,
 }
 
 /// What one flow is to carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowPlan {
     /// Bytes from the device.
     pub up: u64,
@@ -21,14 +24,14 @@ pub struct FlowPlan {
     pub down: u64,
     /// When its SYN leaves.
     pub start: Micros,
-    /// Which side closes first.
+    /// Which side closes first, once it has sent and received all.
     pub closes_first: Side,
     /// Whether it is closed at all once all bytes have arrived.
     pub stays_open: bool,
     /// Whether the device ends its stream once it has sent all, whatever it is still to receive.
     pub ends_early: bool,
-    /// Whether the end of its stream comes with the last bytes, not after them.
-    pub ends_with_text: bool,
+    /// Whether its FIN comes with the last bytes, not after them.
+    pub fin_with_data: bool,
     /// Until when the device's app reads nothing: its window is shut from the handshake on.
     pub device_stalls_until: Micros,
     /// Until when the far side reads nothing.
@@ -50,23 +53,11 @@ pub struct FlowPlan {
 impl FlowPlan {
     /// A flow that starts at once, carries so many bytes, and is closed by the device.
     #[must_use]
-    pub const fn new(up: u64, down: u64) -> Self {
+    pub fn new(up: u64, down: u64) -> Self {
         Self {
             up,
             down,
-            start: Micros(0),
-            closes_first: Side::Device,
-            stays_open: false,
-            ends_early: false,
-            ends_with_text: false,
-            device_stalls_until: Micros(0),
-            remote_stalls_until: Micros(0),
-            segment: 0,
-            turns: 1,
-            think: Micros(0),
-            device_reads: 0,
-            remote_reads: 0,
-            held: false,
+            ..Self::default()
         }
     }
 
@@ -81,7 +72,7 @@ impl FlowPlan {
 }
 
 /// What the datagrams of a load are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DatagramPlan {
     /// How many sockets send them, in turns.
     pub sockets: usize,
@@ -100,14 +91,14 @@ pub struct DatagramPlan {
 impl DatagramPlan {
     /// Datagrams that come back once each, 256 of them on their way at a time.
     #[must_use]
-    pub const fn new(sockets: usize, count: u64, len: usize) -> Self {
+    pub fn new(sockets: usize, count: u64, len: usize) -> Self {
         Self {
             sockets,
             count,
             len,
             replies: 1,
-            per_second: 0,
             in_flight: 256,
+            ..Self::default()
         }
     }
 }

@@ -11,7 +11,7 @@ use super::far::Far;
 /// Bytes the far side offers at a time.
 const CHUNK: usize = 16 << 10;
 
-/// What far sides say to a stack.
+/// What far sides do at a stack.
 pub trait Border {
     /// The dial has succeeded.
     ///
@@ -19,7 +19,7 @@ pub trait Border {
     /// The flow has ended.
     fn connected(&mut self, flow: FlowId) -> Result<(), Misuse>;
 
-    /// Bytes of a stream; says how many were taken.
+    /// Bytes of a stream; how many were taken.
     ///
     /// # Errors
     /// The flow has ended.
@@ -104,7 +104,7 @@ impl Remotes {
         self.stalled.push(Reverse((at, flow)));
     }
 
-    /// A datagram is sent back, as often as the device's plan says.
+    /// A datagram is sent back, as often as the device's plan has it.
     pub fn echo(&mut self, device: &Device, flow: FlowId, payload: &[u8]) {
         for _ in 0..device.replies() {
             self.echoes.push(payload);
@@ -128,7 +128,7 @@ impl Remotes {
         Some(flow)
     }
 
-    /// What the far sides say now, at most some `most` bytes of streams; whether they said anything.
+    /// What the far sides send and end now, at most some `most` bytes of streams; whether there was anything.
     pub fn answer(
         &mut self,
         now: Micros,

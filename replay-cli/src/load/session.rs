@@ -113,7 +113,7 @@ impl Session {
         self.run_while(|session| !session.device.is_done())
     }
 
-    /// Runs as long as `more` says so.
+    /// Runs as long as `more` returns `true`.
     ///
     /// # Errors
     /// Nothing moves any more.
@@ -127,18 +127,15 @@ impl Session {
         Ok(())
     }
 
-    /// One turn at this instant; says whether anything happened.
+    /// One turn at this instant; whether anything happened.
     pub fn turn(&mut self) -> bool {
-        self.device.speak(self.now, BATCH, &mut self.frames);
+        self.device.emit(self.now, BATCH, &mut self.frames);
         let count = self.frames.len();
         if count > 0 {
             let frames = self.frames.take(count);
             let frames = match &mut self.weather {
                 None => frames,
-                Some(weather) => {
-                    weather.pass(Way::In, frames);
-                    weather.arrived(Way::In)
-                }
+                Some(weather) => weather.pass(Way::In, frames),
             };
             match &mut self.path {
                 None => {
@@ -168,7 +165,7 @@ impl Session {
         let down = path.arrived(Way::Out, self.now, 1);
         let any = count > 0 || !down.is_empty();
         for frame in down {
-            self.device.hear(self.now, frame);
+            self.device.receive(self.now, frame);
         }
         any
     }
@@ -207,17 +204,14 @@ impl Session {
                 Output::Frames(frames) => {
                     let arrived = match &mut self.weather {
                         None => frames,
-                        Some(weather) => {
-                            weather.pass(Way::Out, frames);
-                            weather.arrived(Way::Out)
-                        }
+                        Some(weather) => weather.pass(Way::Out, frames),
                     };
                     if let Some(path) = &mut self.path {
                         path.send(Way::Out, self.now, arrived);
                         continue;
                     }
                     for frame in arrived {
-                        self.device.hear(self.now, frame);
+                        self.device.receive(self.now, frame);
                     }
                 }
                 Output::Dial { flow, key, .. } => self.remotes.dialed(&self.device, flow, key),
@@ -230,7 +224,7 @@ impl Session {
                         self.arrived = self.now;
                     }
                     let read = bytes.took(taken);
-                    self.far.hear(self.device.pattern(), number, read);
+                    self.far.receive(self.device.pattern(), number, read);
                     self.remotes.may_send(flow, number);
                     if let Some(again) = again {
                         self.remotes.reads_at(again, flow);
@@ -242,7 +236,7 @@ impl Session {
                 }
                 Output::HalfClose { flow } => {
                     if let Some(number) = self.remotes.number_of(flow) {
-                        self.far.hear_end(number);
+                        self.far.receive_end(number);
                         self.remotes.may_send(flow, number);
                     }
                 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::diagnostic::{Diagnostic, Position};
 use crate::base::duration::{Micros, Size};
+pub use crate::load::plan::Side;
 use crate::scenario::EngineSettings;
 
 mod bounds;
@@ -23,6 +24,7 @@ mod outcome;
 mod path;
 mod plan;
 mod play;
+mod process;
 
 pub use measures::{Border, CostRatio, Measures, Quantiles, Resident};
 pub use outcome::{Outcome, Played, Report};
@@ -63,7 +65,7 @@ pub struct Stress {
     pub limits: Limits,
 }
 
-/// The word that tells these files from others.
+/// The word that marks these files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -130,17 +132,6 @@ pub struct TcpGroup {
     /// Bytes a second that each far side reads; absent: all that comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote_reads: Option<Size>,
-}
-
-/// A side of a flow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Side {
-    /// The device.
-    #[default]
-    Device,
-    /// The far side.
-    Remote,
 }
 
 /// Datagrams.
@@ -251,6 +242,17 @@ pub struct CostLimit {
     pub at_most: f64,
 }
 
+impl Stress {
+    /// TCP flows at a time.
+    fn tcp_flows(&self) -> usize {
+        self.tcp.iter().map(|group| group.flows as usize).sum()
+    }
+
+    fn udp_flows(&self) -> usize {
+        self.udp.as_ref().map_or(0, |udp| udp.flows as usize)
+    }
+}
+
 fn is_zero(span: &Micros) -> bool {
     *span == Micros::ZERO
 }
@@ -265,8 +267,12 @@ pub fn parse(path: &Path, text: &str) -> Result<Stress, Diagnostic> {
             line: u32::try_from(error.line()).unwrap_or(u32::MAX),
             column: u32::try_from(error.column()).unwrap_or(u32::MAX),
         };
-        let said = error.to_string();
-        let what = said.split(" at line ").next().unwrap_or(&said).to_owned();
+        let message = error.to_string();
+        let what = message
+            .split(" at line ")
+            .next()
+            .unwrap_or(&message)
+            .to_owned();
         let help = nearest(&what).map_or_else(
             || "`replay schema stress` prints every field with its meaning".to_owned(),
             |word| format!("did you mean `{word}`? `replay schema stress` has them all"),
@@ -305,6 +311,3 @@ pub fn report_schema_text() -> String {
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(all(test, target_os = "linux"))]
-mod driven_tests;

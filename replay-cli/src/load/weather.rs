@@ -16,7 +16,7 @@ pub struct Weather {
 
 /// Which way frames go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub enum Way {
     /// From the device.
     In,
     /// Toward the device.
@@ -37,7 +37,7 @@ impl Weather {
             loss,
             reorder,
             seed,
-            ways: [Passage::default(), Passage::default()],
+            ..Self::default()
         }
     }
 
@@ -49,28 +49,8 @@ impl Weather {
         (self.seed >> 33) % 1000 < u64::from(of_thousand)
     }
 
-    /// Frames of the device set out.
-    pub fn pass_in<'a>(&mut self, frames: impl IntoIterator<Item = &'a [u8]>) {
-        self.pass(Way::In, frames);
-    }
-
-    /// Which of the device's frames arrive now.
-    pub fn arrived_in(&mut self) -> Frames<'_> {
-        self.arrived(Way::In)
-    }
-
-    /// Frames for the device set out.
-    pub fn pass_out<'a>(&mut self, frames: impl IntoIterator<Item = &'a [u8]>) {
-        self.pass(Way::Out, frames);
-    }
-
-    /// Which of the frames for the device arrive now.
-    pub fn arrived_out(&mut self) -> Frames<'_> {
-        self.arrived(Way::Out)
-    }
-
-    /// Frames set out; what the weather lets through waits for [`Weather::arrived`].
-    pub(super) fn pass<'a>(&mut self, way: Way, frames: impl IntoIterator<Item = &'a [u8]>) {
+    /// Frames set out; those that arrive now, in their order.
+    pub fn pass<'a>(&mut self, way: Way, frames: impl IntoIterator<Item = &'a [u8]>) -> Frames<'_> {
         let mut passage = core::mem::take(&mut self.ways[way as usize]);
         let late = passage.held.len();
         for frame in frames {
@@ -87,10 +67,6 @@ impl Weather {
             passage.through.push(frame);
         }
         self.ways[way as usize] = passage;
-    }
-
-    /// What arrives now.
-    pub(super) fn arrived(&mut self, way: Way) -> Frames<'_> {
         self.ways[way as usize].through.take(usize::MAX)
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::facts::{self, Clock};
 use super::flows::{self, Row, View};
 use super::table::{self, Align};
-use super::{figures_line, json};
+use super::{figures_line, json, worst_of};
 use crate::base::exit_code;
 use crate::base::term::{Paint, Style, printable};
 use crate::base::wording::counted;
@@ -17,7 +17,7 @@ use crate::scenario::Protocol;
 use crate::stack::DnsSeen;
 use crate::verdict::attempt::{Attempt, FlowAttempt, FlowVerdict, StreamSeen};
 
-/// The exit code that says the worst of an attempt; of a `strict` one a flow that is partial has failed.
+/// The exit code of the worst of an attempt; of a `strict` one a flow that is partial has failed.
 #[must_use]
 pub fn exit_code(attempt: &Attempt, strict: bool) -> u8 {
     let failed = attempt.flows.iter().any(|flow| match flow.verdict {
@@ -25,23 +25,16 @@ pub fn exit_code(attempt: &Attempt, strict: bool) -> u8 {
         FlowVerdict::Partial(_) => strict,
         FlowVerdict::Pass | FlowVerdict::Unreplayable(_) => false,
     });
-    [
+    let nothing = nothing_to_replay(attempt).is_some();
+    worst_of([
         (attempt.damage.is_some(), exit_code::BAD_INPUT),
         (!attempt.deterministic, exit_code::NONDETERMINISM),
         (failed, exit_code::EXPECTATION_FAILED),
-        (
-            nothing_to_replay(attempt).is_some(),
-            exit_code::NOTHING_SELECTED,
-        ),
-    ]
-    .into_iter()
-    .filter(|(met, _)| *met)
-    .fold(exit_code::SUCCESS, |worst, (_, code)| {
-        exit_code::worst(worst, code)
-    })
+        (nothing, exit_code::NOTHING_SELECTED),
+    ])
 }
 
-/// The line that says why nothing was replayed, if nothing was.
+/// The line with the reason why nothing was replayed, if nothing was.
 #[must_use]
 pub fn nothing_to_replay(attempt: &Attempt) -> Option<String> {
     let unreplayable = |flow: &FlowAttempt| matches!(flow.verdict, FlowVerdict::Unreplayable(_));
@@ -62,7 +55,7 @@ pub(crate) fn why_nothing(packets: u64, flows: u64) -> String {
     }
 }
 
-/// The line that says that no flow is what was asked for, if none is.
+/// The line for a choice of flows that none meets.
 #[must_use]
 pub fn unmet(attempt: &Attempt, view: &View) -> Option<String> {
     let chosen = flows::choose(rows(attempt), view).len();
@@ -83,10 +76,6 @@ pub fn json(attempt: &Attempt, view: &View) -> Value {
         deterministic,
         figures,
     } = attempt;
-    let skipped: Vec<Value> = skipped
-        .iter()
-        .map(|(reason, count)| json!({ "reason": reason, "count": count }))
-        .collect();
     let wanted = flows::choose(rows(attempt), view).into_iter();
     let wanted = wanted.filter_map(|row| {
         let flow = flows.get(row.index)?;
@@ -94,11 +83,11 @@ pub fn json(attempt: &Attempt, view: &View) -> Value {
     });
     json!({
         "schema": json::SCHEMA,
-        "packets": { "read": packets_read, "skipped": skipped },
+        "packets": { "read": packets_read, "skipped": json::skipped(skipped) },
         "flows": wanted.collect::<Vec<_>>(),
         "dns": dns.iter().map(dns_record).collect::<Vec<_>>(),
         "notes": notes,
-        "figures": json::figures(figures),
+        "figures": figures,
         "deterministic": deterministic,
         "damage": damage.as_ref().map(json::diagnostic),
     })
@@ -161,13 +150,9 @@ fn flow(flow: &FlowAttempt, number: usize, start_ns: i64) -> Value {
     put("downstream", stream(downstream, *protocol));
     put("invented_bytes", json!(invented_bytes));
     put("adopted", json!(adopted));
-    put(
-        "close",
-        close
-            .as_ref()
-            .map(|(by, how)| json!({ "by": by, "how": how }))
-            .into(),
-    );
+    let close = close.as_ref();
+    let close = close.map(|(by, how)| json!({ "by": by, "how": how }));
+    put("close", close.into());
     put("facts", facts::json(facts, start_ns));
     put("notes", json!(notes));
     Value::Object(value)
@@ -243,14 +228,7 @@ pub fn human(
         writeln!(out)?;
     }
     notes(out, attempt, view)?;
-    for (reason, count) in &attempt.skipped {
-        writeln!(
-            out,
-            "skipped: {}: {}",
-            counted(*count, "packet"),
-            printable(reason)
-        )?;
-    }
+    flows::skipped(out, &attempt.skipped)?;
     let shown = if view.all { usize::MAX } else { SOME };
     for DnsSeen {
         name,
@@ -263,12 +241,7 @@ pub fn human(
         let width = if view.all { 0 } else { view.width };
         writeln!(out, "{}", printable(&table::cut(&line, width)))?;
     }
-    if let Some(more) = attempt
-        .dns
-        .len()
-        .checked_sub(shown)
-        .filter(|more| *more > 0)
-    {
+    if let more @ 1.. = attempt.dns.len().saturating_sub(shown) {
         writeln!(out, "dns: {}: --all", counted(more as u64, "more record"))?;
     }
     if !attempt.deterministic {
@@ -282,8 +255,7 @@ pub fn human(
         writeln!(out, "{line}")?;
     }
     let name = capture.display().to_string();
-    writeln!(out, "{}: {}", printable(&name), summary(attempt))?;
-    Ok(())
+    writeln!(out, "{}: {}", printable(&name), summary(attempt))
 }
 
 /// One flow at length.
@@ -335,7 +307,7 @@ fn notes(out: &mut dyn Write, attempt: &Attempt, view: &View) -> io::Result<()> 
             writeln!(out, "note: {count} flows: {text}")?;
         }
     }
-    if let Some(more) = notes.len().checked_sub(shown).filter(|more| *more > 0) {
+    if let more @ 1.. = notes.len().saturating_sub(shown) {
         writeln!(out, "note: {}: --all", counted(more as u64, "more note"))?;
     }
     Ok(())
@@ -372,10 +344,8 @@ const BRIEF: [usize; 4] = [0, 1, 2, 6];
 
 fn summary(attempt: &Attempt) -> String {
     let count = |wanted: &str| {
-        let words = attempt
-            .flows
-            .iter()
-            .map(|flow| verdict_words(&flow.verdict).0);
+        let flows = attempt.flows.iter();
+        let words = flows.map(|flow| verdict_words(&flow.verdict).0);
         words.filter(|word| *word == wanted).count()
     };
     let partial = match count("partial") {

@@ -13,12 +13,12 @@ use crate::base::term::{Paint, Style};
 use crate::stack::StackProgram;
 use crate::verdict::conformance::{Counts, Matrix, Row, Verdict, share_passed};
 
-/// What an earlier run said of another stack, to stand beside this one's verdicts.
+/// An earlier report of another stack, to stand beside this one's verdicts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
     /// The stack's name.
     pub name: String,
-    /// Its version, if the report tells.
+    /// Its version, if the report has it.
     version: String,
     /// Its verdicts by requirement, each with the reason in a word.
     verdicts: Vec<(String, Verdict, Option<String>)>,
@@ -277,7 +277,7 @@ fn write_stacks(page: &mut String, columns: &[Column]) -> std::fmt::Result {
 }
 
 /// Passes, failures, and the rest.
-fn told(counts: &Counts) -> String {
+fn triple(counts: &Counts) -> String {
     let count = |verdict| counts.get(&verdict).copied().unwrap_or(0);
     let (pass, fail) = (count(Verdict::Pass), count(Verdict::Fail));
     let rest = counts.values().sum::<u64>() - pass - fail;
@@ -285,23 +285,23 @@ fn told(counts: &Counts) -> String {
 }
 
 fn write_page(page: &mut String, matrix: &Matrix, columns: &[Column]) -> std::fmt::Result {
-    writeln!(page, "\n## Totals\n")?;
-    write!(
-        page,
-        "| | pass | fail | deviation | missing | not applicable | passed |"
-    )?;
-    columns
+    let names: String = columns
         .iter()
-        .try_for_each(|column| write!(page, " {} |", column.name))?;
-    write!(page, "\n|---|---:|---:|---:|---:|---:|---:|")?;
-    columns.iter().try_for_each(|_| write!(page, "---:|"))?;
-    writeln!(page)?;
+        .map(|column| format!(" {} |", column.name))
+        .collect();
+    let several = columns.len();
+    writeln!(
+        page,
+        "\n## Totals\n\n| | pass | fail | deviation | missing | not applicable | passed |{names}"
+    )?;
+    writeln!(
+        page,
+        "|---|---:|---:|---:|---:|---:|---:|{}",
+        "---:|".repeat(several)
+    )?;
     for (name, counts) in sums(matrix) {
-        write!(page, "| {name} |")?;
-        numbers(&counts)
-            .iter()
-            .try_for_each(|number| write!(page, " {number} |"))?;
-        write!(page, " {} |", share(&counts))?;
+        let numbers = numbers(&counts).join(" | ");
+        write!(page, "| {name} | {numbers} | {} |", share(&counts))?;
         for column in columns {
             let belongs = |row: &&Row| {
                 name == "all"
@@ -314,29 +314,21 @@ fn write_page(page: &mut String, matrix: &Matrix, columns: &[Column]) -> std::fm
                     *theirs.entry(verdict).or_default() += 1;
                 }
             }
-            write!(page, " {} |", told(&theirs))?;
+            write!(page, " {} |", triple(&theirs))?;
         }
         writeln!(page)?;
     }
     for (group, _) in matrix.by_group() {
-        writeln!(page, "\n## {group}\n")?;
-        write!(
+        writeln!(
             page,
-            "| requirement | level | clause | verdict | scenarios |"
+            "\n## {group}\n\n| requirement | level | clause | verdict | scenarios |{names}"
         )?;
-        columns
-            .iter()
-            .try_for_each(|column| write!(page, " {} |", column.name))?;
-        write!(page, "\n|---|---|---|---|---|")?;
-        columns.iter().try_for_each(|_| write!(page, "---|"))?;
-        writeln!(page)?;
-        for row in matrix
+        writeln!(page, "|---|---|---|---|---|{}", "---|".repeat(several))?;
+        let mut rows = matrix
             .rows
             .iter()
-            .filter(|row| row.requirement.group == group)
-        {
-            write_row(page, row, columns)?;
-        }
+            .filter(|row| row.requirement.group == group);
+        rows.try_for_each(|row| write_row(page, row, columns))?;
     }
     Ok(())
 }

@@ -12,15 +12,15 @@ use crate::simulation::world::flow_key;
 use crate::stack::event::{Trace, What};
 
 /// An event in words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Described {
     /// Virtual time, microseconds.
     pub at_us: u64,
     /// Which way a packet went; `None` of what is no packet.
     pub direction: Option<Direction>,
     /// What its flow is called, if it has one.
     pub flow: Option<String>,
-    /// The event: of a packet what the notation says after the flow's name.
+    /// The event: of a packet what the notation has after the flow's name.
     pub what: String,
     /// The numbers of a TCP segment.
     pub tcp: Option<Numbers>,
@@ -41,7 +41,7 @@ pub struct Numbers {
     pub flags: Flags,
 }
 
-impl Told {
+impl Described {
     /// The event as one line, with its time in seconds; a packet's can be read back by the notation.
     #[must_use]
     pub fn line(&self) -> String {
@@ -70,16 +70,16 @@ pub const fn mark(direction: Direction) -> char {
 /// A line for each event of a trace, with its virtual time in microseconds.
 #[must_use]
 pub fn lines(trace: &Trace) -> Vec<(u64, String)> {
-    let line = |told: Told| (told.at_us, told.line());
-    told(trace).into_iter().map(line).collect()
+    let line = |event: Described| (event.at_us, event.line());
+    describe(trace).into_iter().map(line).collect()
 }
 
 /// Each event of a trace in words.
 #[must_use]
-pub fn told(trace: &Trace) -> Vec<Told> {
+pub fn describe(trace: &Trace) -> Vec<Described> {
     let mut names = Names::new(trace);
     let each = trace.events.iter();
-    each.map(|event| names.told(event.at_us, &event.what))
+    each.map(|event| names.describe(event.at_us, &event.what))
         .collect()
 }
 
@@ -94,8 +94,8 @@ impl<'a> Names<'a> {
     fn new(trace: &'a Trace) -> Self {
         Self {
             trace,
-            keys: HashMap::new(),
-            seen: HashMap::new(),
+            keys: HashMap::default(),
+            seen: HashMap::default(),
         }
     }
 
@@ -118,19 +118,17 @@ impl<'a> Names<'a> {
             .map_or_else(|| "?".to_owned(), |key| self.of_key(key))
     }
 
-    fn packet(&mut self, at_us: u64, bytes: &[u8], direction: Direction) -> Told {
-        let told = Told {
+    fn packet(&mut self, at_us: u64, bytes: &[u8], direction: Direction) -> Described {
+        let event = Described {
             at_us,
             direction: Some(direction),
-            flow: None,
-            what: String::new(),
-            tcp: None,
+            ..Described::default()
         };
         let Ok(packet) = Packet::whole(bytes) else {
             let size = counted(bytes.len() as u64, "byte");
-            return Told {
+            return Described {
                 what: format!("{size} that are no IP packet"),
-                ..told
+                ..event
             };
         };
         let key = flow_key(&packet, direction == Direction::FromDevice);
@@ -149,7 +147,7 @@ impl<'a> Names<'a> {
         let (_, line) = line.split_once(mark(direction)).unwrap_or(("", &line));
         let line = line.trim_start();
         let line = line.strip_prefix(name).unwrap_or(line).trim_start();
-        // Options that were taken out of a recorded segment left padding, which tells nothing.
+        // Options that were taken out of a recorded segment left padding, which means nothing.
         let what = match line.split_once(" <") {
             Some((before, options))
                 if options.trim_end_matches('>').split(',').all(|o| o == "nop") =>
@@ -162,22 +160,22 @@ impl<'a> Names<'a> {
             Transport::Tcp(tcp) => Some(seen.numbers(direction, tcp)),
             _ => None,
         };
-        Told {
+        Described {
             flow,
             what,
             tcp,
-            ..told
+            ..event
         }
     }
 
-    fn told(&mut self, at_us: u64, what: &What) -> Told {
+    fn describe(&mut self, at_us: u64, what: &What) -> Described {
         if let What::Dial { flow, key, .. } = what {
             self.keys.insert(*flow, *key);
         }
         let flow = what.flow().map(|flow| self.of(flow));
         let of = flow.clone().unwrap_or_default();
         let bytes = |bytes: &[u8]| counted(bytes.len() as u64, "byte");
-        let said = match what {
+        let what = match what {
             What::FrameIn(frame) => return self.packet(at_us, frame, Direction::FromDevice),
             What::FrameOut(frame) => return self.packet(at_us, frame, Direction::FromEngine),
             What::Dial { name, .. } => match name {
@@ -195,15 +193,13 @@ impl<'a> Names<'a> {
             What::Downstream(_, payload, _) => format!("{of}: {} of the far side", bytes(payload)),
             What::DownstreamDatagram(_, payload, taken) => {
                 let refused = if *taken { "" } else { ", not taken" };
-                format!(
-                    "{of}: datagram of {} of the far side{refused}",
-                    bytes(payload)
-                )
+                let size = bytes(payload);
+                format!("{of}: datagram of {size} of the far side{refused}")
             }
-            What::Take(_, count) => format!(
-                "{of}: the far side takes {}",
-                counted(*count as u64, "byte")
-            ),
+            What::Take(_, count) => {
+                let size = counted(*count as u64, "byte");
+                format!("{of}: the far side takes {size}")
+            }
             What::Blocked(_) => format!("{of}: the far side is blocked"),
             What::Writable(_) => format!("{of}: the far side is writable"),
             What::Resume(_) => format!("{of}: the far side may send again"),
@@ -213,12 +209,11 @@ impl<'a> Names<'a> {
             What::Dns(record) => format!("dns {}", record.name),
             What::Host(word) => (*word).to_owned(),
         };
-        Told {
+        Described {
             at_us,
-            direction: None,
             flow,
-            what: said,
-            tcp: None,
+            what,
+            ..Described::default()
         }
     }
 }

@@ -79,7 +79,7 @@ pub(super) fn words(fact: &Fact, clock: Clock) -> String {
         ..
     } = fact;
     let by = by.map_or("", |side| side.label());
-    let at = || clock.words(*at_ns);
+    let at = clock.words(*at_ns);
     let long = lasted_ns.map(lasted).unwrap_or_default();
     let then = match ending {
         Some(Ending::Reset) => ", until the reset",
@@ -87,71 +87,46 @@ pub(super) fn words(fact: &Fact, clock: Clock) -> String {
         Some(Ending::Resumed) | None => "",
     };
     let spell = |what: &str| match count {
-        1 => format!("{what} {long} by {by} from {}{then}", at()),
-        _ => format!(
-            "{what} up to {long} by {by}, {count} times, from {}{then}",
-            at()
-        ),
+        1 => format!("{what} {long} by {by} from {at}{then}"),
+        _ => format!("{what} up to {long} by {by}, {count} times, from {at}{then}"),
     };
+    let several = |text: String| if *count > 1 { text } else { String::new() };
     // One packet takes no time.
-    let within = if *count > 1 {
-        format!(" in {long}")
-    } else {
-        String::new()
+    let within = several(format!(" in {long}"));
+    let names = names(detail, *count);
+    let bytes = match detail {
+        Detail::Bytes(bytes) => *bytes,
+        _ => 0,
     };
-    let of_names = |text: String| match detail {
-        Detail::Names(names) if !names.is_empty() => {
-            let more = if *count > names.len() as u64 && names.len() > 1 {
-                ", ..."
-            } else {
-                ""
-            };
-            format!("{text}: {}{more}", names.join(", "))
-        }
-        _ => text,
-    };
-    let bytes = if let Detail::Bytes(bytes) = detail {
-        *bytes
-    } else {
-        0
-    };
+    let all = |noun: &str| counted(*count, noun);
     match kind {
         FactKind::Stalled => spell("stalled"),
         FactKind::Unacknowledged => spell("unacknowledged"),
-        FactKind::SynUnanswered => format!("{} without answer{within}", counted(*count, "SYN")),
-        FactKind::Refused => format!("refused by {by} at {}", at()),
-        FactKind::DnsUnanswered => of_names(format!(
-            "{} without answer",
-            counted(*count, "DNS question")
-        )),
-        FactKind::DnsServfail => of_names(format!("{count} SERVFAIL")),
-        FactKind::DnsNxdomain => of_names(format!("{count} NXDOMAIN")),
-        FactKind::QuicUnanswered => format!(
-            "QUIC without answer, {}{within}",
-            counted(*count, "datagram")
-        ),
-        FactKind::Unanswered => format!("{} without answer", counted(*count, "datagram")),
+        FactKind::SynUnanswered => format!("{} without answer{within}", all("SYN")),
+        FactKind::Refused => format!("refused by {by} at {at}"),
+        FactKind::DnsUnanswered => format!("{} without answer{names}", all("DNS question")),
+        FactKind::DnsServfail => format!("{count} SERVFAIL{names}"),
+        FactKind::DnsNxdomain => format!("{count} NXDOMAIN{names}"),
+        FactKind::QuicUnanswered => {
+            format!("QUIC without answer, {}{within}", all("datagram"))
+        }
+        FactKind::Unanswered => format!("{} without answer", all("datagram")),
         FactKind::PmtuSuspect => {
             format!("{bytes}-byte segments by {by} lost {count} times: a path MTU below them?")
         }
         FactKind::Reset => {
-            let times = if *count > 1 {
-                format!(" ({count} resets)")
-            } else {
-                String::new()
-            };
-            format!("reset by {by} at {}{}{times}", at(), during(detail))
+            let times = several(format!(" ({count} resets)"));
+            format!("reset by {by} at {at}{}{times}", during(detail))
         }
-        FactKind::HalfClosed => format!(
-            "half-closed for {long} from {}: {by} did not close{then}",
-            at()
-        ),
+        FactKind::HalfClosed => {
+            format!("half-closed for {long} from {at}: {by} did not close{then}")
+        }
         FactKind::MssLow => format!("MSS of {bytes} bytes offered by {by}"),
         FactKind::IcmpError => match detail {
             Detail::Icmp(kind, code) => {
-                format!("{}, type {kind} code {code}", counted(*count, "ICMP error"))
+                format!("{}, type {kind} code {code}", all("ICMP error"))
             }
-            _ => counted(*count, "ICMP error"),
+            _ => all("ICMP error"),
         },
         FactKind::PacketTooBig => format!("{} for a router on the way", count_words(*kind, *count)),
         FactKind::OpenAtEnd => "open at the end".to_owned(),
@@ -161,17 +136,33 @@ pub(super) fn words(fact: &Fact, clock: Clock) -> String {
             }
             _ => format!("DNS answer in {long}"),
         },
-        FactKind::Rtt => match detail {
-            Detail::Times(handshake, range) => {
-                let range = range.map(|range| format!("RTT to {by} {}", spread(range)));
-                let handshake = handshake.map(|ns| format!("handshake {}", lasted(ns)));
-                let both: Vec<String> = [range, handshake].into_iter().flatten().collect();
-                both.join(", ")
-            }
-            _ => String::new(),
-        },
+        FactKind::Rtt => round_trips(detail, by),
         counted_kind => format!("{} by {by}", count_words(*counted_kind, *count)),
     }
+}
+
+/// The names that a fact is about, some of so many.
+fn names(detail: &Detail, count: u64) -> String {
+    let Detail::Names(names) = detail else {
+        return String::new();
+    };
+    let more = if count > names.len() as u64 && names.len() > 1 {
+        ", ..."
+    } else {
+        ""
+    };
+    let colon = if names.is_empty() { "" } else { ": " };
+    format!("{colon}{}{more}", names.join(", "))
+}
+
+fn round_trips(detail: &Detail, by: &str) -> String {
+    let Detail::Times(handshake, range) = detail else {
+        return String::new();
+    };
+    let range = range.map(|range| format!("RTT to {by} {}", spread(range)));
+    let handshake = handshake.map(|ns| format!("handshake {}", lasted(ns)));
+    let both: Vec<String> = [range, handshake].into_iter().flatten().collect();
+    both.join(", ")
 }
 
 fn during(detail: &Detail) -> String {
@@ -271,10 +262,13 @@ fn value(fact: &Fact, start_ns: i64) -> Value {
         put("ending", json!(ending.label()));
     }
     put("count", json!(count));
-    put("frames", json!({ "first": frame }));
-    if lasted_ns.is_none() {
-        put("frames", json!({ "first": frame, "count": count }));
-    }
+    put(
+        "frames",
+        match lasted_ns {
+            None => json!({ "first": frame, "count": count }),
+            Some(_) => json!({ "first": frame }),
+        },
+    );
     match detail {
         Detail::None => {}
         Detail::Times(handshake, range) => {

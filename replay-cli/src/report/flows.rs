@@ -61,7 +61,7 @@ pub enum Wanted {
 }
 
 impl View {
-    /// The line that says that no flow is what was asked for, if none of so many is.
+    /// The line for a choice of flows that none of so many meets.
     #[must_use]
     pub fn unmet(&self, chosen: usize, flows: usize) -> Option<String> {
         let wanted = self.flow.as_ref().filter(|_| chosen == 0)?;
@@ -171,17 +171,13 @@ impl Row<'_> {
         }
     }
 
-    /// Both sides; the address of the capture's device is not said again and again.
+    /// Both sides; without the address of the capture's device.
     pub(super) fn flow(&self, device: Option<IpAddr>) -> String {
         let far = self.far();
         if self.protocol == Protocol::Icmp {
             // It has no ports.
-            return format!(
-                "{} {} > {}",
-                self.protocol,
-                self.client.ip(),
-                self.server.ip()
-            );
+            let (client, server) = (self.client.ip(), self.server.ip());
+            return format!("{} {client} > {server}", self.protocol);
         }
         if device == Some(self.client.ip()) {
             format!("{} :{} > {far}", self.protocol, self.client.port())
@@ -240,16 +236,11 @@ pub(super) fn print<const N: usize, const B: usize>(
         if table::fits(view.width, columns, all) {
             return table::print_within(view.width, columns, all, out, style, look);
         }
-        let columns = brief.map(|column| columns.get(column).copied().unwrap_or(("", Align::Left)));
+        let columns = brief.map(|column| columns[column]);
         let few = || {
             rows.iter().map(|row| {
                 let mut cells = cells(row);
-                brief.map(|column| {
-                    cells
-                        .get_mut(column)
-                        .map(std::mem::take)
-                        .unwrap_or_default()
-                })
+                brief.map(|column| std::mem::take(&mut cells[column]))
             })
         };
         table::print_within(view.width, &columns, few, out, style, look)
@@ -266,11 +257,8 @@ pub(super) fn print<const N: usize, const B: usize>(
         let (rows, rest) = rows.split_at(shown);
         table(out, &rows.iter().collect::<Vec<_>>())?;
         if !rest.is_empty() {
-            writeln!(
-                out,
-                "and {}: --all",
-                counted(rest.len() as u64, "more flow")
-            )?;
+            let more = counted(rest.len() as u64, "more flow");
+            writeln!(out, "and {more}: --all")?;
         }
         return Ok(());
     }
@@ -368,11 +356,11 @@ fn groups(out: &mut dyn Write, style: Style, view: &View, rows: &[&Row<'_>]) -> 
     }
     if !hidden.is_empty() {
         let flows: u64 = hidden.iter().map(|(_, group)| group.flows).sum();
+        let groups = counted(hidden.len() as u64, "group");
         writeln!(
             out,
-            "and {} in {}: --all",
-            counted(flows, "more flow"),
-            counted(hidden.len() as u64, "group")
+            "and {} in {groups}: --all",
+            counted(flows, "more flow")
         )?;
     }
     Ok(())
@@ -416,6 +404,14 @@ pub(super) fn detail(
         line("fact", &frame)?;
     }
     Ok(())
+}
+
+/// Prints how many packets of a capture were skipped, for each reason.
+pub(super) fn skipped(out: &mut dyn Write, skipped: &BTreeMap<String, u64>) -> io::Result<()> {
+    skipped.iter().try_for_each(|(reason, count)| {
+        let packets = counted(*count, "packet");
+        writeln!(out, "skipped: {packets}: {}", printable(reason))
+    })
 }
 
 /// How many flows have trouble, in words.

@@ -91,11 +91,8 @@ fn lines<const N: usize>(lines: [Option<String>; N]) -> String {
 }
 
 fn annotation(out: &mut dyn Write, place: &Place, title: &str, text: &str) -> io::Result<()> {
-    write!(
-        out,
-        "::error file={}",
-        property(&place.path.to_string_lossy())
-    )?;
+    let file = property(&place.path.to_string_lossy());
+    write!(out, "::error file={file}")?;
     if let Some(at) = place.position {
         write!(out, ",line={},col={}", at.line, at.column)?;
     }
@@ -129,27 +126,21 @@ pub fn summary(outcomes: &[ScenarioOutcome], totals: &Totals) -> String {
         totals.invalid,
         totals.checks
     );
-    let failed: Vec<_> = outcomes
-        .iter()
-        .filter(|outcome| !outcome.passed())
-        .collect();
+    let failed = outcomes.iter().filter(|outcome| !outcome.passed());
+    let failed: Vec<_> = failed.collect();
     if !failed.is_empty() {
         page.push_str("\n| scenario | first failure |\n|---|---|\n");
     }
     for outcome in failed {
         let first = match &outcome.verdict {
             Verdict::Invalid(problems) => problems.first().map(|problem| problem.what.clone()),
-            _ => outcome
-                .failures
-                .first()
-                .map(|first| format!("{}: {}", first.kind.label(), first.what)),
+            _ => {
+                let first = outcome.failures.first();
+                first.map(|first| format!("{}: {}", first.kind.label(), first.what))
+            }
         };
-        let _ = writeln!(
-            page,
-            "| {} | {} |",
-            cell(&outcome.name),
-            cell(&first.unwrap_or_default())
-        );
+        let (name, first) = (cell(&outcome.name), cell(&first.unwrap_or_default()));
+        let _ = writeln!(page, "| {name} | {first} |");
     }
     page
 }

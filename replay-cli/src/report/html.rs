@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::figures_line;
-use super::ladder::Ladder;
+use super::ladder::{Ladder, Rung};
 use super::likely;
 use super::reporter::{Ended, Reporter, Unwritten};
 use crate::base::diagnostic::{Diagnostic, Place};
@@ -112,7 +112,7 @@ fn entry(outcome: &ScenarioOutcome) -> Value {
     };
     json!({
         "name": outcome.name,
-        "verdict": outcome.verdict.told(),
+        "verdict": outcome.verdict.words(),
         "title": outcome.title,
         "why": why,
         "checks": outcome.checks,
@@ -134,22 +134,18 @@ fn scenario(outcome: &ScenarioOutcome, folder: &Path) -> Value {
     };
     let mut failures: Vec<Value> = problems.iter().map(problem).collect();
     failures.extend(outcome.failures.iter().map(failure));
-    let places = problems
+    let invalid = problems
         .iter()
-        .map(|problem| (problem.where_.as_ref(), &problem.what))
-        .chain(
-            outcome
-                .failures
-                .iter()
-                .map(|failure| (failure.place.as_ref(), &failure.what)),
-        );
-    let marks: Vec<Value> = places
-        .filter_map(|(place, what)| {
-            let place = place.filter(|place| place.path == outcome.path)?;
-            let at = place.position?;
-            Some(json!([at.line, at.column, what]))
-        })
-        .collect();
+        .map(|problem| (problem.where_.as_ref(), &problem.what));
+    let failed = outcome
+        .failures
+        .iter()
+        .map(|failure| (failure.place.as_ref(), &failure.what));
+    let marks = invalid.chain(failed).filter_map(|(place, what)| {
+        let at = place.filter(|place| place.path == outcome.path)?.position?;
+        Some(json!([at.line, at.column, what]))
+    });
+    let marks: Vec<Value> = marks.collect();
     let mut page = json!({
         "path": outcome.path.to_string_lossy(),
         "line": format!("{}; {}", counted(outcome.checks, "check"), figures_line(&outcome.figures)),
@@ -162,17 +158,15 @@ fn scenario(outcome: &ScenarioOutcome, folder: &Path) -> Value {
     if let Some(trace) = &outcome.trace {
         let ladder = Ladder::of(trace, first);
         let likely = first.and_then(|first| likely::likely(trace, &ladder, first));
-        page["likely"] = likely
-            .map(|found| json!({ "text": found.text, "proof": found.proof(&ladder) }))
-            .into();
+        let likely =
+            likely.map(|found| json!({ "text": found.text, "proof": found.proof(&ladder) }));
+        page["likely"] = likely.into();
         page["counters"] = json!(trace.counters);
-        let window = ladder.window(RUNGS);
-        put_ladder(&mut page, &ladder, window);
+        put_ladder(&mut page, &ladder, ladder.window(RUNGS));
     }
     if let Some(file) = &outcome.trace_file {
-        let frame = file
-            .frame
-            .map_or_else(String::new, |frame| format!(", frame {frame}"));
+        let frame = file.frame.map(|frame| format!(", frame {frame}"));
+        let frame = frame.unwrap_or_default();
         page["trace"] = json!(link(folder, &file.path));
         page["trace_label"] = json!(format!("trace for Wireshark{frame}"));
     }
@@ -182,38 +176,29 @@ fn scenario(outcome: &ScenarioOutcome, folder: &Path) -> Value {
 /// Adds the rungs of a range to the data of a page.
 fn put_ladder(page: &mut Value, ladder: &Ladder, range: std::ops::Range<usize>) {
     let flows = ladder.flows();
-    let index: std::collections::HashMap<&str, usize> = flows
-        .iter()
-        .enumerate()
-        .map(|(index, name)| (*name, index))
-        .collect();
+    let index: std::collections::HashMap<&str, usize> = flows.iter().copied().zip(0..).collect();
     let missing = ladder.forgotten + (ladder.rungs.len() - range.len()) as u64;
     let from = range.start;
     let rungs = ladder.rungs.get(range).unwrap_or_default();
-    let rungs: Vec<Value> = rungs
-        .iter()
-        .map(|rung| {
-            let told = &rung.told;
-            let flow = told.flow.as_deref().and_then(|name| index.get(name));
-            let flow = flow.map_or(-1, |flow| i64::try_from(*flow).unwrap_or(-1));
-            let tcp = told.tcp.as_ref().map(|tcp| {
-                let ack = tcp.acknowledgement.map_or(-1, i64::from);
-                json!([tcp.sequence, tcp.len, ack, tcp.window, tcp.flags.0])
-            });
-            json!([
-                told.at_us,
-                rung.way as u8,
-                flow,
-                u8::from(rung.again),
-                rung.number,
-                told.what,
-                tcp,
-                rung.behind
-            ])
-        })
-        .collect();
+    let rungs = rungs.iter().map(|rung| {
+        let Rung {
+            event,
+            way,
+            again,
+            behind,
+            number,
+        } = rung;
+        let flow = rung.flow().and_then(|name| index.get(name));
+        let flow = flow.map_or(-1, |flow| i64::try_from(*flow).unwrap_or(-1));
+        let tcp = event.tcp.as_ref().map(|tcp| {
+            let ack = tcp.acknowledgement.map_or(-1, i64::from);
+            json!([tcp.sequence, tcp.len, ack, tcp.window, tcp.flags.0])
+        });
+        let (at, way, again) = (event.at_us, *way as u8, u8::from(*again));
+        json!([at, way, flow, again, number, event.what, tcp, behind])
+    });
+    page["rungs"] = rungs.collect();
     page["flows"] = json!(flows);
-    page["rungs"] = json!(rungs);
     if missing > 0 {
         page["cut"] = json!(format!("{} more are not shown", counted(missing, "event")));
     }

@@ -16,12 +16,12 @@ use crate::scenario::failure::Failure;
 use crate::stack::event::Trace;
 use crate::verdict::outcome::{ScenarioOutcome, Verdict};
 
-/// How a report looks and how much it says.
+/// How a report looks and how much it prints.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Look<'a> {
     /// With colour or without.
     pub style: Style,
-    /// How much is said.
+    /// How much is printed.
     pub detail: Detail,
     /// Whether payload bytes are shown.
     pub payload: bool,
@@ -29,7 +29,7 @@ pub struct Look<'a> {
     pub captures: Option<&'a Path>,
 }
 
-/// How much is said.
+/// How much is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Detail {
     /// Failures only.
@@ -46,7 +46,7 @@ pub enum Detail {
 /// The report for people: each verdict as soon as it is there, then a summary.
 #[derive(Clone, Copy, Debug)]
 pub struct Human<'a> {
-    /// How it looks and how much it says.
+    /// How it looks and how much it prints.
     pub look: Look<'a>,
     /// Whether only packetdrill scripts run: they have a table at the end, which has the reasons of those that cannot be run.
     pub scripts: bool,
@@ -98,49 +98,26 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
         trace,
         trace_file,
         script,
-        // `replay coverage` tells.
+        // `replay coverage` reports it.
         exercised: _,
     } = outcome;
-    let word = verdict.told().to_uppercase();
     let passed = outcome.passed();
-    // A script that says nothing about the engine is told of even without being asked: its reasons are the result.
-    let told =
+    // A script that shows nothing of the engine is printed even unasked: its reasons are the result.
+    let is_due =
         !passed || (matches!(verdict, Verdict::NotApplicable(_)) && look.detail > Detail::Failures);
-    if !told && look.detail < Detail::Verdicts {
+    if !is_due && look.detail < Detail::Verdicts {
         return Ok(());
     }
-    write!(
-        out,
-        "{} {}",
-        look.style.paint(paint(verdict), &word),
-        printable(name)
-    )?;
+    let word = verdict.words().to_uppercase();
+    let word = look.style.paint(paint(verdict), &word);
+    write!(out, "{word} {}", printable(name))?;
     match verdict {
         Verdict::Skipped(reason) => writeln!(out, "  ({})", printable(reason))?,
         _ if title.is_empty() => writeln!(out)?,
         _ => writeln!(out, "  ({})", printable(title))?,
     }
-    if let Verdict::Invalid(diagnostics) = verdict {
-        diagnostics
-            .iter()
-            .try_for_each(|problem| diagnostic(out, problem, look.style))?;
-    }
-    if let Verdict::NotApplicable(unmapped) = verdict {
-        for what in unmapped {
-            let what = what.to_string();
-            let what = what.strip_prefix("error: ").unwrap_or(&what);
-            writeln!(out, "  not mapped: {}", printable(what))?;
-        }
-    }
-    if let Verdict::Deviation(why) = verdict {
-        writeln!(
-            out,
-            "{} {}",
-            look.style.paint(Paint::Faint, "  known:"),
-            printable(why)
-        )?;
-    }
-    // How a deviation shows is told in its file; the packets are for who asks.
+    reasons(out, verdict, look.style)?;
+    // How a deviation shows is in its file; the packets are for those who ask.
     let shows_failures = !matches!(verdict, Verdict::Deviation(_)) || look.detail == Detail::Notes;
     for (index, failure) in failures.iter().enumerate().filter(|_| shows_failures) {
         self::failure(out, failure, path, index == 0, look)?;
@@ -153,13 +130,9 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
         )
     {
         let dash = look.style.paint(Paint::Faint, "  -");
-        writeln!(
-            out,
-            "{dash} {}{}; {}",
-            counted(*checks, "check"),
-            core_only_suffix(*core_only),
-            figures_line(figures)
-        )?;
+        let checks = counted(*checks, "check");
+        let (core_only, figures) = (core_only_suffix(*core_only), figures_line(figures));
+        writeln!(out, "{dash} {checks}{core_only}; {figures}")?;
         for note in notes {
             writeln!(out, "{dash} {}", printable(note))?;
         }
@@ -170,41 +143,62 @@ pub fn outcome(out: &mut dyn Write, outcome: &ScenarioOutcome, look: Look<'_>) -
             }
         }
     }
-    if let (Some(trace), Some(first), false) = (trace, failures.first(), passed) {
-        let ladder = Ladder::of(trace, Some(first));
-        if let Some(found) = likely(trace, &ladder, first) {
-            let mark = look.style.paint(Paint::Faint, "=");
-            writeln!(out, "   {mark} likely: {}", printable(&found.text))?;
-            for line in found.proof(&ladder) {
-                writeln!(out, "     {}", printable(&line))?;
-            }
+    if let Some(trace) = trace.as_ref().filter(|_| !passed) {
+        let first = failures.first();
+        first.map_or(Ok(()), |first| {
+            what_is_likely(out, trace, first, look.style)
+        })?;
+        if look.detail >= Detail::Verdicts {
+            events_before(out, trace, first, look.style)?;
         }
     }
-    if let Some(trace) = trace
-        .as_ref()
-        .filter(|_| !passed && look.detail >= Detail::Verdicts)
-    {
-        events_before(out, trace, failures.first(), look.style)?;
-    }
     if let Some(file) = trace_file {
-        let frame = file
-            .frame
-            .map_or_else(String::new, |frame| format!(", frame {frame}"));
-        writeln!(
-            out,
-            "  trace: {}{frame}",
-            printable(&file.path.to_string_lossy())
-        )?;
+        let frame = file.frame.map(|frame| format!(", frame {frame}"));
+        let (path, frame) = (file.path.to_string_lossy(), frame.unwrap_or_default());
+        writeln!(out, "  trace: {}{frame}", printable(&path))?;
     }
     if !passed {
-        writeln!(
-            out,
-            "  reproduce: {}",
-            printable(&reproduce(path, look.captures, via))
-        )?;
-        writeln!(out)?;
+        let command = reproduce(path, look.captures, via);
+        writeln!(out, "  reproduce: {}\n", printable(&command))?;
     }
     Ok(())
+}
+
+/// Prints why a scenario was not run, or may fail.
+fn reasons(out: &mut dyn Write, verdict: &Verdict, style: Style) -> io::Result<()> {
+    match verdict {
+        Verdict::Invalid(diagnostics) => {
+            let mut all = diagnostics.iter();
+            all.try_for_each(|problem| diagnostic(out, problem, style))
+        }
+        Verdict::NotApplicable(unmapped) => unmapped.iter().try_for_each(|what| {
+            let what = what.to_string();
+            let what = what.strip_prefix("error: ").unwrap_or(&what);
+            writeln!(out, "  not mapped: {}", printable(what))
+        }),
+        Verdict::Deviation(why) => {
+            let known = style.paint(Paint::Faint, "  known:");
+            writeln!(out, "{known} {}", printable(why))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints what most likely led to the first failure, with the events that prove it.
+fn what_is_likely(
+    out: &mut dyn Write,
+    trace: &Trace,
+    first: &Failure,
+    style: Style,
+) -> io::Result<()> {
+    let ladder = Ladder::of(trace, Some(first));
+    let Some(found) = likely(trace, &ladder, first) else {
+        return Ok(());
+    };
+    let mark = style.paint(Paint::Faint, "=");
+    writeln!(out, "   {mark} likely: {}", printable(&found.text))?;
+    let mut proof = found.proof(&ladder).into_iter();
+    proof.try_for_each(|line| writeln!(out, "     {}", printable(&line)))
 }
 
 /// Prints the outcomes that took longest, in real time.
@@ -237,11 +231,8 @@ fn events_before(
     lines.retain(|(at, _)| *at <= until);
     let before = lines.len().saturating_sub(EVENTS_SHOWN);
     if let Some(shown) = lines.get(before..).filter(|shown| !shown.is_empty()) {
-        writeln!(
-            out,
-            "{}",
-            style.paint(Paint::Faint, "  what went before it:")
-        )?;
+        let heading = style.paint(Paint::Faint, "  what went before it:");
+        writeln!(out, "{heading}")?;
         for (_, line) in shown {
             writeln!(out, "    {}", printable(line))?;
         }
@@ -272,24 +263,17 @@ fn failure(
     } = failure;
     let label = format!("error[{}]", kind.label());
     let mark = if first { "   <-- first divergence" } else { "" };
-    write!(
-        out,
-        "{}: {}",
+    let (label, mark) = (
         style.paint(Paint::Bad, &label),
-        printable(what)
-    )?;
-    writeln!(out, "{}", style.paint(Paint::Attention, mark))?;
-    let source = place.clone();
-    let place = match place {
+        style.paint(Paint::Attention, mark),
+    );
+    writeln!(out, "{label}: {}{mark}", printable(what))?;
+    let stands = match place {
         Some(place) => place.to_string(),
         None => scenario.display().to_string(),
     };
-    write!(
-        out,
-        "  {} {}",
-        style.paint(Paint::Faint, "-->"),
-        printable(&place)
-    )?;
+    let arrow = style.paint(Paint::Faint, "-->");
+    write!(out, "  {arrow} {}", printable(&stands))?;
     if let Some(flow) = flow.as_deref().filter(|flow| !what.contains(*flow)) {
         write!(out, "   flow {}", printable(flow))?;
     }
@@ -300,9 +284,10 @@ fn failure(
         write!(out, "   t={}s", seconds(*at))?;
     }
     writeln!(out)?;
-    if let Some(place) = source {
-        source_line(out, &place, style)?;
+    if let Some(place) = place {
+        source_line(out, place, style)?;
     }
+    let bar = style.paint(Paint::Faint, "|");
     for (word, text) in [
         ("expected", expected),
         ("actual", actual),
@@ -311,22 +296,13 @@ fn failure(
         let Some(text) = text else { continue };
         let mut label = word;
         for line in text.lines() {
-            writeln!(
-                out,
-                "   {}  {label:<8}  {}",
-                style.paint(Paint::Faint, "|"),
-                printable(line)
-            )?;
+            writeln!(out, "   {bar}  {label:<8}  {}", printable(line))?;
             label = "";
         }
     }
     if let Some(help) = help {
-        writeln!(
-            out,
-            "   {} help: {}",
-            style.paint(Paint::Faint, "="),
-            printable(help)
-        )?;
+        let mark = style.paint(Paint::Faint, "=");
+        writeln!(out, "   {mark} help: {}", printable(help))?;
     }
     Ok(())
 }
@@ -379,24 +355,20 @@ const fn paint(verdict: &Verdict) -> Paint {
 /// The last line: how many ended how, and how long it took; `wall` is real time.
 #[must_use]
 pub fn summary(totals: &Totals, wall: Duration) -> String {
-    let mut counts = vec![
-        format!("{} passed", totals.passed),
-        format!("{} failed", totals.failed),
-        format!("{} invalid", totals.invalid),
-        format!("{} skipped", totals.left),
+    let always = |count: u64, word: &str| Some(format!("{count} {word}"));
+    let if_any = |count: u64, word: &str| (count > 0).then(|| format!("{count} {word}"));
+    let deviations = totals.deviations;
+    let counts = [
+        always(totals.passed, "passed"),
+        always(totals.failed, "failed"),
+        if_any(totals.nondeterministic, "nondeterministic"),
+        always(totals.invalid, "invalid"),
+        always(totals.left, "skipped"),
+        if_any(totals.not_applicable, "not applicable"),
+        (deviations > 0).then(|| counted(deviations, "known deviation")),
+        if_any(totals.not_run, "not run"),
     ];
-    if totals.nondeterministic > 0 {
-        counts.insert(2, format!("{} nondeterministic", totals.nondeterministic));
-    }
-    if totals.not_applicable > 0 {
-        counts.push(format!("{} not applicable", totals.not_applicable));
-    }
-    if totals.deviations > 0 {
-        counts.push(counted(totals.deviations, "known deviation"));
-    }
-    if totals.not_run > 0 {
-        counts.push(format!("{} not run", totals.not_run));
-    }
+    let counts: Vec<String> = counts.into_iter().flatten().collect();
     format!(
         "{}: {}; {}{}; {} s of virtual time in {:.2} s",
         counted(totals.scenarios(), "scenario"),

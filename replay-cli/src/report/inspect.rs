@@ -3,6 +3,7 @@
 pub(super) mod time;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -15,12 +16,13 @@ use crate::capture::Packing;
 use crate::capture::conversation::no_flow;
 use crate::capture::inspect::Inspection;
 use crate::capture::inspect::flow::{End, Flow, Sender, TcpSigns, Traffic};
+use crate::report::attempt::why_nothing;
 use crate::report::facts::{self, Clock};
 use crate::report::flows::{self, Row, View};
 use crate::report::json;
 use crate::report::table::Align;
 
-/// The line that says that no flow is what was asked for, if none is.
+/// The line for a choice of flows that none meets.
 #[must_use]
 pub fn unmet(seen: &Inspection, view: &View) -> Option<String> {
     let chosen = flows::choose(rows(seen), view).len();
@@ -44,31 +46,22 @@ pub fn json(capture: &Path, seen: &Inspection, damage: Option<&Diagnostic>, view
         damage: _,
     } = seen;
     let start_ns = span_ns.map_or(0, |(start, _)| start);
-    let link_types: Vec<Value> = info
-        .link_types
-        .iter()
-        .map(|number| json!({ "number": number, "name": link_name(*number) }))
-        .collect();
-    let interfaces: Vec<Value> = info
-        .interfaces
-        .iter()
-        .map(|interface| json!({ "link_type": interface.link_type, "name": interface.name }))
-        .collect();
-    let comments: Vec<Value> = comments
-        .iter()
-        .map(|(frame, text)| json!({ "frame": frame, "text": text }))
-        .collect();
-    let problems: Vec<Value> = problems
-        .list()
-        .into_iter()
-        .map(
-            |problem| json!({ "kind": problem.kind, "count": problem.count, "text": problem.text }),
-        )
-        .collect();
-    let skipped: Vec<Value> = skipped
-        .iter()
-        .map(|(reason, count)| json!({ "reason": reason, "count": count }))
-        .collect();
+    let link_types = list(
+        &info.link_types,
+        |number| json!({ "number": number, "name": link_name(*number) }),
+    );
+    let interfaces = list(
+        &info.interfaces,
+        |interface| json!({ "link_type": interface.link_type, "name": interface.name }),
+    );
+    let comments = list(
+        comments,
+        |(frame, text)| json!({ "frame": frame, "text": text }),
+    );
+    let problems = list(
+        problems.list(),
+        |problem| json!({ "kind": problem.kind, "count": problem.count, "text": problem.text }),
+    );
     let time = span_ns.map(|(start, end)| {
         json!({
             "start": time::utc(start),
@@ -77,9 +70,8 @@ pub fn json(capture: &Path, seen: &Inspection, damage: Option<&Diagnostic>, view
             "duration_us": end.abs_diff(start) / 1000,
         })
     });
-    let tunnelled: BTreeMap<_, _> = info
-        .tunnelled
-        .iter()
+    let tunnelled = info.tunnelled.iter();
+    let tunnelled: BTreeMap<_, _> = tunnelled
         .map(|(tunnel, count)| (tunnel.as_str(), count))
         .collect();
     let wanted = flows::choose(rows(seen), view).into_iter();
@@ -102,10 +94,14 @@ pub fn json(capture: &Path, seen: &Inspection, damage: Option<&Diagnostic>, view
         "flows": wanted.collect::<Vec<_>>(),
         "packets_beyond_flow_table": beyond_table,
         "problems": problems,
-        "skipped": skipped,
+        "skipped": json::skipped(skipped),
         "recorded": recorded,
         "damage": damage.map(json::diagnostic),
     })
+}
+
+fn list<T>(items: impl IntoIterator<Item = T>, value: impl Fn(T) -> Value) -> Value {
+    items.into_iter().map(value).collect()
 }
 
 /// The flows as they are listed. Those that `try` passes over come after the others, so that the rest have the same numbers.
@@ -117,15 +113,15 @@ fn rows(seen: &Inspection) -> impl Iterator<Item = Row<'_>> {
     let known = seen.flows.iter().filter(move |flow| is_flow(flow)).count();
     let (mut next, mut beyond) = (1, known + 1);
     seen.flows.iter().enumerate().map(move |(index, flow)| {
-        let next = if is_flow(flow) {
+        let number = if is_flow(flow) {
             &mut next
         } else {
             &mut beyond
         };
-        *next += 1;
+        *number += 1;
         Row {
             index,
-            number: *next - 1,
+            number: *number - 1,
             verdict: "",
             reason: None,
             protocol: flow.protocol,
@@ -166,11 +162,8 @@ fn flow(flow: &Flow, number: usize, start_ns: i64) -> Value {
         "duration_us": end_ns.abs_diff(*first) / 1000,
     });
     if let Some(signs) = tcp {
-        let ends: Vec<Value> = ends(signs)
-            .map(|(how, by)| json!({ "how": how, "by": by }))
-            .collect();
         value["handshake"] = json!(signs.handshake());
-        value["ends"] = json!(ends);
+        value["ends"] = list(ends(signs), |(how, by)| json!({ "how": how, "by": by }));
     }
     value
 }
@@ -237,16 +230,10 @@ pub fn human(
         writeln!(out, "{packets} of further flows are not in the table")?;
     }
     if !seen.recorded.is_empty() {
-        let kinds: Vec<String> = seen
-            .recorded
-            .iter()
-            .map(|(kind, count)| format!("{count} {kind}"))
-            .collect();
-        writeln!(out)?;
+        let kinds = counts(&seen.recorded);
         writeln!(
             out,
-            "a flight recorder's file, with what its engine's dialer did: {}",
-            kinds.join(", ")
+            "\na flight recorder's file, with what its engine's dialer did: {kinds}"
         )?;
     }
     let problems = seen.problems.list();
@@ -257,33 +244,31 @@ pub fn human(
         let kind = style.paint(Paint::Attention, problem.kind);
         writeln!(out, "{kind}: {}", printable(&problem.text))?;
     }
-    for (reason, count) in &seen.skipped {
-        writeln!(
-            out,
-            "skipped: {}: {}",
-            counted(*count, "packet"),
-            printable(reason)
-        )?;
-    }
+    flows::skipped(out, &seen.skipped)?;
     if seen.flows.is_empty() {
-        let what = if seen.packets == 0 {
-            "packet"
-        } else {
-            "TCP or UDP flow"
-        };
-        writeln!(out, "nothing to replay: the capture holds no {what}")?;
+        let why = why_nothing(seen.packets, 0);
+        writeln!(out, "nothing to replay: {why}")?;
     }
     Ok(())
+}
+
+/// Kinds with how many there are of each, in one line.
+fn counts<K: Display>(of: &BTreeMap<K, u64>) -> String {
+    let counts: Vec<String> = of
+        .iter()
+        .map(|(kind, count)| format!("{count} {kind}"))
+        .collect();
+    counts.join(", ")
 }
 
 fn head(out: &mut dyn Write, capture: &Path, seen: &Inspection, style: Style) -> io::Result<()> {
     let info = &seen.info;
     let name = capture.display().to_string();
+    let name = style.paint(Paint::Strong, &printable(&name)).to_string();
     let packing = info.packing.map(|packing| format!(", {packing}"));
     writeln!(
         out,
-        "{}: {}{}",
-        style.paint(Paint::Strong, &printable(&name)),
+        "{name}: {}{}",
         info.format,
         packing.unwrap_or_default()
     )?;
@@ -294,28 +279,17 @@ fn head(out: &mut dyn Write, capture: &Path, seen: &Inspection, style: Style) ->
     }
     for (index, interface) in info.interfaces.iter().enumerate().take(MAX_INTERFACES) {
         if let Some(name) = &interface.name {
-            line(
-                "interface",
-                &format!("{index}: {name}, {}", link(interface.link_type)),
-            )?;
+            let link = link(interface.link_type);
+            line("interface", &format!("{index}: {name}, {link}"))?;
         }
     }
-    let transports: Vec<String> = seen
-        .transports
-        .iter()
-        .map(|(kind, count)| format!("{count} {kind}"))
-        .collect();
+    let transports = counts(&seen.transports);
     let colon = if transports.is_empty() { "" } else { ": " };
-    line(
-        "packets",
-        &format!("{}{colon}{}", seen.packets, transports.join(", ")),
-    )?;
+    line("packets", &format!("{}{colon}{transports}", seen.packets))?;
     if let Some((start, end)) = seen.span_ns {
         let lasted = seconds(end.abs_diff(start) / 1000);
-        line(
-            "time",
-            &format!("{} to {}, {lasted} s", time::utc(start), time::utc(end)),
-        )?;
+        let (from, to) = (time::utc(start), time::utc(end));
+        line("time", &format!("{from} to {to}, {lasted} s"))?;
     }
     if let Some(note) = info.tunnel_note() {
         line("tunnels", &note)?;
@@ -337,10 +311,8 @@ fn head(out: &mut dyn Write, capture: &Path, seen: &Inspection, style: Style) ->
         line("comment", &comment.replace('\n', " / "))?;
     }
     for (frame, comment) in &seen.comments {
-        line(
-            "comment",
-            &format!("frame {frame}: {}", comment.replace('\n', " / ")),
-        )?;
+        let comment = comment.replace('\n', " / ");
+        line("comment", &format!("frame {frame}: {comment}"))?;
     }
     Ok(())
 }
@@ -372,14 +344,9 @@ fn detail(
     let mut more = Vec::new();
     if let Some(flow) = seen.flows.get(row.index) {
         let Flow { up, down, tcp, .. } = flow;
-        more.push((
-            "packets",
-            format!("{} up, {} down", up.packets, down.packets),
-        ));
-        more.push((
-            "sent",
-            format!("{} bytes up, {} down", up.bytes, down.bytes),
-        ));
+        let packets = format!("{} up, {} down", up.packets, down.packets);
+        let sent = format!("{} bytes up, {} down", up.bytes, down.bytes);
+        more.extend([("packets", packets), ("sent", sent)]);
         if let Some(signs) = tcp {
             more.push(("handshake", signs.handshake().to_owned()));
             let ends = ends(signs).map(|(how, by)| {

@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use super::Totals;
@@ -11,7 +12,6 @@ use super::reporter::{Ended, Reporter, Unwritten};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::golden::draft::find::{Stray, Waiting};
 use crate::scenario::failure::Failure;
-use crate::simulation::Figures;
 use crate::verdict::outcome::{Compared, ScenarioOutcome, TracePlace, Verdict};
 
 /// The number of the report format.
@@ -38,41 +38,17 @@ impl Reporter for Json {
     }
 }
 
-/// The report of a run; `payload` tells whether payload bytes are shown.
+/// The report of a run; `payload`: whether payload bytes are shown.
 #[must_use]
 pub fn run(outcomes: &[ScenarioOutcome], totals: &Totals, payload: bool) -> Value {
-    let Totals {
-        passed,
-        failed,
-        deviations,
-        nondeterministic,
-        invalid,
-        not_applicable,
-        left,
-        not_run,
-        bugs,
-        checks,
-        core_only,
-        virtual_us,
-    } = totals;
+    let mut sums = json!({ "scenarios": totals.scenarios() });
+    if let (Value::Object(sums), Value::Object(counts)) = (&mut sums, json!(totals)) {
+        sums.extend(counts);
+    }
     json!({
         "schema": SCHEMA,
         "scenarios": outcomes.iter().map(|outcome| scenario(outcome, payload)).collect::<Vec<_>>(),
-        "totals": {
-            "scenarios": totals.scenarios(),
-            "passed": passed,
-            "failed": failed,
-            "deviations": deviations,
-            "nondeterministic": nondeterministic,
-            "invalid": invalid,
-            "not_applicable": not_applicable,
-            "left": left,
-            "not_run": not_run,
-            "bugs": bugs,
-            "checks": checks,
-            "core_only": core_only,
-            "virtual_us": virtual_us,
-        },
+        "totals": sums,
     })
 }
 
@@ -93,7 +69,7 @@ fn scenario(outcome: &ScenarioOutcome, payload: bool) -> Value {
         wall: _,
         trace_file,
         script,
-        // `replay coverage` tells.
+        // `replay coverage` reports it.
         exercised: _,
     } = outcome;
     let mut value = json!({
@@ -106,7 +82,7 @@ fn scenario(outcome: &ScenarioOutcome, payload: bool) -> Value {
         "via": via.label(),
         "checks": checks,
         "core_only": core_only,
-        "figures": self::figures(figures),
+        "figures": figures,
         "notes": notes,
     });
     if let Some(TracePlace { path, frame }) = trace_file {
@@ -166,6 +142,14 @@ fn failure(failure: &Failure, shows_payload: bool) -> Value {
     value
 }
 
+/// How many packets of a capture were skipped, for each reason.
+pub(crate) fn skipped(skipped: &BTreeMap<String, u64>) -> Value {
+    let skipped = skipped.iter();
+    skipped
+        .map(|(reason, count)| json!({ "reason": reason, "count": count }))
+        .collect()
+}
+
 /// A diagnostic: where, what, what next.
 pub(crate) fn diagnostic(diagnostic: &Diagnostic) -> Value {
     let Diagnostic { where_, what, help } = diagnostic;
@@ -178,28 +162,6 @@ fn place(place: &Place) -> Value {
         "path": path.to_string_lossy(),
         "line": position.map(|position| position.line),
         "column": position.map(|position| position.column),
-    })
-}
-
-/// The numbers of a run.
-pub(crate) fn figures(figures: &Figures) -> Value {
-    let Figures {
-        virtual_us,
-        frames_in,
-        frames_out,
-        synthetic,
-        left_out,
-        flows,
-        steps,
-    } = figures;
-    json!({
-        "virtual_us": virtual_us,
-        "frames_in": frames_in,
-        "frames_out": frames_out,
-        "synthetic": synthetic,
-        "left_out": left_out,
-        "flows": flows,
-        "steps": steps,
     })
 }
 

@@ -47,7 +47,7 @@ pub fn unwritten(problem: Diagnostic) -> Diagnostic {
     }
 }
 
-/// The report of a run; `captures` is the folder the command named, for the line that runs a scenario again; `payload` tells
+/// The report of a run; `captures` is the folder the command named, for the line that runs a scenario again; `payload`:
 /// whether payload bytes are shown.
 #[must_use]
 pub fn report(outcomes: &[ScenarioOutcome], captures: Option<&Path>, payload: bool) -> String {
@@ -89,10 +89,10 @@ fn write_case(
     (captures, payload): (Option<&Path>, bool),
 ) -> fmt::Result {
     let file = outcome.path.to_string_lossy();
-    let name = outcome
-        .name
+    let name = &outcome.name;
+    let name = name
         .strip_prefix(suite)
-        .unwrap_or(&outcome.name)
+        .unwrap_or(name)
         .trim_start_matches('/');
     write!(
         xml,
@@ -107,31 +107,9 @@ fn write_case(
     }
     writeln!(xml, ">")?;
     writeln!(xml, "      <properties>")?;
-    let virtual_time = seconds(outcome.figures.virtual_us);
-    writeln!(
-        xml,
-        "        <property name=\"virtual_time_s\" value=\"{virtual_time}\"/>"
-    )?;
-    writeln!(
-        xml,
-        "        <property name=\"checks\" value=\"{}\"/>",
-        outcome.checks
-    )?;
-    if outcome.via != Via::Core {
-        for (name, value) in [
-            ("via", outcome.via.label().to_owned()),
-            ("core_only", outcome.core_only.to_string()),
-        ] {
-            writeln!(xml, "        <property name=\"{name}\" value=\"{value}\"/>")?;
-        }
-    }
-    if let Some(file) = &outcome.trace_file {
-        let path = file.path.to_string_lossy();
-        let path = Escaped(&path);
-        writeln!(
-            xml,
-            "        <property name=\"attachment\" value=\"{path}\"/>"
-        )?;
+    for (name, value) in properties(outcome) {
+        let value = Escaped(&value);
+        writeln!(xml, "        <property name=\"{name}\" value=\"{value}\"/>")?;
     }
     writeln!(xml, "      </properties>")?;
     let text = || human::plain(outcome, captures, payload);
@@ -152,18 +130,32 @@ fn write_case(
         }
         Verdict::NotApplicable(unmapped) => {
             let what = unmapped.iter().map(ToString::to_string).collect::<Vec<_>>();
-            let message = format!("not applicable: {}", what.join("; "));
-            writeln!(xml, "      <skipped message=\"{}\"/>", Escaped(&message))?;
+            write_skipped(xml, &format!("not applicable: {}", what.join("; ")))?;
         }
-        Verdict::Deviation(reason) => {
-            let message = format!("deviation: {reason}");
-            writeln!(xml, "      <skipped message=\"{}\"/>", Escaped(&message))?;
-        }
-        Verdict::Skipped(reason) => {
-            writeln!(xml, "      <skipped message=\"{}\"/>", Escaped(reason))?;
-        }
+        Verdict::Deviation(reason) => write_skipped(xml, &format!("deviation: {reason}"))?,
+        Verdict::Skipped(reason) => write_skipped(xml, reason)?,
     }
     writeln!(xml, "    </testcase>")
+}
+
+/// The properties of a case, by name.
+fn properties(outcome: &ScenarioOutcome) -> Vec<(&'static str, String)> {
+    let mut properties = vec![
+        ("virtual_time_s", seconds(outcome.figures.virtual_us)),
+        ("checks", outcome.checks.to_string()),
+    ];
+    if outcome.via != Via::Core {
+        properties.push(("via", outcome.via.label().to_owned()));
+        properties.push(("core_only", outcome.core_only.to_string()));
+    }
+    let attached = outcome.trace_file.iter();
+    properties
+        .extend(attached.map(|file| ("attachment", file.path.to_string_lossy().into_owned())));
+    properties
+}
+
+fn write_skipped(xml: &mut String, message: &str) -> fmt::Result {
+    writeln!(xml, "      <skipped message=\"{}\"/>", Escaped(message))
 }
 
 fn write_problem(xml: &mut String, tag: &str, kind: &str, what: &str, text: &str) -> fmt::Result {

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::events::{self, Told};
+use super::events::{self, Described};
 use super::trace;
 use crate::notation::Direction;
 use crate::scenario::failure::Failure;
@@ -40,7 +40,7 @@ pub struct Divergence {
 #[derive(Clone, Debug)]
 pub struct Rung {
     /// The event in words.
-    pub told: Told,
+    pub event: Described,
     /// Between whom it happened.
     pub way: Way,
     /// Whether it sends again what had been sent.
@@ -89,6 +89,14 @@ impl Way {
     }
 }
 
+impl Rung {
+    /// What its flow is called, if it has one.
+    #[must_use]
+    pub fn flow(&self) -> Option<&str> {
+        self.event.flow.as_deref()
+    }
+}
+
 impl Ladder {
     /// The ladder of a trace; `first` is the first failure of its run.
     #[must_use]
@@ -102,13 +110,13 @@ impl Ladder {
             })
         });
         let mut sent = Sent::default();
-        let told = events::told(trace).into_iter();
-        let rungs = trace.events.iter().zip(told).zip(trace::numbers(trace));
-        let rungs = rungs.map(|((event, told), number)| Rung {
-            again: sent.again(&told),
+        let rungs = trace.events.iter().zip(events::describe(trace));
+        let rungs = rungs.zip(trace::numbers(trace));
+        let rungs = rungs.map(|((event, described), number)| Rung {
+            again: sent.again(&described),
             way: Way::of(&event.what),
             behind: trace::behind(event),
-            told,
+            event: described,
             number,
         });
         Self {
@@ -122,34 +130,20 @@ impl Ladder {
     #[must_use]
     pub fn flows(&self) -> Vec<&str> {
         let mut seen = std::collections::HashSet::new();
-        let names = self
-            .rungs
-            .iter()
-            .filter_map(|rung| rung.told.flow.as_deref());
+        let names = self.rungs.iter().filter_map(Rung::flow);
         names.filter(|name| seen.insert(*name)).collect()
     }
 
     /// The rungs of one flow, and those of none.
     #[must_use]
     pub fn of_flow(&self, name: &str) -> Self {
-        let is_of = |rung: &Rung| rung.told.flow.as_deref().is_none_or(|flow| flow == name);
-        let before = |index: usize| {
-            self.rungs
-                .iter()
-                .take(index)
-                .filter(|rung| is_of(rung))
-                .count()
-        };
+        let is_of = |rung: &&Rung| rung.flow().is_none_or(|flow| flow == name);
+        let before = |index: usize| self.rungs.iter().take(index).filter(is_of).count();
         Self {
-            rungs: self
-                .rungs
-                .iter()
-                .filter(|rung| is_of(rung))
-                .cloned()
-                .collect(),
+            rungs: self.rungs.iter().filter(is_of).cloned().collect(),
             divergence: self.divergence.as_ref().and_then(|divergence| {
                 let at = self.rungs.get(divergence.rung)?;
-                is_of(at).then(|| Divergence {
+                is_of(&at).then(|| Divergence {
                     rung: before(divergence.rung),
                     ..divergence.clone()
                 })
@@ -175,8 +169,8 @@ struct Sent(HashMap<(String, bool), u32>);
 
 impl Sent {
     /// Whether a segment begins before what its sender had sent already.
-    fn again(&mut self, told: &Told) -> bool {
-        let (Some(tcp), Some(flow), Some(direction)) = (&told.tcp, &told.flow, told.direction)
+    fn again(&mut self, event: &Described) -> bool {
+        let (Some(tcp), Some(flow), Some(direction)) = (&event.tcp, &event.flow, event.direction)
         else {
             return false;
         };
@@ -238,7 +232,7 @@ pub(crate) mod tests {
         let found = ladder.divergence.expect("a divergence");
         let rung = &ladder.rungs[found.rung];
         assert_eq!(
-            (rung.way, rung.told.what.as_str()),
+            (rung.way, rung.event.what.as_str()),
             (Way::ToDevice, ". 1:1(0) ack 11 win 16374")
         );
         assert_eq!(found.expected.as_deref(), Some("+0 > get . 1:1(0) ack 12"));
@@ -255,7 +249,7 @@ pub(crate) mod tests {
         let again: Vec<_> = ladder.rungs.iter().filter(|rung| rung.again).collect();
         assert_eq!(again.len(), 1);
         assert_eq!(
-            (again[0].told.at_us, again[0].way),
+            (again[0].event.at_us, again[0].way),
             (200_000, Way::FromDevice)
         );
     }

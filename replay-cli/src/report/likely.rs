@@ -1,12 +1,13 @@
 //! What most likely happened, in words: a handful of rules over the events of a run, each with the events that prove it.
 //!
-//! A rule speaks only where the events leave no other reading; where none fits, nothing is said.
+//! A rule fits only where the events leave no other reading; where none does, there is no result.
 
 use engine::{DialResult, RemoteEnd};
 
+use super::events::Numbers;
 use super::ladder::{Ladder, Rung, Way};
 use crate::base::wording::{counted, seconds};
-use crate::notation::{Action, Body, Line};
+use crate::notation::{Action, Body, Line, Num};
 use crate::packet::Flags;
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::stack::event::{Trace, What};
@@ -21,14 +22,17 @@ pub struct Likely {
 }
 
 impl Likely {
+    fn found<const N: usize>(rungs: [usize; N], text: String) -> Option<Self> {
+        let rungs = rungs.to_vec();
+        Some(Self { text, rungs })
+    }
+
     /// The lines of the events that prove it, with their numbers in the trace.
     #[must_use]
     pub fn proof(&self, ladder: &Ladder) -> Vec<String> {
-        let rungs = self
-            .rungs
-            .iter()
-            .filter_map(|index| ladder.rungs.get(*index));
-        let line = |rung: &Rung| format!("frame {}: {}", rung.number, rung.told.line());
+        let rungs = self.rungs.iter();
+        let rungs = rungs.filter_map(|index| ladder.rungs.get(*index));
+        let line = |rung: &Rung| format!("frame {}: {}", rung.number, rung.event.line());
         rungs.map(line).collect()
     }
 }
@@ -36,25 +40,20 @@ impl Likely {
 /// What most likely led to a failure.
 #[must_use]
 pub fn likely(trace: &Trace, ladder: &Ladder, failure: &Failure) -> Option<Likely> {
-    if trace.forgotten > 0 || !speaks_of(failure.kind) {
+    if trace.forgotten > 0 || !is_of_a_flow(failure.kind) {
         return None;
     }
     let flow = failure.flow.clone().or_else(|| {
         let at = ladder.divergence.as_ref()?.rung;
-        ladder.rungs.get(at)?.told.flow.clone()
+        ladder.rungs.get(at)?.event.flow.clone()
     })?;
     let until = failure.at_us.unwrap_or(u64::MAX);
-    let own = |rung: &&(usize, &Rung, &What)| rung.1.told.flow.as_deref() == Some(flow.as_str());
-    let events: Vec<(usize, &Rung, &What)> = ladder
-        .rungs
-        .iter()
-        .zip(&trace.events)
-        .enumerate()
-        .map(|(index, (rung, event))| (index, rung, &event.what))
-        .take_while(|(_, rung, _)| rung.told.at_us <= until)
-        .collect();
+    let events = ladder.rungs.iter().zip(&trace.events).enumerate();
+    let events = events.map(|(index, (rung, event))| (index, rung, &event.what));
+    let events = events.take_while(|(_, rung, _)| rung.event.at_us <= until);
+    let own = events.filter(|(_, rung, _)| rung.flow() == Some(flow.as_str()));
     let story = Story {
-        events: events.iter().filter(own).copied().collect(),
+        events: own.collect(),
         flow,
         failure,
     };
@@ -69,7 +68,7 @@ pub fn likely(trace: &Trace, ladder: &Ladder, failure: &Failure) -> Option<Likel
 }
 
 /// Whether a failure is about what came or did not come on a flow.
-fn speaks_of(kind: FailureKind) -> bool {
+fn is_of_a_flow(kind: FailureKind) -> bool {
     !matches!(
         kind,
         FailureKind::Invariant
@@ -101,58 +100,52 @@ impl Story<'_> {
         found.map(|(index, rung, _)| (*index, *rung))
     }
 
-    /// The dial that nobody answered, or that failed.
+    /// The dial that was not answered, or that failed.
     fn dial(&self) -> Option<Likely> {
         let (asked, rung) = self.find(|_, what| matches!(what, What::Dial { .. }))?;
-        let at = seconds(rung.told.at_us);
+        let at = seconds(rung.event.at_us);
         let answer = self.events.iter().find_map(|(index, _, what)| match what {
             What::DialResult(_, result) => Some((*index, *result)),
             _ => None,
         });
         let flow = &self.flow;
         match answer {
-            None => Some(Likely {
-                text: format!(
+            None => Likely::found(
+                [asked],
+                format!(
                     "No rule of the dialer had answered the dial of {flow} at {at} s: the flow was waiting for it."
                 ),
-                rungs: vec![asked],
-            }),
+            ),
             Some((_, DialResult::Connected)) => None,
-            Some((answered, result)) => Some(Likely {
-                text: format!("The dial of {flow} was answered {result:?}: the flow never opened."),
-                rungs: vec![asked, answered],
-            }),
+            Some((answered, result)) => Likely::found(
+                [asked, answered],
+                format!("The dial of {flow} was answered {result:?}: the flow never opened."),
+            ),
         }
     }
 
-    /// The far side failed, and the engine told the device.
+    /// The far side failed, and the engine reset the device's connection.
     fn far_reset(&self) -> Option<Likely> {
         let ended = |_: &Rung, what: &What| matches!(what, What::RemoteEnd(_, end) if *end != RemoteEnd::Eof);
         let (end, rung) = self.find(ended)?;
         let resets = |rung: &Rung, _: &What| rung.way == Way::ToDevice && has(rung, Flags::RST);
         let (reset, _) = self.find(resets).filter(|(reset, _)| *reset > end)?;
-        Some(Likely {
-            text: format!(
-                "The far side of {} ended with an error at {} s, and the engine reset the device's connection.",
-                self.flow,
-                seconds(rung.told.at_us)
+        let (flow, at) = (&self.flow, seconds(rung.event.at_us));
+        Likely::found(
+            [end, reset],
+            format!(
+                "The far side of {flow} ended with an error at {at} s, and the engine reset the device's connection."
             ),
-            rungs: vec![end, reset],
-        })
+        )
     }
 
     /// The device's reset came first.
     fn device_reset(&self) -> Option<Likely> {
         let resets = |rung: &Rung, _: &What| rung.way == Way::FromDevice && has(rung, Flags::RST);
         let (reset, rung) = self.find(resets)?;
-        Some(Likely {
-            text: format!(
-                "The device reset {} at {} s: nothing more is owed to it.",
-                self.flow,
-                seconds(rung.told.at_us)
-            ),
-            rungs: vec![reset],
-        })
+        let (flow, at) = (&self.flow, seconds(rung.event.at_us));
+        let text = format!("The device reset {flow} at {at} s: nothing more is owed to it.");
+        Likely::found([reset], text)
     }
 
     /// The handshake that the device did not finish.
@@ -165,14 +158,13 @@ impl Story<'_> {
         if self.last(opens).is_some_and(|(index, _)| index > answer) {
             return None;
         }
-        Some(Likely {
-            text: format!(
-                "The device never acknowledged the engine's SYN at {} s: {} was not open yet.",
-                seconds(rung.told.at_us),
-                self.flow
+        let (flow, at) = (&self.flow, seconds(rung.event.at_us));
+        Likely::found(
+            [answer],
+            format!(
+                "The device never acknowledged the engine's SYN at {at} s: {flow} was not open yet."
             ),
-            rungs: vec![answer],
-        })
+        )
     }
 
     /// The window that never opened.
@@ -180,34 +172,31 @@ impl Story<'_> {
         let states = |rung: &Rung, _: &What| {
             rung.way == Way::FromDevice && has(rung, Flags::ACK) && !has(rung, Flags::RST)
         };
-        let is_zero = |rung: &Rung| rung.told.tcp.is_some_and(|tcp| tcp.window == 0);
+        let is_zero = |rung: &Rung| rung.event.tcp.is_some_and(|tcp| tcp.window == 0);
         let (_, last) = self.last(states)?;
         if !is_zero(last) {
             return None;
         }
         let open = self.last(|rung, what| states(rung, what) && !is_zero(rung));
         let after = open.map_or(0, |(index, _)| index + 1);
-        let first = self
-            .events
-            .iter()
-            .find(|(index, rung, what)| *index >= after && states(rung, what) && is_zero(rung));
-        let (closed, rung, _) = first?;
-        Some(Likely {
-            text: format!(
-                "The device's window of {} had been zero since {} s and not opened again by then: the engine had to wait.",
-                self.flow,
-                seconds(rung.told.at_us)
+        let mut events = self.events.iter();
+        let (closed, rung, _) = events
+            .find(|(index, rung, what)| *index >= after && states(rung, what) && is_zero(rung))?;
+        let (flow, at) = (&self.flow, seconds(rung.event.at_us));
+        Likely::found(
+            [*closed],
+            format!(
+                "The device's window of {flow} had been zero since {at} s and not opened again by then: the engine had to wait."
             ),
-            rungs: vec![*closed],
-        })
+        )
     }
 
     /// What the engine sent again and the device never acknowledged.
     fn not_acknowledged(&self) -> Option<Likely> {
         let (again, rung) = self.last(|rung, _| rung.way == Way::ToDevice && rung.again)?;
-        let sequence = rung.told.tcp?.sequence;
+        let sequence = rung.event.tcp?.sequence;
         let covers = |other: &Rung, _: &What| {
-            let ack = other.told.tcp.and_then(|tcp| tcp.acknowledgement);
+            let ack = other.event.tcp.and_then(|tcp| tcp.acknowledgement);
             other.way == Way::FromDevice
                 && ack.is_some_and(|ack| ack.wrapping_sub(sequence).cast_signed() > 0)
         };
@@ -215,23 +204,20 @@ impl Story<'_> {
             return None;
         }
         let same = |other: &Rung, _: &What| {
-            other.way == Way::ToDevice
-                && other
-                    .told
-                    .tcp
-                    .is_some_and(|tcp| tcp.len > 0 && tcp.sequence == sequence)
+            let starts_there = |tcp: Numbers| tcp.len > 0 && tcp.sequence == sequence;
+            other.way == Way::ToDevice && other.event.tcp.is_some_and(starts_there)
         };
         let (first, _) = self.find(same)?;
-        Some(Likely {
-            text: format!(
-                "The device acknowledged nothing of {} from {sequence} on, which the engine sent and sent again.",
-                self.flow
+        let flow = &self.flow;
+        Likely::found(
+            [first, again],
+            format!(
+                "The device acknowledged nothing of {flow} from {sequence} on, which the engine sent and sent again."
             ),
-            rungs: vec![first, again],
-        })
+        )
     }
 
-    /// The far side that had all of the request and said nothing.
+    /// The far side that had all of the request and sent no answer.
     fn silent_far_side(&self) -> Option<Likely> {
         if !self.wants_payload() {
             return None;
@@ -247,45 +233,39 @@ impl Story<'_> {
         if self.last(speaks).is_some_and(|(index, _)| index > asked) {
             return None;
         }
-        let sizes = self.events.iter().filter_map(|(_, _, what)| match what {
-            What::Upstream(_, bytes) | What::UpstreamDatagram(_, _, bytes) => {
-                Some(bytes.len() as u64)
-            }
-            _ => None,
+        let sizes = self.events.iter().map(|(_, _, what)| match what {
+            What::Upstream(_, bytes) | What::UpstreamDatagram(_, _, bytes) => bytes.len() as u64,
+            _ => 0,
         });
-        Some(Likely {
-            text: format!(
-                "The far side of {} had {} of the device and said nothing after that: its answer is what is missing.",
-                self.flow,
-                counted(sizes.sum(), "byte")
+        let (flow, bytes) = (&self.flow, counted(sizes.sum(), "byte"));
+        Likely::found(
+            [asked],
+            format!(
+                "The far side of {flow} had {bytes} of the device and said nothing after that: its answer is what is missing."
             ),
-            rungs: vec![asked],
-        })
+        )
     }
 
     /// Whether what did not come is payload for the device.
     fn wants_payload(&self) -> bool {
-        let Some(expected) = &self.failure.expected else {
+        let expected = self.failure.expected.as_deref().map(Line::parse);
+        let Some(Ok(Line {
+            action: Action::Expect(segment),
+            ..
+        })) = expected
+        else {
             return false;
         };
-        let Ok(line) = Line::parse(expected) else {
-            return false;
-        };
-        match line.action {
-            Action::Expect(segment) => match segment.body {
-                Body::Tcp(body) => body
-                    .range
-                    .is_some_and(|range| range.len != crate::notation::Num::of(0)),
-                Body::Udp { .. } => true,
-                _ => false,
-            },
+        match segment.body {
+            Body::Tcp(body) => body.range.is_some_and(|range| range.len != Num::of(0)),
+            Body::Udp { .. } => true,
             _ => false,
         }
     }
 }
 
 fn has(rung: &Rung, flag: Flags) -> bool {
-    rung.told.tcp.is_some_and(|tcp| tcp.flags.contains(flag))
+    rung.event.tcp.is_some_and(|tcp| tcp.flags.contains(flag))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub fn compared(script: &Compared) -> String {
     }
 }
 
-/// What a diagnostic says, its line and column before it.
+/// The problem of a diagnostic, its line and column before it.
 #[must_use]
 pub fn placed(problem: &Diagnostic) -> String {
     match problem.where_.as_ref().and_then(|at| at.position) {
@@ -56,7 +56,7 @@ pub fn table(out: &mut dyn Write, outcomes: &[ScenarioOutcome], style: Style) ->
                 .first()
                 .map_or_else(String::new, |first| first.what.clone()),
         };
-        let word = outcome.verdict.told();
+        let word = outcome.verdict.words();
         table.row([word, outcome.name.clone(), reason]);
     }
     print(&table, out, style)
@@ -70,7 +70,7 @@ pub fn reasons(out: &mut dyn Write, outcomes: &[ScenarioOutcome], style: Style) 
     let mut counts: BTreeMap<(String, String, String), u64> = BTreeMap::new();
     for outcome in outcomes {
         let folder = outcome.path.parent().unwrap_or(&outcome.path);
-        let word = outcome.verdict.told();
+        let word = outcome.verdict.words();
         let key = (folder.display().to_string(), word, reason(outcome));
         *counts.entry(key).or_default() += 1;
     }

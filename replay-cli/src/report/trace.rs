@@ -46,15 +46,21 @@ pub fn write(folder: &Path, outcome: &ScenarioOutcome) -> Result<Option<TracePla
     };
     let name = outcome.name.replace(" (", "-").replace(')', "");
     let path = folder.join(format!("{}.pcapng", name.trim_start_matches('/')));
+    let frame = write_to(&path, trace, outcome.failures.first())?;
+    Ok(Some(TracePlace { path, frame }))
+}
+
+fn write_to(
+    path: &Path,
+    trace: &Trace,
+    first: Option<&Failure>,
+) -> Result<Option<u64>, Diagnostic> {
     let failed = |error: io::Error| {
-        Diagnostic::new(format!("the trace cannot be written: {error}")).in_file(&path)
+        Diagnostic::new(format!("the trace cannot be written: {error}")).in_file(path)
     };
-    let file = pcapng(trace, outcome.failures.first()).map_err(failed)?;
-    output::write_private(&path, &file.bytes).map_err(failed)?;
-    Ok(Some(TracePlace {
-        path,
-        frame: file.divergence,
-    }))
+    let file = pcapng(trace, first).map_err(failed)?;
+    output::write_private(path, &file.bytes).map_err(failed)?;
+    Ok(file.divergence)
 }
 
 /// Writes a trace that is of no scenario below a folder: as [`write()`] does. The file's path.
@@ -63,11 +69,7 @@ pub fn write(folder: &Path, outcome: &ScenarioOutcome) -> Result<Option<TracePla
 /// The file cannot be written.
 pub fn write_run(folder: &Path, name: &str, trace: &Trace) -> Result<PathBuf, Diagnostic> {
     let path = folder.join(format!("{name}.trace.pcapng"));
-    let failed = |error: io::Error| {
-        Diagnostic::new(format!("the trace cannot be written: {error}")).in_file(&path)
-    };
-    let file = pcapng(trace, None).map_err(failed)?;
-    output::write_private(&path, &file.bytes).map_err(failed)?;
+    write_to(&path, trace, None)?;
     Ok(path)
 }
 
@@ -114,24 +116,21 @@ pub fn pcapng(trace: &Trace, first: Option<&Failure>) -> io::Result<TraceFile> {
         }
         if let (true, Some(first)) = (divergence == Some(index), first) {
             diverges = Some(number);
-            comment = format!("FIRST DIVERGENCE {}\n{comment}", told(first));
+            comment = format!("FIRST DIVERGENCE {}\n{comment}", headline(first));
         }
         let (interface, data, flags) = match &event.what {
             What::FrameIn(frame) => (0, Cow::Borrowed(frame.as_slice()), Some(INBOUND)),
             What::FrameOut(frame) => (1, Cow::Borrowed(frame.as_slice()), Some(OUTBOUND)),
             _ => (2, Cow::Owned(line.clone().into_bytes()), None),
         };
-        let mut options: Vec<EnhancedPacketOption<'_>> =
-            flags.map(EnhancedPacketOption::Flags).into_iter().collect();
-        options.push(EnhancedPacketOption::Common(CommonOption::Comment(
-            comment.into(),
-        )));
+        let comment = EnhancedPacketOption::Common(CommonOption::Comment(comment.into()));
+        let flags = flags.map(EnhancedPacketOption::Flags).into_iter();
         out.write_pcapng_block(EnhancedPacketBlock {
             interface_id: interface,
             timestamp: Duration::from_micros(event.at_us),
             original_len: u32::try_from(data.len()).unwrap_or(u32::MAX),
             data,
-            options,
+            options: flags.chain([comment]).collect(),
         })
         .map_err(wrong)?;
         if is_recorded(&event.what)
@@ -177,18 +176,10 @@ pub(super) fn frame_of(trace: &Trace, failure: &Failure) -> Option<usize> {
         })
     };
     let line_of = |index: &usize| lines.get(*index).map_or("", |(_, line)| line.as_str());
-    let of_flow = |index: &usize| {
-        failure
-            .flow
-            .as_deref()
-            .is_none_or(|flow| line_of(index).contains(flow))
-    };
-    let exact = |index: &usize| {
-        failure
-            .actual
-            .as_deref()
-            .is_some_and(|actual| actual.ends_with(line_of(index)))
-    };
+    let flow = failure.flow.as_deref();
+    let of_flow = |index: &usize| flow.is_none_or(|flow| line_of(index).contains(flow));
+    let actual = failure.actual.as_deref();
+    let exact = |index: &usize| actual.is_some_and(|actual| actual.ends_with(line_of(index)));
     let indices = || (0..trace.events.len()).rev().filter(came);
     indices()
         .find(exact)
@@ -197,19 +188,16 @@ pub(super) fn frame_of(trace: &Trace, failure: &Failure) -> Option<usize> {
 }
 
 /// A failure in a line or three.
-fn told(failure: &Failure) -> String {
-    let line =
-        |word: &str, line: &Option<String>| line.as_ref().map(|line| format!("{word} {line}"));
-    let first = format!("error[{}]: {}", failure.kind.label(), failure.what);
-    [
-        Some(first),
-        line("expected", &failure.expected),
-        line("actual", &failure.actual),
-    ]
-    .into_iter()
-    .flatten()
-    .collect::<Vec<_>>()
-    .join("\n")
+fn headline(failure: &Failure) -> String {
+    let mut lines = vec![format!("error[{}]: {}", failure.kind.label(), failure.what)];
+    lines.extend(
+        failure
+            .expected
+            .iter()
+            .map(|line| format!("expected {line}")),
+    );
+    lines.extend(failure.actual.iter().map(|line| format!("actual {line}")));
+    lines.join("\n")
 }
 
 fn raw(

@@ -18,6 +18,7 @@ use crate::packet::Flags;
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::scenario::{Checksums, FlowSpec, Retransmissions, Timing};
 use crate::simulation::dialer::key_of;
+use crate::simulation::timeline::failure_at;
 use crate::stack::event::Source;
 use gate::Gate;
 use inject::Injection;
@@ -53,7 +54,7 @@ pub(crate) struct Device<'a> {
     waits_for: BTreeMap<usize, VecDeque<(usize, usize)>>,
     batch: Vec<Vec<u8>>,
     sources: Vec<Source>,
-    /// A dial to which the engine owes more than the end of an idle flow, when somebody looked last.
+    /// A dial to which the engine owes more than the end of an idle flow, when it was looked at last.
     pub(crate) owed: Option<usize>,
     pub(crate) synthetic: u64,
     pub(crate) left_out: u64,
@@ -478,22 +479,14 @@ impl<'a> Device<'a> {
         what: String,
         frame: Option<u64>,
     ) {
-        let flow = self
-            .flows
-            .get(index)
-            .and_then(|flow| flow.key)
-            .map(|key| key.to_string());
+        let key = self.flows.get(index).and_then(|flow| flow.key);
+        let help =
+            "the engine or the dialer's script withholds what the recorded frame had acknowledged";
         self.findings.push(Failure {
-            kind: FailureKind::Stuck,
-            what,
-            expected: None,
-            actual: None,
-            payload: None,
-            flow,
+            flow: key.map(|key| key.to_string()),
             frame,
-            at_us: Some(world.now),
-            place: None,
-            help: Some("the engine or the dialer's script withholds what the recorded frame had acknowledged".to_owned()),
+            help: Some(help.to_owned()),
+            ..failure_at(FailureKind::Stuck, what, Some(world.now))
         });
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct Rules {
     /// Rules that name their flow, which imported ones do: found at once.
     by_flow: HashMap<FlowSpec, usize, Quick>,
     otherwise: Option<DialResult>,
-    /// Whether what the capture says of each flow stands in place of rules.
+    /// Whether each flow does what the capture shows, without rules.
     recorded: bool,
     /// The result each dial got, by the index of its flow.
     results: Vec<Option<DialResult>>,
@@ -55,34 +55,21 @@ impl Rules {
     ) -> Result<Self, (String, Diagnostic)> {
         let mut rules = Vec::with_capacity(scenario.dialer.rules.len());
         let mut by_flow: HashMap<FlowSpec, usize, Quick> = HashMap::default();
-        let named: HashMap<&str, FlowSpec, Quick> = scenario
-            .flows
-            .iter()
-            .map(|(name, spec)| (name, *spec))
-            .collect();
+        let named = scenario.flows.iter().map(|(name, spec)| (name, *spec));
+        let named: HashMap<&str, FlowSpec, Quick> = named.collect();
         for (index, rule) in scenario.dialer.rules.iter().enumerate() {
-            let flow = match &rule.when.flow {
-                None => None,
-                Some(name) if named.contains_key(name.as_str()) => {
-                    named.get(name.as_str()).copied()
-                }
-                Some(name) => Some(scenario.flow(name).ok_or_else(|| {
-                    (
-                        format!("/dialer/rules/{index}/when/flow"),
-                        Diagnostic::new(format!("unknown flow `{name}`")),
-                    )
-                })?),
-            };
-            let pointer = format!("/dialer/rules/{index}/then");
-            let actions = content::actions(
-                &rule.then,
-                &pointer,
-                files,
-                scenario,
-                capture,
-                flow.as_ref(),
-            )?;
             let when = &rule.when;
+            let flow = when.flow.as_ref().map(|name| {
+                let known = named.get(name.as_str()).copied();
+                known.or_else(|| scenario.flow(name)).ok_or_else(|| {
+                    let problem = Diagnostic::new(format!("unknown flow `{name}`"));
+                    (format!("/dialer/rules/{index}/when/flow"), problem)
+                })
+            });
+            let flow = flow.transpose()?;
+            let pointer = format!("/dialer/rules/{index}/then");
+            let of = flow.as_ref();
+            let actions = content::actions(&rule.then, &pointer, files, scenario, capture, of)?;
             if let Some(flow) = flow
                 && when.proto.is_none()
                 && when.to.is_none()
@@ -144,10 +131,8 @@ impl Rules {
         let direct = self.by_flow.get(&spec).copied();
         let chosen = direct.or_else(|| {
             // Rules before the first without a flow are all in the index: none of them matched.
-            self.rules
-                .iter_mut()
-                .enumerate()
-                .find_map(|(index, rule)| rule.matches(&spec).then_some(index))
+            let mut rules = self.rules.iter_mut();
+            rules.position(|rule| rule.matches(&spec))
         });
         let Some(rule) = chosen.and_then(|index| self.rules.get(index)) else {
             self.results.push(self.otherwise);
@@ -193,8 +178,7 @@ impl Rule {
             return false;
         }
         self.met += 1;
-        self.occurrence
-            .is_none_or(|occurrence| occurrence == self.met)
+        self.occurrence.is_none_or(|nth| nth == self.met)
     }
 }
 
@@ -444,11 +428,8 @@ impl World<'_> {
             return Step::Done;
         }
         // The drain may have brought the `Resume` already.
-        let again = self
-            .flows
-            .get(index)
-            .is_some_and(|flow| !flow.script.refused);
-        if again {
+        let flow = self.flows.get(index);
+        if flow.is_some_and(|flow| !flow.script.refused) {
             self.ready.insert(index);
         }
         Step::Wait
@@ -489,11 +470,7 @@ impl World<'_> {
         };
         let nth = usize::try_from(flow.script.read).unwrap_or(usize::MAX);
         let Some(len) = flow.datagram_lens.get(nth).copied() else {
-            return if flow.closed.is_some() {
-                Step::Over
-            } else {
-                Step::Wait
-            };
+            return wait_unless(flow.closed.is_some());
         };
         let start: usize = flow.datagram_lens.iter().take(nth).sum();
         let start = start as u64;

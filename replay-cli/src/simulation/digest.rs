@@ -122,7 +122,7 @@ impl Digest {
     }
 }
 
-/// FNV-1a over words of eight bytes: quick, and good enough to tell two runs apart.
+/// FNV-1a over words of eight bytes: quick, and good enough to distinguish two runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fnv(u64);
 

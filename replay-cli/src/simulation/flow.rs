@@ -100,7 +100,7 @@ pub(crate) struct Script {
     pub(crate) progress: u64,
     /// Until when the current `wait` lasts.
     pub(crate) wait_until: Option<u64>,
-    /// The engine refused bytes: nothing more until it says `Resume`.
+    /// The engine refused bytes: nothing more until `Resume`.
     pub(crate) refused: bool,
     /// A recorded reset waits until the device has what was sent before it.
     pub(crate) awaits_delivery: bool,
@@ -187,7 +187,7 @@ impl FlowState {
 
     /// Gives it a script, and as much memory for its streams as that asks for.
     pub(crate) fn follow(&mut self, actions: Actions, retention: Retention) {
-        // Who reads bytes again needs them; what the device gets nobody reads again.
+        // A script may read upstream bytes again; what the device gets is read once.
         let up = if actions.reads_bytes() {
             Retention::All
         } else {

@@ -3,24 +3,17 @@
 use engine::{By, Counters, FlowKey, How, Proto};
 
 use super::flow::FlowState;
+use super::timeline::failure_at;
 use crate::packet::{Flags, Malformed, Packet, Tcp, Transport};
 use crate::scenario::failure::{Failure, FailureKind};
 
 /// A failure of an invariant.
 pub(crate) fn failure(now: u64, key: Option<FlowKey>, what: String) -> Failure {
+    let help = "an invariant cannot be blessed: the engine is wrong, or the checker is";
     Failure {
-        kind: FailureKind::Invariant,
-        what,
-        expected: None,
-        actual: None,
-        payload: None,
         flow: key.map(|key| key.to_string()),
-        frame: None,
-        at_us: Some(now),
-        place: None,
-        help: Some(
-            "an invariant cannot be blessed: the engine is wrong, or the checker is".to_owned(),
-        ),
+        help: Some(help.to_owned()),
+        ..failure_at(FailureKind::Invariant, what, Some(now))
     }
 }
 
@@ -81,7 +74,7 @@ pub(crate) fn frame(
 }
 
 /// Checks a segment within its flow: only bytes of the dialer, within the device's window, no acknowledgement of
-/// what was not sent; if a close is the `last` of its flow, silence after it. `sent` says whether bytes stand at a place
+/// what was not sent; if a close is the `last` of its flow, silence after it. `sent`: whether bytes stand at a place
 /// of what the dialer has given.
 pub(crate) fn segment(
     flow: &FlowState,
@@ -116,7 +109,7 @@ pub(crate) fn segment(
             flow.down.device_edge
         ));
     }
-    // What the engine says by itself, the remote did not say.
+    // What the engine ends by itself, the remote did not end.
     let Some(at) = at.filter(|_| !tcp.payload.is_empty() && !flow.undialed) else {
         return problems;
     };

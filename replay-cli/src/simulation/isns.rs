@@ -14,7 +14,7 @@ use crate::simulation::dialer::key_of;
 pub(crate) struct Isns {
     /// What SYNs say, by tuple and the number of the connection on it.
     written: BTreeMap<(FlowKey, u32), Seq>,
-    /// For tuples of which no SYN says any: any number does, as long as it is always the same.
+    /// For tuples without a SYN: any number does, as long as it is always the same.
     chosen: BTreeMap<FlowKey, Seq>,
 }
 
@@ -44,7 +44,7 @@ impl Isns {
         isns
     }
 
-    /// The number of a flow: what its own SYN says, else what that of an earlier connection on the tuple does.
+    /// The number of a flow: that of its own SYN, else that of an earlier connection on the tuple.
     pub(crate) fn of(&self, spec: &FlowSpec) -> Option<Seq> {
         let key = key_of(spec.protocol, spec.client, spec.server)?;
         let mut earlier = self.written.range((key, 0)..=(key, spec.occurrence));

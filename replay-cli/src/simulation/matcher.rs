@@ -31,11 +31,11 @@ pub(crate) struct Matcher {
     pub(crate) bindings: Bindings,
     /// Per flow name: the next emitted frame to look at.
     cursors: BTreeMap<String, usize>,
-    /// Whether acknowledgements that nobody wrote down are differences too.
+    /// Whether acknowledgements without a line are differences too.
     pub(crate) strict: bool,
     /// Whether pushes are looked at: another stack may push where it likes (RFC 9293 section 3.9.1.2).
     pub(crate) pushes_free: bool,
-    /// Whether keep-alives that nobody wrote down are passed over, as acknowledgements are.
+    /// Whether keep-alives without a line are passed over, as acknowledgements are.
     pub(crate) keep_alives_free: bool,
     /// What may come unasked.
     allowed: Vec<Segment>,
@@ -63,7 +63,7 @@ pub(crate) enum Found {
 }
 
 /// What differs, in one sentence, and the payload bytes that show it.
-pub(crate) fn told(differences: &[Difference]) -> (String, Option<String>) {
+pub(crate) fn describe(differences: &[Difference]) -> (String, Option<String>) {
     let what: Vec<String> = differences.iter().map(ToString::to_string).collect();
     let payload = differences.iter().find_map(|one| one.payload.clone());
     (what.join("; "), payload)
@@ -102,23 +102,13 @@ impl Matcher {
                 at += 1;
                 continue;
             }
-            let packet = if self.pushes_free {
-                pushed_as(segment, packet)
-            } else {
-                packet
-            };
-            let part = packet
-                .tcp()
-                .and_then(|tcp| segment.part(search.bytes, tcp, &self.bindings));
-            let (wanted, last) = part
-                .as_ref()
-                .map_or((segment, true), |(part, last)| (part, *last));
-            let differences = wanted.compare(
-                &packet,
-                Direction::FromEngine,
-                &view.numbering(&spec),
-                &mut self.bindings,
-            );
+            let packet = self.compared(segment, packet);
+            let tcp = packet.tcp();
+            let part = tcp.and_then(|tcp| segment.part(search.bytes, tcp, &self.bindings));
+            let part = part.as_ref();
+            let (wanted, last) = part.map_or((segment, true), |(part, last)| (part, *last));
+            let (numbering, bindings) = (view.numbering(&spec), &mut self.bindings);
+            let differences = wanted.compare(&packet, Direction::FromEngine, &numbering, bindings);
             if differences.is_empty() {
                 self.cursors.insert(segment.flow.clone(), at + 1);
                 let first = search.came.map_or(at, |(first, _)| first);
@@ -131,7 +121,7 @@ impl Matcher {
                 at += 1;
                 continue;
             }
-            // An acknowledgement that nobody wrote down is passed over; one that was written is looked for
+            // An acknowledgement without a line is passed over; one that was written is looked for
             // among the acknowledgements only.
             if !self.strict && (is_bare_ack(&packet) || self.passes_over(view, emitted, &packet)) {
                 at += 1;
@@ -161,25 +151,24 @@ impl Matcher {
     ) -> bool {
         let is_allowed = |segment: &Segment| {
             view.spec(&segment.flow).is_some_and(|spec| {
-                let packet = if self.pushes_free {
-                    pushed_as(segment, *packet)
-                } else {
-                    *packet
-                };
-                view.belongs(&packet, emitted, &spec)
-                    && segment
-                        .compare(
-                            &packet,
-                            Direction::FromEngine,
-                            &view.numbering(&spec),
-                            &mut self.bindings.clone(),
-                        )
-                        .is_empty()
+                let packet = self.compared(segment, *packet);
+                let (numbering, mut bindings) = (view.numbering(&spec), self.bindings.clone());
+                let mut differences =
+                    || segment.compare(&packet, Direction::FromEngine, &numbering, &mut bindings);
+                view.belongs(&packet, emitted, &spec) && differences().is_empty()
             })
         };
         (self.keep_alives_free && emitted.keep_alive)
             || (self.pushes_free && is_for_the_link(packet))
             || self.allowed.iter().any(is_allowed)
+    }
+
+    /// A packet as it is compared: with the push that is expected, where a stack may push as it likes.
+    fn compared<'p>(&self, segment: &Segment, packet: Packet<'p>) -> Packet<'p> {
+        match self.pushes_free {
+            true => pushed_as(segment, packet),
+            false => packet,
+        }
     }
 
     fn find_any(&mut self, view: View<'_>, segment: &Segment) -> Found {
@@ -190,15 +179,9 @@ impl Matcher {
             let Ok(packet) = Packet::whole(&emitted.bytes) else {
                 continue;
             };
-            if segment
-                .compare(
-                    &packet,
-                    Direction::FromEngine,
-                    &Numbering::default(),
-                    &mut self.bindings,
-                )
-                .is_empty()
-            {
+            let (numbering, bindings) = (Numbering::default(), &mut self.bindings);
+            let differences = segment.compare(&packet, Direction::FromEngine, &numbering, bindings);
+            if differences.is_empty() {
                 return Found::Match(at);
             }
         }
@@ -231,11 +214,7 @@ impl Matcher {
 
 impl<'a> View<'a> {
     pub(crate) fn spec(&self, name: &str) -> Option<FlowSpec> {
-        if name.is_empty() {
-            None
-        } else {
-            self.scenario.flow(name)
-        }
+        (!name.is_empty()).then(|| self.scenario.flow(name))?
     }
 
     /// The dial that a flow's name means, once it was made.
@@ -250,12 +229,10 @@ impl<'a> View<'a> {
         let key = key_of(spec.protocol, spec.client, spec.server);
         match packet.transport {
             Transport::Tcp(_) | Transport::Udp(_) => {
+                let flow = emitted.flow.and_then(|index| self.flows.get(index));
                 flow_key(packet, false) == key
                     && key.is_some()
-                    && emitted
-                        .flow
-                        .and_then(|index| self.flows.get(index))
-                        .is_none_or(|flow| flow.occurrence == spec.occurrence)
+                    && flow.is_none_or(|flow| flow.occurrence == spec.occurrence)
             }
             Transport::Icmp(_) | Transport::Fragment => {
                 packet.source == spec.server.ip()
@@ -269,7 +246,7 @@ impl<'a> View<'a> {
     /// Of ICMP errors only those that quote the flow belong to it; an ICMP flow has the others.
     fn carries(&self, packet: &Packet<'_>, spec: &FlowSpec) -> bool {
         let Transport::Icmp(icmp) = packet.transport else {
-            // A fragment says no more than what it is a fragment of.
+            // A fragment shows no more than what it is a fragment of.
             let protocol = match packet.protocol {
                 TCP => Protocol::Tcp,
                 UDP => Protocol::Udp,
@@ -307,7 +284,6 @@ impl<'a> View<'a> {
         bindings.set("edge", down.map(|down| place(down.room_to)));
     }
 
-    /// An emitted frame in the line notation, its flow by the name the scenario has for it.
     /// A frame as reports show it: without payload, even where only its bytes describe it.
     pub(crate) fn shown(&self, index: usize) -> String {
         let line = self.print(index);
@@ -366,7 +342,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// Whether a packet is of ICMPv6 to a group: a stack looks for routers and tells what groups it is in (RFC 4861, RFC 3810).
+/// Whether a packet is of ICMPv6 to a group: a stack looks for routers and reports what groups it is in (RFC 4861, RFC 3810).
 fn is_for_the_link(packet: &Packet<'_>) -> bool {
     matches!(packet.transport, Transport::Icmp(_))
         && !packet.is_v4()

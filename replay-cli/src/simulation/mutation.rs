@@ -1,6 +1,6 @@
 //! A change to what was observed of a run: not to the run itself, which goes on as it went.
 //!
-//! A check that notices no change of the kind it speaks of says nothing; [`crate::verdict::vacuity`] looks for such scenarios.
+//! A check that notices no change of the kind it is about proves nothing; [`crate::verdict::vacuity`] looks for such scenarios.
 
 use std::fmt;
 use std::ops::Range;

@@ -20,14 +20,11 @@ impl World<'_> {
                 self.emitted(&frame);
                 self.engine.give_back(frame);
             }
-            OwnedOutput::Batch(frames) => {
-                if frames > 64 {
-                    self.broken(
-                        None,
-                        format!("a batch of {frames} frames; at most 64 are allowed"),
-                    );
-                }
+            OwnedOutput::Batch(frames) if frames > 64 => {
+                let what = format!("a batch of {frames} frames; at most 64 are allowed");
+                self.broken(None, what);
             }
+            OwnedOutput::Batch(_) => {}
             OwnedOutput::Dial(id, key, name) => self.dialed(id, key, name),
             OwnedOutput::Resolve(query, name, kind) => self.asked(query, &name, kind),
             OwnedOutput::Data(id, bytes) => {
@@ -59,10 +56,8 @@ impl World<'_> {
                     flow.closed = Some((now, close));
                     flow.note_stalls(now, true);
                 });
-                if let Some(flow) = self
-                    .by_id
-                    .remove(&id)
-                    .and_then(|index| self.flows.get(index))
+                let index = self.by_id.remove(&id);
+                if let Some(flow) = index.and_then(|index| self.flows.get(index))
                     && self.engine.traits().last
                     && let Some(problem) = invariant::lost_bytes(flow)
                 {
@@ -76,14 +71,12 @@ impl World<'_> {
                     addresses,
                     ttl,
                 } = record;
-                self.dns.push((
-                    self.now,
-                    DnsSeen {
-                        name,
-                        addresses,
-                        ttl,
-                    },
-                ));
+                let seen = DnsSeen {
+                    name,
+                    addresses,
+                    ttl,
+                };
+                self.dns.push((self.now, seen));
             }
         }
     }
@@ -119,11 +112,8 @@ impl World<'_> {
 
     /// Holds what the device got since the last time against the capture.
     fn compare_downstream(&mut self, index: usize) {
-        let Some(flow) = self
-            .flows
-            .get_mut(index)
-            .filter(|flow| !flow.down.fresh.is_empty())
-        else {
+        let flow = self.flows.get_mut(index);
+        let Some(flow) = flow.filter(|flow| !flow.down.fresh.is_empty()) else {
             return;
         };
         if let (Some(index), Some(capture), Some(reader)) =
@@ -149,7 +139,7 @@ impl World<'_> {
         let (script, delay) = self.rules.choose(&key, count, self.capture);
         flow.follow(script, self.retention);
         replays(self.capture, &mut self.by_conversation, &mut flow, index);
-        flow.down.tells = self.is_compared(&flow);
+        flow.down.keeps_fresh = self.is_compared(&flow);
         self.flows.push(flow);
         self.by_id.insert(id, index);
         self.is_newest(index);
@@ -189,7 +179,7 @@ impl World<'_> {
         (flow.occurrence, flow.dialed_at) = (flow.dials, self.now);
         flow.follow(script, self.retention);
         replays(self.capture, &mut self.by_conversation, flow, index);
-        flow.down.tells = !self.comparisons.is_empty()
+        flow.down.keeps_fresh = !self.comparisons.is_empty()
             && flow
                 .conversation
                 .is_some_and(|index| self.share.takes(index));
@@ -215,7 +205,7 @@ impl World<'_> {
         index
     }
 
-    /// Whether what another stack says is about a SYN that came after the connection at `index` was dialed.
+    /// Whether what another stack reports is about a SYN that came after the connection at `index` was dialed.
     fn answers_a_new_syn(&self, index: usize, tcp: &Tcp<'_>) -> bool {
         let flow = self.flows.get(index).filter(|flow| !flow.undialed);
         let Some(flow) = flow.filter(|_| self.engine.traits().foreign) else {
@@ -226,7 +216,7 @@ impl World<'_> {
         })
     }
 
-    /// What the SYN said of the device.
+    /// The device's numbers in its SYN.
     fn know_device(&mut self, flow: &mut FlowState) {
         if let Some((isn, shift)) = self.syns.remove(&flow.key) {
             flow.down.device_isn = Some(isn);
@@ -240,10 +230,8 @@ impl World<'_> {
     fn emitted(&mut self, frame: &[u8]) {
         self.frames_out += 1;
         let packet = Packet::whole(frame);
-        let key = packet
-            .as_ref()
-            .ok()
-            .and_then(|packet| flow_key(packet, false));
+        let known = packet.as_ref().ok();
+        let key = known.and_then(|packet| flow_key(packet, false));
         let mut index = key.and_then(|key| self.newest(&key));
         if let (Ok(packet), Some(key)) = (&packet, key)
             && let Transport::Tcp(tcp) = packet.transport
@@ -255,10 +243,9 @@ impl World<'_> {
         let mtu = self.engine.mtu();
         let last = self.engine.traits().last;
         let checked = self.share.takes(self.frames_out as usize);
-        let mut problems = if checked {
-            invariant::frame(frame, &packet, mtu)
-        } else {
-            Vec::new()
+        let mut problems = match checked {
+            true => invariant::frame(frame, &packet, mtu),
+            false => Vec::new(),
         };
         let sound = problems.is_empty();
         let mut keep_alive = false;
@@ -335,10 +322,8 @@ impl World<'_> {
 
     /// A sound packet reaches the device; it is of the flow at `index`, if of any.
     fn reach(&mut self, packet: &Packet<'_>, index: Option<usize>) {
-        if self
-            .capture
-            .is_some_and(|capture| !capture.echoes.is_empty())
-        {
+        let capture = self.capture;
+        if capture.is_some_and(|capture| !capture.echoes.is_empty()) {
             self.answers.note(packet);
         }
         let Some((index, flow)) = index.and_then(|index| Some((index, self.flows.get_mut(index)?)))
@@ -384,9 +369,8 @@ fn replays(
     index: usize,
 ) {
     flow.conversation = capture.and_then(|capture| capture.of_dial(&flow.key, flow.occurrence));
-    let newest = flow
-        .conversation
-        .and_then(|conversation| by_conversation.get_mut(conversation));
+    let replayed = flow.conversation;
+    let newest = replayed.and_then(|conversation| by_conversation.get_mut(conversation));
     if let Some(newest) = newest {
         *newest = Some(index);
     }

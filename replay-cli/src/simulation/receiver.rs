@@ -12,9 +12,9 @@ pub(crate) struct Receiver {
     pub(crate) device_isn: Option<Seq>,
     /// The stream in order.
     pub(crate) bytes: Tape,
-    /// Whether what comes is told in `fresh`.
-    pub(crate) tells: bool,
-    /// What came in order since somebody looked last.
+    /// Whether what comes is kept in `fresh`.
+    pub(crate) keeps_fresh: bool,
+    /// What came in order since it was taken last.
     pub(crate) fresh: Vec<u8>,
     /// Bytes that came ahead of a hole.
     ahead: BTreeMap<u64, Vec<u8>>,
@@ -52,6 +52,11 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
+    /// By how much the device's window fields are shifted.
+    pub(crate) fn shift(&self) -> u8 {
+        if self.scaled { self.device_shift } else { 0 }
+    }
+
     /// Units the device has received without a hole, SYN and FIN included.
     pub(crate) fn contiguous(&self) -> u64 {
         if self.engine_isn.is_none() {
@@ -61,7 +66,7 @@ impl Receiver {
         count + u64::from(self.fin == Some(count))
     }
 
-    /// Notes what the engine sent, before any fault; says where its payload stands.
+    /// Notes what the engine sent, before any fault; where its payload stands.
     pub(crate) fn note_emitted(&mut self, tcp: &Tcp<'_>) -> Option<u64> {
         if tcp.flags.contains(Flags::SYN) {
             self.engine_isn = Some(tcp.sequence);
@@ -174,7 +179,7 @@ impl Receiver {
     /// Takes bytes that are next in order.
     pub(crate) fn take(&mut self, count: &[u8]) {
         self.bytes.push(count);
-        if self.tells {
+        if self.keeps_fresh {
             self.fresh.extend_from_slice(count);
         }
     }

@@ -31,7 +31,7 @@ impl Share {
 }
 
 /// Makes two runs, side by side if that is worth a thread: what the first would have found by itself, and the second.
-/// `halves` says whether they may share the checks; otherwise the second makes none.
+/// `halves`: whether they may share the checks; otherwise the second makes none.
 pub(crate) fn twice<E: Send>(
     side_by_side: bool,
     halves: bool,

@@ -71,7 +71,7 @@ impl Tape {
         self.get(0, HEAD as u64)
     }
 
-    /// How it begins, for whoever may see it.
+    /// How it begins, for reports that show payload.
     pub(crate) fn shown(&self) -> String {
         format!("beginning \"{}\"", self.beginning().escape_ascii())
     }
@@ -216,7 +216,7 @@ impl Sent {
         self.len
     }
 
-    /// Bytes that nobody will ask for again, as of datagrams.
+    /// Bytes that are not read again, as of datagrams.
     pub(crate) fn count(&mut self, count: usize) {
         self.len += count as u64;
     }

@@ -3,7 +3,7 @@
 use engine::PathChange;
 
 use super::isns::Isns;
-use super::matcher::{Found, Matcher, Search, View, is_pure_ack, told};
+use super::matcher::{Found, Matcher, Search, View, describe, is_pure_ack};
 use super::world::World;
 use crate::base::wording::seconds_of as seconds;
 use crate::notation::{
@@ -20,7 +20,7 @@ const ACK_DELAY_US: u64 = 500_000;
 /// How long the device waits before it acknowledges what has come of a range in several segments, microseconds.
 const DEVICE_US: u64 = 10_000;
 
-/// For how long a stack that never says that all is done is looked at after the last line, microseconds: delayed
+/// For how long a stack that never reports that it is at rest is looked at after the last line, microseconds: delayed
 /// acknowledgements and the first retransmission come in that time, the end of idle flows does not.
 const AFTERWARDS_US: u64 = 3_000_000;
 
@@ -47,7 +47,7 @@ pub(crate) struct Findings {
     /// Lines whose exact time was not checked.
     pub(crate) untimed: u64,
     pub(crate) matcher: Matcher,
-    /// Emitted frames and the lines they were held against, if anybody watches.
+    /// Emitted frames and the lines they were held against, if the run is watched.
     pub(crate) expected: Vec<(usize, Expectation)>,
 }
 
@@ -98,7 +98,7 @@ impl Timeline<'_> {
         }
     }
 
-    /// Waits for what a line expects; says when it came.
+    /// Waits for what a line expects; when it came.
     pub(crate) fn expect(
         &self,
         world: &mut World<'_>,
@@ -125,14 +125,12 @@ impl Timeline<'_> {
                     findings.held(world, index, (pointer, line), met);
                     if !met {
                         let came = if first < from { first } else { at };
-                        let what = format!(
-                            "it came at {} s, expected {}",
-                            seconds(came),
-                            window(from, to)
-                        );
-                        let mut late = failure(FailureKind::WrongTime, what, came, segment);
-                        late.expected = Some(line.to_string());
-                        late.actual = Some(self.view(world).shown(index));
+                        let due = window(from, to);
+                        let what = format!("it came at {} s, expected {due}", seconds(came));
+                        let late = Failure {
+                            actual: Some(self.view(world).shown(index)),
+                            ..failure(FailureKind::WrongTime, what, came, segment, line)
+                        };
                         findings.failures.push((pointer.to_owned(), late));
                     }
                     return Some(at);
@@ -140,11 +138,12 @@ impl Timeline<'_> {
                 Found::Other(index, differences) => {
                     findings.held(world, index, (pointer, line), false);
                     let at = world.emitted.get(index).map(|emitted| emitted.at)?;
-                    let (what, payload) = told(&differences);
-                    let mut wrong = failure(FailureKind::WrongPacket, what, at, segment);
-                    wrong.payload = payload;
-                    wrong.expected = Some(line.to_string());
-                    wrong.actual = Some(self.view(world).shown(index));
+                    let (what, payload) = describe(&differences);
+                    let wrong = Failure {
+                        payload,
+                        actual: Some(self.view(world).shown(index)),
+                        ..failure(FailureKind::WrongPacket, what, at, segment, line)
+                    };
                     findings.failures.push((pointer.to_owned(), wrong));
                     return Some(at);
                 }
@@ -165,7 +164,6 @@ impl Timeline<'_> {
                 break;
             };
             world.run(next);
-            world.livelock |= world.steps > world.step_limit;
             if world.livelock {
                 break;
             }
@@ -183,18 +181,12 @@ impl Timeline<'_> {
                 return Some(to.min(world.now));
             }
         }
-        let mut missing = failure(
-            FailureKind::MissingPacket,
-            format!("nothing came that matches, {}", window(from, to)),
-            world.now,
-            segment,
-        );
-        missing.expected = Some(line.to_string());
-        missing.actual = world
-            .emitted
-            .len()
-            .checked_sub(1)
-            .map(|last| format!("last emitted: {}", self.view(world).shown(last)));
+        let what = format!("nothing came that matches, {}", window(from, to));
+        let last = world.emitted.len().checked_sub(1);
+        let missing = Failure {
+            actual: last.map(|last| format!("last emitted: {}", self.view(world).shown(last))),
+            ..failure(FailureKind::MissingPacket, what, world.now, segment, line)
+        };
         findings.failures.push((pointer.to_owned(), missing));
         None
     }
@@ -220,10 +212,8 @@ impl Timeline<'_> {
             return false;
         };
         let acked = down.contiguous();
-        let shift = if down.scaled { down.device_shift } else { 0 };
-        let room = down
-            .offered_to
-            .map(|edge| edge.saturating_sub(acked) >> shift);
+        let edge = down.offered_to;
+        let room = edge.map(|edge| edge.saturating_sub(acked) >> down.shift());
         let number = |unit: u64| Num::of(wrap(i64::try_from(unit).unwrap_or_default()));
         let next = number(down.device_within);
         let answer = Segment {
@@ -275,41 +265,26 @@ impl Timeline<'_> {
         findings: &Findings,
     ) -> Result<Vec<u8>, String> {
         let view = self.view(world);
-        let Some(spec) = view.spec(&segment.flow) else {
-            let nobody = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
-            let ends = Ends {
-                protocol: 0,
-                device: nobody,
-                far: nobody,
-            };
-            return segment
-                .build(
-                    Direction::FromDevice,
-                    &ends,
-                    &crate::notation::Numbering::default(),
-                    &findings.matcher.bindings,
-                )
-                .map_err(|problem| problem.to_string());
-        };
-        let protocol = match (spec.protocol, spec.client.is_ipv4()) {
-            (Protocol::Tcp, _) => packet::TCP,
-            (Protocol::Udp, _) => packet::UDP,
-            (Protocol::Icmp, true) => packet::ICMP,
-            (Protocol::Icmp, false) => packet::ICMPV6,
+        let spec = view.spec(&segment.flow);
+        // A line of raw bytes is of no flow.
+        let none = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+        let (device, far) = spec.map_or((none, none), |spec| (spec.client, spec.server));
+        let protocol = match spec.map(|spec| spec.protocol) {
+            None => 0,
+            Some(Protocol::Tcp) => packet::TCP,
+            Some(Protocol::Udp) => packet::UDP,
+            Some(Protocol::Icmp) if device.is_ipv4() => packet::ICMP,
+            Some(Protocol::Icmp) => packet::ICMPV6,
         };
         let ends = Ends {
             protocol,
-            device: spec.client,
-            far: spec.server,
+            device,
+            far,
         };
-        segment
-            .build(
-                Direction::FromDevice,
-                &ends,
-                &view.numbering(&spec),
-                &findings.matcher.bindings,
-            )
-            .map_err(|problem| problem.to_string())
+        let numbering = spec.map(|spec| view.numbering(&spec)).unwrap_or_default();
+        let bindings = &findings.matcher.bindings;
+        let built = segment.build(Direction::FromDevice, &ends, &numbering, bindings);
+        built.map_err(|problem| problem.to_string())
     }
 }
 
@@ -341,7 +316,7 @@ impl Play<'_, '_, '_> {
             Action::Allow(segment) => return self.findings.matcher.allow(segment),
             Action::Sleep => {
                 run_until(self.world, self.world.now);
-                // A host that sleeps calls nobody; when it wakes, the engine hears how late it is.
+                // A host that sleeps makes no calls; when it wakes, the engine gets the present time.
                 self.world.now = self.world.now.max(from);
                 self.world.wake();
             }
@@ -408,8 +383,8 @@ impl Play<'_, '_, '_> {
                 }
             }
             Err(problem) => {
-                let now = self.world.now;
-                self.fails(pointer, failure(FailureKind::Stuck, problem, now, segment));
+                let stuck = failure_at(FailureKind::Stuck, problem, Some(self.world.now));
+                self.fails(pointer, of_flow(stuck, segment));
             }
         }
     }
@@ -459,13 +434,12 @@ impl Play<'_, '_, '_> {
             if free || (slack > 0 && emitted.at >= quiet_to) {
                 continue;
             }
-            let mut broken = failure_at(
-                FailureKind::BrokenSilence,
-                "a packet came during a silence".to_owned(),
-                at,
-            );
-            broken.expected = Some(line.to_string());
-            broken.actual = Some(self.timeline.view(self.world).shown(index));
+            let what = "a packet came during a silence".to_owned();
+            let broken = Failure {
+                expected: Some(line.to_string()),
+                actual: Some(self.timeline.view(self.world).shown(index)),
+                ..failure_at(FailureKind::BrokenSilence, what, at)
+            };
             self.findings
                 .held(self.world, index, (pointer, line), false);
             self.fails(pointer, broken);
@@ -492,14 +466,13 @@ impl Play<'_, '_, '_> {
         let view = self.timeline.view(self.world);
         for (name, index) in self.findings.matcher.leftovers(view) {
             let at = self.world.emitted.get(index).map(|emitted| emitted.at);
-            let mut extra = failure_at(
-                FailureKind::UnexpectedPacket,
-                format!("flow {name} got a packet beyond all that was expected"),
-                at,
-            );
-            extra.flow = Some(name);
-            extra.actual = Some(self.timeline.view(self.world).shown(index));
-            extra.help = Some("add a line for it, or find out why it was sent".to_owned());
+            let what = format!("flow {name} got a packet beyond all that was expected");
+            let extra = Failure {
+                flow: Some(name),
+                actual: Some(self.timeline.view(self.world).shown(index)),
+                help: Some("add a line for it, or find out why it was sent".to_owned()),
+                ..failure_at(FailureKind::UnexpectedPacket, what, at)
+            };
             self.fails("/input/frames", extra);
         }
     }
@@ -516,9 +489,6 @@ pub(crate) fn run_until(world: &mut World<'_>, at: u64) {
             break;
         }
         world.run(next);
-        if world.steps > world.step_limit {
-            world.livelock = true;
-        }
     }
     world.now = world.now.max(at);
 }
@@ -536,9 +506,6 @@ fn finish(world: &mut World<'_>, until: Option<u64>) {
             break;
         }
         world.run(next);
-        if world.steps > world.step_limit {
-            world.livelock = true;
-        }
     }
     if let Some(until) = until {
         world.now = world.now.max(until);
@@ -548,15 +515,15 @@ fn finish(world: &mut World<'_>, until: Option<u64>) {
 /// Whether the device acknowledges what comes of a line while more is to come.
 fn acknowledges(segment: &Segment) -> bool {
     match &segment.body {
-        Body::Tcp(tcp) => tcp
-            .range
-            .as_ref()
-            .is_some_and(|range| range.cut == Cut::Acked),
+        Body::Tcp(tcp) => {
+            let range = tcp.range.as_ref();
+            range.is_some_and(|range| range.cut == Cut::Acked)
+        }
         _ => false,
     }
 }
 
-fn window(from: u64, to: u64) -> String {
+pub(crate) fn window(from: u64, to: u64) -> String {
     match (from, to) {
         (_, u64::MAX) => "at any time".to_owned(),
         (from, to) if from == to => format!("at {} s", seconds(from)),
@@ -564,10 +531,19 @@ fn window(from: u64, to: u64) -> String {
     }
 }
 
-fn failure(kind: FailureKind, what: String, at: u64, segment: &Segment) -> Failure {
-    let mut failure = failure_at(kind, what, Some(at));
-    failure.flow = (!segment.flow.is_empty()).then(|| segment.flow.clone());
-    failure
+fn failure(kind: FailureKind, what: String, at: u64, segment: &Segment, line: &Line) -> Failure {
+    let failure = Failure {
+        expected: Some(line.to_string()),
+        ..failure_at(kind, what, Some(at))
+    };
+    of_flow(failure, segment)
+}
+
+fn of_flow(failure: Failure, segment: &Segment) -> Failure {
+    Failure {
+        flow: (!segment.flow.is_empty()).then(|| segment.flow.clone()),
+        ..failure
+    }
 }
 
 pub(crate) fn failure_at(kind: FailureKind, what: String, at_us: Option<u64>) -> Failure {

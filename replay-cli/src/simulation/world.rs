@@ -52,7 +52,7 @@ pub(crate) struct World<'a> {
     pub(crate) made: Made,
     /// How much of the streams is kept.
     pub(crate) retention: Retention,
-    /// The streams of each conversation, held against the recorded ones; none if nobody asks.
+    /// The streams of each conversation, held against the recorded ones; none if they are not asked for.
     pub(crate) comparisons: Vec<StreamComparison>,
     pub(crate) rules: Rules,
     pub(crate) resolver: Resolver,
@@ -71,11 +71,11 @@ pub(crate) struct World<'a> {
     /// Flows whose script may go on.
     pub(crate) ready: Marked,
     pub(crate) emitted: Vec<Emitted>,
-    /// What is checked in this run.
     /// Where the events go, if anywhere.
     pub(crate) tracer: Option<Tracer>,
     /// Where the frames that are injected next come from.
     pub(crate) sources: Vec<Source>,
+    /// What is checked in this run.
     pub(crate) share: Share,
     /// A change to what is recorded of one frame, which is numbered from 0.
     pub(crate) changed_frame: Option<(u64, FrameChange)>,
@@ -99,7 +99,7 @@ pub(crate) struct World<'a> {
     /// The newest SYN of each tuple that was not dialed since: its ISN and window shift.
     pub(crate) syns: HashMap<FlowKey, (Seq, u8), Quick>,
     pub(crate) fragments: Fragments<()>,
-    /// Echo replies that reached the device, if anybody asked.
+    /// Echo replies that reached the device, if they are asked for.
     pub(crate) answers: Answers,
 }
 
@@ -215,12 +215,9 @@ impl<'a> World<'a> {
     pub(crate) fn inject(&mut self, frames: Vec<Vec<u8>>) {
         let mut passed = frames;
         // The device has sent them, whatever becomes of them on the way.
-        if self.faults.are_none() {
-            passed.iter().for_each(|frame| self.note_injected(frame));
-        } else {
-            let sent = std::mem::take(&mut passed);
-            for frame in sent {
-                self.note_injected(&frame);
+        passed.iter().for_each(|frame| self.note_injected(frame));
+        if !self.faults.are_none() {
+            for frame in std::mem::take(&mut passed) {
                 match self.faults.input(&frame) {
                     Fate::Pass => passed.push(frame),
                     Fate::Drop => {}
@@ -273,28 +270,19 @@ impl<'a> World<'a> {
         let Ok(packet) = Packet::whole(frame) else {
             return;
         };
-        let Transport::Tcp(tcp) = packet.transport else {
+        let (Transport::Tcp(tcp), Some(key)) = (&packet.transport, flow_key(&packet, true)) else {
             return;
         };
         if tcp.flags.contains(Flags::SYN) && !tcp.flags.contains(Flags::ACK) {
             // The flow is made by the dial that follows; it learns the number from here.
-            if let Some(key) = flow_key(&packet, true) {
-                self.syns.insert(
-                    key,
-                    (tcp.sequence, tcp.options.window_scale.unwrap_or(0).min(14)),
-                );
-            }
+            let shift = tcp.options.window_scale.unwrap_or(0).min(14);
+            self.syns.insert(key, (tcp.sequence, shift));
             return;
         }
-        let Some(key) = flow_key(&packet, true) else {
-            return;
-        };
-        // Whoever speaks on after a close is held to the window that it is offered then.
+        // A stack that sends after a close is held to the window that it is offered then.
         let last = self.engine.traits().last;
-        let Some(flow) = self
-            .newest(&key)
-            .and_then(|index| self.flows.get_mut(index))
-        else {
+        let newest = self.newest(&key);
+        let Some(flow) = newest.and_then(|index| self.flows.get_mut(index)) else {
             return;
         };
         if tcp.flags.contains(Flags::RST) || (last && flow.closed.is_some()) {
@@ -305,12 +293,9 @@ impl<'a> World<'a> {
             let end = at + u64::from(tcp.sequence_len());
             down.device_edge = down.device_edge.max(end);
             let fin = u64::from(tcp.flags.contains(Flags::FIN));
-            let within = if end - fin <= down.room_to {
-                end
-            } else {
-                down.room_to
-            };
             if at <= down.room_to {
+                let fits = end - fin <= down.room_to;
+                let within = if fits { end } else { down.room_to };
                 down.device_within = down.device_within.max(within);
             }
             if tcp.flags.contains(Flags::FIN) {
@@ -321,11 +306,8 @@ impl<'a> World<'a> {
         if tcp.flags.contains(Flags::ACK)
             && let Some(acked) = down.unit(tcp.acknowledgement)
         {
-            let shift = if down.scaled && !tcp.flags.contains(Flags::SYN) {
-                down.device_shift
-            } else {
-                0
-            };
+            let is_syn = tcp.flags.contains(Flags::SYN);
+            let shift = if is_syn { 0 } else { down.shift() };
             let edge = acked + (u64::from(tcp.window) << shift);
             down.offered_to = Some(down.offered_to.map_or(edge, |known| known.max(edge)));
             down.device_window_closed = tcp.window == 0;
@@ -375,16 +357,18 @@ impl<'a> World<'a> {
         !self.agenda.is_empty()
     }
 
-    /// Lets `next` happen.
+    /// Lets `next` happen; a run of too many steps is a livelock.
     pub(crate) fn run(&mut self, next: Next) {
         self.now = self.now.max(next.at);
         if next.timer.is_some() {
             self.wake();
-            return;
+        } else if let Some(Reverse((_, _, task))) = self.agenda.pop() {
+            self.take_up(task);
         }
-        let Some(Reverse((_, _, task))) = self.agenda.pop() else {
-            return;
-        };
+        self.livelock |= self.steps > self.step_limit;
+    }
+
+    fn take_up(&mut self, task: Task) {
         match task {
             Task::Dial(flow) => self.answer(flow),
             Task::Script(flow) => {
@@ -521,7 +505,7 @@ impl<'a> World<'a> {
 /// Outputs of one drain beyond which the engine must be looping.
 const OUTPUTS_MAX: usize = 1_000_000;
 
-/// The tuple of a packet; `from_device` tells which end is the client.
+/// The tuple of a packet; `from_device`: which end is the client.
 pub(crate) fn flow_key(packet: &Packet<'_>, from_device: bool) -> Option<FlowKey> {
     let proto = match packet.protocol {
         crate::packet::TCP => Proto::Tcp,

@@ -89,6 +89,25 @@ pub struct FlowAttempt {
 }
 
 impl FlowAttempt {
+    /// A flow that passes, of which nothing is known yet.
+    fn of(spec: &FlowSpec) -> Self {
+        Self {
+            protocol: spec.protocol,
+            client: spec.client,
+            server: spec.server,
+            start_ns: 0,
+            lasted_us: 0,
+            facts: Facts::default(),
+            verdict: FlowVerdict::Pass,
+            upstream: StreamSeen::default(),
+            downstream: StreamSeen::default(),
+            invented_bytes: 0,
+            adopted: false,
+            close: None,
+            notes: Vec::new(),
+        }
+    }
+
     /// The device's end and the far one as they are written: those of ICMP have no ports.
     #[must_use]
     pub fn ends(&self) -> [String; 2] {
@@ -221,23 +240,16 @@ fn attempt(
     options: &TryOptions,
     events: Option<usize>,
 ) -> Result<Watched, Diagnostic> {
+    let way = RunMode {
+        via: &options.via,
+        ..RunMode::RECORDED
+    };
     let play = |_, share| {
-        let keep = Retain {
-            frames: false,
-            streams: Retention::Count,
-            against: (share != Share::None).then_some(options.hashes),
-        };
-        let way = RunMode {
-            via: &options.via,
-            share,
-            ..RunMode::RECORDED
-        };
-        play_capture(&import.scenario, &Files::default(), &capture, keep, way)
-            .map(|mut run| {
-                run.settle();
-                run
-            })
-            .map_err(|(_, problem)| problem)
+        let against = (share != Share::None).then_some(options.hashes);
+        let way = RunMode { share, ..way };
+        let mut run = play_once(&import, &capture, against, way)?;
+        run.settle();
+        Ok::<_, Diagnostic>(run)
     };
     let side_by_side = capture.usable > SIDE_BY_SIDE && capture.flows.len() <= FLOWS_SIDE_BY_SIDE;
     let halves = options.via == Via::Core;
@@ -267,18 +279,12 @@ fn attempt(
         .collect();
     let trace = events.map(|events| {
         let tracer = Tracer::last(events);
-        let way = RunMode {
-            via: &options.via,
+        let watched = RunMode {
             tracer: Some(&tracer),
-            ..RunMode::RECORDED
+            ..way
         };
-        let keep = Retain {
-            frames: false,
-            streams: Retention::Count,
-            against: None,
-        };
-        // It was run before: what it may say has been said.
-        let _ = play_capture(&import.scenario, &Files::default(), &capture, keep, way);
+        // It was run before: its problems have been reported.
+        let _ = play_once(&import, &capture, None, watched);
         tracer.take(Vec::new(), import.scenario.engine.config())
     });
     let span = |flow: &Conversation| Span {
@@ -289,9 +295,9 @@ fn attempt(
     let spans = capture.flows.iter().map(span).collect();
     let mut notes = import.notes;
     if first.retired > 0 {
+        let retired = first.retired;
         notes.push(format!(
-            "{} flow(s) that had nothing more to say were ended to make room for others",
-            first.retired
+            "{retired} flow(s) that had nothing more to say were ended to make room for others"
         ));
     }
     let Conversations {
@@ -319,10 +325,25 @@ fn attempt(
     })
 }
 
+fn play_once(
+    import: &Import,
+    capture: &Conversations,
+    against: Option<bool>,
+    way: RunMode<'_>,
+) -> Result<RunOutput, Diagnostic> {
+    let keep = Retain {
+        frames: false,
+        streams: Retention::Count,
+        against,
+    };
+    let run = play_capture(&import.scenario, &Files::default(), capture, keep, way);
+    run.map_err(|(_, problem)| problem)
+}
+
 /// Flows of a capture beyond which its two runs are made one after the other: both at once would be much memory.
 const FLOWS_SIDE_BY_SIDE: usize = 50_000;
 
-/// Holds what a flow did against what the capture says it did. `dials` are those that replayed it.
+/// Holds what a flow did against the capture. `dials` are those that replayed it.
 fn judge(
     index: usize,
     flow: &Conversation,
@@ -331,26 +352,11 @@ fn judge(
     run: &RunOutput,
     most_invented: u64,
 ) -> FlowAttempt {
-    let FlowSpec {
-        protocol,
-        client,
-        server,
-        ..
-    } = flow.spec;
     let mut attempt = FlowAttempt {
-        protocol,
-        client,
-        server,
-        start_ns: 0,
         lasted_us: flow.end_us.saturating_sub(flow.start_us),
-        facts: Facts::default(),
-        verdict: FlowVerdict::Pass,
-        upstream: StreamSeen::default(),
-        downstream: StreamSeen::default(),
-        invented_bytes: 0,
         adopted: flow.tcp().is_some_and(|tcp| tcp.adopted),
-        close: None,
         notes: flow.notes.clone(),
+        ..FlowAttempt::of(&flow.spec)
     };
     if let Some(reason) = &flow.unreplayable {
         attempt.verdict = FlowVerdict::Unreplayable(reason.clone());
@@ -359,11 +365,10 @@ fn judge(
     for dialed in dials {
         attempt.upstream.datagrams += dialed.up;
         attempt.downstream.datagrams += dialed.down;
-        attempt.close = dialed
-            .close
-            .map(|close| (close.by.to_string(), close.how.label().to_owned()));
+        let close = dialed.close;
+        attempt.close = close.map(|close| (close.by.to_string(), close.how.label().to_owned()));
     }
-    let StreamComparison { up, down } = comparison;
+    let StreamComparison { up, down } = &comparison;
     (attempt.upstream.bytes, attempt.downstream.bytes) = (up.len, down.len);
     if let Some((synthetic, left_out)) = run.device.get(index) {
         if *synthetic > 0 {
@@ -372,49 +377,26 @@ fn judge(
             ));
         }
         if *left_out > 0 {
-            attempt
-                .notes
-                .push(format!("{left_out} recorded retransmission(s) not needed"));
+            let note = format!("{left_out} recorded retransmission(s) not needed");
+            attempt.notes.push(note);
         }
     }
+    let FlowSpec {
+        protocol,
+        client,
+        server,
+        ..
+    } = flow.spec;
     let name = || format!("{protocol} {client} > {server}");
     let name = (!run.failures.is_empty()).then(name);
-    let broken = run
-        .failures
-        .iter()
-        .find(|failure| failure.flow.is_some() && failure.flow == name);
+    let mut broken = run.failures.iter();
+    let broken = broken.find(|failure| failure.flow.is_some() && failure.flow == name);
     let problem = if dials.is_empty() {
         Some("the engine never asked for it to be dialed".to_owned())
     } else if let Some(broken) = broken {
         Some(broken.what.clone())
     } else {
-        match &flow.talk {
-            Talk::Udp(udp) if udp.dial.0 != DialResult::Connected => {
-                (up.len > 0).then(|| differs("dialer", up.len, 0, 0))
-            }
-            Talk::Udp(udp) => as_recorded("dialer", &up, &udp.device_bytes)
-                .or_else(|| as_recorded("device", &down, &udp.far_bytes))
-                .or_else(|| {
-                    (attempt.upstream.datagrams != udp.device.len() as u64)
-                        .then(|| "datagrams merged or split".to_owned())
-                }),
-            // Nothing is owed to a dialer that was never connected.
-            Talk::Tcp(tcp) if tcp.dial != DialResult::Connected => {
-                (up.len > 0).then(|| differs("dialer", up.len, 0, 0))
-            }
-            Talk::Tcp(tcp) => {
-                let up = match tcp.far_took {
-                    Some(took) if up.len == took && up.is_prefix() => None,
-                    Some(took) => Some(differs("dialer", up.len, took, up.same)),
-                    None => as_recorded("dialer", &up, &tcp.device_stream),
-                };
-                up.or_else(|| match tcp.device_took {
-                    Some(took) if down.len >= took && down.is_prefix() => None,
-                    _ => as_recorded("device", &down, &tcp.far_stream),
-                })
-                .or_else(|| unmet_stall(flow, dials))
-            }
-        }
+        problem(flow, dials, &comparison, attempt.upstream.datagrams)
     };
     attempt.invented_bytes = flow.invented();
     attempt.verdict = match (problem, partial(flow, most_invented)) {
@@ -422,33 +404,59 @@ fn judge(
         (None, Some(partial)) => FlowVerdict::Partial(partial),
         (None, None) => FlowVerdict::Pass,
     };
-    attempt.upstream.sha256 = up.sha256().unwrap_or_default();
-    attempt.downstream.sha256 = down.sha256().unwrap_or_default();
+    attempt.upstream.sha256 = comparison.up.sha256().unwrap_or_default();
+    attempt.downstream.sha256 = comparison.down.sha256().unwrap_or_default();
     attempt
+}
+
+/// What is wrong with the streams of a flow that was dialed, if anything is; `datagrams` came from the device.
+fn problem(
+    flow: &Conversation,
+    dials: &[Dialed],
+    StreamComparison { up, down }: &StreamComparison,
+    datagrams: u64,
+) -> Option<String> {
+    let connected = match &flow.talk {
+        Talk::Udp(udp) => udp.dial.0 == DialResult::Connected,
+        Talk::Tcp(tcp) => tcp.dial == DialResult::Connected,
+    };
+    // Nothing is owed to a dialer that was never connected.
+    if !connected {
+        return (up.len > 0).then(|| differs("dialer", up.len, 0, 0));
+    }
+    match &flow.talk {
+        Talk::Udp(udp) => as_recorded("dialer", up, &udp.device_bytes)
+            .or_else(|| as_recorded("device", down, &udp.far_bytes))
+            .or_else(|| {
+                let all = datagrams == udp.device.len() as u64;
+                (!all).then(|| "datagrams merged or split".to_owned())
+            }),
+        Talk::Tcp(tcp) => {
+            let up = match tcp.far_took {
+                Some(took) if up.len == took && up.is_prefix() => None,
+                Some(took) => Some(differs("dialer", up.len, took, up.same)),
+                None => as_recorded("dialer", up, &tcp.device_stream),
+            };
+            up.or_else(|| match tcp.device_took {
+                Some(took) if down.len >= took && down.is_prefix() => None,
+                _ => as_recorded("device", down, &tcp.far_stream),
+            })
+            .or_else(|| unmet_stall(flow, dials))
+        }
+    }
 }
 
 /// Holds the answers that the device got against the echo requests that it sent.
 fn judge_echo((echo, seen): (&Echo, &EchoSeen)) -> FlowAttempt {
-    let FlowSpec {
-        protocol,
-        client,
-        server,
-        ..
-    } = echo.spec();
     let stream = |(datagrams, bytes)| StreamSeen {
         bytes,
-        sha256: String::new(),
         datagrams,
+        ..StreamSeen::default()
     };
     let (asked, answered) = (seen.asked.0, seen.answered.0);
     let at = |request: Option<&EchoRequest>| request.map_or(0, |request| request.time_ns);
     let (first, last) = (at(echo.requests.first()), at(echo.requests.last()));
     FlowAttempt {
-        protocol,
-        client,
-        server,
-        adopted: false,
-        facts: Facts::default(),
         start_ns: first,
         lasted_us: last.abs_diff(first) / 1000,
         verdict: match &echo.unreplayable {
@@ -460,9 +468,8 @@ fn judge_echo((echo, seen): (&Echo, &EchoSeen)) -> FlowAttempt {
         },
         upstream: stream(seen.asked),
         downstream: stream(seen.answered),
-        invented_bytes: 0,
-        close: None,
         notes: echo.notes(),
+        ..FlowAttempt::of(&echo.spec())
     }
 }
 

@@ -14,6 +14,7 @@ use crate::simulation::RunOutput;
 use crate::simulation::flow::FlowState;
 use crate::simulation::isns::Isns;
 use crate::simulation::matcher::View;
+use crate::simulation::timeline::failure_at;
 use crate::stack::Traits;
 use crate::stack::event::Expectation;
 
@@ -74,21 +75,13 @@ impl<'a> Check<'a> {
         self.run.flows.iter().find(|flow| flow.spec() == spec)
     }
 
-    /// Notes that what is written at a JSON pointer is not met; more can be said of it.
+    /// Notes that what is written at a JSON pointer is not met; its fields can be filled in.
     pub(crate) fn fail(&mut self, kind: FailureKind, pointer: &str, what: String) -> &mut Failure {
         let place = Some(self.loaded.place(pointer));
         let failures = &mut self.verdicts.failures;
         failures.push(Failure {
-            kind,
-            what,
-            expected: None,
-            actual: None,
-            payload: None,
-            flow: None,
-            frame: None,
-            at_us: None,
             place,
-            help: None,
+            ..failure_at(kind, what, None)
         });
         let last = failures.len() - 1;
         &mut failures[last]

@@ -1,4 +1,4 @@
-//! What a run of the scenarios says of each requirement of the [catalogue].
+//! The verdict of a run of the scenarios on each requirement of the [catalogue].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::verdict::outcome::{ScenarioOutcome, Verdict as Outcome};
 
 pub mod baseline;
 
-/// What is said of a requirement.
+/// The verdict on a requirement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -55,7 +55,7 @@ impl Verdict {
 pub struct Row {
     /// The requirement.
     pub requirement: &'static Requirement,
-    /// What is said of it.
+    /// The verdict on it.
     pub verdict: Verdict,
     /// The names of the scenarios that cover it.
     pub scenarios: Vec<String>,
@@ -114,7 +114,7 @@ impl Notes {
     }
 }
 
-/// How the reason begins of a row that says nothing of a stack.
+/// How the reason begins of a row that proves nothing of a stack.
 const NOT_COMPARABLE: &str = "not comparable: ";
 
 /// How many requirements have which verdict.
@@ -140,7 +140,7 @@ impl Matrix {
         }
     }
 
-    /// Puts what was found by hand beside the failures it is about; says of which requirements it does not hold any more.
+    /// Puts what was found by hand beside the failures it is about; the requirements of which it does not hold any more.
     #[must_use]
     pub fn note(&mut self, notes: &Notes) -> Vec<String> {
         let mut stale = Vec::new();

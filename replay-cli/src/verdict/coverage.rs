@@ -1,6 +1,6 @@
 //! What scenarios exercise of the engine, and what none of them does.
 //!
-//! The engine says itself what there is of drop reasons, counters and settings, and in which states its connections were; the
+//! The engine itself lists its drop reasons, counters and settings, and the states of its connections; the
 //! transitions and ends that there can be are listed here. What no scenario of this project exercises has its reason in
 //! `catalogue/uncovered.json`, or, if it is a requirement, in `catalogue/not_applicable.json`.
 
@@ -209,7 +209,7 @@ impl Coverage {
             Item {
                 area,
                 name: name.to_owned(),
-                scenarios: scenarios.into_iter().map(str::to_owned).collect(),
+                scenarios: owned(scenarios),
                 reason: reason.cloned(),
             }
         };
@@ -220,34 +220,34 @@ impl Coverage {
                 .extend(all.iter().map(|name| item(area, name)));
             let named = reasons.get(&area).into_iter().flatten();
             let unknown = named.filter(|(name, _)| !all.contains(name));
-            coverage.problems.extend(unknown.map(|(name, _)| {
-                format!(
-                    "{}: there is no `{name}`: take its reason out",
-                    area.label()
-                )
-            }));
+            let label = area.label();
+            coverage
+                .problems
+                .extend(unknown.map(|(name, _)| {
+                    format!("{label}: there is no `{name}`: take its reason out")
+                }));
         }
-        let own = by
+        let others = by
             .into_iter()
             .filter(|((area, _), _)| *area != Area::Clauses);
-        coverage.others = own
-            .map(|((area, name), scenarios)| Item {
-                area,
-                name,
-                scenarios: scenarios.into_iter().map(str::to_owned).collect(),
-                reason: None,
-            })
-            .collect();
+        let others = others.map(|((area, name), scenarios)| Item {
+            area,
+            name,
+            scenarios: owned(scenarios),
+            reason: None,
+        });
+        coverage.others = others.collect();
         if whole {
-            let found: Vec<String> = coverage.items.iter().filter_map(problem).collect();
-            coverage.problems.extend(found);
-            let ends = coverage.others.iter();
-            coverage.problems.extend(
-                ends.filter(|item| item.area != Area::Transitions)
-                    .map(|item| {
-                        format!("{}: `{}` is not in the list", item.area.label(), item.name)
-                    }),
-            );
+            let Self {
+                items,
+                others,
+                problems,
+            } = &mut coverage;
+            problems.extend(items.iter().filter_map(problem));
+            let unlisted = others.iter().filter(|item| item.area != Area::Transitions);
+            problems.extend(unlisted.map(|Item { area, name, .. }| {
+                format!("{}: `{name}` is not in the list", area.label())
+            }));
         }
         coverage
     }
@@ -286,10 +286,8 @@ fn exercised(outcome: &ScenarioOutcome) -> Vec<(Area, String)> {
     };
     let owned = |name: &&str| (*name).to_owned();
     add(Area::States, &mut exercised.states.iter().map(owned));
-    add(
-        Area::Transitions,
-        &mut exercised.transitions.iter().map(transition),
-    );
+    let transitions = &mut exercised.transitions.iter().map(transition);
+    add(Area::Transitions, transitions);
     add(Area::Ends, &mut exercised.ends.iter().cloned());
     add(Area::Settings, &mut exercised.settings.iter().map(owned));
     for name in &exercised.counters {

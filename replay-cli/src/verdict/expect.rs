@@ -131,8 +131,8 @@ trait Listed: Sized {
     /// When an element is expected.
     fn at(item: &Self::Item) -> Option<&Expected<Micros>>;
 
-    /// Whether a stack tells enough to be held to it.
-    fn is_told(_traits: &Traits) -> bool {
+    /// Whether a stack reports enough to be held to it.
+    fn is_reported(_traits: &Traits) -> bool {
         true
     }
 
@@ -200,7 +200,7 @@ impl<K: Listed> Behaviour for K {
         };
         // That nothing else came is a check too.
         let claims = list.items.len() as u64 + u64::from(!list.others_allowed);
-        if !K::is_told(&check.traits) {
+        if !K::is_reported(&check.traits) {
             check.verdicts.core_only += claims;
             return;
         }
@@ -246,7 +246,7 @@ impl<K: Listed> Behaviour for K {
 
     fn changes(&self, scenario: &Scenario, figures: &Figures) -> Vec<Mutation> {
         match K::list(&scenario.expect) {
-            // A list that says more than that anything may be.
+            // A list that requires something.
             Some(list) if !list.others_allowed || !list.items.is_empty() => {
                 K::changes(flows(figures))
             }

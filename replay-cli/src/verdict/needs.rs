@@ -1,4 +1,4 @@
-//! What a scenario asks of a stack that another stack cannot do or be told: then it is not run, and says why.
+//! What a scenario asks of a stack that another stack cannot do or take: then it is not run, and has a reason.
 
 use stack_protocol::{Ability, Hello, Time};
 

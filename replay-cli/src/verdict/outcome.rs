@@ -65,9 +65,9 @@ pub struct Compared {
     pub lines: u64,
     /// Those of them that were held against the run.
     pub compared: u64,
-    /// Steps that nobody but a kernel could notice: each with its place.
+    /// Steps that only a kernel could notice: each with its place.
     pub passed_over: Vec<Diagnostic>,
-    /// Lines and results that depend on such a step, or that nobody here can say, and why.
+    /// Lines and results that depend on such a step, or that are not known here, and why.
     pub not_compared: Vec<Diagnostic>,
 }
 
@@ -87,7 +87,7 @@ pub enum Verdict {
     Pass,
     /// An expectation or an invariant was not met.
     Fail,
-    /// It failed just as the scenario says it is known to: the reason.
+    /// It failed just as the scenario's `deviation` has it: the reason.
     Deviation(String),
     /// Two runs gave different outputs.
     Nondeterministic,
@@ -114,9 +114,9 @@ impl Verdict {
         }
     }
 
-    /// The word for people.
+    /// The words for people.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn words(&self) -> String {
         self.word().replace('_', " ")
     }
 }

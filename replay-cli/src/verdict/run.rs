@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use stack_protocol::Time;
 
 use super::{needs, versus};
-use crate::base::diagnostic::Diagnostic;
+use crate::base::diagnostic::{Diagnostic, nearest};
 use crate::base::threads::SIDE_BY_SIDE;
 use crate::capture::Shared;
 use crate::capture::conversation::{Adopt, Conversation, Conversations, ReadOptions};
@@ -16,7 +16,6 @@ use crate::scenario::files::{Files, Reach};
 use crate::scenario::load::{self, LoadedScenario};
 use crate::scenario::twins;
 use crate::scenario::{CaptureSettings, Checksums, EngineSettings, FlowSpec, Protocol, Scenario};
-use crate::simulation::Figures;
 use crate::simulation::isns::Isns;
 use crate::simulation::mutation::Mutation;
 use crate::simulation::tape::Retention;
@@ -75,14 +74,12 @@ pub(crate) fn run_mutated(
 
 fn run_way(path: &Path, options: &RunOptions, mutation: Option<&Mutation>) -> Vec<ScenarioOutcome> {
     let watch = options.coverage.then(Watch::default);
+    let stack = options.via.stack();
     let way = RunMode {
         via: &options.via,
         mutation,
         watch: watch.as_ref(),
-        brief: options
-            .via
-            .stack()
-            .is_some_and(|stack| stack.hello.time == Time::Real),
+        brief: stack.is_some_and(|stack| stack.hello.time == Time::Real),
         ..RunMode::CORE
     };
     if path.extension().is_some_and(|extension| extension == "pkt") {
@@ -117,13 +114,13 @@ fn run_way(path: &Path, options: &RunOptions, mutation: Option<&Mutation>) -> Ve
         [] => vec![case(&loaded.scenario, "")],
         // A scenario of one family needs no suffix.
         [only] => vec![case(&twins::in_family(&loaded.scenario, *only), "")],
-        families => families
-            .iter()
-            .map(|family| {
+        families => {
+            let twins = families.iter().map(|family| {
                 let twin = twins::in_family(&loaded.scenario, *family);
                 case(&twin, &format!(" (ipv{family})"))
-            })
-            .collect(),
+            });
+            twins.collect()
+        }
     }
 }
 
@@ -189,11 +186,11 @@ pub(crate) fn prepare_with(
                 action: Action::Expect(_),
                 ..
             }) => {}
-            Ok(_) => problems.push(
-                loaded
-                    .diagnostic(&pointer, format!("`{text}` expects nothing"))
-                    .help("lines of `packets` have `>`; what goes in belongs to `input.frames`"),
-            ),
+            Ok(_) => {
+                let problem = loaded.diagnostic(&pointer, format!("`{text}` expects nothing"));
+                let help = "lines of `packets` have `>`; what goes in belongs to `input.frames`";
+                problems.push(problem.help(help));
+            }
             Err(problem) => problems.push(problem),
         }
     }
@@ -203,38 +200,23 @@ pub(crate) fn prepare_with(
         problems.extend(found);
         Files::default()
     });
-    let path = match held {
-        Some(held) => Ok(Some(Err(held))),
-        None => loaded
-            .capture_path(captures, &reach)
-            .map(|path| path.map(Ok)),
-    };
-    let read = |place: Result<PathBuf, Shared>| {
+    let read = || {
         let options = read_options(scenario, options);
-        match place {
-            Ok(path) => Conversations::read(&path, &options),
-            Err(held) => Conversations::of_held(&loaded.name, held, &options),
-        }
+        let read = match held {
+            Some(held) => Conversations::of_held(&loaded.name, held, &options),
+            None => match loaded.capture_path(captures, &reach)? {
+                Some(path) => Conversations::read(&path, &options),
+                None => return Ok(None),
+            },
+        };
+        read.map(Some).map_err(Diagnostic::from)
     };
-    let capture = match path {
-        Err(problem) => {
-            problems.push(problem);
-            None
-        }
-        Ok(None) => None,
-        Ok(Some(place)) => match read(place) {
-            Err(problem) => {
-                problems.push(problem.into());
-                None
-            }
-            Ok(mut capture) => {
-                if let Some(damage) = capture.damage.take() {
-                    problems.push(damage.into());
-                }
-                Some(capture)
-            }
-        },
-    };
+    let mut capture = read().unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
+    });
+    let damage = capture.as_mut().and_then(|capture| capture.damage.take());
+    problems.extend(damage.map(Diagnostic::from));
     if let Some(capture) = capture.as_ref().filter(|_| problems.is_empty()) {
         problems.extend(unknown_flows(loaded, capture));
     }
@@ -264,17 +246,13 @@ fn unknown_flows(loaded: &LoadedScenario, capture: &Conversations) -> Vec<Diagno
         let what = match there.iter().find_map(|flow| flow.unreplayable.as_ref()) {
             Some(reason) => format!("flow `{name}` cannot be replayed: {reason}"),
             None if there.is_empty() => format!("the capture has no flow {spec}"),
-            None => format!(
-                "the capture uses this tuple {} time(s), not {}",
-                there.len(),
-                spec.occurrence
-            ),
+            None => {
+                let (times, nth) = (there.len(), spec.occurrence);
+                format!("the capture uses this tuple {times} time(s), not {nth}")
+            }
         };
-        Some(
-            loaded
-                .diagnostic(&pointer, what)
-                .help("`replay inspect` lists the flows of a capture"),
-        )
+        let help = "`replay inspect` lists the flows of a capture";
+        Some(loaded.diagnostic(&pointer, what).help(help))
     };
     loaded.scenario.flows.iter().filter_map(unknown).collect()
 }
@@ -293,18 +271,12 @@ fn parse(loaded: &LoadedScenario, pointer: &str, text: &str) -> Result<Line, Dia
     };
     if !segment.flow.is_empty() && loaded.scenario.flow(&segment.flow).is_none() {
         let known: Vec<&str> = loaded.scenario.flows.names().collect();
-        let diagnostic = loaded.diagnostic(
-            pointer,
-            format!("`{text}`: there is no flow `{}`", segment.flow),
-        );
-        let near = crate::base::diagnostic::nearest(&segment.flow, known.iter().copied());
-        return Err(match near {
-            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-            None => diagnostic.help(format!(
-                "name it under `flows`; known are: {}",
-                known.join(", ")
-            )),
-        });
+        let what = format!("`{text}`: there is no flow `{}`", segment.flow);
+        let help = match nearest(&segment.flow, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("name it under `flows`; known are: {}", known.join(", ")),
+        };
+        return Err(loaded.diagnostic(pointer, what).help(help));
     }
     Ok(line)
 }
@@ -407,7 +379,7 @@ impl Case<'_> {
             let large = capture.is_some_and(|capture| capture.usable > SIDE_BY_SIDE);
             let halves = *way.via == Via::Core;
             let (first, second) = share::twice(large, halves, |nth, share| {
-                // One of the two says what there is to say.
+                // One of the two is enough to watch.
                 let watch = way.watch.filter(|_| nth == 0);
                 let way = RunMode {
                     share,
@@ -419,7 +391,7 @@ impl Case<'_> {
             .map_err(invalid)?;
             (first, Some(second))
         };
-        // In real time a run through the core says how long it takes, and nothing else.
+        // In real time a run through the core shows how long it takes, and nothing else.
         let core = core.transpose().map_err(invalid)?.filter(|_| !real);
         Ok(Runs { run, again, core })
     }
@@ -439,25 +411,18 @@ impl Case<'_> {
             outcome.failures.extend(failures);
             outcome.checks += checks;
         }
+        let failures = &mut outcome.failures;
+        failures.sort_by_key(|failure| failure.at_us.unwrap_or(u64::MAX));
+        let made_up = "frame(s) made up as the device would have sent them";
+        let left_out = "recorded retransmission(s) not needed";
+        let counts = [
+            (run.figures.synthetic, made_up),
+            (run.figures.left_out, left_out),
+        ];
+        let counts = counts.iter().filter(|(count, _)| *count > 0);
         outcome
-            .failures
-            .sort_by_key(|failure| failure.at_us.unwrap_or(u64::MAX));
-        let Figures {
-            synthetic,
-            left_out,
-            ..
-        } = run.figures;
-        for (count, what) in [
-            (
-                synthetic,
-                "frame(s) made up as the device would have sent them",
-            ),
-            (left_out, "recorded retransmission(s) not needed"),
-        ] {
-            if count > 0 {
-                outcome.notes.push(format!("{count} {what}"));
-            }
-        }
+            .notes
+            .extend(counts.map(|(count, what)| format!("{count} {what}")));
         outcome.notes.extend(run.remarks.clone());
         // What another stack is known to do is not written in the scenario.
         let deviation = self.scenario.deviation.as_ref();
@@ -481,7 +446,7 @@ impl Case<'_> {
     /// The events of one more run.
     fn trace(&self, way: RunMode<'_>) -> Trace {
         let mut trace = watch(self.scenario, way, |way| {
-            // It was run before: what it may say has been said.
+            // It was run before: its problems have been reported.
             let Ok(run) = self.play(way, Retention::Count) else {
                 return Watched::default();
             };
@@ -517,14 +482,8 @@ impl Case<'_> {
     }
 
     fn play(&self, way: RunMode<'_>, streams: Retention) -> Result<RunOutput, Diagnostic> {
-        play(
-            self.loaded,
-            self.scenario,
-            self.prepared,
-            &self.isns,
-            way,
-            streams,
-        )
+        let (loaded, scenario, prepared) = (self.loaded, self.scenario, self.prepared);
+        play(loaded, scenario, prepared, &self.isns, way, streams)
     }
 }
 
@@ -555,24 +514,16 @@ pub(crate) fn play(
     }
     let mut world = open(scenario, &prepared.files, None, way).map_err(place)?;
     world.keep_frames = true;
-    let packets: u64 = prepared
-        .lines
-        .iter()
-        .map(|(_, line)| match &line.action {
-            Action::Inject(segment) => u64::from(segment.repetitions()),
-            _ => 1,
-        })
-        .sum();
-    world.step_limit = 100_000 + 1_000 * packets;
-    let batch = scenario
-        .input
-        .batch
-        .map_or(1, |batch| batch as usize)
-        .max(1);
+    let packets = prepared.lines.iter().map(|(_, line)| match &line.action {
+        Action::Inject(segment) => u64::from(segment.repetitions()),
+        _ => 1,
+    });
+    world.step_limit = 100_000 + 1_000 * packets.sum::<u64>();
+    let batch = scenario.input.batch.map_or(1, |batch| batch as usize);
     let timeline = Timeline {
         scenario,
         lines: &prepared.lines,
-        batch,
+        batch: batch.max(1),
         isns,
         until: scenario.input.until.map(|until| until.as_micros()),
         brief: way.brief,
@@ -582,19 +533,15 @@ pub(crate) fn play(
     output.line_checks = findings.checks;
     output.untimed_lines = findings.untimed;
     output.expected = findings.expected;
-    output.failures.extend(
-        findings
-            .failures
-            .into_iter()
-            .map(|(pointer, failure)| Failure {
-                place: failure.place.or_else(|| Some(loaded.place(&pointer))),
-                ..failure
-            }),
-    );
+    let failures = findings.failures.into_iter();
+    output
+        .failures
+        .extend(failures.map(|(pointer, failure)| Failure {
+            place: failure.place.or_else(|| Some(loaded.place(&pointer))),
+            ..failure
+        }));
     Ok(output)
 }
 
-#[cfg(test)]
-mod lines;
 #[cfg(test)]
 mod tests;

@@ -36,7 +36,7 @@ use plan::{Of, Step, Tuple};
 use player::{Player, Tally};
 use settings::Settings;
 
-/// Of a hundred `>` lines and results, so many must be compared, or the script says too little to count as run.
+/// Of a hundred `>` lines and results, so many must be compared, or too little of the script was compared to count as run.
 const COMPARED_LEAST: u64 = 90;
 
 /// Runs a script.
@@ -58,7 +58,7 @@ pub(crate) fn run_script(path: &Path, way: RunMode<'_>, trace: Tracing) -> Scena
     outcome
 }
 
-/// Reads a script; an error says what is wrong with it.
+/// Reads a script; an error is what is wrong with it.
 fn read(path: &Path) -> Result<Script, Vec<Diagnostic>> {
     let text = load::read(path).map_err(|problem| vec![problem])?;
     let script = packetdrill::parse(&text).map_err(|problem| vec![problem.in_file(path)])?;
@@ -228,7 +228,7 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// What a run leaves that is watched; it was made before, so that what it may say has been said.
+    /// What a run leaves that is watched; it was made before: its problems have been reported.
     fn watched(&self, way: RunMode<'_>) -> Watched {
         let Ok((run, _)) = self.play(way) else {
             return Watched::default();

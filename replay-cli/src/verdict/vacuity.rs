@@ -40,7 +40,7 @@ pub struct Tried {
     pub vacuous: Vec<Vacuous>,
 }
 
-/// Changes what is observed of a scenario's run and says which of its claims notice nothing.
+/// Changes what is observed of a scenario's run and lists which of its claims notice nothing.
 #[must_use]
 pub fn try_file(path: &Path, options: &RunOptions) -> Tried {
     let mut tried = Tried::default();
@@ -48,7 +48,7 @@ pub fn try_file(path: &Path, options: &RunOptions) -> Tried {
     let runs = |outcome: &ScenarioOutcome| {
         matches!(outcome.verdict, Verdict::Pass | Verdict::Deviation(_))
     };
-    // What fails, or does not run, is told by the run itself.
+    // What fails, or does not run, is reported by the run itself.
     let Some(first) = base.first().filter(|_| base.iter().all(runs)) else {
         return tried;
     };
@@ -73,14 +73,14 @@ pub fn try_file(path: &Path, options: &RunOptions) -> Tried {
     tried
 }
 
-/// Everything that the checks of a scenario said, its invariants left out.
+/// Every failure that the checks of a scenario found, its invariants left out.
 fn signature(outcomes: &[ScenarioOutcome]) -> Vec<(String, FailureKind, String, Option<Place>)> {
-    let mut said = Vec::new();
+    let mut found = Vec::new();
     for outcome in outcomes {
         for failure in &outcome.failures {
             // A verdict on the deviation is a consequence of the others.
             if failure.kind.may_deviate() {
-                said.push((
+                found.push((
                     outcome.name.clone(),
                     failure.kind,
                     failure.what.clone(),
@@ -89,7 +89,7 @@ fn signature(outcomes: &[ScenarioOutcome]) -> Vec<(String, FailureKind, String, 
             }
         }
     }
-    said
+    found
 }
 
 /// What a file claims to check, each with the changes of which it must notice one.

@@ -52,12 +52,8 @@ impl Versus {
         self.equal(key, at, "name of the dial", &core.name, &other.name);
         self.time(key, "dial", Some(core.dialed_at), Some(other.dialed_at));
         self.bytes(key, "stream to the dialer", &core.upstream, &other.upstream);
-        self.bytes(
-            key,
-            "stream to the device",
-            &core.down.bytes,
-            &other.down.bytes,
-        );
+        let (down, others) = (&core.down.bytes, &other.down.bytes);
+        self.bytes(key, "stream to the device", down, others);
         let datagrams = |flow: &FlowState| {
             (
                 flow.datagram_lens.clone(),
@@ -70,24 +66,17 @@ impl Versus {
         let sequence = |flow: &FlowState| (flow.down.emitted, flow.down.fin, flow.down.reset);
         let what = "sequence space, FIN and reset to the device";
         self.equal(key, at, what, &sequence(core), &sequence(other));
-        for (what, core, other) in [
-            (
-                "half-close by the device",
-                core.half_closed_by_device,
-                other.half_closed_by_device,
-            ),
-            (
-                "half-close by the remote",
-                core.half_closed_by_remote,
-                other.half_closed_by_remote,
-            ),
-            (
-                "close",
-                core.closed.map(|(at, _)| at),
-                other.closed.map(|(at, _)| at),
-            ),
-        ] {
-            self.time(key, what, core, other);
+        let times: [(&str, fn(&FlowState) -> Option<u64>); 3] = [
+            ("half-close by the device", |flow| {
+                flow.half_closed_by_device
+            }),
+            ("half-close by the remote", |flow| {
+                flow.half_closed_by_remote
+            }),
+            ("close", |flow| flow.closed.map(|(at, _)| at)),
+        ];
+        for (what, time) in times {
+            self.time(key, what, time(core), time(other));
         }
         let how = |flow: &FlowState| flow.closed.map(|(_, close)| close);
         self.equal(key, at, "end", &how(core), &how(other));
@@ -191,9 +180,8 @@ impl Versus {
 }
 
 fn by_dial(flows: &[FlowState]) -> BTreeMap<(FlowKey, u32), &FlowState> {
-    let entry = |flow| -> ((FlowKey, u32), &FlowState) {
-        let flow: &FlowState = flow;
-        ((flow.key, flow.occurrence), flow)
-    };
-    flows.iter().map(entry).collect()
+    let flows = flows.iter();
+    flows
+        .map(|flow| ((flow.key, flow.occurrence), flow))
+        .collect()
 }

@@ -1,4 +1,4 @@
-//! From a capture of anybody's to what may be committed: cut, minimised, scrubbed, with its note and its scenario, all at once.
+//! From any capture to what may be committed: cut, minimised, scrubbed, with its note and its scenario, all at once.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,17 +37,13 @@ struct Places {
 impl Places {
     fn of(scenario: &Path) -> Self {
         let whole = absolute(scenario);
-        let tree = whole
-            .ancestors()
-            .find(|folder| folder.ends_with(EXPECTATIONS));
+        let mut folders = whole.ancestors();
+        let tree = folders.find(|folder| folder.ends_with(EXPECTATIONS));
         let below = tree.and_then(|tree| Some((tree.parent()?, whole.strip_prefix(tree).ok()?)));
         let Some((root, below)) = below else {
             let capture = scenario.with_extension("pcapng");
-            let name = capture
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = capture.file_name().unwrap_or_default();
+            let name = name.to_string_lossy().into_owned();
             return Self {
                 scenario: scenario.to_owned(),
                 note: scenario.with_extension("md"),
@@ -109,10 +105,9 @@ pub(super) fn run(
     let after = tried(&bytes)?;
     if fails(&before) != fails(&after) {
         let what = "the smaller capture gets another verdict than the whole one";
-        let failed = Diagnostic::new(what)
-            .in_file(&args.capture)
-            .help("nothing is written");
-        return Err(Stop::Refused(vec![failed], exit_code::EXPECTATION_FAILED));
+        let failed = Diagnostic::new(what).in_file(&args.capture);
+        let failed = vec![failed.help("nothing is written")];
+        return Err(Stop::Refused(failed, exit_code::EXPECTATION_FAILED));
     }
     let options = ImportOptions {
         // A device's address is not what it was.
@@ -183,13 +178,10 @@ fn read_flow(
     let report = cut(&args.capture, &selection, &mut bytes).map_err(crate::cli::cut::refused)?;
     if let Some(flow) = args.flow {
         if report.flows.1 == 0 {
-            let what = format!(
-                "nothing selected: there is no flow {flow}, there are {}",
-                report.flows.0
-            );
+            let all = report.flows.0;
+            let what = format!("nothing selected: there is no flow {flow}, there are {all}");
             let none = Diagnostic::new(what).in_file(&args.capture);
-            let none = none.help("`replay try` lists them");
-            return Err(Stop::Refused(vec![none], exit_code::NOTHING_SELECTED));
+            return Err(Stop::nothing(none.help("`replay try` lists them")));
         }
         terminal.say(&format!(
             "cut to flow {flow}: {} of {}, {} of {} bytes",
@@ -226,10 +218,9 @@ fn smaller(
             Ok((least.capture.unwrap_or_default(), true))
         }
         Err(NotMinimized::NeverHeld(why)) if args.keep.is_none() => {
-            terminal.say(&format!(
-                "note: not made smaller: {}; --keep names what is to stay",
-                why.what
-            ))?;
+            let why = why.what;
+            let note = format!("note: not made smaller: {why}; --keep names what is to stay");
+            terminal.say(&note)?;
             Ok((bytes, false))
         }
         Err(why) => Err(minimize::not_minimized(why, &args.capture)),
@@ -261,11 +252,8 @@ fn counted_frames(name: &str, bytes: &[u8]) -> Result<(u64, String), Diagnostic>
 
 /// A file's name as a sentence.
 fn title_of(name: &str) -> String {
-    let words = name
-        .rsplit('/')
-        .next()
-        .unwrap_or(name)
-        .replace(['_', '-'], " ");
+    let last = name.rsplit('/').next().unwrap_or(name);
+    let words = last.replace(['_', '-'], " ");
     let mut letters = words.chars();
     let first = letters.next().into_iter().flat_map(char::to_uppercase);
     first.chain(letters).collect()
@@ -299,13 +287,10 @@ fn index(places: &Places, title: &str, link: String, frames: u64, size: usize) -
     let name = &places.name;
     let start = format!("| [{name}]({name}.md) |");
     let row = format!("{start} {title} | pcapng, {link} | {frames} | {size} |");
-    let mut lines: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.starts_with(&start))
-        .collect();
-    let last = lines
-        .iter()
-        .rposition(|line| line.starts_with("| ") || line.starts_with("|---"))?;
+    let others = text.lines().filter(|line| !line.starts_with(&start));
+    let mut lines: Vec<&str> = others.collect();
+    let is_row = |line: &&str| line.starts_with("| ") || line.starts_with("|---");
+    let last = lines.iter().rposition(is_row)?;
     lines.insert(last + 1, &row);
     Some(Planned {
         path,

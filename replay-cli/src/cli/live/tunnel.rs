@@ -42,7 +42,7 @@ pub(crate) fn run(args: &LiveArgs, terminal: &mut Terminal<'_>) -> Result<u8, St
 async fn session(args: &LiveArgs, terminal: &mut Terminal<'_>) -> Result<u8, Stop> {
     let mut tun = Tun::open(&args.tun, args.mtu, !args.no_offload)
         .map_err(|error| Stop::usage(no_tun(&args.tun, &error)))?;
-    // Without more files there are fewer flows; the dials that fail will say so.
+    // Without more files there are fewer flows; the dials that fail report it.
     let _ = raise_file_limit();
     let mut config = config(args, tun.mtu());
     if tun.offloads() && args.record.is_none() {
@@ -61,16 +61,10 @@ async fn session(args: &LiveArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
     let mut engine = engine.map_err(|problem| Stop::usage(Diagnostic::new(problem.to_string())))?;
     engine.set_tap(Some(Box::new(Watch::new(Arc::clone(&board), recorder))));
     let handle = engine.handle();
-    let offload = if tun.offloads() {
-        "with offload"
-    } else {
-        "without offload"
-    };
+    let (name, mtu) = (tun.name(), tun.mtu());
+    let offload = if tun.offloads() { "with" } else { "without" };
     terminal.say(&format!(
-        "{} is open (MTU {}, {offload}); {}",
-        tun.name(),
-        tun.mtu(),
-        "give it an address and routes, and end with SIGINT or SIGTERM"
+        "{name} is open (MTU {mtu}, {offload} offload); give it an address and routes, and end with SIGINT or SIGTERM"
     ))?;
 
     let reading = read(tun.clone(), handle.clone());
@@ -79,24 +73,19 @@ async fn session(args: &LiveArgs, terminal: &mut Terminal<'_>) -> Result<u8, Sto
     let shown = show(args, terminal, &board, &handle).await;
     handle.stop();
     reading.abort();
-    // Only the task that ended by itself has something to say; the other one was cancelled.
+    // Only the task that ended by itself has an error; the other one was cancelled.
     let read_error = reading.await.ok();
     let Ok((station, snapshot)) = running.await else {
-        return Err(Stop::Output(io::Error::other(
-            "the loop ended with a panic",
-        )));
+        let panicked = io::Error::other("the loop ended with a panic");
+        return Err(Stop::Output(panicked));
     };
     let datagrams_lost = station.stop().await;
     shown?;
     finish(terminal, &board, &tun, datagrams_lost, &snapshot)?;
-    for file in args
-        .record
-        .iter()
-        .flat_map(|path| [FileStore::older(path), path.clone()])
-    {
-        if file.exists() {
-            terminal.say(&format!("recorded {}", file.display()))?;
-        }
+    let recorded = args.record.iter();
+    let recorded = recorded.flat_map(|path| [FileStore::older(path), path.clone()]);
+    for file in recorded.filter(|file| file.exists()) {
+        terminal.say(&format!("recorded {}", file.display()))?;
     }
     terminal.flush()?;
     if let Some(error) = read_error {
@@ -256,9 +245,8 @@ fn recorder(args: &LiveArgs, config: &Config, clock: BootClock) -> Result<Option
     };
     let recorder = Recorder::create(path, bounds, config, clock.now(), wall);
     recorder.map(Some).map_err(|error| {
-        Stop::usage(
-            Diagnostic::new(format!("the recording cannot be written: {error}")).in_file(path),
-        )
+        let what = format!("the recording cannot be written: {error}");
+        Stop::usage(Diagnostic::new(what).in_file(path))
     })
 }
 

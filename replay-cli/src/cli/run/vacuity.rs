@@ -7,22 +7,17 @@ use crate::base::exit_code;
 use crate::base::term::{Paint, Terminal, printable};
 use crate::base::wording::counted;
 use crate::cli::arguments::ReportFormat;
-use crate::cli::{Stop, batch};
+use crate::cli::{Stop, batch, code_if};
 use crate::report;
 use crate::scenario::discover::{Found, FoundKind};
-use crate::verdict::run::RunOptions;
-use crate::verdict::vacuity::{Tried, Vacuous, try_file};
+use crate::verdict::vacuity::{Tried, try_file};
 
 pub(super) fn run(
     args: &RunArgs,
     found: &[Found],
     terminal: &mut Terminal<'_>,
 ) -> Result<u8, Stop> {
-    let options = RunOptions {
-        captures: args.files.captures.clone(),
-        allow_outside: args.files.allow_outside,
-        ..RunOptions::default()
-    };
+    let options = args.files.options();
     let mut all = Tried::default();
     let mut progress = batch::Progress::of(found.len(), terminal.progress);
     let work = |file: &Found| match file.kind {
@@ -37,33 +32,22 @@ pub(super) fn run(
         Ok(())
     })?;
     progress.bar.finish_and_clear();
-    let Tried {
-        claims,
-        changes,
-        vacuous,
-    } = &all;
+    let (claims, changes, vacuous) = (all.claims, all.changes, &all.vacuous);
     match args.format {
         ReportFormat::Human | ReportFormat::Github => {
             let style = terminal.style;
-            for Vacuous {
-                name,
-                claim,
-                changes,
-                ..
-            } in vacuous
-            {
+            for found in vacuous {
                 let word = style.paint(Paint::Bad, "VACUOUS");
-                let changes = counted(*changes, "change");
-                let name = printable(name);
-                let claim = claim.word();
+                let changes = counted(found.changes, "change");
+                let (name, claim) = (printable(&found.name), found.claim.word());
                 writeln!(
                     terminal.out(),
                     "{word} {name}: {changes} to its {claim}, and it notices none"
                 )?;
             }
             let files = counted(found.len() as u64, "file");
-            let claims = counted(*claims, "claim");
-            let changes = counted(*changes, "change");
+            let claims = counted(claims, "claim");
+            let changes = counted(changes, "change");
             let count = vacuous.len();
             writeln!(
                 terminal.out(),
@@ -84,9 +68,5 @@ pub(super) fn run(
             writeln!(terminal.out(), "{report:#}")?;
         }
     }
-    Ok(if vacuous.is_empty() {
-        exit_code::SUCCESS
-    } else {
-        exit_code::EXPECTATION_FAILED
-    })
+    Ok(code_if(!vacuous.is_empty(), exit_code::EXPECTATION_FAILED))
 }

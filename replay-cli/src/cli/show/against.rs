@@ -29,8 +29,8 @@ pub(super) fn compare(
         let server = |name: &str| name.split_once(" > ").map(|(_, server)| server.to_owned());
         let same = rest.iter().position(|other| *other == name).or_else(|| {
             let own = server(name)?;
-            rest.iter()
-                .position(|other| server(other).as_ref() == Some(&own))
+            let mut rest = rest.iter();
+            rest.position(|other| server(other).as_ref() == Some(&own))
         });
         let Some(same) = same else {
             differ = true;
@@ -58,20 +58,18 @@ fn flow(
     style: Style,
 ) -> io::Result<bool> {
     let of = |ladder: &Ladder, name: &str| -> Vec<(Way, String, u64)> {
-        let own = |rung: &&Rung| rung.told.flow.as_deref() == Some(name);
+        let own = |rung: &&Rung| rung.flow() == Some(name);
         let event = |rung: &Rung| {
             // A clock of the device is another in every run.
-            let what = without_timestamps(&rung.told.what.replace(name, "it"));
-            (rung.way, what, rung.told.at_us)
+            let what = without_timestamps(&rung.event.what.replace(name, "it"));
+            (rung.way, what, rung.event.at_us)
         };
         ladder.rungs.iter().filter(own).map(event).collect()
     };
     let (one, other) = (of(one, name), of(other, twin));
-    let equal = one
-        .iter()
-        .zip(&other)
-        .take_while(|(one, other)| (one.0, &one.1) == (other.0, &other.1))
-        .count();
+    let both = one.iter().zip(&other);
+    let equal = both.take_while(|(one, other)| (one.0, &one.1) == (other.0, &other.1));
+    let equal = equal.count();
     if equal == one.len() && equal == other.len() {
         let line = format!("{name}: the same, {}", counted(equal as u64, "event"));
         writeln!(out, "{}", style.paint(Paint::Good, &printable(&line)))?;

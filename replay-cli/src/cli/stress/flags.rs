@@ -141,11 +141,7 @@ impl LoadFlags {
             kind: Kind::Stress,
             title: "a load from the command line".to_owned(),
             engine,
-            tcp: self
-                .flows
-                .map(|flows| self.group(flows))
-                .into_iter()
-                .collect(),
+            tcp: self.flows.iter().map(|flows| self.group(*flows)).collect(),
             udp: self.datagrams.map(|datagrams| UdpGroup {
                 flows: self.udp_flows,
                 datagrams,
@@ -194,10 +190,9 @@ impl LoadFlags {
             segment: self.segment,
             turns: self.turns,
             think: self.think.unwrap_or_default(),
-            closes_first: if self.closes_first == "remote" {
-                Side::Remote
-            } else {
-                Side::Device
+            closes_first: match self.closes_first.as_str() {
+                "remote" => Side::Remote,
+                _ => Side::Device,
             },
             stays_open: self.stays_open,
             device_stalls_until: self.device_stalls_until.unwrap_or_default(),

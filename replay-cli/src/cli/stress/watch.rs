@@ -1,4 +1,4 @@
-//! Whoever sits at the terminal: sees how far the load is, and may interrupt it.
+//! A person at the terminal: sees how far the load is, and may interrupt it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ pub(super) fn listen() {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn listen() {}
 
-/// A bar over all scenarios, hidden unless somebody watches and has waited for a while.
+/// A bar over all scenarios, hidden unless there is a terminal and it took a while.
 pub(super) struct Bar {
     bar: ProgressBar,
     hidden_since: Option<Instant>,
@@ -71,7 +71,7 @@ impl Bar {
         }
     }
 
-    /// The next scenario begins; `drawn` says whether it will be asked how it went over time.
+    /// The next scenario begins; `drawn`: whether its curve will be asked for.
     pub(super) fn begin(&mut self, name: &str, drawn: bool) {
         self.bar.set_message(name.to_owned());
         self.draws = drawn;
@@ -112,11 +112,8 @@ impl Watch for Bar {
     }
 
     fn goes_on(&mut self, share: f64) {
-        if self
-            .hidden_since
-            .take_if(|since| since.elapsed() > PATIENCE)
-            .is_some()
-        {
+        let late = |since: &mut Instant| since.elapsed() > PATIENCE;
+        if self.hidden_since.take_if(late).is_some() {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
         let step = (share.clamp(0.0, 1.0) * STEPS as f64) as u64;

@@ -79,10 +79,8 @@ fn difference(old: Vec<String>, new: Vec<String>) -> Vec<(Change, String)> {
 
 /// Lines that stay and are far from every change, left out.
 fn shortened(all: Vec<(Change, String)>) -> Vec<(Change, String)> {
-    let changed: Vec<bool> = all
-        .iter()
-        .map(|(change, _)| *change != Change::Stays)
-        .collect();
+    let changed = all.iter().map(|(change, _)| *change != Change::Stays);
+    let changed: Vec<bool> = changed.collect();
     let near = |at: usize| {
         let around = at.saturating_sub(CONTEXT)..(at + CONTEXT + 1).min(changed.len());
         changed.get(around).is_some_and(|some| some.contains(&true))

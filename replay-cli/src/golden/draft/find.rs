@@ -70,10 +70,8 @@ pub fn drafts(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Vec<Diagnostic>> {
                 "`replay record` writes one",
             ));
         } else {
-            errors.push(wrong(
-                "no such file or folder",
-                "name a draft (.json.new), its scenario, or a folder",
-            ));
+            let help = "name a draft (.json.new), its scenario, or a folder";
+            errors.push(wrong("no such file or folder", help));
         }
     }
     if errors.is_empty() {
@@ -88,7 +86,7 @@ pub fn drafts(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Vec<Diagnostic>> {
 #[must_use]
 pub fn waiting(folders: &[PathBuf], captures: Option<&Path>) -> Waiting {
     let mut waiting = Waiting::default();
-    // What cannot be read is told by those who look for scenarios there.
+    // What cannot be read is reported where scenarios are looked for.
     let mut unread = Vec::new();
     let mut drafts = BTreeSet::new();
     let mut strays = BTreeSet::new();
@@ -123,11 +121,10 @@ fn unreplayed(folder: &Path, captures: Option<&Path>) -> Vec<Stray> {
     let scenarios = files_below(folder, &mut unread, |file| {
         file.extension().is_some_and(|ending| ending == "json")
     });
-    let replayed: BTreeSet<PathBuf> = scenarios
+    let replayed = scenarios
         .iter()
-        .flat_map(|scenario| capture_of(scenario, captures))
-        .map(|capture| real(&capture))
-        .collect();
+        .flat_map(|scenario| capture_of(scenario, captures));
+    let replayed: BTreeSet<PathBuf> = replayed.map(|capture| real(&capture)).collect();
     let excused = fs::read_to_string(home.join(WITHOUT_SCENARIO)).unwrap_or_default();
     let is_excused = |file: &Path| {
         let name = file.strip_prefix(&home).unwrap_or(file).with_extension("");
@@ -145,9 +142,8 @@ fn unreplayed(folder: &Path, captures: Option<&Path>) -> Vec<Stray> {
 
 /// The names and reasons of a list of captures without a scenario.
 pub fn excuses(list: &str) -> impl Iterator<Item = (&str, &str)> {
-    let lines = list
-        .lines()
-        .filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+    let is_entry = |line: &&str| !line.starts_with('#') && !line.trim().is_empty();
+    let lines = list.lines().filter(is_entry);
     lines.map(|line| line.split_once(' ').unwrap_or((line, "")))
 }
 

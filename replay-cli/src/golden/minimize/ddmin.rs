@@ -39,39 +39,25 @@ impl<'a> Trials<'a> {
 
     /// The first of some subjects that does it.
     pub(super) fn first(&mut self, subjects: Vec<Subject>) -> Option<Subject> {
-        let mut subjects = subjects.into_iter();
-        loop {
-            let batch: Vec<Subject> = subjects.by_ref().take(self.jobs).collect();
-            if batch.is_empty() || self.is_over() {
-                return None;
-            }
-            let holds = self.try_all(&batch);
-            match holds.iter().position(|holds| *holds) {
-                Some(place) => {
-                    self.runs += place as u64 + 1;
-                    return batch.into_iter().nth(place);
-                }
-                None => self.runs += holds.len() as u64,
-            }
-        }
+        let candidates = subjects.into_iter().map(|subject| ((), subject));
+        self.first_of(candidates).map(|(_, subject)| subject)
     }
 
     fn try_all(&self, batch: &[Subject]) -> Vec<bool> {
         let (oracle, run) = (self.oracle, &self.options.run);
         let does = |subject: &Subject| {
-            subject
-                .run(run, false)
-                .is_ok_and(|seen| oracle.holds(subject, &seen))
+            let seen = subject.run(run, false);
+            seen.is_ok_and(|seen| oracle.holds(subject, &seen))
         };
         if let [one] = batch {
             return vec![does(one)];
         }
         std::thread::scope(|scope| {
-            let threads: Vec<_> = batch
+            let threads = batch
                 .iter()
-                .map(|subject| scope.spawn(move || does(subject)))
-                .collect();
-            // A panic in a trial is a bug to be told, as in any run.
+                .map(|subject| scope.spawn(move || does(subject)));
+            let threads: Vec<_> = threads.collect();
+            // A panic in a trial is a bug to be reported, as in any run.
             let joined = threads.into_iter().map(|thread| match thread.join() {
                 Ok(holds) => holds,
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -98,22 +84,16 @@ impl<'a> Trials<'a> {
         while items.len() > 1 && !self.is_over() {
             let size = items.len().div_ceil(parts);
             // The end goes first: what comes before an event causes it, what comes after does not.
-            let chunks: Vec<(usize, usize)> = (0..items.len())
-                .step_by(size)
-                .map(|from| (from, (from + size).min(items.len())))
-                .rev()
-                .collect();
-            let without = |(from, to): &(usize, usize)| {
-                let kept = items.iter().take(*from).chain(items.iter().skip(*to));
-                kept.cloned().collect::<Vec<T>>()
-            };
-            let mut candidates = Vec::new();
-            for chunk in &chunks {
-                let kept = without(chunk);
-                if let Some(subject) = make(&kept) {
-                    candidates.push((kept, subject));
-                }
-            }
+            let chunks = (0..items.len()).step_by(size).rev();
+            let candidates = chunks.filter_map(|from| {
+                let kept = items
+                    .iter()
+                    .take(from)
+                    .chain(items.iter().skip(from + size));
+                let kept: Vec<T> = kept.cloned().collect();
+                let subject = make(&kept)?;
+                Some((kept, subject))
+            });
             match self.first_of(candidates) {
                 Some((kept, subject)) => {
                     items = kept;
@@ -127,14 +107,18 @@ impl<'a> Trials<'a> {
         best
     }
 
-    fn first_of<T>(&mut self, candidates: Vec<(Vec<T>, Subject)>) -> Option<(Vec<T>, Subject)> {
+    /// The same, each with what it is made of.
+    fn first_of<T>(
+        &mut self,
+        candidates: impl IntoIterator<Item = (T, Subject)>,
+    ) -> Option<(T, Subject)> {
         let mut rest = candidates.into_iter();
         loop {
-            let batch: Vec<(Vec<T>, Subject)> = rest.by_ref().take(self.jobs).collect();
+            let batch: Vec<(T, Subject)> = rest.by_ref().take(self.jobs).collect();
             if batch.is_empty() || self.is_over() {
                 return None;
             }
-            let (kept, subjects): (Vec<Vec<T>>, Vec<Subject>) = batch.into_iter().unzip();
+            let (kept, subjects): (Vec<T>, Vec<Subject>) = batch.into_iter().unzip();
             let holds = self.try_all(&subjects);
             match holds.iter().position(|holds| *holds) {
                 Some(place) => {

@@ -8,7 +8,7 @@ use super::subject::{Seen, Subject};
 use crate::base::diagnostic::Diagnostic;
 use crate::golden::witness::Witness;
 use crate::notation::{Action, Line};
-use crate::packet::{Flags, Packet};
+use crate::packet::{Flags, Packet, Tcp};
 use crate::scenario::FlowSpec;
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::simulation::matcher::{Found, Matcher, Search};
@@ -47,10 +47,7 @@ impl FromStr for Keep {
                     }
                     Self::Packet(line.to_owned())
                 }
-                None if engine::Counters::default()
-                    .iter()
-                    .any(|(name, _)| name == text) =>
-                {
+                None if engine::Counters::describe().any(|info| info.name == text) => {
                     Self::Counter(text.to_owned())
                 }
                 None => {
@@ -80,35 +77,24 @@ const STALL_US: u64 = 1_000_000;
 impl Keep {
     fn is_shown_by(&self, witness: &Witness) -> bool {
         let view = witness.view();
-        let sent = |wanted: &dyn Fn(&Packet<'_>) -> bool| {
-            view.emitted
-                .iter()
-                .any(|emitted| Packet::whole(&emitted.bytes).is_ok_and(|packet| wanted(&packet)))
+        let sent = |wanted: fn(&Tcp<'_>) -> bool| {
+            view.emitted.iter().any(|emitted| {
+                let packet = Packet::whole(&emitted.bytes);
+                packet.is_ok_and(|packet| packet.tcp().is_some_and(wanted))
+            })
         };
         let counter = |name: &str| {
-            let counters = witness.run.counters.as_ref();
-            counters.is_some_and(|counters| {
-                counters
-                    .iter()
-                    .any(|(known, count)| known == name && count > 0)
-            })
+            let mut counters = witness.run.counters.iter().flat_map(|all| all.iter());
+            counters.any(|(known, count)| known == name && count > 0)
         };
         match self {
             Self::Stall => view.emitted.windows(2).any(|pair| match pair {
                 [one, other] => other.at.saturating_sub(one.at) >= STALL_US,
                 _ => false,
             }),
-            Self::Reset => sent(&|packet| {
-                packet
-                    .tcp()
-                    .is_some_and(|tcp| tcp.flags.contains(Flags::RST))
-            }),
+            Self::Reset => sent(|tcp| tcp.flags.contains(Flags::RST)),
             Self::Retransmission => counter("tcp_retransmissions"),
-            Self::ZeroWindow => sent(&|packet| {
-                packet
-                    .tcp()
-                    .is_some_and(|tcp| tcp.window == 0 && !tcp.flags.contains(Flags::RST))
-            }),
+            Self::ZeroWindow => sent(|tcp| tcp.window == 0 && !tcp.flags.contains(Flags::RST)),
             Self::Counter(name) => counter(name),
             Self::Packet(line) => {
                 let Ok(Line {
@@ -128,7 +114,7 @@ impl Keep {
     }
 }
 
-/// What tells a failure from others.
+/// What identifies a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Signature {
     kind: FailureKind,
@@ -155,7 +141,7 @@ pub(super) struct Oracle {
 #[derive(Clone, Debug)]
 enum Wanted {
     Failure(Signature),
-    /// With how flows ended: a reset at the end of a dial that nobody answers any more is another.
+    /// With how flows ended: a reset at the end of a dial that is not answered any more is another.
     Observation(Keep, BTreeSet<String>),
 }
 
@@ -224,18 +210,14 @@ impl Oracle {
     pub(super) fn holds(&self, subject: &Subject, seen: &Seen) -> bool {
         match &self.wanted {
             Wanted::Observation(keep, ends) => {
+                let mut witnesses = seen.witnesses.iter();
                 seen.failures().is_empty()
                     && endings(seen).is_subset(ends)
-                    && seen
-                        .witnesses
-                        .iter()
-                        .any(|witness| keep.is_shown_by(witness))
+                    && witnesses.any(|witness| keep.is_shown_by(witness))
             }
             Wanted::Failure(wanted) => {
-                let failures = seen.failures();
-                failures
-                    .iter()
-                    .any(|failure| signature(subject, seen, failure) == *wanted)
+                let is_wanted = |failure| signature(subject, seen, failure) == *wanted;
+                seen.failures().iter().any(is_wanted)
             }
         }
     }

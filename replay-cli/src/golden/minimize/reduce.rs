@@ -65,14 +65,13 @@ fn flows(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
         return None;
     }
     trials.least(there.into_iter().collect(), |kept| {
-        let kept = blocks
-            .iter()
-            .filter(|block| !block.is_loose || kept.contains(&block.flow));
+        let blocks = blocks.iter();
+        let kept = blocks.filter(|block| !block.is_loose || kept.contains(&block.flow));
         Some(subject.with_blocks(kept.cloned().collect()))
     })
 }
 
-/// Steps that say what the capture says: one step that says so does as well.
+/// Steps that repeat the capture: one step that refers to it does as well.
 fn recorded(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
     if subject.is_derived() || subject.blocks.is_none() {
         return None;
@@ -131,20 +130,16 @@ fn expectations(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
 fn frames(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
     let Some(blocks) = &subject.blocks else {
         let lines = subject.json.pointer("/input/frames")?.as_array()?.len();
-        let places = (0..lines)
-            .map(|nth| format!("/input/frames/{nth}"))
-            .collect();
-        return take_out(subject, trials, places);
+        let places = (0..lines).map(|nth| format!("/input/frames/{nth}"));
+        return take_out(subject, trials, places.collect());
     };
     let loose: Vec<usize> = (0..blocks.len())
         .filter(|nth| blocks.get(*nth).is_some_and(|block| block.is_loose))
         .collect();
     trials.least(loose, |kept| {
         let kept: BTreeSet<&usize> = kept.iter().collect();
-        let kept = blocks
-            .iter()
-            .enumerate()
-            .filter(|(nth, block)| !block.is_loose || kept.contains(nth));
+        let blocks = blocks.iter().enumerate();
+        let kept = blocks.filter(|(nth, block)| !block.is_loose || kept.contains(nth));
         Some(subject.with_blocks(kept.map(|(_, block)| block.clone()).collect()))
     })
 }
@@ -154,11 +149,8 @@ fn written(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
     let json = &subject.json;
     let mut places = Vec::new();
     let mut members = |at: &str, but: &[&str]| {
-        let there = json
-            .pointer(at)
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten();
+        let there = json.pointer(at).and_then(Value::as_object);
+        let there = there.into_iter().flatten();
         let named = there.filter(|(name, _)| !but.contains(&name.as_str()));
         places.extend(named.map(|(name, _)| format!("{at}/{}", escaped(name))));
     };
@@ -178,10 +170,7 @@ fn written(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
         members("/dialer", &["rules"]);
     }
     let mut elements = |at: &str| {
-        let there = json
-            .pointer(at)
-            .and_then(Value::as_array)
-            .map_or(0, Vec::len);
+        let there = elements_at(json, at);
         places.extend((0..there).map(|nth| format!("{at}/{nth}")));
         there
     };
@@ -200,6 +189,12 @@ fn written(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
     take_out(subject, trials, places)
 }
 
+/// How many elements an array has.
+fn elements_at(json: &Value, at: &str) -> usize {
+    let array = json.pointer(at).and_then(Value::as_array);
+    array.map_or(0, Vec::len)
+}
+
 /// Numbers and waits of steps.
 fn values(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
     if subject.is_derived() {
@@ -210,12 +205,7 @@ fn values(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
     let rules = subject.json.pointer("/dialer/rules")?.as_array()?.len();
     for rule in 0..rules {
         let steps = format!("/dialer/rules/{rule}/then");
-        let count = subject
-            .json
-            .pointer(&steps)
-            .and_then(Value::as_array)
-            .map_or(0, Vec::len);
-        for step in 0..count {
+        for step in 0..elements_at(&subject.json, &steps) {
             for part in ["read", "send/pattern/bytes", "echo", "take", "wait"] {
                 let at = format!("{steps}/{step}/{part}");
                 while let Some(less) = smaller(&subject, &at, trials) {
@@ -263,14 +253,10 @@ fn lengths(subject: &Subject, trials: &mut Trials<'_>) -> Option<Subject> {
                 let blocks = now.blocks.as_deref()?;
                 let length = editable::lengths(blocks, index, flow)[usize::from(!of_client)];
                 // Half of it, an eighth, one byte; from the beginning and from the end.
-                let sizes: BTreeSet<u64> = [length, length / 2, length / 8, length.min(1)]
-                    .into_iter()
-                    .filter(|size| *size > 0)
-                    .collect();
-                let ranges = sizes
-                    .into_iter()
-                    .rev()
-                    .flat_map(|size| [0..size, length - size..length]);
+                let sizes = [length, length / 2, length / 8, length.min(1)];
+                let sizes: BTreeSet<u64> = sizes.into_iter().filter(|size| *size > 0).collect();
+                let sizes = sizes.into_iter().rev();
+                let ranges = sizes.flat_map(|size| [0..size, length - size..length]);
                 let made = ranges.filter_map(|range| {
                     let less = editable::without(blocks, index, flow, of_client, range)?;
                     Some(now.with_blocks(less))
@@ -314,13 +300,11 @@ fn take_out(subject: &Subject, trials: &mut Trials<'_>, places: Vec<String>) -> 
 
 /// A pointer with its numbers as numbers.
 fn order_of(pointer: &str) -> Vec<(String, usize)> {
-    let parts = pointer.split('/');
-    parts
-        .map(|part| match part.parse() {
-            Ok(number) => (String::new(), number),
-            Err(_) => (part.to_owned(), 0),
-        })
-        .collect()
+    let parts = pointer.split('/').map(|part| match part.parse() {
+        Ok(number) => (String::new(), number),
+        Err(_) => (part.to_owned(), 0),
+    });
+    parts.collect()
 }
 
 fn remove(json: &mut Value, pointer: &str) {

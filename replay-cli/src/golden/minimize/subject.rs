@@ -44,15 +44,11 @@ pub(super) struct Seen {
 impl Seen {
     /// Everything that was not as expected, in order of virtual time.
     pub(super) fn failures(&self) -> Vec<Failure> {
-        let mut failures: Vec<Failure> = self
-            .witnesses
-            .iter()
-            .flat_map(|witness| {
-                let mut of_run = witness.run.failures.clone();
-                of_run.extend(witness.failures(&self.loaded));
-                of_run
-            })
-            .collect();
+        let mut failures = Vec::new();
+        for witness in &self.witnesses {
+            failures.extend_from_slice(&witness.run.failures);
+            failures.extend(witness.failures(&self.loaded));
+        }
         failures.sort_by_key(|failure| failure.at_us.unwrap_or(u64::MAX));
         failures
     }
@@ -62,14 +58,9 @@ impl Subject {
     pub(super) fn of_scenario(path: &Path, options: &RunOptions) -> Result<Self, Vec<Diagnostic>> {
         let loaded = load::load(path)?;
         let one = |problem: Diagnostic| vec![problem];
-        let reach = Reach::of(
-            &loaded.path,
-            options.captures.as_deref(),
-            options.allow_outside,
-        );
-        let capture = loaded
-            .capture_path(options.captures.as_deref(), &reach)
-            .map_err(one)?;
+        let captures = options.captures.as_deref();
+        let reach = Reach::of(&loaded.path, captures, options.allow_outside);
+        let capture = loaded.capture_path(captures, &reach).map_err(one)?;
         let mut subject = Self {
             path: path.to_owned(),
             json: json_of(&loaded.scenario).map_err(one)?,
@@ -229,24 +220,17 @@ impl Subject {
             return Size::default();
         };
         let capture = self.capture();
-        let blocks = self.blocks.iter().flatten();
+        let packets = self.blocks.iter().flatten().filter(|block| block.is_packet);
         let lines = scenario
             .input
             .frames
             .iter()
             .filter(|line| line.contains('<'));
+        let steps = scenario.dialer.rules.iter().map(|rule| rule.then.len());
         Size {
             flows: scenario.flows.len(),
-            packets: blocks
-                .filter(|block| block.is_packet)
-                .count()
-                .max(lines.count()),
-            steps: scenario
-                .dialer
-                .rules
-                .iter()
-                .map(|rule| rule.then.len())
-                .sum(),
+            packets: packets.count().max(lines.count()),
+            steps: steps.sum(),
             expectations: expectations(&self.json),
             bytes: scenario.to_canonical_string().len(),
             capture: capture.map_or(0, |bytes| bytes.len()),
@@ -266,9 +250,5 @@ fn expectations(json: &Value) -> usize {
         Value::Object(members) => members.len(),
         _ => 1,
     };
-    kinds
-        .into_iter()
-        .flat_map(|kinds| kinds.values())
-        .map(count)
-        .sum()
+    kinds.map_or(0, |kinds| kinds.values().map(count).sum())
 }

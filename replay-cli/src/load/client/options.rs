@@ -1,6 +1,6 @@
-//! The TCP options that a client says and hears.
+//! The TCP options that a client sends and receives.
 
-/// Bytes of the longest list of options that a client says beside those of a SYN: four SACK blocks, padded.
+/// Bytes of the longest list of options that a client sends beside those of a SYN: four SACK blocks, padded.
 const LONGEST: usize = 36;
 
 /// The options of a SYN: segment size, window scale, and whether selective acknowledgements are permitted.

@@ -1,6 +1,6 @@
 //! What a stress scenario may ask for.
 
-use super::{Limits, Stress, TcpGroup, UdpGroup};
+use super::{Limits, Stress, TcpGroup, UdpGroup, process};
 
 /// The most flows at a time: what the device has ports for, and room to spare.
 const FLOWS: u64 = 40_000;
@@ -14,9 +14,9 @@ const BYTES: u128 = 100 << 40;
 /// Says what cannot be.
 pub(crate) fn check(stress: &Stress) -> Result<(), String> {
     if stress.schema != 1 {
+        let schema = stress.schema;
         return Err(format!(
-            "schema {} is not known; this replay reads schema 1",
-            stress.schema
+            "schema {schema} is not known; this replay reads schema 1"
         ));
     }
     if stress.tcp.is_empty() && stress.udp.is_none() {
@@ -53,7 +53,7 @@ pub(crate) fn check(stress: &Stress) -> Result<(), String> {
         return Err("link: more than 500 frames of a thousand lost or held back".to_owned());
     }
     let needed = memory(stress);
-    if let Some(there) = memory_of_the_machine()
+    if let Some(there) = process::memory_of_the_machine()
         && needed > there
     {
         return Err(format!(
@@ -84,10 +84,8 @@ fn check_group(group: &TcpGroup) -> Result<(), String> {
     }
     if let Some(all) = group.connections {
         if all < group.flows {
-            return Err(format!(
-                "`connections` ({all}) is below `flows` ({})",
-                group.flows
-            ));
+            let flows = group.flows;
+            return Err(format!("`connections` ({all}) is below `flows` ({flows})"));
         }
         if group.stays_open {
             return Err("flows that stay open are not followed by others: drop `connections` or `stays_open`".to_owned());
@@ -96,10 +94,8 @@ fn check_group(group: &TcpGroup) -> Result<(), String> {
             return Err("flows that wait for all are not followed by others: drop `connections` or `waits_for_all`".to_owned());
         }
     }
-    if group
-        .segment
-        .is_some_and(|bytes| !(64..=65_495).contains(&bytes))
-    {
+    let bytes = group.segment.unwrap_or(64);
+    if !(64..=65_495).contains(&bytes) {
         return Err("`segment` is not within 64 to 65,495 bytes".to_owned());
     }
     if group.together == Some(0) {
@@ -110,18 +106,19 @@ fn check_group(group: &TcpGroup) -> Result<(), String> {
         return Err(format!("{turns} turns; 1 to 1,000,000 can be had"));
     }
     if turns > 1 && group.up.as_bytes() < u64::from(turns) {
+        let up = group.up;
         return Err(format!(
-            "{turns} turns need a question of a byte each: `up` is {}",
-            group.up
+            "{turns} turns need a question of a byte each: `up` is {up}"
         ));
     }
     if group.think.as_micros() > 0 && turns == 1 {
         return Err("`think` is the time between two turns: give `turns`".to_owned());
     }
-    for (name, rate) in [
+    let rates = [
         ("device_reads", group.device_reads),
         ("remote_reads", group.remote_reads),
-    ] {
+    ];
+    for (name, rate) in rates {
         if rate.is_some_and(|rate| rate.as_bytes() < 1024) {
             return Err(format!("`{name}` is below 1 KiB a second"));
         }
@@ -134,16 +131,12 @@ fn check_datagrams(udp: &UdpGroup) -> Result<(), String> {
         return Err(format!("{} flows; 1 to 20,000 can be had", udp.flows));
     }
     if !(1..=DATAGRAMS).contains(&udp.datagrams) {
-        return Err(format!(
-            "{} datagrams; 1 to {DATAGRAMS} can be sent",
-            udp.datagrams
-        ));
+        let count = udp.datagrams;
+        return Err(format!("{count} datagrams; 1 to {DATAGRAMS} can be sent"));
     }
     if !(8..=1400).contains(&udp.size) {
-        return Err(format!(
-            "datagrams of {} bytes; 8 to 1,400 can be sent",
-            udp.size
-        ));
+        let size = udp.size;
+        return Err(format!("datagrams of {size} bytes; 8 to 1,400 can be sent"));
     }
     if udp.replies.is_some_and(|replies| replies > 16) {
         return Err("`replies` is above 16".to_owned());
@@ -170,10 +163,8 @@ fn check_limits(stress: &Stress, limits: &Limits) -> Result<(), String> {
     if limits.resident_per_idle_flow.is_some() && !waits {
         return Err("limits: `resident_per_idle_flow` needs flows with `waits_for_all`".to_owned());
     }
-    let stays = stress
-        .tcp
-        .iter()
-        .all(|group| group.stays_open && group.waits_for_all);
+    let mut groups = stress.tcp.iter();
+    let stays = groups.all(|group| group.stays_open && group.waits_for_all);
     if limits.resident_per_used_flow.is_some() && !(waits && stays) {
         return Err(
             "limits: `resident_per_used_flow` needs flows with `waits_for_all` and `stays_open`, and no others".to_owned(),
@@ -193,16 +184,5 @@ fn check_limits(stress: &Stress, limits: &Limits) -> Result<(), String> {
 fn memory(stress: &Stress) -> u64 {
     let config = super::plan::config(stress);
     let rings = (config.rx_ring() + config.tx_ring() + 2048) as u64;
-    let tcp: u64 = stress.tcp.iter().map(|group| u64::from(group.flows)).sum();
-    tcp.saturating_mul(rings)
-}
-
-/// Bytes of memory that the machine has; `None` where it does not say.
-fn memory_of_the_machine() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
+    (stress.tcp_flows() as u64).saturating_mul(rings)
 }

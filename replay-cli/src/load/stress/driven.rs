@@ -12,7 +12,6 @@
 mod driver;
 mod far_side;
 mod pipe;
-mod process;
 mod sockets;
 
 use std::time::{Duration, Instant};
@@ -24,12 +23,13 @@ use self::driver::Driver;
 use self::far_side::FarSide;
 use self::pipe::{Parcel, Pipe};
 use super::limits::{drops, hold};
+
 use super::measures::{CostRatio, Measures, Resident};
 use super::play::{Group, Load, groups};
-use super::{Outcome, Seen, Stress, Watch, Way, plan};
+use super::{Outcome, Seen, Stress, Watch, Way, plan, process};
 use crate::base::duration::Size;
 use crate::base::heap::{self, AtWork};
-use crate::load::{Device, DeviceTotals, Weather};
+use crate::load::{self, Device, Weather};
 
 /// Without progress for so long a client sends again: a queue in front of the engine is no loss (RFC 6298 section 2).
 const PATIENCE: u64 = 1_000_000;
@@ -92,18 +92,15 @@ impl Watch for Silent<'_> {
 /// The same bytes and connections over fewer flows.
 fn baseline(stress: &Stress, flows: u32) -> Stress {
     let mut few = stress.clone();
-    let all: u64 = stress.tcp.iter().map(|group| u64::from(group.flows)).sum();
+    let all = stress.tcp_flows() as u64;
     for group in &mut few.tcp {
         let before = u64::from(group.flows);
         // Each group keeps its share; at least one flow of it is left.
         let share = (u64::from(flows) * before / all.max(1)).clamp(1, before);
         group.flows = u32::try_from(share).unwrap_or(1);
-        match group.connections {
-            Some(_) => {}
-            None => {
-                group.up = Size(group.up.as_bytes() * before / share);
-                group.down = Size(group.down.as_bytes() * before / share);
-            }
+        if group.connections.is_none() {
+            group.up = Size(group.up.as_bytes() * before / share);
+            group.down = Size(group.down.as_bytes() * before / share);
         }
     }
     if let Some(udp) = &mut few.udp {
@@ -117,7 +114,7 @@ fn baseline(stress: &Stress, flows: u32) -> Stress {
 fn once(stress: &Stress, way: Way, watch: &mut dyn Watch) -> Result<Outcome, String> {
     let mut config = plan::config(stress);
     // A connection that follows another may be dialed before the end of the other has been taken up.
-    let tcp: usize = stress.tcp.iter().map(|group| group.flows as usize).sum();
+    let tcp = stress.tcp_flows();
     if stress.engine.get("tcp_limit").is_none() {
         config.tcp_limit = config.tcp_limit.max(tcp + tcp / 4 + 64);
     }
@@ -209,7 +206,7 @@ impl Bench {
         Micros(plan::EPOCH).plus(self.began.elapsed())
     }
 
-    /// Carries the load; says what is wrong if it comes to a stop with some of it left.
+    /// Carries the load; what is wrong if it comes to a stop with some of it left.
     fn carry(&mut self, watch: &mut dyn Watch) -> Option<String> {
         let (mut spins, mut stood) = (0, false);
         let mut moved = (Instant::now(), (0, 0, 0));
@@ -220,7 +217,7 @@ impl Bench {
                 spins = 0;
             } else if self.device.quiet() {
                 continue;
-            } else if self.device.stands() && self.is_quiet() {
+            } else if self.device.all_connected() && self.is_quiet() {
                 self.look_at_memory(!stood);
                 stood = true;
                 self.device.release();
@@ -233,7 +230,7 @@ impl Bench {
                     return None;
                 }
             } else if spins < SPINS || self.full {
-                // Nobody tells when the ring has room again: the reader of a TUN looks again and again as well.
+                // Nothing reports that the ring has room again: the reader of a TUN looks again and again as well.
                 spins = spins.saturating_add(1);
                 std::thread::yield_now();
                 continue;
@@ -263,12 +260,12 @@ impl Bench {
         }
     }
 
-    /// One round: what came, what the far sides and the device say. Whether anything was said.
+    /// One round: what came, what the far sides and the device send. Whether there was anything.
     fn turn(&mut self, now: Micros) -> bool {
         let came = self.far.change(&self.pipe, &mut self.parcel);
         let mailbox = self.driver.handle.mailbox();
         if came {
-            hear(&mut self.device, &mut self.weather, now, &self.parcel);
+            receive(&mut self.device, &mut self.weather, now, &self.parcel);
             self.notices.append(&mut self.parcel.notices);
             if self.parcel.refused {
                 // The device has room again: the driver is woken, and offers again.
@@ -283,12 +280,12 @@ impl Bench {
                 self.far.moved(number, port);
             });
         }
-        let spoke = self.speak(now);
-        came || answered || spoke || self.far.has_read()
+        let emitted = self.emit(now);
+        came || answered || emitted || self.far.has_read()
     }
 
     /// Frames of the device, as long as the ring has room for them.
-    fn speak(&mut self, now: Micros) -> bool {
+    fn emit(&mut self, now: Micros) -> bool {
         let mailbox = self.driver.handle.mailbox();
         let mut any = false;
         self.full = false;
@@ -300,7 +297,7 @@ impl Bench {
             }
             // What timers have sent again waits here as well.
             if self.frames.is_empty() {
-                self.device.speak(now, most, &mut self.frames);
+                self.device.emit(now, most, &mut self.frames);
             }
             if self.frames.is_empty() {
                 return any;
@@ -336,7 +333,10 @@ impl Bench {
         if self.device.deadline().is_some_and(|at| at <= now) {
             self.device.timeout(now, &mut self.frames);
         }
-        self.resident.peak_growth = self.resident.peak_growth.max(self.growth());
+        self.resident.peak_growth = self
+            .resident
+            .peak_growth
+            .max(self.growth(process::resident_about()));
         let far = self.far.totals();
         watch.goes_on(self.load.share(far.received, far.sent, far.datagrams));
         watch.sees(&|| self.seen());
@@ -344,9 +344,8 @@ impl Bench {
     }
 
     /// Resident memory beyond what there was before the first flow.
-    fn growth(&self) -> Option<u64> {
-        let now = process::resident_about().zip(self.resident.before);
-        now.map(|(now, before)| now.saturating_sub(before))
+    fn growth(&self, now: Option<u64>) -> Option<u64> {
+        Some(now?.saturating_sub(self.resident.before?))
     }
 
     fn seen(&self) -> Seen {
@@ -359,7 +358,7 @@ impl Bench {
             datagrams: far.datagrams,
             frames: snapshot.stats.ring_frames + snapshot.counters.frames_out,
             heap: heap::process().map(|heap| heap.held),
-            resident: self.growth(),
+            resident: self.growth(process::resident_about()),
             lag: Some(snapshot.stats.lag),
         }
     }
@@ -369,9 +368,9 @@ impl Bench {
         if self.held_open == 0 {
             return;
         }
-        let on_top = process::resident()
-            .zip(self.resident.before)
-            .map(|(now, before)| now.saturating_sub(before) / self.held_open);
+        let on_top = self
+            .growth(process::resident())
+            .map(|all| all / self.held_open);
         let heap = heap::process().map(|heap| heap.held / self.held_open);
         if before_bytes {
             self.resident.per_idle_flow = on_top;
@@ -389,16 +388,13 @@ impl Bench {
         let snapshot = self.driver.stop()?;
         let (counters, stats) = (&snapshot.counters, &snapshot.stats);
         let (device, far) = (self.device.totals(), self.far.totals());
-        let DeviceTotals {
-            served, received, ..
-        } = device;
         let seconds = (done - self.began).as_secs_f64().max(1e-9);
         let (frames_in, frames_out) = (stats.ring_frames, counters.frames_out);
         let frames = (frames_in + frames_out).max(1) as f64;
         let measures = Measures {
             seconds,
             octets_up_per_second: far.received as f64 / seconds,
-            octets_down_per_second: received as f64 / seconds,
+            octets_down_per_second: device.received as f64 / seconds,
             frames_per_second: frames / seconds,
             driver_seconds: time.map(|time| time as f64 / 1e9),
             nanoseconds_per_frame: time.map(|time| time as f64 / frames),
@@ -409,7 +405,7 @@ impl Bench {
             allocations_per_frame: heap.map(|heap| heap.allocations as f64 / frames),
             resident: self.resident,
             border: (&snapshot).into(),
-            cost_ratio: None,
+            ..Measures::default()
         };
         let border = &measures.border;
         let lost_at_the_border = border.ring_overflow_frames
@@ -423,11 +419,10 @@ impl Bench {
             missed.extend(self.notices.iter().take(3).cloned());
         }
         Ok(Outcome {
-            virtual_us: None,
-            flows_served: served,
+            flows_served: device.served,
             flows_wanted: self.load.connections,
             octets_up: far.received,
-            octets_down: received,
+            octets_down: device.received,
             datagrams: [device.datagrams.0, far.datagrams, device.datagrams.1],
             frames_in,
             frames_out,
@@ -436,21 +431,20 @@ impl Bench {
             peak_heap: heap.map(|heap| heap.peak),
             open: counters.tcp_flows + counters.udp_flows,
             interrupted: self.interrupted,
-            path: None,
             measures: Some(measures),
             missed,
+            ..Outcome::default()
         })
     }
 }
 
 /// Frames for the device, as the weather lets them through.
-fn hear(device: &mut Device, weather: &mut Option<Weather>, now: Micros, parcel: &Parcel) {
+fn receive(device: &mut Device, weather: &mut Option<Weather>, now: Micros, parcel: &Parcel) {
     match weather {
-        None => parcel.frames().for_each(|frame| device.hear(now, frame)),
+        None => parcel.frames().for_each(|frame| device.receive(now, frame)),
         Some(weather) => {
-            weather.pass_out(parcel.frames());
-            for frame in weather.arrived_out() {
-                device.hear(now, frame);
+            for frame in weather.pass(load::Way::Out, parcel.frames()) {
+                device.receive(now, frame);
             }
         }
     }
@@ -464,8 +458,7 @@ fn hand_in(mailbox: &Mailbox, weather: &mut Option<Weather>, frames: &mut FrameB
         None => mailbox.frames(all),
         Some(weather) => {
             let _rest = AtWork::rest();
-            weather.pass_in(all.iter());
-            let through = weather.arrived_in();
+            let through = weather.pass(load::Way::In, all);
             let _counting = AtWork::driver();
             mailbox.frames(through)
         }

@@ -23,18 +23,15 @@ pub(crate) fn drops(counters: &Counters) -> u64 {
 pub(crate) fn hold(stress: &Stress, outcome: &mut Outcome) {
     let mut missed = Vec::new();
     hold_counts(stress, outcome, &mut missed);
-    match &outcome.measures {
-        Some(measures) => hold_measures(stress, measures, &mut missed),
-        None => {
-            if let (Some(limit), Some(took)) = (stress.limits.virtual_time, outcome.virtual_us)
-                && took > limit.as_micros()
-            {
-                missed.push(format!(
-                    "virtual_time: it took {}, the limit is {limit}",
-                    Micros(took)
-                ));
-            }
-        }
+    if let Some(measures) = &outcome.measures {
+        hold_measures(stress, measures, &mut missed);
+    } else if let (Some(limit), Some(took)) = (stress.limits.virtual_time, outcome.virtual_us)
+        && took > limit.as_micros()
+    {
+        let took = Micros(took);
+        missed.push(format!(
+            "virtual_time: it took {took}, the limit is {limit}"
+        ));
     }
     outcome.missed.append(&mut missed);
 }
@@ -48,27 +45,23 @@ fn hold_counts(stress: &Stress, outcome: &Outcome, missed: &mut Vec<String>) {
         ));
     }
     if limits.no_drops && outcome.drops > 0 {
+        let drops = outcome.drops;
         missed.push(format!(
-            "no_drops: {} frames or datagrams were dropped",
-            outcome.drops
+            "no_drops: {drops} frames or datagrams were dropped"
         ));
     }
     let [sent, heard, back] = outcome.datagrams;
-    let replies = stress
-        .udp
-        .as_ref()
-        .map_or(1, |udp| u64::from(udp.replies.unwrap_or(1)));
-    let wanted = stress.udp.as_ref().map_or(0, |udp| udp.datagrams);
+    let udp = stress.udp.as_ref();
+    let replies = udp.map_or(1, |udp| u64::from(udp.replies.unwrap_or(1)));
+    let wanted = udp.map_or(0, |udp| udp.datagrams);
     if limits.no_drops && (heard, sent) != (wanted, wanted) {
         missed.push(format!(
             "no_drops: of {wanted} datagrams {sent} went out and {heard} reached a far side"
         ));
     }
     if limits.no_drops && back != wanted * replies {
-        missed.push(format!(
-            "no_drops: {back} of {} datagrams came back",
-            wanted * replies
-        ));
+        let all = wanted * replies;
+        missed.push(format!("no_drops: {back} of {all} datagrams came back"));
     }
     if let (Some(limit), Some(path)) = (limits.goodput, &outcome.path) {
         for (way, of) in [("up", &path.up), ("down", &path.down)] {
@@ -101,25 +94,16 @@ fn hold_measures(stress: &Stress, measures: &Measures, missed: &mut Vec<String>)
     ] {
         if let Some(limit) = limit.filter(|limit| found > limit.as_micros()) {
             let by = times(found, limit.as_micros());
-            missed.push(format!(
-                "{name}: {}, the limit is {limit} ({by})",
-                Micros(found)
-            ));
+            let found = Micros(found);
+            missed.push(format!("{name}: {found}, the limit is {limit} ({by})"));
         }
     }
     let resident = &measures.resident;
+    let (idle, used) = (limits.resident_per_idle_flow, limits.resident_per_used_flow);
     for (name, limit, found) in [
         ("peak_resident", limits.peak_resident, resident.peak_growth),
-        (
-            "resident_per_idle_flow",
-            limits.resident_per_idle_flow,
-            resident.per_idle_flow,
-        ),
-        (
-            "resident_per_used_flow",
-            limits.resident_per_used_flow,
-            resident.per_used_flow,
-        ),
+        ("resident_per_idle_flow", idle, resident.per_idle_flow),
+        ("resident_per_used_flow", used, resident.per_used_flow),
     ] {
         match (limit, found) {
             (Some(limit), Some(found)) if found > limit.as_bytes() => {
@@ -130,12 +114,14 @@ fn hold_measures(stress: &Stress, measures: &Measures, missed: &mut Vec<String>)
         }
     }
     match (limits.allocations_per_frame, measures.allocations_per_frame) {
-        (Some(limit), Some(found)) if found > limit => missed.push(format!(
-            "allocations_per_frame: {found:.4}, the limit is {limit}"
-        )),
+        (Some(limit), Some(found)) if found > limit => {
+            missed.push(format!(
+                "allocations_per_frame: {found:.4}, the limit is {limit}"
+            ));
+        }
         (Some(_), None) => {
-            missed
-                .push("allocations_per_frame: this program's allocator does not count".to_owned());
+            let what = "allocations_per_frame: this program's allocator does not count";
+            missed.push(what.to_owned());
         }
         _ => {}
     }

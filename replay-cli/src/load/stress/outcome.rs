@@ -7,7 +7,7 @@ use super::measures::Measures;
 use super::path::OnPath;
 
 /// The document, schema 1.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Report {
     /// The version of this format: 1.
     pub schema: u32,
@@ -77,7 +77,7 @@ pub struct Outcome {
     pub drops: u64,
     /// Segments sent again, by the device and by the engine.
     pub retransmissions: [u64; 2],
-    /// The most heap the engine held, bytes, against the driver with ring and inboxes; absent if nobody counts.
+    /// The most heap the engine held, bytes, against the driver with ring and inboxes; absent if it is not counted.
     pub peak_heap: Option<u64>,
     /// Flows open at the end.
     pub open: u64,

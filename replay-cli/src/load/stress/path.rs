@@ -280,7 +280,7 @@ impl PathPlan {
 }
 
 impl Stress {
-    /// The scenarios that a table of cases stands for, with what tells each from the others; the scenario itself if it has
+    /// The scenarios that a table of cases stands for, with what distinguishes each; the scenario itself if it has
     /// none.
     #[must_use]
     pub fn each(&self) -> Vec<(String, Self)> {

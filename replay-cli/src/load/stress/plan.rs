@@ -3,8 +3,8 @@
 use engine::{Config, Micros};
 use engine_driver::Limits;
 
-use super::{Side, Stress, TcpGroup};
-use crate::load::{self, DatagramPlan, Device, FlowPlan};
+use super::{Stress, TcpGroup};
+use crate::load::{DatagramPlan, Device, FlowPlan};
 use crate::scenario::Preset;
 
 /// The device's clock when a load begins.
@@ -13,8 +13,7 @@ pub(crate) const EPOCH: u64 = 1_000_000;
 /// The engine's settings: flow limits and a preset's budget grow to what the load needs, unless the scenario sets them.
 pub(crate) fn config(stress: &Stress) -> Config {
     let mut config = stress.engine.config();
-    let tcp: usize = stress.tcp.iter().map(|group| group.flows as usize).sum();
-    let udp = stress.udp.as_ref().map_or(0, |udp| udp.flows as usize);
+    let (tcp, udp) = (stress.tcp_flows(), stress.udp_flows());
     if stress.engine.get("tcp_limit").is_none() {
         config.tcp_limit = config.tcp_limit.max(tcp);
     }
@@ -67,10 +66,7 @@ pub(crate) fn device(stress: &Stress, patience: Option<u64>) -> Device {
 fn flow(group: &TcpGroup, at: u32) -> FlowPlan {
     FlowPlan {
         start: start(group, at),
-        closes_first: match group.closes_first {
-            Side::Device => load::Side::Device,
-            Side::Remote => load::Side::Remote,
-        },
+        closes_first: group.closes_first,
         stays_open: group.stays_open,
         device_stalls_until: stall(group.device_stalls_until.as_micros()),
         remote_stalls_until: stall(group.remote_stalls_until.as_micros()),

@@ -21,7 +21,7 @@ pub enum Way {
     Sockets,
 }
 
-/// Somebody who watches a run.
+/// What watches a run.
 pub trait Watch {
     /// Whether the run is to end here.
     fn stops(&self) -> bool {
@@ -60,7 +60,7 @@ pub struct Seen {
     pub lag: Option<Histogram>,
 }
 
-/// Nobody.
+/// Watches nothing.
 impl Watch for () {}
 
 /// Plays the scenario once.
@@ -108,7 +108,7 @@ fn core(stress: &Stress, watch: &mut dyn Watch) -> Result<Outcome, String> {
             watch.goes_on(load.share(far.received, far.sent, far.datagrams));
             watch.sees(&|| seen(session, began));
         }
-        if session.device.stands() {
+        if session.device.all_connected() {
             session.release();
         }
         let (now, mut left) = (session.now(), 0);
@@ -143,11 +143,8 @@ fn core(stress: &Stress, watch: &mut dyn Watch) -> Result<Outcome, String> {
     if let Err(stalled) = end {
         outcome.missed.push(stalled.to_string());
     }
-    let troubles = session.device.troubles();
-    outcome.missed.extend(troubles);
-    outcome
-        .missed
-        .extend(session.far.troubles().iter().cloned());
+    outcome.missed.extend(session.device.troubles());
+    outcome.missed.extend_from_slice(session.far.troubles());
     if !interrupted {
         hold(stress, &mut outcome);
     }
@@ -164,8 +161,7 @@ fn seen(session: &Session, began: Instant) -> Seen {
         datagrams: far.datagrams,
         frames: session.frames_in() + session.engine.counters().frames_out,
         heap: heap::held(),
-        resident: None,
-        lag: None,
+        ..Seen::default()
     }
 }
 
@@ -212,20 +208,20 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Begins a new connection for each flow that has closed, while any is left, and tells on which port; says how many
-    /// are.
+    /// Begins a new connection for each flow that has closed, while any is left, and calls `begun` with its port. How many
+    /// are left.
     pub(crate) fn follow(
         &mut self,
         device: &mut Device,
         now: engine::Micros,
-        mut tell: impl FnMut(u32, u16),
+        mut begun: impl FnMut(u32, u16),
     ) -> u32 {
         if self.left > 0 {
             for number in self.first..self.first + self.flows {
                 if self.left > 0 && device.is_closed(number) {
                     self.left -= 1;
                     if let Some(port) = device.reopen(number, now) {
-                        tell(number, port);
+                        begun(number, port);
                     }
                 }
             }

@@ -1,3 +1,6 @@
+#[cfg(target_os = "linux")]
+mod driven;
+
 use super::*;
 
 fn stress(text: &str) -> Stress {

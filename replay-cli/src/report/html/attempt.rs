@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{escaped, put_ladder, tag, write};
 use crate::base::diagnostic::Diagnostic;
 use crate::report::attempt::verdict_words;
-use crate::report::ladder::Ladder;
+use crate::report::ladder::{Ladder, Rung};
 use crate::verdict::attempt::{FlowAttempt, FlowVerdict, Watched};
 
 /// Events that the page has of all flows together.
@@ -30,10 +30,8 @@ pub fn page(
         .zip(&watched.spans)
         .map(|(flow, span)| {
             let (verdict, why) = verdict_words(&flow.verdict);
-            let close = flow
-                .close
-                .as_ref()
-                .map(|(by, how)| format!("by {by}, {how}"));
+            let close = flow.close.as_ref();
+            let close = close.map(|(by, how)| format!("by {by}, {how}"));
             json!([
                 flow.protocol.as_str(),
                 flow.client.to_string(),
@@ -77,11 +75,7 @@ fn chosen(ladder: Ladder, flows: &[FlowAttempt]) -> Ladder {
         return ladder;
     }
     let mut sizes = std::collections::HashMap::<&str, usize>::new();
-    for name in ladder
-        .rungs
-        .iter()
-        .filter_map(|rung| rung.told.flow.as_deref())
-    {
+    for name in ladder.rungs.iter().filter_map(Rung::flow) {
         *sizes.entry(name).or_default() += 1;
     }
     let mut order: Vec<&FlowAttempt> = flows.iter().collect();
@@ -95,14 +89,9 @@ fn chosen(ladder: Ladder, flows: &[FlowAttempt]) -> Ladder {
             room -= size;
         }
     }
-    let fits = |name: &str| taken.contains(name);
+    let fits = |rung: &&Rung| rung.flow().is_some_and(|name| taken.contains(name));
     Ladder {
-        rungs: ladder
-            .rungs
-            .iter()
-            .filter(|rung| rung.told.flow.as_deref().is_some_and(fits))
-            .cloned()
-            .collect(),
+        rungs: ladder.rungs.iter().filter(fits).cloned().collect(),
         divergence: None,
         forgotten: ladder.forgotten,
     }

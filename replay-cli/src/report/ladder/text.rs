@@ -42,17 +42,10 @@ pub fn rungs(
         let Some(rung) = ladder.rungs.get(index) else {
             break;
         };
-        let diverges = ladder
-            .divergence
-            .as_ref()
-            .filter(|found| found.rung == index);
-        let paint = if diverges.is_some() {
-            Some(Paint::Bad)
-        } else if rung.again {
-            Some(Paint::Attention)
-        } else {
-            None
-        };
+        let found = ladder.divergence.as_ref();
+        let diverges = found.filter(|found| found.rung == index);
+        let again = rung.again.then_some(Paint::Attention);
+        let paint = diverges.map(|_| Paint::Bad).or(again);
         self::rung(out, rung, (near, far), many, (paint, style))?;
         if let Some(found) = diverges {
             divergence(out, found, &" ".repeat(TIME), style)?;
@@ -77,7 +70,7 @@ pub fn lines(
         let Some(rung) = ladder.rungs.get(index) else {
             break;
         };
-        let line = rung.told.line();
+        let line = rung.event.line();
         let line = printable(&line);
         let found = ladder.divergence.as_ref();
         match found.filter(|found| found.rung == index) {
@@ -132,18 +125,14 @@ fn rung(
     let (own, to_right) = match rung.way {
         Way::FromDevice => (near, true),
         Way::ToDevice => (near, false),
-        Way::ToFar => (far, true),
+        Way::ToFar | Way::Host => (far, true),
         Way::FromFar => (far, false),
-        Way::Host => (far, true),
     };
     let lines = wrapped(&label, own.saturating_sub(6));
     let last = lines.len().saturating_sub(1);
     for (index, text) in lines.iter().enumerate() {
-        let time = if index == 0 {
-            seconds_of(rung.told.at_us)
-        } else {
-            String::new()
-        };
+        let time = (index == 0).then(|| seconds_of(rung.event.at_us));
+        let time = time.unwrap_or_default();
         let filled = if index < last || rung.way == Way::Host {
             format!(" {text:<fill$}", fill = own - 1)
         } else {
@@ -175,16 +164,16 @@ fn arrow(text: &str, columns: usize, to_right: bool) -> String {
 
 /// What stands on the arrow; the flow's name only where there are several.
 fn label(rung: &Rung, many: bool) -> String {
-    let told = &rung.told;
-    match (&told.flow, told.direction) {
-        (Some(flow), Some(_)) if many => format!("{flow} {}", told.what),
+    let event = &rung.event;
+    match (&event.flow, event.direction) {
+        (Some(flow), Some(_)) if many => format!("{flow} {}", event.what),
         // Of one flow alone nothing needs its name.
         (Some(flow), None) if !many => {
-            let whole = told.what.replacen(&format!(" of {flow}: "), ": ", 1);
+            let whole = event.what.replacen(&format!(" of {flow}: "), ": ", 1);
             let whole = whole.replacen(&format!("{flow}: "), "", 1);
             whole.replacen(&format!(" {flow}"), "", 1)
         }
-        _ => told.what.clone(),
+        _ => event.what.clone(),
     }
 }
 

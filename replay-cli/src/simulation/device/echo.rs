@@ -68,10 +68,8 @@ impl Answers {
             return;
         };
         let len = icmp.body_len - 4;
-        if let Some(at) = waiting
-            .iter()
-            .position(|request| request.len as usize == len)
-        {
+        let mut requests = waiting.iter();
+        if let Some(at) = requests.position(|request| request.len as usize == len) {
             let answered = waiting.swap_remove(at);
             if waiting.is_empty() {
                 self.waiting.remove(&key);
@@ -100,11 +98,8 @@ impl Device<'_> {
             return;
         };
         let head = self.asked.get(index).copied().unwrap_or(0);
-        let Some(request) = echo
-            .requests
-            .get(head)
-            .filter(|_| echo.unreplayable.is_none())
-        else {
+        let request = echo.requests.get(head);
+        let Some(request) = request.filter(|_| echo.unreplayable.is_none()) else {
             return;
         };
         let at = match self.play.timing {
@@ -141,7 +136,7 @@ impl Device<'_> {
     pub(crate) fn hold_echoes(&self, world: &mut World<'_>) -> Vec<EchoSeen> {
         let Answers { waiting, mut seen } = std::mem::take(&mut world.answers);
         seen.resize(self.capture.echoes.len(), EchoSeen::default());
-        // Another stack may answer nobody; what is spoiled or lost on the way nobody answers.
+        // Another stack may answer none; what is spoiled or lost on the way is not answered.
         let owed = !world.engine.traits().foreign
             && world.faults.are_none()
             && self.play.checksums == Checksums::Repair;

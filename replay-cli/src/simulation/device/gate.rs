@@ -73,10 +73,8 @@ impl Device<'_> {
             };
         }
         if segment.bytes() > 0 && !self.is_needless(world, index, segment) {
-            let end = segment.at
-                + segment
-                    .bytes()
-                    .min(flow.offset + inject::piece(world, segment, flow.offset));
+            let sent = flow.offset + inject::piece(world, segment, flow.offset);
+            let end = segment.at + segment.bytes().min(sent);
             if end > state.down.room_to {
                 return Gate::Window { to: end };
             }
@@ -86,9 +84,8 @@ impl Device<'_> {
 
     fn may_begin(&self, world: &World<'_>, index: usize, conversation: &Conversation) -> bool {
         if let Some(before) = self.before(index) {
-            let over = self
-                .state(world, before)
-                .is_some_and(|state| state.closed.is_some());
+            let state = self.state(world, before);
+            let over = state.is_some_and(|state| state.closed.is_some());
             if !(self.is_through(before) && over) {
                 return false;
             }

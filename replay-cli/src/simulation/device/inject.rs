@@ -46,28 +46,24 @@ impl Injection<'_, '_> {
     pub(crate) fn build(&self, needless: bool) -> Built {
         let Self { segment, flow, .. } = self;
         let opening = segment.flags.contains(Flags::SYN);
-        let size = if needless {
-            segment.bytes().saturating_sub(flow.offset)
-        } else {
-            piece(self.world, segment, flow.offset)
+        let size = match needless {
+            true => segment.bytes().saturating_sub(flow.offset),
+            false => piece(self.world, segment, flow.offset),
         };
         let whole = flow.offset + size >= segment.bytes();
         let acked = self.acknowledges();
+        let offers = !segment.flags.contains(Flags::RST) && !opening;
         let mut built = Built {
             frame: None,
             acked: acked.unwrap_or(0),
-            window: None,
+            window: offers.then_some(segment.window),
             taken: size,
             whole,
         };
-        if !segment.flags.contains(Flags::RST) && !opening {
-            built.window = Some(segment.window);
-        }
-        // RFC 9293 section 3.10.7.4, first: of a segment before RCV.NXT without text, such as a keep-alive, the
+        // RFC 9293 section 3.10.7.4, first: of a segment before RCV.NXT without payload, such as a keep-alive, the
         // engine takes nothing, its acknowledgement neither.
-        let stale = self
-            .state
-            .is_some_and(|state| segment.at < state.down.acked);
+        let state = self.state;
+        let stale = state.is_some_and(|state| segment.at < state.down.acked);
         if stale && segment.bytes() == 0 && !needless && !opening {
             (built.acked, built.window) = (0, None);
         }
@@ -116,9 +112,10 @@ impl Injection<'_, '_> {
             flags = flags.without(Flags::FIN).without(Flags::PSH);
         }
         let start = segment.at + flow.offset;
+        let is_reset = segment.flags.contains(Flags::RST);
         let answered = self
             .state
-            .filter(|state| segment.flags.contains(Flags::RST) && state.closed.is_none());
+            .filter(|state| is_reset && state.closed.is_none());
         let sequence = if let Some(state) = answered {
             // A reset that answers a segment stands where that segment's acknowledgement does (RFC 9293
             // section 3.10.7.1): this engine may have acknowledged more than the recorded server had.
@@ -155,8 +152,7 @@ impl Injection<'_, '_> {
             Some(header) => header.repair_checksums(&mut frame),
             None => patch::repair_checksums(&mut frame),
         };
-        let spoil = self.play.checksums == Checksums::Keep && segment.is_spoiled();
-        if spoil {
+        if self.play.checksums == Checksums::Keep && segment.is_spoiled() {
             spoil_checksum(&mut frame);
         }
         Some(frame)
@@ -179,7 +175,7 @@ impl Injection<'_, '_> {
         }))
     }
 
-    /// Translates what the device said of the far side into the engine's numbers.
+    /// Translates the device's acknowledgements and SACK blocks into the engine's numbers.
     fn rebase(&self, header: TcpHeader, frame: &mut [u8], state: &FlowState, acked: Option<u64>) {
         let Some(isn) = state.engine_isn() else {
             return;
@@ -187,15 +183,8 @@ impl Injection<'_, '_> {
         if let Some(acked) = acked {
             header.set_acknowledgement(frame, unit(isn, acked));
         }
-        let shift = if state.down.scaled {
-            state.down.device_shift
-        } else {
-            0
-        };
-        header.set_window(
-            frame,
-            u16::try_from(self.segment.window >> shift).unwrap_or(u16::MAX),
-        );
+        let window = u16::try_from(self.segment.window >> state.down.shift());
+        header.set_window(frame, window.unwrap_or(u16::MAX));
         if !state.down.timestamps {
             header.blank_option(frame, 8);
         }
@@ -278,10 +267,8 @@ pub(crate) fn acknowledgement(state: &FlowState, acked: u64, window: u32) -> Opt
 
 /// A reset as a device sends it that knows nothing of the connection.
 pub(crate) fn reset(state: &FlowState) -> Option<Vec<u8>> {
-    let at = state
-        .down
-        .acked
-        .max(u64::from(state.down.engine_isn.is_none()));
+    let unanswered = u64::from(state.down.engine_isn.is_none());
+    let at = state.down.acked.max(unanswered);
     let isn = state.down.device_isn?;
     let mut spec = TcpSpec::new(state.key.client, state.key.server);
     spec.sequence = unit(isn, at);
@@ -309,9 +296,8 @@ pub(crate) fn resend(
     let mut at = state.down.acked.max(1);
     while at < until && frames.len() < 64 {
         let from = at - 1;
-        let to = (from + size)
-            .min(stream.len())
-            .min(until.min(state.down.room_to).saturating_sub(1));
+        let room = until.min(state.down.room_to).saturating_sub(1);
+        let to = (from + size).min(stream.len()).min(room);
         if to < from {
             break;
         }
@@ -324,11 +310,7 @@ pub(crate) fn resend(
         if payload.is_empty() && !fin {
             break;
         }
-        let flags = if fin {
-            Flags::ACK.with(Flags::FIN)
-        } else {
-            Flags::ACK.with(Flags::PSH)
-        };
+        let flags = Flags::ACK.with(if fin { Flags::FIN } else { Flags::PSH });
         let Some(mut spec) = from_device(state, at, acked, flags, window) else {
             break;
         };
@@ -350,12 +332,7 @@ fn from_device(
     spec.sequence = unit(state.down.device_isn?, at);
     spec.acknowledgement = unit(state.engine_isn()?, acked);
     spec.flags = flags;
-    let shift = if state.down.scaled {
-        state.down.device_shift
-    } else {
-        0
-    };
-    spec.window = u16::try_from(window >> shift).unwrap_or(u16::MAX);
+    spec.window = u16::try_from(window >> state.down.shift()).unwrap_or(u16::MAX);
     Some(spec)
 }
 
@@ -369,13 +346,8 @@ pub(crate) fn unit(isn: Seq, units: u64) -> Seq {
 }
 
 fn spoil_checksum(frame: &mut [u8]) {
-    let Some(at) = Packet::whole(frame)
-        .ok()
-        .map(|packet| packet.transport_offset + 16)
-    else {
-        return;
-    };
-    if let Some(byte) = frame.get_mut(at) {
+    let at = Packet::whole(frame).map(|packet| packet.transport_offset + 16);
+    if let Some(byte) = at.ok().and_then(|at| frame.get_mut(at)) {
         *byte ^= 0x55;
     }
 }

@@ -2,7 +2,7 @@
 //! acknowledges what it has, resends what is missing, answers a FIN. Every such frame is counted.
 
 use super::inject;
-use crate::capture::conversation::Talk;
+use crate::capture::conversation::Conversation;
 use crate::simulation::device::Device;
 use crate::simulation::device::gate::Gate;
 use crate::simulation::flow::FlowState;
@@ -15,7 +15,7 @@ const SYNS_AGAIN: u32 = 6;
 impl Device<'_> {
     /// Opens the window to what the head acknowledges, if the recorded one ends before: the device took more than it
     /// had offered last (it had moved its edge back, or the offer is not in the recording). `probe` bytes more it may
-    /// owe to a probe. Says whether it opened.
+    /// owe to a probe. Whether it opened.
     pub(crate) fn reopen_window(
         &mut self,
         world: &mut World<'_>,
@@ -33,12 +33,7 @@ impl Device<'_> {
         if flow.acked == 0 || needs <= edge + probe || state.closed.is_some() {
             return false;
         }
-        let unit = 1
-            << if state.down.scaled {
-                state.down.device_shift
-            } else {
-                0
-            };
+        let unit = 1 << state.down.shift();
         let most = u64::from(u16::MAX) * unit;
         let window = needs.saturating_sub(have).next_multiple_of(unit).min(most);
         let window = u32::try_from(window).unwrap_or(u32::MAX);
@@ -111,7 +106,7 @@ impl Device<'_> {
         (hole && matches!(self.gate(world, index), Gate::Window { .. })).then_some(at)
     }
 
-    /// Nothing is due any more: every flow that is not through gets one more push. Says whether any moved.
+    /// Nothing is due any more: every flow that is not through gets one more push. Whether any moved.
     pub(crate) fn unstick_all(&mut self, world: &mut World<'_>) -> bool {
         let mut moved = false;
         for index in 0..self.flows.len() {
@@ -120,7 +115,7 @@ impl Device<'_> {
             }
             moved |= self.unstick(world, index);
         }
-        // Whoever waits for another flow waits for as long as any other moves.
+        // A flow that waits for another does so for as long as any other moves.
         moved || self.lose_patience(world)
     }
 
@@ -131,9 +126,8 @@ impl Device<'_> {
 
     /// Looks for a dial to which the engine owes something, the newest first: it is the last to have it.
     pub(crate) fn finds_owed(&mut self, world: &World<'_>) -> bool {
-        self.owed = (0..world.flows.len())
-            .rev()
-            .find(|dial| self.owes(world, *dial));
+        let mut dials = (0..world.flows.len()).rev();
+        self.owed = dials.find(|dial| self.owes(world, *dial));
         self.owed.is_some()
     }
 
@@ -142,12 +136,10 @@ impl Device<'_> {
         let Some(state) = world.flows.get(dial).filter(|flow| flow.closed.is_none()) else {
             return false;
         };
-        let acked = state
-            .conversation
-            .filter(|index| world.by_conversation.get(*index) == Some(&Some(dial)))
-            .and_then(|index| self.flows.get(index))
-            .map(|flow| flow.acked);
-        let in_flight = acked.is_some_and(|acked| state.down.emitted > acked);
+        let newest = |index: &usize| world.by_conversation.get(*index) == Some(&Some(dial));
+        let index = state.conversation.filter(newest);
+        let flow = index.and_then(|index| self.flows.get(index));
+        let in_flight = flow.is_some_and(|flow| state.down.emitted > flow.acked);
         !state.answered || (state.key.proto == Proto::Tcp && in_flight)
     }
 
@@ -187,16 +179,11 @@ impl Device<'_> {
 
     fn unstick(&mut self, world: &mut World<'_>, index: usize) -> bool {
         let gate = self.gate(world, index);
-        let Some(conversation) = self.conversation(index) else {
-            return false;
-        };
         let dialed = self.flows.get(index).is_some_and(|flow| flow.dialed);
-        let Talk::Tcp(tcp) = &conversation.talk else {
+        let tcp = self.conversation(index).and_then(Conversation::tcp);
+        let Some(tcp) = tcp.filter(|_| dialed) else {
             return false;
         };
-        if !dialed {
-            return false;
-        }
         let Some(state) = self.state(world, index) else {
             return self.send_syn_again(world, index);
         };
@@ -212,28 +199,26 @@ impl Device<'_> {
         let Some(state) = self.state(world, index) else {
             return false;
         };
-        let head = self
-            .flows
-            .get(index)
-            .and_then(|flow| tcp.device.get(flow.head));
-        let Some(segment) = head else { return false };
+        let flow = self.flows.get(index);
+        let Some(segment) = flow.and_then(|flow| tcp.device.get(flow.head)) else {
+            return false;
+        };
+        let number = segment.number;
         let what = match gate {
             Gate::Cause { needs } => {
-                let missing = needs.saturating_sub(state.down.emitted);
+                let sent = state.down.emitted;
+                let missing = needs.saturating_sub(sent);
+                let script = state.waits_for(world.capture);
                 format!(
-                    "packet {} waits for {missing} byte(s) of the far side: it acknowledged up to {needs}, the engine has sent {}; {}",
-                    segment.number,
-                    state.down.emitted,
-                    state.waits_for(world.capture)
+                    "packet {number} waits for {missing} byte(s) of the far side: it acknowledged up to {needs}, the engine has sent {sent}; {script}"
                 )
             }
             Gate::Window { to } => format!(
-                "packet {} waits for room up to byte {to}; the engine's window ends at {}",
-                segment.number, state.down.room_to
+                "packet {number} waits for room up to byte {to}; the engine's window ends at {}",
+                state.down.room_to
             ),
             Gate::At(_) | Gate::Order | Gate::Empty => return false,
         };
-        let number = segment.number;
         self.finding(world, index, what, Some(number.into()));
         if let Some(flow) = self.flows.get_mut(index) {
             flow.stuck = true;
@@ -242,7 +227,7 @@ impl Device<'_> {
         true
     }
 
-    /// Acknowledges everything the device has, with the window last recorded. Says whether that was anything new.
+    /// Acknowledges everything the device has, with the window last recorded. Whether that was anything new.
     pub(crate) fn acknowledge(&mut self, world: &mut World<'_>, index: usize) -> bool {
         let Some(state) = self.state(world, index) else {
             return false;
@@ -276,16 +261,10 @@ impl Device<'_> {
 
     /// Sends again what the engine has not acknowledged of what the device had sent, holes of the recording included.
     fn resend(&mut self, world: &mut World<'_>, index: usize) -> bool {
-        let Some(Talk::Tcp(tcp)) = self
-            .conversation(index)
-            .map(|conversation| &conversation.talk)
+        let tcp = self.conversation(index).and_then(Conversation::tcp);
+        let (Some(tcp), Some(state), Some(flow)) =
+            (tcp, self.state(world, index), self.flows.get(index))
         else {
-            return false;
-        };
-        let Some(state) = self.state(world, index) else {
-            return false;
-        };
-        let Some(flow) = self.flows.get(index) else {
             return false;
         };
         let mark = (
@@ -295,10 +274,8 @@ impl Device<'_> {
             state.script.actions.done(),
             state.upstream.len(),
         );
-        let until = self
-            .hole_before_head(world, index)
-            .unwrap_or(0)
-            .max(state.down.device_edge);
+        let hole = self.hole_before_head(world, index).unwrap_or(0);
+        let until = hole.max(state.down.device_edge);
         if state.down.acked >= until || state.down.engine_isn.is_none() || flow.tried == Some(mark)
         {
             return false;

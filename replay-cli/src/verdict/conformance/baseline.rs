@@ -1,4 +1,4 @@
-//! What a stack is known to fail, so that a run can tell what is new from what is not.
+//! What a stack is known to fail, so that a run can report what is new.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,7 +51,7 @@ impl Baseline {
         }
     }
 
-    /// What fails now. Of requirements that were not run, what an earlier baseline says.
+    /// What fails now. Of requirements that were not run, what an earlier baseline has.
     #[must_use]
     pub fn renewed(&self, matrix: &Matrix) -> Self {
         let was_run = |id: &String| matrix.rows.iter().any(|row| row.requirement.id == *id);

@@ -18,7 +18,7 @@ pub(super) struct Closes;
 impl Listed for Closes {
     field!(closes: CloseExpectation);
 
-    fn is_told(traits: &Traits) -> bool {
+    fn is_reported(traits: &Traits) -> bool {
         traits.close
     }
 
@@ -62,7 +62,7 @@ impl Listed for Closes {
         let others = shown.unnamed(old.iter().map(|item| item.flow.as_str()));
         let others = others.into_iter().filter_map(|flow| match flow.closed {
             Some(closed) => Some(ended(shown.name(flow), closed, style)),
-            // That a flow is open need not be said, and is said where nothing was before.
+            // That a flow is open need not be written, and is where nothing was before.
             None => (style.fresh && !flow.undialed).then(|| still_open(shown.name(flow))),
         });
         (listed.collect(), others.collect())
@@ -104,13 +104,13 @@ fn one(expected: &CloseExpectation, pointer: &str, check: &mut Check<'_>) {
         return;
     };
     let traits = check.traits;
-    let untold = |told: bool, asked: bool| u64::from(!told && asked);
-    check.verdicts.core_only +=
-        untold(traits.by, expected.by.is_some()) + untold(traits.how, expected.how.is_some());
+    let unreported = |reported: bool, asked: bool| u64::from(!reported && asked);
+    check.verdicts.core_only += unreported(traits.by, expected.by.is_some())
+        + unreported(traits.how, expected.how.is_some());
     let name = &expected.flow;
     let (kind, what, actual, at) = match (flow.closed, expected.is_open()) {
         (None, true) => return,
-        // Whoever accepts first asked for no dial, and tells of no end.
+        // A stack that accepts first asked for no dial, and reports no end.
         (None, false) if flow.undialed => {
             check.verdicts.core_only += 1;
             return;

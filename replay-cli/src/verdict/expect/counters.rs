@@ -66,7 +66,7 @@ impl Behaviour for CounterValues {
                     .collect();
             }
             for (name, expected) in &mut counters.0 {
-                // A name that is none stays, and says so.
+                // A name that is none stays: the next run reports it.
                 if let Some(value) = seen.get(name.as_str()) {
                     *expected = renew(*expected, *value);
                 }

@@ -124,9 +124,6 @@ impl Listed for Dials {
 
 /// A dial's name as reports show it.
 fn shown_name(name: &str) -> String {
-    if name.is_empty() {
-        "no name".to_owned()
-    } else {
-        name.to_owned()
-    }
+    let shown = if name.is_empty() { "no name" } else { name };
+    shown.to_owned()
 }

@@ -1,5 +1,6 @@
 //! `expect.dns`: every DNS record the engine reported, free in order.
 
+use std::net::IpAddr;
 use std::ops::Range;
 
 use super::{Listed, Renewed, Shown, Style, field, renew};
@@ -17,7 +18,7 @@ pub(super) struct Dns;
 impl Listed for Dns {
     field!(dns: DnsExpectation);
 
-    fn is_told(traits: &Traits) -> bool {
+    fn is_reported(traits: &Traits) -> bool {
         traits.dns
     }
 
@@ -82,10 +83,8 @@ impl Listed for Dns {
     }
 
     fn line(item: &DnsExpectation) -> String {
-        let addresses = item.addresses.as_ref().map_or_else(String::new, |all| {
-            let all: Vec<String> = all.iter().map(ToString::to_string).collect();
-            format!(" -> {}", all.join(", "))
-        });
+        let addresses = item.addresses.as_ref();
+        let addresses = addresses.map_or_else(String::new, |all| format!(" -> {}", listed(all)));
         let ttl = item.ttl.as_ref();
         let ttl = ttl.map_or_else(String::new, |ttl| format!(" ttl {ttl}"));
         format!("{}{addresses}{ttl}", item.name)
@@ -122,12 +121,16 @@ fn is(item: &DnsExpectation, (at, seen): &(u64, DnsSeen), exactly: Option<u64>) 
 }
 
 fn record((at, seen): &(u64, DnsSeen)) -> String {
-    let addresses: Vec<String> = seen.addresses.iter().map(ToString::to_string).collect();
-    format!(
-        "{} {} -> {} ttl {}",
-        seconds(*at),
-        seen.name,
-        addresses.join(", "),
-        seen.ttl
-    )
+    let DnsSeen {
+        name,
+        addresses,
+        ttl,
+    } = seen;
+    let (at, addresses) = (seconds(*at), listed(addresses));
+    format!("{at} {name} -> {addresses} ttl {ttl}")
+}
+
+fn listed(addresses: &[IpAddr]) -> String {
+    let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    all.join(", ")
 }

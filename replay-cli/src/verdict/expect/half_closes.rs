@@ -17,7 +17,7 @@ pub(super) struct HalfCloses;
 impl Listed for HalfCloses {
     field!(half_closes: HalfCloseExpectation);
 
-    fn is_told(traits: &Traits) -> bool {
+    fn is_reported(traits: &Traits) -> bool {
         traits.half_close
     }
 

@@ -20,19 +20,16 @@ impl Behaviour for Memory {
         let most = most.as_bytes();
         let (what, seen, help) = match check.run.peak_heap {
             Some(peak) if peak <= most => return,
-            Some(peak) => {
-                let what = format!("the engine held {peak} bytes of heap");
-                (what, Some(peak), None)
-            }
+            Some(peak) => (
+                format!("the engine held {peak} bytes of heap"),
+                Some(peak),
+                None,
+            ),
             None => {
                 let what = "the heap is not counted in this program".to_owned();
-                (
-                    what,
-                    None,
-                    Some(
-                        "run it with the `replay` binary, or install `replay::base::heap::EngineHeap`",
-                    ),
-                )
+                let help =
+                    "run it with the `replay` binary, or install `replay::base::heap::EngineHeap`";
+                (what, None, Some(help))
             }
         };
         let over = check.fail(FailureKind::TooMuchMemory, "/expect/memory/peak_heap", what);

@@ -15,7 +15,7 @@ use crate::packet::{Flags, Packet};
 use crate::scenario::failure::FailureKind;
 use crate::scenario::{Expectations, FlowSpec, Scenario};
 use crate::simulation::Figures;
-use crate::simulation::matcher::{Found, Matcher, Search, View, is_bare_ack, told};
+use crate::simulation::matcher::{Found, Matcher, Search, View, describe, is_bare_ack};
 use crate::simulation::mutation::{FrameChange, Mutation};
 use crate::stack::event::Expectation;
 use crate::verdict::check::Check;
@@ -108,7 +108,7 @@ fn check_lines(check: &mut Check<'_>) {
             Found::Other(at, differences) => {
                 previous = time_of(at).unwrap_or(previous);
                 held(check, at, (&pointer, text), false);
-                let (what, bytes) = told(&differences);
+                let (what, bytes) = describe(&differences);
                 payload = bytes;
                 (FailureKind::WrongPacket, what, Some(at))
             }
@@ -166,7 +166,7 @@ fn renewed(view: View<'_>, old: &[String], keep: bool) -> Vec<String> {
             .map(|(_, line, _)| line.flow.as_str())
             .collect()
     };
-    // For each frame that is wanted: the line that says so already, or the segment that will.
+    // For each frame that is wanted: the line that wants it already, or the segment that will.
     let mut wanted: BTreeMap<(usize, &str), Wanted> = BTreeMap::new();
     for name in names {
         let own: Vec<_> = lines.iter().filter(|line| line.1.flow == name).collect();
@@ -222,7 +222,7 @@ fn renewed(view: View<'_>, old: &[String], keep: bool) -> Vec<String> {
     renewed
 }
 
-/// What says that a frame is wanted.
+/// What wants a frame.
 enum Wanted {
     /// The line with this number.
     Line(usize),
@@ -260,7 +260,7 @@ impl Frames {
         spec.map(|spec| view.numbering(spec)).unwrap_or_default()
     }
 
-    /// Whether the frame with a place among these is what a line says.
+    /// Whether the frame with a place among these is what a line describes.
     fn is(&self, view: View<'_>, place: usize, segment: &Segment) -> bool {
         let emitted = self
             .numbers
@@ -280,7 +280,7 @@ impl Frames {
             .is_empty()
     }
 
-    /// What a line would say of a frame; acknowledgements that nobody wrote down are not to be.
+    /// A frame as a line; acknowledgements without a line stay without one.
     fn segment(&self, view: View<'_>, number: usize, name: &str, style: &Style) -> Option<Segment> {
         let emitted = view.emitted.get(number)?;
         let packet = Packet::whole(&emitted.bytes).ok()?;
@@ -303,7 +303,7 @@ struct Style {
     acks: bool,
     windows: bool,
     options: bool,
-    /// Whether there is no list: options are said of SYNs then.
+    /// Whether there is no list: options are written for SYNs then.
     fresh: bool,
 }
 

@@ -18,7 +18,7 @@ impl Listed for Stalls {
     field!(stalls: StallExpectation);
 
     /// How much another stack takes ahead of its dialer is its own affair.
-    fn is_told(traits: &Traits) -> bool {
+    fn is_reported(traits: &Traits) -> bool {
         !traits.foreign
     }
 
@@ -109,7 +109,7 @@ impl Listed for Stalls {
         (listed, others.collect())
     }
 
-    /// That nothing stalled need not be said.
+    /// That nothing stalled need not be written.
     fn is_drafted(run: &crate::simulation::RunOutput) -> bool {
         run.flows.iter().any(|flow| !flow.stalls.is_empty())
     }

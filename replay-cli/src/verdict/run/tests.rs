@@ -1,5 +1,7 @@
 //! Captures whose device must do what the recording does not hold as it stands.
 
+mod lines;
+
 use std::net::SocketAddr;
 
 use crate::packet::build::{TcpSpec, tcp, udp};

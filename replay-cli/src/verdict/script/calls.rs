@@ -15,7 +15,7 @@ pub(super) enum Came {
     Number(i64),
     /// -1, with one of these errors: kernels differ in which.
     Error(&'static [&'static str]),
-    /// What nobody but a kernel can say, and why: the call's effect is carried out, its result is not compared.
+    /// What only a kernel knows, and why: the call's effect is carried out, its result is not compared.
     Unknown(String),
     /// Nothing is carried out that a later line could depend on.
     PassedOver(String),
@@ -25,7 +25,7 @@ pub(super) enum Came {
     Lost(String),
 }
 
-/// Whether what a call came to says something of the stack, not of descriptors alone.
+/// Whether the result of a call depends on the stack, not on descriptors alone.
 pub(super) fn is_of_stack(call: &Call) -> bool {
     matches!(
         call.name.as_str(),
@@ -52,12 +52,31 @@ pub(super) fn is_of_stack(call: &Call) -> bool {
 const WRITE_MAX: u64 = 1 << 26;
 
 const BAD: Came = Came::Error(&["EBADF"]);
+pub(super) const WOULD_BLOCK: Came = Came::Error(&["EAGAIN", "EWOULDBLOCK"]);
+
+impl Came {
+    /// So many bytes.
+    pub(super) fn bytes(count: u64) -> Self {
+        Self::Number(i64::try_from(count).unwrap_or(i64::MAX))
+    }
+}
+
+/// An argument that is a number.
+pub(super) fn number(call: &Call, at: usize) -> Option<i64> {
+    call.arguments.get(at)?.number()
+}
+
+/// The words of an argument, such as flags.
+pub(super) fn words(call: &Call, at: usize) -> Vec<&str> {
+    let argument = call.arguments.get(at);
+    argument.map(Expression::words).unwrap_or_default()
+}
 
 impl Player<'_> {
-    /// Carries out a call; says what it comes to.
+    /// Carries out a call; what it comes to.
     pub(super) fn carry_out(&mut self, world: &mut World<'_>, call: &Call) -> Came {
         let expected = call.result.number();
-        let first = call.arguments.first().and_then(Expression::number);
+        let first = number(call, 0);
         match call.name.as_str() {
             "socket" => {
                 let words: Vec<&str> = call.arguments.iter().flat_map(Expression::words).collect();
@@ -73,14 +92,11 @@ impl Player<'_> {
                 self.new_descriptor(expected, socket)
             }
             "epoll_create" | "epoll_create1" => {
-                let kind = Kind::Watch(std::collections::BTreeMap::new());
-                self.new_descriptor(
-                    expected,
-                    Socket {
-                        kind,
-                        ..Socket::default()
-                    },
-                )
+                let socket = Socket {
+                    kind: Kind::Watch(std::collections::BTreeMap::new()),
+                    ..Socket::default()
+                };
+                self.new_descriptor(expected, socket)
             }
             "accept" | "accept4" => self.accept(call, first, expected),
             "pipe" | "open" | "splice" | "sendfile" | "dup" => {
@@ -117,7 +133,7 @@ impl Player<'_> {
         let waiting = self.connections.iter_mut().enumerate();
         let mut waiting = waiting.filter(|(_, one)| one.established && !one.taken && !one.turned);
         let Some((index, one)) = waiting.next() else {
-            return Came::Error(&["EAGAIN", "EWOULDBLOCK"]);
+            return WOULD_BLOCK;
         };
         match expected.filter(|number| *number >= 0) {
             None => Came::Value("no connection".to_owned(), "one".to_owned()),
@@ -178,13 +194,12 @@ impl Player<'_> {
                 }
                 Came::Number(0)
             }
-            ("ioctl", Some(index)) => match call.arguments.get(1).map(Expression::words).as_deref()
-            {
-                Some(["SIOCINQ" | "FIONREAD"]) => {
+            ("ioctl", Some(index)) => match words(call, 1)[..] {
+                ["SIOCINQ" | "FIONREAD"] => {
                     let unread = self.unread(world, index);
                     compare(call.arguments.get(2), unread)
                 }
-                _ => Came::PassedOver(format!("ioctl of {}", word(call.arguments.get(1)))),
+                _ => Came::PassedOver(format!("ioctl of {}", second(call))),
             },
             ("read" | "recv" | "recvfrom" | "recvmsg" | "readv", Some(index)) => {
                 self.read_call(world, call, number, index)
@@ -196,7 +211,7 @@ impl Player<'_> {
             ("read" | "recv" | "recvfrom" | "recvmsg" | "readv", None)
                 if socket.kind == Kind::Datagrams =>
             {
-                Came::Error(&["EAGAIN", "EWOULDBLOCK"])
+                WOULD_BLOCK
             }
             (name, None) if socket.kind == Kind::Datagrams => {
                 Came::Lost(format!("{name}: a device begins every flow"))
@@ -216,24 +231,19 @@ impl Player<'_> {
         }
     }
 
-    fn read_call(&mut self, world: &mut World<'_>, call: &Call, number: i64, index: usize) -> Came {
-        let flags: Vec<&str> = match call.name.as_str() {
-            "recv" | "recvfrom" => call.arguments.get(3).map(Expression::words),
-            "recvmsg" => call.arguments.get(2).map(Expression::words),
-            _ => None,
-        }
-        .unwrap_or_default();
+    fn read_call(&mut self, world: &mut World<'_>, call: &Call, socket: i64, index: usize) -> Came {
+        let flags = match call.name.as_str() {
+            "recv" | "recvfrom" => words(call, 3),
+            "recvmsg" => words(call, 2),
+            _ => Vec::new(),
+        };
         if flags.contains(&"MSG_ERRQUEUE") || flags.contains(&"MSG_OOB") {
             return Came::Lost(format!("{} of {}", call.name, flags.join("|")));
         }
         let most = match call.name.as_str() {
-            "recvmsg" => vector(
-                call.arguments
-                    .get(1)
-                    .and_then(|message| message.field("msg_iov")),
-            ),
+            "recvmsg" => message(call),
             "readv" => vector(call.arguments.get(1)),
-            _ => call.arguments.get(2).and_then(Expression::number),
+            _ => number(call, 2),
         };
         let Some(most) = most.and_then(|most| u64::try_from(most).ok()) else {
             return Came::Lost(format!("{}: no length", call.name));
@@ -248,8 +258,8 @@ impl Player<'_> {
         };
         match got {
             None => Came::Unknown("a peek, by this way in".to_owned()),
-            Some(0) => self.end_of_read(world, number, index),
-            Some(bytes) => Came::Number(i64::try_from(bytes).unwrap_or(i64::MAX)),
+            Some(0) => self.end_of_read(world, socket, index),
+            Some(bytes) => Came::bytes(bytes),
         }
     }
 
@@ -258,40 +268,27 @@ impl Player<'_> {
         if let Some(errors) = self.take_error(world, index) {
             return Came::Error(errors);
         }
-        let shut = self
-            .sockets
-            .get(number)
-            .is_some_and(|socket| socket.read_shut);
+        let socket = self.sockets.get(number);
+        let shut = socket.is_some_and(|socket| socket.read_shut);
         if shut || self.has_ended(world, index) {
             return Came::Number(0);
         }
-        Came::Error(&["EAGAIN", "EWOULDBLOCK"])
+        WOULD_BLOCK
     }
 
     fn write_call(
         &mut self,
         world: &mut World<'_>,
         call: &Call,
-        number: i64,
+        socket: i64,
         index: usize,
     ) -> Came {
         let (count, flags) = match call.name.as_str() {
-            "sendmsg" => (
-                vector(
-                    call.arguments
-                        .get(1)
-                        .and_then(|message| message.field("msg_iov")),
-                ),
-                call.arguments.get(2).map(Expression::words),
-            ),
-            "writev" => (vector(call.arguments.get(1)), None),
-            "write" => (call.arguments.get(2).and_then(Expression::number), None),
-            _ => (
-                call.arguments.get(2).and_then(Expression::number),
-                call.arguments.get(3).map(Expression::words),
-            ),
+            "sendmsg" => (message(call), words(call, 2)),
+            "writev" => (vector(call.arguments.get(1)), Vec::new()),
+            "write" => (number(call, 2), Vec::new()),
+            _ => (number(call, 2), words(call, 3)),
         };
-        let flags = flags.unwrap_or_default();
         let Some(count) = count.and_then(|count| u64::try_from(count).ok()) else {
             return Came::Lost(format!("{}: no length", call.name));
         };
@@ -304,52 +301,39 @@ impl Player<'_> {
         if let Some(errors) = self.take_error(world, index) {
             return Came::Error(errors);
         }
-        let shut = self
-            .sockets
-            .get(number)
-            .is_some_and(|socket| socket.write_shut);
-        let closed = self
-            .connections
-            .get(index)
-            .and_then(|one| world.flows.get(one.flow))
-            .is_none_or(|flow| flow.closed.is_some());
-        if shut || closed {
+        let descriptor = self.sockets.get(socket);
+        if descriptor.is_some_and(|socket| socket.write_shut) || self.is_closed(world, index) {
             return Came::Error(&["EPIPE"]);
         }
         if self.is_of_datagrams(world, index) {
             return self.send_datagram(world, index, count);
         }
-        // How much a send buffer takes is the kernel's matter: as much as the script says is sent.
-        let said = call
-            .result
-            .number()
-            .and_then(|said| u64::try_from(said).ok());
-        let sent = match said {
-            Some(said) if said < count => said,
-            None if call
-                .error
-                .as_deref()
-                .is_some_and(|error| matches!(error, "EAGAIN" | "EWOULDBLOCK" | "ENOBUFS")) =>
-            {
-                0
-            }
+        // How much a send buffer takes is the kernel's matter: as much as the script has is sent.
+        let result = call.result.number();
+        let has_room = !matches!(
+            call.error.as_deref(),
+            Some("EAGAIN" | "EWOULDBLOCK" | "ENOBUFS")
+        );
+        let sent = match result.and_then(|sent| u64::try_from(sent).ok()) {
+            Some(sent) if sent < count => sent,
+            None if !has_room => 0,
             _ => count,
         };
         let lent = flags.contains(&"MSG_ZEROCOPY");
-        self.change(number, |socket| socket.lent |= lent);
+        self.change(socket, |socket| socket.lent |= lent);
         let more = flags.contains(&"MSG_MORE");
-        let taken = self.write(world, number, index, sent, more);
+        let taken = self.write(world, socket, index, sent, more);
         if sent < count {
-            self.change(number, |socket| socket.filled = true);
+            self.change(socket, |socket| socket.filled = true);
             return Came::Unknown("how much a send buffer takes".to_owned());
         }
         if flags.contains(&"MSG_EOR") {
             return Came::Lost("MSG_EOR: a stream has no records here".to_owned());
         }
-        Came::Number(i64::try_from(taken).unwrap_or(i64::MAX))
+        Came::bytes(taken)
     }
 
-    /// Sends bytes; says how many were taken. Those that wait for more count as taken.
+    /// Sends bytes; how many were taken. Those that wait for more count as taken.
     fn write(
         &mut self,
         world: &mut World<'_>,
@@ -359,11 +343,8 @@ impl Player<'_> {
         more: bool,
     ) -> u64 {
         let segment = u64::from(self.segment_of(index)).max(1);
-        let waits = self.settings.minshall
-            && self
-                .connections
-                .get(index)
-                .is_some_and(Connection::has_small_one);
+        let one = self.connections.get(index);
+        let waits = self.settings.minshall && one.is_some_and(Connection::has_small_one);
         let mut due = 0;
         self.change(number, |socket| {
             let all = socket.held + count;
@@ -404,31 +385,19 @@ impl Player<'_> {
     }
 
     fn shutdown(&mut self, world: &mut World<'_>, call: &Call, number: i64, index: usize) -> Came {
-        let how = match call.arguments.get(1) {
-            Some(Expression::Number(0)) => "SHUT_RD",
-            Some(Expression::Number(1)) => "SHUT_WR",
-            Some(Expression::Number(2)) => "SHUT_RDWR",
-            other => match other.map(Expression::words).as_deref() {
-                Some(["SHUT_RD"]) => "SHUT_RD",
-                Some(["SHUT_WR"]) => "SHUT_WR",
-                Some(["SHUT_RDWR"]) => "SHUT_RDWR",
-                _ => return Came::Error(&["EINVAL"]),
-            },
+        let (reads, writes) = match (self::number(call, 1), &words(call, 1)[..]) {
+            (Some(0), _) | (None, ["SHUT_RD"]) => (true, false),
+            (Some(1), _) | (None, ["SHUT_WR"]) => (false, true),
+            (Some(2), _) | (None, ["SHUT_RDWR"]) => (true, true),
+            _ => return Came::Error(&["EINVAL"]),
         };
-        self.change(number, |socket| socket.read_shut |= how != "SHUT_WR");
-        let closed = self
-            .connections
-            .get(index)
-            .and_then(|one| world.flows.get(one.flow))
-            .is_none_or(|flow| flow.closed.is_some());
-        if closed {
+        self.change(number, |socket| socket.read_shut |= reads);
+        if self.is_closed(world, index) {
             return Came::Error(&["ENOTCONN"]);
         }
-        let already = self
-            .sockets
-            .get(number)
-            .is_some_and(|socket| socket.write_shut);
-        if how != "SHUT_RD" && !already {
+        let socket = self.sockets.get(number);
+        let already = socket.is_some_and(|socket| socket.write_shut);
+        if writes && !already {
             self.flush(world, number, index);
             self.change(number, |socket| socket.write_shut = true);
             if let Some(flow) = self.connections.get(index).map(|one| one.flow) {
@@ -447,14 +416,17 @@ fn compare(expected: Option<&Expression>, actual: Option<u64>) -> Came {
     let expected = expected
         .and_then(Expression::only)
         .and_then(Expression::number);
-    match (
-        expected,
-        actual.and_then(|actual| i64::try_from(actual).ok()),
-    ) {
+    let actual = actual.and_then(|actual| i64::try_from(actual).ok());
+    match (expected, actual) {
         (Some(expected), Some(actual)) if expected == actual => Came::Number(0),
         (Some(expected), Some(actual)) => Came::Value(expected.to_string(), actual.to_string()),
         _ => Came::Unknown("how much is unread, by this way in".to_owned()),
     }
+}
+
+/// The bytes of all parts of a message.
+fn message(call: &Call) -> Option<i64> {
+    vector(call.arguments.get(1)?.field("msg_iov"))
 }
 
 /// The bytes of all parts of a vector.
@@ -471,7 +443,7 @@ fn vector(parts: Option<&Expression>) -> Option<i64> {
         .sum()
 }
 
-pub(super) fn word(expression: Option<&Expression>) -> String {
-    let words = expression.map(Expression::words).unwrap_or_default();
-    words.join("|")
+/// The words of the second argument, as they are written.
+pub(super) fn second(call: &Call) -> String {
+    words(call, 1).join("|")
 }

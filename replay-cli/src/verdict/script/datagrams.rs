@@ -2,7 +2,7 @@
 
 use engine::Proto;
 
-use super::calls::Came;
+use super::calls::{Came, WOULD_BLOCK};
 use super::player::Player;
 use super::streams::steps;
 use crate::notation::{Body, Line, Segment, pattern_bytes};
@@ -12,16 +12,14 @@ use crate::simulation::world::World;
 impl Player<'_> {
     /// Whether a connection is a flow of datagrams.
     pub(super) fn is_of_datagrams(&self, world: &World<'_>, index: usize) -> bool {
-        let flow = self.connections.get(index).map(|one| one.flow);
-        let flow = flow.and_then(|flow| world.flows.get(flow));
+        let flow = self.flow(world, index);
         flow.is_some_and(|flow| flow.key.proto == Proto::Udp)
     }
 
     /// The bytes of the next datagram that the application has not taken.
     pub(super) fn next_datagram(&self, world: &World<'_>, index: usize) -> Option<u64> {
-        let one = self.connections.get(index)?;
-        let taken = usize::try_from(one.consumed).ok()?;
-        let flow = world.flows.get(one.flow)?;
+        let taken = usize::try_from(self.connections.get(index)?.consumed).ok()?;
+        let flow = self.flow(world, index)?;
         flow.datagram_lens.get(taken).map(|len| *len as u64)
     }
 
@@ -37,12 +35,12 @@ impl Player<'_> {
             return Came::Error(errors);
         }
         let Some(len) = self.next_datagram(world, index) else {
-            return Came::Error(&["EAGAIN", "EWOULDBLOCK"]);
+            return WOULD_BLOCK;
         };
         if let Some(one) = self.connections.get_mut(index).filter(|_| !peek) {
             one.consumed += 1;
         }
-        Came::Number(i64::try_from(len.min(most)).unwrap_or(i64::MAX))
+        Came::bytes(len.min(most))
     }
 
     /// Sends a datagram.
@@ -58,7 +56,7 @@ impl Player<'_> {
         let bytes = pattern_bytes(0, 0, usize::try_from(count).unwrap_or(0));
         steps(world, flow, [Action::Send(Content::Owned(bytes.into()))]);
         match sent(world) > before {
-            true => Came::Number(i64::try_from(count).unwrap_or(i64::MAX)),
+            true => Came::bytes(count),
             false => Came::Error(&["EAGAIN", "ENOBUFS"]),
         }
     }
@@ -72,13 +70,10 @@ impl Player<'_> {
         let whole = self.build(world, segment)?;
         let mtu = self.settings.engine.config().mtu;
         let header = if self.settings.family == 6 { 40 } else { 20 };
-        let Some(payload) = whole
-            .len()
-            .checked_sub(header)
-            .filter(|_| matches!(segment.body, Body::Udp { .. }) && whole.len() > mtu)
-        else {
+        if whole.len() <= mtu.max(header) || !matches!(segment.body, Body::Udp { .. }) {
             return Ok(vec![whole]);
-        };
+        }
+        let payload = whole.len() - header;
         // An IPv6 fragment has a header of its own.
         let room = (mtu - header - if header == 40 { 8 } else { 0 }) / 8 * 8;
         self.datagrams += 1;

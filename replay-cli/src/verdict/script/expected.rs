@@ -6,8 +6,8 @@ use crate::notation::{Bindings, Body, Direction, Num, Segment};
 use crate::packet::{Flags, Packet};
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::simulation::dialer::key_of;
-use crate::simulation::matcher::told;
-use crate::simulation::timeline::failure_at;
+use crate::simulation::matcher::describe;
+use crate::simulation::timeline::{failure_at, window};
 use crate::simulation::world::{World, flow_key};
 
 impl Player<'_> {
@@ -64,14 +64,11 @@ impl Player<'_> {
                 Err(Box::new(failure))
             };
             if !differences.is_empty() {
-                return wrong(FailureKind::WrongPacket, told(&differences).0);
+                return wrong(FailureKind::WrongPacket, describe(&differences).0);
             }
             if !in_time {
-                let what = format!(
-                    "it came at {} s, expected {}",
-                    seconds(at),
-                    window(from, to)
-                );
+                let (at, due) = (seconds(at), window(from, to));
+                let what = format!("it came at {at} s, expected {due}");
                 return wrong(FailureKind::WrongTime, what);
             }
             if whole {
@@ -147,14 +144,6 @@ impl Player<'_> {
                 return None;
             };
             world.run(next);
-            world.livelock |= world.steps > world.step_limit;
         }
-    }
-}
-
-fn window(from: u64, to: u64) -> String {
-    match (from, to) {
-        (_, u64::MAX) => "at any time".to_owned(),
-        (from, to) => format!("between {} s and {} s", seconds(from), seconds(to)),
     }
 }

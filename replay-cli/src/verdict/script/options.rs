@@ -2,7 +2,7 @@
 
 use engine::{By, How};
 
-use super::calls::{Came, word};
+use super::calls::{Came, second, words};
 use super::player::Player;
 use super::settings::{option_value, socket_option};
 use super::sockets::Socket;
@@ -11,20 +11,19 @@ use crate::simulation::world::World;
 
 impl Player<'_> {
     pub(super) fn fcntl(&mut self, call: &Call, number: i64, socket: &Socket) -> Came {
-        match call.arguments.get(1).map(Expression::words).as_deref() {
-            Some(["F_SETFL"]) => {
-                let flags = call.arguments.get(2).map(Expression::words);
-                let nonblocking = flags.is_some_and(|flags| flags.contains(&"O_NONBLOCK"));
+        match words(call, 1)[..] {
+            ["F_SETFL"] => {
+                let nonblocking = words(call, 2).contains(&"O_NONBLOCK");
                 self.change(number, |socket| socket.nonblocking = nonblocking);
                 Came::Number(0)
             }
             // The bit of O_NONBLOCK is 4 on BSD, 0x800 on Linux.
-            Some(["F_GETFL"]) if socket.nonblocking => match call.result.number() {
+            ["F_GETFL"] if socket.nonblocking => match call.result.number() {
                 Some(flags @ (0x6 | 0x802)) => Came::Number(flags),
                 _ => Came::Number(0x802),
             },
-            Some(["F_GETFL"]) => Came::Number(0x2),
-            _ => Came::PassedOver(format!("fcntl of {}", word(call.arguments.get(1)))),
+            ["F_GETFL"] => Came::Number(0x2),
+            _ => Came::PassedOver(format!("fcntl of {}", second(call))),
         }
     }
 
@@ -41,11 +40,7 @@ impl Player<'_> {
         match option {
             "SO_LINGER" => {
                 let linger = call.arguments.get(3);
-                let field = |name| {
-                    linger
-                        .and_then(|one| one.field(name))
-                        .and_then(Expression::number)
-                };
+                let field = |name| linger?.field(name)?.number();
                 match (field("onoff"), field("linger")) {
                     (Some(0), _) => self.change(number, |socket| socket.abortive = false),
                     (Some(_), Some(0)) => self.change(number, |socket| socket.abortive = true),
@@ -105,10 +100,7 @@ impl Player<'_> {
         if option != "SO_ERROR" {
             return Came::PassedOver(format!("the value of {option}"));
         }
-        let error = match connection {
-            Some(index) => self.take_error(world, index),
-            None => None,
-        };
+        let error = connection.and_then(|index| self.take_error(world, index));
         let wanted = match expected {
             Some(Expression::Number(0)) => None,
             Some(Expression::Word(word)) => Some(word.clone()),
@@ -117,25 +109,25 @@ impl Player<'_> {
         match (wanted, error) {
             (None, None) => Came::Number(0),
             (Some(wanted), Some(errors)) if errors.contains(&wanted.as_str()) => Came::Number(0),
-            (wanted, errors) => Came::Value(
-                wanted.unwrap_or_else(|| "no error".to_owned()),
-                errors
-                    .and_then(|errors| errors.first().copied())
-                    .unwrap_or("no error")
-                    .to_owned(),
-            ),
+            (wanted, errors) => {
+                let error = errors.and_then(|errors| errors.first().copied());
+                Came::Value(
+                    wanted.unwrap_or_else(|| "no error".to_owned()),
+                    error.unwrap_or("no error").to_owned(),
+                )
+            }
         }
     }
 
-    /// The error that waits for the application, which is told once.
+    /// The error that waits for the application, which is reported once.
     pub(super) fn take_error(
         &mut self,
         world: &World<'_>,
         index: usize,
     ) -> Option<&'static [&'static str]> {
+        let flow = self.flow(world, index)?;
         let one = self.connections.get_mut(index)?;
-        let flow = world.flows.get(one.flow)?;
-        let (_, close) = flow.closed.filter(|_| !one.told)?;
+        let (_, close) = flow.closed.filter(|_| !one.error_reported)?;
         let errors: &'static [&'static str] = match (close.how, close.by, one.established) {
             (How::Reset, By::Device, true) => &["ECONNRESET"],
             (How::Reset, By::Device, false) => &["ECONNREFUSED", "ECONNRESET"],
@@ -143,7 +135,7 @@ impl Player<'_> {
             (How::Reset, By::Remote, _) => return None,
             _ => &["ETIMEDOUT", "EHOSTUNREACH", "ECONNABORTED"],
         };
-        one.told = true;
+        one.error_reported = true;
         Some(errors)
     }
 }

@@ -74,11 +74,11 @@ impl Of {
 #[derive(Debug)]
 pub(super) enum Does {
     /// It goes in. The notes that the checks of calls need go with it.
-    Inject(Box<Segment>, Told),
+    Inject(Box<Segment>, Injected),
     /// It must come out.
     Expect(Box<Segment>),
     /// The application opens a connection: the device does, and the SYN-ACK must come out.
-    Opened(Box<(Segment, Told, Segment)>),
+    Opened(Box<(Segment, Injected, Segment)>),
     /// A line of a handshake that was compared with its SYN-ACK, or cannot be, and why.
     Turned(Result<(), &'static str>),
     Call,
@@ -88,7 +88,7 @@ pub(super) enum Does {
 
 /// What an injected packet is, for what follows from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct Injected {
     pub(super) syn: bool,
     pub(super) fin: bool,
     pub(super) rst: bool,
@@ -125,12 +125,20 @@ pub(super) fn steps(script: &Script) -> Result<Vec<Step<'_>>, Vec<(Position, Str
     }
 }
 
+/// A packet that goes in, or must come out.
+fn either(line: &PacketLine, segment: Segment, packet: Injected) -> Does {
+    match line.inbound {
+        true => Does::Inject(Box::new(segment), packet),
+        false => Does::Expect(Box::new(segment)),
+    }
+}
+
 #[derive(Debug, Default)]
 struct Planner {
     foreign: Vec<(Position, String)>,
     /// Where the handshake of a connection that is turned round stands.
     opening: Opening,
-    /// The stack's initial sequence number as the script has it, and whether the connection's first segment has said so.
+    /// The stack's initial sequence number as the script has it, and whether the connection's first segment had it.
     isn: i64,
     numbered: bool,
     /// The application has a socket for datagrams.
@@ -183,11 +191,8 @@ impl Planner {
             }
             PacketBody::Udp(len) => {
                 let words = [vec![format!("udp {len}")], of_header(line)].concat();
-                let segment = Box::new(segment(line.inbound, &words.join(" "))?);
-                Ok(match line.inbound {
-                    true => Does::Inject(segment, Told::default()),
-                    false => Does::Expect(segment),
-                })
+                let segment = segment(line.inbound, &words.join(" "))?;
+                Ok(either(line, segment, Injected::default()))
             }
             PacketBody::Icmp {
                 kind,
@@ -203,11 +208,7 @@ impl Planner {
                 let text = icmp(kind, code.as_deref(), *mtu, quote)
                     .ok_or_else(|| format!("ICMP `{kind} {}`", code.as_deref().unwrap_or("")))?;
                 let segment = segment(line.inbound, &text)?;
-                Ok(if line.inbound {
-                    Does::Inject(Box::new(segment), Told::default())
-                } else {
-                    Does::Expect(Box::new(segment))
-                })
+                Ok(either(line, segment, Injected::default()))
             }
             PacketBody::Tcp(tcp) => self.tcp(line, tcp, rest),
         }
@@ -250,16 +251,16 @@ impl Planner {
                             ack: last.ack,
                             ..syn_ack(tcp, &opener)
                         };
-                        let told = Told {
+                        let packet = Injected {
                             turned: true,
-                            ..self.told(&opener)
+                            ..self.injected(&opener)
                         };
                         let sent = self.lower(line, &opener, true)?;
                         let expected = self.lower(line, &syn_ack, false)?;
                         self.opening = Opening::Answer(Box::new(acknowledgement));
-                        Ok(Does::Opened(Box::new((sent, told, expected))))
+                        Ok(Does::Opened(Box::new((sent, packet, expected))))
                     }
-                    // Both open: what goes out next answers a SYN, and is the same whoever was first.
+                    // Both open: what goes out next answers a SYN, and is the same either way.
                     (Some(answer), _) if answer.flags == "S" && answer.len == 0 => {
                         Ok(Does::Turned(Err("the device opens: no SYN goes out")))
                     }
@@ -269,9 +270,9 @@ impl Planner {
             (Opening::Called, false) => Err("SYN-SENT: a device opens every connection".to_owned()),
             (Opening::Answer(acknowledgement), _) => {
                 self.opening = Opening::Last;
-                let told = self.told(&acknowledgement);
+                let packet = self.injected(&acknowledgement);
                 let sent = self.lower(line, &acknowledgement, true)?;
-                Ok(Does::Inject(Box::new(sent), told))
+                Ok(Does::Inject(Box::new(sent), packet))
             }
             (Opening::Last, _) => Ok(Does::Turned(Ok(()))),
         }
@@ -281,29 +282,22 @@ impl Planner {
         if !line.inbound && tcp.is_syn() {
             return Err("a SYN goes out: a device opens every connection".to_owned());
         }
-        // The first one of a connection says what numbers are relative to; those that repeat it are compared.
+        // The first one of a connection has what numbers are relative to; those that repeat it are compared.
         if !line.inbound && tcp.is_syn_ack() && !std::mem::replace(&mut self.numbered, true) {
             self.isn = tcp.start.unwrap_or(self.isn);
         }
         self.numbered &= !(line.inbound && tcp.has('R'));
         let segment = self.lower(line, tcp, line.inbound)?;
-        Ok(if line.inbound {
-            Does::Inject(Box::new(segment), self.told(tcp))
-        } else {
-            Does::Expect(Box::new(segment))
-        })
+        Ok(either(line, segment, self.injected(tcp)))
     }
 
-    fn told(&self, tcp: &TcpLine) -> Told {
-        let mss = tcp
-            .options
-            .iter()
-            .flatten()
-            .find_map(|option| match option {
-                TcpOption::Mss(size) => Some(*size),
-                _ => None,
-            });
-        Told {
+    fn injected(&self, tcp: &TcpLine) -> Injected {
+        let mut options = tcp.options.iter().flatten();
+        let mss = options.find_map(|option| match option {
+            TcpOption::Mss(size) => Some(*size),
+            _ => None,
+        });
+        Injected {
             syn: tcp.has('S'),
             fin: tcp.has('F'),
             rst: tcp.has('R'),
@@ -337,10 +331,10 @@ impl Planner {
         words.extend(tcp.window.map(|window| format!("win {window}")));
         words.extend(tcp.urgent.map(|urgent| format!("urg {urgent}")));
         if let Some(options) = &tcp.options {
-            let options = options.iter();
-            let options: Vec<String> = options
-                .filter_map(|option| self.option(option, inbound))
-                .collect();
+            let options = options
+                .iter()
+                .filter_map(|option| self.option(option, inbound));
+            let options: Vec<String> = options.collect();
             if !inbound || !options.is_empty() {
                 words.push(format!("<{}>", options.join(",")));
             }
@@ -378,7 +372,7 @@ impl Planner {
     }
 }
 
-/// What a line says of the IP header.
+/// What a line has of the IP header.
 fn of_header(line: &PacketLine) -> Vec<String> {
     let ecn = line.ip.ecn.map(|ecn| match ecn {
         Ecn::Bits(bits) => bits,
@@ -400,7 +394,7 @@ fn segment(inbound: bool, text: &str) -> Result<Segment, String> {
     }
 }
 
-/// Whether a segment answers the SYN of a `connect`, and says no more.
+/// Whether a segment answers the SYN of a `connect`, and is nothing else.
 fn is_answer(tcp: &TcpLine, isn: i64) -> bool {
     let flags = matches!(tcp.flags.as_str(), "S." | "SE.");
     flags && tcp.len == 0 && tcp.ack == Some((isn + 1) & i64::from(u32::MAX))

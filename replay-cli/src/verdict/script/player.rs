@@ -7,23 +7,27 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::calls::{Came, is_of_stack};
-use super::plan::{Does, Step, Told, Tuple};
+use super::plan::{Does, Step, Tuple};
 use super::settings::Settings;
-use super::sockets::{Kind, Socket, Sockets};
+use super::sockets::Sockets;
 use crate::base::diagnostic::{Place, Position};
-use crate::base::wording::seconds_of as seconds;
 use crate::capture::conversation::fragments::Fragments;
-use crate::notation::packetdrill::syntax::{Call, Event, Expression, What};
+use crate::notation::packetdrill::syntax::{Event, What};
 use crate::notation::{Segment, TimeSpec};
 use crate::scenario::Scenario;
 use crate::scenario::failure::{Failure, FailureKind};
 use crate::simulation::dialer::key_of;
+use crate::simulation::flow::FlowState;
 use crate::simulation::isns::Isns;
 use crate::simulation::matcher::View;
 use crate::simulation::timeline::{Findings, Timeline, failure_at, run_until};
 use crate::simulation::world::World;
-use crate::stack::event::{Expectation, Source};
+use crate::stack::event::Expectation;
+
+mod inject;
+mod waiting;
+
+use waiting::Waiting;
 
 /// A connection that the device opened, and what the application has done on it.
 #[derive(Clone, Debug, Default)]
@@ -36,8 +40,8 @@ pub(super) struct Connection {
     pub(super) taken: bool,
     /// The application opened it.
     pub(super) turned: bool,
-    /// Its error has been told.
-    pub(super) told: bool,
+    /// Its error has been packet.
+    pub(super) error_reported: bool,
     /// Bytes the application has written.
     pub(super) written: u64,
     /// Where the last of them that fill no segment end, and how many the device has acknowledged.
@@ -62,11 +66,11 @@ pub(super) struct Tally {
     /// `>` lines and results of calls.
     pub(super) all: u64,
     pub(super) compared: u64,
-    /// Of these, those that say something of the stack.
+    /// Of these, those that depend on the stack.
     pub(super) of_stack: u64,
-    /// Steps that nobody but a kernel could notice.
+    /// Steps that only a kernel could notice.
     pub(super) passed_over: Vec<(Position, String)>,
-    /// Lines and results that depend on such a step, or that nobody here can say.
+    /// Lines and results that depend on such a step, or that are not known here.
     pub(super) not_compared: Vec<(Position, String)>,
 }
 
@@ -85,24 +89,14 @@ pub(super) struct Player<'a> {
     /// Fragments that have come, and datagrams that went in as fragments.
     pub(super) fragments: Fragments<()>,
     pub(super) datagrams: u32,
-    /// What later lines depend on and nobody does: they are not compared.
+    /// What later lines depend on and is not done: they are not compared.
     lost: Option<String>,
     pub(super) tally: Tally,
     pub(super) failures: Vec<Failure>,
-    /// Frames that the present line was held against, and whether they are as it says.
+    /// Frames that the present line was held against, and whether they are as it has them.
     pub(super) held: Vec<(usize, bool)>,
-    /// All frames with their lines, if anybody watches.
+    /// All frames with their lines, if the run is watched.
     pub(super) expected: Vec<(usize, Expectation)>,
-}
-
-/// A call that may take until a time, which other events do not wait for.
-struct Waiting<'a> {
-    event: &'a Event,
-    call: &'a Call,
-    /// Before this time it must not be complete; `None`: any time will do.
-    early: Option<u64>,
-    /// By this time it must be.
-    late: u64,
 }
 
 impl<'a> Player<'a> {
@@ -162,9 +156,9 @@ impl<'a> Player<'a> {
                     self.tally.passed_over.push((event.at, what.clone()));
                     previous = from;
                 }
-                Does::Inject(segment, told) => {
+                Does::Inject(segment, packet) => {
                     run_until(world, from);
-                    self.inject(world, event, segment, *told);
+                    self.inject(world, event, segment, *packet);
                     previous = from;
                 }
                 Does::Expect(segment) => {
@@ -172,9 +166,9 @@ impl<'a> Player<'a> {
                     previous = next_base(event.time, from, came, world.now);
                 }
                 Does::Opened(opened) => {
-                    let (sent, told, wanted) = opened.as_ref();
+                    let (sent, packet, wanted) = opened.as_ref();
                     // Now, when the application has called.
-                    self.inject(world, event, sent, *told);
+                    self.inject(world, event, sent, *packet);
                     let came = self.expected(world, event, wanted, (from, to), previous);
                     previous = next_base(event.time, from, came, world.now);
                 }
@@ -232,217 +226,7 @@ impl<'a> Player<'a> {
         self.settings.tolerance_us.max(share)
     }
 
-    /// Looks after calls that wait while other things happen, up to a time.
-    fn meanwhile(&mut self, world: &mut World<'_>, waiting: &mut Vec<Waiting<'a>>, until: u64) {
-        for one in waiting.iter_mut() {
-            if let Some(early) = one.early.filter(|early| *early < until) {
-                one.early = None;
-                run_until(world, early);
-                self.refresh(world);
-                if self.is_complete(world, one.call) {
-                    let what = format!("it returned before {} s", seconds(early));
-                    self.fail(world, one.event, FailureKind::WrongTime, what);
-                }
-            }
-        }
-        let due: Vec<Waiting<'a>> = waiting.extract_if(.., |one| one.late < until).collect();
-        for one in due {
-            run_until(world, one.late);
-            self.refresh(world);
-            self.call(world, one.event, one.call);
-        }
-    }
-
-    /// Calls wait for each other: those under way are looked at before the next.
-    fn finish_waiting(&mut self, world: &mut World<'_>, waiting: &mut Vec<Waiting<'a>>) {
-        for one in std::mem::take(waiting) {
-            self.refresh(world);
-            if !self.is_complete(world, one.call) {
-                if let Some(early) = one.early {
-                    run_until(world, early);
-                    self.refresh(world);
-                    if self.is_complete(world, one.call) {
-                        let what = format!("it returned before {} s", seconds(early));
-                        self.fail(world, one.event, FailureKind::WrongTime, what);
-                    }
-                }
-                run_until(world, one.late);
-            } else if one.early.is_some_and(|early| world.now <= early) {
-                let what = format!("it returned by {} s", seconds(world.now));
-                self.fail(world, one.event, FailureKind::WrongTime, what);
-            }
-            self.refresh(world);
-            self.call(world, one.event, one.call);
-        }
-    }
-
-    /// What a call that may take a while does at once.
-    fn begin(&mut self, call: &Call) {
-        let number = call.arguments.first().and_then(Expression::number);
-        if let ("connect", Some(number)) = (call.name.as_str(), number) {
-            self.next_tuple();
-            if let Some(socket) = self.sockets.get_mut(number) {
-                socket.kind = Kind::Connecting;
-            }
-        }
-    }
-
-    /// Whether a blocking call would have returned by now.
-    fn is_complete(&self, world: &mut World<'_>, call: &Call) -> bool {
-        let number = call.arguments.first().and_then(Expression::number);
-        let kind = number
-            .and_then(|number| self.sockets.get(number))
-            .map(|socket| socket.kind.clone());
-        match (call.name.as_str(), kind) {
-            ("accept" | "accept4", _) => {
-                let mut all = self.connections.iter();
-                all.any(|one| one.established && !one.taken && !one.turned)
-            }
-            ("connect", Some(Kind::Connection(index))) => self
-                .connections
-                .get(index)
-                .is_some_and(|one| one.established),
-            ("connect", _) => false,
-            ("read" | "recv" | "recvfrom" | "recvmsg" | "readv", Some(Kind::Connection(index))) => {
-                self.unread(world, index).is_some_and(|unread| unread > 0)
-                    || self.has_ended(world, index)
-            }
-            _ => true,
-        }
-    }
-
-    fn inject(&mut self, world: &mut World<'_>, event: &Event, segment: &Segment, told: Told) {
-        self.refresh(world);
-        let current = self.current(world);
-        let known = current
-            .and_then(|index| self.connections.get(index))
-            .cloned();
-        if told.syn && told.ack.is_none() && known.as_ref().is_none_or(|one| !one.established) {
-            // Who listens is connected; nobody does: refused.
-            let result = match self.sockets.listens() || told.turned || self.is_connecting() {
-                true => engine::DialResult::Connected,
-                false => engine::DialResult::Refused,
-            };
-            world.rules.answer_with(result);
-        }
-        self.follow_lacks(world, event, known.as_ref(), told);
-        if self.tuple.of.datagram {
-            // Who is bound takes it, and nobody is: the port is unreachable.
-            let bound = self.sockets.any(|socket| socket.kind == Kind::Datagrams);
-            let has_flow = |socket: &Socket| match socket.kind {
-                Kind::Connection(index) => self.is_of_datagrams(world, index),
-                _ => false,
-            };
-            if known.is_none() && !bound && self.sockets.any(has_flow) {
-                self.lose(event, "another flow at a socket that has one".to_owned());
-            }
-            world.rules.answer_with(match bound {
-                true => engine::DialResult::Connected,
-                false => engine::DialResult::Refused,
-            });
-        }
-        // What others got before is not of this tuple.
-        self.cursors
-            .entry(self.tuple)
-            .or_insert(world.emitted.len());
-        let segment = self.named(world, segment);
-        match self.frames(world, &segment) {
-            Ok(frames) => {
-                if world.tracer.is_some() {
-                    let line = Source::Line(self.place(event).to_string());
-                    world.sources.extend(frames.iter().map(|_| line.clone()));
-                }
-                world.inject(frames);
-            }
-            Err(problem) => self.fail(world, event, FailureKind::Stuck, problem),
-        }
-        self.used |= self.tuple.of.ports.is_none();
-        // The dial is answered at the same instant.
-        run_until(world, world.now);
-        self.refresh(world);
-        let Some(index) = self.current(world) else {
-            return;
-        };
-        if self.tuple.of.datagram {
-            return self.arrived(index);
-        }
-        let turned = told.turned || self.is_connecting();
-        if let Some(one) = self.connections.get_mut(index) {
-            if told.syn && one.mss.is_none() {
-                one.mss = told.mss;
-                one.turned = turned;
-            }
-            let answered = world
-                .flows
-                .get(one.flow)
-                .is_some_and(|flow| flow.engine_isn().is_some());
-            let acknowledges = told.ack.and_then(|ack| u64::try_from(ack).ok());
-            let in_range = acknowledges.is_some_and(|ack| (1..=one.written + 2).contains(&ack));
-            one.established |= answered && in_range && !told.rst && !told.syn;
-            if let Some(ack) = acknowledges.filter(|_| in_range && !told.rst) {
-                one.acked = one.acked.max(ack - 1);
-            }
-        }
-        self.release(world, index);
-        if turned {
-            self.sockets.connected(&Kind::Connecting, index);
-        }
-    }
-
-    /// A datagram has come: its flow is that of the socket which waits for one.
-    fn arrived(&mut self, index: usize) {
-        if let Some(one) = self.connections.get_mut(index).filter(|one| !one.taken) {
-            one.taken = self.sockets.connected(&Kind::Datagrams, index);
-        }
-    }
-
-    /// Lets go what waited for the acknowledgement of a small segment.
-    fn release(&mut self, world: &mut World<'_>, index: usize) {
-        let waits = |socket: &Socket| socket.held > 0 && !socket.corked && !socket.more;
-        let number = self.sockets.number_of(index, waits);
-        let free = self
-            .connections
-            .get(index)
-            .is_some_and(|one| !one.has_small_one());
-        if let Some(number) = number.filter(|_| free) {
-            self.flush(world, number, index);
-        }
-    }
-
-    fn is_connecting(&self) -> bool {
-        self.sockets.any(|socket| socket.kind == Kind::Connecting)
-    }
-
-    /// Where a packet makes a kernel do what it was told to, and no engine can be told: what follows is not compared.
-    fn follow_lacks(
-        &mut self,
-        world: &World<'_>,
-        event: &Event,
-        known: Option<&Connection>,
-        told: Told,
-    ) {
-        let lacks = self.settings.lacks;
-        let flow = known.and_then(|one| world.flows.get(one.flow));
-        let flow = flow.filter(|flow| flow.closed.is_none());
-        // Outside of the window they are the same to everybody, and so is a reset at its left edge.
-        let within = flow.is_some_and(|flow| {
-            let left = i64::try_from(flow.down.acked).unwrap_or(i64::MAX);
-            (left..left.saturating_add(self.settings.window)).contains(&told.start)
-        });
-        let exact = flow.is_some_and(|flow| u64::try_from(told.start) == Ok(flow.down.acked));
-        let what = if told.rst && lacks.loose_resets && within && !exact {
-            "a reset anywhere in the window ends the connection there (insecure_rst=1)"
-        } else if told.syn && !told.rst && told.ack.is_none() && lacks.loose_syns && within {
-            "a SYN in the window ends the connection there (insecure_syn=1)"
-        } else if told.syn && told.fin && lacks.drops_syn_fin {
-            "a SYN with a FIN is dropped there (drop_synfin=1)"
-        } else {
-            return;
-        };
-        self.lose(event, what.to_owned());
-    }
-
-    /// What follows depends on what nobody here does.
+    /// What follows depends on what is not done here.
     fn lose(&mut self, event: &Event, what: String) {
         self.tally.passed_over.push((event.at, what.clone()));
         self.lost.get_or_insert(what);
@@ -462,18 +246,28 @@ impl<'a> Player<'a> {
     /// The name of the present tuple's newest flow.
     pub(super) fn flow_name(&self, world: &World<'_>) -> String {
         let tuple = self.tuple.name();
-        let key = self
-            .timeline
-            .scenario
-            .flow(&tuple)
-            .and_then(|spec| key_of(spec.protocol, spec.client, spec.server));
-        let newest = key
-            .and_then(|key| world.newest(&key))
-            .and_then(|index| world.flows.get(index));
+        let newest = self.newest(world, &tuple);
+        let newest = newest.and_then(|index| world.flows.get(index));
         match newest.map_or(1, |flow| flow.occurrence) {
             0 | 1 => tuple,
             more => format!("{tuple}#{more}"),
         }
+    }
+
+    fn newest(&self, world: &World<'_>, name: &str) -> Option<usize> {
+        let spec = self.timeline.scenario.flow(name)?;
+        world.newest(&key_of(spec.protocol, spec.client, spec.server)?)
+    }
+
+    /// The flow of a connection.
+    pub(super) fn flow<'w>(&self, world: &'w World<'_>, index: usize) -> Option<&'w FlowState> {
+        world.flows.get(self.connections.get(index)?.flow)
+    }
+
+    /// Whether a connection has none that is open.
+    pub(super) fn is_closed(&self, world: &World<'_>, index: usize) -> bool {
+        let flow = self.flow(world, index);
+        flow.is_none_or(|flow| flow.closed.is_some())
     }
 
     /// A segment of a flow as the device sends it.
@@ -500,14 +294,11 @@ impl<'a> Player<'a> {
 
     /// The newest connection of the present tuple.
     pub(super) fn current(&self, world: &World<'_>) -> Option<usize> {
-        let name = self.flow_name(world);
-        let spec = self.timeline.scenario.flow(&name)?;
-        let key = key_of(spec.protocol, spec.client, spec.server)?;
-        let newest = world.newest(&key)?;
+        let newest = self.newest(world, &self.flow_name(world))?;
         self.connections.iter().position(|one| one.flow == newest)
     }
 
-    /// Holds what comes out against a `>` line; says when it came.
+    /// Holds what comes out against a `>` line; when it came.
     fn expected(
         &mut self,
         world: &mut World<'_>,
@@ -579,54 +370,6 @@ impl<'a> Player<'a> {
         failure.place = Some(self.place(event));
         self.failures.push(failure);
     }
-
-    fn call(&mut self, world: &mut World<'_>, event: &Event, call: &Call) {
-        self.tally.all += 1;
-        let came = self.carry_out(world, call);
-        self.refresh(world);
-        let of_stack = is_of_stack(call);
-        if let Some(what) = self.lost.clone().filter(|_| of_stack) {
-            return self.not_compared(event, &what);
-        }
-        let wanted = (call.result.number(), call.error.as_deref());
-        let problem = match &came {
-            Came::Lost(what) => {
-                self.lose(event, what.clone());
-                return self.not_compared(event, what);
-            }
-            Came::Unknown(what) => return self.not_compared(event, what),
-            Came::PassedOver(what) => {
-                self.tally.passed_over.push((event.at, what.clone()));
-                // The descriptor is a good one: all but its value is compared.
-                (wanted.0 != Some(0)).then(|| {
-                    let wanted = shown(wanted);
-                    format!("`{}` came to 0, not {wanted}", call.name)
-                })
-            }
-            Came::Value(wanted, actual) => {
-                Some(format!("`{}` told {actual}, not {wanted}", call.name))
-            }
-            Came::Number(actual) => (wanted.0 != Some(*actual))
-                .then(|| format!("`{}` came to {actual}, not {}", call.name, shown(wanted))),
-            Came::Error(errors) => {
-                let is =
-                    wanted.0 == Some(-1) && wanted.1.is_none_or(|error| errors.contains(&error));
-                (!is).then(|| {
-                    let first = errors.first().copied().unwrap_or_default();
-                    format!("`{}` came to -1 {first}, not {}", call.name, shown(wanted))
-                })
-            }
-        };
-        self.tally.compared += 1;
-        self.tally.of_stack += u64::from(of_stack);
-        if let Some(what) = problem {
-            let kind = match call.name.as_str() {
-                "accept" | "accept4" => FailureKind::MissingDial,
-                _ => FailureKind::WrongStream,
-            };
-            self.fail(world, event, kind, what);
-        }
-    }
 }
 
 /// What the times of the next event are relative to.
@@ -634,13 +377,5 @@ fn next_base(time: TimeSpec, from: u64, came: Option<u64>, now: u64) -> u64 {
     match time {
         TimeSpec::Absolute(_) | TimeSpec::Relative(_) => from,
         _ => came.unwrap_or(now),
-    }
-}
-
-fn shown((number, error): (Option<i64>, Option<&str>)) -> String {
-    let number = number.map_or_else(|| "a value".to_owned(), |number| number.to_string());
-    match error {
-        Some(error) => format!("{number} {error}"),
-        None => number,
     }
 }

@@ -1,8 +1,8 @@
-//! What a descriptor is ready for, as `poll` and `epoll_wait` tell it: what a peer's doings make of it.
+//! What a descriptor is ready for, as `poll` and `epoll_wait` report it: what a peer's doings make of it.
 
 use engine::How;
 
-use super::calls::Came;
+use super::calls::{self, Came, words};
 use super::player::Player;
 use super::sockets::{Happened, Kind, Socket, Watched};
 use crate::notation::packetdrill::syntax::{Call, Expression};
@@ -10,17 +10,16 @@ use crate::simulation::world::World;
 
 impl Player<'_> {
     pub(super) fn watch(&mut self, call: &Call, number: i64) -> Came {
-        let what = call.arguments.get(1).map(Expression::words);
-        let Some(of) = call.arguments.get(2).and_then(Expression::number) else {
+        let Some(of) = calls::number(call, 2) else {
             return Came::Error(&["EBADF"]);
         };
-        let events = call.arguments.get(3).and_then(|one| one.field("events"));
-        let events = events.map(Expression::words).unwrap_or_default();
+        let events = call.arguments.get(3).map(|one| field_words(one, "events"));
+        let events = events.unwrap_or_default();
         let watched = Watched {
             events: events.iter().map(ToString::to_string).collect(),
-            told: None,
+            reported: None,
         };
-        let deletes = what.as_deref() == Some(&["EPOLL_CTL_DEL"]);
+        let deletes = words(call, 1) == ["EPOLL_CTL_DEL"];
         self.change(number, |socket| {
             if let Kind::Watch(all) = &mut socket.kind {
                 match deletes {
@@ -32,8 +31,8 @@ impl Player<'_> {
         Came::Number(0)
     }
 
-    /// One descriptor is watched: readable and writable is what a peer's doings make it. By its level it is told as long as it
-    /// is so, by its edge (`EPOLLET`) when something new has happened, with `EPOLLONESHOT` once.
+    /// One descriptor is watched: readable and writable is what a peer's doings make it. By its level it is reported as long as
+    /// it is so, by its edge (`EPOLLET`) when something new has happened, with `EPOLLONESHOT` once.
     pub(super) fn epoll_wait(
         &mut self,
         world: &mut World<'_>,
@@ -52,10 +51,10 @@ impl Player<'_> {
         let (Some(mut now), Some(happened)) =
             (self.ready(world, *of, "EPOLL", &watched.events), happened)
         else {
-            return Came::Unknown("what a descriptor without a connection is ready for".to_owned());
+            return no_connection();
         };
-        let once = by("EPOLLONESHOT") && watched.told.is_some();
-        if once || by("EPOLLET") && watched.told == Some(happened) {
+        let once = by("EPOLLONESHOT") && watched.reported.is_some();
+        if once || by("EPOLLET") && watched.reported == Some(happened) {
             now.clear();
         }
         let of_kernel =
@@ -68,12 +67,12 @@ impl Player<'_> {
                 if let Kind::Watch(all) = &mut socket.kind
                     && let Some(watched) = all.get_mut(of)
                 {
-                    watched.told = Some(happened);
+                    watched.reported = Some(happened);
                 }
             });
         }
-        let wanted = call.arguments.get(1).and_then(|one| one.field("events"));
-        let mut wanted = wanted.map(Expression::words).unwrap_or_default();
+        let wanted = call.arguments.get(1).map(|one| field_words(one, "events"));
+        let mut wanted = wanted.unwrap_or_default();
         wanted.sort_unstable();
         if wanted != now {
             return Came::Value(wanted.join("|"), now.join("|"));
@@ -87,10 +86,9 @@ impl Player<'_> {
             return None;
         };
         let unread = self.unread(world, index)?;
-        let one = self.connections.get(index)?;
-        let flow = world.flows.get(one.flow)?;
+        let flow = self.flow(world, index)?;
         Some(Happened {
-            come: unread + one.consumed,
+            come: unread + self.connections.get(index)?.consumed,
             ended: self.has_ended(world, index),
             reset: flow.closed.is_some_and(|(_, close)| close.how != How::Fin),
         })
@@ -104,21 +102,13 @@ impl Player<'_> {
         let mut count = 0;
         for one in &asked {
             let of = one.field("fd").and_then(Expression::number);
-            let events = one
-                .field("events")
-                .map(Expression::words)
-                .unwrap_or_default();
+            let events = field_words(one, "events");
             let events: Vec<String> = events.iter().map(ToString::to_string).collect();
             let now = of.and_then(|of| self.ready(world, of, "POLL", &events));
             let Some(now) = now else {
-                return Came::Unknown(
-                    "what a descriptor without a connection is ready for".to_owned(),
-                );
+                return no_connection();
             };
-            let mut wanted = one
-                .field("revents")
-                .map(Expression::words)
-                .unwrap_or_default();
+            let mut wanted = field_words(one, "revents");
             wanted.sort_unstable();
             if wanted != now {
                 return Came::Value(wanted.join("|"), now.join("|"));
@@ -142,30 +132,33 @@ impl Player<'_> {
         };
         let ended = self.has_ended(world, index);
         let readable = self.unread(world, index)? > 0 || ended || socket.read_shut;
-        let flow = world.flows.get(self.connections.get(index)?.flow)?;
+        let flow = self.flow(world, index)?;
         let reset = flow.closed.is_some_and(|(_, close)| close.how != How::Fin);
         let epoll = prefix == "EPOLL";
         let word = |one: &'static str, other: &'static str| if epoll { one } else { other };
-        let mut now = Vec::new();
-        let mut is = |yes: bool, word: &'static str, always: bool| {
-            if yes && (always || asked.iter().any(|asked| asked == word)) {
-                now.push(word);
-            }
-        };
-        is(readable || reset, word("EPOLLIN", "POLLIN"), false);
-        is(true, word("EPOLLOUT", "POLLOUT"), false);
-        is(reset, word("EPOLLERR", "POLLERR"), true);
-        is(
-            reset || (ended || socket.read_shut) && socket.write_shut,
-            word("EPOLLHUP", "POLLHUP"),
-            true,
-        );
-        is(
-            ended || socket.read_shut || reset,
-            word("EPOLLRDHUP", "POLLRDHUP"),
-            false,
-        );
+        let ended = ended || socket.read_shut;
+        let hung_up = reset || ended && socket.write_shut;
+        let is_asked = |word: &str| asked.iter().any(|asked| asked == word);
+        // Each with whether it is so, and whether it is reported without being asked.
+        let mut now = vec![
+            (readable || reset, word("EPOLLIN", "POLLIN"), false),
+            (true, word("EPOLLOUT", "POLLOUT"), false),
+            (reset, word("EPOLLERR", "POLLERR"), true),
+            (hung_up, word("EPOLLHUP", "POLLHUP"), true),
+            (ended || reset, word("EPOLLRDHUP", "POLLRDHUP"), false),
+        ];
+        now.retain(|(is_so, word, always)| *is_so && (*always || is_asked(word)));
+        let mut now: Vec<&str> = now.into_iter().map(|(_, word, _)| word).collect();
         now.sort_unstable();
         Some(now)
     }
+}
+
+fn field_words<'a>(of: &'a Expression, field: &str) -> Vec<&'a str> {
+    let field = of.field(field);
+    field.map(Expression::words).unwrap_or_default()
+}
+
+fn no_connection() -> Came {
+    Came::Unknown("what a descriptor without a connection is ready for".to_owned())
 }

@@ -19,7 +19,7 @@ pub(super) struct Settings {
     pub(super) tolerance_percent: f64,
     /// Segments are not added up, and pushes are compared.
     pub(super) strict: bool,
-    /// What the stack was told to do that no engine can be told.
+    /// Settings of the stack that no engine has.
     pub(super) lacks: Lacks,
     /// The receive window that the script's stack has, bytes.
     pub(super) window: i64,
@@ -54,7 +54,7 @@ fn segment(family: u8, mtu: u32) -> u32 {
     mtu.saturating_sub(if family == 6 { 60 } else { 40 }).max(1)
 }
 
-/// The settings of a script; an error says which line of it cannot be.
+/// The settings of a script; an error has the line of it that cannot be.
 pub(super) fn of(script: &Script) -> Result<Settings, (Position, Diagnostic)> {
     let mut settings = Settings {
         family: 4,
@@ -291,7 +291,7 @@ fn timers(script: &Script) -> Vec<(&'static str, i64)> {
     if value("SO_KEEPALIVE") != Some(1) {
         return timers;
     }
-    // Two hours where nothing else is said (RFC 9293 section 3.8.4, MUST-28).
+    // Two hours where nothing else is set (RFC 9293 section 3.8.4, MUST-28).
     timers.push(("TCP_KEEPIDLE", value("TCP_KEEPIDLE").unwrap_or(7_200)));
     for option in ["TCP_KEEPINTVL", "TCP_KEEPCNT"] {
         timers.extend(value(option).map(|value| (option, value)));

@@ -19,9 +19,9 @@ pub(super) struct Socket {
     pub(super) no_delay: bool,
     /// `MSG_MORE` went with the last write.
     pub(super) more: bool,
-    /// A write was told that there is no room.
+    /// A write found no room.
     pub(super) filled: bool,
-    /// `MSG_ZEROCOPY`: the kernel tells when it has done with the bytes.
+    /// `MSG_ZEROCOPY`: the kernel reports when it has done with the bytes.
     pub(super) lent: bool,
     /// What waits for more, bytes.
     pub(super) held: u64,
@@ -48,8 +48,8 @@ pub(super) enum Kind {
 pub(super) struct Watched {
     /// The words of its events.
     pub(super) events: Vec<String>,
-    /// What had happened on it when it was told last: `EPOLLET` tells only what is new.
-    pub(super) told: Option<Happened>,
+    /// What had happened on it when it was reported last: `EPOLLET` reports only what is new.
+    pub(super) reported: Option<Happened>,
 }
 
 /// What makes a descriptor ready anew.

@@ -16,14 +16,11 @@ impl Player<'_> {
 
     /// Whether the device's stream has ended, and all of it was read.
     pub(super) fn has_ended(&self, world: &World<'_>, index: usize) -> bool {
-        let flow = self
-            .connections
-            .get(index)
-            .and_then(|one| world.flows.get(one.flow));
+        let flow = self.flow(world, index);
         flow.is_some_and(|flow| flow.half_closed_by_device.is_some() || flow.closed.is_some())
     }
 
-    /// Reads at most so many bytes; says how many came.
+    /// Reads at most so many bytes; how many came.
     pub(super) fn read(&mut self, world: &mut World<'_>, index: usize, most: u64) -> u64 {
         let Some(one) = self.connections.get(index) else {
             return 0;
@@ -42,7 +39,7 @@ impl Player<'_> {
         got
     }
 
-    /// How many bytes a read would find; `None` if that cannot be told without taking them.
+    /// How many bytes a read would find; `None` if that is not known without taking them.
     pub(super) fn unread(&self, world: &mut World<'_>, index: usize) -> Option<u64> {
         let one = self.connections.get(index)?;
         let (flow, consumed) = (one.flow, one.consumed);
@@ -50,14 +47,12 @@ impl Player<'_> {
             return Some(self.next_datagram(world, index).unwrap_or(0));
         }
         let there = come(world, flow).saturating_sub(consumed);
-        let Some(id) = world
-            .flows
-            .get(flow)
-            .filter(|flow| flow.closed.is_none())
-            .map(|flow| flow.id)
-        else {
+        let Some(id) = self.flow(world, index).map(|flow| flow.id) else {
             return Some(there);
         };
+        if self.is_closed(world, index) {
+            return Some(there);
+        }
         take(world, flow, 0);
         Some(there + world.engine.offered(id)? as u64)
     }
@@ -96,22 +91,12 @@ impl Player<'_> {
         }
     }
 
-    /// Connections that nobody has accepted go with the listener.
+    /// Connections that were not accepted go with the listener.
     pub(super) fn stop_listening(&self, world: &mut World<'_>) {
-        for index in 0..self.connections.len() {
-            let open = self
-                .connections
-                .get(index)
-                .filter(|one| !one.taken && !one.turned);
-            let Some(flow) = open.map(|one| one.flow) else {
-                continue;
-            };
-            if world
-                .flows
-                .get(flow)
-                .is_some_and(|flow| flow.closed.is_none())
-            {
-                steps(world, flow, [Action::Reset]);
+        let waiting = self.connections.iter().enumerate();
+        for (index, one) in waiting.filter(|(_, one)| !one.taken && !one.turned) {
+            if !self.is_closed(world, index) {
+                steps(world, one.flow, [Action::Reset]);
             }
         }
     }
@@ -124,16 +109,13 @@ fn come(world: &World<'_>, flow: usize) -> u64 {
 
 /// Lets the dialer take so many bytes more; false if the way in cannot say so.
 fn take(world: &mut World<'_>, flow: usize, count: u64) -> bool {
-    let Some((id, connected)) = world
-        .flows
-        .get(flow)
-        .map(|flow| (flow.id, flow.connected && flow.closed.is_none()))
+    let known = world.flows.get(flow);
+    let Some(id) = known
+        .filter(|flow| flow.connected && flow.closed.is_none())
+        .map(|flow| flow.id)
     else {
         return true;
     };
-    if !connected {
-        return true;
-    }
     let now = world.clock();
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let taken = world.engine.input(now, Input::Take(id, count)).is_ok();

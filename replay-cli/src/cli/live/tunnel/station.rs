@@ -8,7 +8,7 @@ use engine_driver::{Host, Notice, TokioDialer, Tun};
 
 use super::watch::Board;
 
-/// Passes on what the engine says.
+/// Passes on the engine's outputs.
 pub(crate) struct Station {
     dialer: TokioDialer,
     tun: Tun,
@@ -20,7 +20,7 @@ impl Station {
         Self { dialer, tun, board }
     }
 
-    /// Waits until the last socket is closed; says how many datagrams the dialer took in vain.
+    /// Waits until the last socket is closed; how many datagrams the dialer took in vain.
     pub(crate) async fn stop(self) -> u64 {
         let lost = self.dialer.datagrams_lost();
         self.dialer.stop().await;

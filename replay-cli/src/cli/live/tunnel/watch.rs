@@ -19,7 +19,7 @@ const ROWS: usize = 20;
 #[derive(Debug)]
 pub(crate) struct Board(Mutex<State>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     started: Micros,
     now: Micros,
@@ -46,11 +46,7 @@ impl Board {
         Self(Mutex::new(State {
             started: now,
             now,
-            flows: BTreeMap::new(),
-            lines: Vec::new(),
-            unprinted: 0,
-            drawn: None,
-            recording_problem: None,
+            ..State::default()
         }))
     }
 
@@ -98,7 +94,7 @@ impl Board {
     /// Draws the table anew, from the upper left corner.
     pub(crate) fn draw(&self, out: &mut dyn Write, snapshot: &Snapshot) -> io::Result<()> {
         let mut state = self.state();
-        // Whoever sees the table needs no lines.
+        // With a table no lines are needed.
         state.lines.clear();
         let counters = &snapshot.counters;
         let (bytes_in, bytes_out) = (counters.bytes_in, counters.bytes_out);
@@ -123,11 +119,10 @@ impl Board {
             let stand = row.dialed.map_or("dialing", DialResult::label);
             writeln!(
                 out,
-                "{:>8.1} s  {stand:<9} up {:>10}  down {:>10}  {}{}",
+                "{:>8.1} s  {stand:<9} up {:>10}  down {:>10}  {}",
                 now.since(row.since).as_secs_f64(),
                 count(row.up),
                 count(row.down),
-                row.key,
                 label(row),
             )?;
         }
@@ -169,13 +164,8 @@ impl State {
                 };
                 row.dialed = Some(result);
                 let took = now.since(row.since).as_secs_f64();
-                let line = format!(
-                    "dial  {}{} {} after {took:.3} s",
-                    row.key,
-                    label(row),
-                    result.label()
-                );
-                self.line(&line);
+                let (flow, result) = (label(row), result.label());
+                self.line(&format!("dial  {flow} {result} after {took:.3} s"));
             }
             Crossing::Data(flow, bytes) | Crossing::Datagram(flow, _, bytes) => {
                 if let Some(row) = self.flows.get_mut(&flow) {
@@ -194,17 +184,12 @@ impl State {
 
     fn closed(&mut self, now: Micros, flow: FlowId, close: Close) {
         if let Some(row) = self.flows.remove(&flow) {
-            let line = format!(
-                "close {}{} {} by {}, up {}, down {}, after {:.3} s",
-                row.key,
-                label(&row),
-                close.how.label(),
-                close.by,
-                count(row.up),
-                count(row.down),
-                now.since(row.since).as_secs_f64(),
-            );
-            self.line(&line);
+            let (flow, how, by) = (label(&row), close.how.label(), close.by);
+            let (up, down) = (count(row.up), count(row.down));
+            let after = now.since(row.since).as_secs_f64();
+            self.line(&format!(
+                "close {flow} {how} by {by}, up {up}, down {down}, after {after:.3} s"
+            ));
         }
     }
 }
@@ -236,18 +221,20 @@ impl Tap for Watch {
             recorder.turned();
             if let Some(problem) = &recorder.status().error {
                 let mut state = self.board.state();
-                if state.recording_problem.is_none() {
-                    state.recording_problem = Some(problem.clone());
-                }
+                state
+                    .recording_problem
+                    .get_or_insert_with(|| problem.clone());
             }
         }
     }
 }
 
+/// A flow, with the name of its far side if that is known.
 fn label(row: &Row) -> String {
-    row.name
-        .as_deref()
-        .map_or_else(String::new, |name| format!(" ({name})"))
+    match &row.name {
+        Some(name) => format!("{} ({name})", row.key),
+        None => row.key.to_string(),
+    }
 }
 
 /// Bytes a second.

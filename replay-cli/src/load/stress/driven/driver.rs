@@ -6,8 +6,8 @@ use std::thread::{self, JoinHandle};
 use engine::Config;
 use engine_driver::{BootClock, Handle, Host, Limits, Loop, Mailbox, Snapshot};
 
-use super::process::ThreadTime;
 use crate::base::heap::AtWork;
+use crate::load::stress::process::ThreadTime;
 
 /// A loop that runs.
 pub(crate) struct Driver {
@@ -16,7 +16,7 @@ pub(crate) struct Driver {
     thread: JoinHandle<()>,
 }
 
-/// What the thread says when it has begun.
+/// What the thread sends once it runs, or cannot.
 type Begun = Result<(Handle, ThreadTime), String>;
 
 impl Driver {
@@ -26,21 +26,25 @@ impl Driver {
         limits: Limits,
         host: impl FnOnce(&Arc<Mailbox>) -> H + Send + 'static,
     ) -> Result<Self, String> {
-        let (tell, told) = mpsc::channel::<Begun>();
+        let (sender, begun) = mpsc::channel::<Begun>();
         let thread = thread::Builder::new().name("driver".to_owned());
-        let work = move || run(config, limits, host, &tell);
+        let work = move || {
+            if let Err(what) = run(config, limits, host, &sender) {
+                // The thread that waits for it reports the problem.
+                let _ = sender.send(Err(what));
+            }
+        };
         let thread = thread
             .spawn(work)
             .map_err(|error| format!("no thread for the driver: {error}"))?;
-        match told.recv() {
-            Ok(Ok((handle, time))) => Ok(Self {
-                handle,
-                time,
-                thread,
-            }),
-            Ok(Err(what)) => Err(what),
-            Err(_) => Err("the driver's thread ended before it began".to_owned()),
-        }
+        let begun = begun.recv();
+        let ended = |_| Err("the driver's thread ended before it began".to_owned());
+        let (handle, time) = begun.unwrap_or_else(ended)?;
+        Ok(Self {
+            handle,
+            time,
+            thread,
+        })
     }
 
     /// The numbers of the last turn, then the end.
@@ -58,32 +62,21 @@ fn run<H: Host>(
     config: Config,
     limits: Limits,
     host: impl FnOnce(&Arc<Mailbox>) -> H,
-    tell: &mpsc::Sender<Begun>,
-) {
+    begun: &mpsc::Sender<Begun>,
+) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let _ = tell.send(Err(format!("no runtime for the driver: {error}")));
-            return;
-        }
-    };
+    let runtime = runtime.map_err(|error| format!("no runtime for the driver: {error}"))?;
     runtime.block_on(async {
         let _counting = AtWork::driver();
         let made = Loop::new(config, limits, Arc::new(BootClock::new()), |mailbox| {
             let _rest = AtWork::rest();
             host(mailbox)
         });
-        match made {
-            Err(problem) => {
-                let _ = tell.send(Err(problem.to_string()));
-            }
-            Ok(engine) => {
-                let _ = tell.send(Ok((engine.handle(), ThreadTime::of_this_thread())));
-                engine.run().await;
-            }
-        }
-    });
+        let engine = made.map_err(|problem| problem.to_string())?;
+        let _ = begun.send(Ok((engine.handle(), ThreadTime::of_this_thread())));
+        engine.run().await;
+        Ok(())
+    })
 }

@@ -48,18 +48,13 @@ impl FarSide {
         stress: &Stress,
         flows: usize,
     ) -> Result<Self, String> {
-        let sockets = stress
-            .tcp
-            .iter()
-            .map(|group| group.flows as usize)
-            .sum::<usize>()
-            + stress.udp.as_ref().map_or(0, |udp| udp.flows as usize);
+        let sockets = stress.tcp_flows() + stress.udp_flows();
         let server = match way {
             Way::Sockets => Some(Server::start(device, sockets)?),
             Way::Core | Way::Memory => None,
         };
         let mut far = Far::default();
-        far.reserve(stress.tcp.iter().map(|group| group.flows as usize).sum());
+        far.reserve(stress.tcp_flows());
         let mut remotes = Remotes::default();
         remotes.reserve(flows);
         Ok(Self {
@@ -97,7 +92,7 @@ impl FarSide {
         came
     }
 
-    /// What far sides do about what came, and what they say by themselves; whether they said anything.
+    /// What far sides do about what came, and what they send by themselves; whether there was anything.
     pub(crate) fn answer(
         &mut self,
         now: Micros,
@@ -109,7 +104,7 @@ impl FarSide {
         for event in parcel.events.drain(..) {
             match event {
                 Event::Dial(flow, key) => {
-                    // What the last flow in this slot had not read is for nobody.
+                    // What the last flow in this slot had not read is gone with it.
                     if let Some(unread) = self.unread.get_mut(flow.slot()) {
                         *unread = Unread::default();
                     }
@@ -118,7 +113,7 @@ impl FarSide {
                 Event::Data(flow, count) => {
                     let bytes = parcel.bytes.get(place..place + count).unwrap_or_default();
                     place += count;
-                    self.hear(now, device, flow, bytes);
+                    self.receive(now, device, flow, bytes);
                 }
                 Event::Datagram(flow, count) => {
                     let payload = parcel.bytes.get(place..place + count).unwrap_or_default();
@@ -128,7 +123,7 @@ impl FarSide {
                 }
                 Event::HalfClose(flow) => {
                     if let Some(number) = self.remotes.number_of(flow) {
-                        self.far.hear_end(number);
+                        self.far.receive_end(number);
                         self.remotes.may_send(flow, number);
                     }
                 }
@@ -157,11 +152,11 @@ impl FarSide {
             .answer(now, device, &mut self.far, &mut border, FED)
     }
 
-    fn hear(&mut self, now: Micros, device: &Device, flow: FlowId, bytes: &[u8]) {
+    fn receive(&mut self, now: Micros, device: &Device, flow: FlowId, bytes: &[u8]) {
         let Some(number) = self.remotes.number_of(flow) else {
             return;
         };
-        self.far.hear(device.pattern(), number, bytes);
+        self.far.receive(device.pattern(), number, bytes);
         self.remotes.may_send(flow, number);
         let slot = flow.slot();
         if self.unread.len() <= slot {
@@ -275,7 +270,7 @@ impl Border for AtMailbox<'_> {
         self.0.ended(flow, RemoteEnd::Eof)
     }
 
-    /// The pipe's room says how much a far side takes.
+    /// The pipe's room is how much a far side takes.
     fn blocked(&mut self, _flow: FlowId) -> Result<(), Misuse> {
         Ok(())
     }

@@ -44,7 +44,7 @@ pub(crate) struct Parcel {
     short: Vec<FlowId>,
     /// Whether frames were not all taken.
     pub(crate) refused: bool,
-    /// What the driver had to tell, at most some of it.
+    /// Notices of the driver, at most some of them.
     pub(crate) notices: Vec<String>,
 }
 
@@ -57,8 +57,7 @@ impl Parcel {
             bytes: vec![1; 2 * WAITING],
             events: Vec::with_capacity(flows * 2 + WAITING / 512),
             short: Vec::with_capacity(flows),
-            refused: false,
-            notices: Vec::new(),
+            ..Self::default()
         };
         parcel.clear();
         parcel
@@ -162,7 +161,7 @@ impl Pipe {
     }
 
     /// Something came: the load's thread is woken, if it sleeps.
-    fn tell(&self, mut inner: MutexGuard<'_, Inner>) {
+    fn wake(&self, mut inner: MutexGuard<'_, Inner>) {
         let sleeps = core::mem::take(&mut inner.sleeps);
         drop(inner);
         if sleeps {
@@ -170,7 +169,7 @@ impl Pipe {
         }
     }
 
-    /// Frames for the device; says how many it took.
+    /// Frames for the device; how many it took.
     pub(crate) fn frames(&self, frames: Frames<'_>) -> usize {
         let mut inner = self.inner();
         let parcel = &mut inner.parcel;
@@ -184,7 +183,7 @@ impl Pipe {
             parcel.ends.push(parcel.frames.len());
             taken += 1;
         }
-        self.tell(inner);
+        self.wake(inner);
         taken
     }
 
@@ -205,7 +204,7 @@ impl Pipe {
         if count < bytes.len() {
             parcel.short.push(flow);
         }
-        self.tell(inner);
+        self.wake(inner);
         count
     }
 
@@ -219,7 +218,7 @@ impl Pipe {
         } else {
             parcel.short.push(flow);
         }
-        self.tell(inner);
+        self.wake(inner);
         fits
     }
 
@@ -235,7 +234,7 @@ impl Pipe {
             }
         }
         inner.parcel.events.push(event);
-        self.tell(inner);
+        self.wake(inner);
     }
 
     pub(crate) fn notice(&self, notice: &Notice) {

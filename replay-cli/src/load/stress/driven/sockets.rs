@@ -2,7 +2,7 @@
 //! the other.
 //!
 //! Each flow is dialed at an address of its own, 127.64.x.y, where x and y are its port on the device: so the server knows
-//! whose connection it has without a word being said.
+//! which flow a connection belongs to without a message.
 
 use std::future::poll_fn;
 use std::io;
@@ -96,17 +96,17 @@ impl Server {
             began: Instant::now(),
         });
         let (stage, staged) = watch::channel(Stage::default());
-        let (tell, told) = mpsc::channel();
+        let (sender, addresses) = mpsc::channel();
         let served = Arc::clone(&shared);
         let thread = thread::Builder::new().name("server".to_owned());
         let thread = thread.spawn(move || {
-            if let Err(error) = serve(&served, &staged, &tell) {
-                // Whoever waits for the addresses is told.
-                let _ = tell.send(Err(error.to_string()));
+            if let Err(error) = serve(&served, &staged, &sender) {
+                // The thread that waits for the addresses reports the problem.
+                let _ = sender.send(Err(error.to_string()));
             }
         });
         let thread = thread.map_err(|error| format!("no thread for the server: {error}"))?;
-        let (tcp, udp) = told
+        let (tcp, udp) = addresses
             .recv()
             .map_err(|_| "the server ended before it began".to_owned())?
             .map_err(|error| format!("no server on the loopback interface: {error}"))?;
@@ -166,7 +166,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stage.send_modify(|stage| stage.over = true);
         if let Some(thread) = self.thread.take() {
-            // A panic there has been printed; the bytes that are missing are told of as well.
+            // A panic there has been printed; the bytes that are missing are reported as well.
             let _ = thread.join();
         }
     }
@@ -177,7 +177,7 @@ type Addresses = Result<(SocketAddr, SocketAddr), String>;
 fn serve(
     shared: &Arc<Shared>,
     staged: &watch::Receiver<Stage>,
-    tell: &mpsc::Sender<Addresses>,
+    bound: &mpsc::Sender<Addresses>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -187,7 +187,7 @@ fn serve(
         let echo = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let addresses = (listener.local_addr()?, echo.local_addr()?);
         // The load's thread waits for this.
-        let _ = tell.send(Ok(addresses));
+        let _ = bound.send(Ok(addresses));
         tokio::spawn(echo_datagrams(echo, Arc::clone(shared)));
         let mut over = staged.clone();
         loop {
@@ -205,7 +205,7 @@ fn serve(
     })
 }
 
-/// All addresses of the loopback interface, and no other interface where the system lets that be said.
+/// All addresses of the loopback interface, and no other interface where the system has a way to set that.
 fn listen() -> io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
     // Where it is refused, peers from elsewhere are turned away as they come.
@@ -220,7 +220,7 @@ async fn echo_datagrams(socket: UdpSocket, shared: Arc<Shared>) {
         let payload = space.get(..count).unwrap_or_default();
         shared.far().check_datagram(&shared.pattern, payload);
         for _ in 0..shared.replies {
-            // What the kernel refuses is missing at the device, and told of there.
+            // What the kernel refuses is missing at the device, and reported there.
             let _ = socket.send_to(payload, peer).await;
         }
     }
@@ -273,11 +273,11 @@ async fn talk(mut stream: TcpStream, shared: Arc<Shared>, mut staged: watch::Rec
                     match stream.try_read(room) {
                         Ok(0) => {
                             ended = true;
-                            shared.far().hear_end(number);
+                            shared.far().receive_end(number);
                         }
                         Ok(count) => {
                             let count = space.get(..count).unwrap_or_default();
-                            shared.far().hear(&shared.pattern, number, count);
+                            shared.far().receive(&shared.pattern, number, count);
                         }
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                         Err(_) => return,

@@ -1,4 +1,8 @@
-//! What Linux tells about this process: resident memory, processor time of a thread.
+//! What Linux reports of this process and its machine: memory, processor time of a thread.
+#![cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "the driver is loaded on Linux only")
+)]
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,6 +15,11 @@ pub(crate) fn resident() -> Option<u64> {
 /// The same from counters that may be some pages off; quicker.
 pub(crate) fn resident_about() -> Option<u64> {
     kib(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+}
+
+/// Bytes of memory that the machine has; `None` where that is not reported.
+pub(crate) fn memory_of_the_machine() -> Option<u64> {
+    kib(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")
 }
 
 fn kib(text: &str, field: &str) -> Option<u64> {

@@ -1,4 +1,4 @@
-//! What a client makes of a segment.
+//! What a client does with a segment that it receives.
 
 use engine::Micros;
 
@@ -9,7 +9,7 @@ use super::{Client, State};
 
 impl Client {
     /// Takes in a segment.
-    pub(in crate::load) fn hear(
+    pub(in crate::load) fn receive(
         &mut self,
         now: Micros,
         pattern: &Pattern,
@@ -43,21 +43,12 @@ impl Client {
         if self.state != State::Open {
             return;
         }
-        self.hear_ack(now, header, options, payload.is_empty());
+        self.receive_ack(now, header, options, payload.is_empty());
         self.take_turn(now);
-        let place = u64::from(
-            header
-                .seq
-                .wrapping_sub(self.peer_isn.wrapping_add(1))
-                .wrapping_sub(self.got as u32),
-        );
-        // Sequence numbers are told apart within half their range.
-        let behind = place > u64::from(u32::MAX / 2);
-        let at = if behind {
-            (self.got + place).wrapping_sub(1 << 32)
-        } else {
-            self.got + place
-        };
+        let next = self.peer_isn.wrapping_add((1 + self.got) as u32);
+        // Beyond half the range of sequence numbers it is behind what has come.
+        let ahead = header.seq.wrapping_sub(next).cast_signed();
+        let at = self.got.wrapping_add_signed(ahead.into());
         let end = at.wrapping_add(payload.len() as u64);
         if !payload.is_empty() {
             if end > self.plan.down {
@@ -93,8 +84,8 @@ impl Client {
         self.take_turn(now);
     }
 
-    fn hear_ack(&mut self, now: Micros, header: &Header, options: &[u8], bare: bool) {
-        let ahead = u64::from(header.ack.wrapping_sub(Self::at(self.acked)));
+    fn receive_ack(&mut self, now: Micros, header: &Header, options: &[u8], bare: bool) {
+        let ahead = u64::from(header.ack.wrapping_sub(Self::seq(self.acked)));
         let fin = u64::from(self.fin_left);
         if ahead <= self.furthest - self.acked + fin {
             let bytes = ahead.min(self.plan.up - self.acked);

@@ -6,6 +6,7 @@ pub mod duration;
 pub mod exit_code;
 pub(crate) mod hash;
 pub mod heap;
+pub(crate) mod hex;
 pub(crate) mod index;
 pub(crate) mod marked;
 pub mod output;

@@ -243,7 +243,7 @@ impl CaptureReader {
         };
         match &self.format {
             Format::Pcap(pcap) => {
-                (info.format, info.interfaces) = (pcap.format(), only(pcap.link()))
+                (info.format, info.interfaces) = (pcap.format(), only(pcap.link()));
             }
             Format::Snoop(snoop) => {
                 (info.format, info.interfaces) = (snoop.format(), only(snoop.link()));

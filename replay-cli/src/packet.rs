@@ -17,7 +17,6 @@ pub mod patch;
 pub(crate) mod read;
 mod transport;
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub use checksum::{Checksum, Checksums};
@@ -68,7 +67,7 @@ pub struct Packet<'a> {
     /// IPv4 "don't fragment"; true for IPv6, whose routers never fragment.
     pub dont_fragment: bool,
     /// Bytes of the IP packet on the wire, header included: the header's own word, or the captured frame's
-    /// original length where the header says 0 (segmentation offload).
+    /// original length where the header has 0 (segmentation offload).
     pub total_len: usize,
     /// The length the IP header states, header included; 0 where it states none.
     pub declared_len: usize,
@@ -98,14 +97,17 @@ pub struct Fragment {
 }
 
 /// Why bytes are no IP packet, or a transport header is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
     /// No byte at all.
+    #[error("no bytes")]
     Empty,
     /// The version is neither 4 nor 6.
+    #[error("IP version {0}, expected 4 or 6")]
     Version(u8),
     /// The IP header is not wholly there.
+    #[error("IP header cut: {present} of {needed} bytes present")]
     HeaderCut {
         /// Bytes the header needs.
         needed: usize,
@@ -113,8 +115,10 @@ pub enum Malformed {
         present: usize,
     },
     /// The IPv4 header length is under 20 bytes.
+    #[error("IPv4 header length {0}, expected at least 20")]
     HeaderLength(u8),
     /// The IP length is shorter than the headers it must cover.
+    #[error("IP length {stated} is less than its {headers} header bytes")]
     TotalLength {
         /// The length stated.
         stated: usize,
@@ -122,8 +126,10 @@ pub enum Malformed {
         headers: usize,
     },
     /// More IPv6 extension headers than any sender has use for.
+    #[error("more than {EXTENSION_HEADERS_MAX} IPv6 extension headers")]
     ExtensionHeaders,
     /// The packet ends on the wire before its transport header does.
+    #[error("{present} bytes of payload cannot hold a header of protocol {protocol}")]
     TransportShort {
         /// IP protocol number.
         protocol: u8,
@@ -131,49 +137,12 @@ pub enum Malformed {
         present: usize,
     },
     /// The TCP data offset, in bytes, is under 20 or past the end of the segment.
+    #[error("TCP data offset {0} bytes does not fit its segment")]
     TcpOffset(usize),
     /// The UDP length is under 8 or past the end of the packet.
+    #[error("UDP length {0} does not fit its packet")]
     UdpLength(usize),
 }
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Empty => write!(f, "no bytes"),
-            Self::Version(version) => write!(f, "IP version {version}, expected 4 or 6"),
-            Self::HeaderCut { needed, present } => {
-                write!(f, "IP header cut: {present} of {needed} bytes present")
-            }
-            Self::HeaderLength(bytes) => {
-                write!(f, "IPv4 header length {bytes}, expected at least 20")
-            }
-            Self::TotalLength { stated, headers } => {
-                write!(
-                    f,
-                    "IP length {stated} is less than its {headers} header bytes"
-                )
-            }
-            Self::ExtensionHeaders => {
-                write!(
-                    f,
-                    "more than {EXTENSION_HEADERS_MAX} IPv6 extension headers"
-                )
-            }
-            Self::TransportShort { protocol, present } => {
-                write!(
-                    f,
-                    "{present} bytes of payload cannot hold a header of protocol {protocol}"
-                )
-            }
-            Self::TcpOffset(bytes) => {
-                write!(f, "TCP data offset {bytes} bytes does not fit its segment")
-            }
-            Self::UdpLength(bytes) => write!(f, "UDP length {bytes} does not fit its packet"),
-        }
-    }
-}
-
-impl std::error::Error for Malformed {}
 
 impl<'a> Packet<'a> {
     /// Decodes a packet that had `original_len` bytes on the wire, of which `bytes` were captured.
@@ -379,11 +348,7 @@ impl<'a> Packet<'a> {
             let Some([next, length]) = array_at::<2>(self.bytes, at) else {
                 return self.extension_missing(at + 8);
             };
-            let size = match self.protocol {
-                44 => 8,
-                51 => (usize::from(length) + 2) * 4,
-                _ => (usize::from(length) + 1) * 8,
-            };
+            let size = extension_len(self.protocol, length);
             if self.bytes.len() < at + size {
                 return self.extension_missing(at + size);
             }
@@ -426,6 +391,16 @@ impl<'a> Packet<'a> {
             });
         }
         Ok(false)
+    }
+}
+
+/// Bytes of an IPv6 extension header of a kind, by its length field: fragments have none, authentication counts words (RFC 4302
+/// section 2.2), the others count eight bytes beyond the first (RFC 6564).
+pub(crate) fn extension_len(kind: u8, length: u8) -> usize {
+    match kind {
+        44 => 8,
+        51 => (usize::from(length) + 2) * 4,
+        _ => (usize::from(length) + 1) * 8,
     }
 }
 

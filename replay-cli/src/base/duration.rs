@@ -158,7 +158,7 @@ fn parse(text: &str, units: &[(&str, u64)], base: &str) -> Result<u64, Option<St
 }
 
 /// `0.FRACTION * length`, if that is a whole number.
-fn fraction_of(fraction: &str, length: u64) -> Option<u64> {
+pub(crate) fn fraction_of(fraction: &str, length: u64) -> Option<u64> {
     let digits = fraction.trim_end_matches('0');
     if digits.is_empty() {
         return Some(0);

@@ -26,7 +26,7 @@ impl Index {
         found.map(|number| *number as usize)
     }
 
-    /// Lets this number be known by its key; says which was before.
+    /// Lets this number be known by its key; returns the number that it had before.
     pub(crate) fn insert<K: Hash + Eq>(
         &mut self,
         key: &K,

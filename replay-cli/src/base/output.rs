@@ -55,7 +55,7 @@ pub fn write(
 /// Writes a file as [`write()`] does, piece by piece, as `content` gives it.
 ///
 /// # Errors
-/// As [`write()`], or what `content` says: then too what was there is there still.
+/// As [`write()`], or the error of `content`: then too what was there is there still.
 pub fn write_through(
     path: &Path,
     existing: Existing,
@@ -63,19 +63,19 @@ pub fn write_through(
     content: impl FnOnce(&mut dyn io::Write) -> Result<(), Written>,
 ) -> Result<(), Written> {
     refuse_input(path, inputs).map_err(Written::Not)?;
-    let mut told = None;
+    let mut failure = None;
     let done = put(path, existing, |out| {
         let mut out = io::BufWriter::with_capacity(1 << 16, out);
         match content(&mut out) {
             Ok(()) => out.flush(),
             Err(Written::Failed(error)) => Err(error),
             Err(other) => {
-                told = Some(other);
+                failure = Some(other);
                 Err(io::ErrorKind::Other.into())
             }
         }
     });
-    match (done, told) {
+    match (done, failure) {
         (_, Some(other)) => Err(other),
         (Ok(()), None) => Ok(()),
         (Err(error), None) => Err(Written::Not(unwritten(path, &error))),
@@ -140,7 +140,7 @@ pub fn write_together(files: &[Planned], inputs: &[PathBuf]) -> Result<(), Diagn
     for (path, existing, before, unfinished) in ready {
         if let Err(error) = unfinished.finish(&path, existing) {
             for (path, before) in done.into_iter().rev() {
-                // What cannot be put back cannot be helped: the error is told all the same.
+                // What cannot be put back cannot be helped: the error is reported all the same.
                 let _ = match before {
                     Some(before) => fs::write(&path, before),
                     None => fs::remove_file(&path),
@@ -215,7 +215,7 @@ fn is_same(_: &Metadata, one: &Path, _: &Metadata, other: &Path) -> bool {
 /// Writes a file in one piece that its owner alone may read.
 ///
 /// # Errors
-/// What the file system says; what was there is there still.
+/// What the file system reports; what was there is there still.
 pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(folder)?;

@@ -6,22 +6,12 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+use super::hex::Hex;
+
 /// The SHA-256 of a stream in hex, as expectations write it.
 #[must_use]
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// Bytes in hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
-            use std::fmt::Write as _;
-            // Writing to a string cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+    Hex(&Sha256::digest(bytes)).to_string()
 }
 
 /// The SHA-256 of a file in hex.
@@ -31,5 +21,5 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 pub(crate) fn of_file(path: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
     io::copy(&mut File::open(path)?, &mut hash)?;
-    Ok(hex(&hash.finalize()))
+    Ok(Hex(&hash.finalize()).to_string())
 }

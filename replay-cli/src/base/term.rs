@@ -78,10 +78,10 @@ impl<'a> Terminal<'a> {
         }
     }
 
-    /// Takes the width of the stream of results: what the variable COLUMNS says, then how wide the terminal is, if it is one.
+    /// Takes the width of the stream of results: the value of the variable COLUMNS, then how wide the terminal is, if it is one.
     pub fn measure(&mut self, variable: Option<&str>, terminal: Option<u16>) {
-        let said = variable.and_then(|columns| columns.trim().parse().ok());
-        let width = said.or_else(|| terminal.map(usize::from));
+        let stated = variable.and_then(|columns| columns.trim().parse().ok());
+        let width = stated.or_else(|| terminal.map(usize::from));
         self.width = width.filter(|width| *width > 0).unwrap_or(WIDTH);
     }
 
@@ -112,7 +112,7 @@ impl<'a> Terminal<'a> {
     /// Prints a diagnostic; results written before it come out before it.
     ///
     /// # Errors
-    /// Results could not be handed over. What happens to the diagnostic itself is no error: there is nobody to tell.
+    /// Results could not be handed over. What happens to the diagnostic itself is no error: nobody would read it.
     pub fn diagnose(&mut self, diagnostic: &Diagnostic) -> io::Result<()> {
         self.out.flush()?;
         self.diagnose_alone(diagnostic);

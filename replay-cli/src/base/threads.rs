@@ -13,7 +13,7 @@ pub(crate) fn side_by_side<T: Send>(worth_it: bool, work: impl Fn(usize) -> T + 
         let first = work(0);
         match second.join() {
             Ok(second) => (first, second),
-            // A bug, to be told where the first one's would be.
+            // A bug, to be reported where the first one's would be.
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })

@@ -1,6 +1,6 @@
 //! A capture block by block, as it stands: for whoever writes some of it again.
 //!
-//! A classic capture is given as the pcapng that says the same: a section header, one interface, a packet block for each record.
+//! A classic capture is given as the pcapng that is equivalent: a section header, one interface, a packet block for each record.
 
 use std::borrow::Cow;
 use std::io::{self, Write};

@@ -1,11 +1,11 @@
-//! What a capture holds: who spoke with whom, each side's stream, and in what order one caused the other.
+//! What a capture holds: which hosts exchanged packets, each side's stream, and in what order one caused the other.
 //!
 //! ```text
 //! packets -> fragments put together -> demux by tuple -> per flow: device frames with their gates,
 //!                                                       far side's stream with the events that built it
 //! ```
 //! Nothing is guessed and nothing lost silently: every packet either belongs to a flow or is counted as skipped
-//! with its reason; every flow either can be replayed or says why not.
+//! with its reason; every flow either can be replayed or has a reason why not.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -73,7 +73,7 @@ pub struct Conversations {
     pub echoes: Vec<Echo>,
     /// Those flows that can be replayed, by tuple and occurrence.
     by_spec: Index,
-    /// The least MTU of the way that an ICMP error told a client of.
+    /// The least MTU of the way that an ICMP error reported to a client.
     pub path_mtu: Option<u32>,
     /// What was made of the times in which far sides took no more.
     pub backpressure: Backpressure,
@@ -120,7 +120,7 @@ pub struct Conversation {
     pub after_dns: Option<(usize, usize)>,
     /// What an expert reads out of its packets, and what its server is called.
     pub facts: Facts,
-    /// What was said.
+    /// The streams or datagrams of both sides.
     pub talk: Talk,
 }
 
@@ -244,7 +244,7 @@ impl Conversations {
         }
     }
 
-    /// How many flows of `protocol` are open at once, at the most; `lingers_us` says how long one stays behind its last
+    /// How many flows of `protocol` are open at once, at the most; `lingers_us` is how long one stays behind its last
     /// packet, microseconds.
     #[must_use]
     pub fn peak(&self, protocol: Protocol, lingers_us: impl Fn(&Conversation) -> u64) -> usize {

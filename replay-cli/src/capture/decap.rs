@@ -8,7 +8,7 @@ use super::link::{self, IpBytes, SkipReason};
 use crate::packet;
 use crate::scenario::{Decap, Tunnel};
 
-/// Takes tunnels off a packet; of one that is left in place as it was not asked for, says which it is.
+/// Takes tunnels off a packet; of one that is left in place as it was not asked for, returns which it is.
 pub(super) fn take_off(
     outer: IpBytes<'_>,
     decap: Decap,
@@ -66,7 +66,7 @@ fn carried(ip: &IpBytes<'_>) -> Result<Option<(Tunnel, Carried)>, SkipReason> {
             let port = Big.u16(ip.bytes, at + 2);
             let found = match port {
                 Some(2152) => gtp_u(ip.bytes, payload).map(|at| (Tunnel::GtpU, at, RAW)),
-                // The flag that says that there is a network identifier, and none besides but that of group policies.
+                // The flag for a network identifier, and none besides but that of group policies.
                 Some(4789) if ip.bytes.get(payload).is_some_and(|flags| flags & 0x7f == 8) => {
                     Some((Tunnel::Vxlan, payload + 8, ETHERNET))
                 }

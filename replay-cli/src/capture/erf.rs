@@ -1,4 +1,4 @@
-//! Endace's extensible record format: records without a file header, so that a file is told by its first two records.
+//! Endace's extensible record format: records without a file header, so that a file is recognized by its first two records.
 
 use super::byte_order::ByteOrder::{Big, Little};
 use super::error::{DamageReason, Stop};
@@ -112,7 +112,7 @@ pub(crate) fn advance(source: &mut Source) -> Result<Option<Item>, Stop> {
         let (link, before) = record.link();
         let mut begin = RECORD_HEADER;
         let mut more = record.extended;
-        // Extension headers of eight bytes, the first bit of each says whether another follows.
+        // Extension headers of eight bytes, the first bit of each is set if another follows.
         while more {
             more = bytes.get(begin).is_some_and(|first| first & 0x80 != 0);
             begin += EXTENSION;
@@ -160,7 +160,7 @@ const PAD: u8 = 48;
 /// Kinds of packets are counted from 1 to this.
 const LAST_KIND: u8 = 25;
 
-/// LINKTYPE_ERF, which says of a frame that its kind is not read.
+/// LINKTYPE_ERF, of which no frame is read.
 const LINKTYPE_ERF: u16 = 197;
 
 /// Between two records of a capture, seconds.

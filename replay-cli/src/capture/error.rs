@@ -1,4 +1,4 @@
-//! What can be wrong with a capture file, said as where, what and what to do next.
+//! What can be wrong with a capture file, as where, what and what to do next.
 
 use std::{fmt, io};
 
@@ -40,7 +40,7 @@ pub enum CaptureError {
     Io {
         /// The path as it was given.
         path: String,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
     /// The file is not the one any more that was read first: its payload is read again where it is wanted.

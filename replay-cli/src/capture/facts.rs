@@ -318,7 +318,7 @@ impl FlowFacts {
     }
 }
 
-/// Whether an ICMP error says that a packet was too big (RFC 1191 section 4, RFC 4443 section 3.2).
+/// Whether an ICMP error reports a packet that is too big (RFC 1191 section 4, RFC 4443 section 3.2).
 pub(crate) fn is_too_big(v4: bool, kind: u8, code: u8) -> bool {
     if v4 {
         (kind, code) == (3, 4)

@@ -1,4 +1,4 @@
-//! Decompresses gzip files (RFC 1952) and says exactly where the good data ends.
+//! Decompresses gzip files (RFC 1952) and reports exactly where the good data ends.
 //!
 //! flate2's own gzip reader drops what it had decoded in the call that met the damage, up to a whole buffer of good
 //! packets; here the framing around its decoder gives those bytes first and reports the damage on the next call. Zero
@@ -22,7 +22,7 @@ pub(crate) struct GzipReader<R> {
 }
 
 enum State {
-    /// Before a member; the flag says whether one came before.
+    /// Before a member; the flag is set if one came before.
     Member {
         seen: bool,
     },

@@ -56,7 +56,7 @@ pub struct Inspection {
 /// The most comments that are kept.
 const MAX_COMMENTS: usize = 16;
 
-/// The most reasons that are told apart; a hostile file could have one for each packet.
+/// The most reasons that are counted apart; a hostile file could have one for each packet.
 const MAX_REASONS: usize = 64;
 
 /// Reads a capture and describes it, without these tunnels.
@@ -67,7 +67,7 @@ pub fn inspect(path: &Path, decap: Decap) -> Result<Inspection, CaptureError> {
     CaptureReader::open(path).map(|reader| read(reader.without(decap), &mut |_, _| {}))
 }
 
-/// Reads a capture, describes it, and says of each frame of a flow what it is.
+/// Reads a capture, describes it, and classifies each frame of a flow.
 ///
 /// # Errors
 /// As [`inspect`].

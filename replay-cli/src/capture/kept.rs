@@ -55,7 +55,7 @@ impl AsRef<[u8]> for Shared {
     }
 }
 
-/// What tells that a file is not the one it was.
+/// What shows that a file is not the one it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Mark {
     len: u64,
@@ -194,7 +194,7 @@ pub(crate) struct Spool {
 }
 
 impl Spool {
-    /// Appends bytes and says where they stand.
+    /// Appends bytes and returns where they stand.
     ///
     /// # Errors
     /// The temporary file cannot be made or written.

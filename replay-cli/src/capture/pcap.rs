@@ -136,7 +136,7 @@ impl Pcap {
     }
 }
 
-/// What a classic file's magic number says beside the byte order.
+/// What a classic file's magic number determines beside the byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Variant {
     Microseconds,

@@ -51,7 +51,7 @@ pub(crate) struct Standing {
     pub(crate) body: Option<Range<usize>>,
 }
 
-/// What an interface description block says.
+/// The fields of an interface description block.
 #[derive(Debug)]
 struct Described {
     link: u16,
@@ -196,7 +196,7 @@ impl Pcapng {
     fn section_header(&mut self, order: ByteOrder, body: &[u8]) -> Result<(), DamageReason> {
         let major = order.u16(body, 4).unwrap_or_default();
         let minor = order.u16(body, 6).unwrap_or_default();
-        // 1.2 is what some writers called 1.0; readers are told to take it as such.
+        // 1.2 is what some writers called 1.0; the specification has readers take it as such.
         if major != 1 || !matches!(minor, 0 | 2) {
             return Err(DamageReason::Version { major, minor });
         }

@@ -1,7 +1,7 @@
 //! What an engine's flight recorder writes beside the frames: pcapng custom blocks of the dialer's events.
 //!
 //! The layout is in docs/FLIGHT_RECORDER.md; the engine's recorder is its other implementation, and shares no code with this
-//! one. Blocks of others, and kinds that a later version may add, are told apart and passed over.
+//! one. Blocks of others, and kinds that a later version may add, are recognized and passed over.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -60,7 +60,7 @@ pub enum EventKind<'a> {
     Took(u64),
     /// The dialer was handed a datagram of so many bytes.
     Datagram(u64),
-    /// The dialer was told that the device's stream has ended.
+    /// The dialer was notified that the device's stream has ended.
     HalfClose,
     /// The dialer took no more.
     Blocked,
@@ -105,7 +105,7 @@ pub enum RemoteEnd {
     Error,
 }
 
-/// Why a recorder's block says nothing.
+/// Why a recorder's block cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// A version of the layout that is not known here.

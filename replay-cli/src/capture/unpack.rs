@@ -1,4 +1,4 @@
-//! What a capture may be packed in: gzip, zstd, xz, lz4, told by its first bytes.
+//! What a capture may be packed in: gzip, zstd, xz, lz4, recognized by its first bytes.
 //!
 //! Whatever ends a packed file early, what was decoded before goes out first and the damage follows on the next call:
 //! the decoders of others drop or hold back what they had, so that each is driven here a little at a time.
@@ -30,7 +30,7 @@ pub enum Packing {
 }
 
 impl Packing {
-    /// What the first bytes of a file say.
+    /// The kind of packing by the first bytes of a file.
     pub(super) fn recognise(first: &[u8]) -> Option<Self> {
         if first.starts_with(&gzip::MAGIC) {
             Some(Self::Gzip)
@@ -115,7 +115,7 @@ impl Damaged {
         io::Error::new(io::ErrorKind::InvalidData, self)
     }
 
-    /// What damage a read error tells of, if it does.
+    /// The damage that a read error reports, if it does.
     pub(super) fn of(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref::<Self>().copied()
     }

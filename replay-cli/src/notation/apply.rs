@@ -10,7 +10,7 @@ use super::{Extension, Field, Override, Value};
 use crate::packet::build::{last_next_header, with_extension_headers};
 use crate::packet::patch::{repair_checksums, set_lengths};
 use crate::packet::read::{u16_at, write_at};
-use crate::packet::{Checksum, ICMP, ICMPV6, Packet, TCP, UDP, checksum};
+use crate::packet::{Checksum, ICMP, ICMPV6, Packet, TCP, UDP, checksum, extension_len};
 
 /// Addresses, IPv4 options and IPv6 extension headers.
 pub(super) fn shape(packet: &mut Vec<u8>, overrides: &[Override]) -> Result<(), BuildError> {
@@ -32,10 +32,8 @@ pub(super) fn shape(packet: &mut Vec<u8>, overrides: &[Override]) -> Result<(), 
             }
             (Field::IpOptions, Value::Bytes(options), true) => insert_options(packet, options),
             (Field::IpExtensions, Value::Extensions(headers), false) => {
-                let headers: Vec<_> = headers
-                    .iter()
-                    .map(|header| (header.number, header.bytes()))
-                    .collect();
+                let headers = headers.iter().map(|header| (header.number, header.bytes()));
+                let headers: Vec<_> = headers.collect();
                 *packet = with_extension_headers(packet, &headers);
                 true
             }
@@ -240,12 +238,7 @@ pub(super) fn extensions(packet: &Packet<'_>) -> Vec<Extension> {
     let mut found = Vec::new();
     while let (Some(number), Some(rest)) = (next, headers.get(at..).filter(|rest| !rest.is_empty()))
     {
-        let length = rest.get(1).map_or(0, |length| usize::from(*length));
-        let size = match number {
-            44 => 8,
-            51 => (length + 2) * 4,
-            _ => (length + 1) * 8,
-        };
+        let size = extension_len(number, rest.get(1).copied().unwrap_or(0));
         let content = rest.get(2..size).map(<[u8]>::to_vec);
         let place = u16_at(rest, 2).map_or(0, |word| word & 0xfff9);
         if number != 44 || place == 0 {

@@ -5,11 +5,11 @@ use std::fmt;
 use super::apply;
 use super::icmp::{IcmpMessage, Quote};
 use super::number::{Bindings, Num, Numbering, wrap};
-use super::payload::Hex;
 use super::{
     Body, Direction, Field, FragmentBody, FragmentSource, OptionsPattern, Payload, Segment,
     TcpBody, Value,
 };
+use crate::base::hex::Hex;
 use crate::packet::{Icmp, Packet, Tcp, Transport};
 
 /// One field that is not as expected.
@@ -17,7 +17,7 @@ use crate::packet::{Icmp, Packet, Tcp, Transport};
 pub struct Difference {
     /// The field, by the word the notation has for it.
     pub field: &'static str,
-    /// What the line says.
+    /// The value in the line.
     pub expected: String,
     /// What the packet has, payload bytes left out.
     pub actual: String,
@@ -36,7 +36,7 @@ impl fmt::Display for Difference {
 }
 
 impl Segment {
-    /// What about a packet of the segment's flow is not as the segment says; nothing if it matches.
+    /// What about a packet of the segment's flow differs from the segment; nothing if it matches.
     ///
     /// Only a packet that matches binds names. Addresses and ports are not compared: the caller found the flow.
     #[must_use]
@@ -76,11 +76,7 @@ impl Comparison<'_> {
         match (body, &packet.transport) {
             (Body::Raw(bytes), _) => {
                 if bytes != packet.bytes {
-                    self.differs(
-                        "raw",
-                        format!("hex:{}", Hex(bytes)),
-                        format!("hex:{}", Hex(packet.bytes)),
-                    );
+                    self.bytes_differ("raw", bytes, packet.bytes);
                 }
             }
             (Body::Tcp(expected), Transport::Tcp(tcp)) => self.tcp(expected, tcp),
@@ -116,7 +112,7 @@ impl Comparison<'_> {
         if let Some(range) = range {
             let len = u32::try_from(tcp.payload_len).unwrap_or(u32::MAX);
             self.number("sequence", &range.start, start as usize);
-            // Written out, the end says nothing that start and length do not.
+            // Written out, the end adds nothing to start and length.
             if matches!(range.end, Num::Name { .. }) {
                 self.number("end", &range.end, start.wrapping_add(len) as usize);
             }
@@ -216,11 +212,7 @@ impl Comparison<'_> {
                 if (*kind, *code) == (icmp.kind, icmp.code) =>
             {
                 if let Some(body) = body.as_ref().filter(|body| *body != icmp.body) {
-                    self.differs(
-                        "body",
-                        format!("hex:{}", Hex(body)),
-                        format!("hex:{}", Hex(icmp.body)),
-                    );
+                    self.bytes_differ("body", body, icmp.body);
                 }
             }
             _ => self.differs("message", expected.to_string(), actual.to_string()),
@@ -233,11 +225,7 @@ impl Comparison<'_> {
             Quote::Flow => {}
             Quote::Bytes(bytes) => {
                 if !quoted.starts_with(bytes) {
-                    self.differs(
-                        "quoting",
-                        format!("hex:{}", Hex(bytes)),
-                        format!("hex:{}", Hex(quoted)),
-                    );
+                    self.bytes_differ("quoting", bytes, quoted);
                 }
             }
             Quote::Sequence(number) => {
@@ -342,6 +330,11 @@ impl Comparison<'_> {
     fn numbers(&mut self, field: &'static str, expected: &Num, actual: &Num) {
         let actual = actual.resolve(&self.bindings).unwrap_or_default();
         self.number(field, expected, actual as usize);
+    }
+
+    fn bytes_differ(&mut self, field: &'static str, expected: &[u8], actual: &[u8]) {
+        let [expected, actual] = [expected, actual].map(|bytes| format!("hex:{}", Hex(bytes)));
+        self.differs(field, expected, actual);
     }
 
     fn differs(&mut self, field: &'static str, expected: String, actual: String) {

@@ -194,6 +194,20 @@ impl<'a> Cursor<'a> {
             .ok_or_else(|| end.fault(format!("the line ends where {what} is expected")))
     }
 
+    /// Takes the next word, which must be `wanted`; `help` shows the whole form, unless it is empty.
+    pub(crate) fn keyword(&mut self, wanted: &str, help: &str) -> Result<(), Fault> {
+        let word = self.expect(&format!("'{wanted}'"))?;
+        if word.text == wanted {
+            return Ok(());
+        }
+        let fault = word.fault(format!("expected '{wanted}', found '{}'", word.text));
+        Err(if help.is_empty() {
+            fault
+        } else {
+            fault.help(help)
+        })
+    }
+
     /// Everything not yet taken.
     pub(crate) fn rest(&mut self) -> Span<'a> {
         let rest = self.rest;

@@ -40,7 +40,7 @@ impl Segment {
         Some((part, last))
     }
 
-    /// Whether a line takes what comes in its time, however much that is: the end of its range is not said.
+    /// Whether a line takes what comes in its time, however much that is: the end of its range is not written.
     pub(crate) fn is_open(&self, bindings: &Bindings) -> bool {
         match &self.body {
             Body::Tcp(body) => {
@@ -61,7 +61,7 @@ impl Segment {
         }
     }
 
-    /// The segments that a line sends, none of more bytes than `most`: itself, if it says how many it is.
+    /// The segments that a line sends, none of more bytes than `most`: itself, if its length is written.
     pub(crate) fn cut(&self, most: u32, bindings: &Bindings) -> Vec<Self> {
         let span = match &self.body {
             Body::Tcp(body) => body.range.as_ref().and_then(|range| range.spans(bindings)),
@@ -87,7 +87,7 @@ impl Segment {
                 if !last {
                     body.flags = body.flags.without(Flags::FIN).without(Flags::PSH);
                 }
-                // Nothing to say is not said.
+                // An empty range is not written.
                 if len > 0 || body.flags.contains(Flags::FIN) {
                     pieces.push(piece);
                 }
@@ -102,7 +102,7 @@ impl Segment {
 
 impl Range {
     /// The range of one segment.
-    fn one(start: u32, len: u32) -> Self {
+    pub(super) fn one(start: u32, len: u32) -> Self {
         Self {
             start: Num::of(start),
             end: Num::of(start.wrapping_add(len)),
@@ -111,7 +111,7 @@ impl Range {
         }
     }
 
-    /// Where a range in several segments begins, if its name has a value, and where it ends, if that is said.
+    /// Where a range in several segments begins, if its name has a value, and where it ends, if that is written.
     fn spans(&self, bindings: &Bindings) -> Option<(u32, Option<u32>)> {
         (self.cut != Cut::One).then_some(())?;
         let start = self.start.resolve(bindings).ok()?;

@@ -5,7 +5,9 @@ use std::fmt;
 use super::cursor::{Cursor, Fault, Span};
 use super::number::{Num, parse_plain};
 use super::parse::LENGTH_MAX;
-use super::payload::{Hex, Payload, parse_hex};
+use super::payload::{Payload, parse_hex};
+use super::print::optional;
+use crate::base::hex::Hex;
 
 /// A message of ICMP (RFC 792) or ICMPv6 (RFC 4443).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,10 +171,7 @@ impl IcmpMessage {
             }
             "type" => {
                 let kind = byte(words.expect("a type")?)?;
-                let label = words.expect("'code'")?;
-                if label.text != "code" {
-                    return Err(label.fault(format!("expected 'code', found '{}'", label.text)));
-                }
+                words.keyword("code", "")?;
                 let code = byte(words.expect("a code")?)?;
                 if words.peek().is_some_and(|word| word.text == "quoting") {
                     let quote = Quote::parse(words)?;
@@ -259,10 +258,7 @@ fn parse_echo(words: &mut Cursor<'_>) -> Result<IcmpMessage, Fault> {
 fn parse_unreachable(words: &mut Cursor<'_>) -> Result<IcmpMessage, Fault> {
     let word = words.expect("what is unreachable")?;
     if word.text == "fragmentation" {
-        let needed = words.expect("'needed'")?;
-        if needed.text != "needed" {
-            return Err(needed.fault(format!("expected 'needed', found '{}'", needed.text)));
-        }
+        words.keyword("needed", "")?;
         return parse_too_big(words);
     }
     let known = Unreachable::TABLE
@@ -318,11 +314,8 @@ pub(crate) fn check_length(word: Span<'_>, stated: &Num, payload: &Payload) -> R
 }
 
 fn labelled(words: &mut Cursor<'_>, label: &str, max: u32) -> Result<Num, Fault> {
-    let word = words.expect(&format!("'{label}'"))?;
-    if word.text != label {
-        return Err(word.fault(format!("expected '{label}', found '{}'", word.text)));
-    }
-    Num::parse(words.expect("a number")?, max)
+    words.keyword(label, "")?;
+    Num::next(words, max)
 }
 
 fn byte(span: Span<'_>) -> Result<u8, Fault> {
@@ -341,9 +334,7 @@ impl fmt::Display for IcmpMessage {
             } => {
                 let kind = if *reply { "reply" } else { "request" };
                 write!(f, "icmp echo {kind} id {identifier} seq {sequence} {len}")?;
-                payload
-                    .iter()
-                    .try_for_each(|payload| write!(f, " {payload}"))
+                optional(f, " ", payload.as_ref())
             }
             Self::Unreachable { reason, quote } => {
                 write!(f, "icmp unreachable {}{quote}", reason.word())

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::Direction;
 use super::build::BuildError;
-use super::cursor::{Fault, Span};
+use super::cursor::{Cursor, Fault, Span};
 use crate::packet::{Flags, Seq, Tcp};
 
 /// A number as written.
@@ -164,6 +164,11 @@ impl Num {
             }
             _ => self.to_string(),
         }
+    }
+
+    /// Reads the next word as a number.
+    pub(crate) fn next(words: &mut Cursor<'_>, max: u32) -> Result<Self, Fault> {
+        Self::parse(words.expect("a number")?, max)
     }
 
     /// Reads a number whose value is at most `max`; only a 32-bit one may be negative.

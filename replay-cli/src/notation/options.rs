@@ -5,7 +5,8 @@ use std::fmt;
 use super::build::BuildError;
 use super::cursor::{Cursor, Fault, Span};
 use super::number::{Bindings, Num};
-use super::payload::{Hex, parse_hex};
+use super::payload::parse_hex;
+use crate::base::hex::Hex;
 use crate::packet::{Seq, TcpOption, walk_tcp_options};
 
 /// Bytes of options a TCP header has room for.
@@ -108,7 +109,7 @@ impl OptionsPattern {
             })
     }
 
-    /// What option bytes say; padding at the end is left out.
+    /// The options in option bytes; padding at the end is left out.
     pub(crate) fn of(bytes: &[u8], base: Seq) -> Self {
         let mut options: Vec<_> = items(bytes)
             .iter()
@@ -171,10 +172,10 @@ impl OptionPattern {
             "sackOK" => Self::SackPermitted,
             "sack" => Self::Sack(parse_blocks(&mut words)?),
             "TS" => {
-                parse_label(&mut words, "val")?;
-                let value = Num::parse(words.expect("a number")?, u32::MAX)?;
-                parse_label(&mut words, "ecr")?;
-                let echo = Num::parse(words.expect("a number")?, u32::MAX)?;
+                words.keyword("val", TIMESTAMPS)?;
+                let value = Num::next(&mut words, u32::MAX)?;
+                words.keyword("ecr", TIMESTAMPS)?;
+                let echo = Num::next(&mut words, u32::MAX)?;
                 Self::Timestamps { value, echo }
             }
             "nop" => Self::Nop,
@@ -352,15 +353,7 @@ impl fmt::Display for OptionPattern {
     }
 }
 
-fn parse_label(words: &mut Cursor<'_>, label: &str) -> Result<(), Fault> {
-    let word = words.expect(&format!("'{label}'"))?;
-    if word.text == label {
-        return Ok(());
-    }
-    Err(word
-        .fault(format!("expected '{label}', found '{}'", word.text))
-        .help("write TS val 100 ecr 0"))
-}
+const TIMESTAMPS: &str = "write TS val 100 ecr 0";
 
 fn parse_blocks(words: &mut Cursor<'_>) -> Result<Vec<(Num, Num)>, Fault> {
     let mut blocks = Vec::new();

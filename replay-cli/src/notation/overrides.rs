@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use super::cursor::{Fault, Span};
 use super::number::{Num, parse_plain};
-use super::payload::{Hex, parse_hex};
+use super::payload::parse_hex;
+use crate::base::hex::Hex;
 
 /// One `!field=value`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Scripts in packetdrill's own syntax, all of it: what its lexer and grammar take, and what FreeBSD's suite writes besides.
 //!
-//! Only what is written is told here. What a script means for an engine, whose far side its calls are, is
+//! Only what is written is read here. What a script means for an engine, whose far side its calls are, is
 //! `crate::verdict::script`'s matter.
 
 use std::path::Path;

@@ -92,12 +92,7 @@ fn parse_action(at: Span<'_>, time: TimeSpec, words: &mut Cursor<'_>) -> Result<
 }
 
 fn parse_silence(words: &mut Cursor<'_>) -> Result<Action, Fault> {
-    let word = words.expect("'until'")?;
-    if word.text != "until" {
-        return Err(word
-            .fault(format!("expected 'until', found '{}'", word.text))
-            .help("write silence until 5"));
-    }
+    words.keyword("until", "write silence until 5")?;
     Ok(Action::Silence {
         until: duration(words.expect("a time")?)?,
     })
@@ -116,12 +111,7 @@ fn parse_output(words: &mut Cursor<'_>) -> Result<Action, Fault> {
 
 fn parse_address(words: &mut Cursor<'_>) -> Result<Action, Fault> {
     let flow = words.expect("the name of a flow")?;
-    let word = words.expect("'lost'")?;
-    if word.text != "lost" {
-        return Err(word
-            .fault(format!("expected 'lost', found '{}'", word.text))
-            .help("write address get lost"));
-    }
+    words.keyword("lost", "write address get lost")?;
     Ok(Action::AddressLost {
         flow: flow.text.to_owned(),
     })
@@ -270,21 +260,9 @@ fn parse_tcp(
     while let Some(field) = words.peek().filter(|word| !word.text.starts_with('!')) {
         words.next();
         match field.text {
-            "ack" => once(
-                field,
-                &mut tcp.ack,
-                Num::parse(words.expect("a number")?, u32::MAX)?,
-            )?,
-            "win" => once(
-                field,
-                &mut tcp.window,
-                Num::parse(words.expect("a number")?, 0xffff)?,
-            )?,
-            "urg" => once(
-                field,
-                &mut tcp.urgent,
-                Num::parse(words.expect("a number")?, 0xffff)?,
-            )?,
+            "ack" => once(field, &mut tcp.ack, Num::next(words, u32::MAX)?)?,
+            "win" => once(field, &mut tcp.window, Num::next(words, 0xffff)?)?,
+            "urg" => once(field, &mut tcp.urgent, Num::next(words, 0xffff)?)?,
             text if text.starts_with('<') => {
                 once(field, &mut tcp.options, OptionsPattern::parse(field)?)?;
             }
@@ -389,13 +367,8 @@ fn parse_fragment(
     words: &mut Cursor<'_>,
     direction: Direction,
 ) -> Result<FragmentBody, Fault> {
-    let label = words.expect("'id'")?;
-    if label.text != "id" {
-        return Err(label
-            .fault(format!("expected 'id', found '{}'", label.text))
-            .help("write frag id 9 0:1480 more of udp 3000"));
-    }
-    let identification = Num::parse(words.expect("a number")?, u32::MAX)?;
+    words.keyword("id", "write frag id 9 0:1480 more of udp 3000")?;
+    let identification = Num::next(words, u32::MAX)?;
     let span = words.expect("a range of bytes")?;
     let (start, end) = span.split_once(':').ok_or_else(|| {
         span.fault(format!("'{}' is no range of bytes", span.text))

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::cursor::{Fault, Span};
 use super::number::parse_plain;
+use crate::base::hex::Hex;
 
 /// Payload as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,15 +98,6 @@ impl fmt::Display for Payload {
             }
             Self::Pattern { seed } => write!(f, "pattern:{seed}"),
         }
-    }
-}
-
-/// Prints bytes as hex digits.
-pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

@@ -4,13 +4,13 @@ use std::fmt;
 
 use super::apply;
 use super::number::Numbering;
-use super::payload::Hex;
 use super::time::Seconds;
 use super::{
     Action, Body, Cut, Direction, Extension, Field, FragmentBody, FragmentSource, IcmpMessage,
     Line, Num, OptionsPattern, Override, Quote, Range, Segment, TcpBody, TimeSpec, Unreachable,
     Value,
 };
+use crate::base::hex::Hex;
 use crate::packet::read::{array_at, u16_at, u32_at};
 use crate::packet::{Checksum, Flags, ICMP, ICMPV6, Icmp, Packet, TCP, Tcp, Transport, UDP};
 
@@ -81,12 +81,7 @@ impl TcpBody {
         let base = numbering.receiver(direction).unwrap_or_default();
         Self {
             flags: tcp.flags,
-            range: Some(Range {
-                start: Num::of(start),
-                end: Num::of(start.wrapping_add(len)),
-                len: Num::of(len),
-                cut: Cut::One,
-            }),
+            range: Some(Range::one(start, len)),
             ack: tcp.flags.contains(Flags::ACK).then(|| Num::of(ack)),
             window: Some(Num::of(tcp.window)),
             urgent: tcp.flags.contains(Flags::URG).then(|| Num::of(tcp.urgent)),
@@ -161,7 +156,7 @@ impl IcmpMessage {
     }
 }
 
-/// What a reader would miss if the line did not say it.
+/// What a reader would miss if the line did not state it.
 fn oddities(packet: &Packet<'_>) -> Vec<Override> {
     let mut odd = Vec::new();
     let mut note = |field, value| odd.push(Override { field, value });
@@ -235,9 +230,7 @@ impl fmt::Display for Body {
             Self::Tcp(tcp) => write!(f, "{tcp}"),
             Self::Udp { len, payload } => {
                 write!(f, "udp {len}")?;
-                payload
-                    .iter()
-                    .try_for_each(|payload| write!(f, " {payload}"))
+                optional(f, " ", payload.as_ref())
             }
             Self::Icmp(message) => write!(f, "{message}"),
             Self::Fragment(fragment) => write!(f, "{fragment}"),
@@ -258,21 +251,22 @@ impl fmt::Display for TcpBody {
             payload,
         } = self;
         write!(f, "{flags}")?;
-        range.iter().try_for_each(|range| write!(f, " {range}"))?;
-        ack.iter().try_for_each(|ack| write!(f, " ack {ack}"))?;
-        window
-            .iter()
-            .try_for_each(|window| write!(f, " win {window}"))?;
-        urgent
-            .iter()
-            .try_for_each(|urgent| write!(f, " urg {urgent}"))?;
-        options
-            .iter()
-            .try_for_each(|options| write!(f, " {options}"))?;
-        payload
-            .iter()
-            .try_for_each(|payload| write!(f, " {payload}"))
+        optional(f, " ", range.as_ref())?;
+        optional(f, " ack ", ack.as_ref())?;
+        optional(f, " win ", window.as_ref())?;
+        optional(f, " urg ", urgent.as_ref())?;
+        optional(f, " ", options.as_ref())?;
+        optional(f, " ", payload.as_ref())
     }
+}
+
+/// Prints what a line may leave out, with a label before it.
+pub(super) fn optional(
+    f: &mut fmt::Formatter<'_>,
+    label: &str,
+    value: Option<&impl fmt::Display>,
+) -> fmt::Result {
+    value.map_or(Ok(()), |value| write!(f, "{label}{value}"))
 }
 
 impl fmt::Display for Range {

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use super::cursor::{Fault, Span};
+use crate::base::duration::fraction_of;
+use crate::base::wording::seconds;
 
 /// When a line happens, or may happen; microseconds from the first input or from the line before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,17 +92,13 @@ pub(crate) struct Seconds(pub(crate) u64);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (whole, micros) = (self.0 / 1_000_000, self.0 % 1_000_000);
-        if micros == 0 {
-            return write!(f, "{whole}");
-        }
-        let fraction = format!("{micros:06}");
-        write!(f, "{whole}.{}", fraction.trim_end_matches('0'))
+        f.write_str(&seconds(self.0))
     }
 }
 
 /// Units a time may carry, in microseconds; without one it is seconds.
-const UNITS: [(&str, u64); 7] = [
+const UNITS: [(&str, u64); 8] = [
+    ("", 1_000_000),
     ("us", 1),
     ("ms", 1_000),
     ("s", 1_000_000),
@@ -117,11 +115,8 @@ pub(crate) fn duration(span: Span<'_>) -> Result<u64, Fault> {
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(span.text.len());
     let (number, unit) = span.text.split_at_checked(end).unwrap_or((span.text, ""));
-    let scale = if unit.is_empty() {
-        Some(1_000_000)
-    } else {
-        unit_scale(unit)
-    };
+    let known = UNITS.iter().find(|(name, _)| *name == unit);
+    let scale = known.map(|(_, scale)| *scale);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let no_number = whole.is_empty() && fraction.is_empty() || fraction.contains('.');
     let (Some(scale), false) = (scale, no_number) else {
@@ -129,7 +124,6 @@ pub(crate) fn duration(span: Span<'_>) -> Result<u64, Fault> {
             "a time is in seconds, such as 0.042, +.1, 0.1~0.3 or ~, or has a unit, such as +2h",
         ));
     };
-    let fraction = fraction.trim_end_matches('0');
     let too_long = || span.fault(format!("'{}' is too long a time", span.text));
     let whole: u64 = if whole.is_empty() {
         0
@@ -142,24 +136,4 @@ pub(crate) fn duration(span: Span<'_>) -> Result<u64, Fault> {
         .checked_mul(scale)
         .and_then(|micros| micros.checked_add(part))
         .ok_or_else(too_long)
-}
-
-fn unit_scale(unit: &str) -> Option<u64> {
-    UNITS
-        .iter()
-        .find(|(name, _)| *name == unit)
-        .map(|(_, scale)| *scale)
-}
-
-/// `0.fraction` of a unit in microseconds, if that is a whole number of them.
-fn fraction_of(fraction: &str, scale: u64) -> Option<u64> {
-    if fraction.is_empty() {
-        return Some(0);
-    }
-    let power = 10u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let product = u128::from(fraction.parse::<u64>().ok()?) * u128::from(scale);
-    if product % u128::from(power) != 0 {
-        return None;
-    }
-    u64::try_from(product / u128::from(power)).ok()
 }

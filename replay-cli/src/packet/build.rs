@@ -14,7 +14,7 @@ pub struct TcpSpec<'a> {
     pub destination: SocketAddr,
     /// Sequence number.
     pub sequence: Seq,
-    /// Acknowledgement number; written whether or not the flags say it counts.
+    /// Acknowledgement number; written whether or not the ACK flag is set.
     pub acknowledgement: Seq,
     /// Control bits.
     pub flags: Flags,
@@ -313,11 +313,7 @@ pub(crate) fn last_next_header(bytes: &[u8]) -> usize {
         (bytes.get(link), super::read::array_at::<2>(bytes, at))
     {
         link = at;
-        at += match number {
-            44 => 8,
-            51 => (usize::from(length) + 2) * 4,
-            _ => (usize::from(length) + 1) * 8,
-        };
+        at += super::extension_len(*number, length);
     }
     link
 }

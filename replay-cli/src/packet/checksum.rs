@@ -99,7 +99,7 @@ pub(super) fn expected_ip(packet: &Packet<'_>) -> Option<u16> {
     of_header(header)
 }
 
-/// The checksum of the bytes of an IPv4 header, whatever its fields say.
+/// The checksum of the bytes of an IPv4 header, whatever the values of its fields.
 pub(crate) fn of_header(header: &[u8]) -> Option<u16> {
     Some(!fold(sum_without(header, 10)?))
 }

@@ -82,7 +82,7 @@ pub struct Udp<'a> {
     pub payload_len: usize,
 }
 
-/// An ICMP message (RFC 792, RFC 4443); the packet's addresses tell which of the two.
+/// An ICMP message (RFC 792, RFC 4443); the IP version determines which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Icmp<'a> {
     /// Type field.
@@ -115,7 +115,7 @@ pub struct Options {
 }
 
 impl<'a> Icmp<'a> {
-    /// The MTU of the link for which a packet was too big, if the message says so (RFC 1191 section 4, RFC 4443 section 3.2).
+    /// The MTU of the link for which a packet was too big, if the message carries it (RFC 1191 section 4, RFC 4443 section 3.2).
     #[must_use]
     pub fn too_big(&self, v4: bool) -> Option<u32> {
         let mtu = match (v4, self.kind, self.code) {

@@ -1,14 +1,16 @@
 //! Bytes of a script: written out, generated, read from a file or taken from the capture.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::base::hex::Hex;
 
 /// Bytes, written in exactly one of five ways.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "RawBytes", into = "RawBytes")]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "RawBytes")]
 pub enum Bytes {
     /// `{"text": "..."}`: the text in UTF-8.
     Text(String),
@@ -83,22 +85,15 @@ impl Pattern {
 }
 
 /// The JSON object before it is known which of the five ways it uses.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawBytes {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     text: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     hex: Option<HexText>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     file: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pattern: Option<Pattern>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     capture: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     from: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     to: Option<u64>,
 }
 
@@ -157,40 +152,27 @@ impl TryFrom<RawBytes> for Bytes {
     }
 }
 
-impl From<Bytes> for RawBytes {
-    fn from(bytes: Bytes) -> Self {
-        let empty = Self::default();
-        match bytes {
-            Bytes::Text(text) => Self {
-                text: Some(text),
-                ..empty
-            },
-            Bytes::Hex(bytes) => Self {
-                hex: Some(HexText(bytes)),
-                ..empty
-            },
-            Bytes::File(file) => Self {
-                file: Some(file),
-                ..empty
-            },
-            Bytes::Pattern(pattern) => Self {
-                pattern: Some(pattern),
-                ..empty
-            },
-            Bytes::Capture { flow, from, to } => Self {
-                capture: Some(flow),
-                from: Some(from),
-                to: Some(to),
-                ..empty
-            },
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match self {
+            Self::Text(text) => map.serialize_entry("text", text)?,
+            Self::Hex(bytes) => map.serialize_entry("hex", &Hex(bytes).to_string())?,
+            Self::File(file) => map.serialize_entry("file", file)?,
+            Self::Pattern(pattern) => map.serialize_entry("pattern", pattern)?,
+            Self::Capture { flow, from, to } => {
+                map.serialize_entry("capture", flow)?;
+                map.serialize_entry("from", from)?;
+                map.serialize_entry("to", to)?;
+            }
         }
+        map.end()
     }
 }
 
-/// Bytes as hex text.
-#[derive(Serialize, Deserialize)]
-#[serde(try_from = "Cow<'_, str>", into = "String")]
-#[derive(Clone)]
+/// Bytes read from hex digits.
+#[derive(Deserialize)]
+#[serde(try_from = "Cow<'_, str>")]
 struct HexText(Vec<u8>);
 
 impl TryFrom<Cow<'_, str>> for HexText {
@@ -198,22 +180,6 @@ impl TryFrom<Cow<'_, str>> for HexText {
 
     fn try_from(text: Cow<'_, str>) -> Result<Self, String> {
         parse_hex(&text).map(Self)
-    }
-}
-
-impl From<HexText> for String {
-    fn from(hex: HexText) -> Self {
-        Hex(&hex.0).to_string()
-    }
-}
-
-/// Bytes printed as lower-case hex digits, two a byte.
-#[derive(Clone, Copy, Debug)]
-pub struct Hex<'a>(pub &'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

@@ -22,6 +22,24 @@ pub(crate) struct Problem {
     pub(crate) help: Option<String>,
 }
 
+impl Problem {
+    pub(crate) fn new(at: Position, what: impl Into<String>) -> Self {
+        Self {
+            at,
+            what: what.into(),
+            help: None,
+        }
+    }
+
+    /// Adds what to write instead.
+    pub(crate) fn help(self, help: impl Into<String>) -> Self {
+        Self {
+            help: Some(help.into()),
+            ..self
+        }
+    }
+}
+
 /// Reads a tree as a `T`, or lists everything that is wrong with it.
 pub(crate) fn decode<T: for<'de> Deserialize<'de>>(root: &Node) -> Result<T, Vec<Problem>> {
     let mut tree = root.clone();
@@ -44,7 +62,7 @@ pub(crate) fn decode<T: for<'de> Deserialize<'de>>(root: &Node) -> Result<T, Vec
     }
 }
 
-/// Removes the member or element at a position from its parent and says where that parent is.
+/// Removes the member or element at a position from its parent and returns the position of that parent.
 fn cut(node: &mut Node, at: Position) -> Option<Position> {
     match &mut node.value {
         Value::Array(elements) => {

@@ -17,7 +17,7 @@ pub struct Deviation {
 }
 
 impl Deviation {
-    /// Whether failures are the ones it speaks of: each kind occurs, and no other.
+    /// Whether failures are the ones it names: each kind occurs, and no other.
     #[must_use]
     pub fn is(&self, mut kinds: impl Iterator<Item = FailureKind> + Clone) -> bool {
         self.fails

@@ -1,4 +1,4 @@
-//! Finds scenario files in folders, names them, and finds the captures they speak of.
+//! Finds scenario files in folders, names them, and finds the captures they name.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -350,7 +350,7 @@ fn named_file(path: &Path) -> Result<(), Diagnostic> {
     })
 }
 
-/// The kind of a file; one that cannot be read counts as a scenario, so that loading it says why.
+/// The kind of a file; one that cannot be read counts as a scenario, so that loading it reports why.
 fn kind_of(path: &Path) -> FoundKind {
     if path.extension().is_some_and(|ending| ending == "pkt") {
         return FoundKind::Packetdrill;

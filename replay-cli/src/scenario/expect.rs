@@ -371,8 +371,8 @@ impl CloseExpectation {
 
 impl Element for CloseExpectation {
     fn check(&self, _: &str, pointer: &str, checker: &mut Checker<'_>) {
-        let said = self.by.is_some() || self.how.is_some() || self.at.is_some();
-        if self.is_open() && said {
+        let constrained = self.by.is_some() || self.how.is_some() || self.at.is_some();
+        if self.is_open() && constrained {
             checker.report(
                 format!("{pointer}/open"),
                 "a flow that is `open` has no `by`, `how` or `at`",

@@ -199,8 +199,8 @@ fn content(name: &str, path: &Path, room: u64) -> Result<Arc<[u8]>, Diagnostic> 
 /// The names of files in a scenario's steps, each with its pointer.
 pub(super) fn named(scenario: &Scenario) -> impl Iterator<Item = (String, &str)> {
     let rules = scenario.dialer.rules.iter().enumerate();
-    let steps = rules.flat_map(|(rule, told)| {
-        let steps = told.then.iter().enumerate();
+    let steps = rules.flat_map(|(rule, written)| {
+        let steps = written.then.iter().enumerate();
         steps.map(move |(at, step)| (format!("/dialer/rules/{rule}/then/{at}"), step))
     });
     steps.flat_map(|(pointer, step)| {

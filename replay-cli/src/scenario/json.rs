@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::decode::Problem;
 use crate::base::diagnostic::Position;
 
 /// Nesting beyond this is no scenario; the bound keeps hostile files from exhausting the stack.
@@ -36,14 +37,6 @@ pub(crate) struct Member {
     pub(crate) value: Node,
 }
 
-/// Why text is no JSON.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SyntaxError {
-    pub(crate) at: Position,
-    pub(crate) what: String,
-    pub(crate) help: Option<&'static str>,
-}
-
 /// A key that an object holds twice. JSON readers disagree on which one counts, so neither is right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DuplicateKey {
@@ -53,7 +46,7 @@ pub(crate) struct DuplicateKey {
 }
 
 /// Reads one JSON value; of a duplicate key the first member is kept.
-pub(crate) fn parse(text: &str) -> Result<(Node, Vec<DuplicateKey>), SyntaxError> {
+pub(crate) fn parse(text: &str) -> Result<(Node, Vec<DuplicateKey>), Problem> {
     let mut parser = Parser::new(text);
     parser.skip_blanks();
     let node = parser.value(0)?;
@@ -119,16 +112,12 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn error(&self, what: impl Into<String>) -> SyntaxError {
-        SyntaxError {
-            at: self.at,
-            what: what.into(),
-            help: None,
-        }
+    fn error(&self, what: impl Into<String>) -> Problem {
+        Problem::new(self.at, what)
     }
 
     /// What stands here instead of what was expected, with advice on the slips people make most.
-    fn unexpected(&self, expected: &str) -> SyntaxError {
+    fn unexpected(&self, expected: &str) -> Problem {
         let (found, help) = match self.peek() {
             None => (
                 "the end of the file".to_owned(),
@@ -145,14 +134,13 @@ impl<'a> Parser<'a> {
             Some(c) if c.is_control() => (format!("`{}`", c.escape_debug()), None),
             Some(c) => (format!("`{c}`"), None),
         };
-        SyntaxError {
-            at: self.at,
-            what: format!("expected {expected}, found {found}"),
-            help,
+        Problem {
+            help: help.map(str::to_owned),
+            ..self.error(format!("expected {expected}, found {found}"))
         }
     }
 
-    fn value(&mut self, depth: u32) -> Result<Node, SyntaxError> {
+    fn value(&mut self, depth: u32) -> Result<Node, Problem> {
         if depth > MAX_DEPTH {
             return Err(self.error(format!("nested deeper than {MAX_DEPTH} levels")));
         }
@@ -168,7 +156,7 @@ impl<'a> Parser<'a> {
         Ok(Node { at, value })
     }
 
-    fn object(&mut self, depth: u32) -> Result<Value, SyntaxError> {
+    fn object(&mut self, depth: u32) -> Result<Value, Problem> {
         let mut members: Vec<Member> = Vec::new();
         let mut first_keys = BTreeMap::new();
         self.next();
@@ -203,7 +191,7 @@ impl<'a> Parser<'a> {
         Ok(Value::Object(members))
     }
 
-    fn array(&mut self, depth: u32) -> Result<Value, SyntaxError> {
+    fn array(&mut self, depth: u32) -> Result<Value, Problem> {
         let mut elements = Vec::new();
         self.next();
         self.skip_blanks();
@@ -216,7 +204,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A comma with something behind it, or the closing character ahead.
-    fn separator(&mut self, close: char) -> Result<(), SyntaxError> {
+    fn separator(&mut self, close: char) -> Result<(), Problem> {
         self.skip_blanks();
         match self.peek() {
             Some(',') => {
@@ -225,25 +213,20 @@ impl<'a> Parser<'a> {
                 self.skip_blanks();
                 if self.peek() == Some(close) {
                     let what = format!("a comma before `{close}`");
-                    return Err(SyntaxError {
-                        at: comma,
-                        what,
-                        help: Some("remove the comma"),
-                    });
+                    return Err(Problem::new(comma, what).help("remove the comma"));
                 }
                 Ok(())
             }
             Some(c) if c == close => Ok(()),
             Some('"' | '{' | '[' | '0'..='9' | '-' | 'a'..='z') => {
-                let mut error = self.unexpected(&format!("`,` or `{close}`"));
-                error.help = Some("a comma is missing before this");
-                Err(error)
+                let error = self.unexpected(&format!("`,` or `{close}`"));
+                Err(error.help("a comma is missing before this"))
             }
             _ => Err(self.unexpected(&format!("`,` or `{close}`"))),
         }
     }
 
-    fn string(&mut self) -> Result<String, SyntaxError> {
+    fn string(&mut self) -> Result<String, Problem> {
         let open = self.at;
         let mut text = String::new();
         self.next();
@@ -253,27 +236,20 @@ impl<'a> Parser<'a> {
                 Some('"') => return Ok(text),
                 Some('\\') => text.push(self.escape(at)?),
                 None | Some('\n') => {
-                    let what = "the string that begins here has no closing quote".to_owned();
-                    return Err(SyntaxError {
-                        at: open,
-                        what,
-                        help: None,
-                    });
+                    let what = "the string that begins here has no closing quote";
+                    return Err(Problem::new(open, what));
                 }
                 Some(c) if c < ' ' => {
                     let what = format!("control character `{}` in a string", c.escape_debug());
-                    return Err(SyntaxError {
-                        at,
-                        what,
-                        help: Some("write it as an escape such as \\t or \\u0000"),
-                    });
+                    let help = "write it as an escape such as \\t or \\u0000";
+                    return Err(Problem::new(at, what).help(help));
                 }
                 Some(c) => text.push(c),
             }
         }
     }
 
-    fn escape(&mut self, at: Position) -> Result<char, SyntaxError> {
+    fn escape(&mut self, at: Position) -> Result<char, Problem> {
         let simple = match self.next() {
             Some('"') => '"',
             Some('\\') => '\\',
@@ -285,24 +261,16 @@ impl<'a> Parser<'a> {
             Some('t') => '\t',
             Some('u') => return self.unicode_escape(at),
             _ => {
-                let help = Some("the escapes are \\\" \\\\ \\/ \\b \\f \\n \\r \\t and \\u0000");
-                return Err(SyntaxError {
-                    at,
-                    what: "unknown escape in a string".to_owned(),
-                    help,
-                });
+                let help = "the escapes are \\\" \\\\ \\/ \\b \\f \\n \\r \\t and \\u0000";
+                return Err(Problem::new(at, "unknown escape in a string").help(help));
             }
         };
         Ok(simple)
     }
 
     /// `\uXXXX`, or a pair of them for a character beyond the first plane (RFC 8259 section 7).
-    fn unicode_escape(&mut self, at: Position) -> Result<char, SyntaxError> {
-        let invalid = || SyntaxError {
-            at,
-            what: "`\\u` needs four hex digits that make a character".to_owned(),
-            help: None,
-        };
+    fn unicode_escape(&mut self, at: Position) -> Result<char, Problem> {
+        let invalid = || Problem::new(at, "`\\u` needs four hex digits that make a character");
         let first = self.four_hex_digits().ok_or_else(invalid)?;
         if !(0xD800..0xDC00).contains(&first) {
             return char::from_u32(first).ok_or_else(invalid);
@@ -321,24 +289,21 @@ impl<'a> Parser<'a> {
         (0..4).try_fold(0, |unit, _| Some(unit * 16 + self.next()?.to_digit(16)?))
     }
 
-    fn number(&mut self) -> Result<Value, SyntaxError> {
+    fn number(&mut self) -> Result<Value, Problem> {
         let at = self.at;
         let mut text = String::new();
         while let Some(c @ ('-' | '+' | '.' | 'e' | 'E' | '0'..='9')) = self.peek() {
             text.push(c);
             self.next();
         }
-        text.parse().map(Value::Number).map_err(|_| SyntaxError {
-            at,
-            what: match text.get(..40) {
-                Some(beginning) => format!("`{beginning}...` is no JSON number"),
-                None => format!("`{text}` is no JSON number"),
-            },
-            help: None,
+        text.parse().map(Value::Number).map_err(|_| {
+            let shown = text.get(..40).map(|beginning| format!("{beginning}..."));
+            let what = format!("`{}` is no JSON number", shown.as_ref().unwrap_or(&text));
+            Problem::new(at, what)
         })
     }
 
-    fn word(&mut self) -> Result<Value, SyntaxError> {
+    fn word(&mut self) -> Result<Value, Problem> {
         let at = self.at;
         let mut text = String::new();
         while let Some(c) = self
@@ -353,12 +318,8 @@ impl<'a> Parser<'a> {
             "true" => Ok(Value::Bool(true)),
             "false" => Ok(Value::Bool(false)),
             _ => {
-                let help = Some("words stand in double quotes, apart from true, false and null");
-                Err(SyntaxError {
-                    at,
-                    what: format!("expected a value, found `{text}`"),
-                    help,
-                })
+                let help = "words stand in double quotes, apart from true, false and null";
+                Err(Problem::new(at, format!("expected a value, found `{text}`")).help(help))
             }
         }
     }

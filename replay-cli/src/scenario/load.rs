@@ -16,7 +16,7 @@ pub use super::positions::{Positions, escape};
 /// Files larger than this are no scenarios; the bound keeps a mistaken path from filling the memory.
 pub const MAX_FILE_BYTES: u64 = 64 << 20;
 
-/// A scenario with what is needed to speak about its file.
+/// A scenario with what is needed to report places in its file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadedScenario {
     /// The scenario.
@@ -50,24 +50,13 @@ pub fn parse(text: String, path: &Path) -> Result<LoadedScenario, Vec<Diagnostic
     if text.trim().is_empty() {
         return Err(vec![empty(path)]);
     }
-    let (root, duplicates) = json::parse(&text).map_err(|error| {
-        let place = Diagnostic::new(error.what).at(path, error.at);
-        vec![match error.help {
-            Some(help) => place.help(help),
-            None => place,
-        }]
-    })?;
-    let mut problems: Vec<Problem> = duplicates
-        .into_iter()
-        .map(|duplicate| Problem {
-            at: duplicate.at,
-            what: format!("duplicate key `{}`", duplicate.key),
-            help: Some(format!(
-                "it stands on line {} already",
-                duplicate.first_at.line
-            )),
-        })
-        .collect();
+    let (root, duplicates) =
+        json::parse(&text).map_err(|problem| diagnostics(vec![problem], path))?;
+    let duplicate = |json::DuplicateKey { at, first_at, key }| {
+        let help = format!("it stands on line {} already", first_at.line);
+        Problem::new(at, format!("duplicate key `{key}`")).help(help)
+    };
+    let mut problems: Vec<Problem> = duplicates.into_iter().map(duplicate).collect();
     let scenario = if let Some(problem) = not_for_this_reader(&root) {
         problems.push(problem);
         None
@@ -174,7 +163,7 @@ fn refuse_another(name: &str, path: &Path, sha256: &str) -> Result<(), Diagnosti
     Ok(())
 }
 
-/// Problems of one file that are told, the first by their place.
+/// Problems of one file that are reported, the first by their place.
 const MOST_PROBLEMS: usize = 100;
 
 fn diagnostics(mut problems: Vec<Problem>, path: &Path) -> Vec<Diagnostic> {
@@ -195,12 +184,7 @@ fn diagnostics(mut problems: Vec<Problem>, path: &Path) -> Vec<Diagnostic> {
 /// A scenario of another kind or of another schema number, which must not be judged by the rules of this one.
 fn not_for_this_reader(root: &Node) -> Option<Problem> {
     let Value::Object(_) = root.value else {
-        let what = "a scenario is a JSON object".to_owned();
-        return Some(Problem {
-            at: root.at,
-            what,
-            help: Some(FIRST_LINES.to_owned()),
-        });
+        return Some(Problem::new(root.at, "a scenario is a JSON object").help(FIRST_LINES));
     };
     if let Some(Node {
         value: Value::String(kind),
@@ -208,35 +192,22 @@ fn not_for_this_reader(root: &Node) -> Option<Problem> {
     }) = root.member("kind")
         && kind == "stress"
     {
-        let what = "this is a stress scenario, which has a schema of its own".to_owned();
-        return Some(Problem {
-            at: *at,
-            what,
-            help: Some("run it with `replay stress`".to_owned()),
-        });
+        let what = "this is a stress scenario, which has a schema of its own";
+        return Some(Problem::new(*at, what).help("run it with `replay stress`"));
     }
     match root.member("schema") {
         None => {
-            let what = "missing field `schema` in the scenario".to_owned();
-            Some(Problem {
-                at: root.at,
-                what,
-                help: Some(format!("add \"schema\": {SCHEMA}")),
-            })
+            let what = "missing field `schema` in the scenario";
+            Some(Problem::new(root.at, what).help(format!("add \"schema\": {SCHEMA}")))
         }
         Some(Node {
             value: Value::Number(number),
             at,
         }) if number.as_u64() != Some(u64::from(SCHEMA)) => {
             let what = format!("schema {number} is unknown; this version reads schema {SCHEMA}");
-            let help = Some(format!(
-                "write \"schema\": {SCHEMA}, or use the version the file was made for"
-            ));
-            Some(Problem {
-                at: *at,
-                what,
-                help,
-            })
+            let help =
+                format!("write \"schema\": {SCHEMA}, or use the version the file was made for");
+            Some(Problem::new(*at, what).help(help))
         }
         Some(_) => None,
     }

@@ -3,7 +3,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::base::sha256::hex;
+use crate::base::hex::Hex;
 use crate::capture::conversation::{ByteReader, Conversations, Stream};
 use crate::scenario::Pattern;
 
@@ -80,7 +80,10 @@ impl Tape {
     pub(crate) fn sha256(&self) -> Option<String> {
         match self.retention {
             Retention::All => Some(crate::base::sha256::sha256(&self.bytes)),
-            Retention::Hash => self.hash.as_ref().map(|hash| hex(&hash.clone().finalize())),
+            Retention::Hash => self
+                .hash
+                .as_ref()
+                .map(|hash| Hex(&hash.clone().finalize()).to_string()),
             Retention::Count => None,
         }
     }
@@ -151,7 +154,7 @@ impl Against {
 
     /// The SHA-256 in hex, if it was asked for.
     pub(crate) fn sha256(self) -> Option<String> {
-        self.hash.map(|hash| hex(&hash.finalize()))
+        self.hash.map(|hash| Hex(&hash.finalize()).to_string())
     }
 }
 

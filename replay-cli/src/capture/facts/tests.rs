@@ -429,7 +429,7 @@ fn dns_questions_are_told_by_what_became_of_them() {
 
 #[test]
 fn datagrams_without_answer_are_told_and_quic_by_its_name() {
-    let said = |server: &str, payload: &[u8]| {
+    let protocol = |server: &str, payload: &[u8]| {
         let mut script = Script::new(Protocol::Udp, server);
         script.datagram(0, payload).datagram(0, payload);
         let facts = script.done();
@@ -437,14 +437,14 @@ fn datagrams_without_answer_are_told_and_quic_by_its_name() {
     };
     let initial = [0xc3, 0, 0, 0, 1, 8];
     assert_eq!(
-        said("192.0.2.1:443", &initial),
+        protocol("192.0.2.1:443", &initial),
         Some((FactKind::QuicUnanswered, 2))
     );
     assert_eq!(
-        said("192.0.2.1:443", b"other"),
+        protocol("192.0.2.1:443", b"other"),
         Some((FactKind::Unanswered, 2))
     );
-    assert_eq!(said("224.0.0.251:443", b"other"), None);
+    assert_eq!(protocol("224.0.0.251:443", b"other"), None);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::base::duration::Micros;
-use crate::base::sha256::hex;
+use crate::base::hex::Hex;
 use crate::capture::conversation::{
     ByteReader, Conversation, FarEventKind, Stream, Talk, TcpConversation, UdpConversation,
 };
@@ -129,7 +129,7 @@ pub(super) fn expected_streams(flow: &Conversation, reader: &mut ByteReader<'_>)
         });
         StreamExpectation {
             bytes: Expected::Exact(count),
-            sha256: Some(hex(&hash.finalize())),
+            sha256: Some(Hex(&hash.finalize()).to_string()),
         }
     };
     let (result, _) = flow.dial();

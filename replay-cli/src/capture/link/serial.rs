@@ -50,7 +50,7 @@ pub(super) fn cisco_hdlc(frame: Rest<'_>) -> Result<IpBytes<'_>, SkipReason> {
 /// Frame relay: an address of two to four bytes, then a control byte and an NLPID (RFC 2427), or an ethertype as Cisco has it.
 pub(super) fn frame_relay(frame: Rest<'_>) -> Result<IpBytes<'_>, SkipReason> {
     let mut address = 1;
-    // The lowest bit says that this is the last byte of the address.
+    // The lowest bit is set in the last byte of the address.
     while frame.u8(address)? & 1 == 0 {
         address += 1;
         if address == FRAME_RELAY_ADDRESS {

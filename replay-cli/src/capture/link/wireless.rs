@@ -2,7 +2,7 @@
 
 use super::{Big, IpBytes, Little, Rest, SkipReason, dispatch, llc};
 
-/// A frame from its frame control on; `padded` says that its header is filled up to a multiple of four bytes.
+/// A frame from its frame control on; `padded` if its header is filled up to a multiple of four bytes.
 pub(super) fn ieee80211(frame: Rest<'_>, padded: bool) -> Result<IpBytes<'_>, SkipReason> {
     let (control, flags) = (frame.u8(0)?, frame.u8(1)?);
     let wireless = |what| Err(SkipReason::Wireless(what));
@@ -42,12 +42,12 @@ pub(super) fn ieee80211(frame: Rest<'_>, padded: bool) -> Result<IpBytes<'_>, Sk
     llc(frame.behind(header)?, 0)
 }
 
-/// Radiotap: version, padding, length and bits that say which fields follow, little endian.
+/// Radiotap: version, padding, length and bits for the fields that follow, little endian.
 pub(super) fn radiotap(frame: Rest<'_>) -> Result<IpBytes<'_>, SkipReason> {
     let length = usize::from(frame.u16_little(2)?);
     let present = frame.u32_little(4)?;
     let mut at = 8;
-    // Bit 31 says that another word of bits follows.
+    // Bit 31 is set if another word of bits follows.
     let mut word = present;
     while word & 0x8000_0000 != 0 && at < length {
         word = frame.u32_little(at)?;
@@ -95,7 +95,7 @@ const MORE_FRAGMENTS: u8 = 0x04;
 const PROTECTED: u8 = 0x40;
 const HT_CONTROL: u8 = 0x80;
 
-/// The bit of the QoS control field's first byte that says that the frame holds several packets.
+/// The bit of the QoS control field's first byte that is set if the frame holds several packets.
 const AGGREGATE: u8 = 0x80;
 
 /// Flags of radiotap.

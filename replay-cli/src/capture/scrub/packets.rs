@@ -9,7 +9,8 @@ use super::read::is_of_dns;
 use crate::packet::checksum::{fold, sum};
 use crate::packet::read::{u16_at, write_at};
 use crate::packet::{
-    Flags, Fragment, ICMPV6, Packet, TCP, TcpOption, Transport, UDP, walk_tcp_options,
+    Flags, Fragment, ICMPV6, Packet, TCP, TcpOption, Transport, UDP, extension_len,
+    walk_tcp_options,
 };
 
 /// A packet as it is written.
@@ -166,12 +167,7 @@ impl Content<'_> {
     fn routes(&self, mut kind: u8, headers: &mut [u8]) {
         let mut at = 0;
         while let Some([next, length]) = headers.get(at..).and_then(|rest| rest.first_chunk()) {
-            let (next, length) = (*next, usize::from(*length));
-            let size = match kind {
-                44 => 8,
-                51 => (length + 2) * 4,
-                _ => (length + 1) * 8,
-            };
+            let (next, size) = (*next, extension_len(kind, *length));
             if kind == 43 {
                 let listed = headers.get_mut(at + 8..(at + size).max(at + 8));
                 for address in listed.unwrap_or_default().chunks_exact_mut(16) {

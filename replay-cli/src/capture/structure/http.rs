@@ -6,7 +6,7 @@ const METHODS: [&[u8]; 9] = [
     b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"DELETE", b"PATCH", b"CONNECT", b"TRACE",
 ];
 
-/// Fields whose values say how the message is framed, and nothing else.
+/// Fields that frame the message (RFC 9112 section 6), and nothing else.
 const KEPT: [&[u8]; 5] = [
     b"content-length",
     b"transfer-encoding",
@@ -26,7 +26,7 @@ pub(super) fn requests(stream: &[u8]) -> Option<Structure> {
     (found.end > 0).then_some(found)
 }
 
-/// Walks the head that begins at `start`, and says how long its body is; `None` if there is no head, or its end is not there.
+/// Walks the head that begins at `start`, and returns how long its body is; `None` if there is no head, or its end is not there.
 fn head(stream: &[u8], start: usize, found: &mut Structure) -> Option<usize> {
     let (line_end, mut at) = line(stream, start)?;
     let request = stream.get(start..line_end)?;

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::Misread;
 use crate::base::diagnostic::Position;
 
-/// What `#ifdef` asks for here: a stack that does what the RFCs say, and nothing that one kernel does.
+/// What `#ifdef` asks for here: a stack that follows the RFCs, and nothing that one kernel does.
 const DEFINED: &str = "STANDARD";
 
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +53,7 @@ pub(crate) struct Placed {
     pub(crate) to: usize,
 }
 
-/// What comments say, and the tokens between them.
+/// The text of comments, and the tokens between them.
 #[derive(Debug)]
 pub(crate) struct Tokens {
     pub(crate) title: String,

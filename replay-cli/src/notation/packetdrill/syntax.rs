@@ -1,4 +1,4 @@
-//! What a script says, word for word: nothing of what it means here.
+//! A script, word for word: nothing of what it means here.
 
 use crate::base::diagnostic::Position;
 use crate::notation::TimeSpec;
@@ -59,7 +59,7 @@ pub(crate) struct PacketLine {
     pub(crate) body: PacketBody,
 }
 
-/// What a line says of the IP header.
+/// The fields of the IP header in a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct IpInfo {
     pub(crate) ecn: Option<Ecn>,

@@ -1,4 +1,4 @@
-//! What goes wrong between JSON and types, and how it is said to someone who writes JSON.
+//! What goes wrong between JSON and types, and how it is reported to someone who writes JSON.
 
 use std::fmt;
 

@@ -162,7 +162,7 @@ pub(crate) fn figures_line(figures: &Figures) -> String {
         (*left_out, "recorded retransmission", "left out"),
     ];
     for (count, noun, what) in extra.into_iter().filter(|(count, ..)| *count > 0) {
-        line.push_str(&format!(", {} {what}", counted(count, noun)));
+        line = format!("{line}, {} {what}", counted(count, noun));
     }
     line
 }

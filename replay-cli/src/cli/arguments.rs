@@ -73,7 +73,7 @@ pub(crate) fn kept_dir() -> PathBuf {
     let workspace = here
         .ancestors()
         .find(|folder| folder.join("Cargo.toml").is_file());
-    workspace.map_or(".replay".into(), |root| root.join("target/replay"))
+    workspace.map_or_else(|| ".replay".into(), |root| root.join("target/replay"))
 }
 
 /// The command line, as it can be run again.

@@ -210,7 +210,7 @@ fn reference(capture: &Path, scenario: Option<&Path>) -> String {
         return below;
     }
     let beside = scenario.map_or_else(|| capture.clone(), absolute);
-    relative(&capture, beside.parent().unwrap_or(Path::new("")))
+    relative(&capture, beside.parent().unwrap_or_else(|| Path::new("")))
 }
 
 /// The nearest folder named captures above a capture.

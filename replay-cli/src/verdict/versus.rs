@@ -16,6 +16,9 @@ use crate::simulation::tape::Tape;
 use crate::simulation::timeline::failure_at;
 use crate::stack::TOLERANCE_US;
 
+/// When something happened to a flow, in microseconds.
+type Time = fn(&FlowState) -> Option<u64>;
+
 /// What differs, and how many things were compared.
 pub(crate) fn differences(core: &RunOutput, other: &RunOutput) -> (Vec<Failure>, u64) {
     let mut versus = Versus::default();
@@ -66,7 +69,7 @@ impl Versus {
         let sequence = |flow: &FlowState| (flow.down.emitted, flow.down.fin, flow.down.reset);
         let what = "sequence space, FIN and reset to the device";
         self.equal(key, at, what, &sequence(core), &sequence(other));
-        let times: [(&str, fn(&FlowState) -> Option<u64>); 3] = [
+        let times: [(&str, Time); 3] = [
             ("half-close by the device", |flow| {
                 flow.half_closed_by_device
             }),

@@ -122,7 +122,7 @@ impl Workload {
 
     /// What one flow carries.
     #[must_use]
-    pub const fn plan(self, flows: usize, quick: bool) -> FlowPlan {
+    pub fn plan(self, flows: usize, quick: bool) -> FlowPlan {
         let share = self.units(flows, quick) / flows as u64 * SEGMENT;
         let mut plan = match self {
             Self::Up => FlowPlan::new(share, 0),

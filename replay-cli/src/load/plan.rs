@@ -57,6 +57,7 @@ impl FlowPlan {
         Self {
             up,
             down,
+            turns: 1,
             ..Self::default()
         }
     }

@@ -112,13 +112,13 @@ pub struct Turn {
     mailbox: Arc<Mailbox>,
     limits: Limits,
     stats: Stats,
-    /// Losses that the host was told of.
-    told: Losses,
+    /// Losses that the host was notified of.
+    reported: Losses,
     front: Front,
     /// Events of UDP flows, being delivered to the engine.
     events: Events,
     /// Frames that the host did not take.
-    held: FrameBatch,
+    untaken: FrameBatch,
     /// Datagrams of flows whose host has refused one, until they are writable.
     refused: Refused,
     /// The engine may have outputs left: the budget ended before they did, or it is new.
@@ -167,10 +167,10 @@ impl Turn {
             mailbox: Arc::new(Mailbox::new(&limits, clock, Box::new(wake))),
             limits,
             stats: Stats::default(),
-            told: Losses::default(),
+            reported: Losses::default(),
             front: Front::default(),
             events: Events::default(),
-            held: FrameBatch::new(),
+            untaken: FrameBatch::new(),
             refused: Refused::default(),
             undrained: true,
             lingers: BTreeSet::new(),
@@ -236,8 +236,8 @@ impl Turn {
     pub fn run<H: Host + ?Sized>(&mut self, now: Micros, host: &mut H) -> Option<Micros> {
         self.broken = true;
         let mut budget = self.limits.turn_outputs;
-        let ready =
-            self.offer_held(now, host) && (!self.undrained || self.drain(now, host, &mut budget));
+        let ready = self.offer_untaken(now, host)
+            && (!self.undrained || self.drain(now, host, &mut budget));
         let control = self.look(now, ready);
         if ready {
             self.work(now, host, &mut budget, control);
@@ -265,10 +265,10 @@ impl Turn {
         self.events = Events::default();
         self.lingers.clear();
         self.engine.stop(now);
-        // Each flow has one close and one reset at most; a refused batch is dropped instead of held.
+        // Each flow has one close and one reset at most; a refused batch is dropped instead of kept.
         loop {
-            self.offer_held(now, host);
-            self.held.clear();
+            self.offer_untaken(now, host);
+            self.untaken.clear();
             let mut budget = usize::MAX;
             if self.drain(now, host, &mut budget) {
                 break;
@@ -349,7 +349,7 @@ impl Turn {
             let mut state = self.mailbox.state();
             let woken = state.turned();
             let left = left || state.has_work();
-            if !left && self.held.is_empty() {
+            if !left && self.untaken.is_empty() {
                 // Nothing waits: room counted for what was read is free, and so is what a burst had needed.
                 state.ring.refill(&mut self.front);
                 state.ring.trim();
@@ -358,7 +358,7 @@ impl Turn {
             }
             (state.losses, left, woken)
         };
-        if !self.held.is_empty() {
+        if !self.untaken.is_empty() {
             // What came may have been that the host takes frames again.
             let again = Some(now.plus(self.limits.poll_interval));
             return (if woken { Some(now) } else { again }, losses);
@@ -388,13 +388,13 @@ impl Turn {
     /// Tells the host of new losses, and everybody of the numbers.
     fn publish<H: Host + ?Sized>(&mut self, host: &mut H, losses: Losses) {
         losses.copy_to(&mut self.stats);
-        let told = core::mem::replace(&mut self.told, losses);
-        let frames = losses.overflow_frames - told.overflow_frames;
+        let reported = core::mem::replace(&mut self.reported, losses);
+        let frames = losses.overflow_frames - reported.overflow_frames;
         if frames > 0 {
-            let bytes = losses.overflow_bytes - told.overflow_bytes;
+            let bytes = losses.overflow_bytes - reported.overflow_bytes;
             host.notice(&Notice::RingOverflow { frames, bytes });
         }
-        let datagrams = losses.dropped_datagrams - told.dropped_datagrams;
+        let datagrams = losses.dropped_datagrams - reported.dropped_datagrams;
         if datagrams > 0 {
             host.notice(&Notice::InboxOverflow { datagrams });
         }

@@ -235,14 +235,14 @@ impl Connection {
         let mut echoed = None;
         let mut stamp = None;
         if let Some(timestamps) = &self.timestamps {
-            let Some(heard) = segment::stamp(segment.options) else {
+            let Some(received) = segment::stamp(segment.options) else {
                 return Disposition::Drop(DropReason::TimestampMissing);
             };
-            if timestamps.is_old(now, heard) {
+            if timestamps.is_old(now, received) {
                 return Disposition::Challenge(Some(DropReason::TimestampOld));
             }
-            echoed = timestamps.round_trip(now, heard);
-            stamp = Some(heard);
+            echoed = timestamps.round_trip(now, received);
+            stamp = Some(received);
         }
         if self.is_established() {
             if ack.is_after(self.sender.highest()) {

@@ -333,7 +333,7 @@ impl Receiver {
 
     /// Notes that a segment left that acknowledges everything.
     #[inline]
-    pub(crate) fn told(&mut self) {
+    pub(crate) fn note_ack_sent(&mut self) {
         self.acknowledged = self.acknowledged.latest(self.expected());
         self.prompt = false;
         self.duplicate = None;

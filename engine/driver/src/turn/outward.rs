@@ -27,7 +27,7 @@ impl Turn {
         host: &mut H,
         budget: &mut usize,
     ) -> bool {
-        if !self.held.is_empty() {
+        if !self.untaken.is_empty() {
             return false;
         }
         let mut border = Border {
@@ -37,7 +37,7 @@ impl Turn {
             stats: &mut self.stats,
             mailbox: &self.mailbox,
             resolver: self.resolver.as_ref(),
-            held: &mut self.held,
+            untaken: &mut self.untaken,
             refused: &mut self.refused,
             offered: &mut self.offered,
             udp_queue: self.engine.config().udp_queue,
@@ -82,16 +82,16 @@ impl Turn {
     }
 
     /// Offers again what the host did not take; `false` while some of it is left.
-    pub(super) fn offer_held<H: Host + ?Sized>(&mut self, now: Micros, host: &mut H) -> bool {
-        if self.held.is_empty() {
+    pub(super) fn offer_untaken<H: Host + ?Sized>(&mut self, now: Micros, host: &mut H) -> bool {
+        if self.untaken.is_empty() {
             return true;
         }
-        let mut batch = core::mem::take(&mut self.held);
+        let mut batch = core::mem::take(&mut self.untaken);
         let frames = batch.take(usize::MAX);
         let taken = host.frames(frames).min(frames.len());
         tap_frames(&mut self.tap, now, frames, taken);
-        keep(&mut self.held, frames, taken);
-        self.held.is_empty()
+        keep(&mut self.untaken, frames, taken);
+        self.untaken.is_empty()
     }
 }
 
@@ -112,7 +112,7 @@ struct Border<'a, H: ?Sized> {
     stats: &'a mut Stats,
     mailbox: &'a Mailbox,
     resolver: Option<&'a Arc<dyn Resolver>>,
-    held: &'a mut FrameBatch,
+    untaken: &'a mut FrameBatch,
     refused: &'a mut Refused,
     offered: &'a mut BTreeMap<FlowId, usize>,
     udp_queue: usize,
@@ -166,7 +166,7 @@ impl<H: Host + ?Sized> Border<'_, H> {
             return Handed::Over;
         }
         self.stats.host_refused_batches += 1;
-        keep(self.held, frames, taken);
+        keep(self.untaken, frames, taken);
         Handed::FramesLeft
     }
 

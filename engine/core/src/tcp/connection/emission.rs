@@ -101,7 +101,7 @@ impl Connection {
                 payload: [&[], &[]],
             },
         );
-        self.receiver.told();
+        self.receiver.note_ack_sent();
     }
 
     /// A timestamp, if they were agreed on, and SACK blocks, if there are any to report.
@@ -143,14 +143,14 @@ impl Connection {
         segment.flags = last;
         segment.payload = self.sender.payload(segment.seq, left);
         self.ends.write(out, &segment);
-        self.receiver.told();
+        self.receiver.note_ack_sent();
         self.ack_waits = None;
     }
 
     /// A bare acknowledgement.
     pub(super) fn write_ack(&mut self, now: Micros, out: &mut FrameBatch) {
         self.write_bare(now, self.sender.next_out(), out);
-        self.receiver.told();
+        self.receiver.note_ack_sent();
         self.ack_waits = None;
     }
 

@@ -32,7 +32,7 @@ impl Sender {
         }
         let mut news = false;
         if !ack.blocks.is_empty() && self.sack {
-            news = self.hear_blocks(now, ack, &mut delivered);
+            news = self.take_blocks(now, ack, &mut delivered);
         }
         let out = !self.board.is_empty() && self.queue() > 0;
         let duplicate = !advance && out && (news || (ack.blocks.is_empty() && ack.bare && same));
@@ -153,7 +153,7 @@ impl Sender {
     }
 
     /// Takes in SACK blocks; returns whether they reported anything new.
-    pub(super) fn hear_blocks(
+    pub(super) fn take_blocks(
         &mut self,
         now: Micros,
         ack: &Ack<'_>,

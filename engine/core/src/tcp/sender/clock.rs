@@ -1,4 +1,4 @@
-//! What comes due without anything coming: timeout, probes, losses told from time.
+//! What comes due without anything coming: timeout, probes, losses inferred from time.
 
 use super::{Cause, OVERRIDE, Persist, Recovery, Sender, TailProbe};
 use crate::api::time::Micros;

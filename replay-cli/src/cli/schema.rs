@@ -34,6 +34,8 @@ enum SchemaOf {
     VacuityReport,
     /// What `replay conformance --format json` prints.
     ConformanceReport,
+    /// What `replay coverage --format json` prints.
+    CoverageReport,
     /// What `replay try --format json` prints.
     TryReport,
     /// What `replay inspect --format json` prints.
@@ -57,6 +59,7 @@ pub(crate) fn run(args: &SchemaArgs, terminal: &mut Terminal<'_>) -> Result<u8, 
         SchemaOf::RunList => written!("run-list"),
         SchemaOf::VacuityReport => written!("vacuity-report"),
         SchemaOf::ConformanceReport => written!("conformance-report"),
+        SchemaOf::CoverageReport => written!("coverage-report"),
         SchemaOf::TryReport => written!("try-report"),
         SchemaOf::InspectReport => written!("inspect-report"),
         SchemaOf::StressReport => stress::report_schema_text(),

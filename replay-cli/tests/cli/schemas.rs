@@ -160,6 +160,11 @@ fn reports_of_runs_are_as_their_schema_says() {
         root.path(),
         &["conformance", "expectations/pass.json"],
     );
+    report(
+        "coverage-report",
+        root.path(),
+        &["coverage", "expectations/pass.json"],
+    );
 }
 
 #[test]

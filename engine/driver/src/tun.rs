@@ -78,18 +78,20 @@ impl Tun {
             if let Some(mtu) = mtu {
                 builder = builder.mtu(mtu);
             }
-            if new {
-                builder = builder.tx_queue_len(QUEUE);
-            }
             builder.build_async()
         };
         let device = match build(offload) {
             Err(error) if offload && error.kind() == io::ErrorKind::InvalidInput => build(false)?,
             device => device?,
         };
+        let (name, mtu) = (device.name()?, device.mtu()?);
+        if new {
+            // Who gave it to another namespace meanwhile finds the kernel's own queue.
+            let _ = device.set_tx_queue_len(QUEUE);
+        }
         Ok(Self {
-            name: device.name()?,
-            mtu: device.mtu()?,
+            name,
+            mtu,
             partial_checksums: false,
             run: device.tcp_gso().then(Arc::default),
             device: Arc::new(device),

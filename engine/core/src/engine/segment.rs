@@ -211,6 +211,7 @@ impl Engine {
     }
 
     /// Sends a segment of the engine's own from the server's end.
+    #[cold]
     pub(super) fn send(&mut self, key: &PackedKey, segment: &Outgoing<'_>) {
         Ends::new(key).write(&mut self.out, segment);
     }

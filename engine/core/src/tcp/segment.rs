@@ -96,7 +96,7 @@ impl Ends {
     }
 
     /// Writes a segment into the batch.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&self, out: &mut FrameBatch, segment: &Outgoing<'_>) {
         let [one, two] = segment.payload;
         let transport = HEADER + segment.options.len() + one.len() + two.len();

@@ -140,7 +140,9 @@ impl Engine {
         }
         if count > 0 {
             // The first may have been a copy that was answered at once, and asked for no turn.
-            live.last_activity = now;
+            if live.note_segment(now) {
+                self.room.forget(flow.id.slot);
+            }
             flow.mark_dirty(&mut self.dirty);
         }
         self.counters.frames_in += count;
